@@ -1,0 +1,6 @@
+package validators
+
+// All lists every rule, sorted by name.
+var All = []*Rule{
+	statefulsetServiceHeadless,
+}

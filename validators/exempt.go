@@ -1,0 +1,123 @@
+package validators
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// An Exemption is one that the configuration makes, for what operators make
+// and nobody can annotate. Every field but Reason may be empty, which matches
+// everything, or hold * as a wildcard.
+type Exemption struct {
+	Rule      string
+	Namespace string
+	Kind      string
+	Name      string
+	User      string
+	Reason    string // mandatory
+}
+
+// Validate returns an error for an exemption without a reason, of a rule that
+// does not exist, or with a malformed pattern.
+func (e Exemption) Validate(rules []*Rule) error {
+	if strings.TrimSpace(e.Reason) == "" {
+		return fmt.Errorf("exemption from %q: reason is mandatory", e.Rule)
+	}
+	if !slices.ContainsFunc(rules, func(r *Rule) bool { return matches(e.Rule, r.Name) }) {
+		return fmt.Errorf("exemption: no rule is called %q", e.Rule)
+	}
+	for _, pattern := range []string{e.Rule, e.Namespace, e.Kind, e.Name, e.User} {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("exemption from %q: pattern %q: %w", e.Rule, pattern, err)
+		}
+	}
+	return nil
+}
+
+// An Exempted is a finding without consequences, and why.
+type Exempted struct {
+	Finding
+	By     string // "the object", "the namespace" or "the configuration"
+	Reason string
+}
+
+// exempt sorts findings and undecided rules into those that count and those
+// that an exemption takes away.
+func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj client.Object, found []Finding, undecided []*Undecided) {
+	if len(found) == 0 && len(undecided) == 0 {
+		return
+	}
+	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+	exempted := func(rule string) (by, reason string) {
+		for _, source := range []struct {
+			by          string
+			annotations map[string]string
+		}{
+			{"the object", obj.GetAnnotations()},
+			{"the namespace", namespaceAnnotations(ns)},
+		} {
+			reason, ok := source.annotations[cluster.ExemptPrefix+rule]
+			switch {
+			case !ok:
+			case slices.Contains(p.ForbidExemptions, rule):
+				verdict.note("annotation %s%s of %s has no effect: the configuration forbids exemptions from this rule", cluster.ExemptPrefix, rule, source.by)
+			case strings.TrimSpace(reason) == "":
+				verdict.note("annotation %s%s of %s has no effect without a reason; fix: give it the reason as its value", cluster.ExemptPrefix, rule, source.by)
+			default:
+				return source.by, reason
+			}
+		}
+		for _, e := range p.Exemptions {
+			if matches(e.Rule, rule) && matches(e.Namespace, obj.GetNamespace()) && matches(e.Kind, kind.Kind) &&
+				matches(e.Name, obj.GetName()) && matches(e.User, req.User.Username) {
+				return "the configuration", e.Reason
+			}
+		}
+		return "", ""
+	}
+	for _, f := range found {
+		if by, reason := exempted(f.Rule.Name); by != "" {
+			verdict.Exempted = append(verdict.Exempted, Exempted{f, by, reason})
+		} else {
+			verdict.Findings = append(verdict.Findings, f)
+		}
+	}
+	for _, u := range undecided {
+		if by, _ := exempted(u.Rule.Name); by == "" {
+			verdict.Undecided = append(verdict.Undecided, u)
+		}
+	}
+}
+
+func (v *Verdict) note(format string, args ...any) {
+	if note := fmt.Sprintf(format, args...); !slices.Contains(v.Notes, note) {
+		v.Notes = append(v.Notes, note)
+	}
+}
+
+func namespaceAnnotations(ns *corev1.Namespace) map[string]string {
+	if ns == nil {
+		return nil
+	}
+	return ns.Annotations
+}
+
+// matches says whether s matches a pattern, in which * stands for anything and
+// which matches everything if it is empty.
+func matches(pattern, s string) bool {
+	if pattern == "" {
+		return true
+	}
+	// A slash is no separator in the names of users and namespaces.
+	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(s, "/", "\x00"))
+	return ok && err == nil
+}

@@ -1,0 +1,101 @@
+package validators
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Finding is one way in which an object departs from a rule.
+type Finding struct {
+	Rule   *Rule
+	Level  Level
+	Remedy string
+	*field.Error
+}
+
+// String returns the whole finding on one line:
+// <rule>: <path>: <what is wrong>; <what it would cost>; fix: <remedy>.
+func (f Finding) String() string {
+	s := f.Rule.Name + ": " + f.Error.Error()
+	if f.Remedy != "" {
+		s += "; fix: " + f.Remedy
+	}
+	return oneLine(s)
+}
+
+// Short returns the finding in at most limit runes. What does not fit is the
+// remedy first, in whose place stands the command that prints it.
+func (f Finding) Short(limit int) string {
+	if s := f.String(); utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	more := "; fix: stayput rules " + f.Rule.Name
+	s := []rune(oneLine(f.Rule.Name + ": " + f.Error.Error()))
+	if room := limit - utf8.RuneCountInString(more); len(s) > room {
+		s = append(s[:max(room-1, 0)], '…')
+	}
+	return string(s) + more
+}
+
+// oneLine replaces what the API server would drop a warning for: control
+// characters and invalid UTF-8.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+}
+
+// stablePath replaces the indexes of a path by the names of the list items, so
+// that an item is the same one wherever it stands: a.b[0].c is a.b[name=x].c.
+func stablePath(obj client.Object, path string) string {
+	if !strings.Contains(path, "[") {
+		return path
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return path
+	}
+	var at any = fields
+	var out strings.Builder
+	for _, elem := range cluster.SplitPath(path) {
+		switch node := at.(type) {
+		case map[string]any:
+			at = node[elem]
+		case []any:
+			i, err := strconv.Atoi(elem)
+			if err != nil || i < 0 || i >= len(node) {
+				return path
+			}
+			at = node[i]
+			if name := nameOf(at); name != "" {
+				elem = "name=" + name
+			}
+		}
+		fmt.Fprintf(&out, "[%s]", elem)
+	}
+	return out.String()
+}
+
+// nameOf returns the name of a list item; a claim template has it in its
+// metadata.
+func nameOf(item any) string {
+	m, _ := item.(map[string]any)
+	if name, _ := m["name"].(string); name != "" {
+		return name
+	}
+	meta, _ := m["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	return name
+}

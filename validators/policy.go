@@ -1,0 +1,176 @@
+package validators
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Mode is how strictly the rules are applied in a namespace.
+type Mode string
+
+const (
+	ModeOff     Mode = "off"     // rules and mutators do nothing
+	ModeWarn    Mode = "warn"    // denials become warnings
+	ModeEnforce Mode = "enforce" // denials deny
+)
+
+// Modes lists what a Mode may be.
+func Modes() []Mode { return []Mode{ModeOff, ModeWarn, ModeEnforce} }
+
+// A Policy is which rules apply, how strictly, and to whom.
+type Policy struct {
+	// Rules are the rules that run; make them with [Select].
+	Rules []*Rule
+
+	// Mode is the mode of namespaces that choose none; empty means
+	// [ModeEnforce].
+	Mode Mode
+
+	// AllowedModes are those that a Namespace's label may choose.
+	AllowedModes []Mode
+
+	// Exemptions are those that the configuration makes, beside the
+	// annotations that people write.
+	Exemptions []Exemption
+
+	// ForbidExemptions are the rules from which no annotation exempts.
+	ForbidExemptions []string
+
+	// DeletionCallers are the users, with * as a wildcard, that are warned but
+	// never denied a deletion.
+	DeletionCallers []string
+}
+
+// A Verdict is what a Policy makes of the findings about one object.
+type Verdict struct {
+	Mode      Mode
+	Findings  []Finding    // gravest first
+	Exempted  []Exempted   // findings that an exemption took away
+	Undecided []*Undecided // rules that could not look, at the level that counts here
+	Notes     []string     // warnings that no rule makes: exemptions without effect
+}
+
+// Denied says whether any finding denies.
+func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) }
+
+// Review reviews an object with the policy's rules. Obj is nil for a deletion,
+// old is nil unless the object existed. An error means that the namespace,
+// and so the mode, could not be read.
+//
+// Nothing is ever found about what is being deleted already, about anything in
+// a terminating namespace, or about what Kubernetes' own controllers and nodes
+// update or delete: they finish what somebody else began. What they create
+// only warns.
+func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
+	if old != nil && old.GetDeletionTimestamp() != nil {
+		return Verdict{Mode: ModeOff}, nil
+	}
+	if old != nil && v.Request.ByController() {
+		return Verdict{Mode: ModeOff}, nil
+	}
+	ns, err := namespaceOf(v, subject(old, obj))
+	if err != nil {
+		return Verdict{}, err
+	}
+	if terminating(ns) {
+		return Verdict{Mode: ModeOff}, nil
+	}
+	verdict := Verdict{Mode: p.modeOf(ns)}
+	if verdict.Mode == ModeOff {
+		return verdict, nil
+	}
+	found, undecided := Review(v, p.Rules, old, obj)
+	p.exempt(&verdict, v.Request, ns, subject(old, obj), found, undecided)
+	if verdict.Mode == ModeWarn || p.neverDenied(v.Request, old, obj) {
+		verdict.lower()
+	}
+	if !verdict.Denied() {
+		return verdict, nil
+	}
+	// The namespace may have begun to terminate since the cache saw it.
+	if live := v.Live(); live != nil {
+		ns, err := namespaceOf(live, subject(old, obj))
+		if err != nil {
+			return Verdict{}, fmt.Errorf("look again before denying: %w", err)
+		}
+		if terminating(ns) {
+			return Verdict{Mode: ModeOff}, nil
+		}
+	}
+	return verdict, nil
+}
+
+// ModeFor returns the mode in which obj is reviewed and mutated.
+func (p *Policy) ModeFor(v *cluster.View, obj client.Object) (Mode, error) {
+	ns, err := namespaceOf(v, obj)
+	if err != nil {
+		return "", err
+	}
+	return p.modeOf(ns), nil
+}
+
+func (p *Policy) modeOf(ns *corev1.Namespace) Mode {
+	if ns != nil {
+		if m := Mode(ns.Labels[cluster.LabelMode]); slices.Contains(p.AllowedModes, m) {
+			return m
+		}
+	}
+	if p.Mode == "" {
+		return ModeEnforce
+	}
+	return p.Mode
+}
+
+// neverDenied says whether a denial is out of the question whoever asks for
+// the deletion, or the controller for the creation.
+func (p *Policy) neverDenied(req cluster.Request, old, obj client.Object) bool {
+	if old == nil && req.ByController() {
+		return true
+	}
+	return obj == nil && slices.ContainsFunc(p.DeletionCallers, func(pattern string) bool {
+		return matches(pattern, req.User.Username)
+	})
+}
+
+// lower turns denials into warnings, and changes nothing else.
+func (v *Verdict) lower() {
+	for i := range v.Findings {
+		v.Findings[i].Level = min(v.Findings[i].Level, Warn)
+	}
+	for i, u := range v.Undecided {
+		if u.Rule.Level == Deny {
+			r := *u.Rule
+			r.Level = Warn
+			v.Undecided[i] = &Undecided{&r, u.Err}
+		}
+	}
+}
+
+// namespaceOf returns the Namespace that obj lives in or is, or nil if there
+// is none or it is not known here.
+func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		return ns, nil
+	}
+	if obj.GetNamespace() == "" {
+		return nil, nil
+	}
+	ns, err := cluster.Get[corev1.Namespace](v, "", obj.GetNamespace())
+	if errors.Is(err, cluster.ErrUnknown) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get Namespace %s: %w", obj.GetNamespace(), err)
+	}
+	return ns, nil
+}
+
+func terminating(ns *corev1.Namespace) bool {
+	return ns != nil && (ns.DeletionTimestamp != nil || ns.Status.Phase == corev1.NamespaceTerminating)
+}

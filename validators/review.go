@@ -1,0 +1,136 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// An Undecided is the error of a rule that could not look.
+type Undecided struct {
+	Rule *Rule
+	Err  error
+}
+
+// Error returns the rule's name and what it was doing.
+func (u *Undecided) Error() string { return u.Rule.Name + ": " + u.Err.Error() }
+
+// Unwrap returns the rule's error.
+func (u *Undecided) Unwrap() error { return u.Err }
+
+// Review runs the rules that concern an object. Obj is nil for a deletion, old
+// is nil unless the object existed. The findings come gravest first; those of
+// the rules that could be decided stand beside the [Undecided] of the others.
+//
+// On an update, a finding that the old object already had only warns: nobody
+// should be stopped from scaling a StatefulSet by a convention younger than it.
+// Before it denies, a rule that looked anything up in a cache looks again at
+// the API server.
+func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
+	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
+	if err != nil {
+		return nil, nil // no rule concerns what the scheme does not know
+	}
+	var findings []Finding
+	var undecided []*Undecided
+	for _, r := range rules {
+		if !r.concerns(kind, old, obj) {
+			continue
+		}
+		found, err := r.review(v, kind, old, obj)
+		if err != nil {
+			undecided = append(undecided, &Undecided{r, err})
+			continue
+		}
+		findings = append(findings, found...)
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int { return int(b.Level - a.Level) })
+	return findings, undecided
+}
+
+// subject returns the object that a request is about.
+func subject(old, obj client.Object) client.Object {
+	if obj == nil {
+		return old
+	}
+	return obj
+}
+
+// review runs one rule, over the live cluster once more if it would deny.
+func (r *Rule) review(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+	before := v.Reads()
+	found, err := r.run(v, kind, old, obj)
+	if err != nil || v.Reads() == before || !slices.ContainsFunc(found, denies) {
+		return found, err
+	}
+	live := v.Live()
+	if live == nil {
+		return found, nil
+	}
+	found, err = r.run(live, kind, old, obj)
+	if err != nil {
+		return nil, fmt.Errorf("look again before denying: %w", err)
+	}
+	return found, nil
+}
+
+func denies(f Finding) bool { return f.Level == Deny }
+
+// run runs the checks of a rule and lets pass, with a warning, what the old
+// object already had.
+func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+	p := &Pass{Cluster: v, rule: r}
+	for _, c := range r.Checks {
+		if c.Kind != kind || !c.When.is(old, obj) {
+			continue
+		}
+		first := len(p.findings)
+		if err := c.run(p, old, subject(old, obj)); err != nil {
+			return nil, err
+		}
+		if c.When != Stored || old == nil || obj == nil || !slices.ContainsFunc(p.findings[first:], denies) {
+			continue
+		}
+		was := &Pass{Cluster: v, rule: r}
+		if err := c.run(was, nil, old); err != nil {
+			return nil, err
+		}
+		ratchet(p.findings[first:], obj, was.findings, old)
+	}
+	return p.findings, nil
+}
+
+// ratchet lowers to a warning every finding about obj that stands among those
+// about old.
+func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
+	known := make(map[string]bool, len(before))
+	for _, f := range before {
+		known[stablePath(old, f.Field)] = true
+	}
+	for i := range findings {
+		if f := &findings[i]; f.Level == Deny && known[stablePath(obj, f.Field)] {
+			f.Level = Warn
+		}
+	}
+}
+
+func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj client.Object) bool {
+	return slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind == kind && c.When.is(old, obj) })
+}
+
+func (e Event) is(old, obj client.Object) bool {
+	switch {
+	case obj == nil:
+		return e == Deleted
+	case old == nil:
+		return e == Stored || e == Created
+	default:
+		return e == Stored || e == Updated
+	}
+}

@@ -1,0 +1,152 @@
+// Package validators holds the conventions that stateful workloads must meet,
+// one file each, and the engine that reviews an object against them.
+package validators
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Rule is one convention: what it is called, why it exists, and the check.
+type Rule struct {
+	// Name identifies the rule in messages, configuration, metrics and docs:
+	// kebab-case, subject first.
+	Name string
+
+	// Doc explains the rule. Its first line is a title, a lower-case clause
+	// that says what must hold; the rest says why, and how to comply.
+	Doc string
+
+	// Level is the most that a finding can do. The configuration may lower it,
+	// or raise it unless NeverDeny.
+	Level Level
+
+	// NeverDeny says that a denial could block a controller or an ordinary
+	// teardown.
+	NeverDeny bool
+
+	// Reads lists the kinds that the checks look up. Informers, RBAC and the
+	// documentation are derived from it.
+	Reads []client.Object
+
+	// Checks are the rule itself. It may concern several kinds.
+	Checks []Check
+}
+
+// A Level is what a finding does to a request.
+type Level int
+
+const (
+	Off  Level = iota // the rule does not run
+	Hint              // a warning beside the API server's own refusal
+	Warn              // a warning
+	Deny              // the request is refused
+)
+
+var levels = [...]string{Off: "off", Hint: "hint", Warn: "warn", Deny: "deny"}
+
+// String returns off, hint, warn or deny.
+func (l Level) String() string { return levels[l] }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText lets a Level be written in configuration and flags.
+func (l *Level) UnmarshalText(text []byte) error {
+	i := slices.Index(levels[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("level %q: must be one of %q", text, levels)
+	}
+	*l = Level(i)
+	return nil
+}
+
+// A Check is a function over one kind with its type erased, so that rules
+// about different kinds fit in one list. Make one with [On], [OnCreate],
+// [OnUpdate] or [OnDelete].
+type Check struct {
+	Kind schema.GroupVersionKind
+	When Event
+	run  func(p *Pass, old, obj client.Object) error
+}
+
+// An Event is what must happen to an object for a [Check] to apply.
+type Event int
+
+const (
+	Stored  Event = iota // created, updated, or simply there
+	Created              // created, or simply there
+	Updated              // changed from one state to another
+	Deleted
+)
+
+// On checks a state: an object that is created or updated, or that audit and
+// lint come across.
+func On[T client.Object](f func(p *Pass, obj T) error) Check {
+	return Check{kindOf[T](), Stored, func(p *Pass, _, obj client.Object) error {
+		return f(p, obj.(T))
+	}}
+}
+
+// OnCreate checks what an update need not repeat: an object that is created,
+// or that audit and lint come across.
+func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
+	return Check{kindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+		return f(p, obj.(T))
+	}}
+}
+
+// OnUpdate checks a transition.
+func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
+	return Check{kindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+		return f(p, old.(T), obj.(T))
+	}}
+}
+
+// OnDelete checks an object that is about to go.
+func OnDelete[T client.Object](f func(p *Pass, obj T) error) Check {
+	return Check{kindOf[T](), Deleted, func(p *Pass, _, obj client.Object) error {
+		return f(p, obj.(T))
+	}}
+}
+
+func kindOf[T client.Object]() schema.GroupVersionKind {
+	obj := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object)
+	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
+	}
+	return gvk
+}
+
+// A Pass is one rule looking at one object.
+type Pass struct {
+	// Cluster answers lookups, and knows who asks.
+	Cluster *cluster.View
+
+	rule     *Rule
+	findings []Finding
+}
+
+// Report records a finding at the rule's level. The error's detail says what
+// is wrong and what it would cost; the remedy is the command or the lines of
+// YAML, in flow style, that mend it.
+func (p *Pass) Report(err *field.Error, remedy string) { p.add(p.rule.Level, err, remedy) }
+
+// Warn records a finding that is never more than a warning.
+func (p *Pass) Warn(err *field.Error, remedy string) {
+	p.add(min(p.rule.Level, Warn), err, remedy)
+}
+
+func (p *Pass) add(level Level, err *field.Error, remedy string) {
+	p.findings = append(p.findings, Finding{Rule: p.rule, Level: level, Remedy: remedy, Error: err})
+}

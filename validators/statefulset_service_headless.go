@@ -1,0 +1,50 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var statefulsetServiceHeadless = &Rule{
+	Name:  "statefulset-service-headless",
+	Level: Deny,
+	Reads: []client.Object{&corev1.Service{}},
+	Doc: `the Service that a StatefulSet names must be headless
+
+The name of a headless Service resolves to the addresses of all Pods, which is
+how the members of a database find each other. The name of any other Service
+resolves to one virtual IP, behind which every connection may reach another
+Pod. Neither clusterIP nor serviceName can be changed later. Create a second,
+headless Service (clusterIP: None) and name that one; clients may keep the first.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		path, name := field.NewPath("spec", "serviceName"), sts.Spec.ServiceName
+		if name == "" {
+			return nil // statefulset-service-name
+		}
+		svc, err := cluster.Get[corev1.Service](p.Cluster, sts.Namespace, name)
+		if err != nil {
+			return fmt.Errorf("get Service %s: %w", name, err)
+		}
+		if svc == nil || headless(svc) {
+			return nil // statefulset-service-missing
+		}
+		what := "must name a headless Service; this one's name resolves to one virtual IP, not to the Pods, and cannot be changed later"
+		if svc.Spec.Type == corev1.ServiceTypeExternalName {
+			what = "must name a headless Service; this one is an alias of " + svc.Spec.ExternalName + " and gives no Pod a name"
+		}
+		remedy := fmt.Sprintf("kubectl create service clusterip %s-headless -n %s --clusterip=None, set its selector to the Pods' labels, and serviceName: %[1]s-headless", name, sts.Namespace)
+		if replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName {
+			p.Report(field.Invalid(path, name, what), remedy)
+		} else {
+			p.Warn(field.Invalid(path, name, what), remedy)
+		}
+		return nil
+	})},
+}

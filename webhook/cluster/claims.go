@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// A ClaimOf says that a claim has the name and the labels of the one that a
+// StatefulSet makes from a template for an ordinal.
+type ClaimOf struct {
+	StatefulSet *appsv1.StatefulSet
+	Template    string
+	Ordinal     int
+}
+
+// String returns <statefulset>/<template>/<ordinal>, the value of
+// [AnnotationClaimOf].
+func (c ClaimOf) String() string {
+	return fmt.Sprintf("%s/%s/%d", c.StatefulSet.Name, c.Template, c.Ordinal)
+}
+
+// InRange says whether the StatefulSet wants a Pod of that ordinal.
+func (c ClaimOf) InRange() bool {
+	start, replicas := Ordinals(c.StatefulSet)
+	return c.Ordinal >= start && c.Ordinal-start < replicas
+}
+
+// Ordinals returns the first ordinal of a StatefulSet and how many there are.
+// What was not defaulted counts as its default.
+func Ordinals(sts *appsv1.StatefulSet) (start, replicas int) {
+	replicas = 1
+	if sts.Spec.Replicas != nil {
+		replicas = int(*sts.Spec.Replicas)
+	}
+	if sts.Spec.Ordinals != nil {
+		start = int(sts.Spec.Ordinals.Start)
+	}
+	return start, replicas
+}
+
+// ClaimName returns the name of the claim that a StatefulSet makes from a
+// template for an ordinal.
+func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
+	return fmt.Sprintf("%s-%s-%d", template, sts.Name, ordinal)
+}
+
+// ClaimsOf returns what a claim may be of, sorted by StatefulSet and template.
+// There may be several: a-b-c-0 is of the StatefulSet b-c by its template a,
+// and of c by a-b. Those that do not exist any more are not among them.
+func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
+	base, ordinal, ok := cutOrdinal(pvc.Name)
+	if !ok {
+		return nil, nil
+	}
+	list, err := List[appsv1.StatefulSetList](v, client.InNamespace(pvc.Namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	var of []ClaimOf
+	for i := range list.Items {
+		sts := &list.Items[i]
+		if !strings.HasSuffix(base, "-"+sts.Name) || !HasMatchLabels(sts.Spec.Selector, pvc.Labels) {
+			continue
+		}
+		for _, t := range sts.Spec.VolumeClaimTemplates {
+			if base == t.Name+"-"+sts.Name {
+				of = append(of, ClaimOf{sts, t.Name, ordinal})
+			}
+		}
+	}
+	slices.SortFunc(of, func(a, b ClaimOf) int { return strings.Compare(a.String(), b.String()) })
+	return of, nil
+}
+
+// HasMatchLabels says whether labels hold the selector's matchLabels, which
+// the StatefulSet controller puts on every claim that it makes.
+func HasMatchLabels(sel *metav1.LabelSelector, on map[string]string) bool {
+	if sel == nil {
+		return true
+	}
+	return labels.SelectorFromSet(sel.MatchLabels).Matches(labels.Set(on))
+}
+
+// cutOrdinal splits a-b-7 into a-b and 7. Like the StatefulSet controller, it
+// takes only ordinals that are written as the controller writes them.
+func cutOrdinal(name string) (base string, ordinal int, ok bool) {
+	i := strings.LastIndexByte(name, '-')
+	if i <= 0 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(name[i+1:], 10, 32)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != name[i+1:] {
+		return "", 0, false
+	}
+	return name[:i], int(n), true
+}
+
+// MadeByStatefulSet says whether the StatefulSet controller made a claim whose
+// StatefulSet may be gone: kube-controller-manager wrote its access modes, and
+// no Pod owns it (the claims of generic ephemeral volumes are written by
+// kube-controller-manager too).
+func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
+	if _, _, ok := cutOrdinal(pvc.Name); !ok {
+		return false
+	}
+	for _, o := range pvc.OwnerReferences {
+		if o.Kind == "Pod" && o.Controller != nil && *o.Controller && !statefulSetPod(pvc, o.Name) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(pvc.ManagedFields, func(e metav1.ManagedFieldsEntry) bool {
+		return e.Manager == "kube-controller-manager" && e.FieldsV1 != nil &&
+			strings.Contains(string(e.FieldsV1.Raw), `"f:accessModes"`) && e.Subresource == ""
+	})
+}
+
+// statefulSetPod tells a condemned Pod of a StatefulSet, which owns its claims
+// while whenScaled is Delete (data-db-0 of db-0), from a Pod with a generic
+// ephemeral volume (db-0-data of db-0).
+func statefulSetPod(pvc *corev1.PersistentVolumeClaim, pod string) bool {
+	return strings.HasSuffix(pvc.Name, "-"+pod)
+}

@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Retain says which volumes are retained when no annotation decides.
+type Retain string
+
+const (
+	RetainStatefulSets Retain = "statefulsets" // those of claims that a StatefulSet made
+	RetainAll          Retain = "all"          // every one that was provisioned for a claim
+	RetainOff          Retain = "off"          // none
+)
+
+// A Reclaim is the reclaim policy that somebody wants for a volume.
+type Reclaim struct {
+	// Policy is Retain, Delete, or empty where nobody wants anything.
+	Policy corev1.PersistentVolumeReclaimPolicy
+
+	// From says who wants it: "the volume", "the claim", "the namespace" (by
+	// annotation), or "the configuration".
+	From string
+}
+
+// ReclaimByAnnotation returns what the nearest annotation says: the volume's,
+// the claim's (which the StatefulSet controller copies from its template), the
+// Namespace's. Volume and claim may be nil. Wrong values count as absent; the
+// rule stayput-annotation refuses them where they are written.
+func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
+	if pv != nil {
+		if r, ok := annotated(pv.Annotations, "the volume"); ok {
+			return r, nil
+		}
+	}
+	if pvc == nil {
+		return Reclaim{}, nil
+	}
+	if r, ok := annotated(pvc.Annotations, "the claim"); ok {
+		return r, nil
+	}
+	ns, err := Get[corev1.Namespace](v, "", pvc.Namespace)
+	if err != nil {
+		return Reclaim{}, fmt.Errorf("get Namespace %s: %w", pvc.Namespace, err)
+	}
+	if ns != nil {
+		if r, ok := annotated(ns.Annotations, "the namespace"); ok {
+			return r, nil
+		}
+	}
+	return Reclaim{}, nil
+}
+
+// WantedReclaim returns the reclaim policy that a volume of a claim should
+// have: by annotation, or else by the configuration.
+func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
+	r, err := ReclaimByAnnotation(v, pv, pvc)
+	if err != nil || r.Policy != "" {
+		return r, err
+	}
+	retained := Reclaim{corev1.PersistentVolumeReclaimRetain, "the configuration"}
+	switch v.Retain() {
+	case RetainAll:
+		return retained, nil
+	case RetainOff:
+		return Reclaim{}, nil
+	}
+	if pv != nil && pv.Annotations[AnnotationClaimOf] != "" {
+		return retained, nil
+	}
+	if pvc == nil {
+		return Reclaim{}, nil
+	}
+	of, err := ClaimsOf(v, pvc)
+	if err != nil {
+		return Reclaim{}, err
+	}
+	if len(of) > 0 || MadeByStatefulSet(pvc) {
+		return retained, nil
+	}
+	return Reclaim{}, nil
+}
+
+func annotated(annotations map[string]string, from string) (Reclaim, bool) {
+	switch p := corev1.PersistentVolumeReclaimPolicy(annotations[AnnotationReclaim]); p {
+	case corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete:
+		return Reclaim{p, from}, true
+	}
+	return Reclaim{}, false
+}

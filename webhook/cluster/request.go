@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A Request is what the API server says about a request besides its objects.
+// The zero value, lint's and audit's, is nobody in particular.
+type Request struct {
+	UID    types.UID                 // of this call, fresh for each
+	User   authenticationv1.UserInfo // who asks
+	DryRun bool                      // nothing will be stored
+	Orphan bool                      // a deletion that leaves the dependents alone
+}
+
+const kubeSystem = "system:serviceaccount:kube-system:"
+
+// Controllers are the service accounts in kube-system that
+// kube-controller-manager's controllers use when each has its own
+// (--use-service-account-credentials, as kubeadm sets it). They finish what
+// somebody else began, so nothing is denied to them.
+// Source: k8s.io/kubernetes@v1.37.1 cmd/kube-controller-manager/app.
+func Controllers() []string {
+	return []string{
+		"attachdetach-controller", "cronjob-controller", "daemon-set-controller", "deployment-controller",
+		"disruption-controller", "endpoint-controller", "endpointslice-controller", "ephemeral-volume-controller",
+		"expand-controller", "generic-garbage-collector", "horizontal-pod-autoscaler", "job-controller",
+		"namespace-controller", "node-controller", "persistent-volume-binder", "pod-garbage-collector",
+		"pv-protection-controller", "pvc-protection-controller", "replicaset-controller", "replication-controller",
+		"resource-claim-controller", "service-account-controller", "service-controller", "statefulset-controller",
+		"storage-version-migrator-controller", "ttl-after-finished-controller", "ttl-controller",
+		"volumeattributesclass-protection-controller",
+	}
+}
+
+// ControlPlaneUsers are the users under which the control plane itself acts,
+// service accounts aside.
+func ControlPlaneUsers() []string {
+	return []string{"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"}
+}
+
+// NodesGroup is the group of all kubelets.
+const NodesGroup = "system:nodes"
+
+// ControllerUsers are the full user names of [Controllers] and
+// [ControlPlaneUsers].
+func ControllerUsers() []string {
+	users := ControlPlaneUsers()
+	for _, name := range Controllers() {
+		users = append(users, kubeSystem+name)
+	}
+	return users
+}
+
+// ByController says whether one of Kubernetes' own controllers or a kubelet
+// asks.
+func (r Request) ByController() bool {
+	if name, ok := strings.CutPrefix(r.User.Username, kubeSystem); ok {
+		return slices.Contains(Controllers(), name)
+	}
+	return slices.Contains(ControlPlaneUsers(), r.User.Username) || slices.Contains(r.User.Groups, NodesGroup)
+}
+
+// ByPerson says whether somebody asks who may read the answer: neither a
+// controller of Kubernetes nor a service account.
+func (r Request) ByPerson() bool {
+	return !r.ByController() && !strings.HasPrefix(r.User.Username, "system:serviceaccount:")
+}

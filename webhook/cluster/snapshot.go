@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// A Snapshot is a cluster held in memory: lint fills one from manifests, audit
+// from a live cluster. It is a [client.Reader]. Objects are handed out without
+// a deep copy and must not be edited.
+type Snapshot struct {
+	// Complete says that the objects are the whole cluster, so that a kind
+	// without objects is empty. Otherwise it is unknown.
+	Complete bool
+
+	kinds map[schema.GroupVersionKind]*kindIndex
+}
+
+// A kindIndex holds the objects of one kind, by namespace and in the order in
+// which they came.
+type kindIndex struct {
+	byKey       map[client.ObjectKey]client.Object
+	byNamespace map[string][]client.ObjectKey
+	all         []client.ObjectKey
+}
+
+var _ client.Reader = (*Snapshot)(nil)
+
+// Add puts objects into the snapshot, each in the place of one of the same
+// name. A kind is known from its first object on.
+func (s *Snapshot) Add(objs ...client.Object) error {
+	for _, obj := range objs {
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return err
+		}
+		if s.kinds == nil {
+			s.kinds = make(map[schema.GroupVersionKind]*kindIndex)
+		}
+		kind := s.kinds[gvk]
+		if kind == nil {
+			kind = &kindIndex{
+				byKey:       make(map[client.ObjectKey]client.Object),
+				byNamespace: make(map[string][]client.ObjectKey),
+			}
+			s.kinds[gvk] = kind
+		}
+		key := client.ObjectKeyFromObject(obj)
+		if kind.byKey[key] == nil {
+			kind.byNamespace[key.Namespace] = append(kind.byNamespace[key.Namespace], key)
+			kind.all = append(kind.all, key)
+		}
+		kind.byKey[key] = obj
+	}
+	return nil
+}
+
+func (s *Snapshot) kind(gvk schema.GroupVersionKind) (*kindIndex, error) {
+	switch kind := s.kinds[gvk]; {
+	case kind != nil:
+		return kind, nil
+	case s.Complete:
+		return &kindIndex{}, nil
+	default:
+		return nil, fmt.Errorf("%s: %w", gvk.Kind, ErrUnknown)
+	}
+}
+
+// Get implements [client.Reader].
+func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	gvk, err := apiutil.GVKForObject(into, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	kind, err := s.kind(gvk)
+	if err != nil {
+		return err
+	}
+	obj, found := kind.byKey[key]
+	if !found {
+		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, key.Name)
+	}
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
+	return nil
+}
+
+// List implements [client.Reader] for the namespace and label options. It
+// refuses field selectors.
+func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	gvk, err := apiutil.GVKForObject(into, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
+	kind, err := s.kind(gvk)
+	if err != nil {
+		return err
+	}
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
+		return fmt.Errorf("list %s: a snapshot knows no field selectors", gvk.Kind)
+	}
+	keys := kind.all
+	if o.Namespace != "" {
+		keys = kind.byNamespace[o.Namespace]
+	}
+	var items []runtime.Object
+	for _, key := range keys {
+		obj := kind.byKey[key]
+		if o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels())) {
+			items = append(items, obj)
+		}
+	}
+	return meta.SetList(into, items)
+}

@@ -1,0 +1,116 @@
+// Package cluster is what a convention may see of the world beyond the object
+// in its hands: other objects, and who is asking.
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// ErrUnknown is returned for a lookup that the source cannot answer. A
+// directory of manifests is rarely a whole cluster: that it holds no
+// StorageClass does not mean that the cluster has none.
+var ErrUnknown = errors.New("not known here")
+
+// A World is what all reviews of one process look at. The zero value of every
+// field but Source is useful.
+type World struct {
+	// Source answers lookups: informers in the webhook, a [Snapshot] in lint
+	// and audit.
+	Source client.Reader
+
+	// Live is the API server itself, asked again before a lookup may cost
+	// somebody a denial. Nil where Source is the truth already.
+	Live client.Reader
+
+	// ClusterDomain is the DNS domain of the cluster; empty means
+	// cluster.local.
+	ClusterDomain string
+
+	// Retain says which volumes are retained when no annotation decides;
+	// empty means [RetainStatefulSets].
+	Retain Retain
+}
+
+// View returns a window on the world for one review, which lives as long as
+// ctx.
+func (w World) View(ctx context.Context, req Request) *View {
+	return &View{Request: req, world: w, ctx: ctx}
+}
+
+// A View is one review's window on the cluster. It must not be shared between
+// goroutines.
+type View struct {
+	// Request is who asks for the review; zero in lint and audit.
+	Request Request
+
+	world World
+	ctx   context.Context
+	reads int
+}
+
+// Live returns the same view without a cache before it, or nil if this view is
+// as fresh as can be.
+func (v *View) Live() *View {
+	if v.world.Live == nil {
+		return nil
+	}
+	w := v.world
+	w.Source, w.Live = w.Live, nil
+	return w.View(v.ctx, v.Request)
+}
+
+// Reads returns how many lookups have been made through the view.
+func (v *View) Reads() int { return v.reads }
+
+// ClusterDomain returns the DNS domain of the cluster, without dots around it.
+func (v *View) ClusterDomain() string {
+	if v.world.ClusterDomain == "" {
+		return "cluster.local"
+	}
+	return v.world.ClusterDomain
+}
+
+// Retain returns which volumes are retained when no annotation decides.
+func (v *View) Retain() Retain {
+	if v.world.Retain == "" {
+		return RetainStatefulSets
+	}
+	return v.world.Retain
+}
+
+// Get returns the named object, or nil if the cluster has none. The namespace
+// of a cluster-scoped object is "". The result must not be edited. An error
+// means that the question could not be answered, never "no".
+func Get[T any, P interface {
+	*T
+	client.Object
+}](v *View, namespace, name string) (P, error) {
+	v.reads++
+	obj := P(new(T))
+	err := v.world.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
+// List returns the objects that match opts, in no order. The items must not be
+// edited. An error means that the question could not be answered.
+func List[L any, P interface {
+	*L
+	client.ObjectList
+}](v *View, opts ...client.ListOption) (P, error) {
+	v.reads++
+	list := P(new(L))
+	if err := v.world.Source.List(v.ctx, list, opts...); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
