@@ -107,11 +107,13 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 }
 
 // ratchet lowers to a warning every finding about obj that stands among those
-// about old.
+// about old. What only warned about old excuses nothing that is worse now.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
 	known := make(map[string]bool, len(before))
 	for _, f := range before {
-		known[stablePath(old, f.Field)] = true
+		if f.Level == Deny {
+			known[stablePath(old, f.Field)] = true
+		}
 	}
 	for i := range findings {
 		if f := &findings[i]; f.Level == Deny && known[stablePath(obj, f.Field)] {
