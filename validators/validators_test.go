@@ -204,6 +204,9 @@ func TestAllIsComplete(t *testing.T) {
 	}
 	declared := map[string]string{} // rule by file
 	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
