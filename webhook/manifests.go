@@ -311,8 +311,8 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	return out, nil
 }
 
-// ReadRules returns the permissions that the lookups need.
-func ReadRules(rules []*validators.Rule, ms []*mutators.Mutator) ([]rbacv1.PolicyRule, error) {
+// ClusterRole returns the permissions that the lookups need, and no others.
+func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator) (*rbacv1.ClusterRole, error) {
 	reads, err := Reads(rules, ms)
 	if err != nil {
 		return nil, err
@@ -326,10 +326,13 @@ func ReadRules(rules []*validators.Rule, ms []*mutators.Mutator) ([]rbacv1.Polic
 		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
 		groups[gvr.Group] = append(groups[gvr.Group], gvr.Resource)
 	}
-	var out []rbacv1.PolicyRule
+	role := &rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+	}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		slices.Sort(groups[group])
-		out = append(out, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
-	return out, nil
+	return role, nil
 }

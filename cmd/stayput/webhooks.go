@@ -15,6 +15,7 @@ import (
 func webhooksCommand() *cobra.Command {
 	var d webhook.Deployment
 	var caFile, configFile string
+	var rbac bool
 	cmd := &cobra.Command{
 		Use:   "webhooks",
 		Short: "Print the two webhook configurations",
@@ -39,7 +40,15 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 				return err
 			}
 			mutating, validating := d.Configurations(s.policy.Rules, s.mutators)
-			for _, obj := range []any{mutating, validating} {
+			objs := []any{mutating, validating}
+			if rbac {
+				role, err := d.ClusterRole(s.policy.Rules, s.mutators)
+				if err != nil {
+					return err
+				}
+				objs = append(objs, role)
+			}
+			for _, obj := range objs {
 				data, err := yaml.Marshal(obj)
 				if err != nil {
 					return fmt.Errorf("print the configurations: %w", err)
@@ -56,6 +65,7 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 	flags.StringVar(&d.Namespace, "namespace", "", "namespace of the Service and of Stayput, which is never matched")
 	flags.Int32Var(&d.Port, "port", 443, "port of the Service")
 	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the API server is to trust")
+	flags.BoolVar(&rbac, "rbac", false, "print the ClusterRole that the lookups need, too")
 	flags.StringVar(&configFile, "config", "", "configuration file: rules that are off are not asked about")
 	return cmd
 }
