@@ -2,5 +2,8 @@ package validators
 
 // All lists every rule, sorted by name.
 var All = []*Rule{
+	statefulsetNameLength,
 	statefulsetServiceHeadless,
+	statefulsetServiceMissing,
+	statefulsetServiceName,
 }
