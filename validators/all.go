@@ -6,8 +6,11 @@ var All = []*Rule{
 	claimInUse,
 	claimOversizedVolume,
 	claimTemplateClass,
+	claimTemplateStorage,
 	deploymentSharedClaim,
 	statefulsetServiceHeadless,
 	statefulsetSharedClaim,
+	storageclassReclaim,
 	volumeInUse,
+	volumeReclaim,
 }
