@@ -106,12 +106,15 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 	return p.findings, nil
 }
 
-// ratchet lowers to a warning every finding about obj that stands among those
-// about old.
+// ratchet lowers to a warning every denial of obj that stands among those of
+// old. What old was only warned about, a hostname fixed for one replica, is news
+// where obj is denied it, for three.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
 	known := make(map[string]bool, len(before))
 	for _, f := range before {
-		known[stablePath(old, f.Field)] = true
+		if f.Level == Deny {
+			known[stablePath(old, f.Field)] = true
+		}
 	}
 	for i := range findings {
 		if f := &findings[i]; f.Level == Deny && known[stablePath(obj, f.Field)] {
