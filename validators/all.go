@@ -4,4 +4,5 @@ package validators
 var All = []*Rule{
 	deploymentHostname,
 	statefulsetServiceHeadless,
+	workloadHostPath,
 }
