@@ -1,8 +1,8 @@
 package validators
 
-// All lists every rule, sorted by name.
-var All = []*Rule{
+// All lists every rule, sorted by name: these, and stayput-annotation.
+var All = withStayputAnnotation(
 	deploymentHostname,
 	statefulsetServiceHeadless,
 	workloadHostPath,
-}
+)
