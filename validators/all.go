@@ -3,6 +3,10 @@ package validators
 // All lists every rule, sorted by name: these, and stayput-annotation.
 var All = withStayputAnnotation(
 	deploymentHostname,
+	deploymentSubdomain,
+	podHostnameConflict,
+	podIdentitySkipped,
+	podSubdomain,
 	statefulsetServiceHeadless,
 	workloadHostPath,
 )
