@@ -7,6 +7,7 @@ var All = withStayputAnnotation(
 	podHostnameConflict,
 	podIdentitySkipped,
 	podSubdomain,
+	serviceGoverning,
 	statefulsetServiceHeadless,
 	workloadHostPath,
 )
