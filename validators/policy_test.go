@@ -73,12 +73,12 @@ func TestPolicyReview(t *testing.T) {
 		"nothing is found":                         {obj: sts(1)},
 		"mode warn lowers it":                      {policy: Policy{Mode: ModeWarn}, obj: sts(3), want: "warn"},
 		"mode off finds nothing":                   {policy: Policy{Mode: ModeOff}, obj: sts(3)},
-		"a namespace may choose an allowed mode":   {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: label(cluster.LabelMode, "warn"), obj: sts(3), want: "warn"},
-		"but no other":                             {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: label(cluster.LabelMode, "off"), obj: sts(3), want: "deny"},
-		"nor what is no mode":                      {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: label(cluster.LabelMode, ""), obj: sts(3), want: "deny"},
+		"a namespace may choose an allowed mode":   {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, "warn"), obj: sts(3), want: "warn"},
+		"but no other":                             {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, "off"), obj: sts(3), want: "deny"},
+		"nor what is no mode":                      {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, ""), obj: sts(3), want: "deny"},
 		"an object is exempt for a reason":         {obj: sts(3, exempt, "drill"), exempted: 1},
 		"but not without one":                      {obj: sts(3, exempt, " "), want: "deny", notes: "without a reason"},
-		"a namespace exempts its objects":          {ns: annotate(exempt, "drill"), obj: sts(3), exempted: 1},
+		"a namespace exempts its objects":          {ns: annotated(exempt, "drill"), obj: sts(3), exempted: 1},
 		"another rule's exemption has no effect":   {obj: sts(3, cluster.ExemptPrefix+"other", "drill"), want: "deny"},
 		"exemptions may be forbidden":              {policy: Policy{ForbidExemptions: []string{"the-rule"}}, obj: sts(3, exempt, "drill"), want: "deny", notes: "forbids"},
 		"the configuration exempts by pattern":     {policy: Policy{Exemptions: []Exemption{{Rule: "the-*", Namespace: "pr*", Kind: "StatefulSet", Name: "d?", User: "ann*", Reason: "x"}}}, req: user("anna"), obj: sts(3), exempted: 1},
@@ -127,11 +127,11 @@ func TestPolicyReview(t *testing.T) {
 	}
 }
 
-func label(key, value string) func(*corev1.Namespace) {
+func labelled(key, value string) func(*corev1.Namespace) {
 	return func(ns *corev1.Namespace) { ns.Labels[key] = value }
 }
 
-func annotate(key, value string) func(*corev1.Namespace) {
+func annotated(key, value string) func(*corev1.Namespace) {
 	return func(ns *corev1.Namespace) { ns.Annotations[key] = value }
 }
 
