@@ -151,3 +151,12 @@ func (t *Testdata) Wants() (n int) {
 	}
 	return n
 }
+
+// TakeAll crosses off every want from a line up to, not including, another.
+func (t *Testdata) TakeAll(first, end int) {
+	for line := range t.wants {
+		if line >= first && line < end {
+			delete(t.wants, line)
+		}
+	}
+}
