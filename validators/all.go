@@ -2,8 +2,12 @@ package validators
 
 // All lists every rule, sorted by name.
 var All = []*Rule{
+	statefulsetGracePeriod,
 	statefulsetNameLength,
+	statefulsetOnDelete,
+	statefulsetRetention,
 	statefulsetServiceHeadless,
 	statefulsetServiceMissing,
 	statefulsetServiceName,
+	statefulsetServiceSelector,
 }
