@@ -4,10 +4,16 @@ package validators
 var All = []*Rule{
 	statefulsetGracePeriod,
 	statefulsetNameLength,
+	statefulsetNoStorage,
 	statefulsetOnDelete,
+	statefulsetOrdinals,
 	statefulsetRetention,
+	statefulsetScaleDown,
+	statefulsetScaleUp,
 	statefulsetServiceHeadless,
 	statefulsetServiceMissing,
 	statefulsetServiceName,
+	statefulsetServiceNotReadyAddresses,
 	statefulsetServiceSelector,
+	statefulsetServiceShared,
 }

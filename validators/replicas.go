@@ -151,3 +151,13 @@ func provisioningClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*sto
 	}
 	return newest, nil
 }
+
+// deleteClaims returns the command that deletes claims, or the first few.
+func deleteClaims(names []string, namespace string) string {
+	const most = 5
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", and so on"
+	}
+	return fmt.Sprintf("kubectl delete pvc %s -n %s%s", strings.Join(names, " "), namespace, more)
+}
