@@ -52,6 +52,13 @@ func TestClaimInUse(t *testing.T) {
 			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:accessModes":{}}}`)},
 		}}
 	}
+	owned := func(kind, name string) func(*corev1.PersistentVolumeClaim) {
+		return func(pvc *corev1.PersistentVolumeClaim) {
+			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: map[string]string{"Pod": "v1", "StatefulSet": "apps/v1"}[kind], Kind: kind, Name: name, Controller: new(true)}}
+		}
+	}
+	none := sts(nil)
+	none.Spec.Replicas = new(int32)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "db-0", DeletionTimestamp: &now},
 		Spec: corev1.PodSpec{Volumes: []corev1.Volume{{VolumeSource: corev1.VolumeSource{
@@ -77,6 +84,18 @@ func TestClaimInUse(t *testing.T) {
 		},
 		"the controller wrote the claim, whose StatefulSet is gone": {
 			claim(written), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"a StatefulSet that owns its claims, by whenDeleted: Delete, still needs them": {
+			claim(owned("StatefulSet", "db")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"until it is gone: the garbage collector is on its way": {
+			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+		},
+		"so it is for the claim of a condemned Pod, by whenScaled: Delete": {
+			claim(owned("Pod", "db-0")), []client.Object{none, disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+		},
+		"any other owner knows what it does": {
+			claim(owned("Pod", "other")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"somebody else did": {
 			claim(nil), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,

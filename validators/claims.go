@@ -53,9 +53,9 @@ func live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// A claimVolume is a volume of a Pod template that names one claim, which all
+// A mountedClaim is a volume of a Pod template that names one claim, which all
 // replicas share.
-type claimVolume struct {
+type mountedClaim struct {
 	index    int
 	name     string
 	claim    string
@@ -63,9 +63,9 @@ type claimVolume struct {
 	pvc      *corev1.PersistentVolumeClaim // nil if it does not exist (yet)
 }
 
-// claimVolumes returns the volumes of a Pod template that name a claim.
-func claimVolumes(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]claimVolume, error) {
-	var found []claimVolume
+// mountedClaims returns the volumes of a Pod template that name a claim.
+func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]mountedClaim, error) {
+	var found []mountedClaim
 	for i, vol := range spec.Volumes {
 		src := vol.PersistentVolumeClaim
 		if src == nil {
@@ -75,7 +75,7 @@ func claimVolumes(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]cl
 		if err != nil {
 			return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", src.ClaimName, err)
 		}
-		found = append(found, claimVolume{i, vol.Name, src.ClaimName, !src.ReadOnly && !onlyRead(spec, vol.Name), pvc})
+		found = append(found, mountedClaim{i, vol.Name, src.ClaimName, !src.ReadOnly && !onlyRead(spec, vol.Name), pvc})
 	}
 	return found, nil
 }

@@ -64,9 +64,12 @@ func defaultClass(classes []storagev1.StorageClass) *storagev1.StorageClass {
 	return found
 }
 
+// betaDefaultClass is the older name of [cluster.AnnotationDefaultClass], which
+// the API server still honours.
+const betaDefaultClass = "storageclass.beta.kubernetes.io/is-default-class"
+
 func isDefault(sc *storagev1.StorageClass) bool {
-	const beta = "storageclass.beta.kubernetes.io/is-default-class"
-	return sc.Annotations[cluster.AnnotationDefaultClass] == "true" || sc.Annotations[beta] == "true"
+	return sc.Annotations[cluster.AnnotationDefaultClass] == "true" || sc.Annotations[betaDefaultClass] == "true"
 }
 
 // provisions says whether a class, which may be nil, makes volumes.

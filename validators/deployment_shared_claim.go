@@ -27,7 +27,7 @@ files, a ReadWriteMany claim; or else run one replica.`,
 		if replicas <= 1 {
 			return nil
 		}
-		volumes, err := claimVolumes(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
+		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
 		if err != nil {
 			return err
 		}

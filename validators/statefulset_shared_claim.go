@@ -31,7 +31,7 @@ what is wanted.`,
 			return nil
 		}
 		spec := &sts.Spec.Template.Spec
-		volumes, err := claimVolumes(p.Cluster, sts.Namespace, spec)
+		volumes, err := mountedClaims(p.Cluster, sts.Namespace, spec)
 		if err != nil {
 			return err
 		}
