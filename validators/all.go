@@ -4,6 +4,7 @@ package validators
 var All = withStayputAnnotation(
 	deploymentHostname,
 	deploymentSubdomain,
+	namespaceData,
 	podHostnameConflict,
 	podIdentitySkipped,
 	podSubdomain,
