@@ -4,6 +4,7 @@ package validators
 var All = withStayputAnnotation(
 	deploymentHostname,
 	deploymentSubdomain,
+	fieldFixed,
 	namespaceData,
 	podHostnameConflict,
 	podIdentitySkipped,
