@@ -21,6 +21,8 @@ var All = withStayputAnnotation(
 	deploymentRollingClaim,
 	deploymentSharedClaim,
 	deploymentSubdomain,
+	fieldFixed,
+	namespaceData,
 	podHostnameConflict,
 	podIdentitySkipped,
 	podSubdomain,
