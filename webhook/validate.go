@@ -53,10 +53,7 @@ func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv
 		}
 		warnings = append(warnings, fmt.Sprintf("%s: could not be checked: %v", u.Rule.Name, u.Err))
 	}
-	for _, e := range verdict.Notes {
-		warnings = append(warnings, e)
-	}
-	resp.Warnings = fit(warnings)
+	resp.Warnings = fit(append(warnings, verdict.Notes...))
 	if len(denials) > 0 {
 		resp.Allowed, resp.Result = false, deny(req.AdmissionRequest, denials)
 	}
