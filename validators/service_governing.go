@@ -61,12 +61,12 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 		return suffering
 	}
 	spec := field.NewPath("spec")
-	again := fmt.Sprintf("kubectl delete service %s -n %s, and create it again with spec: {clusterIP: None}", svc.Name, svc.Namespace)
+	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), again)
 	}
 	if s := suffer(balances); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None, for "+sets(s)+" names it; its name resolves to one virtual IP, not to the Pods"), again)
+		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
 	}
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
