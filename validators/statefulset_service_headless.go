@@ -7,8 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetServiceHeadless = &Rule{
@@ -20,26 +18,36 @@ var statefulsetServiceHeadless = &Rule{
 The name of a headless Service resolves to the addresses of all Pods, which is
 how the members of a database find each other. The name of any other Service
 resolves to one virtual IP, behind which every connection may reach another
-Pod. Neither clusterIP nor serviceName can be changed later. Create a second,
-headless Service (clusterIP: None) and name that one; clients may keep the first.`,
+Pod. Neither clusterIP nor serviceName can be changed later.
+
+Create a second, headless Service (clusterIP: None) and name that one; clients
+may keep the first. With one replica the rule only warns, unless the Service is
+an alias (ExternalName), which never leads to a Pod. For a StatefulSet that
+exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods and
+claims alone, and apply it again with the other serviceName.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		path, name := field.NewPath("spec", "serviceName"), sts.Spec.ServiceName
 		if name == "" {
 			return nil // statefulset-service-name
 		}
-		svc, err := cluster.Get[corev1.Service](p.Cluster, sts.Namespace, name)
-		if err != nil {
-			return fmt.Errorf("get Service %s: %w", name, err)
+		svc, err := governingService(p.Cluster, sts)
+		if err != nil || svc == nil || headless(svc) {
+			return err // statefulset-service-missing
 		}
-		if svc == nil || headless(svc) {
-			return nil // statefulset-service-missing
-		}
-		what := "must name a headless Service; this one's name resolves to one virtual IP, not to the Pods, and cannot be changed later"
+		what := "must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			what = "must name a headless Service; this one is an alias of " + svc.Spec.ExternalName + " and gives no Pod a name"
 		}
-		remedy := fmt.Sprintf("kubectl create service clusterip %s-headless -n %s --clusterip=None, set its selector to the Pods' labels, and serviceName: %[1]s-headless", name, sts.Namespace)
+		other, err := headlessFor(p.Cluster, sts)
+		if err != nil {
+			return err
+		}
+		remedy := fmt.Sprintf("serviceName: %s (headless, selects these Pods)", other)
+		if other == "" {
+			other = headlessName(name)
+			remedy = fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
+		}
 		if replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName {
 			p.Report(field.Invalid(path, name, what), remedy)
 		} else {

@@ -1,8 +1,16 @@
 package validators
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 // replicasOf returns spec.replicas of a workload, 1 where it was not
@@ -50,4 +58,61 @@ type listed[T any] struct {
 	field string
 	index int
 	item  T
+}
+
+// A workload is a StatefulSet or a Deployment, less what only one of them has.
+type workload struct {
+	kind, name string
+	replicas   int
+	labels     map[string]string // of its Pods
+}
+
+// String returns the kind and the name.
+func (w workload) String() string { return w.kind + " " + w.name }
+
+// workloadsBeside returns the StatefulSets and Deployments in the namespace of
+// one of them, without that one and those that are being deleted, sorted.
+func workloadsBeside(v *cluster.View, self client.Object) ([]workload, error) {
+	var all []workload
+	here := client.InNamespace(self.GetNamespace())
+	sets, err := cluster.List[appsv1.StatefulSetList](v, here)
+	if err != nil {
+		return nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	_, isSet := self.(*appsv1.StatefulSet)
+	for i := range sets.Items {
+		if o := &sets.Items[i]; o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) {
+			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
+		}
+	}
+	deployments, err := cluster.List[appsv1.DeploymentList](v, here)
+	if err != nil {
+		return nil, fmt.Errorf("list Deployments: %w", err)
+	}
+	for i := range deployments.Items {
+		if o := &deployments.Items[i]; o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) {
+			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
+		}
+	}
+	slices.SortFunc(all, func(a, b workload) int { return strings.Compare(a.String(), b.String()) })
+	return all, nil
+}
+
+// selected returns those of the workloads whose Pods a selector matches.
+func selected(all []workload, sel labels.Selector) (matching []workload) {
+	for _, w := range all {
+		if sel.Matches(labels.Set(w.labels)) {
+			matching = append(matching, w)
+		}
+	}
+	return matching
+}
+
+// fewWorkloads is few for workloads.
+func fewWorkloads(all []workload) string {
+	names := make([]string, len(all))
+	for i, w := range all {
+		names[i] = w.String()
+	}
+	return few(names)
 }

@@ -1,0 +1,163 @@
+package validators
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A span is n ordinals from a first one on.
+type span struct{ start, n int }
+
+// ordinals returns the ordinals of the Pods that a StatefulSet wants.
+func ordinals(sts *appsv1.StatefulSet) span {
+	start, replicas := cluster.Ordinals(sts)
+	return span{start, max(replicas, 0)}
+}
+
+func (s span) end() int { return s.start + s.n } // the first one behind
+
+func (s span) has(ordinal int) bool { return ordinal >= s.start && ordinal < s.end() }
+
+// less returns what is left of s without t: nothing, or what lies before t,
+// behind it, or both.
+func (s span) less(t span) (left []span) {
+	if t.n == 0 {
+		t.start, t.n = s.end(), 0
+	}
+	if end := min(s.end(), t.start); s.start < end {
+		left = append(left, span{s.start, end - s.start})
+	}
+	if start := max(s.start, t.end()); start < s.end() {
+		left = append(left, span{start, s.end() - start})
+	}
+	return left
+}
+
+// pods names the Pods of a StatefulSet that have the ordinals of s.
+func (s span) pods(sts string) string {
+	switch s.n {
+	case 1:
+		return fmt.Sprintf("%s-%d", sts, s.start)
+	case 2:
+		return fmt.Sprintf("%s-%d and %[1]s-%[3]d", sts, s.start, s.start+1)
+	}
+	return fmt.Sprintf("%s-%d to %[1]s-%[3]d", sts, s.start, s.end()-1)
+}
+
+// A replicaClaim is a claim that exists, with the template and the ordinal for
+// which a StatefulSet uses it.
+type replicaClaim struct {
+	template *corev1.PersistentVolumeClaim
+	ordinal  int
+	claim    *corev1.PersistentVolumeClaim
+}
+
+// replicaClaims returns the claims that a StatefulSet uses, would use for more
+// replicas or has used for them, by ordinal and template. The name decides, as
+// for the StatefulSet controller, which looks at nothing else.
+func replicaClaims(v *cluster.View, sts *appsv1.StatefulSet) ([]replicaClaim, error) {
+	if len(sts.Spec.VolumeClaimTemplates) == 0 {
+		return nil, nil
+	}
+	list, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(sts.Namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
+	templates := make(map[string]*corev1.PersistentVolumeClaim)
+	for i := range sts.Spec.VolumeClaimTemplates {
+		t := &sts.Spec.VolumeClaimTemplates[i]
+		templates[t.Name+"-"+sts.Name] = t
+	}
+	var claims []replicaClaim
+	for i := range list.Items {
+		pvc := &list.Items[i]
+		dash := strings.LastIndexByte(pvc.Name, '-')
+		if dash < 0 {
+			continue
+		}
+		t := templates[pvc.Name[:dash]]
+		ordinal, err := strconv.ParseInt(pvc.Name[dash+1:], 10, 32)
+		if t == nil || err != nil || pvc.Name != cluster.ClaimName(sts, t.Name, int(ordinal)) {
+			continue // not a number as the controller writes it
+		}
+		claims = append(claims, replicaClaim{t, int(ordinal), pvc})
+	}
+	slices.SortFunc(claims, func(a, b replicaClaim) int {
+		return cmp.Or(cmp.Compare(a.ordinal, b.ordinal), strings.Compare(a.claim.Name, b.claim.Name))
+	})
+	return claims, nil
+}
+
+// claimNames returns the names of the claims that keep returns true for.
+func claimNames(claims []replicaClaim, keep func(replicaClaim) bool) (names []string) {
+	for _, c := range claims {
+		if keep(c) {
+			names = append(names, c.claim.Name)
+		}
+	}
+	return names
+}
+
+// claimFrom returns a template as the claim that will be made from it, less
+// its name.
+func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
+	pvc := *template
+	pvc.Namespace = sts.Namespace
+	return &pvc
+}
+
+// provisioningClass returns the StorageClass that a claim will be given a
+// volume by: the one it names, or else the default one, of several the newest.
+// It is nil if there is none, or if the claim wants none. Source:
+// k8s.io/kubernetes@v1.37.1 pkg/volume/util/storageclass.go, GetDefaultClass.
+func provisioningClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*storagev1.StorageClass, error) {
+	name, named := pvc.Annotations[corev1.BetaStorageClassAnnotation]
+	if !named && pvc.Spec.StorageClassName != nil {
+		name, named = *pvc.Spec.StorageClassName, true
+	}
+	if named {
+		if name == "" {
+			return nil, nil
+		}
+		class, err := cluster.Get[storagev1.StorageClass](v, "", name)
+		if err != nil {
+			return nil, fmt.Errorf("get StorageClass %s: %w", name, err)
+		}
+		return class, nil
+	}
+	list, err := cluster.List[storagev1.StorageClassList](v)
+	if err != nil {
+		return nil, fmt.Errorf("list StorageClasses: %w", err)
+	}
+	var newest *storagev1.StorageClass
+	for i := range list.Items {
+		class := &list.Items[i]
+		switch {
+		case class.Annotations[cluster.AnnotationDefaultClass] != "true":
+		case newest == nil, newest.CreationTimestamp.Before(&class.CreationTimestamp),
+			newest.CreationTimestamp.Equal(&class.CreationTimestamp) && class.Name < newest.Name:
+			newest = class
+		}
+	}
+	return newest, nil
+}
+
+// deleteClaims returns the command that deletes claims, or the first few.
+func deleteClaims(names []string, namespace string) string {
+	const most = 5
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", and so on"
+	}
+	return fmt.Sprintf("kubectl delete pvc %s -n %s%s", strings.Join(names, " "), namespace, more)
+}

@@ -1,0 +1,134 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// governingService returns the Service that a StatefulSet names, or nil if it
+// names none or there is none.
+func governingService(v *cluster.View, sts *appsv1.StatefulSet) (*corev1.Service, error) {
+	name := sts.Spec.ServiceName
+	if name == "" {
+		return nil, nil
+	}
+	svc, err := cluster.Get[corev1.Service](v, sts.Namespace, name)
+	if err != nil {
+		return nil, fmt.Errorf("get Service %s: %w", name, err)
+	}
+	return svc, nil
+}
+
+// memberLabels returns the labels of the template by which a Service should
+// select the Pods of a StatefulSet: those that the StatefulSet selects by
+// itself, which never change, or else all of them.
+func memberLabels(sts *appsv1.StatefulSet) map[string]string {
+	if sel := sts.Spec.Selector; sel != nil && len(sel.MatchLabels) > 0 {
+		return sel.MatchLabels
+	}
+	return sts.Spec.Template.Labels
+}
+
+// headlessName returns the name of a headless Service that stands beside
+// something called base.
+func headlessName(base string) string {
+	const suffix = "-headless"
+	return cut(base, validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+}
+
+// headlessFor returns the name of the first headless Service that selects the
+// Pods of a StatefulSet, or "".
+func headlessFor(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
+	list, err := cluster.List[corev1.ServiceList](v, client.InNamespace(sts.Namespace))
+	if err != nil {
+		return "", fmt.Errorf("list Services: %w", err)
+	}
+	first := ""
+	for i := range list.Items {
+		svc := &list.Items[i]
+		if headless(svc) && selects(svc, sts.Spec.Template.Labels) && (first == "" || svc.Name < first) {
+			first = svc.Name
+		}
+	}
+	return first, nil
+}
+
+// headlessService returns, ready to apply, a headless Service for the Pods of
+// a StatefulSet: with their ports, which a headless Service does not need, or
+// without where only so does it fit into room.
+func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
+	with := serviceYAML(sts, name, servicePorts(sts.Spec.Template.Spec.Containers))
+	without := serviceYAML(sts, name, nil)
+	if utf8.RuneCountInString(with) > room && utf8.RuneCountInString(without) <= room {
+		return without
+	}
+	return with
+}
+
+func serviceYAML(sts *appsv1.StatefulSet, name string, ports []map[string]any) string {
+	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": memberLabels(sts)}
+	if len(ports) > 0 {
+		spec["ports"] = ports
+	}
+	return flowYAML(map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Service",
+		"metadata":   map[string]any{"name": name, "namespace": sts.Namespace},
+		"spec":       spec,
+	})
+}
+
+// servicePorts returns the ports of containers as the ports of a Service,
+// which must differ in port and protocol and, if there are several, be named.
+func servicePorts(containers []corev1.Container) (ports []map[string]any) {
+	var seen []string
+	for _, c := range containers {
+		for _, p := range c.Ports {
+			id := fmt.Sprintf("%s-%d", strings.ToLower(string(p.Protocol)), p.ContainerPort)
+			if p.Protocol == "" {
+				id = fmt.Sprintf("tcp-%d", p.ContainerPort)
+			}
+			name := p.Name
+			if name == "" || slices.Contains(seen, name) {
+				name = id
+			}
+			if slices.Contains(seen, id) || slices.Contains(seen, name) {
+				continue
+			}
+			seen = append(seen, id, name)
+			port := map[string]any{"name": name, "port": p.ContainerPort}
+			if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
+				port["protocol"] = string(p.Protocol)
+			}
+			ports = append(ports, port)
+		}
+	}
+	if len(ports) == 1 && ports[0]["name"] == seen[0] {
+		delete(ports[0], "name") // a made-up name, which one port does not need
+	}
+	return ports
+}
+
+// flowYAML returns a value as YAML on one line.
+func flowYAML(value any) string {
+	var node yaml.Node
+	if err := node.Encode(value); err != nil {
+		return err.Error() // maps, slices, strings and numbers always encode
+	}
+	node.Style = yaml.FlowStyle
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}

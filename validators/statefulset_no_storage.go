@@ -1,0 +1,57 @@
+package validators
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetNoStorage = &Rule{
+	Name:  "statefulset-no-storage",
+	Level: Off,
+	Doc: `a StatefulSet must have storage that outlives its Pods
+
+A StatefulSet gives each Pod a name to keep; without a volume to keep, the Pod
+comes back under its old name with nothing in it. An emptyDir or a generic
+ephemeral volume dies with the Pod: when its node fails, when it is evicted, at
+the next update.
+
+Add volumeClaimTemplates. The rule is off, as caches and brokers may need names
+only; raise it to warn or deny where a StatefulSet means data:
+rules: {statefulset-no-storage: warn}.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		if len(sts.Spec.VolumeClaimTemplates) > 0 {
+			return nil
+		}
+		volumes := field.NewPath("spec", "template", "spec", "volumes")
+		var lost []*field.Error
+		for i, vol := range sts.Spec.Template.Spec.Volumes {
+			switch {
+			case vol.VolumeSource == corev1.VolumeSource{}:
+				lost = append(lost, field.Invalid(volumes.Index(i), vol.Name, "must not hold data: it is an emptyDir, which dies with the Pod"))
+			case vol.EmptyDir != nil:
+				lost = append(lost, field.Invalid(volumes.Index(i).Child("emptyDir"), vol.Name, "must not hold data: it dies with the Pod"))
+			case vol.Ephemeral != nil:
+				lost = append(lost, field.Invalid(volumes.Index(i).Child("ephemeral"), vol.Name, "must not hold data: its claim dies with the Pod"))
+			case !files(vol.VolumeSource):
+				return nil // a claim, or storage of another kind
+			}
+		}
+		const remedy = "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]"
+		for _, err := range lost {
+			p.Report(err, remedy)
+		}
+		if len(lost) == 0 {
+			p.Report(field.Required(field.NewPath("spec", "volumeClaimTemplates"),
+				"must have storage; a Pod that is replaced comes back under its name with nothing in it"), remedy)
+		}
+		return nil
+	})},
+}
+
+// files says whether a volume only brings files to a Pod. What a CSI driver
+// makes without a claim dies with the Pod too, but is rarely meant for data.
+func files(v corev1.VolumeSource) bool {
+	return v.CSI != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.Image != nil || v.GitRepo != nil
+}

@@ -1,0 +1,127 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var statefulsetRetention = &Rule{
+	Name:  "statefulset-retention",
+	Level: Deny,
+	Reads: []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
+
+With persistentVolumeClaimRetentionPolicy Delete the garbage collector deletes
+the claims of a StatefulSet that is deleted (whenDeleted) or scaled down
+(whenScaled), be it by an autoscaler at night. Where the volumes have the reclaim
+policy Delete too, the data is gone with them. Where they have Retain it
+survives, but on volumes that somebody must bind again by hand.
+
+The rule denies Delete where it would destroy data and nobody asked for that:
+where the volume of a claim that exists has the reclaim policy Delete, or where
+the configuration retains no volumes (retain: off) and the StorageClass of a
+template deletes them. In all other cases it warns: where the volumes are
+retained, where the class is not known, and where the nearest annotation
+stayput.dev/reclaim-policy, on the volume, the claim, the template or the
+Namespace, says Delete, which is its author's explicit wish.
+
+Leave the field out, or set it to Retain. Volumes that exist are made safe by
+kubectl patch pv NAME -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'.
+For data that may go, annotate the template or the Namespace.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		deletes := deletedWhen(sts)
+		if len(deletes) == 0 || len(sts.Spec.VolumeClaimTemplates) == 0 {
+			return nil
+		}
+		reason, mend, err := destroys(p.Cluster, sts)
+		if err != nil {
+			return err
+		}
+		for _, d := range deletes {
+			path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", d)
+			if reason != "" {
+				p.Report(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), d+": Retain"+mend)
+				continue
+			}
+			p.Warn(field.Invalid(path, "Delete", "must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
+		}
+		return nil
+	})},
+}
+
+// deletedWhen returns the fields of the retention policy that say Delete.
+func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
+	policy := sts.Spec.PersistentVolumeClaimRetentionPolicy
+	if policy == nil {
+		return nil
+	}
+	if policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+		when = append(when, "whenDeleted")
+	}
+	if policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+		when = append(when, "whenScaled")
+	}
+	return when
+}
+
+// destroys returns why the data of a StatefulSet would be destroyed with its
+// claims although nobody asked for that, and what else mends it; or "".
+func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, err error) {
+	claims, err := replicaClaims(v, sts)
+	if err != nil {
+		return "", "", err
+	}
+	for _, c := range claims {
+		if c.claim.Spec.VolumeName == "" {
+			continue
+		}
+		pv, err := cluster.Get[corev1.PersistentVolume](v, "", c.claim.Spec.VolumeName)
+		if err != nil {
+			return "", "", fmt.Errorf("get PersistentVolume %s: %w", c.claim.Spec.VolumeName, err)
+		}
+		if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+			continue
+		}
+		owner := c.claim
+		if owner.Annotations[cluster.AnnotationReclaim] == "" {
+			owner = claimFrom(sts, c.template) // annotated after the claim was made from it
+		}
+		asked, err := cluster.ReclaimByAnnotation(v, pv, owner)
+		if err != nil {
+			return "", "", err
+		}
+		if asked.Policy != corev1.PersistentVolumeReclaimDelete {
+			return fmt.Sprintf("the volume of %s has the policy Delete", c.claim.Name),
+				fmt.Sprintf(`, or for each volume kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, pv.Name), nil
+		}
+	}
+	if v.Retain() != cluster.RetainOff {
+		return "", "", nil // the volumes of claims to come will be retained
+	}
+	for i := range sts.Spec.VolumeClaimTemplates {
+		t := claimFrom(sts, &sts.Spec.VolumeClaimTemplates[i])
+		asked, err := cluster.ReclaimByAnnotation(v, nil, t)
+		if err != nil {
+			return "", "", err
+		}
+		if asked.Policy != "" {
+			continue // retained, or meant to go
+		}
+		class, err := provisioningClass(v, t)
+		if err != nil {
+			return "", "", err
+		}
+		if class != nil && (class.ReclaimPolicy == nil || *class.ReclaimPolicy == corev1.PersistentVolumeReclaimDelete) {
+			return fmt.Sprintf("StorageClass %s deletes volumes", class.Name), "", nil
+		}
+	}
+	return "", "", nil
+}

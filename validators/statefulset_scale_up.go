@@ -1,0 +1,95 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetScaleUp = &Rule{
+	Name:  "statefulset-scale-up",
+	Level: Warn,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `whoever scales a StatefulSet up should know which claims it finds
+
+A new Pod takes the claim of its name if there is one, left from before it was
+scaled down or from an earlier StatefulSet of that name, and all that is on the
+volume. Neither size nor class is compared with the template. A database may take
+stale data for current, or find its disk smaller than that of the others.
+
+Delete the claims beforehand if nobody needs what they hold. If they are meant to
+be used again there is nothing to do; a claim with too small a volume can be
+grown: kubectl patch pvc, if its StorageClass allows expansion.`,
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			if sts.ResourceVersion != "" {
+				return nil // audit: the claims of what exists are its own
+			}
+			return reused(p, sts, []span{ordinals(sts)})
+		}),
+		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
+			return reused(p, sts, ordinals(sts).less(ordinals(old)))
+		}),
+	},
+}
+
+// reused reports the claims that new Pods of a StatefulSet will find.
+func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
+	if len(added) == 0 {
+		return nil
+	}
+	claims, err := replicaClaims(p.Cluster, sts)
+	if err != nil {
+		return err
+	}
+	var names []string
+	example := "" // the claim that differs most
+	most := 0
+	for _, c := range claims {
+		if !slices.ContainsFunc(added, func(s span) bool { return s.has(c.ordinal) }) {
+			continue
+		}
+		names = append(names, c.claim.Name)
+		if facts := differences(c); len(facts) > most {
+			most, example = len(facts), fmt.Sprintf("; %s %s", c.claim.Name, strings.Join(facts, ", "))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	p.Report(field.Invalid(field.NewPath("spec", "replicas"), replicasOf(sts.Spec.Replicas),
+		fmt.Sprintf("cannot start empty, as these claims exist: %s%s", few(names), example)),
+		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
+	return nil
+}
+
+// differences says how old a claim is, and how it differs from its template.
+func differences(c replicaClaim) (facts []string) {
+	if t := c.claim.CreationTimestamp; !t.IsZero() {
+		facts = append(facts, "of "+t.UTC().Format(time.DateOnly))
+	}
+	if has, wants := sizeOf(c.claim), sizeOf(c.template); has.Cmp(wants) != 0 {
+		facts = append(facts, fmt.Sprintf("with %s, not %s", has.String(), wants.String()))
+	}
+	// A template without a class means the default one, whichever that was.
+	if has, wants := c.claim.Spec.StorageClassName, c.template.Spec.StorageClassName; has != nil && wants != nil && *has != *wants {
+		facts = append(facts, fmt.Sprintf("class %s, not %s", *has, *wants))
+	}
+	return facts
+}
+
+// sizeOf returns the capacity of a claim that is bound, or else what it asks.
+func sizeOf(pvc *corev1.PersistentVolumeClaim) resource.Quantity {
+	if has, ok := pvc.Status.Capacity[corev1.ResourceStorage]; ok {
+		return has
+	}
+	return pvc.Spec.Resources.Requests[corev1.ResourceStorage]
+}

@@ -1,0 +1,39 @@
+package validators
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetServiceMissing = &Rule{
+	Name:  "statefulset-service-missing",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Service{}},
+	Doc: `the Service that a StatefulSet names must exist
+
+The DNS names of the Pods are made from the Service that spec.serviceName names.
+Nothing creates that Service: without it the Pods run, and find nobody. It may
+come after the StatefulSet, so the rule only warns; the names appear as soon as
+it does.
+
+The finding holds a headless Service that fits the StatefulSet. Save it in a
+file, adjust the ports, and kubectl apply -f it.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		name := sts.Spec.ServiceName
+		if name == "" {
+			return nil // statefulset-service-name
+		}
+		svc, err := governingService(p.Cluster, sts)
+		if err != nil || svc != nil {
+			return err
+		}
+		missing := field.NotFound(field.NewPath("spec", "serviceName"), name)
+		missing.Detail = "must exist, or no Pod has a DNS name"
+		const room = 137 // what a warning holds besides, where the name is short
+		p.Report(missing, "apply "+headlessService(sts, name, room))
+		return nil
+	})},
+}

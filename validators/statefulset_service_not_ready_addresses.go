@@ -1,0 +1,40 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetServiceNotReadyAddresses = &Rule{
+	Name:  "statefulset-service-not-ready-addresses",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Service{}},
+	Doc: `Pods that start together must find each other before they are ready
+
+A Pod that is not ready has no DNS name, unless its Service publishes the
+addresses of such Pods too. Members of a database that start in parallel and are
+ready only once they have formed a cluster then wait for each other for ever:
+none is ready before it has met the others, none is found before it is ready.
+
+Set publishNotReadyAddresses: true on the headless Service that the StatefulSet
+names. Clients should use another Service, which lists ready Pods only. With
+OrderedReady, or one replica, the rule has nothing to say.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || replicasOf(sts.Spec.Replicas) <= 1 {
+			return nil // nobody to meet, or one after the other
+		}
+		svc, err := governingService(p.Cluster, sts)
+		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || svc.Spec.Type == corev1.ServiceTypeExternalName {
+			return err // statefulset-service-missing, statefulset-service-headless
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
+			"must publish not-ready addresses, or Pods that start in Parallel never meet"),
+			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace))
+		return nil
+	})},
+}

@@ -1,0 +1,57 @@
+package validators
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetServiceSelector = &Rule{
+	Name:  "statefulset-service-selector",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Service{}},
+	Doc: `the Service that a StatefulSet names must select its Pods
+
+A Pod has a DNS name only while it is an endpoint of the Service that
+spec.serviceName names, that is, while the Service's selector matches the labels
+of the template. A Service without a selector has no endpoints but those that
+somebody writes by hand.
+
+Set the Service's selector to labels of the template, best to those of the
+StatefulSet's own selector, which never change. Mind labels that change with
+every release, such as a version, in the selector of a Service.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		svc, err := governingService(p.Cluster, sts)
+		if err != nil || svc == nil || selects(svc, sts.Spec.Template.Labels) {
+			return err // statefulset-service-missing
+		}
+		if svc.Spec.Type == corev1.ServiceTypeExternalName {
+			return nil // statefulset-service-headless
+		}
+		what := "must name a Service that selects the Pods; this one has no selector, so they get no DNS names"
+		if len(svc.Spec.Selector) > 0 {
+			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
+				few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name, what),
+			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(sts)), sts.Namespace))
+		return nil
+	})},
+}
+
+// unmatched returns what a selector wants and labels do not have, sorted.
+func unmatched(selector, on map[string]string) (want []string) {
+	for _, k := range slices.Sorted(maps.Keys(selector)) {
+		if v, ok := on[k]; !ok || v != selector[k] {
+			want = append(want, k+"="+selector[k])
+		}
+	}
+	return want
+}
