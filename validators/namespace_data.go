@@ -92,7 +92,7 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	for i := range volumes.Items {
 		pv := &volumes.Items[i]
 		c := bound[pv.Name]
-		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroys(pv.Spec.PersistentVolumeReclaimPolicy) {
+		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}
@@ -100,7 +100,7 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	return doomed, nil
 }
 
-func destroys(policy corev1.PersistentVolumeReclaimPolicy) bool {
+func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
 	return policy == corev1.PersistentVolumeReclaimDelete || policy == corev1.PersistentVolumeReclaimRecycle
 }
 

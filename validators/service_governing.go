@@ -70,7 +70,7 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	}
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
-			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(ownLabels(s[0])), svc.Namespace))
+			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(s[0])), svc.Namespace))
 	}
 	return nil
 }
@@ -101,14 +101,6 @@ func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.Statef
 	}
 	slices.SortFunc(governed, func(a, b *appsv1.StatefulSet) int { return strings.Compare(a.Name, b.Name) })
 	return governed, nil
-}
-
-// ownLabels returns the labels by which a StatefulSet selects its Pods.
-func ownLabels(sts *appsv1.StatefulSet) map[string]string {
-	if sts.Spec.Selector != nil && len(sts.Spec.Selector.MatchLabels) > 0 {
-		return sts.Spec.Selector.MatchLabels
-	}
-	return sts.Spec.Template.Labels
 }
 
 // sets names StatefulSets in a message.
