@@ -141,6 +141,9 @@ func (c configuration) resolve() (settings, error) {
 		}
 	}
 	world := cluster.World{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
+	if c.Mutators["volume-retain"] == "off" {
+		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
+	}
 	return settings{policy, ms, world}, nil
 }
 
