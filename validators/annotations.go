@@ -130,6 +130,9 @@ func (k key) yaml(kind, value string) string {
 	if !k.allows(value) {
 		value = nearest(value, k.words)
 	}
+	if len(k.words) == 1 {
+		value = k.words[0]
+	}
 	value = short(value)
 	if value == "" {
 		value = "<" + strings.Trim(k.values(), "<>") + ">"

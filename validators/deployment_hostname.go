@@ -28,16 +28,16 @@ a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
 		if hostname == "" {
 			return nil
 		}
-		what := "the hostname " + hostname + ", and none has a DNS name"
+		what := "the hostname " + hostname + ", and have no DNS names"
 		if subdomain != "" {
-			what = fmt.Sprintf("the DNS name %s.%s, which reaches any of them", hostname, subdomain)
+			what = "the DNS name " + hostname + "." + subdomain
 		}
 		path := field.NewPath("spec", "template", "spec", "hostname")
 		remedy := identityRemedy(template.Labels[cluster.LabelSubdomain], subdomain)
 		if n := replicasOf(dep.Spec.Replicas); n > 1 {
-			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; all %d replicas share %s", n, what)), remedy)
+			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy)
 		} else {
-			p.Warn(field.Invalid(path, hostname, "must not be set; while an update runs, and once there are more replicas, all share "+what), remedy)
+			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy)
 		}
 		return nil
 	})},
@@ -53,5 +53,5 @@ func identityRemedy(label, subdomain string) string {
 	case subdomain == "":
 		subdomain = "<headless Service>"
 	}
-	return fmt.Sprintf("remove it, and write spec: {template: {metadata: {labels: {%s: %s}}}} for a name of its own for every Pod", cluster.LabelSubdomain, subdomain)
+	return fmt.Sprintf("in its place template: {metadata: {labels: {%s: %s}}}", cluster.LabelSubdomain, subdomain)
 }

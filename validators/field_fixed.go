@@ -31,8 +31,10 @@ allow it. Stayput adds the recipe to the refusal.
 A StatefulSet is replaced around its Pods: kubectl delete statefulset <name>
 --cascade=orphan leaves Pods and claims alone, and the StatefulSet that is
 applied next adopts them. Claims made from a template do not follow it: each is
-grown by itself, and none can shrink. A StorageClass can be deleted and applied
-again without any effect on the volumes that it made.`,
+grown by itself, kubectl patch pvc <name> -p
+'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink. A
+StorageClass can be deleted and applied again without any effect on the volumes
+that it made.`,
 
 	Checks: []Check{
 		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
@@ -44,8 +46,8 @@ again without any effect on the volumes that it made.`,
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
 				return nil // an empty one is filled in with the old one
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; a Service is made with a virtual IP or headless, and stays so"),
-				fmt.Sprintf("kubectl delete service %s -n %s && kubectl apply -f <file>, its name being gone in between; or add a second Service", svc.Name, svc.Namespace))
+			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; a Service stays headless or not"),
+				fmt.Sprintf("kubectl delete service %s -n %s && kubectl apply -f <file>; in between its name is gone", svc.Name, svc.Namespace))
 			return nil
 		}),
 		OnUpdate(storageClassFixed),
@@ -54,10 +56,10 @@ again without any effect on the volumes that it made.`,
 }
 
 func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
-	remedy := fmt.Sprintf("kubectl delete storageclass %s && kubectl apply -f <file>, which touches no volume", sc.Name)
+	remedy := fmt.Sprintf("kubectl delete storageclass %s && kubectl apply -f <file>", sc.Name)
 	fixed := func(path *field.Path, was, is string) {
 		if was != is {
-			p.Report(field.Invalid(path, short(is), "cannot be changed in a class that exists; the volumes that it made stay as they are"), remedy)
+			p.Report(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy)
 		}
 	}
 	fixed(field.NewPath("provisioner"), old.Provisioner, sc.Provisioner)
@@ -75,11 +77,9 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 	mode := func(sc *storagev1.StorageClass) string {
 		return string(ptr.Deref(sc.VolumeBindingMode, storagev1.VolumeBindingImmediate))
 	}
-	if policy(old) != policy(sc) {
-		remedy += `; for those there are, kubectl patch pv <name> -p '{"spec":{"persistentVolumeReclaimPolicy":"` + policy(sc) + `"}}'`
-	}
-	fixed(field.NewPath("reclaimPolicy"), policy(old), policy(sc))
 	fixed(field.NewPath("volumeBindingMode"), mode(old), mode(sc))
+	remedy += `; for volumes kubectl patch pv <name> -p '{"spec":{"persistentVolumeReclaimPolicy":"` + policy(sc) + `"}}'`
+	fixed(field.NewPath("reclaimPolicy"), policy(old), policy(sc))
 	return nil
 }
 
@@ -87,8 +87,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	spec, at := field.NewPath("spec"), fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
 	was, is := ptr.Deref(old.Spec.StorageClassName, ""), ptr.Deref(pvc.Spec.StorageClassName, "")
 	if old.Spec.StorageClassName != nil && was != is {
-		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in the class that it was made of"),
-			fmt.Sprintf("write storageClassName: %q again; for another class make another claim, copy the data, and name that one in the workload", was))
+		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in its class"),
+			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
 		return nil
 	}
 	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage], pvc.Spec.Resources.Requests[corev1.ResourceStorage]
@@ -104,14 +104,14 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		// After an expansion that failed it may go back, but not to what there is.
 		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 {
 			p.Report(field.Invalid(path, after.String(), "cannot shrink; a volume only ever grows"),
-				fmt.Sprintf("write storage: %s again; for a smaller volume make another claim, copy the data, and name that one in the workload", &before))
+				fmt.Sprintf("write storage: %s again; for a smaller volume copy the data to another claim", &before))
 		}
 		return nil
 	}
 	class := volume.GetPersistentVolumeClaimClass(pvc)
 	if class == "" {
 		p.Report(field.Invalid(path, after.String(), "cannot grow; the volume is of no class, so nothing can make it larger"),
-			"make a claim of a class that allows expansion, copy the data, and name that one in the workload")
+			"copy the data to a claim of a class that allows expansion")
 		return nil
 	}
 	sc, err := cluster.Get[storagev1.StorageClass](p.Cluster, "", class)
@@ -120,10 +120,10 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		return fmt.Errorf("get StorageClass %s: %w", class, err)
 	case sc == nil:
 		p.Report(field.Invalid(path, after.String(), "cannot grow; its StorageClass "+class+" does not exist"),
-			fmt.Sprintf("kubectl create -f <file> with {apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: %s}, provisioner: <driver>, allowVolumeExpansion: true}, then apply the claim again", class))
+			fmt.Sprintf("create StorageClass %s with allowVolumeExpansion: true, then apply the claim again", class))
 	case !ptr.Deref(sc.AllowVolumeExpansion, false):
 		p.Report(field.Invalid(path, after.String(), "cannot grow; its StorageClass "+class+" does not allow expansion"),
-			fmt.Sprintf(`if %s can expand volumes, kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', then apply the claim again`, sc.Provisioner, class))
+			fmt.Sprintf(`if %s can, kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', and again`, sc.Provisioner, class))
 	}
 	return nil
 }

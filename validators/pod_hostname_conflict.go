@@ -27,7 +27,7 @@ own.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
 		hostname, subdomain := pod.Spec.Hostname, pod.Spec.Subdomain
-		if hostname == "" || subdomain == "" || !running(pod) {
+		if hostname == "" || subdomain == "" || !live(pod) {
 			return nil
 		}
 		// Names that controllers make are unique. Whoever else takes one of them
@@ -42,7 +42,7 @@ own.`,
 		var others []string
 		for i := range list.Items {
 			o := &list.Items[i]
-			if o.Name != pod.Name && o.Spec.Hostname == hostname && o.Spec.Subdomain == subdomain && running(o) {
+			if o.Name != pod.Name && o.Spec.Hostname == hostname && o.Spec.Subdomain == subdomain && live(o) {
 				others = append(others, o.Name)
 			}
 		}
@@ -51,7 +51,7 @@ own.`,
 		}
 		slices.Sort(others)
 		same := field.Duplicate(field.NewPath("spec", "hostname"), hostname)
-		same.Detail = fmt.Sprintf("must be unique; %s.%s resolves to %s as well", hostname, subdomain, few(others))
+		same.Detail = fmt.Sprintf("must be unique; %s.%s resolves to Pod %s as well", hostname, subdomain, few(others))
 		remedy := "make the Pod again with a hostname of its own"
 		if pod.Name != hostname {
 			remedy += ", spec: {hostname: " + short(pod.Name) + "}"

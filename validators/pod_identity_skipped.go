@@ -45,11 +45,11 @@ under its serviceName; there the label has no effect.`,
 // how to clear it away.
 func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy string) {
 	spec, path := &pod.Spec, field.NewPath("spec")
-	without := fmt.Sprintf("; it gets no DNS name under Service %s", service)
+	without := fmt.Sprintf("; no DNS name under Service %s", service)
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
 	switch {
 	case ofStatefulSet(pod):
-		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "cannot be changed in a StatefulSet's Pod, which is named after serviceName"+without),
+		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "cannot be changed in a StatefulSet's Pod"+without),
 			"remove the label " + cluster.LabelSubdomain + " from the StatefulSet's template"
 	case mirror:
 		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror), "cannot be named here; this is the image of a static Pod"+without),
@@ -61,7 +61,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride, "must not be set; the Pod would not know its DNS name"+without),
 			"remove hostnameOverride and create the Pod again"
 	case spec.Subdomain != "" && spec.Subdomain != service:
-		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "must be the Service of the label "+cluster.LabelSubdomain+", or left out"+without),
+		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "must be what the label "+cluster.LabelSubdomain+" says"+without),
 			"remove subdomain and create the Pod again, or labels: {" + cluster.LabelSubdomain + ": " + spec.Subdomain + "}"
 	case spec.Hostname != "":
 		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
@@ -73,7 +73,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
 		if len(fqdn) > maxFQDN {
 			return field.Invalid(path.Child("setHostnameAsFQDN"), true, fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
-				"remove setHostnameAsFQDN, or use shorter names, and create the Pod again"
+				"remove setHostnameAsFQDN and create the Pod again, or use shorter names"
 		}
 	}
 	return nil, ""

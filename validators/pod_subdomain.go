@@ -29,7 +29,7 @@ business of the rules about StatefulSets.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
 		name := pod.Spec.Subdomain
-		if name == "" || ofStatefulSet(pod) || !running(pod) {
+		if name == "" || ofStatefulSet(pod) || !live(pod) {
 			return nil
 		}
 		if err := hostnameMissing(p, pod); err != nil {

@@ -23,11 +23,6 @@ func ofStatefulSet(pod *corev1.Pod) bool {
 	return owner != nil && owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/")
 }
 
-// running says whether a Pod runs, or will.
-func running(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
-}
-
 // injects says whether Stayput gives names to the Pods of a namespace without
 // being asked by each.
 func injects(v *cluster.View, namespace string) (bool, error) {

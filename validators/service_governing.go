@@ -61,16 +61,16 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 		return suffering
 	}
 	spec := field.NewPath("spec")
-	again := fmt.Sprintf("kubectl delete service %s -n %s, and create it again with spec: {clusterIP: None}", svc.Name, svc.Namespace)
+	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), again)
 	}
 	if s := suffer(balances); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None, for "+sets(s)+" names it; its name resolves to one virtual IP, not to the Pods"), again)
+		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
 	}
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
-			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(ownLabels(s[0])), svc.Namespace))
+			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(s[0])), svc.Namespace))
 	}
 	return nil
 }
@@ -101,14 +101,6 @@ func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.Statef
 	}
 	slices.SortFunc(governed, func(a, b *appsv1.StatefulSet) int { return strings.Compare(a.Name, b.Name) })
 	return governed, nil
-}
-
-// ownLabels returns the labels by which a StatefulSet selects its Pods.
-func ownLabels(sts *appsv1.StatefulSet) map[string]string {
-	if sts.Spec.Selector != nil && len(sts.Spec.Selector.MatchLabels) > 0 {
-		return sts.Spec.Selector.MatchLabels
-	}
-	return sts.Spec.Template.Labels
 }
 
 // sets names StatefulSets in a message.

@@ -19,18 +19,18 @@ import (
 // statefulSetFixed reports the fields of a StatefulSet that cannot change.
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := field.NewPath("spec")
-	orphan := fmt.Sprintf("kubectl delete statefulset %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
+	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
 	again := orphan + " && kubectl apply -f <file>"
 	selector := metav1.FormatLabelSelector(old.Spec.Selector)
 	newPods := fmt.Sprintf("kubectl delete pod -l '%s' -n %s", selector, sts.Namespace)
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; the Pods that there are would belong to nobody"),
-			fmt.Sprintf("keep it, or %s && %s && kubectl apply -f <file>; the claims stay", orphan, newPods))
+		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; the Pods would be nobody's"),
+			fmt.Sprintf("keep it, or %s && %s && kubectl apply -f <file>", orphan, newPods))
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
-		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; the Pods that there are bear the name of the old Service"),
-			fmt.Sprintf("%s && kubectl rollout restart statefulset %s -n %s", again, sts.Name, sts.Namespace))
+		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
+			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace))
 	}
 	policy := func(sts *appsv1.StatefulSet) appsv1.PodManagementPolicyType {
 		return cmp.Or(sts.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
@@ -60,7 +60,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string
 		delete(before, is.Name)
 		switch {
 		case was == nil:
-			p.Report(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; the Pods that there are have no such volume"),
+			p.Report(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
 				again+" && "+newPods)
 		case equality.Semantic.DeepEqual(was, is):
 			continue
@@ -81,16 +81,16 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 	storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
 	switch order := after.Cmp(before); {
 	case order > 0:
-		p.Report(field.Invalid(storage, after.String(), "cannot be changed; each claim there is must grow by itself"),
+		p.Report(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
 			growClaims(old, was.Name, after.String())+again)
 	case order < 0:
-		p.Report(field.Invalid(storage, after.String(), "cannot be changed, and no volume shrinks; the claims there are stay as large as they are"),
+		p.Report(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"),
 			again+", for new replicas alone")
 	case !equality.Semantic.DeepEqual(was.Spec.StorageClassName, is.Spec.StorageClassName):
-		p.Report(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; the claims there are stay in their class"),
+		p.Report(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
 			again+", for new replicas alone")
 	default:
-		p.Report(field.Forbidden(path, "cannot be changed; the claims there are stay as they are"), again+", for new replicas alone")
+		p.Report(field.Forbidden(path, "cannot be changed; claims stay as they are"), again+", for new replicas alone")
 	}
 }
 

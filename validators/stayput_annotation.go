@@ -113,7 +113,7 @@ func checkExemption(p *Pass, path *field.Path, sort, rule, reason string, rules 
 		if rule := nearest(rule, rules); rule != "" {
 			to = remedy(rule)
 		}
-		p.Report(field.Forbidden(path, "must name a rule behind the slash; no rule is called that, so nothing is exempt"), to)
+		p.Report(field.Forbidden(path, "must name a rule after the slash; no rule is called that, so nothing is exempt"), to)
 	case sort == label:
 		p.Report(field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"), remedy(rule))
 	case strings.TrimSpace(reason) == "":

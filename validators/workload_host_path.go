@@ -32,7 +32,7 @@ no data; agents that want a directory of every node belong in a DaemonSet.`,
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			return hostPaths(p, &sts.Spec.Template.Spec, field.NewPath("spec", "template", "spec"), func(volume string) string {
-				return fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}] in place of the volume", volume)
+				return fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
 			})
 		}),
 		On(func(p *Pass, dep *appsv1.Deployment) error {
@@ -70,13 +70,13 @@ func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(vol
 	for _, i := range at {
 		v := &spec.Volumes[i]
 		p.Report(field.Invalid(path.Child("volumes").Index(i).Child("hostPath", "path"), v.HostPath.Path,
-			fmt.Sprintf("must not hold data; the Pod may run on any of %d nodes, and the data stays on the one it leaves", n)), instead(v.Name))
+			fmt.Sprintf("must not hold data; the Pod may move between %d nodes, and the data stays behind", n)), instead(v.Name))
 	}
 	return nil
 }
 
 func claimInstead(volume string) string {
-	return fmt.Sprintf("volumes: [{name: %s, persistentVolumeClaim: {claimName: <claim>}}], or for one node nodeSelector: {%s: <node>}", volume, corev1.LabelHostname)
+	return fmt.Sprintf("volumes: [{name: %s, persistentVolumeClaim: {claimName: <claim>}}]", volume)
 }
 
 // writtenVolumes returns the names of the volumes that some container may
