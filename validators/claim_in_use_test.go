@@ -49,7 +49,7 @@ func TestClaimInUse(t *testing.T) {
 	written := func(pvc *corev1.PersistentVolumeClaim) {
 		pvc.ManagedFields = []metav1.ManagedFieldsEntry{{
 			Manager:  "kube-controller-manager",
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:accessModes":{}}}`)},
+			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{}}}`),
 		}}
 	}
 	owned := func(kind, name string) func(*corev1.PersistentVolumeClaim) {
