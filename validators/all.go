@@ -2,11 +2,18 @@ package validators
 
 // All lists every rule, sorted by name.
 var All = []*Rule{
+	statefulsetDelete,
+	statefulsetDisruptionBudget,
 	statefulsetGracePeriod,
+	statefulsetIdentity,
+	statefulsetMaxUnavailable,
 	statefulsetNameLength,
 	statefulsetNoStorage,
 	statefulsetOnDelete,
 	statefulsetOrdinals,
+	statefulsetParallel,
+	statefulsetPartition,
+	statefulsetReadiness,
 	statefulsetRetention,
 	statefulsetScaleDown,
 	statefulsetScaleUp,
@@ -16,4 +23,7 @@ var All = []*Rule{
 	statefulsetServiceNotReadyAddresses,
 	statefulsetServiceSelector,
 	statefulsetServiceShared,
+	statefulsetSpread,
+	workloadFQDNLength,
+	workloadSelectorOverlap,
 }
