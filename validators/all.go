@@ -1,7 +1,32 @@
 package validators
 
-// All lists every rule, sorted by name.
-var All = []*Rule{
+// All lists every rule, sorted by name: these, and stayput-annotation.
+var All = withStayputAnnotation(
+	claimClass,
+	claimInUse,
+	claimOversizedVolume,
+	claimReclaim,
+	claimTemplateAccessMode,
+	claimTemplateBinding,
+	claimTemplateClass,
+	claimTemplateDuplicate,
+	claimTemplateExpandable,
+	claimTemplatePinned,
+	claimTemplateReclaim,
+	claimTemplateShadowsVolume,
+	claimTemplateStorage,
+	claimTemplateUnmounted,
+	claimVolume,
+	deploymentHostname,
+	deploymentRollingClaim,
+	deploymentSharedClaim,
+	deploymentSubdomain,
+	fieldFixed,
+	namespaceData,
+	podHostnameConflict,
+	podIdentitySkipped,
+	podSubdomain,
+	serviceGoverning,
 	statefulsetDelete,
 	statefulsetDisruptionBudget,
 	statefulsetGracePeriod,
@@ -23,7 +48,14 @@ var All = []*Rule{
 	statefulsetServiceNotReadyAddresses,
 	statefulsetServiceSelector,
 	statefulsetServiceShared,
+	statefulsetSharedClaim,
 	statefulsetSpread,
+	storageclassDefault,
+	storageclassReclaim,
+	volumeHostPath,
+	volumeInUse,
+	volumeReclaim,
 	workloadFQDNLength,
+	workloadHostPath,
 	workloadSelectorOverlap,
-}
+)

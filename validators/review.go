@@ -106,8 +106,9 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 	return p.findings, nil
 }
 
-// ratchet lowers to a warning every finding about obj that stands among those
-// about old. What only warned about old excuses nothing that is worse now.
+// ratchet lowers to a warning every denial of obj that stands among those of
+// old. What old was only warned about, a hostname fixed for one replica, is news
+// where obj is denied it, for three.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
 	known := make(map[string]bool, len(before))
 	for _, f := range before {

@@ -7,9 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,18 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
 )
-
-var (
-	wantLine = regexp.MustCompile("# want (.*)")
-	wantItem = regexp.MustCompile("(hint|warn|deny) `([^`]*)`")
-)
-
-// A want is one finding that a comment in the testdata asks for.
-type want struct {
-	level Level
-	text  *regexp.Regexp
-}
 
 // TestRules replays testdata/<rule>.yaml through each rule and compares what it
 // finds with the "# want" comments, line by line.
@@ -42,70 +30,42 @@ func TestRules(t *testing.T) {
 }
 
 func replay(t *testing.T, r *Rule) {
-	file := filepath.Join("testdata", r.Name+".yaml")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if r.Level == Off {
 		raised := *r // as whoever wants the rule must configure it
 		raised.Level = Warn
 		r = &raised
 	}
-	wants := parseWants(t, file, string(data))
-	docs, skipped, err := cluster.ParseManifests(file, data)
+	data, err := clustertest.Load(filepath.Join("testdata", r.Name+".yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if skipped > 0 {
-		t.Errorf("%s: %d objects of unknown kinds", file, skipped)
+	if data.Wants() == 0 {
+		t.Errorf("%s: no # want: the rule never fires", data.File)
 	}
-	snap := &cluster.Snapshot{Complete: true}
-	seen := map[string]client.Object{}
-	for _, d := range docs {
-		for _, e := range d.Unknown {
-			t.Errorf("%s:%d: %v", file, d.Line(""), e)
-		}
-		if k := keyOf(d); seen[k] == nil {
-			seen[k] = d.Object
-			if err := snap.Add(d.Object); err != nil {
-				t.Fatal(err)
-			}
-		}
+	snap, err := data.Snapshot()
+	if err != nil {
+		t.Fatal(err)
 	}
 	spy := &spy{Reader: snap, reads: map[string]bool{}}
-	last := map[string]client.Object{}
-	for _, d := range docs {
-		before := d.DeepCopyObject()
-		old, obj := last[keyOf(d)], d.Object
-		if _, del := d.Directive("delete"); del {
-			old, obj = d.Object, nil
-		}
-		last[keyOf(d)] = d.Object
-		var req cluster.Request
-		req.User.Username, _ = d.Directive("as")
-		_, req.Orphan = d.Directive("orphan")
-		retain, _ := d.Directive("retain")
-		view := cluster.World{Source: spy, Retain: cluster.Retain(retain)}.View(context.Background(), req)
-		findings, undecided := Review(view, []*Rule{r}, old, obj)
+	for _, s := range data.Steps {
+		before := s.DeepCopyObject()
+		view := cluster.World{Source: spy, Retain: s.Retain}.View(context.Background(), s.Request)
+		findings, undecided := Review(view, []*Rule{r}, s.Old, s.Obj)
 		for _, u := range undecided {
-			t.Errorf("%s:%d: undecided: %v", file, d.Line(""), u)
+			t.Errorf("%s:%d: undecided: %v", s.File, s.Line(""), u)
 		}
 		for _, f := range findings {
-			line := d.Line(f.Field)
-			if !take(wants, line, f) {
-				t.Errorf("%s:%d: unexpected: %s: %v", file, line, f.Level, f)
+			if line := s.Line(f.Field); !data.Take(line, f.Level.String(), f.String()) {
+				t.Errorf("%s:%d: unexpected: %s: %v", s.File, line, f.Level, f)
 			}
 			checkMessage(t, f)
 		}
-		if diff := cmp.Diff(before, runtime.Object(d.Object)); diff != "" {
-			t.Errorf("%s:%d: the rule edited what it looked at:\n%s", file, d.Line(""), diff)
+		if diff := cmp.Diff(before, runtime.Object(s.Object)); diff != "" {
+			t.Errorf("%s:%d: the rule edited what it looked at:\n%s", s.File, s.Line(""), diff)
 		}
 	}
-	for line, ws := range wants {
-		for _, w := range ws {
-			t.Errorf("%s:%d: no finding of level %s matches %q", file, line, w.level, w.text)
-		}
+	for _, left := range data.Left() {
+		t.Error(left)
 	}
 	declared := map[string]bool{}
 	for _, o := range r.Reads {
@@ -114,46 +74,6 @@ func replay(t *testing.T, r *Rule) {
 	if diff := cmp.Diff(declared, spy.reads); diff != "" {
 		t.Errorf("Reads (-declared +read):\n%s", diff)
 	}
-}
-
-func keyOf(d cluster.Manifest) string {
-	return fmt.Sprintf("%T/%s/%s", d.Object, d.GetNamespace(), d.GetName())
-}
-
-func parseWants(t *testing.T, file, data string) map[int][]want {
-	wants := map[int][]want{}
-	for i, line := range strings.Split(data, "\n") {
-		m := wantLine.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		items := wantItem.FindAllStringSubmatch(m[1], -1)
-		if len(items) == 0 {
-			t.Errorf("%s:%d: want what? # want deny `regexp`", file, i+1)
-		}
-		for _, item := range items {
-			var w want
-			if err := w.level.UnmarshalText([]byte(item[1])); err != nil {
-				t.Fatal(err)
-			}
-			w.text = regexp.MustCompile(item[2])
-			wants[i+1] = append(wants[i+1], w)
-		}
-	}
-	if len(wants) == 0 {
-		t.Errorf("%s: no # want: the rule never fires", file)
-	}
-	return wants
-}
-
-func take(wants map[int][]want, line int, f Finding) bool {
-	for i, w := range wants[line] {
-		if w.level == f.Level && w.text.MatchString(f.String()) {
-			wants[line] = slices.Delete(wants[line], i, i+1)
-			return true
-		}
-	}
-	return false
 }
 
 // checkMessage holds a message to what design and API server allow.
@@ -204,6 +124,9 @@ func TestAllIsComplete(t *testing.T) {
 	}
 	declared := map[string]string{} // rule by file
 	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -118,7 +118,7 @@ func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
 	}
 	return slices.ContainsFunc(pvc.ManagedFields, func(e metav1.ManagedFieldsEntry) bool {
 		return e.Manager == "kube-controller-manager" && e.FieldsV1 != nil &&
-			strings.Contains(string(e.FieldsV1.Raw), `"f:accessModes"`) && e.Subresource == ""
+			strings.Contains(e.FieldsV1.GetRawString(), `"f:accessModes"`) && e.Subresource == ""
 	})
 }
 

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// configuration is the file given with --config.
+type configuration struct {
+	APIVersion       string                      `json:"apiVersion"`
+	Kind             string                      `json:"kind"`
+	Mode             validators.Mode             `json:"mode"`
+	AllowedModes     []validators.Mode           `json:"allowedModes"`
+	Rules            map[string]validators.Level `json:"rules"`
+	Mutators         map[string]string           `json:"mutators"`
+	Exemptions       []exemption                 `json:"exemptions"`
+	ForbidExemptions []string                    `json:"forbidExemptions"`
+	Deletions        struct {
+		Callers []string `json:"callers"`
+	} `json:"deletions"`
+	Retain        cluster.Retain `json:"retain"`
+	ClusterDomain string         `json:"clusterDomain"`
+}
+
+type exemption struct {
+	Rule      string `json:"rule"`
+	Namespace string `json:"namespace"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	User      string `json:"user"`
+	Reason    string `json:"reason"`
+}
+
+const (
+	configAPIVersion = "stayput.dev/v1alpha1"
+	configKind       = "Configuration"
+)
+
+// settings are what a configuration comes to.
+type settings struct {
+	policy   *validators.Policy
+	mutators []*mutators.Mutator
+	world    cluster.World // without its readers
+}
+
+// loadSettings reads the configuration from a file, or takes the defaults where
+// there is none. Errors name the file and the field.
+func loadSettings(file string) (settings, error) {
+	c := configuration{APIVersion: configAPIVersion, Kind: configKind}
+	if file == "" {
+		return c.resolve()
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return settings{}, fmt.Errorf("--config: %w", err)
+	}
+	c = configuration{}
+	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+		return settings{}, fmt.Errorf("--config %s: %s", file, plain(err))
+	}
+	if c.APIVersion != configAPIVersion || c.Kind != configKind {
+		return settings{}, fmt.Errorf("--config %s: apiVersion and kind are %q and %q: must be %s and %s", file, c.APIVersion, c.Kind, configAPIVersion, configKind)
+	}
+	s, err := c.resolve()
+	if err != nil {
+		return settings{}, fmt.Errorf("--config %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// plain strips what the decoders say about themselves from an error.
+func plain(err error) string {
+	s := err.Error()
+	for _, prefix := range []string{"error unmarshaling JSON: ", "while decoding JSON: ", "error converting YAML to JSON: ", "json: ", "yaml: "} {
+		s = strings.ReplaceAll(s, prefix, "")
+	}
+	return s
+}
+
+func (c configuration) resolve() (settings, error) {
+	rules, err := validators.Select(validators.All, c.Rules)
+	if err != nil {
+		return settings{}, fmt.Errorf("rules: %w", err)
+	}
+	policy := &validators.Policy{
+		Rules:            rules,
+		Mode:             c.Mode,
+		AllowedModes:     c.AllowedModes,
+		ForbidExemptions: c.ForbidExemptions,
+		DeletionCallers:  c.Deletions.Callers,
+	}
+	if c.Mode != "" && !slices.Contains(validators.Modes(), c.Mode) {
+		return settings{}, fmt.Errorf("mode: %q: must be one of %q", c.Mode, validators.Modes())
+	}
+	if c.AllowedModes == nil {
+		policy.AllowedModes = []validators.Mode{validators.ModeWarn, validators.ModeEnforce}
+	}
+	for _, m := range c.AllowedModes {
+		if !slices.Contains(validators.Modes(), m) {
+			return settings{}, fmt.Errorf("allowedModes: %q: must be one of %q", m, validators.Modes())
+		}
+	}
+	for _, name := range c.ForbidExemptions {
+		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
+			return settings{}, fmt.Errorf("forbidExemptions: no rule is called %q", name)
+		}
+	}
+	for _, e := range c.Exemptions {
+		v := validators.Exemption(e)
+		if err := v.Validate(validators.All); err != nil {
+			return settings{}, fmt.Errorf("exemptions: %w", err)
+		}
+		policy.Exemptions = append(policy.Exemptions, v)
+	}
+	for _, pattern := range c.Deletions.Callers {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return settings{}, fmt.Errorf("deletions.callers: %q: must be the name of a user, * standing for anything", pattern)
+		}
+	}
+	ms, err := c.selectMutators()
+	if err != nil {
+		return settings{}, err
+	}
+	retains := []cluster.Retain{"", cluster.RetainStatefulSets, cluster.RetainAll, cluster.RetainOff}
+	if !slices.Contains(retains, c.Retain) {
+		return settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
+	}
+	if c.ClusterDomain != "" {
+		if errs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(errs) > 0 {
+			return settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
+		}
+	}
+	world := cluster.World{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
+	if c.Mutators["volume-retain"] == "off" {
+		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
+	}
+	return settings{policy, ms, world}, nil
+}
+
+func (c configuration) selectMutators() ([]*mutators.Mutator, error) {
+	for name, state := range c.Mutators {
+		if !slices.ContainsFunc(mutators.All, func(m *mutators.Mutator) bool { return m.Name == name }) {
+			return nil, fmt.Errorf("mutators: no mutator is called %q", name)
+		}
+		if state != "on" && state != "off" {
+			return nil, fmt.Errorf("mutators: %s: %q: must be on or off", name, state)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return c.Mutators[m.Name] == "off" }), nil
+}

@@ -1,0 +1,76 @@
+// Command stayput makes stateful workloads stay put: it keeps their names and
+// their data. It is an admission webhook server, and a linter of manifests
+// with the same rules.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr), os.Stderr))
+}
+
+// errFindings is returned where manifests have findings that count: they are
+// printed already.
+var errFindings = errors.New("findings")
+
+// exitCode returns 0 for success, 1 for findings and 2 for anything that could
+// not be done, which it prints.
+func exitCode(err error, stderr io.Writer) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errFindings):
+		return 1
+	}
+	fmt.Fprintln(stderr, "stayput:", err)
+	return 2
+}
+
+// run runs the command line.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:   "stayput",
+		Short: "Keep the names and the data of stateful workloads",
+		Long: `Stayput enforces conventions for stateful workloads on Kubernetes: every Pod
+gets a DNS name that stays, and every volume is retained. It runs as an
+admission webhook (serve) and over manifests (lint), with the same rules.`,
+		Version:       versionText(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand())
+	return root.ExecuteContext(ctx)
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"stayput.dev/certs"
+	"stayput.dev/webhook"
+	"stayput.dev/webhook/cluster"
+)
+
+// serveFlags are what may differ between two Pods of one Deployment.
+type serveFlags struct {
+	listen, healthListen, metricsListen string
+	kubeconfig, config                  string
+	standalone                          bool
+	manifests                           string
+	certFile, keyFile, caFile           string
+	names                               []string
+	drain                               time.Duration
+	logLevel                            string
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer the API server's admission requests",
+		Long: `Answer AdmissionReviews at /validate and /mutate.
+
+In a cluster, or with --kubeconfig, lookups are answered from informers. With
+--standalone there is no API server at all: the manifests of a directory are
+the cluster.`,
+		Example: `  stayput serve --kubeconfig ~/.kube/config --listen 127.0.0.1:9443 --ca-file ca.crt
+  stayput serve --standalone --manifests examples/notes --listen 127.0.0.1:9443 --ca-file ca.crt
+  curl --cacert ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/validate`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.serve(cmd.Context(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", ":10250", "address of the webhook")
+	flags.StringVar(&f.healthListen, "health-listen", ":8081", "address of /healthz and /readyz; 0 for none")
+	flags.StringVar(&f.metricsListen, "metrics-listen", ":8080", "address of /metrics; 0 for none")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
+	flags.StringVar(&f.config, "config", "", "configuration file")
+	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
+	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
+	flags.StringVar(&f.certFile, "tls-cert-file", "", "PEM file of the serving certificate; without it, one is made in memory")
+	flags.StringVar(&f.keyFile, "tls-key-file", "", "PEM file of its key")
+	flags.StringVar(&f.caFile, "ca-file", "", "file to write the CA of the certificate made in memory to")
+	flags.StringSliceVar(&f.names, "tls-names", []string{"localhost", "127.0.0.1", "::1"}, "DNS names and addresses in the certificate made in memory")
+	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
+	return cmd
+}
+
+func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
+	logger, err := f.logger(stderr)
+	if err != nil {
+		return err
+	}
+	s, err := loadSettings(f.config)
+	if err != nil {
+		return err
+	}
+	if f.manifests != "" && !f.standalone {
+		return errors.New("--manifests: needs --standalone")
+	}
+	source, err := f.source()
+	if err != nil {
+		return err
+	}
+	// Before anything slow: a port in use is said at once.
+	listener, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", f.listen, err)
+	}
+	w := &webhook.Webhook{
+		World: s.world, Policy: s.policy, Mutators: s.mutators,
+		Limits: webhook.DefaultLimits(), Metrics: webhook.NewMetrics(metrics.Registry), Log: logger,
+	}
+	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain}
+	if f.standalone {
+		err = f.runStandalone(ctx, w, server)
+	} else {
+		err = f.runInCluster(ctx, w, server)
+	}
+	if err != nil {
+		_ = listener.Close()
+	}
+	return err
+}
+
+func (f *serveFlags) logger(out io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: must be debug, info, warn or error", f.logLevel)
+	}
+	handler := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
+	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetSlogLogger(slog.New(handler))
+	return slog.New(handler), nil
+}
+
+// source chooses where the serving certificate comes from.
+func (f *serveFlags) source() (certs.Source, error) {
+	if (f.certFile == "") != (f.keyFile == "") {
+		return nil, errors.New("--tls-cert-file and --tls-key-file: both are needed, or neither")
+	}
+	if f.certFile != "" {
+		if f.caFile != "" {
+			return nil, errors.New("--ca-file: is only written for a certificate made in memory, without --tls-cert-file")
+		}
+		return certs.Files(f.certFile, f.keyFile)
+	}
+	if f.caFile == "" {
+		return nil, errors.New("no certificate: give --tls-cert-file and --tls-key-file, or --ca-file to write the CA of one made in memory to")
+	}
+	m, err := certs.NewMemory(f.names...)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := m.CA()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(f.caFile, ca, 0o644); err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	return m, nil
+}
+
+// runStandalone serves a directory of manifests.
+func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
+	snapshot := &cluster.Snapshot{Complete: true}
+	if f.manifests != "" {
+		docs, _, err := readManifests([]string{f.manifests}, nil)
+		if err != nil {
+			return fmt.Errorf("--manifests: %w", err)
+		}
+		for _, d := range docs {
+			if err := snapshot.Add(d.Object); err != nil {
+				return fmt.Errorf("--manifests: %w", err)
+			}
+		}
+	}
+	metrics.Registry.MustRegister(collectors.NewBuildInfoCollector())
+	w.World.Source = snapshot
+	server.Handler = w.Handler()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Source.Start(ctx) })
+	group.Go(func() error { return server.Start(ctx) })
+	for _, side := range []struct {
+		flag, address string
+		handler       http.Handler
+	}{
+		{"--health-listen", f.healthListen, health(server)},
+		{"--metrics-listen", f.metricsListen, promhttp.HandlerFor(prometheus.Gatherer(metrics.Registry), promhttp.HandlerOpts{})},
+	} {
+		if side.address == "0" {
+			continue
+		}
+		l, err := net.Listen("tcp", side.address)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", side.flag, side.address, err)
+		}
+		srv := &http.Server{Handler: side.handler, ReadHeaderTimeout: 5 * time.Second}
+		group.Go(func() error { return ignoreClosed(srv.Serve(l)) })
+		group.Go(func() error { <-ctx.Done(); return srv.Close() })
+	}
+	return group.Wait()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func health(server *webhook.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/healthz", &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}})
+	mux.Handle("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"serving": server.Ready}})
+	return mux
+}
+
+// runInCluster serves beside an API server, with an informer for each kind
+// that a lookup is about.
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
+	config, err := f.restConfig()
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  scheme.Scheme,
+		Cache:                   cacheOptions(),
+		Metrics:                 metricsserver.Options{BindAddress: f.metricsListen},
+		HealthProbeBindAddress:  f.healthListen,
+		GracefulShutdownTimeout: new(f.drain + 10*time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("prepare to serve: %w", err)
+	}
+	reads, err := webhook.Reads(w.Policy.Rules, w.Mutators)
+	if err != nil {
+		return err
+	}
+	for _, obj := range reads {
+		if _, err := mgr.GetCache().GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
+		}
+	}
+	live := w.Metrics.Counted(mgr.GetAPIReader())
+	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
+	server.Handler = w.Handler()
+	if err := errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("serving", server.Ready),
+		mgr.Add(everyReplica{server.Source.Start}),
+		mgr.Add(server),
+	); err != nil {
+		return fmt.Errorf("prepare to serve: %w", err)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+func (f *serveFlags) restConfig() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = f.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no API server: give --kubeconfig, run in a Pod, or use --standalone")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	config.UserAgent = "stayput/" + versionText()
+	config.QPS, config.Burst = 200, 400 // only what is not in a cache goes through
+	return config, nil
+}
+
+// cacheOptions strip what no rule reads, and hand out objects without a copy:
+// rules never edit what a lookup returned.
+func cacheOptions() cache.Options {
+	return cache.Options{
+		ReaderFailOnMissingInformer:  true,
+		DefaultUnsafeDisableDeepCopy: new(true),
+		DefaultTransform:             cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			// Who made a claim is told by its managed fields alone.
+			&corev1.PersistentVolumeClaim{}: {Transform: keepControllerFields},
+		},
+	}
+}
+
+func keepControllerFields(in any) (any, error) {
+	pvc, ok := in.(*corev1.PersistentVolumeClaim)
+	if !ok {
+		return in, nil
+	}
+	var kept []metav1.ManagedFieldsEntry
+	for _, e := range pvc.ManagedFields {
+		if e.Manager == "kube-controller-manager" {
+			kept = append(kept, e)
+		}
+	}
+	pvc.ManagedFields = kept
+	return pvc, nil
+}
+
+// everyReplica runs a function on every replica, not only on a leader.
+type everyReplica struct{ start func(context.Context) error }
+
+func (r everyReplica) Start(ctx context.Context) error { return r.start(ctx) }
+func (everyReplica) NeedLeaderElection() bool          { return false }
+
+var _ manager.LeaderElectionRunnable = everyReplica{}

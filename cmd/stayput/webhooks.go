@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/webhook"
+)
+
+func webhooksCommand() *cobra.Command {
+	var d webhook.Deployment
+	var caFile, configFile string
+	var rbac bool
+	cmd := &cobra.Command{
+		Use:   "webhooks",
+		Short: "Print the two webhook configurations",
+		Long: `Print the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration
+by which the API server asks Stayput about exactly what its rules want to see.`,
+		Example: `  stayput webhooks --url https://127.0.0.1:9443 --ca-file ca.crt | kubectl apply -f -
+  stayput webhooks --service stayput --namespace stayput --ca-file ca.crt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTarget(d); err != nil {
+				return err
+			}
+			if caFile != "" {
+				ca, err := os.ReadFile(caFile)
+				if err != nil {
+					return fmt.Errorf("--ca-file: %w", err)
+				}
+				d.CABundle = ca
+			}
+			s, err := loadSettings(configFile)
+			if err != nil {
+				return err
+			}
+			mutating, validating := d.Configurations(s.policy.Rules, s.mutators)
+			objs := []any{mutating, validating}
+			if rbac {
+				role, err := d.ClusterRole(s.policy.Rules, s.mutators)
+				if err != nil {
+					return err
+				}
+				objs = append(objs, role)
+			}
+			for _, obj := range objs {
+				data, err := yaml.Marshal(obj)
+				if err != nil {
+					return fmt.Errorf("print the configurations: %w", err)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "---\n%s", data)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&d.Name, "name", "stayput", "name of the two configurations")
+	flags.StringVar(&d.URL, "url", "", "https://host:port where the API server finds Stayput")
+	flags.StringVar(&d.Service, "service", "", "Service that leads to Stayput, instead of --url")
+	flags.StringVar(&d.Namespace, "namespace", "", "namespace of the Service and of Stayput, which is never matched")
+	flags.Int32Var(&d.Port, "port", 443, "port of the Service")
+	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the API server is to trust")
+	flags.BoolVar(&rbac, "rbac", false, "print the ClusterRole that the lookups need, too")
+	flags.StringVar(&configFile, "config", "", "configuration file: rules that are off are not asked about")
+	return cmd
+}
+
+func checkTarget(d webhook.Deployment) error {
+	switch {
+	case d.URL == "" && d.Service == "":
+		return errors.New("--url or --service: one is needed")
+	case d.URL != "" && d.Service != "":
+		return errors.New("--url and --service: only one may be given")
+	case d.Service != "" && d.Namespace == "":
+		return errors.New("--namespace: is needed with --service")
+	case d.URL != "":
+		if u, err := url.Parse(d.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("--url %q: must be https://host:port", d.URL)
+		}
+	}
+	return nil
+}

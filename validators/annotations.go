@@ -1,0 +1,212 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// ownPrefix begins the keys of Stayput but those of exemptions.
+const ownPrefix = "stayput.dev/"
+
+// A key is a label or an annotation by which people and Stayput talk to each
+// other.
+type key struct {
+	name  string
+	sort  string   // label or annotation
+	kinds []string // whose metadata may have it
+	words []string // the values there are, or
+	form  string   // what a value looks like, and
+	valid func(value string) bool
+	mark  bool // only Stayput writes it
+}
+
+const (
+	label      = "label"
+	annotation = "annotation"
+
+	podTemplate   = "Pod template"
+	claimTemplate = "claim template"
+)
+
+// ownKeys are all keys but those of exemptions, sorted by name.
+var ownKeys = []key{
+	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume"},
+		form: "<statefulset>/<template>/<ordinal>", valid: isClaimOf, mark: true},
+	{name: cluster.LabelInject, sort: label, kinds: []string{"Namespace"}, words: []string{"enabled"}},
+	{name: cluster.LabelMode, sort: label, kinds: []string{"Namespace"}, words: modeWords()},
+	{name: cluster.AnnotationReclaim, sort: annotation,
+		kinds: []string{"PersistentVolumeClaim", claimTemplate, "PersistentVolume", "Namespace"},
+		words: []string{string(corev1.PersistentVolumeReclaimRetain), string(corev1.PersistentVolumeReclaimDelete)}},
+	{name: cluster.AnnotationReclaimDefaulted, sort: annotation, kinds: []string{"StorageClass"}, words: []string{"true"}, mark: true},
+	{name: cluster.LabelSubdomain, sort: label, kinds: []string{"Pod", podTemplate},
+		form: "the name of a Service", valid: func(v string) bool { return len(validation.IsDNS1123Label(v)) == 0 }},
+}
+
+func (k key) allows(value string) bool {
+	if k.words != nil {
+		return slices.Contains(k.words, value)
+	}
+	return k.valid(value)
+}
+
+func (k key) values() string {
+	if k.words != nil {
+		return oneOf(k.words)
+	}
+	return k.form
+}
+
+// oneOf joins alternatives: a, b or c.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	if last <= 0 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+func modeWords() (words []string) {
+	for _, m := range Modes() {
+		words = append(words, string(m))
+	}
+	return words
+}
+
+func isClaimOf(value string) bool {
+	parts := strings.Split(value, "/")
+	if len(parts) != 3 || len(validation.IsDNS1123Subdomain(parts[0])) > 0 || len(validation.IsDNS1123Subdomain(parts[1])) > 0 {
+		return false
+	}
+	n, err := strconv.ParseUint(parts[2], 10, 31)
+	return err == nil && strconv.FormatUint(n, 10) == parts[2]
+}
+
+// A place is the metadata of an object or of a template in it.
+type place struct {
+	kind string
+	path *field.Path
+	meta metav1.Object
+}
+
+// places returns where in an object labels and annotations stand.
+func places(kind string, obj client.Object) []place {
+	all := []place{{kind, field.NewPath("metadata"), obj}}
+	switch obj := obj.(type) {
+	case *appsv1.Deployment:
+		all = append(all, place{podTemplate, field.NewPath("spec", "template", "metadata"), &obj.Spec.Template})
+	case *appsv1.StatefulSet:
+		all = append(all, place{podTemplate, field.NewPath("spec", "template", "metadata"), &obj.Spec.Template})
+		for i := range obj.Spec.VolumeClaimTemplates {
+			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata")
+			all = append(all, place{claimTemplate, path, &obj.Spec.VolumeClaimTemplates[i]})
+		}
+	}
+	return all
+}
+
+// place says whose label or annotation a key must be.
+func (k key) place() string {
+	article := "a "
+	if k.sort == annotation {
+		article = "an "
+	}
+	return article + k.sort + " of a " + oneOf(k.kinds)
+}
+
+// yaml returns the lines that write a key where it belongs, as seen from an
+// object or a template of kind.
+func (k key) yaml(kind, value string) string {
+	if !k.allows(value) {
+		value = nearest(value, k.words)
+	}
+	if len(k.words) == 1 {
+		value = k.words[0]
+	}
+	value = short(value)
+	if value == "" {
+		value = "<" + strings.Trim(k.values(), "<>") + ">"
+	}
+	meta := fmt.Sprintf("metadata: {%ss: {%s: %s}}", k.sort, k.name, value)
+	inWorkload := kind == "StatefulSet" || kind == "Deployment" || kind == podTemplate || kind == claimTemplate
+	switch {
+	case slices.Contains(k.kinds, kind):
+		return meta
+	case slices.Contains(k.kinds, podTemplate) && inWorkload:
+		return "spec: {template: {" + meta + "}}"
+	case slices.Contains(k.kinds, claimTemplate) && (kind == "StatefulSet" || kind == podTemplate):
+		return "volumeClaimTemplates: [{" + meta + "}]"
+	}
+	return fmt.Sprintf("%s in a %s", meta, k.kinds[0])
+}
+
+// keysFor lists what may be written in the metadata of an object or a template
+// of kind.
+func keysFor(kind string) string {
+	var all []string
+	for _, k := range ownKeys {
+		if slices.Contains(k.kinds, kind) && !k.mark {
+			all = append(all, fmt.Sprintf("%s %s: %s", k.sort, k.name, k.values()))
+		}
+	}
+	return strings.Join(append(all, annotation+" "+cluster.ExemptPrefix+"<rule>: <reason>"), ", ")
+}
+
+// nearest returns the first of words that is at most two typos away from word,
+// and nearer than the others, or "".
+func nearest(word string, words []string) string {
+	best, least := "", 3
+	for _, w := range words {
+		if n := typos(word, w, least); n < least {
+			best, least = w, n
+		}
+	}
+	return best
+}
+
+// typos counts the letters that were inserted, left out or mistaken between a
+// and b, as Levenshtein does. It gives up at limit.
+func typos(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal, least := row[0], i+1
+		row[0] = i + 1
+		for j := range len(b) {
+			n := diagonal
+			if a[i] != b[j] {
+				n = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], n
+			least = min(least, n)
+		}
+		if least >= limit {
+			return limit
+		}
+	}
+	return min(row[len(b)], limit)
+}
+
+// short cuts a value to what a message has room for.
+func short(value string) string {
+	const most = 64
+	if runes := []rune(value); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return value
+}

@@ -1,0 +1,46 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var claimClass = &Rule{
+	Name:  "claim-class",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Doc: `a claim must have a class that exists
+
+A claim whose class does not exist, or which names none in a cluster without a
+default class, is Pending for ever, and so is every Pod that mounts it; only
+the claim's events say why. Name one of the classes there are, or mark one as
+the default. A class that exists in name only is no finding where some volume
+carries it: that is how volumes made by hand are told apart.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+		if pvc.Spec.VolumeName != "" {
+			return nil // claim-volume
+		}
+		missing, err := missingClass(p.Cluster, pvc)
+		if err != nil || missing == nil || missing.kind == noVolume {
+			return err
+		}
+		path := field.NewPath("spec", "storageClassName")
+		const cost = "the claim stays Pending, and so does every Pod that mounts it"
+		if missing.kind == noDefault {
+			remedy := "create a StorageClass and mark it as the default with the annotation storageclass.kubernetes.io/is-default-class"
+			if name := missing.first(); name != "" {
+				remedy = fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (there are: %s)`, pvc.Name, pvc.Namespace, name, namesOf(missing.classes))
+			}
+			p.Report(field.Required(path, "must name a class, for the cluster has no default class; "+cost), remedy)
+			return nil
+		}
+		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost),
+			fmt.Sprintf("kubectl delete pvc %s -n %s, and create it again with another storageClassName (there are: %s)", pvc.Name, pvc.Namespace, namesOf(missing.classes)))
+		return nil
+	})},
+}

@@ -1,0 +1,162 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var claimInUse = &Rule{
+	Name:  "claim-in-use",
+	Level: Deny,
+	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.PersistentVolume{}, &corev1.Pod{}, &corev1.Namespace{}},
+	Doc: `a claim that holds the data of a StatefulSet must not be deleted
+
+A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on,
+and at its next restart, weeks later perhaps, the claim is gone and the Pod
+starts on an empty volume. Where the volume's reclaim policy is Delete, the
+disk is destroyed as well. The DELETE request is the one moment at which it can
+be stopped.
+
+Denied is (a) the deletion of a claim that a StatefulSet needs for a replica it
+has, and (b) the deletion of a claim that a StatefulSet made, also one long
+gone, while its volume's policy is Delete. To remove a member, scale the
+StatefulSet down first; a StatefulSet that is gone or being deleted needs no
+claim. To keep the disk, set the volume's policy to Retain; to let it go,
+annotate the claim stayput.dev/reclaim-policy: Delete. To wipe a member that
+runs, exempt its claim. Claims of anything else are never held back, nor is
+what controllers and terminating namespaces delete.`,
+
+	Checks: []Check{OnDelete(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+		of, err := cluster.ClaimsOf(p.Cluster, pvc)
+		if err != nil {
+			return err
+		}
+		pv, err := volumeOf(p.Cluster, pvc)
+		if err != nil {
+			return err
+		}
+		pods, err := podsWith(p.Cluster, pvc)
+		if err != nil {
+			return err
+		}
+		path := field.NewPath("metadata", "name")
+		member, exists := memberOf(of)
+		owner, condemned := controllerOf(pvc, exists)
+		needed := exists && member.InRange()
+		var whose, letGo string
+		if owner == nil && !needed && !condemned {
+			if whose, letGo, err = destroyed(p.Cluster, pvc, pv, of); err != nil {
+				return err
+			}
+		}
+		switch {
+		case owner != nil: // operators delete claims before Pods, and must not hang
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s", owner.Kind, owner.Name, fate(pv))),
+				fmt.Sprintf("let what controls it do that: kubectl edit %s %s -n %s", strings.ToLower(owner.Kind), owner.Name, pvc.Namespace))
+
+		case needed:
+			sts := member.StatefulSet.Name
+			pod := fmt.Sprintf("%s-%d", sts, member.Ordinal)
+			pods = slices.DeleteFunc(pods, func(name string) bool { return name == pod })
+			start, _ := cluster.Ordinals(member.StatefulSet)
+			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod would run on until its next restart, then start empty%s", sts, pod, fate(pv))),
+				fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d; to wipe it: kubectl annotate pvc %[4]s -n %[2]s %[5]s=\"why\"",
+					sts, pvc.Namespace, member.Ordinal-start, pvc.Name, cluster.ExemptPrefix+p.rule.Name))
+
+		case letGo != "":
+			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its volume is Delete; the disk would be destroyed with it", whose)),
+				fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(pv.Name), letGo))
+
+		case exists:
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
+				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
+		}
+		if len(pods) > 0 {
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by the Pods that mount it: %s; they run on until they restart, then wait for a claim that is gone", few(pods))),
+				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s", strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
+		}
+		return nil
+	})},
+}
+
+// memberOf returns the replica whose claim it is, one that its StatefulSet
+// still has if possible. A StatefulSet that is being deleted has none: kubectl
+// delete sends every DELETE at once, and foreground deletion waits.
+func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
+	for _, c := range of {
+		if c.StatefulSet.DeletionTimestamp != nil {
+			continue
+		}
+		if !exists || !member.InRange() && c.InRange() {
+			member, exists = c, true
+		}
+	}
+	return member, exists
+}
+
+// destroyed returns the command that lets the disk of a claim go, and whose
+// data is on it, if a StatefulSet made the claim, the disk will be destroyed
+// with it, and nobody asked for that by annotation.
+func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, of []cluster.ClaimOf) (whose, letGo string, err error) {
+	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return "", "", nil
+	}
+	recorded := strings.Split(pv.Annotations[cluster.AnnotationClaimOf], "/")
+	switch {
+	case len(of) > 0:
+		whose = "StatefulSet " + of[0].StatefulSet.Name
+	case len(recorded) == 3 && fmt.Sprintf("%s-%s-%s", recorded[1], recorded[0], recorded[2]) == pvc.Name:
+		whose = "StatefulSet " + recorded[0] // gone
+	case cluster.MadeByStatefulSet(pvc):
+		whose = "a StatefulSet" // gone, and nothing remembers its name
+	default:
+		return "", "", nil
+	}
+	wanted, err := cluster.ReclaimByAnnotation(v, pv, pvc)
+	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
+		return "", "", err
+	}
+	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
+	if wanted.From == "the volume" { // which decides before the claim
+		what = "pv " + pv.Name
+	}
+	return whose, fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
+}
+
+// fate says what becomes of the data on a claim's volume.
+func fate(pv *corev1.PersistentVolume) string {
+	switch {
+	case pv == nil:
+		return ""
+	case pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain:
+		return ", the data left in a released volume"
+	default:
+		return ", the data destroyed"
+	}
+}
+
+// controllerOf returns the controller of a claim, unless it stands there for
+// the persistentVolumeClaimRetentionPolicy of a StatefulSet: the StatefulSet
+// itself or its condemned Pod. Once that is gone, the claim is condemned too,
+// and the garbage collector on its way.
+func controllerOf(pvc *corev1.PersistentVolumeClaim, exists bool) (owner *metav1.OwnerReference, condemned bool) {
+	owner = metav1.GetControllerOf(pvc)
+	switch {
+	case owner == nil:
+		return nil, false
+	case owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/"):
+		return nil, !exists
+	case owner.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+owner.Name): // data-db-0 of db-0
+		return nil, true
+	}
+	return owner, false
+}

@@ -1,0 +1,54 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var claimOversizedVolume = &Rule{
+	Name:  "claim-oversized-volume",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Doc: `a claim should not take a volume much larger than it asks for
+
+Where no class provisions volumes, a claim is bound to the smallest available
+volume that holds what it asks for, among those with the fewest access modes.
+If that is a hundred times larger, so be it: the claim has all of it, the rest
+is lost to everybody else, and the claim that was meant to have it finds none.
+Make a volume of the right size, choose one with volumeName or a selector, name
+a class that provisions, or ask for the whole of it.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+		if pvc.Spec.VolumeName != "" {
+			return nil // bound, or chosen
+		}
+		asked := pvc.Spec.Resources.Requests.Storage()
+		if asked.IsZero() {
+			return nil
+		}
+		_, class, _, err := classOf(p.Cluster, pvc)
+		if err != nil || provisions(class) {
+			return err
+		}
+		pvs, err := listVolumes(p.Cluster)
+		if err != nil {
+			return err
+		}
+		pv := bestVolume(pvc, pvs, waits(class))
+		if pv == nil || pv.Spec.ClaimRef != nil {
+			return nil // none, or one that somebody reserved for this claim
+		}
+		size := pv.Spec.Capacity.Storage()
+		if size.Cmp(*asked) <= 0 {
+			return nil
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "resources", "requests").Key("storage"), asked.String(),
+			fmt.Sprintf("cannot be had exactly: the nearest volume, %s, has %s; the claim takes all of it, and nobody else can use the rest", pv.Name, size)),
+			fmt.Sprintf("make a volume of %s before the claim, choose one with volumeName, or ask for the %s", asked, size))
+		return nil
+	})},
+}

@@ -1,0 +1,66 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var claimReclaim = &Rule{
+	Name:  "claim-reclaim",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{}, &corev1.PersistentVolume{}},
+	Doc: `the volume of a claim should be retained
+
+Where the class of a claim says reclaimPolicy: Delete, its disk is destroyed as
+soon as the claim is deleted, with its namespace for example. Annotate the claim
+stayput.dev/reclaim-policy: Retain before its volume is made, or name a class
+that retains. If the data may go, annotate it stayput.dev/reclaim-policy: Delete.
+The claims of StatefulSets are retained without a word, unless the configuration
+or an annotation says otherwise.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+		if pvc.Spec.VolumeName != "" {
+			return boundReclaim(p, pvc)
+		}
+		name, class, _, err := classOf(p.Cluster, pvc)
+		if err != nil || !provisions(class) || !deletes(class) {
+			return err
+		}
+		wanted, err := cluster.WantedReclaim(p.Cluster, nil, pvc)
+		if err != nil {
+			return err
+		}
+		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == "the claim" {
+			return nil // the mutator volume-retain, or the author's own word
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
+			"must retain; the class destroys a disk as soon as its claim is deleted, and nothing prevents it"),
+			fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain (or Delete, if the data may go) before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim))
+		return nil
+	})},
+}
+
+// boundReclaim is for audit: once a claim has a volume, that has the policy.
+func boundReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+	pv, err := volumeOf(p.Cluster, pvc)
+	if err != nil || pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return err
+	}
+	if !provisioned(pv) {
+		return nil // volume-reclaim
+	}
+	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, pv, pvc)
+	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete && wanted.From != "the namespace" {
+		return err
+	}
+	p.Report(field.Invalid(field.NewPath("spec", "volumeName"), pv.Name,
+		"must be retained; its disk would be destroyed as soon as the claim is deleted"), retainCommand(pv.Name))
+	return nil
+}

@@ -1,0 +1,37 @@
+package validators
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var claimTemplateAccessMode = &Rule{
+	Name:  "claim-template-access-mode",
+	Level: Warn,
+	Doc: `a claim template should ask for the access that one Pod needs
+
+Every claim of a template belongs to one Pod. ReadWriteMany asks for a volume
+that many nodes can write at once, which is mostly a network file system,
+slower, with other rules for locks, and which most drivers for disks cannot
+make, so that the claim stays Pending. A volume that is ReadOnlyMany alone is
+new and empty, and stays so. Ask for ReadWriteOnce, or ReadWriteOncePod.
+Templates cannot be changed later.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		for i, t := range sts.Spec.VolumeClaimTemplates {
+			modes := t.Spec.AccessModes
+			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "accessModes")
+			if j := slices.Index(modes, corev1.ReadWriteMany); j >= 0 {
+				p.Report(field.Invalid(path.Index(j), modes[j], "must be what one Pod needs; most drivers for disks cannot make such a volume"), "accessModes: [ReadWriteOnce]")
+			}
+			writes := func(m corev1.PersistentVolumeAccessMode) bool { return m != corev1.ReadOnlyMany }
+			if len(modes) > 0 && !slices.ContainsFunc(modes, writes) && t.Spec.DataSource == nil && t.Spec.DataSourceRef == nil {
+				p.Report(field.Invalid(path.Index(0), modes[0], "must let the Pod write; its volume would stay empty for ever"), "accessModes: [ReadWriteOnce]")
+			}
+		}
+		return nil
+	})},
+}

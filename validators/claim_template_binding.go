@@ -1,0 +1,92 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var claimTemplateBinding = &Rule{
+	Name:  "claim-template-binding",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}},
+	Doc: `the volumes of Pods that are spread should wait for their Pods
+
+A class with volumeBindingMode: Immediate, the default, makes a volume as soon
+as there is a claim, in whatever zone it likes. The Pod must then run in that
+zone for ever. If its own rules forbid that, a zone it selects, a spread over
+zones or nodes, an anti-affinity, it is Pending for ever, or the spread is not
+what it says. Name a class with volumeBindingMode: WaitForFirstConsumer, which
+makes the volume where the scheduler puts the Pod.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		what := placed(&sts.Spec.Template.Spec)
+		if what == "" {
+			return nil
+		}
+		for i := range sts.Spec.VolumeClaimTemplates {
+			name, class, _, err := classOf(p.Cluster, &sts.Spec.VolumeClaimTemplates[i])
+			if err != nil {
+				return err
+			}
+			if !provisions(class) || waits(class) {
+				continue
+			}
+			classes, err := listClasses(p.Cluster)
+			if err != nil {
+				return err
+			}
+			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool { return !provisions(&sc) || !waits(&sc) })
+			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+				fmt.Sprintf("must wait for the Pod, which has %s; a disk in the wrong zone pins it for ever", what)),
+				fmt.Sprintf("name a class with volumeBindingMode: WaitForFirstConsumer (there are: %s)", namesOf(waiting)))
+		}
+		return nil
+	})},
+}
+
+// placed says by what a Pod asks for a zone, a spread or a distance, or "".
+func placed(spec *corev1.PodSpec) string {
+	if len(spec.TopologySpreadConstraints) > 0 {
+		return "topologySpreadConstraints"
+	}
+	for key := range spec.NodeSelector {
+		if zonal(key) {
+			return "a zone in its nodeSelector"
+		}
+	}
+	if spec.Affinity == nil {
+		return ""
+	}
+	if a := spec.Affinity.PodAntiAffinity; a != nil &&
+		len(a.RequiredDuringSchedulingIgnoredDuringExecution)+len(a.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
+		return "a podAntiAffinity"
+	}
+	if a := spec.Affinity.NodeAffinity; a != nil {
+		var terms []corev1.NodeSelectorTerm
+		if required := a.RequiredDuringSchedulingIgnoredDuringExecution; required != nil {
+			terms = append(terms, required.NodeSelectorTerms...)
+		}
+		for _, preferred := range a.PreferredDuringSchedulingIgnoredDuringExecution {
+			terms = append(terms, preferred.Preference)
+		}
+		for _, t := range terms {
+			if slices.ContainsFunc(t.MatchExpressions, func(r corev1.NodeSelectorRequirement) bool { return zonal(r.Key) }) {
+				return "a zone in its nodeAffinity"
+			}
+		}
+	}
+	return ""
+}
+
+// zonal says whether a label of nodes tells where they stand: Kubernetes' own,
+// and those of drivers, such as topology.ebs.csi.aws.com/zone.
+func zonal(label string) bool {
+	return strings.HasSuffix(label, "/zone") || strings.HasSuffix(label, "/region")
+}

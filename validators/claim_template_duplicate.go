@@ -1,0 +1,34 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var claimTemplateDuplicate = &Rule{
+	Name:  "claim-template-duplicate",
+	Level: Deny,
+	Doc: `the claim templates of a StatefulSet must have different names
+
+The API server accepts two templates of one name. The StatefulSet controller
+takes the last and drops the others without a word, so that the size or the
+class that somebody asked for is not the one that the Pods get. Templates cannot
+be changed later. Remove all but one, or rename them.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		first := map[string]int{}
+		for i, t := range sts.Spec.VolumeClaimTemplates {
+			j, again := first[t.Name]
+			if !again {
+				first[t.Name] = i
+				continue
+			}
+			err := field.Duplicate(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), t.Name)
+			err.Detail = fmt.Sprintf("must differ from that of template %d, which would be dropped silently", j)
+			p.Report(err, "remove one of the two templates, or rename it and mount it by its new name")
+		}
+		return nil
+	})},
+}

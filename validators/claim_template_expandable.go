@@ -1,0 +1,39 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var claimTemplateExpandable = &Rule{
+	Name:  "claim-template-expandable",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}},
+	Doc: `the class of a claim template should allow its volumes to grow
+
+A database grows. Where the class does not say allowVolumeExpansion: true, the
+API server refuses every larger request, and a disk that is full has to be
+replaced, with its data, Pod by Pod. The field can be set on a class that is in
+use, if the driver is able to expand volumes.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		for i := range sts.Spec.VolumeClaimTemplates {
+			name, class, _, err := classOf(p.Cluster, &sts.Spec.VolumeClaimTemplates[i])
+			if err != nil {
+				return err
+			}
+			// Volumes made by hand grow by hand, if at all.
+			if !provisions(class) || class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion {
+				continue
+			}
+			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+				"must allow volume expansion; a full disk could never grow"),
+				fmt.Sprintf(`kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', if its driver can expand volumes`, name))
+		}
+		return nil
+	})},
+}

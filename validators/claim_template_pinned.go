@@ -1,0 +1,49 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var claimTemplatePinned = &Rule{
+	Name:  "claim-template-pinned",
+	Level: Deny,
+	Reads: []client.Object{&storagev1.StorageClass{}},
+	Doc: `a claim template must not ask for one particular volume
+
+A volume has one claim. With volumeName in a template, the claim of every
+replica asks for the same volume: the first gets it, and the others are Pending
+for ever. And with a selector, a claim is never provisioned, for no provisioner
+honours one: it waits for a volume made by hand. Templates cannot be changed
+later. Remove the field; to give each replica a volume of its own choice, reserve
+the volumes with claimRef, or make the claims before the StatefulSet.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		for i := range sts.Spec.VolumeClaimTemplates {
+			pvc := &sts.Spec.VolumeClaimTemplates[i]
+			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
+			if replicas := replicasOf(sts.Spec.Replicas); pvc.Spec.VolumeName != "" && replicas > 1 {
+				p.Report(field.Invalid(path.Child("volumeName"), pvc.Spec.VolumeName,
+					fmt.Sprintf("must be empty with %d replicas; one gets the volume, the others are Pending for ever", replicas)),
+					fmt.Sprintf("remove it, and reserve a volume for each claim: claimRef: {namespace: %s, name: %s-%s-0} in the PersistentVolume", sts.Namespace, pvc.Name, sts.Name))
+			}
+			if pvc.Spec.Selector == nil || pvc.Spec.VolumeName != "" {
+				continue
+			}
+			name, class, _, err := classOf(p.Cluster, pvc)
+			if err != nil {
+				return err
+			}
+			if provisions(class) {
+				p.Warn(field.Forbidden(path.Child("selector"),
+					fmt.Sprintf("cannot be honoured by the provisioner of class %s; the claims stay Pending", name)),
+					`remove the selector, or write storageClassName: "" to choose among volumes made by hand`)
+			}
+		}
+		return nil
+	})},
+}

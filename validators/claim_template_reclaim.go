@@ -1,0 +1,60 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var claimTemplateReclaim = &Rule{
+	Name:  "claim-template-reclaim",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}},
+	Doc: `the volumes of a StatefulSet should be retained
+
+Where the class of a claim template says reclaimPolicy: Delete, a disk is
+destroyed as soon as its claim is deleted. Stayput retains the volumes of
+StatefulSets, unless its configuration or an annotation of the Namespace says
+otherwise: this warning says that nothing will. Annotate the template
+stayput.dev/reclaim-policy: Retain, or name a class that retains. If the data
+may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		for i := range sts.Spec.VolumeClaimTemplates {
+			pvc := sts.Spec.VolumeClaimTemplates[i].DeepCopy()
+			pvc.Namespace = sts.Namespace // where its claims will be
+			name, class, _, err := classOf(p.Cluster, pvc)
+			if err != nil {
+				return err
+			}
+			if !provisions(class) || !deletes(class) {
+				continue
+			}
+			wanted, err := cluster.ReclaimByAnnotation(p.Cluster, nil, pvc)
+			if err != nil {
+				return err
+			}
+			why := ""
+			switch {
+			case wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == "the claim":
+				continue // retained, or the author's own word
+			case wanted.Policy == corev1.PersistentVolumeReclaimDelete:
+				why = "the Namespace lets it go"
+			case p.Cluster.Retain() == cluster.RetainOff:
+				why = "nothing retains it"
+			default:
+				continue // the mutator volume-retain
+			}
+			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+				fmt.Sprintf("must retain; the class destroys a disk with its claim, and %s", why)),
+				fmt.Sprintf("metadata: {name: %s, annotations: {%s: Retain}} in the template (or Delete, if the data may go)", pvc.Name, cluster.AnnotationReclaim))
+		}
+		return nil
+	})},
+}

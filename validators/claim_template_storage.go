@@ -1,0 +1,89 @@
+package validators
+
+import (
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var claimTemplateStorage = &Rule{
+	Name:  "claim-template-storage",
+	Level: Hint,
+	Doc: `a claim template must say how much storage it asks for, and how it is mounted
+
+The API server refuses a template without spec.resources.requests.storage or
+spec.accessModes, but says no more than "Required value". Mostly the author did
+write it, and a slip of the pen lost it: a field that Kubernetes does not know,
+such as resource instead of resources, is dropped before anything looks at it.
+Correct the name or the indentation; kubectl apply --validate=strict, the default,
+finds such fields, while Helm and --validate=false do not.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		for i, t := range sts.Spec.VolumeClaimTemplates {
+			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
+			if _, ok := t.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
+				err := field.Required(path.Child("resources", "requests").Key("storage"), "must say how much storage each Pod gets")
+				remedy := "resources: {requests: {storage: 10Gi}} in the template's spec"
+				if key, size := misspelt(sts, t.Name); key != "" {
+					err.Detail += fmt.Sprintf("; it stands under %q, which Kubernetes drops", key)
+					remedy = fmt.Sprintf("rename it: resources: {requests: {storage: %s}}", size)
+				}
+				p.Report(err, remedy)
+			}
+			if len(t.Spec.AccessModes) == 0 {
+				p.Report(field.Required(path.Child("accessModes"), "must say how many nodes may mount the volume"), "accessModes: [ReadWriteOnce] in the template's spec")
+			}
+		}
+		return nil
+	})},
+}
+
+// misspelt returns the key under which the storage request of a claim template
+// was lost, and its size. Only the manifest that kubectl apply left in an
+// annotation still has it.
+func misspelt(sts *appsv1.StatefulSet, template string) (key, size string) {
+	type requests struct {
+		Requests map[string]resource.Quantity `json:"requests"`
+	}
+	var applied struct {
+		Spec struct {
+			VolumeClaimTemplates []struct {
+				Metadata struct {
+					Name string `json:"name"`
+				} `json:"metadata"`
+				Spec struct {
+					Resource  *requests `json:"resource"`
+					Resources struct {
+						Request map[string]resource.Quantity `json:"request"`
+					} `json:"resources"`
+				} `json:"spec"`
+			} `json:"volumeClaimTemplates"`
+		} `json:"spec"`
+	}
+	if json.Unmarshal([]byte(sts.Annotations[cluster.AnnotationLastApplied]), &applied) != nil {
+		return "", "" // it tells nothing, and need not
+	}
+	for _, t := range applied.Spec.VolumeClaimTemplates {
+		if t.Metadata.Name != template {
+			continue
+		}
+		q, key := resource.Quantity{}, ""
+		switch {
+		case t.Spec.Resource != nil:
+			q, key = t.Spec.Resource.Requests["storage"], "resource"
+		case t.Spec.Resources.Request != nil:
+			q, key = t.Spec.Resources.Request["storage"], "resources.request"
+		}
+		if q.IsZero() {
+			return key, "10Gi"
+		}
+		return key, q.String()
+	}
+	return "", ""
+}

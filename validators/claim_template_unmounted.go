@@ -1,0 +1,41 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var claimTemplateUnmounted = &Rule{
+	Name:  "claim-template-unmounted",
+	Level: Warn,
+	Doc: `a claim template should be mounted by a container
+
+Every Pod of the StatefulSet gets a claim, and a disk that is paid for, from
+each template, whether a container mounts it or not. Mostly the names of
+template and volumeMount differ by a letter, and the program writes its data
+into the container, where it dies with the Pod. Templates cannot be removed
+later.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		mounted := map[string]bool{}
+		for _, c := range containers(&sts.Spec.Template.Spec) {
+			for _, m := range c.item.VolumeMounts {
+				mounted[m.Name] = true
+			}
+			for _, d := range c.item.VolumeDevices {
+				mounted[d.Name] = true
+			}
+		}
+		for i, t := range sts.Spec.VolumeClaimTemplates {
+			if mounted[t.Name] {
+				continue
+			}
+			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), t.Name,
+				"must be mounted by a container; every Pod would get a disk that nothing uses"),
+				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: /path/of/the/data}] in a container, or remove the template", t.Name))
+		}
+		return nil
+	})},
+}

@@ -1,0 +1,102 @@
+package validators
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var claimVolume = &Rule{
+	Name:  "claim-volume",
+	Level: Warn,
+	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}},
+	Doc: `a claim that names a volume must be able to have it
+
+With volumeName, a claim gets that volume or none. It is Pending for as long as
+the volume does not exist, is smaller than what the claim asks for, has another
+class, volume mode or access modes, or belongs to another claim. A volume that
+was released by a claim belongs to it still, with its data, until its claimRef
+is removed. Where a default class exists, a claim for a volume without a class
+must say storageClassName: "".`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+		if pvc.Spec.VolumeName == "" {
+			return nil
+		}
+		path := field.NewPath("spec", "volumeName")
+		pv, err := cluster.Get[corev1.PersistentVolume](p.Cluster, "", pvc.Spec.VolumeName)
+		if err != nil {
+			return fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
+		}
+		if pv == nil {
+			p.Report(notFound(path, pvc.Spec.VolumeName, "must exist; the claim stays Pending until it does, and so does every Pod that mounts it"),
+				"create the PersistentVolume, or choose one of: kubectl get pv")
+			return nil
+		}
+		if reservedFor(pv, pvc) {
+			return nil // the controller asks no more
+		}
+		class, _, _, err := classOf(p.Cluster, pvc)
+		if err != nil {
+			return err
+		}
+		if why, remedy := misfit(pv, pvc, class); why != "" {
+			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; the claim stays Pending, and so does every Pod that mounts it", why)), remedy)
+		}
+		return nil
+	})},
+}
+
+// reservedFor says whether a volume's claimRef is the claim. Manifests have no
+// uid to tell a claim from an earlier one of its name.
+func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) bool {
+	ref := pv.Spec.ClaimRef
+	return ref != nil && (volume.IsVolumeBoundToClaim(pv, pvc) ||
+		pvc.UID == "" && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase != corev1.VolumeReleased)
+}
+
+// misfit says why a volume that is not the claim's yet cannot become it, and
+// what to do. The tests are the controller's own (checkVolumeSatisfyClaim).
+func misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why, remedy string) {
+	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
+	switch {
+	case pv.DeletionTimestamp != nil:
+		return "this one is being deleted", "choose another: kubectl get pv"
+	case pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed:
+		return "this one still belongs to a claim that is gone",
+			fmt.Sprintf(`to give it to another, with its data: kubectl patch pv %s --type=json -p '[{"op":"remove","path":"/spec/claimRef"}]'`, pv.Name)
+	case pv.Spec.ClaimRef != nil:
+		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name), "choose one that is Available: kubectl get pv"
+	case size.Cmp(*asked) < 0:
+		return fmt.Sprintf("this one has %s of the %s asked for", size, asked), fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
+	case volume.GetPersistentVolumeClass(pv) != class:
+		return fmt.Sprintf("its class is %q, not %q", volume.GetPersistentVolumeClass(pv), class), fmt.Sprintf("storageClassName: %q in the claim", volume.GetPersistentVolumeClass(pv))
+	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
+		return "its volumeMode is another", fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))
+	case !volume.CheckAccessModes(pvc, pv):
+		return "it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s] in the claim", joinModes(pv.Spec.AccessModes))
+	}
+	return "", ""
+}
+
+func volumeMode(pv *corev1.PersistentVolume) corev1.PersistentVolumeMode {
+	if pv.Spec.VolumeMode == nil {
+		return corev1.PersistentVolumeFilesystem
+	}
+	return *pv.Spec.VolumeMode
+}
+
+func joinModes(modes []corev1.PersistentVolumeAccessMode) string {
+	var names []string
+	for _, m := range modes {
+		names = append(names, string(m))
+	}
+	return strings.Join(names, ", ")
+}

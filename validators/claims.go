@@ -1,0 +1,117 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// volumeOf returns the volume that a claim is bound to, or nil if it has none.
+// A volume that the claim merely asks for, and another claim has, is not its.
+func volumeOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*corev1.PersistentVolume, error) {
+	if pvc.Spec.VolumeName == "" {
+		return nil, nil
+	}
+	pv, err := cluster.Get[corev1.PersistentVolume](v, "", pvc.Spec.VolumeName)
+	if err != nil {
+		return nil, fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
+	}
+	if pv == nil || !volume.IsVolumeBoundToClaim(pv, pvc) {
+		return nil, nil
+	}
+	return pv, nil
+}
+
+// podsWith returns the sorted names of the live Pods that mount a claim by its
+// name. The Pod of a generic ephemeral volume controls its claim, and is not
+// among them.
+func podsWith(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]string, error) {
+	list, err := cluster.List[corev1.PodList](v, client.InNamespace(pvc.Namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list Pods: %w", err)
+	}
+	var names []string
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if live(pod) && slices.ContainsFunc(pod.Spec.Volumes, func(vol corev1.Volume) bool {
+			return vol.PersistentVolumeClaim != nil && vol.PersistentVolumeClaim.ClaimName == pvc.Name
+		}) {
+			names = append(names, pod.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// live says whether a Pod runs, or will.
+func live(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+// A mountedClaim is a volume of a Pod template that names one claim, which all
+// replicas share.
+type mountedClaim struct {
+	index    int
+	name     string
+	claim    string
+	writable bool
+	pvc      *corev1.PersistentVolumeClaim // nil if it does not exist (yet)
+}
+
+// mountedClaims returns the volumes of a Pod template that name a claim.
+func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]mountedClaim, error) {
+	var found []mountedClaim
+	for i, vol := range spec.Volumes {
+		src := vol.PersistentVolumeClaim
+		if src == nil {
+			continue
+		}
+		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, namespace, src.ClaimName)
+		if err != nil {
+			return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", src.ClaimName, err)
+		}
+		found = append(found, mountedClaim{i, vol.Name, src.ClaimName, !src.ReadOnly && !onlyRead(spec, vol.Name), pvc})
+	}
+	return found, nil
+}
+
+// onlyRead says whether every container that mounts a volume mounts it
+// read-only. Of a volume that nothing mounts it cannot be said.
+func onlyRead(spec *corev1.PodSpec, name string) bool {
+	mounted := false
+	for _, c := range containers(spec) {
+		for _, m := range c.item.VolumeMounts {
+			if m.Name == name && !m.ReadOnly {
+				return false
+			}
+			mounted = mounted || m.Name == name
+		}
+		if slices.ContainsFunc(c.item.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == name }) {
+			return false
+		}
+	}
+	return mounted
+}
+
+// exclusive says whether access modes, of which there must be some, let no
+// more than one node mount a volume.
+func exclusive(modes []corev1.PersistentVolumeAccessMode) bool {
+	return len(modes) > 0 && !slices.ContainsFunc(modes, func(m corev1.PersistentVolumeAccessMode) bool {
+		return m != corev1.ReadWriteOnce && m != corev1.ReadWriteOncePod
+	})
+}
+
+// onePod says whether access modes let no more than one Pod mount a volume.
+func onePod(modes []corev1.PersistentVolumeAccessMode) bool {
+	return slices.Contains(modes, corev1.ReadWriteOncePod)
+}
+
+// retainCommand is the command that makes a volume outlive its claim.
+func retainCommand(pv string) string {
+	return fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, pv)
+}

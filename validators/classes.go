@@ -1,0 +1,162 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// classOf returns the name of the class that a claim gets and the class itself,
+// nil if it does not exist. A claim that names none gets the default class;
+// one that names the class "" gets none. Named says which of the two it is.
+func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, class *storagev1.StorageClass, named bool, err error) {
+	if !volume.PersistentVolumeClaimHasClass(pvc) {
+		classes, err := listClasses(v)
+		if err != nil {
+			return "", nil, false, err
+		}
+		if class := defaultClass(classes); class != nil {
+			return class.Name, class, false, nil
+		}
+		return "", nil, false, nil
+	}
+	name = volume.GetPersistentVolumeClaimClass(pvc)
+	if name == "" {
+		return "", nil, true, nil
+	}
+	class, err = cluster.Get[storagev1.StorageClass](v, "", name)
+	if err != nil {
+		return "", nil, true, fmt.Errorf("get StorageClass %s: %w", name, err)
+	}
+	return name, class, true, nil
+}
+
+func listClasses(v *cluster.View) ([]storagev1.StorageClass, error) {
+	list, err := cluster.List[storagev1.StorageClassList](v)
+	if err != nil {
+		return nil, fmt.Errorf("list StorageClasses: %w", err)
+	}
+	return list.Items, nil
+}
+
+// defaultClass returns the class of claims that name none, or nil. Of several
+// the newest wins, and of those the first by name, as in the API server's
+// DefaultStorageClass admission.
+func defaultClass(classes []storagev1.StorageClass) *storagev1.StorageClass {
+	var found *storagev1.StorageClass
+	for i := range classes {
+		sc := &classes[i]
+		if !isDefault(sc) {
+			continue
+		}
+		if found == nil || found.CreationTimestamp.Before(&sc.CreationTimestamp) ||
+			found.CreationTimestamp.Equal(&sc.CreationTimestamp) && sc.Name < found.Name {
+			found = sc
+		}
+	}
+	return found
+}
+
+// betaDefaultClass is the older name of [cluster.AnnotationDefaultClass], which
+// the API server still honours.
+const betaDefaultClass = "storageclass.beta.kubernetes.io/is-default-class"
+
+func isDefault(sc *storagev1.StorageClass) bool {
+	return sc.Annotations[cluster.AnnotationDefaultClass] == "true" || sc.Annotations[betaDefaultClass] == "true"
+}
+
+// provisions says whether a class, which may be nil, makes volumes.
+func provisions(sc *storagev1.StorageClass) bool {
+	return sc != nil && sc.Provisioner != volume.NotSupportedProvisioner
+}
+
+// deletes says whether a class destroys the volumes that it made when their
+// claims are deleted, which is its default.
+func deletes(sc *storagev1.StorageClass) bool {
+	return sc.ReclaimPolicy == nil || *sc.ReclaimPolicy == corev1.PersistentVolumeReclaimDelete
+}
+
+// waits says whether a class leaves it to the scheduler to choose a volume,
+// once it knows the node.
+func waits(sc *storagev1.StorageClass) bool {
+	return sc != nil && sc.VolumeBindingMode != nil && *sc.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
+}
+
+// namesOf returns the sorted names of classes for a message.
+func namesOf(classes []storagev1.StorageClass) string {
+	if len(classes) == 0 {
+		return "the cluster has none"
+	}
+	var names []string
+	for _, sc := range classes {
+		names = append(names, sc.Name)
+	}
+	slices.Sort(names)
+	return few(names)
+}
+
+// A classless says why a claim has no class to make it a volume.
+type classless struct {
+	kind    classlessKind
+	name    string                   // the class that does not exist
+	classes []storagev1.StorageClass // those that do
+}
+
+type classlessKind int
+
+const (
+	noClass   classlessKind = iota // the class it names does not exist
+	noDefault                      // it names none, and there is no default class
+	noVolume                       // it wants none ("")
+)
+
+// missingClass returns why a claim will find no volume: its class does not
+// exist and none of the volumes carries it, or it has no class and no volume
+// fits. Nil means that it will find one.
+func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classless, error) {
+	name, class, named, err := classOf(v, pvc)
+	if err != nil || class != nil {
+		return nil, err
+	}
+	pvs, err := listVolumes(v)
+	if err != nil {
+		return nil, err
+	}
+	missing := &classless{name: name}
+	switch {
+	case name != "":
+		if slices.ContainsFunc(pvs, func(pv corev1.PersistentVolume) bool { return volume.GetPersistentVolumeClass(&pv) == name }) {
+			return nil, nil // a class in name only, for volumes made by hand
+		}
+	case bestVolume(pvc, pvs, false) != nil:
+		return nil, nil
+	case named:
+		missing.kind = noVolume
+	default:
+		missing.kind = noDefault
+	}
+	missing.classes, err = listClasses(v)
+	return missing, err
+}
+
+// first returns the name of a class to suggest, or "".
+func (c *classless) first() string {
+	if len(c.classes) == 0 {
+		return ""
+	}
+	return slices.MinFunc(c.classes, func(a, b storagev1.StorageClass) int { return strings.Compare(a.Name, b.Name) }).Name
+}
+
+// notFound is field.NotFound with a detail.
+func notFound(path *field.Path, value any, detail string) *field.Error {
+	err := field.NotFound(path, value)
+	err.Detail = detail
+	return err
+}

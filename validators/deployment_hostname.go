@@ -1,0 +1,57 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var deploymentHostname = &Rule{
+	Name:  "deployment-hostname",
+	Level: Deny,
+	Doc: `the template of a Deployment must not fix a hostname
+
+All Pods of a Deployment are made from one template, so they all get its
+hostname. With a subdomain they share one DNS name, which resolves to all of
+them, and no client can choose the Pod that it talks to; without one they have
+no DNS name, and every one of them takes itself for the same machine. Even one
+replica is two Pods while an update runs. Remove the hostname and label the
+template stayput.dev/subdomain: <headless Service>: Stayput then gives every Pod
+a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
+
+	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
+		template := &dep.Spec.Template
+		hostname, subdomain := template.Spec.Hostname, template.Spec.Subdomain
+		if hostname == "" {
+			return nil
+		}
+		what := "the hostname " + hostname + ", and have no DNS names"
+		if subdomain != "" {
+			what = "the DNS name " + hostname + "." + subdomain
+		}
+		path := field.NewPath("spec", "template", "spec", "hostname")
+		remedy := identityRemedy(template.Labels[cluster.LabelSubdomain], subdomain)
+		if n := replicasOf(dep.Spec.Replicas); n > 1 {
+			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy)
+		} else {
+			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy)
+		}
+		return nil
+	})},
+}
+
+// identityRemedy says how the Pods of a template that fixes a hostname get
+// names of their own. The label that is there already, or else the subdomain,
+// names the Service.
+func identityRemedy(label, subdomain string) string {
+	switch {
+	case label != "":
+		return "remove it; the label " + cluster.LabelSubdomain + " gives every Pod a name of its own"
+	case subdomain == "":
+		subdomain = "<headless Service>"
+	}
+	return fmt.Sprintf("in its place template: {metadata: {labels: {%s: %s}}}", cluster.LabelSubdomain, subdomain)
+}

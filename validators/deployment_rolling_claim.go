@@ -1,0 +1,60 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var deploymentRollingClaim = &Rule{
+	Name:  "deployment-rolling-claim",
+	Level: Warn,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `a Deployment with a claim for one node should be recreated, not rolled
+
+A rolling update starts the new Pod before it stops the old one. If the new one
+comes to another node, it waits for the volume that the old one holds, and the
+old one is kept until the new one is ready: the update hangs. On the same node
+both write the same files for a while. Say strategy: {type: Recreate}, or
+maxSurge: 0.`,
+
+	Checks: []Check{On(func(p *Pass, deploy *appsv1.Deployment) error {
+		if replicasOf(deploy.Spec.Replicas) != 1 || !surges(deploy.Spec.Strategy) {
+			return nil // deployment-shared-claim speaks of more replicas
+		}
+		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
+		if err != nil {
+			return err
+		}
+		var claims []string
+		for _, v := range volumes {
+			if v.pvc != nil && exclusive(v.pvc.Spec.AccessModes) {
+				claims = append(claims, v.claim)
+			}
+		}
+		if len(claims) == 0 {
+			return nil
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
+			fmt.Sprintf("must be Recreate; the new Pod waits for what the old one holds, claim %s, and the update hangs", few(claims))),
+			fmt.Sprintf(`kubectl patch deployment %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
+		return nil
+	})},
+}
+
+// surges says whether an update starts new Pods before it stops old ones, as
+// it does by default. Percentages are rounded up.
+func surges(s appsv1.DeploymentStrategy) bool {
+	if s.Type == appsv1.RecreateDeploymentStrategyType {
+		return false
+	}
+	if s.RollingUpdate == nil || s.RollingUpdate.MaxSurge == nil {
+		return true
+	}
+	n, err := intstr.GetScaledValueFromIntOrPercent(s.RollingUpdate.MaxSurge, 1, true)
+	return err == nil && n > 0
+}

@@ -1,0 +1,49 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var deploymentSharedClaim = &Rule{
+	Name:  "deployment-shared-claim",
+	Level: Deny,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `several replicas of a Deployment must not mount a claim that only one may mount
+
+Of a ReadWriteOncePod claim only one Pod can ever start. A ReadWriteOnce claim
+can be mounted on one node: replicas there write the same files, which few
+programs expect, and the others wait for the volume for ever. If every replica
+needs a disk, use a StatefulSet with volumeClaimTemplates; if all need the same
+files, a ReadWriteMany claim; or else run one replica.`,
+
+	Checks: []Check{On(func(p *Pass, deploy *appsv1.Deployment) error {
+		replicas := replicasOf(deploy.Spec.Replicas)
+		if replicas <= 1 {
+			return nil
+		}
+		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
+		if err != nil {
+			return err
+		}
+		for _, v := range volumes {
+			if v.pvc == nil {
+				continue // nobody knows what it will be
+			}
+			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
+			remedy := fmt.Sprintf("kubectl scale deployment %s -n %s --replicas=1, or a StatefulSet with a disk for each replica in volumeClaimTemplates, or a ReadWriteMany claim", deploy.Name, deploy.Namespace)
+			switch modes := v.pvc.Spec.AccessModes; {
+			case onePod(modes):
+				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
+			case len(modes) == 1 && slices.Contains(modes, corev1.ReadWriteOnce):
+				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
+			}
+		}
+		return nil
+	})},
+}

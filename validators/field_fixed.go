@@ -1,0 +1,129 @@
+package validators
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var fieldFixed = &Rule{
+	Name:  "field-fixed",
+	Level: Hint,
+	Reads: []client.Object{&storagev1.StorageClass{}},
+	Doc: `a field that cannot change must be changed by its recipe
+
+Kubernetes refuses to change some fields, and does not say what to do instead:
+of a StatefulSet the volumeClaimTemplates, serviceName, podManagementPolicy and
+selector; the clusterIP of a Service; what a StorageClass makes volumes of; the
+class of a claim, and its size downwards, or upwards where its class does not
+allow it. Stayput adds the recipe to the refusal.
+
+A StatefulSet is replaced around its Pods: kubectl delete statefulset <name>
+--cascade=orphan leaves Pods and claims alone, and the StatefulSet that is
+applied next adopts them. Claims made from a template do not follow it: each is
+grown by itself, kubectl patch pvc <name> -p
+'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink. A
+StorageClass can be deleted and applied again without any effect on the volumes
+that it made.`,
+
+	Checks: []Check{
+		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
+			statefulSetFixed(p, old, sts)
+			return nil
+		}),
+		OnUpdate(func(p *Pass, old, svc *corev1.Service) error {
+			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
+			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
+				return nil // an empty one is filled in with the old one
+			}
+			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; a Service stays headless or not"),
+				fmt.Sprintf("kubectl delete service %s -n %s && kubectl apply -f <file>; in between its name is gone", svc.Name, svc.Namespace))
+			return nil
+		}),
+		OnUpdate(storageClassFixed),
+		OnUpdate(claimFixed),
+	},
+}
+
+func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
+	remedy := fmt.Sprintf("kubectl delete storageclass %s && kubectl apply -f <file>", sc.Name)
+	fixed := func(path *field.Path, was, is string) {
+		if was != is {
+			p.Report(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy)
+		}
+	}
+	fixed(field.NewPath("provisioner"), old.Provisioner, sc.Provisioner)
+	all := maps.Clone(old.Parameters)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, sc.Parameters)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		fixed(field.NewPath("parameters").Key(k), old.Parameters[k], sc.Parameters[k])
+	}
+	policy := func(sc *storagev1.StorageClass) string {
+		return string(ptr.Deref(sc.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete))
+	}
+	mode := func(sc *storagev1.StorageClass) string {
+		return string(ptr.Deref(sc.VolumeBindingMode, storagev1.VolumeBindingImmediate))
+	}
+	fixed(field.NewPath("volumeBindingMode"), mode(old), mode(sc))
+	remedy += `; for volumes kubectl patch pv <name> -p '{"spec":{"persistentVolumeReclaimPolicy":"` + policy(sc) + `"}}'`
+	fixed(field.NewPath("reclaimPolicy"), policy(old), policy(sc))
+	return nil
+}
+
+func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
+	spec, at := field.NewPath("spec"), fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
+	was, is := ptr.Deref(old.Spec.StorageClassName, ""), ptr.Deref(pvc.Spec.StorageClassName, "")
+	if old.Spec.StorageClassName != nil && was != is {
+		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in its class"),
+			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
+		return nil
+	}
+	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage], pvc.Spec.Resources.Requests[corev1.ResourceStorage]
+	path := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
+	switch order := after.Cmp(before); {
+	case order == 0:
+		return nil
+	case old.Status.Phase != corev1.ClaimBound:
+		p.Report(field.Invalid(path, after.String(), "cannot be changed before the claim is bound; it holds no data yet"),
+			fmt.Sprintf("kubectl delete %s && kubectl apply -f <file>", at))
+		return nil
+	case order < 0:
+		// After an expansion that failed it may go back, but not to what there is.
+		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 {
+			p.Report(field.Invalid(path, after.String(), "cannot shrink; a volume only ever grows"),
+				fmt.Sprintf("write storage: %s again; for a smaller volume copy the data to another claim", &before))
+		}
+		return nil
+	}
+	class := volume.GetPersistentVolumeClaimClass(pvc)
+	if class == "" {
+		p.Report(field.Invalid(path, after.String(), "cannot grow; the volume is of no class, so nothing can make it larger"),
+			"copy the data to a claim of a class that allows expansion")
+		return nil
+	}
+	sc, err := cluster.Get[storagev1.StorageClass](p.Cluster, "", class)
+	switch {
+	case err != nil:
+		return fmt.Errorf("get StorageClass %s: %w", class, err)
+	case sc == nil:
+		p.Report(field.Invalid(path, after.String(), "cannot grow; its StorageClass "+class+" does not exist"),
+			fmt.Sprintf("create StorageClass %s with allowVolumeExpansion: true, then apply the claim again", class))
+	case !ptr.Deref(sc.AllowVolumeExpansion, false):
+		p.Report(field.Invalid(path, after.String(), "cannot grow; its StorageClass "+class+" does not allow expansion"),
+			fmt.Sprintf(`if %s can, kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', and again`, sc.Provisioner, class))
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var namespaceData = &Rule{
+	Name:  "namespace-data",
+	Level: Deny,
+	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
+	Doc: `a Namespace must not be deleted with volumes that go with it
+
+Deleting a Namespace deletes its claims, and with each claim the volume whose
+reclaim policy is Delete: the disks are gone within a minute, and nothing asks
+again. Once the Namespace is terminating its deletion cannot be stopped, so this
+is the moment to say so. Data that a StatefulSet keeps is denied to be deleted
+so; of other claims the rule warns.
+
+Set the volumes to Retain first; they stay, released, when the claims go. Or say
+that the data may go: annotate the Namespace (or a claim, or a volume, which
+count before it) with stayput.dev/reclaim-policy: Delete.`,
+
+	Checks: []Check{OnDelete(func(p *Pass, ns *corev1.Namespace) error {
+		doomed, err := doomedIn(p.Cluster, ns.Name)
+		if err != nil || len(doomed) == 0 {
+			return err
+		}
+		var size resource.Quantity
+		var volumes []string
+		for _, d := range doomed {
+			size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
+			volumes = append(volumes, d.volume.Name)
+		}
+		path := field.NewPath("metadata", "name")
+		claims := "1 claim"
+		if len(doomed) > 1 {
+			claims = fmt.Sprintf("%d claims", len(doomed))
+		}
+		what := fmt.Sprintf("must not be deleted with its data; the volumes (%s) of %s are destroyed", &size, claims)
+		member, err := mournedMember(p.Cluster, doomed)
+		if err != nil {
+			return err
+		}
+		if member == "" {
+			p.Warn(field.Invalid(path, ns.Name, what), retainAll(ns.Name, volumes))
+			return nil
+		}
+		p.Report(field.Invalid(path, ns.Name, what+", such as "+member+" of a StatefulSet"),
+			fmt.Sprintf("%s; or, to lose them, kubectl annotate namespace %s %s=Delete --overwrite", retainAll(ns.Name, volumes), ns.Name, cluster.AnnotationReclaim))
+		return nil
+	})},
+}
+
+// A doomedClaim is one whose volume will be destroyed with it.
+type doomedClaim struct {
+	claim  *corev1.PersistentVolumeClaim
+	volume *corev1.PersistentVolume
+}
+
+// doomedIn returns the doomed claims of a namespace, sorted by name.
+func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err error) {
+	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
+	bound := map[string]*corev1.PersistentVolumeClaim{} // by volume
+	for i := range claims.Items {
+		if c := &claims.Items[i]; c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
+			bound[c.Spec.VolumeName] = c
+		}
+	}
+	if len(bound) == 0 {
+		return nil, nil
+	}
+	// One long list rather than a request for each: a client has only so many a
+	// second, and the API server waits only so long.
+	volumes, err := cluster.List[corev1.PersistentVolumeList](v)
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	for i := range volumes.Items {
+		pv := &volumes.Items[i]
+		c := bound[pv.Name]
+		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+			doomed = append(doomed, doomedClaim{c, pv})
+		}
+	}
+	slices.SortFunc(doomed, func(a, b doomedClaim) int { return strings.Compare(a.claim.Name, b.claim.Name) })
+	return doomed, nil
+}
+
+func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
+	return policy == corev1.PersistentVolumeReclaimDelete || policy == corev1.PersistentVolumeReclaimRecycle
+}
+
+// mournedMember returns the name of a claim that a StatefulSet made and that
+// nobody wants to be deleted, or "".
+func mournedMember(v *cluster.View, doomed []doomedClaim) (string, error) {
+	for _, d := range doomed {
+		made := d.volume.Annotations[cluster.AnnotationClaimOf] != "" || cluster.MadeByStatefulSet(d.claim)
+		if !made {
+			of, err := cluster.ClaimsOf(v, d.claim)
+			if err != nil {
+				return "", err
+			}
+			made = len(of) > 0
+		}
+		if !made {
+			continue
+		}
+		wanted, err := cluster.ReclaimByAnnotation(v, d.volume, d.claim)
+		if err != nil {
+			return "", err
+		}
+		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
+			return d.claim.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// retainAll returns the command that makes volumes outlive their claims; where
+// they are many, it finds them itself.
+func retainAll(namespace string, volumes []string) string {
+	names := strings.Join(volumes, " ")
+	if len(volumes) > 2 {
+		names = fmt.Sprintf(`$(kubectl get pv -o jsonpath='{.items[?(@.spec.claimRef.namespace=="%s")].metadata.name}')`, namespace)
+	}
+	return fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, names)
+}

@@ -1,0 +1,62 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var podHostnameConflict = &Rule{
+	Name:  "pod-hostname-conflict",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Pod{}},
+	Doc: `no two Pods must have the same hostname and subdomain
+
+Kubernetes lets two Pods of a namespace have one DNS name,
+<hostname>.<subdomain>. The name then resolves to both, and every connection
+reaches the one or the other: writes meant for the first member of a database
+arrive at the second. Neither field can be changed once the Pod exists. Give one
+of them another hostname; a DNS name that is meant to be shared is the Service's
+own.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
+		hostname, subdomain := pod.Spec.Hostname, pod.Spec.Subdomain
+		if hostname == "" || subdomain == "" || !live(pod) {
+			return nil
+		}
+		// Names that controllers make are unique. Whoever else takes one of them
+		// is told; and an audit need not compare each member with all others.
+		if metav1.GetControllerOf(pod) != nil && hostname == pod.Name {
+			return nil
+		}
+		list, err := cluster.List[corev1.PodList](p.Cluster, client.InNamespace(pod.Namespace))
+		if err != nil {
+			return fmt.Errorf("list Pods: %w", err)
+		}
+		var others []string
+		for i := range list.Items {
+			o := &list.Items[i]
+			if o.Name != pod.Name && o.Spec.Hostname == hostname && o.Spec.Subdomain == subdomain && live(o) {
+				others = append(others, o.Name)
+			}
+		}
+		if len(others) == 0 {
+			return nil
+		}
+		slices.Sort(others)
+		same := field.Duplicate(field.NewPath("spec", "hostname"), hostname)
+		same.Detail = fmt.Sprintf("must be unique; %s.%s resolves to Pod %s as well", hostname, subdomain, few(others))
+		remedy := "make the Pod again with a hostname of its own"
+		if pod.Name != hostname {
+			remedy += ", spec: {hostname: " + short(pod.Name) + "}"
+		}
+		p.Report(same, remedy)
+		return nil
+	})},
+}

@@ -1,0 +1,84 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var podIdentitySkipped = &Rule{
+	Name:  "pod-identity-skipped",
+	Level: Warn,
+	Doc: `a Pod that asks for a DNS name by label must be able to have one
+
+The label stayput.dev/subdomain asks for the DNS name <hostname>.<Service>, with
+the Pod's name as hostname. Stayput cannot give it to a Pod that has no hostname
+of its own (hostNetwork), that shows its containers another one than its DNS name
+(hostnameOverride), whose name is no DNS label, or whose full name is too long for
+setHostnameAsFQDN; and it overrules nobody who has set hostname or subdomain
+otherwise. Such a Pod starts without the name, and can never be given it.
+
+Remove what stands in the way, or the label. The Pods of a StatefulSet have names
+under its serviceName; there the label has no effect.`,
+
+	// Only a Pod that is created can be given a name.
+	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
+		service, asked := pod.Labels[cluster.LabelSubdomain]
+		if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
+			return nil
+		}
+		if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service {
+			return nil // it has it
+		}
+		if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
+			p.Report(err, remedy)
+		}
+		return nil
+	})},
+}
+
+// inTheWay returns what keeps a Pod from getting a name under a Service, and
+// how to clear it away.
+func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy string) {
+	spec, path := &pod.Spec, field.NewPath("spec")
+	without := fmt.Sprintf("; no DNS name under Service %s", service)
+	_, mirror := pod.Annotations[cluster.AnnotationMirror]
+	switch {
+	case ofStatefulSet(pod):
+		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "cannot be changed in a StatefulSet's Pod"+without),
+			"remove the label " + cluster.LabelSubdomain + " from the StatefulSet's template"
+	case mirror:
+		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror), "cannot be named here; this is the image of a static Pod"+without),
+			"set hostname and subdomain in the manifest on the node"
+	case spec.HostNetwork:
+		return field.Invalid(path.Child("hostNetwork"), true, "must not be set; the Pod has the node's hostname"+without),
+			"remove hostNetwork and create the Pod again, or remove the label " + cluster.LabelSubdomain
+	case spec.HostnameOverride != nil:
+		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride, "must not be set; the Pod would not know its DNS name"+without),
+			"remove hostnameOverride and create the Pod again"
+	case spec.Subdomain != "" && spec.Subdomain != service:
+		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "must be what the label "+cluster.LabelSubdomain+" says"+without),
+			"remove subdomain and create the Pod again, or labels: {" + cluster.LabelSubdomain + ": " + spec.Subdomain + "}"
+	case spec.Hostname != "":
+		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
+			"remove hostname and create the Pod again, or spec: {subdomain: " + service + "}"
+	case pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0:
+		return field.Invalid(field.NewPath("metadata", "name"), short(pod.Name), "must be a DNS label of at most 63 characters to be a hostname"+without),
+			"give the Pod a name without dots, or spec: {hostname: <name>, subdomain: " + service + "}"
+	case spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && pod.Name != "":
+		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
+		if len(fqdn) > maxFQDN {
+			return field.Invalid(path.Child("setHostnameAsFQDN"), true, fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
+				"remove setHostnameAsFQDN and create the Pod again, or use shorter names"
+		}
+	}
+	return nil, ""
+}
+
+// maxFQDN is the longest name that Linux, and so the kubelet, takes for a
+// hostname.
+const maxFQDN = 64

@@ -1,0 +1,72 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var podSubdomain = &Rule{
+	Name:  "pod-subdomain",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Doc: `a Pod with a subdomain must have a hostname and a Service that selects it
+
+A Pod has the DNS name <hostname>.<subdomain> if it has a hostname, and a Service
+of the subdomain's name selects it. If one of the three is missing, there is no
+record, and nothing in the Pod's status says so. Hostname and subdomain cannot be
+changed once the Pod exists; the Service may come later.
+
+Label the Pod, or the template that it is made from, stayput.dev/subdomain:
+<Service>, which sets both, and create a headless Service that selects it. The
+Pods of StatefulSets, which have their names from their controller, are the
+business of the rules about StatefulSets.`,
+
+	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
+		name := pod.Spec.Subdomain
+		if name == "" || ofStatefulSet(pod) || !live(pod) {
+			return nil
+		}
+		if err := hostnameMissing(p, pod); err != nil {
+			return err
+		}
+		svc, err := cluster.Get[corev1.Service](p.Cluster, pod.Namespace, name)
+		if err != nil {
+			return fmt.Errorf("get Service %s: %w", name, err)
+		}
+		path := field.NewPath("spec", "subdomain")
+		set := fmt.Sprintf("kubectl set selector service %s %s -n %s", name, selectorFor(pod), pod.Namespace)
+		switch {
+		case svc == nil:
+			missing := field.NotFound(path, name)
+			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
+			p.Report(missing, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, set))
+		case svc.Spec.Type == corev1.ServiceTypeExternalName:
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
+				fmt.Sprintf("kubectl delete service %s -n %s && kubectl create service clusterip %[1]s --clusterip=None -n %[2]s && %s", name, pod.Namespace, set))
+		case len(svc.Spec.Selector) == 0:
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so the Pod has no DNS name"), set)
+		case !selects(svc, pod.Labels):
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"), set)
+		}
+		return nil
+	})},
+}
+
+// hostnameMissing reports a Pod that has no hostname and will not get one.
+func hostnameMissing(p *Pass, pod *corev1.Pod) error {
+	if _, asked := pod.Labels[cluster.LabelSubdomain]; asked || pod.Spec.Hostname != "" {
+		return nil // pod-identity-skipped
+	}
+	if injected, err := injects(p.Cluster, pod.Namespace); err != nil || injected {
+		return err
+	}
+	p.Report(field.Required(field.NewPath("spec", "hostname"), "must be set beside a subdomain; without it the Pod has no DNS name of its own"),
+		fmt.Sprintf("make the Pod again with metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, pod.Spec.Subdomain))
+	return nil
+}

@@ -1,0 +1,113 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var serviceGoverning = &Rule{
+	Name:      "service-governing",
+	Level:     Warn,
+	NeverDeny: true, // helm uninstall deletes the Service before the StatefulSet
+	Reads:     []client.Object{&appsv1.StatefulSet{}},
+	Doc: `the Service that a StatefulSet names must stay, headless, and select its Pods
+
+The Pods of a StatefulSet have DNS names under the Service that spec.serviceName
+names, as long as it selects them. When that Service is deleted, or its selector
+or its type changes, the names are gone within seconds, and the members of a
+database no longer find each other, although every Pod runs on. A Service that
+has a virtual IP has that one as the address of its own name, and not the Pods'.
+
+Neither serviceName nor the clusterIP of a Service can be changed: what is wrong
+about either is mended by deleting the Service and creating it as it should be.`,
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, svc *corev1.Service) error { return governs(p, nil, svc) }),
+		OnUpdate(governs),
+		OnDelete(func(p *Pass, svc *corev1.Service) error {
+			governed, err := governedBy(p.Cluster, svc)
+			if err != nil || len(governed) == 0 {
+				return err
+			}
+			p.Report(field.Invalid(field.NewPath("metadata", "name"), svc.Name, "must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
+				fmt.Sprintf("create Service %s again, headless, or kubectl delete statefulset %s -n %s", svc.Name, governed[0].Name, svc.Namespace))
+			return nil
+		}),
+	},
+}
+
+// governs reports what is wrong with a Service for the StatefulSets that name
+// it, but not what was as wrong before.
+func governs(p *Pass, old, svc *corev1.Service) error {
+	governed, err := governedBy(p.Cluster, svc)
+	if err != nil {
+		return err
+	}
+	suffer := func(bad func(*corev1.Service, *appsv1.StatefulSet) bool) (suffering []*appsv1.StatefulSet) {
+		for _, sts := range governed {
+			if bad(svc, sts) && (old == nil || !bad(old, sts)) {
+				suffering = append(suffering, sts)
+			}
+		}
+		return suffering
+	}
+	spec := field.NewPath("spec")
+	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
+	if s := suffer(alias); len(s) > 0 {
+		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), again)
+	}
+	if s := suffer(balances); len(s) > 0 {
+		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
+	}
+	if s := suffer(misses); len(s) > 0 {
+		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
+			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(s[0])), svc.Namespace))
+	}
+	return nil
+}
+
+func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
+	return svc.Spec.Type == corev1.ServiceTypeExternalName
+}
+
+func balances(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
+	return !headless(svc) && !alias(svc, sts)
+}
+
+func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
+	return !selects(svc, sts.Spec.Template.Labels) && !alias(svc, sts)
+}
+
+// governedBy returns the StatefulSets that name a Service, sorted, but those
+// that are being deleted.
+func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.StatefulSet, err error) {
+	list, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(svc.Namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	for i := range list.Items {
+		if sts := &list.Items[i]; sts.Spec.ServiceName == svc.Name && sts.DeletionTimestamp == nil {
+			governed = append(governed, sts)
+		}
+	}
+	slices.SortFunc(governed, func(a, b *appsv1.StatefulSet) int { return strings.Compare(a.Name, b.Name) })
+	return governed, nil
+}
+
+// sets names StatefulSets in a message.
+func sets(all []*appsv1.StatefulSet) string {
+	var names []string
+	for _, sts := range all {
+		names = append(names, sts.Name)
+	}
+	return "StatefulSet " + few(names)
+}

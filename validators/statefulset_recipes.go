@@ -1,0 +1,111 @@
+package validators
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// statefulSetFixed reports the fields of a StatefulSet that cannot change.
+func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
+	spec := field.NewPath("spec")
+	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
+	again := orphan + " && kubectl apply -f <file>"
+	selector := metav1.FormatLabelSelector(old.Spec.Selector)
+	newPods := fmt.Sprintf("kubectl delete pod -l '%s' -n %s", selector, sts.Namespace)
+
+	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
+		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; the Pods would be nobody's"),
+			fmt.Sprintf("keep it, or %s && %s && kubectl apply -f <file>", orphan, newPods))
+	}
+	if old.Spec.ServiceName != sts.Spec.ServiceName {
+		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
+			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace))
+	}
+	policy := func(sts *appsv1.StatefulSet) appsv1.PodManagementPolicyType {
+		return cmp.Or(sts.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
+	}
+	if policy(old) != policy(sts) {
+		p.Report(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"), again+"; the Pods run on")
+	}
+	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, sts.Spec.VolumeClaimTemplates) {
+		templatesFixed(p, old, sts, again, newPods)
+	}
+}
+
+// templatesFixed reports the claim templates that differ. The StatefulSet
+// controller compares no claim with its template, but it cannot add a claim to
+// a Pod that exists, and waits for somebody to delete the Pod.
+func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string) {
+	path := field.NewPath("spec", "volumeClaimTemplates")
+	before := map[string]*corev1.PersistentVolumeClaim{}
+	for i := range old.Spec.VolumeClaimTemplates {
+		t := &old.Spec.VolumeClaimTemplates[i]
+		before[t.Name] = t
+	}
+	said := false
+	for i := range sts.Spec.VolumeClaimTemplates {
+		is := &sts.Spec.VolumeClaimTemplates[i]
+		was := before[is.Name]
+		delete(before, is.Name)
+		switch {
+		case was == nil:
+			p.Report(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
+				again+" && "+newPods)
+		case equality.Semantic.DeepEqual(was, is):
+			continue
+		default:
+			templateFixed(p, path.Index(i), old, was, is, again)
+		}
+		said = true
+	}
+	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
+		p.Report(field.Forbidden(path, "cannot lose "+few(removed)+"; the claims made of it stay, with their data"), again)
+	} else if !said {
+		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
+	}
+}
+
+func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *corev1.PersistentVolumeClaim, again string) {
+	before, after := was.Spec.Resources.Requests[corev1.ResourceStorage], is.Spec.Resources.Requests[corev1.ResourceStorage]
+	storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
+	switch order := after.Cmp(before); {
+	case order > 0:
+		p.Report(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
+			growClaims(old, was.Name, after.String())+again)
+	case order < 0:
+		p.Report(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"),
+			again+", for new replicas alone")
+	case !equality.Semantic.DeepEqual(was.Spec.StorageClassName, is.Spec.StorageClassName):
+		p.Report(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
+			again+", for new replicas alone")
+	default:
+		p.Report(field.Forbidden(path, "cannot be changed; claims stay as they are"), again+", for new replicas alone")
+	}
+}
+
+// growClaims returns the command, with && behind it, that grows the claims of
+// all replicas.
+func growClaims(sts *appsv1.StatefulSet, template, size string) string {
+	start, replicas := cluster.Ordinals(sts)
+	patch := func(claim string) string {
+		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"resources":{"requests":{"storage":"%s"}}}}'`, claim, sts.Namespace, size)
+	}
+	switch replicas {
+	case 0:
+		return ""
+	case 1:
+		return patch(cluster.ClaimName(sts, template, start)) + " && "
+	}
+	return fmt.Sprintf("for i in $(seq %d %d); do %s; done && ", start, start+replicas-1, patch(template+"-"+sts.Name+"-$i"))
+}

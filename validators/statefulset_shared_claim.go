@@ -1,0 +1,65 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetSharedClaim = &Rule{
+	Name:  "statefulset-shared-claim",
+	Level: Deny,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `the replicas of a StatefulSet must not share one claim
+
+A claim in the Pod template is one volume for all replicas. If it is
+ReadWriteOnce, replicas on the same node write over each other's files, and
+those on other nodes wait for ever for a volume that is attached elsewhere; if
+it is ReadWriteOncePod, only one of them ever starts. Move the volume to
+volumeClaimTemplates, and every replica gets a claim of its own, which it keeps
+wherever it runs. A volume that many nodes may mount, one that is only read,
+and a claim that does not exist yet only cause a warning: to share them may be
+what is wanted.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		replicas := replicasOf(sts.Spec.Replicas)
+		if replicas <= 1 {
+			return nil
+		}
+		spec := &sts.Spec.Template.Spec
+		volumes, err := mountedClaims(p.Cluster, sts.Namespace, spec)
+		if err != nil {
+			return err
+		}
+		for _, v := range volumes {
+			if slices.ContainsFunc(sts.Spec.VolumeClaimTemplates, func(t corev1.PersistentVolumeClaim) bool { return t.Name == v.name }) {
+				continue // claim-template-shadows-volume
+			}
+			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
+			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
+			switch {
+			case v.pvc == nil || !exclusive(v.pvc.Spec.AccessModes):
+				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("must be made for sharing; all %d replicas use the same files, none its own", replicas)), remedy)
+			case !v.writable:
+				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; %s: the others wait for ever", replicas, v.pvc.Spec.AccessModes[0])), remedy)
+			case onePod(v.pvc.Spec.AccessModes):
+				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
+			default:
+				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
+			}
+		}
+		return nil
+	})},
+}
+
+// sizeOr returns what a claim asks for, or a size for an example.
+func sizeOr(pvc *corev1.PersistentVolumeClaim, example string) string {
+	if pvc == nil || pvc.Spec.Resources.Requests.Storage().IsZero() {
+		return example
+	}
+	return pvc.Spec.Resources.Requests.Storage().String()
+}

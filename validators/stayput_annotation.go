@@ -1,0 +1,122 @@
+package validators
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// withStayputAnnotation returns rules and the one about Stayput's own labels
+// and annotations, sorted by name. It alone must know what the others are
+// called, so it cannot be a variable that stands among them.
+func withStayputAnnotation(rules ...*Rule) []*Rule {
+	names := []string{"stayput-annotation"}
+	for _, r := range rules {
+		names = append(names, r.Name)
+	}
+	rules = append(rules, &Rule{
+		Name:  "stayput-annotation",
+		Level: Deny,
+		Doc: `Stayput's labels and annotations must be ones that it knows
+
+A label or an annotation with a mistake in it is accepted by Kubernetes and does
+nothing: data that was to be retained is deleted with its claim, a Pod that was
+to have a DNS name never gets one, and nobody is told. Every key that begins
+with stayput.dev/ or exempt.stayput.dev/ must be spelled right, stand on the kind
+of object and in the list (labels or annotations) where it has an effect, and
+hold a value that it can have. An exemption names a rule that exists and gives
+the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
+
+		Checks: []Check{
+			On(checkKeys[*appsv1.StatefulSet](names)),
+			On(checkKeys[*appsv1.Deployment](names)),
+			On(checkKeys[*corev1.PersistentVolumeClaim](names)),
+			On(checkKeys[*corev1.PersistentVolume](names)),
+			On(checkKeys[*storagev1.StorageClass](names)),
+			On(checkKeys[*corev1.Service](names)),
+			On(checkKeys[*corev1.Namespace](names)),
+			// What a Pod's keys ask for is done when it is created, or never.
+			OnCreate(checkKeys[*corev1.Pod](names)),
+		},
+	})
+	slices.SortFunc(rules, func(a, b *Rule) int { return strings.Compare(a.Name, b.Name) })
+	return rules
+}
+
+func checkKeys[T client.Object](rules []string) func(*Pass, T) error {
+	kind := kindOf[T]().Kind
+	return func(p *Pass, obj T) error {
+		for _, pl := range places(kind, obj) {
+			checkList(p, pl, label, pl.meta.GetLabels(), rules)
+			checkList(p, pl, annotation, pl.meta.GetAnnotations(), rules)
+		}
+		return nil
+	}
+}
+
+// checkList checks the labels or the annotations of a place.
+func checkList(p *Pass, pl place, sort string, list map[string]string, rules []string) {
+	var own []string
+	for name := range maps.Keys(list) {
+		if strings.HasPrefix(name, ownPrefix) || strings.HasPrefix(name, cluster.ExemptPrefix) {
+			own = append(own, name)
+		}
+	}
+	slices.Sort(own)
+	for _, name := range own {
+		path, value := pl.path.Child(sort+"s").Key(name), list[name]
+		if rule, ok := strings.CutPrefix(name, cluster.ExemptPrefix); ok {
+			checkExemption(p, path, sort, rule, value, rules)
+		} else {
+			checkKey(p, path, pl.kind, sort, name, value)
+		}
+	}
+}
+
+func checkKey(p *Pass, path *field.Path, kind, sort, name, value string) {
+	i := slices.IndexFunc(ownKeys, func(k key) bool { return k.name == name })
+	if i < 0 {
+		var all []string
+		for _, k := range ownKeys {
+			all = append(all, k.name)
+		}
+		remedy := "remove it; there are " + keysFor(kind)
+		if i := slices.Index(all, nearest(name, all)); i >= 0 {
+			remedy = "write " + ownKeys[i].yaml(kind, value)
+		}
+		p.Report(field.Forbidden(path, "must be a key that Stayput knows; this one does nothing"), remedy)
+		return
+	}
+	switch k := ownKeys[i]; {
+	case k.sort != sort || !slices.Contains(k.kinds, kind):
+		p.Report(field.Forbidden(path, "must be "+k.place()+"; here it does nothing"), "write "+k.yaml(kind, value))
+	case !k.allows(value):
+		p.Report(field.Invalid(path, short(value), "must be "+k.values()+"; anything else does nothing"), "write "+k.yaml(kind, value))
+	}
+}
+
+func checkExemption(p *Pass, path *field.Path, sort, rule, reason string, rules []string) {
+	remedy := func(rule string) string {
+		return "metadata: {annotations: {" + cluster.ExemptPrefix + rule + `: "<reason>"}}`
+	}
+	switch {
+	case !slices.Contains(rules, rule):
+		to := "remove it; stayput rules lists the rules"
+		if rule := nearest(rule, rules); rule != "" {
+			to = remedy(rule)
+		}
+		p.Report(field.Forbidden(path, "must name a rule after the slash; no rule is called that, so nothing is exempt"), to)
+	case sort == label:
+		p.Report(field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"), remedy(rule))
+	case strings.TrimSpace(reason) == "":
+		p.Report(field.Required(path, "must say why; an exemption without a reason has no effect"), remedy(rule))
+	}
+}

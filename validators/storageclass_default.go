@@ -1,0 +1,79 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var storageclassDefault = &Rule{
+	Name:  "storageclass-default",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.StorageClass{}},
+	Doc: `a cluster should have exactly one default class
+
+A claim that names no class gets the default one. Of several the newest wins, so
+that a class added for a test decides on which disks the next database lies,
+and whether they are retained. With none, such claims are Pending until there is
+a default again. To change it, mark the new class first, and unmark the old one
+at once.`,
+
+	Checks: []Check{
+		On(func(p *Pass, sc *storagev1.StorageClass) error {
+			if !isDefault(sc) {
+				return nil
+			}
+			others, err := otherDefaults(p.Cluster, sc)
+			if err != nil || len(others) == 0 {
+				return err
+			}
+			p.Report(field.Invalid(defaultPath(sc), "true",
+				fmt.Sprintf("must be so of one class only, and is of %s too; the newest gets the claims that name none", few(others))),
+				fmt.Sprintf("kubectl annotate --overwrite storageclass %s %s=false", others[0], cluster.AnnotationDefaultClass))
+			return nil
+		}),
+		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
+			if !isDefault(old) || isDefault(sc) {
+				return nil
+			}
+			others, err := otherDefaults(p.Cluster, sc)
+			if err != nil || len(others) > 0 {
+				return err
+			}
+			p.Report(field.Invalid(defaultPath(old), sc.Annotations[cluster.AnnotationDefaultClass],
+				"must be true of one class; claims that name none would stay Pending"),
+				fmt.Sprintf("kubectl annotate --overwrite storageclass %s %s=true", sc.Name, cluster.AnnotationDefaultClass))
+			return nil
+		}),
+	},
+}
+
+// otherDefaults returns the sorted names of the default classes besides one.
+func otherDefaults(v *cluster.View, than *storagev1.StorageClass) ([]string, error) {
+	classes, err := listClasses(v)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range classes {
+		if sc := &classes[i]; sc.Name != than.Name && isDefault(sc) {
+			names = append(names, sc.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// defaultPath returns the path of the annotation that makes a class the default.
+func defaultPath(sc *storagev1.StorageClass) *field.Path {
+	key := cluster.AnnotationDefaultClass
+	if sc.Annotations[key] != "true" {
+		key = betaDefaultClass
+	}
+	return field.NewPath("metadata", "annotations").Key(key)
+}

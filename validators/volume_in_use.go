@@ -1,0 +1,53 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var volumeInUse = &Rule{
+	Name:  "volume-in-use",
+	Level: Deny,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `a volume that a claim is bound to must not be deleted
+
+A deletion cannot be taken back. Kubernetes delays it until the claim is gone,
+and then the PersistentVolume goes whatever its reclaim policy: where that is
+Retain, the disk stays somewhere in the storage system, and nothing in the
+cluster remembers which data it holds. Delete the claim, if anything: the volume
+then follows its reclaim policy. A volume whose claim is gone or being deleted
+is free to go. Volumes made by hand only cause a warning, for those who wrote
+their manifests delete them with the claims, in any order.
+
+A claim is the volume's if it has the uid in claimRef; a claimRef without a uid
+means the claim of that name.`,
+
+	Checks: []Check{OnDelete(func(p *Pass, pv *corev1.PersistentVolume) error {
+		ref := pv.Spec.ClaimRef
+		if ref == nil || pv.Status.Phase != corev1.VolumeBound {
+			return nil // what provisioners delete is released or failed
+		}
+		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, ref.Namespace, ref.Name)
+		if err != nil {
+			return fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
+		}
+		if pvc == nil || pvc.DeletionTimestamp != nil || !volume.IsVolumeBoundToClaim(pv, pvc) {
+			return nil
+		}
+		finding := field.Forbidden(field.NewPath("metadata", "name"),
+			fmt.Sprintf("cannot go while claim %s is bound to it; a deletion cannot be taken back, and the volume would vanish with the claim even if it is to be retained", pvc.Name))
+		remedy := fmt.Sprintf("delete the claim instead, and the volume follows its reclaim policy: kubectl delete pvc %s -n %s", pvc.Name, pvc.Namespace)
+		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {
+			p.Warn(finding, remedy)
+			return nil
+		}
+		p.Report(finding, fmt.Sprintf("%s; or kubectl annotate pv %s %s=\"why\"", remedy, pv.Name, cluster.ExemptPrefix+p.rule.Name))
+		return nil
+	})},
+}

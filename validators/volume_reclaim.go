@@ -1,0 +1,57 @@
+package validators
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var volumeReclaim = &Rule{
+	Name:  "volume-reclaim",
+	Level: Warn,
+	Doc: `a volume should be retained when its claim goes
+
+With the reclaim policy Delete, the disk behind a volume is destroyed as soon as
+its claim is deleted; with Recycle, which is deprecated, all files on it are.
+Who makes a volume by hand usually has data on it already, or nobody to make
+the disk again. And a volume whose policy changes from Retain to Delete while a
+claim has it loses its data to the next kubectl delete pvc, or namespace. Say
+persistentVolumeReclaimPolicy: Retain, the default; if the data may go, annotate
+the volume stayput.dev/reclaim-policy: Delete.`,
+
+	Checks: []Check{
+		On(func(p *Pass, pv *corev1.PersistentVolume) error {
+			if provisioned(pv) || letsGo(pv) {
+				return nil
+			}
+			path, policy := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.PersistentVolumeReclaimPolicy
+			switch policy {
+			case corev1.PersistentVolumeReclaimDelete:
+				p.Report(field.Invalid(path, policy, "must be Retain on a volume made by hand; the disk would be destroyed with its claim, and nothing makes it again"), retainCommand(pv.Name))
+			case corev1.PersistentVolumeReclaimRecycle:
+				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"), retainCommand(pv.Name))
+			}
+			return nil
+		}),
+		OnUpdate(func(p *Pass, old, pv *corev1.PersistentVolume) error {
+			if !provisioned(pv) || letsGo(pv) || pv.Spec.ClaimRef == nil {
+				return nil // made by hand: as above
+			}
+			was, policy := old.Spec.PersistentVolumeReclaimPolicy, pv.Spec.PersistentVolumeReclaimPolicy
+			if was != corev1.PersistentVolumeReclaimRetain || policy != corev1.PersistentVolumeReclaimDelete {
+				return nil
+			}
+			p.Report(field.Invalid(field.NewPath("spec", "persistentVolumeReclaimPolicy"), policy,
+				fmt.Sprintf("must stay Retain while claim %s/%s has the volume; its data would be destroyed with the claim", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)), retainCommand(pv.Name))
+			return nil
+		}),
+	},
+}
+
+// letsGo says whether a volume's own annotation lets its data go.
+func letsGo(pv *corev1.PersistentVolume) bool {
+	return pv.Annotations[cluster.AnnotationReclaim] == string(corev1.PersistentVolumeReclaimDelete)
+}

@@ -1,0 +1,69 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/storage/volume"
+
+	"stayput.dev/webhook/cluster"
+)
+
+func listVolumes(v *cluster.View) ([]corev1.PersistentVolume, error) {
+	list, err := cluster.List[corev1.PersistentVolumeList](v)
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	return list.Items, nil
+}
+
+// bestVolume returns the volume among all that a claim without a volumeName
+// would be bound to now, or nil. Like the controller, it looks at volumes with
+// the fewest access modes first and takes the smallest of those that fit; like
+// the scheduler, which chooses if the class waits for a node, it takes the
+// smallest of all. What fits the node is not considered.
+// Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
+func bestVolume(pvc *corev1.PersistentVolumeClaim, all []corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
+	groups := map[string][]*corev1.PersistentVolume{} // by access modes
+	count := map[string]int{}
+	for i := range all {
+		pv := &all[i]
+		if !volume.CheckAccessModes(pvc, pv) {
+			continue
+		}
+		modes := slices.Clone(pv.Spec.AccessModes)
+		slices.Sort(modes)
+		modes = slices.Compact(modes)
+		key := ""
+		if !wait {
+			key = fmt.Sprint(modes)
+		}
+		groups[key], count[key] = append(groups[key], pv), len(modes)
+	}
+	keys := make([]string, 0, len(groups))
+	for key := range groups {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		if n := count[a] - count[b]; n != 0 {
+			return n
+		}
+		return strings.Compare(a, b)
+	})
+	for _, key := range keys {
+		pvs := groups[key]
+		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
+		// The only error is a malformed selector, which no volume matches.
+		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true); pv != nil && err == nil {
+			return pv
+		}
+	}
+	return nil
+}
+
+// provisioned says whether a provisioner made a volume, not a person.
+func provisioned(pv *corev1.PersistentVolume) bool {
+	return pv.Annotations[cluster.AnnotationProvisionedBy] != ""
+}

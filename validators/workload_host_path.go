@@ -1,0 +1,110 @@
+package validators
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var workloadHostPath = &Rule{
+	Name:  "workload-host-path",
+	Level: Warn,
+	Reads: []client.Object{&corev1.Node{}},
+	Doc: `a workload that may move between nodes must not keep data in a hostPath
+
+A hostPath volume is a directory of the node that the Pod happens to run on. A
+Pod that is made anew, because of an update or because its node is drained, may
+come up on another node, where the directory is another one, and mostly empty;
+the data stays behind, and nothing says so. Use a claim (volumeClaimTemplates in
+a StatefulSet). If it must be this directory, keep the Pod on the one node that
+has it, with nodeSelector: {kubernetes.io/hostname: <node>}.
+
+Sockets, devices, single files and directories that are mounted read-only are
+no data; agents that want a directory of every node belong in a DaemonSet.`,
+
+	Checks: []Check{
+		On(func(p *Pass, sts *appsv1.StatefulSet) error {
+			return hostPaths(p, &sts.Spec.Template.Spec, field.NewPath("spec", "template", "spec"), func(volume string) string {
+				return fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
+			})
+		}),
+		On(func(p *Pass, dep *appsv1.Deployment) error {
+			return hostPaths(p, &dep.Spec.Template.Spec, field.NewPath("spec", "template", "spec"), claimInstead)
+		}),
+		// The volumes of a Pod cannot change, so its updates are nobody's concern.
+		OnCreate(func(p *Pass, pod *corev1.Pod) error {
+			if metav1.GetControllerOf(pod) != nil {
+				return nil // its owner's business; of the image of a static Pod, the node's
+			}
+			return hostPaths(p, &pod.Spec, field.NewPath("spec"), claimInstead)
+		}),
+	},
+}
+
+func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) string) error {
+	written := writtenVolumes(spec)
+	var at []int
+	for i, v := range spec.Volumes {
+		if v.HostPath != nil && written[v.Name] && directory(v.HostPath) {
+			at = append(at, i)
+		}
+	}
+	if len(at) == 0 || pinned(spec) {
+		return nil
+	}
+	nodes, err := cluster.List[corev1.NodeList](p.Cluster)
+	if err != nil {
+		return fmt.Errorf("list Nodes: %w", err)
+	}
+	n := nodesFor(spec, nodes.Items)
+	if n <= 1 {
+		return nil
+	}
+	for _, i := range at {
+		v := &spec.Volumes[i]
+		p.Report(field.Invalid(path.Child("volumes").Index(i).Child("hostPath", "path"), v.HostPath.Path,
+			fmt.Sprintf("must not hold data; the Pod may move between %d nodes, and the data stays behind", n)), instead(v.Name))
+	}
+	return nil
+}
+
+func claimInstead(volume string) string {
+	return fmt.Sprintf("volumes: [{name: %s, persistentVolumeClaim: {claimName: <claim>}}]", volume)
+}
+
+// writtenVolumes returns the names of the volumes that some container may
+// write.
+func writtenVolumes(spec *corev1.PodSpec) map[string]bool {
+	written := map[string]bool{}
+	for _, c := range containers(spec) {
+		for _, m := range c.item.VolumeMounts {
+			written[m.Name] = written[m.Name] || !m.ReadOnly
+		}
+	}
+	return written
+}
+
+// directory says whether a hostPath is a directory that may hold data. Most
+// people leave the type out, so the usual places of sockets, devices and what
+// does not outlive a reboot are known by their names.
+func directory(hp *corev1.HostPathVolumeSource) bool {
+	if hp.Type != nil {
+		switch *hp.Type {
+		case corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev:
+			return false
+		}
+	}
+	for _, dir := range []string{"/dev/", "/proc/", "/run/", "/sys/", "/var/run/"} {
+		if strings.HasPrefix(hp.Path+"/", dir) {
+			return false
+		}
+	}
+	return !strings.HasSuffix(hp.Path, ".sock")
+}

@@ -1,0 +1,114 @@
+package webhook
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stayput.dev/validators"
+)
+
+// The API server passes on 4096 runes of warnings in all, its own included,
+// and cuts each to 256 once there are more; a denial's message is ours to keep
+// readable.
+// Source: k8s.io/apiserver@v0.37.1 pkg/endpoints/filters/warning.go:39-133.
+const (
+	warningRunes     = 250
+	allWarningsRunes = 3500
+	denialRunes      = 500
+	denialBytes      = 4 << 10
+)
+
+// deny returns the answer that refuses a request for findings, all at once.
+// It is 403: upon 409 and 422 kubectl apply --force deletes and recreates.
+func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *metav1.Status {
+	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(denials))
+	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource}
+	for _, f := range denials {
+		status.Details.Causes = append(status.Details.Causes, metav1.StatusCause{
+			Type:    metav1.CauseType(f.Rule.Name),
+			Field:   f.Field,
+			Message: f.Short(denialRunes),
+		})
+	}
+	return status
+}
+
+// denialMessage puts each finding on a line of its own.
+func denialMessage(denials []validators.Finding) string {
+	if len(denials) == 1 {
+		return denials[0].Short(denialRunes)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d findings:", len(denials))
+	for i, f := range denials {
+		line := "\n- " + f.Short(denialRunes)
+		if b.Len()+len(line) > denialBytes-64 {
+			fmt.Fprintf(&b, "\n- and %d more", len(denials)-i)
+			break
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// refusal is a Status that says no.
+func refusal(code int32, reason metav1.StatusReason, message string) *metav1.Status {
+	return &metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure,
+		Code:     code,
+		Reason:   reason,
+		Message:  message,
+	}
+}
+
+// malformed is the answer to a review that only its size or shape condemns. It
+// is an answer and no HTTP error, for a webhook that fails open would let that
+// pass.
+func malformed(uid types.UID, code int32, format string, args ...any) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{
+		UID:    uid,
+		Result: refusal(code, metav1.StatusReasonBadRequest, "stayput: the AdmissionReview "+fmt.Sprintf(format, args...)),
+	}
+}
+
+// fit cuts warnings to what the API server passes on, the first being the most
+// important.
+func fit(warnings []string) []string {
+	var fitting []string
+	room := allWarningsRunes
+	for i, w := range warnings {
+		if n := utf8.RuneCountInString(w); n > room {
+			return append(fitting, fmt.Sprintf("and %d more warnings of stayput", len(warnings)-i))
+		} else if !slices.Contains(fitting, w) {
+			fitting, room = append(fitting, w), room-n
+		}
+	}
+	return fitting
+}
+
+// annotations are what the audit log keeps about a verdict.
+func annotations(v validators.Verdict) map[string]string {
+	a := map[string]string{"mode": string(v.Mode)}
+	var rules, exemptions []string
+	for _, f := range v.Findings {
+		rules = append(rules, f.Rule.Name+"="+f.Level.String())
+	}
+	for _, e := range v.Exempted {
+		exemptions = append(exemptions, fmt.Sprintf("%s by %s: %s", e.Rule.Name, e.By, e.Reason))
+	}
+	if len(rules) > 0 {
+		a["rules"] = strings.Join(slices.Compact(rules), ",")
+	}
+	if len(exemptions) > 0 {
+		a["exemptions"] = strings.Join(slices.Compact(exemptions), "; ")
+	}
+	return a
+}

@@ -1,0 +1,252 @@
+// Package webhook answers the API server's admission requests with the
+// validators and mutators.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// The paths of the two doors.
+const (
+	ValidatePath = "/validate"
+	MutatePath   = "/mutate"
+)
+
+// defaultTimeout is the API server's when it names none.
+const defaultTimeout = 10 * time.Second
+
+// A Webhook answers AdmissionReviews at [ValidatePath] and [MutatePath]. Make
+// its [http.Handler] with Handler once its fields are set.
+type Webhook struct {
+	World    cluster.World
+	Policy   *validators.Policy
+	Mutators []*mutators.Mutator
+	Limits   Limits
+	Metrics  *Metrics
+	Log      *slog.Logger
+
+	rules, hints []*validators.Rule
+	inFlight     chan struct{}
+	buffers      sync.Pool
+}
+
+// Handler returns the handler of both doors. Any other path is 404.
+func (w *Webhook) Handler() http.Handler {
+	w.rules, w.hints = validators.WithoutHints(w.Policy.Rules), validators.Hints(w.Policy.Rules)
+	w.inFlight = make(chan struct{}, w.Limits.InFlight)
+	w.buffers.New = func() any { return new(bytes.Buffer) }
+	mux := http.NewServeMux()
+	mux.Handle(ValidatePath, w.door("validate", w.validate))
+	mux.Handle(MutatePath, w.door("mutate", w.mutate))
+	return mux
+}
+
+// A door turns a decoded request into an answer. An error means that there is
+// none, and the failurePolicy decides.
+type door func(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error)
+
+func (w *Webhook) door(name string, answer door) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := &exchange{Webhook: w, rw: rw, r: r, door: name, verdict: "refused"}
+		defer func() {
+			if p := recover(); p != nil {
+				x.panicked(p)
+			}
+			w.Metrics.answered(x, time.Since(start))
+		}()
+		select {
+		case w.inFlight <- struct{}{}:
+			defer func() { <-w.inFlight }()
+		default:
+			x.verdict = "shed"
+			rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
+			x.fail(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many requests at a time")
+			return
+		}
+		x.serve(answer)
+	})
+}
+
+// An exchange is one HTTP request and its answer.
+type exchange struct {
+	*Webhook
+	rw      http.ResponseWriter
+	r       *http.Request
+	door    string
+	req     *request // nil until decoded
+	verdict string   // for metrics and logs
+}
+
+func (x *exchange) serve(answer door) {
+	timeout, err := x.timeout()
+	if err != nil {
+		x.fail(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
+		return
+	}
+	buf := x.buffers.Get().(*bytes.Buffer)
+	defer x.buffers.Put(buf)
+	buf.Reset()
+	if code, err := x.read(buf); err != nil {
+		x.fail(code, metav1.StatusReasonBadRequest, err.Error())
+		return
+	}
+	uid, over := x.Limits.scan(buf.Bytes())
+	uid = clean(uid)
+	if over != "" {
+		x.reject(uid, http.StatusRequestEntityTooLarge, over)
+		return
+	}
+	req, err := decodeReview(buf.Bytes())
+	if err != nil {
+		x.reject(uid, http.StatusBadRequest, "cannot be read: "+err.Error())
+		return
+	}
+	x.req = req
+	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+	defer cancel()
+	resp, err := answer(ctx, req)
+	if err != nil {
+		x.verdict = "undecided"
+		x.log(slog.LevelWarn, "undecided", "error", err.Error())
+		x.fail(http.StatusInternalServerError, metav1.StatusReasonInternalError, "undecided: "+err.Error())
+		return
+	}
+	resp.UID = req.UID
+	x.verdict = verdictOf(resp)
+	level := slog.LevelDebug
+	if !resp.Allowed {
+		level = slog.LevelInfo
+	}
+	x.log(level, "answered", "findings", resp.AuditAnnotations["rules"])
+	x.write(resp)
+}
+
+func verdictOf(resp *admissionv1.AdmissionResponse) string {
+	switch {
+	case !resp.Allowed:
+		return "denied"
+	case len(resp.Patch) > 0:
+		return "mutated"
+	case len(resp.Warnings) > 0:
+		return "warned"
+	}
+	return "allowed"
+}
+
+// timeout returns how long the answer may take: what the API server waits, less
+// a margin for the way back.
+func (x *exchange) timeout() (time.Duration, error) {
+	text := x.r.URL.Query().Get("timeout")
+	if text == "" {
+		return defaultTimeout, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("timeout=%q: must be a positive duration such as 3s", text)
+	}
+	return d - min(d/10, 250*time.Millisecond), nil
+}
+
+// read reads the body, and returns an HTTP status with its error.
+func (x *exchange) read(buf *bytes.Buffer) (int, error) {
+	if x.r.Method != http.MethodPost {
+		x.rw.Header().Set("Allow", http.MethodPost)
+		return http.StatusMethodNotAllowed, fmt.Errorf("method %s: must be POST", x.r.Method)
+	}
+	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return http.StatusUnsupportedMediaType, fmt.Errorf("content type %q: must be application/json", x.r.Header.Get("Content-Type"))
+	}
+	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return http.StatusUnsupportedMediaType, fmt.Errorf("content encoding %q: must be absent", enc)
+	}
+	_, err = io.Copy(buf, http.MaxBytesReader(x.rw, x.r.Body, x.Limits.Bytes))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return http.StatusBadRequest, fmt.Errorf("read the body: %w", err)
+	}
+	if buf.Len() == 0 {
+		return http.StatusBadRequest, errors.New("the body is empty")
+	}
+	return 0, nil
+}
+
+// reject answers a review that cannot be worked on: with its uid if it has
+// one, and else with an HTTP error.
+func (x *exchange) reject(uid string, code int32, why string) {
+	x.log(slog.LevelWarn, "rejected", "error", why, "uid", uid)
+	if uid == "" {
+		x.fail(int(code), metav1.StatusReasonBadRequest, "the AdmissionReview "+why)
+		return
+	}
+	x.write(malformed(types.UID(uid), code, "%s", why))
+}
+
+// fail answers with an HTTP error and a Status, whose message the API server
+// passes on.
+func (x *exchange) fail(code int, reason metav1.StatusReason, message string) {
+	x.send(code, refusal(int32(code), reason, "stayput: "+message))
+}
+
+func (x *exchange) write(resp *admissionv1.AdmissionResponse) {
+	x.send(http.StatusOK, &admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
+		Response: resp,
+	})
+}
+
+func (x *exchange) send(code int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // our own types always marshal
+	}
+	h := x.rw.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.rw.WriteHeader(code)
+	if _, err := x.rw.Write(data); err != nil {
+		x.log(slog.LevelDebug, "write the answer", "error", err.Error())
+	}
+}
+
+// panicked answers for a request whose handling panicked; the server goes on.
+func (x *exchange) panicked(p any) {
+	x.verdict = "panicked"
+	x.log(slog.LevelError, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	x.fail(http.StatusInternalServerError, metav1.StatusReasonInternalError, "a defect of stayput: its log has the stack")
+}
+
+// log writes one line about the request, without its objects.
+func (x *exchange) log(level slog.Level, msg string, args ...any) {
+	if !x.Log.Enabled(x.r.Context(), level) {
+		return
+	}
+	args = append(args, "door", x.door, "verdict", x.verdict)
+	if x.req != nil {
+		args = append(args, "uid", x.req.UID, "operation", x.req.Operation, "resource", x.req.Resource.Resource,
+			"subresource", x.req.SubResource, "namespace", x.req.Namespace, "name", x.req.Name, "user", x.req.UserInfo.Username)
+	}
+	x.Log.Log(x.r.Context(), level, msg, args...)
+}

@@ -1,0 +1,102 @@
+package webhook
+
+import "strings"
+
+// Limits bound what one request, and all of them together, may cost.
+type Limits struct {
+	// Bytes is the largest body. An AdmissionReview holds the object twice,
+	// each up to 3 MiB as the API server received it, and more once defaulted.
+	Bytes int64
+
+	// Values is how many JSON values a body may hold. Wide Kubernetes types
+	// decode to a thousand times the size of the {} that they are written as.
+	Values int
+
+	// Depth is how deeply JSON values may be nested.
+	Depth int
+
+	// InFlight is how many requests are worked on at a time; the API server is
+	// asked to send further ones again.
+	InFlight int
+}
+
+// DefaultLimits are far above what an API server sends for real objects: a
+// StatefulSet of 9 KB has some 600 values and a depth of 20.
+func DefaultLimits() Limits {
+	return Limits{Bytes: 16 << 20, Values: 50_000, Depth: 100, InFlight: 256}
+}
+
+// scan walks a JSON document once, without allocating, and stops where it is
+// over the limits; it says why. It also finds request.uid, so that the answer
+// can name it. It does not validate: that is the decoder's work.
+func (l Limits) scan(body []byte) (uid, over string) {
+	var depth, values int
+	var path [3]string // the keys on the way to where we are, as far as they matter
+	var key string     // the last string at this level, while it may be a key
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; c {
+		case '"':
+			end := stringEnd(body, i+1)
+			text := body[i+1 : end]
+			if i = end; uid == "" && depth == 2 && path[1] == "request" && key == "uid" {
+				uid = string(text)
+			}
+			if depth <= 2 && len(text) <= len("request") {
+				key = known(text)
+			} else {
+				key = ""
+			}
+		case '{', '[':
+			values++
+			if depth++; depth > l.Depth {
+				return uid, "is nested too deeply"
+			}
+			if depth < len(path) {
+				path[depth-1], key = key, ""
+			}
+		case '}', ']':
+			depth--
+		case ',':
+			values++
+			key = ""
+		}
+		if values > l.Values {
+			return uid, "has too many values"
+		}
+	}
+	return uid, ""
+}
+
+// known returns the keys that scan looks for, without allocating.
+func known(text []byte) string {
+	switch string(text) {
+	case "request":
+		return "request"
+	case "uid":
+		return "uid"
+	}
+	return ""
+}
+
+// stringEnd returns the index of the quote that ends the string which begins
+// at i, or len(body).
+func stringEnd(body []byte, i int) int {
+	for ; i < len(body); i++ {
+		switch body[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return len(body)
+}
+
+// clean returns a uid as the API server writes them, or "" for anything else,
+// so that nothing unquoted gets into an answer.
+func clean(uid string) string {
+	if len(uid) > 128 || strings.ContainsFunc(uid, func(r rune) bool { return r <= ' ' || r == '\\' || r > '~' }) {
+		return ""
+	}
+	return uid
+}

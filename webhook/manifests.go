@@ -1,0 +1,338 @@
+package webhook
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// The webhooks, by the name that the API server's messages and metrics give
+// them.
+const (
+	Identity          = "identity.stayput.dev"
+	IdentityNamespace = "identity-namespace.stayput.dev"
+	Defaults          = "defaults.stayput.dev"
+	Deletion          = "deletion.stayput.dev"
+	Conventions       = "conventions.stayput.dev"
+	Pods              = "pods.stayput.dev"
+)
+
+// A Deployment says where the API server finds the webhook.
+type Deployment struct {
+	// Name of the two configurations; empty means stayput.
+	Name string
+
+	// Namespace that Stayput runs in, which is never matched, so that an
+	// outage cannot stop its own Pods. Empty outside a cluster.
+	Namespace string
+
+	// Service that leads to Stayput, and its port. Empty with URL.
+	Service string
+	Port    int32
+
+	// URL is https://host:port, instead of a Service.
+	URL string
+
+	// CABundle is the PEM of the authorities that the API server trusts.
+	CABundle []byte
+}
+
+// Configurations returns what to apply so that the API server asks Stayput
+// about exactly what some rule or mutator wants to see: no rule, no request.
+func (d Deployment) Configurations(rules []*validators.Rule, ms []*mutators.Mutator) (*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration) {
+	name := cmp.Or(d.Name, "stayput")
+	mutating := &admissionv1.MutatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+	}
+	validating := &admissionv1.ValidatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+	}
+	for _, e := range entries(wanted(rules, ms)) {
+		if len(e.rules) == 0 {
+			continue
+		}
+		timeout, equivalent, none := int32(3), admissionv1.Equivalent, admissionv1.SideEffectClassNone
+		selector := d.namespaceSelector(e)
+		if e.mutating {
+			mutating.Webhooks = append(mutating.Webhooks, admissionv1.MutatingWebhook{
+				Name: e.name, ClientConfig: d.client(MutatePath), Rules: e.rules, FailurePolicy: &e.policy,
+				MatchPolicy: &equivalent, NamespaceSelector: selector, ObjectSelector: e.objects, SideEffects: &none,
+				TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"}, MatchConditions: e.conditions,
+				ReinvocationPolicy: new(admissionv1.IfNeededReinvocationPolicy),
+			})
+			continue
+		}
+		validating.Webhooks = append(validating.Webhooks, admissionv1.ValidatingWebhook{
+			Name: e.name, ClientConfig: d.client(ValidatePath), Rules: e.rules, FailurePolicy: &e.policy,
+			MatchPolicy: &equivalent, NamespaceSelector: selector, ObjectSelector: e.objects, SideEffects: &none,
+			TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"}, MatchConditions: e.conditions,
+		})
+	}
+	return mutating, validating
+}
+
+func (d Deployment) client(path string) admissionv1.WebhookClientConfig {
+	c := admissionv1.WebhookClientConfig{CABundle: d.CABundle}
+	if d.URL != "" {
+		c.URL = new(strings.TrimSuffix(d.URL, "/") + path)
+		return c
+	}
+	c.Service = &admissionv1.ServiceReference{Namespace: d.Namespace, Name: d.Service, Path: &path, Port: new(cmp.Or(d.Port, 443))}
+	return c
+}
+
+// namespaceSelector leaves out what the control plane and Stayput itself need
+// to start.
+func (d Deployment) namespaceSelector(e entry) *metav1.LabelSelector {
+	never := []string{"kube-node-lease", "kube-public", "kube-system"}
+	if d.Namespace != "" && !slices.Contains(never, d.Namespace) {
+		never = append(never, d.Namespace)
+	}
+	return &metav1.LabelSelector{
+		MatchLabels: e.namespaces,
+		MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: never,
+		}},
+	}
+}
+
+// An entry is one webhook of a configuration.
+type entry struct {
+	name       string
+	mutating   bool
+	policy     admissionv1.FailurePolicyType
+	rules      []admissionv1.RuleWithOperations
+	namespaces map[string]string
+	objects    *metav1.LabelSelector
+	conditions []admissionv1.MatchCondition
+}
+
+// entries sorts what is wanted into webhooks, by failure policy: where an
+// outage would lose a name or data for good, the request waits.
+func entries(want wants) []entry {
+	labelled := func(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain, Operator: op}}}
+	}
+	pod := func(r resource) bool { return r.name == "pods" }
+	destroys := func(r resource) bool {
+		return r.op == admissionv1.Delete && (r.name == "persistentvolumeclaims" || r.name == "persistentvolumes" || r.name == "namespaces")
+	}
+	return []entry{
+		{
+			name: Identity, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
+			objects: labelled(metav1.LabelSelectorOpExists), conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
+		},
+		{
+			name: IdentityNamespace, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
+			namespaces: map[string]string{cluster.LabelInject: "enabled"}, objects: labelled(metav1.LabelSelectorOpDoesNotExist),
+			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
+		},
+		{
+			name: Defaults, mutating: true, policy: admissionv1.Ignore,
+			rules:      want.mutated.only(func(r resource) bool { return !pod(r) }),
+			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted},
+		},
+		{
+			name: Deletion, policy: admissionv1.Fail, rules: want.validated.only(destroys),
+			conditions: []admissionv1.MatchCondition{notController, notBeingDeleted, boundVolume},
+		},
+		{
+			name: Conventions, policy: admissionv1.Ignore,
+			rules:      want.validated.only(func(r resource) bool { return !pod(r) && !destroys(r) }),
+			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted},
+		},
+		{
+			name: Pods, policy: admissionv1.Ignore,
+			// A Pod's spec hardly changes once it is there, and its status does all the time.
+			rules:      want.validated.only(func(r resource) bool { return pod(r) && r.op == admissionv1.Create }),
+			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod, interestingPod},
+		},
+	}
+}
+
+// The conditions under which the API server does not ask at all, so that an
+// outage of Stayput cannot stop what only finishes what somebody else began.
+// oldObject is null on CREATE, object on DELETE.
+var (
+	notController   = admissionv1.MatchCondition{Name: "not-by-kubernetes", Expression: "!(" + byKubernetes() + ")"}
+	notFollowUp     = admissionv1.MatchCondition{Name: "not-followed-up-by-kubernetes", Expression: "request.operation == 'CREATE' || !(" + byKubernetes() + ")"}
+	notNode         = admissionv1.MatchCondition{Name: "not-by-node", Expression: "!(" + byNode + ")"}
+	notBeingDeleted = admissionv1.MatchCondition{Name: "not-being-deleted", Expression: "oldObject == null || !has(oldObject.metadata.deletionTimestamp)"}
+	boundVolume     = admissionv1.MatchCondition{
+		Name:       "volume-is-bound",
+		Expression: "request.resource.resource != 'persistentvolumes' || (has(oldObject.status) && has(oldObject.status.phase) && oldObject.status.phase == 'Bound')",
+	}
+	notStatefulSetPod = admissionv1.MatchCondition{
+		Name:       "not-of-statefulset",
+		Expression: "!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == 'StatefulSet')",
+	}
+	interestingPod = admissionv1.MatchCondition{
+		Name: "has-name-or-host-path",
+		Expression: "(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
+			"(has(object.metadata.labels) && '" + cluster.LabelSubdomain + "' in object.metadata.labels) || " +
+			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath)))",
+	}
+)
+
+const byNode = "has(request.userInfo.groups) && '" + cluster.NodesGroup + "' in request.userInfo.groups"
+
+func byKubernetes() string {
+	return byNode + " || has(request.userInfo.username) && request.userInfo.username in ['" + strings.Join(cluster.ControllerUsers(), "', '") + "']"
+}
+
+// A resource is an operation on a kind of object.
+type resource struct {
+	group, version, name string
+	op                   admissionv1.OperationType
+}
+
+type resources map[resource]bool
+
+// wants are the operations that some rule or mutator wants to see.
+type wants struct{ mutated, validated resources }
+
+func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
+	w := wants{resources{}, resources{}}
+	for _, m := range ms {
+		for _, e := range m.Edits {
+			w.mutated.add(e.Kind, mutatorOperations[e.When]...)
+		}
+	}
+	for _, r := range rules {
+		in := w.validated
+		if r.Level == validators.Hint {
+			in = w.mutated // before the API server's own refusal
+		}
+		for _, c := range r.Checks {
+			in.add(c.Kind, ruleOperations[c.When]...)
+		}
+	}
+	return w
+}
+
+var (
+	ruleOperations = map[validators.Event][]admissionv1.OperationType{
+		validators.Stored:  {admissionv1.Create, admissionv1.Update},
+		validators.Created: {admissionv1.Create},
+		validators.Updated: {admissionv1.Update},
+		validators.Deleted: {admissionv1.Delete},
+	}
+	mutatorOperations = map[mutators.Event][]admissionv1.OperationType{
+		mutators.Updated: {admissionv1.Update},
+		mutators.Created: {admissionv1.Create},
+	}
+)
+
+func (rs resources) add(gvk schema.GroupVersionKind, ops ...admissionv1.OperationType) {
+	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+	for _, op := range ops {
+		rs[resource{gvr.Group, gvr.Version, gvr.Resource, op}] = true
+	}
+}
+
+// only returns the rules of the resources for which keep holds, an update of a
+// workload with its scale: kubectl scale and the HorizontalPodAutoscaler send
+// nothing else.
+func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperations {
+	type target struct{ group, version, name string }
+	ops := map[target][]admissionv1.OperationType{}
+	for r := range rs {
+		if !keep(r) {
+			continue
+		}
+		t := target{r.group, r.version, r.name}
+		ops[t] = append(ops[t], r.op)
+		if r.op == admissionv1.Update && (r.name == "statefulsets" || r.name == "deployments") {
+			t.name += "/scale"
+			ops[t] = append(ops[t], r.op)
+		}
+	}
+	var out []admissionv1.RuleWithOperations
+	for _, t := range slices.SortedFunc(maps.Keys(ops), func(a, b target) int {
+		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.name, b.name))
+	}) {
+		slices.Sort(ops[t])
+		scope := admissionv1.NamespacedScope
+		if t.name == "persistentvolumes" || t.name == "storageclasses" || t.name == "namespaces" {
+			scope = admissionv1.ClusterScope
+		}
+		out = append(out, admissionv1.RuleWithOperations{
+			Operations: ops[t],
+			Rule: admissionv1.Rule{
+				APIGroups: []string{t.group}, APIVersions: []string{t.version}, Resources: []string{t.name}, Scope: &scope,
+			},
+		})
+	}
+	return out
+}
+
+// Reads returns the kinds that rules, mutators and the webhook itself look up,
+// sorted by kind: one informer each.
+func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
+	// The mode stands on the Namespace; a Scale names its workload.
+	objs := []client.Object{&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{}}
+	for _, r := range rules {
+		objs = append(objs, r.Reads...)
+	}
+	for _, m := range ms {
+		objs = append(objs, m.Reads...)
+	}
+	byKind := map[string]client.Object{}
+	for _, obj := range objs {
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return nil, fmt.Errorf("%T is read: %w", obj, err)
+		}
+		byKind[gvk.String()] = obj
+	}
+	var out []client.Object
+	for _, k := range slices.Sorted(maps.Keys(byKind)) {
+		out = append(out, byKind[k])
+	}
+	return out, nil
+}
+
+// ClusterRole returns the permissions that the lookups need, and no others.
+func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator) (*rbacv1.ClusterRole, error) {
+	reads, err := Reads(rules, ms)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string][]string{}
+	for _, obj := range reads {
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+		groups[gvr.Group] = append(groups[gvr.Group], gvr.Resource)
+	}
+	role := &rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+	}
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		slices.Sort(groups[group])
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
+	}
+	return role, nil
+}

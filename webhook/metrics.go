@@ -1,0 +1,117 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/validators"
+)
+
+// Metrics count what is asked and answered.
+type Metrics struct {
+	requests   *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+	findings   *prometheus.CounterVec
+	exemptions *prometheus.CounterVec
+	undecided  *prometheus.CounterVec
+	lookups    *prometheus.CounterVec
+}
+
+// NewMetrics returns Metrics that reg exposes.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stayput_requests_total",
+			Help: "Admission requests by door (validate, mutate), operation, resource and verdict: allowed, warned, mutated, denied, undecided, refused (malformed), shed (overload) or panicked.",
+		}, []string{"door", "operation", "resource", "verdict"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "stayput_request_duration_seconds",
+			Help:    "Time from the first byte of a request's body to the last of the answer, by door.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10),
+		}, []string{"door"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stayput_findings_total",
+			Help: "Findings by rule and the level at which they counted.",
+		}, []string{"rule", "level"}),
+		exemptions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stayput_exempted_findings_total",
+			Help: "Findings without consequences, by rule and by who exempts: the object, the namespace or the configuration.",
+		}, []string{"rule", "by"}),
+		undecided: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stayput_undecided_total",
+			Help: "Rules that could not be decided because a lookup failed.",
+		}, []string{"rule"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stayput_live_lookups_total",
+			Help: "Lookups that had to go to the API server, by verb and kind: what was not in a cache, or was asked again before a denial.",
+		}, []string{"verb", "kind"}),
+	}
+	reg.MustRegister(m.requests, m.durations, m.findings, m.exemptions, m.undecided, m.lookups)
+	return m
+}
+
+func (m *Metrics) answered(x *exchange, took time.Duration) {
+	var operation, resource string
+	if x.req != nil {
+		operation, resource = string(x.req.Operation), x.req.Resource.Resource
+		if x.req.SubResource != "" {
+			resource += "/" + x.req.SubResource
+		}
+		if !watched(resource) {
+			resource = "other" // a label of the caller's choosing would grow without bounds
+		}
+	}
+	m.requests.WithLabelValues(x.door, operation, resource, x.verdict).Inc()
+	m.durations.WithLabelValues(x.door).Observe(took.Seconds())
+}
+
+// watched says whether a resource may be the value of a label.
+func watched(resource string) bool {
+	switch resource {
+	case "pods", "statefulsets", "statefulsets/scale", "deployments", "deployments/scale", "services", "namespaces",
+		"persistentvolumeclaims", "persistentvolumes", "storageclasses", "poddisruptionbudgets":
+		return true
+	}
+	return false
+}
+
+func (m *Metrics) judged(v validators.Verdict) {
+	for _, f := range v.Findings {
+		m.findings.WithLabelValues(f.Rule.Name, f.Level.String()).Inc()
+	}
+	for _, e := range v.Exempted {
+		m.exemptions.WithLabelValues(e.Rule.Name, e.By).Inc()
+	}
+	for _, u := range v.Undecided {
+		m.undecided.WithLabelValues(u.Rule.Name).Inc()
+	}
+}
+
+// Counted returns a reader of live that counts what it is asked.
+func (m *Metrics) Counted(live client.Reader) client.Reader { return &counted{live, m} }
+
+type counted struct {
+	client.Reader
+	metrics *Metrics
+}
+
+func (c *counted) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	c.metrics.lookups.WithLabelValues("get", kindName(obj)).Inc()
+	return c.Reader.Get(ctx, key, obj, opts...)
+}
+
+func (c *counted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	c.metrics.lookups.WithLabelValues("list", strings.TrimSuffix(kindName(list), "List")).Inc()
+	return c.Reader.List(ctx, list, opts...)
+}
+
+// kindName returns the kind of a typed object: *v1.Service is Service.
+func kindName(obj any) string {
+	name := fmt.Sprintf("%T", obj)
+	return name[strings.LastIndexByte(name, '.')+1:]
+}

@@ -1,0 +1,61 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+
+	"stayput.dev/validators"
+)
+
+// validate is the door at /validate: it reviews the objects with the rules.
+func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
+	v := w.World.View(ctx, req.facts())
+	old, obj := req.old, req.obj
+	if _, isScale := obj.(*autoscalingv1.Scale); isScale {
+		var err error
+		if old, obj, err = scaled(v, req); err != nil {
+			return nil, err
+		}
+		if obj == nil {
+			return &admissionv1.AdmissionResponse{Allowed: true}, nil
+		}
+	}
+	policy := *w.Policy
+	policy.Rules = w.rules
+	verdict, err := policy.Review(v, old, obj)
+	if err != nil {
+		return nil, err
+	}
+	return w.respond(req, verdict)
+}
+
+// respond turns a verdict into an answer: any denial is 403; else a rule that
+// might have denied and could not look is an error, so that the failurePolicy
+// decides; else the request is allowed, with warnings.
+func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv1.AdmissionResponse, error) {
+	w.Metrics.judged(verdict)
+	resp := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: annotations(verdict)}
+	var denials []validators.Finding
+	var warnings []string
+	for _, f := range verdict.Findings {
+		if f.Level == validators.Deny {
+			denials = append(denials, f)
+		} else {
+			warnings = append(warnings, f.Short(warningRunes))
+		}
+	}
+	for _, u := range verdict.Undecided {
+		if u.Rule.Level == validators.Deny && len(denials) == 0 {
+			return nil, u
+		}
+		warnings = append(warnings, fmt.Sprintf("%s: could not be checked: %v", u.Rule.Name, u.Err))
+	}
+	resp.Warnings = fit(append(warnings, verdict.Notes...))
+	if len(denials) > 0 {
+		resp.Allowed, resp.Result = false, deny(req.AdmissionRequest, denials)
+	}
+	return resp, nil
+}
