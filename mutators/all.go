@@ -5,4 +5,5 @@ package mutators
 var All = []*Mutator{
 	podIdentity,
 	statefulsetGoverningService,
+	storageclassRetain,
 }
