@@ -6,4 +6,5 @@ var All = []*Mutator{
 	podIdentity,
 	statefulsetGoverningService,
 	storageclassRetain,
+	volumeRetain,
 }
