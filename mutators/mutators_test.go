@@ -83,8 +83,9 @@ type step struct {
 //	uid UID        of the request
 //	retain WHICH   what the configuration retains
 //	refused        the API server refuses the result, which is not stored
-//	server-side    the managed fields cannot be sent as they stand here
-var words = []string{"as", "uid", "retain", "refused", "server-side"}
+//	managed-fields the outcome depends on managed fields, which a client
+//	               cannot send as they stand here
+var words = []string{"as", "uid", "retain", "refused", "managed-fields"}
 
 // replay calls do with each document that the mutator concerns. Do returns
 // what is then stored, and is the old object of the next document of that
