@@ -3,6 +3,7 @@ package validators
 import (
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -25,14 +26,22 @@ otherwise. Such a Pod starts without the name, and can never be given it.
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,
 
-	// Only a Pod that is created can be given a name.
-	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		service, asked := sts.Spec.Template.Labels[cluster.LabelSubdomain]
+		if asked && service != sts.Spec.ServiceName {
+			path := field.NewPath("spec", "template", "metadata", "labels").Key(cluster.LabelSubdomain)
+			p.Report(field.Invalid(path, short(service), "must be the serviceName, or not be there; it has no effect on the names of these Pods"),
+				"remove the label "+cluster.LabelSubdomain+" from the template")
+		}
+		return nil
+	}), OnCreate(func(p *Pass, pod *corev1.Pod) error { // only then can a Pod be given a name
+
 		service, asked := pod.Labels[cluster.LabelSubdomain]
 		if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
 			return nil
 		}
-		if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service {
-			return nil // it has it
+		if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service || ofStatefulSet(pod) {
+			return nil // it has it, or its StatefulSet is told
 		}
 		if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
 			p.Report(err, remedy)
@@ -48,9 +57,6 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 	without := fmt.Sprintf("; no DNS name under Service %s", service)
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
 	switch {
-	case ofStatefulSet(pod):
-		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "cannot be changed in a StatefulSet's Pod"+without),
-			"remove the label " + cluster.LabelSubdomain + " from the StatefulSet's template"
 	case mirror:
 		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror), "cannot be named here; this is the image of a static Pod"+without),
 			"set hostname and subdomain in the manifest on the node"

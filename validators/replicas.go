@@ -9,7 +9,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
@@ -114,42 +113,6 @@ func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) 
 	pvc := *template
 	pvc.Namespace = sts.Namespace
 	return &pvc
-}
-
-// provisioningClass returns the StorageClass that a claim will be given a
-// volume by: the one it names, or else the default one, of several the newest.
-// It is nil if there is none, or if the claim wants none. Source:
-// k8s.io/kubernetes@v1.37.1 pkg/volume/util/storageclass.go, GetDefaultClass.
-func provisioningClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*storagev1.StorageClass, error) {
-	name, named := pvc.Annotations[corev1.BetaStorageClassAnnotation]
-	if !named && pvc.Spec.StorageClassName != nil {
-		name, named = *pvc.Spec.StorageClassName, true
-	}
-	if named {
-		if name == "" {
-			return nil, nil
-		}
-		class, err := cluster.Get[storagev1.StorageClass](v, "", name)
-		if err != nil {
-			return nil, fmt.Errorf("get StorageClass %s: %w", name, err)
-		}
-		return class, nil
-	}
-	list, err := cluster.List[storagev1.StorageClassList](v)
-	if err != nil {
-		return nil, fmt.Errorf("list StorageClasses: %w", err)
-	}
-	var newest *storagev1.StorageClass
-	for i := range list.Items {
-		class := &list.Items[i]
-		switch {
-		case class.Annotations[cluster.AnnotationDefaultClass] != "true":
-		case newest == nil, newest.CreationTimestamp.Before(&class.CreationTimestamp),
-			newest.CreationTimestamp.Equal(&class.CreationTimestamp) && class.Name < newest.Name:
-			newest = class
-		}
-	}
-	return newest, nil
 }
 
 // deleteClaims returns the command that deletes claims, or the first few.

@@ -45,7 +45,7 @@ changed; before its next rollout, create another beside it and move the data.`,
 		default:
 			return nil
 		}
-		p.Report(err, "a shorter name, such as metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}")
+		p.Report(err, "metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}, or shorter")
 		return nil
 	})},
 }

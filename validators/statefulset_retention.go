@@ -80,14 +80,11 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, er
 		return "", "", err
 	}
 	for _, c := range claims {
-		if c.claim.Spec.VolumeName == "" {
-			continue
-		}
-		pv, err := cluster.Get[corev1.PersistentVolume](v, "", c.claim.Spec.VolumeName)
+		pv, err := volumeOf(v, c.claim)
 		if err != nil {
-			return "", "", fmt.Errorf("get PersistentVolume %s: %w", c.claim.Spec.VolumeName, err)
+			return "", "", err
 		}
-		if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		if pv == nil || !destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			continue
 		}
 		owner := c.claim
@@ -99,8 +96,8 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, er
 			return "", "", err
 		}
 		if asked.Policy != corev1.PersistentVolumeReclaimDelete {
-			return fmt.Sprintf("the volume of %s has the policy Delete", c.claim.Name),
-				fmt.Sprintf(`, or for each volume kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, pv.Name), nil
+			return fmt.Sprintf("the volume of %s has the policy %s", c.claim.Name, pv.Spec.PersistentVolumeReclaimPolicy),
+				", or for each volume " + retainCommand(pv.Name), nil
 		}
 	}
 	if v.Retain() != cluster.RetainOff {
@@ -115,12 +112,12 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, er
 		if asked.Policy != "" {
 			continue // retained, or meant to go
 		}
-		class, err := provisioningClass(v, t)
+		name, class, _, err := classOf(v, t)
 		if err != nil {
 			return "", "", err
 		}
-		if class != nil && (class.ReclaimPolicy == nil || *class.ReclaimPolicy == corev1.PersistentVolumeReclaimDelete) {
-			return fmt.Sprintf("StorageClass %s deletes volumes", class.Name), "", nil
+		if provisions(class) && deletes(class) {
+			return fmt.Sprintf("StorageClass %s deletes volumes", name), "", nil
 		}
 	}
 	return "", "", nil

@@ -66,7 +66,7 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		return nil
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "replicas"), replicasOf(sts.Spec.Replicas),
-		fmt.Sprintf("cannot start empty, as these claims exist: %s%s", few(names), example)),
+		fmt.Sprintf("cannot start empty, as claims exist: %s%s", few(names), example)),
 		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
 	return nil
 }

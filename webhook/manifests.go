@@ -188,10 +188,14 @@ var (
 	interestingPod = admissionv1.MatchCondition{
 		Name: "has-name-or-host-path",
 		Expression: "(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
-			"(has(object.metadata.labels) && '" + cluster.LabelSubdomain + "' in object.metadata.labels) || " +
+			"(has(object.metadata.labels) && object.metadata.labels.exists(k, " + ownKey + ")) || " +
+			"(has(object.metadata.annotations) && object.metadata.annotations.exists(k, " + ownKey + ")) || " +
 			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath)))",
 	}
 )
+
+// ownKey says in CEL whether a key k is one by which people talk to Stayput.
+const ownKey = "k.startsWith('stayput.dev/') || k.startsWith('" + cluster.ExemptPrefix + "')"
 
 const byNode = "has(request.userInfo.groups) && '" + cluster.NodesGroup + "' in request.userInfo.groups"
 

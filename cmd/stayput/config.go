@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
+	yaml "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/yaml"
 
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
@@ -17,28 +20,28 @@ import (
 
 // configuration is the file given with --config.
 type configuration struct {
-	APIVersion       string                      `json:"apiVersion"`
-	Kind             string                      `json:"kind"`
-	Mode             validators.Mode             `json:"mode"`
-	AllowedModes     []validators.Mode           `json:"allowedModes"`
-	Rules            map[string]validators.Level `json:"rules"`
-	Mutators         map[string]string           `json:"mutators"`
-	Exemptions       []exemption                 `json:"exemptions"`
-	ForbidExemptions []string                    `json:"forbidExemptions"`
+	APIVersion       string            `yaml:"apiVersion"`
+	Kind             string            `yaml:"kind"`
+	Mode             validators.Mode   `yaml:"mode"`
+	AllowedModes     []validators.Mode `yaml:"allowedModes"`
+	Rules            map[string]string `yaml:"rules"`
+	Mutators         map[string]string `yaml:"mutators"`
+	Exemptions       []exemption       `yaml:"exemptions"`
+	ForbidExemptions []string          `yaml:"forbidExemptions"`
 	Deletions        struct {
-		Callers []string `json:"callers"`
-	} `json:"deletions"`
-	Retain        cluster.Retain `json:"retain"`
-	ClusterDomain string         `json:"clusterDomain"`
+		Callers []string `yaml:"callers"`
+	} `yaml:"deletions"`
+	Retain        cluster.Retain `yaml:"retain"`
+	ClusterDomain string         `yaml:"clusterDomain"`
 }
 
 type exemption struct {
-	Rule      string `json:"rule"`
-	Namespace string `json:"namespace"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
-	User      string `json:"user"`
-	Reason    string `json:"reason"`
+	Rule      string `yaml:"rule"`
+	Namespace string `yaml:"namespace"`
+	Kind      string `yaml:"kind"`
+	Name      string `yaml:"name"`
+	User      string `yaml:"user"`
+	Reason    string `yaml:"reason"`
 }
 
 const (
@@ -65,7 +68,9 @@ func loadSettings(file string) (settings, error) {
 		return settings{}, fmt.Errorf("--config: %w", err)
 	}
 	c = configuration{}
-	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(data)) // YAML 1.2, in which off is a word
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&c); err != nil {
 		return settings{}, fmt.Errorf("--config %s: %s", file, plain(err))
 	}
 	if c.APIVersion != configAPIVersion || c.Kind != configKind {
@@ -78,17 +83,25 @@ func loadSettings(file string) (settings, error) {
 	return s, nil
 }
 
-// plain strips what the decoders say about themselves from an error.
+// plain strips what the decoder says about itself from an error.
 func plain(err error) string {
-	s := err.Error()
-	for _, prefix := range []string{"error unmarshaling JSON: ", "while decoding JSON: ", "error converting YAML to JSON: ", "json: ", "yaml: "} {
-		s = strings.ReplaceAll(s, prefix, "")
-	}
-	return s
+	s := strings.TrimPrefix(err.Error(), "yaml: ")
+	s = strings.ReplaceAll(s, "unmarshal errors:\n  ", "")
+	return typeName.ReplaceAllString(s, "")
 }
 
+var typeName = regexp.MustCompile(` in type \S+`)
+
 func (c configuration) resolve() (settings, error) {
-	rules, err := validators.Select(validators.All, c.Rules)
+	levels := make(map[string]validators.Level, len(c.Rules))
+	for _, name := range slices.Sorted(maps.Keys(c.Rules)) {
+		var level validators.Level
+		if err := level.UnmarshalText([]byte(c.Rules[name])); err != nil {
+			return settings{}, fmt.Errorf("rules: %s: %w", name, err)
+		}
+		levels[name] = level
+	}
+	rules, err := validators.Select(validators.All, levels)
 	if err != nil {
 		return settings{}, fmt.Errorf("rules: %w", err)
 	}

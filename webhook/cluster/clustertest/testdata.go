@@ -123,17 +123,6 @@ func (t *Testdata) Take(line int, level, text string) bool {
 	return false
 }
 
-// TakeWithin is Take where the line of a finding is not known: any from first
-// up to, not including, end will do.
-func (t *Testdata) TakeWithin(first, end int, level, text string) bool {
-	for line := first; line < end; line++ {
-		if t.Take(line, level, text) {
-			return true
-		}
-	}
-	return false
-}
-
 // Left returns what is still wanted, by line.
 func (t *Testdata) Left() (left []string) {
 	for line, ws := range t.wants {
@@ -150,13 +139,4 @@ func (t *Testdata) Wants() (n int) {
 		n += len(ws)
 	}
 	return n
-}
-
-// TakeAll crosses off every want from a line up to, not including, another.
-func (t *Testdata) TakeAll(first, end int) {
-	for line := range t.wants {
-		if line >= first && line < end {
-			delete(t.wants, line)
-		}
-	}
 }

@@ -1,0 +1,167 @@
+// Package localcluster runs a real Kubernetes control plane on loopback, for
+// tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and
+// CoreDNS, built from Go modules, with nodes and Pods that only pretend to run
+// (kwok). It needs the go command and, until its cache is filled, the Go module
+// proxy; no container runtime and no root.
+//
+// Pods get addresses of their own, but nothing listens there. CoreDNS answers
+// for cluster.local; volumes come from the [HostPathProvisioner]. The API server
+// reaches webhooks at https://127.0.0.1:PORT URLs; it cannot reach Services.
+//
+// Pods run and are ready as soon as they are scheduled, and go as soon as they
+// are deleted. A namespace takes half its Pods' terminationGracePeriodSeconds
+// to go all the same: its controller waits for kubelets that take their time.
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// DefaultNodes is how many fake nodes a cluster has where Options do not say.
+const DefaultNodes = 2
+
+// Options say what to run and how. The zero value starts everything.
+type Options struct {
+	// Nodes is the number of fake nodes; 0 means DefaultNodes.
+	Nodes int
+	// Bare runs only etcd and kube-apiserver: no controllers, no scheduler, no
+	// nodes, no DNS. Pods can be made, without a service account; they stay
+	// Pending. Namespaces and objects with owners are never collected.
+	Bare bool
+	// APIServerArgs and ControllerManagerArgs are appended to those programs'
+	// flags.
+	APIServerArgs, ControllerManagerArgs []string
+	// Dir is for state and logs: an empty or new directory, which is kept. By
+	// default it is a temporary one, removed by Stop and when the program ends.
+	Dir string
+	// Log gets what a build is busy with; by default that is os.Stderr. A start
+	// that builds nothing says nothing.
+	Log io.Writer
+}
+
+// Cluster is a running control plane.
+type Cluster struct {
+	options Options
+	bin     Binaries
+	dir     string
+	ports   ports
+	health  *http.Client
+	config  *rest.Config
+	client  kubernetes.Interface
+	spawner *spawner
+	sweeper *sweeper
+	cancel  context.CancelFunc // ends what runs beside the processes
+
+	mu         sync.Mutex
+	stopped    bool
+	components map[string]component
+	processes  map[string]*process
+}
+
+// Start builds what the cache lacks (see [Build]) and starts a cluster: a few
+// seconds. It returns when Pods can be made and scheduled and CoreDNS answers,
+// or with nothing left running. The cluster outlives ctx; Stop ends it. Should
+// the program end without Stop, even by SIGKILL, the cluster ends with it (on
+// Linux).
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Nodes < 0 {
+		return nil, fmt.Errorf("start a cluster with %d nodes: the number cannot be negative", o.Nodes)
+	}
+	if o.Bare && o.Nodes > 0 {
+		return nil, fmt.Errorf("start a bare cluster with %d nodes: a bare cluster has none", o.Nodes)
+	}
+	if o.Nodes == 0 {
+		o.Nodes = DefaultNodes
+	}
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	bin, err := build(ctx, o.Log, programs(o.Bare))
+	if err != nil {
+		return nil, err
+	}
+	// Another process may take a port between its choice and its use.
+	for attempt := 1; ; attempt++ {
+		c, err := start(ctx, o, bin)
+		if err == nil || attempt == 3 || !errors.Is(err, syscall.EADDRINUSE) {
+			return c, err
+		}
+		if o.Dir != "" {
+			if err := empty(o.Dir); err != nil {
+				return nil, fmt.Errorf("start again with other ports: %w", err)
+			}
+		}
+	}
+}
+
+func start(ctx context.Context, o Options, bin Binaries) (*Cluster, error) {
+	c := &Cluster{options: o, bin: bin, components: map[string]component{}, processes: map[string]*process{}}
+	if err := c.prepare(); err != nil {
+		return nil, fmt.Errorf("prepare a cluster: %w", err)
+	}
+	background, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	if err := c.startAll(ctx, background); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
+}
+
+// Stop ends every process of the cluster and removes its temporary directory
+// and the directories of its host-path volumes. Calling it again does nothing.
+func (c *Cluster) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return nil
+	}
+	c.stopped = true
+	// First the one that makes volumes, while the API server can name them.
+	if p := c.processes["kube-controller-manager"]; p != nil {
+		p.kill()
+		c.sweepVolumes()
+	}
+	c.cancel()
+	for _, p := range c.processes {
+		p.cmd.Process.Kill()
+	}
+	for _, p := range c.processes {
+		p.kill()
+	}
+	c.spawner.stop()
+	return c.sweeper.sweep()
+}
+
+// Config is the administrator's way to the API server, without a client-side
+// rate limit. Each call returns a copy.
+func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Kubeconfig is the path of the administrator's kubeconfig.
+func (c *Cluster) Kubeconfig() string { return c.kubeconfig("admin") }
+
+// Kubectl is the path of a kubectl of the cluster's version.
+func (c *Cluster) Kubectl() string { return c.bin["kubectl"] }
+
+// DNS is the host:port where CoreDNS answers, over UDP and TCP. A bare cluster
+// has none, and nothing answers there.
+func (c *Cluster) DNS() string { return loopback(c.ports.dns) }
+
+// Resolver asks the cluster's CoreDNS, and nobody else. Give it names that end
+// with a dot, or it tries this machine's search domains, too.
+func (c *Cluster) Resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, c.DNS())
+	}}
+}

@@ -1,0 +1,50 @@
+package localcluster
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// Ports are taken from below those that the system gives to outgoing
+// connections (from 32768 on Linux): a component that is down for a while must
+// find its port free when it is started again, and a client that dials it
+// meanwhile must not be given that very port, and so reach itself.
+const firstPort, lastPort = 12000, 32000
+
+// freePorts finds n ports that are free on 127.0.0.1 for TCP and UDP. Another
+// process may take one before it is used.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	seen := map[int]bool{}
+	for range 100 * n {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if !seen[port] && isFree(port) {
+			ports = append(ports, port)
+		}
+		seen[port] = true
+	}
+	return nil, fmt.Errorf("find %d free ports from %d to %d on 127.0.0.1", n, firstPort, lastPort)
+}
+
+func isFree(port int) bool {
+	addr := loopback(port)
+	tcp, tcpErr := net.Listen("tcp", addr)
+	if tcpErr == nil {
+		tcp.Close()
+	}
+	udp, udpErr := net.ListenPacket("udp", addr)
+	if udpErr == nil {
+		udp.Close()
+	}
+	return errors.Join(tcpErr, udpErr) == nil
+}
+
+func loopback(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}

@@ -1,0 +1,63 @@
+package localcluster
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// progressEvery is how often a long build says that it is still at it.
+const progressEvery = 15 * time.Second
+
+func (b *builder) say(format string, args ...any) {
+	fmt.Fprintf(b.log, "localcluster: "+format+"\n", args...)
+}
+
+func (b *builder) announce(missing []program) {
+	b.say("building %s from Go modules, kept in %s", names(missing), b.cache)
+	b.say("where nothing is downloaded or compiled yet, this takes six to ten minutes on two cores")
+}
+
+// reportProgress says every now and then what of ps is not yet in dir, until
+// the function that it returns is called.
+func (b *builder) reportProgress(ps []program, dir string) (stop func()) {
+	start, quit, stopped := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				b.say("%s ... %s", names(unfinished(ps, dir)), time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-stopped
+	}
+}
+
+func unfinished(ps []program, dir string) (left []program) {
+	for _, p := range ps {
+		file := p.name
+		if p.name == "etcd" {
+			file = "server" // go's name for it
+		}
+		if !isExecutable(filepath.Join(dir, file)) {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// lastLines is the end of a program's output, for an error.
+func lastLines(output []byte, n int) string {
+	lines := strings.Split(string(bytes.TrimSpace(output)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

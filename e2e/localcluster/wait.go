@@ -1,0 +1,102 @@
+package localcluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// probe asks once whether something is so; the error says why not.
+type probe func(context.Context) error
+
+// healthClient trusts the cluster's certificates. It opens a connection for
+// every question: components are killed and started again.
+func healthClient(ca *authority) *http.Client {
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: pool},
+		DisableKeepAlives: true,
+	}}
+}
+
+// http is yes when url answers 200.
+func (c *Cluster) http(url string) probe {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := c.health.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+			return fmt.Errorf("%s: %s: %s", url, resp.Status, lastLines(body, 5))
+		}
+		return nil
+	}
+}
+
+// answers is yes when CoreDNS knows the API server's own Service.
+func (c *Cluster) answers(ctx context.Context) error {
+	_, err := c.Resolver().LookupHost(ctx, "kubernetes.default.svc."+clusterDomain+".")
+	return err
+}
+
+// wait asks until the answer is yes. It is for what no single component brings
+// about; what says what that is.
+func (c *Cluster) wait(ctx context.Context, what string, ready probe) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w: %v (logs are in %s)", what, ctx.Err(), err, c.dir)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// defaultAccount is yes when Pods can be made in the default namespace.
+func (c *Cluster) defaultAccount(ctx context.Context) error {
+	_, err := c.client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+	return err
+}
+
+// defaultNamespace is yes when the API server has made it.
+func (c *Cluster) defaultNamespace(ctx context.Context) error {
+	_, err := c.client.CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
+	return err
+}
+
+// nodesReady is yes when Pods can be scheduled to every node.
+func (c *Cluster) nodesReady(ctx context.Context) error {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes.Items {
+		ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+		})
+		if !ready || len(node.Spec.Taints) > 0 {
+			return fmt.Errorf("node %s is not ready: taints %v", node.Name, node.Spec.Taints)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+// Package e2e proves Stayput on a real control plane: etcd, kube-apiserver,
+// kube-controller-manager, kube-scheduler and CoreDNS, with Pods that only
+// pretend to run. What a test asks is what kubectl's user sees.
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"stayput.dev/e2e/harness"
+	"stayput.dev/e2e/localcluster"
+)
+
+// env is what all tests share: one cluster with one Stayput beside it.
+var env struct {
+	*harness.Stayput
+	client kubernetes.Interface
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if testing.Short() {
+		fmt.Println("e2e: a control plane is not a short test")
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	cleanup, err := setUp(ctx)
+	defer cleanup()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// class makes volumes as most classes do: Delete, chosen by its author.
+const class = `apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: disk}
+provisioner: ` + localcluster.HostPathProvisioner + `
+reclaimPolicy: Delete
+`
+
+func setUp(ctx context.Context) (cleanup func(), err error) {
+	var undo []func()
+	cleanup = func() {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}
+	dir, err := os.MkdirTemp("", "stayput-e2e-")
+	if err != nil {
+		return cleanup, err
+	}
+	undo = append(undo, func() { _ = os.RemoveAll(dir) })
+	cluster, err := localcluster.Start(ctx, localcluster.Options{})
+	if err != nil {
+		return cleanup, err
+	}
+	undo = append(undo, func() { _ = cluster.Stop() })
+	binary, err := harness.Build(ctx, dir)
+	if err != nil {
+		return cleanup, err
+	}
+	env.Stayput = &harness.Stayput{Cluster: cluster, Binary: binary, Dir: dir, Config: config}
+	if env.client, err = kubernetes.NewForConfig(cluster.Config()); err != nil {
+		return cleanup, err
+	}
+	if err := env.Prepare(ctx); err != nil {
+		return cleanup, err
+	}
+	undo = append(undo, func() { _ = env.Stop() })
+	if err := env.Start(ctx); err != nil {
+		return cleanup, err
+	}
+	if err := env.Install(ctx); err != nil {
+		return cleanup, err
+	}
+	if out, err := env.Kubectl(ctx, class, "create", "-f", "-"); err != nil {
+		return cleanup, fmt.Errorf("make a StorageClass: %w\n%s", err, out)
+	}
+	return cleanup, nil
+}
+
+// config lets namespaces choose any mode.
+const config = `apiVersion: stayput.dev/v1alpha1
+kind: Configuration
+allowedModes: [off, warn, enforce]
+`
+
+// kubectl runs kubectl and returns what it prints; it must succeed.
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := try(t, "", args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// apply applies a manifest to a namespace and returns what kubectl prints; it
+// must succeed.
+func apply(t *testing.T, ns, manifest string) string {
+	t.Helper()
+	out, err := try(t, manifest, "apply", "-n", ns, "-f", "-")
+	if err != nil {
+		t.Fatalf("kubectl apply: %v\n%s\n%s", err, out, manifest)
+	}
+	return out
+}
+
+// try runs kubectl, which may fail. No call takes longer than a minute.
+func try(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := env.Kubectl(ctx, stdin, args...)
+	if ctx.Err() != nil {
+		t.Fatalf("kubectl %s hangs\n%s", strings.Join(args, " "), out)
+	}
+	return out, err
+}
+
+// namespace makes a namespace of the test's own, with labels, and deletes it
+// when the test ends.
+func namespace(t *testing.T, labels ...string) string {
+	t.Helper()
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", ",", "", "'", "").Replace(t.Name()))
+	if len(name) > 40 {
+		name = strings.Trim(name[:40], "-")
+	}
+	name += fmt.Sprintf("-%d", time.Now().UnixNano()%100000)
+	kubectl(t, "create", "namespace", name)
+	if len(labels) > 0 {
+		kubectl(t, append([]string{"label", "namespace", name}, labels...)...)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		// In mode off, so that the clean-up is no test of its own.
+		_, _ = env.Kubectl(ctx, "", "label", "--overwrite", "namespace", name, "stayput.dev/mode=off")
+		_, _ = env.Kubectl(ctx, "", "delete", "namespace", name, "--wait=false")
+	})
+	return name
+}
+
+// eventually tries until f returns nil, for at most a minute.
+func eventually(t *testing.T, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// output waits until kubectl prints want, spaces around it aside.
+func output(t *testing.T, want string, args ...string) {
+	t.Helper()
+	eventually(t, "kubectl "+strings.Join(args, " "), func() error {
+		out, err := try(t, "", args...)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if got := strings.TrimSpace(out); got != want {
+			return fmt.Errorf("%q, want %q", got, want)
+		}
+		return nil
+	})
+}
+
+// gone waits until an object does not exist.
+func gone(t *testing.T, args ...string) {
+	t.Helper()
+	output(t, "", append([]string{"get", "--ignore-not-found", "-o", "name"}, args...)...)
+}
+
+// contains fails the test unless s holds every part.
+func contains(t *testing.T, s string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			t.Errorf("%q is missing in:\n%s", part, s)
+		}
+	}
+}
+
+func readFile(t *testing.T, elem ...string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/e2e/harness"
+	"stayput.dev/e2e/localcluster"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
+)
+
+// rulesOnly has every rule on, and no mutator that would mend what the
+// testdata shows, so that nothing is retained either.
+const rulesOnly = `apiVersion: stayput.dev/v1alpha1
+kind: Configuration
+mutators: {pod-identity: off, volume-retain: off, storageclass-retain: off, statefulset-governing-service: off}
+`
+
+// TestTestdataOnARealAPIServer replays every rule's testdata with server-side
+// dry runs: the objects are in the cluster, and no controller touches them.
+func TestTestdataOnARealAPIServer(t *testing.T) {
+	t.Parallel()
+	r := newReplayer(t)
+	for _, rule := range validators.All {
+		t.Run(rule.Name, func(t *testing.T) { r.replay(t, rule) })
+	}
+}
+
+type replayer struct {
+	*harness.Stayput
+	setup client.Client // is never denied anything
+}
+
+func newReplayer(t *testing.T) *replayer {
+	// Nothing binds claims here, so nothing must hold them back either.
+	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+		Bare: true, APIServerArgs: []string{"--disable-admission-plugins=StorageObjectInUseProtection"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cluster.Stop() })
+	off := rulesOnly + "rules: {"
+	for _, rule := range validators.All {
+		if rule.Level == validators.Off {
+			off += rule.Name + ": warn, "
+		}
+	}
+	s := &harness.Stayput{Cluster: cluster, Binary: env.Binary, Dir: t.TempDir(), Config: off + "}\n"}
+	for _, step := range []func(context.Context) error{s.Prepare, s.Start, s.Install} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = s.Stop() })
+	return &replayer{s, newClient(t, cluster.Config(), "system:kube-controller-manager")}
+}
+
+// replay compares what the API server says about each step with what the rule
+// says about it in memory, which its unit test holds to the # want comments.
+func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
+	data, err := clustertest.Load(filepath.Join("..", "validators", "testdata", rule.Name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := data.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := map[client.Object]bool{}
+	for _, obj := range data.Objects {
+		stored[obj] = true
+		r.put(t, obj.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
+	}
+	if rule.Level == validators.Off {
+		rule.Level = validators.Warn // as the configuration has it
+	}
+	policy := &validators.Policy{Rules: []*validators.Rule{rule}}
+	for _, s := range data.Steps {
+		at := fmt.Sprintf("%s:%d", s.File, s.Line(""))
+		if s.Old != nil && !stored[s.Old] { // an update of what an earlier step left
+			r.remove(t, s.Old.DeepCopyObject().(client.Object))
+			r.put(t, s.Old.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
+		}
+		a := r.step(t, s)
+		var got, want []string
+		for _, w := range a.warnings {
+			got = append(got, "warn: "+date.ReplaceAllString(w, "DATE"))
+		}
+		for _, c := range a.causes() {
+			got = append(got, "deny: "+c.Message)
+		}
+		got = slices.DeleteFunc(got, func(s string) bool { return !strings.HasPrefix(s[len("warn: "):], rule.Name+": ") })
+		verdict, err := policy.Review(cluster.World{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), s.Request), s.Old, s.Obj)
+		if err != nil || len(verdict.Undecided) > 0 {
+			t.Fatal(at, err, verdict.Undecided)
+		}
+		for _, f := range verdict.Findings {
+			if f.Level == validators.Deny {
+				want = append(want, "deny: "+f.Short(500))
+			} else {
+				want = append(want, "warn: "+date.ReplaceAllString(f.Short(250), "DATE"))
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-in memory +from the API server):\n%s", at, diff)
+		}
+		if a.err != nil && len(a.causes()) == 0 && rule.Level != validators.Hint && !apierrors.IsAlreadyExists(a.err) {
+			t.Errorf("%s: the API server takes exception: %v", at, a.err)
+		}
+	}
+}
+
+// date is what the API server alone writes: when an object was created.
+var date = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
+
+// put makes an object and its status part of the cluster until the test ends.
+// What the API server refuses may be missing where a rule is about just that.
+func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
+	t.Helper()
+	ctx := t.Context()
+	if obj.GetNamespace() != "" {
+		r.ensureNamespace(t, obj.GetNamespace())
+	}
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		r.putNamespace(t, ns)
+		return
+	}
+	status := obj.DeepCopyObject().(client.Object)
+	terminating := obj.GetDeletionTimestamp() != nil
+	if terminating {
+		obj.SetDeletionTimestamp(nil)
+		obj.SetFinalizers([]string{"stayput.dev/test"})
+	}
+	obj.SetCreationTimestamp(metav1.Time{})
+	if err := r.setup.Create(ctx, obj); apierrors.IsInvalid(err) && mayBeRefused {
+		return
+	} else if err != nil {
+		t.Fatalf("set up %T %s: %v", obj, obj.GetName(), err)
+	}
+	t.Cleanup(func() { r.remove(t, obj) })
+	status.SetResourceVersion(obj.GetResourceVersion())
+	status.SetUID(obj.GetUID())
+	if err := r.setup.Status().Update(ctx, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err) {
+		t.Fatalf("set up the status of %T %s: %v", obj, obj.GetName(), err)
+	}
+	if terminating {
+		if err := r.setup.Delete(ctx, obj); err != nil {
+			t.Fatalf("set up the deletion of %T %s: %v", obj, obj.GetName(), err)
+		}
+	}
+}
+
+func (r *replayer) remove(t *testing.T, obj client.Object) {
+	ctx := context.Background()
+	if err := r.setup.Patch(ctx, obj, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil && !apierrors.IsNotFound(err) {
+		t.Errorf("clean up %T %s: %v", obj, obj.GetName(), err)
+	}
+	if err := r.setup.Delete(ctx, obj, client.GracePeriodSeconds(0)); err != nil && !apierrors.IsNotFound(err) {
+		t.Errorf("clean up %T %s: %v", obj, obj.GetName(), err)
+	}
+}
+
+func (r *replayer) ensureNamespace(t *testing.T, name string) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := r.setup.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("set up namespace %s: %v", name, err)
+	}
+}
+
+// putNamespace gives a namespace the labels and annotations of the testdata,
+// and takes them away when the test ends.
+func (r *replayer) putNamespace(t *testing.T, want *corev1.Namespace) {
+	t.Helper()
+	r.ensureNamespace(t, want.Name)
+	edit := func(ctx context.Context, apply func(ns *corev1.Namespace)) {
+		var ns corev1.Namespace
+		if err := r.setup.Get(ctx, client.ObjectKey{Name: want.Name}, &ns); err != nil {
+			t.Errorf("set up namespace %s: %v", want.Name, err)
+			return
+		}
+		apply(&ns)
+		if err := r.setup.Update(ctx, &ns); err != nil {
+			t.Errorf("set up namespace %s: %v", want.Name, err)
+		}
+	}
+	edit(t.Context(), func(ns *corev1.Namespace) {
+		ns.Annotations = want.Annotations
+		for k, v := range want.Labels {
+			ns.Labels[k] = v
+		}
+	})
+	t.Cleanup(func() {
+		edit(context.Background(), func(ns *corev1.Namespace) {
+			ns.Annotations = nil
+			for k := range want.Labels {
+				if k != corev1.LabelMetadataName {
+					delete(ns.Labels, k)
+				}
+			}
+		})
+	})
+}
+
+// step asks the API server to do what a step says, without doing it.
+func (r *replayer) step(t *testing.T, s clustertest.Step) answer {
+	t.Helper()
+	c := newClient(t, r.Cluster.Config(), s.Request.User.Username)
+	switch {
+	case s.Obj == nil:
+		var opts []client.DeleteOption
+		if s.Request.Orphan {
+			opts = append(opts, client.PropagationPolicy(metav1.DeletePropagationOrphan))
+		}
+		return ask(t.Context(), func(ctx context.Context) error {
+			return c.Delete(ctx, s.Old.DeepCopyObject().(client.Object), append(opts, client.DryRunAll)...)
+		})
+	case s.Old == nil:
+		obj := s.Obj.DeepCopyObject().(client.Object)
+		obj.SetDeletionTimestamp(nil)
+		obj.SetCreationTimestamp(metav1.Time{})
+		return ask(t.Context(), func(ctx context.Context) error { return c.Create(ctx, obj, client.DryRunAll) })
+	}
+	live := s.Old.DeepCopyObject().(client.Object)
+	key := client.ObjectKeyFromObject(live)
+	if err := c.Get(t.Context(), key, live); err != nil {
+		t.Fatal(err)
+	}
+	obj := s.Obj.DeepCopyObject().(client.Object)
+	obj.SetResourceVersion(live.GetResourceVersion())
+	obj.SetUID(live.GetUID())
+	return ask(t.Context(), func(ctx context.Context) error { return c.Update(ctx, obj, client.DryRunAll) })
+}

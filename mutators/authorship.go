@@ -1,0 +1,105 @@
+package mutators
+
+import (
+	"encoding/json"
+
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// An authorship says how a StorageClass came by its reclaimPolicy.
+type authorship int
+
+const (
+	unknown authorship = iota
+	omitted            // the author left it out
+	written            // the author wrote it
+)
+
+// createdWith returns the authorship of a new class. Where there are two
+// witnesses, the one that saw it written is believed.
+func createdWith(sc *storagev1.StorageClass) authorship {
+	if sc.ReclaimPolicy == nil {
+		return omitted // no API server has seen it yet
+	}
+	return max(lastApplied(sc), applied(sc))
+}
+
+// updatedWith returns the authorship of an update to Delete.
+func updatedWith(old, sc *storagev1.StorageClass) authorship {
+	if sc.ReclaimPolicy == nil {
+		return omitted
+	}
+	// An annotation that is as it was is a witness of an earlier request.
+	if sc.Annotations[cluster.AnnotationLastApplied] != old.Annotations[cluster.AnnotationLastApplied] {
+		if a := lastApplied(sc); a != unknown {
+			return a
+		}
+	}
+	if a := applied(sc); a != unknown {
+		return a
+	}
+	// Without the mark this is a manifest that replaces the whole object. With
+	// it, somebody edited or patched the live one, and changed this field.
+	if sc.Annotations[cluster.AnnotationReclaimDefaulted] == "true" {
+		return written
+	}
+	return unknown
+}
+
+// lastApplied asks the annotation in which kubectl apply sends the manifest.
+func lastApplied(sc *storagev1.StorageClass) authorship {
+	manifest, ok := sc.Annotations[cluster.AnnotationLastApplied]
+	if !ok {
+		return unknown
+	}
+	switch has, err := hasKey([]byte(manifest), "reclaimPolicy"); {
+	case err != nil:
+		return unknown
+	case has:
+		return written
+	default:
+		return omitted
+	}
+}
+
+// applied asks the managed fields, which say what a server-side apply applied.
+// The entries of other requests list what the API server filled in, too: they
+// do not prove that an author wrote it, but leave nothing proved to the
+// contrary.
+func applied(sc *storagev1.StorageClass) authorship {
+	result, listed := unknown, false
+	for _, e := range sc.ManagedFields {
+		if e.FieldsV1 == nil {
+			continue
+		}
+		has, err := hasKey(e.FieldsV1.Raw, "f:reclaimPolicy")
+		apply := e.Operation == metav1.ManagedFieldsOperationApply
+		switch {
+		case err != nil:
+			return unknown
+		case apply && has:
+			return written
+		case apply:
+			result = omitted
+		case has:
+			listed = true
+		}
+	}
+	if listed {
+		return unknown
+	}
+	return result
+}
+
+// hasKey says whether a JSON object has a key with a value.
+func hasKey(data []byte, key string) (bool, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(data, &m); err != nil {
+		return false, err
+	}
+	value, ok := m[key]
+	return ok && string(value) != "null", nil
+}

@@ -1,0 +1,118 @@
+package mutators
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A shape is how a Go value is written in JSON, as far as a patch can reach
+// into it.
+type shape int
+
+const (
+	leaf shape = iota // scalars, nulls, and what has a notation of its own
+	structure
+	mapping
+	list
+)
+
+func shapeOf(v reflect.Value) shape {
+	t := v.Type()
+	switch k := t.Kind(); {
+	case k != reflect.Struct && k != reflect.Map && k != reflect.Slice, marshals(t), marshals(reflect.PointerTo(t)):
+		return leaf
+	case k == reflect.Struct:
+		return structure
+	case v.IsNil():
+		return leaf
+	case k == reflect.Map && t.Key().Kind() == reflect.String && !marshals(t.Key()):
+		return mapping
+	case k == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
+		return list
+	}
+	return leaf
+}
+
+func marshals(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
+}
+
+// A field is a field of a struct as encoding/json sees it.
+type field struct {
+	name      string // empty if it is not written
+	inline    bool   // its own fields are written in its place
+	omitempty bool
+	omitzero  bool
+}
+
+func fieldOf(f reflect.StructField) field {
+	tag := f.Tag.Get("json")
+	if tag == "-" {
+		return field{}
+	}
+	name, rest, _ := strings.Cut(tag, ",")
+	if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
+		return field{inline: true}
+	}
+	if name == "" {
+		name = f.Name
+	}
+	options := strings.Split(rest, ",")
+	return field{name, false, slices.Contains(options, "omitempty"), slices.Contains(options, "omitzero")}
+}
+
+// written returns the value of the field, invalid if it is left out. Null
+// counts as left out: it decodes to the same.
+func (f field) written(v reflect.Value) reflect.Value {
+	empty := false
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		empty = v.IsNil()
+	case reflect.Map, reflect.Slice:
+		empty = v.IsNil() || f.omitempty && v.Len() == 0
+	case reflect.Struct:
+		empty = f.omitzero && v.IsZero() && shapeOf(v) == leaf
+	default:
+		empty = (f.omitempty || f.omitzero) && v.IsZero()
+	}
+	if empty {
+		return reflect.Value{}
+	}
+	return v
+}
+
+// deref returns what a pointer points to. A nil pointer is returned as it is.
+func deref(v reflect.Value) reflect.Value {
+	for v.IsValid() && v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	return v
+}
+
+// orZero returns v, or the zero value of like's type if v is invalid.
+func orZero(v, like reflect.Value) reflect.Value {
+	if !v.IsValid() {
+		return reflect.New(like.Type()).Elem()
+	}
+	return v
+}
+
+// same says whether two values are equal. Through their addresses they need
+// not be copied.
+func same(a, b reflect.Value) bool {
+	if a.CanAddr() && b.CanAddr() {
+		return reflect.DeepEqual(a.Addr().Interface(), b.Addr().Interface())
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+// encode returns the JSON of a value.
+func encode(v reflect.Value) (json.RawMessage, error) {
+	if v.CanAddr() {
+		return json.Marshal(v.Addr().Interface())
+	}
+	return json.Marshal(v.Interface())
+}

@@ -1,0 +1,154 @@
+// Package mutators holds the defaults that are filled in on an author's
+// behalf, one file each, and the engine that turns them into a JSON patch.
+package mutators
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Mutator fills in one thing that an author left out. It never overrules
+// what the author wrote, and mutating the mutated again changes nothing.
+type Mutator struct {
+	// Name identifies the mutator in warnings, configuration, metrics and
+	// docs: kebab-case, subject first.
+	Name string
+
+	// Doc explains the mutator. Its first line is a title, a lower-case clause
+	// that says what will hold; the rest says why, and how to have it
+	// otherwise.
+	Doc string
+
+	// Reads lists the kinds that the edits look up. Informers, RBAC and the
+	// documentation are derived from it.
+	Reads []client.Object
+
+	// Edits are the mutator itself.
+	Edits []Edit
+
+	// Repair says that what was missed on creation, because no webhook
+	// answered, may be made up for later: the edits of a creation, run over an
+	// object that is there, are as good as ever.
+	Repair bool
+}
+
+// An Edit is a function over one kind with its type erased. Make one with
+// [OnCreate] or [OnUpdate].
+type Edit struct {
+	Kind schema.GroupVersionKind
+	When Event
+	run  func(p *Pass, old, obj client.Object) error
+}
+
+// An Event is what must happen to an object for an [Edit] to apply.
+type Event int
+
+const (
+	Created Event = iota
+	Updated
+)
+
+// OnCreate edits, in place, an object that is created.
+func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
+	return Edit{kindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+		return f(p, obj.(T))
+	}}
+}
+
+// OnUpdate edits, in place, what is to replace old. Old must not be edited.
+func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
+	return Edit{kindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+		return f(p, old.(T), obj.(T))
+	}}
+}
+
+func kindOf[T client.Object]() schema.GroupVersionKind {
+	obj := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object)
+	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
+	}
+	return gvk
+}
+
+// A Pass is one mutator looking at one object.
+type Pass struct {
+	// Cluster answers lookups, and knows who asks.
+	Cluster *cluster.View
+
+	mutator  *Mutator
+	warnings []string
+}
+
+// Warn tells the user what was done or left undone, and why.
+func (p *Pass) Warn(format string, args ...any) {
+	p.warnings = append(p.warnings, warning(p.mutator.Name+": "+fmt.Sprintf(format, args...)))
+}
+
+// maxWarning is the number of runes at which a warning is cut: the API server
+// cuts at 256 where a request has many.
+const maxWarning = 250
+
+// warning makes s fit for a warning header. The API server drops those with
+// control characters or invalid UTF-8.
+func warning(s string) string {
+	r := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�")))
+	if len(r) > maxWarning {
+		r = append(r[:maxWarning-1], '…')
+	}
+	return string(r)
+}
+
+// Apply returns obj as the mutators would have it, and warnings for the user.
+// Obj is nil for a deletion, old is nil unless the object existed. Neither is
+// edited; where nothing changes, the result is obj itself. An error means that
+// a mutator could not look, and that nothing is known about the result.
+//
+// What is being deleted is left alone, and controllers are not warned about
+// their updates: they finish what somebody else began.
+func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (after client.Object, warnings []string, err error) {
+	if obj == nil || old != nil && old.GetDeletionTimestamp() != nil {
+		return obj, nil, nil
+	}
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return obj, nil, nil // no mutator concerns what the scheme does not know
+	}
+	after = obj
+	for _, m := range ms {
+		for _, e := range m.Edits {
+			if e.Kind != kind || (e.When == Created) != (old == nil) {
+				continue
+			}
+			if after == obj {
+				after = obj.DeepCopyObject().(client.Object)
+			}
+			p := &Pass{Cluster: v, mutator: m}
+			if err := e.run(p, old, after); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", m.Name, err)
+			}
+			warnings = append(warnings, p.warnings...)
+		}
+	}
+	if old != nil && v.Request.ByController() {
+		warnings = nil
+	}
+	if after != obj && reflect.DeepEqual(after, obj) {
+		after = obj
+	}
+	return after, warnings, nil
+}

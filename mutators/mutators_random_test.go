@@ -1,0 +1,78 @@
+package mutators
+
+import (
+	"fmt"
+	"math/rand"
+	"reflect"
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// TestMutatorsRandom mutates random objects, made just as meaningful as it
+// takes for a mutator to act, and checks for each what the testdata prove for a
+// few: that the operations are those of the mutator and no others.
+func TestMutatorsRandom(t *testing.T) {
+	for _, tc := range []struct {
+		mutator *Mutator
+		obj     client.Object
+		provoke func(client.Object)
+		paths   []string // of operations
+	}{
+		{podIdentity, &corev1.Pod{}, func(obj client.Object) {
+			pod := obj.(*corev1.Pod)
+			pod.Labels = map[string]string{"random/~" + pod.Name: "", cluster.LabelSubdomain: "web"}
+			pod.Name, pod.GenerateName, pod.Namespace = "", "web-", "default"
+			pod.OwnerReferences = nil
+			pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.HostnameOverride, pod.Spec.HostNetwork = "", "", nil, false
+		}, []string{"/metadata/name", "/spec/hostname", "/spec/subdomain"}},
+		{statefulsetGoverningService, &appsv1.StatefulSet{}, func(obj client.Object) {
+			sts := obj.(*appsv1.StatefulSet)
+			sts.Namespace, sts.Spec.ServiceName = "default", ""
+			metav1.SetMetaDataLabel(&sts.Spec.Template.ObjectMeta, "app", "db")
+		}, []string{"/spec/serviceName"}},
+		{storageclassRetain, &storagev1.StorageClass{}, func(obj client.Object) {
+			sc := obj.(*storagev1.StorageClass)
+			sc.ReclaimPolicy = new(corev1.PersistentVolumeReclaimDelete)
+			metav1.SetMetaDataAnnotation(&sc.ObjectMeta, cluster.AnnotationLastApplied, "{}")
+		}, []string{"/metadata/annotations/stayput.dev~1reclaim-policy-defaulted", "/reclaimPolicy"}},
+		{volumeRetain, &corev1.PersistentVolume{}, func(obj client.Object) {
+			pv := obj.(*corev1.PersistentVolume)
+			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationProvisionedBy, "csi.example.com")
+			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "default", Name: "data-db-0"}
+			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/spec/persistentVolumeReclaimPolicy"}},
+	} {
+		t.Run(tc.mutator.Name, func(t *testing.T) {
+			var world cluster.World
+			replay(t, tc.mutator, func(s step) client.Object {
+				world.Source = s.world.Source
+				return s.doc.Object
+			})
+			for seed := range int64(50) {
+				r := rand.New(rand.NewSource(seed))
+				obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
+				filler(r).Fill(obj)
+				tc.provoke(obj)
+				s := step{fmt.Sprintf("seed %d", seed), tc.mutator, cluster.Manifest{Object: obj}, nil, world, cluster.Request{}}
+				s.req.UID = types.UID(s.where)
+				_, ops, _ := s.check(t)
+				var paths []string
+				for _, op := range ops {
+					paths = append(paths, op.Path)
+				}
+				if !slices.Equal(paths, tc.paths) {
+					t.Errorf("%s: operations on %q, want %q", s, paths, tc.paths)
+				}
+			}
+		})
+	}
+}

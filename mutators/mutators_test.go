@@ -1,0 +1,379 @@
+package mutators
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"gomodules.xyz/jsonpatch/v2"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestMutators replays testdata/<mutator>.yaml through each mutator and
+// compares the patches and warnings with testdata/<mutator>.golden.
+func TestMutators(t *testing.T) {
+	for _, m := range All {
+		t.Run(m.Name, func(t *testing.T) {
+			spy := &spy{reads: map[string]bool{}}
+			var got strings.Builder
+			snap := replay(t, m, func(s step) client.Object {
+				spy.Reader = s.world.Source
+				s.world.Source = spy
+				after, ops, warnings := s.check(t)
+				s.print(t, &got, ops, warnings)
+				return after
+			})
+			checkUnedited(t, m, snap)
+			declared := map[string]bool{}
+			for _, o := range m.Reads {
+				declared[fmt.Sprintf("%T", o)] = true
+			}
+			if diff := cmp.Diff(declared, spy.reads); diff != "" {
+				t.Errorf("Reads (-declared +read):\n%s", diff)
+			}
+			golden := filepath.Join("testdata", m.Name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Errorf("%s (-want +got), written anew by go test ./mutators -update:\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+// A step is one document of the testdata: a request.
+type step struct {
+	where   string
+	mutator *Mutator
+	doc     cluster.Manifest
+	old     client.Object
+	world   cluster.World
+	req     cluster.Request
+}
+
+// words are the directives that a comment above a document may begin with.
+//
+//	as USER        who asks; nodes are in the group of nodes
+//	uid UID        of the request
+//	retain WHICH   what the configuration retains
+//	refused        the API server refuses the result, which is not stored
+//	managed-fields the outcome depends on managed fields, which a client
+//	               cannot send as they stand here
+var words = []string{"as", "uid", "retain", "refused", "managed-fields"}
+
+// replay calls do with each document that the mutator concerns. Do returns
+// what is then stored, and is the old object of the next document of that
+// name. The objects of the file as they first appear are the cluster.
+func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []client.Object) {
+	t.Helper()
+	file := filepath.Join("testdata", m.Name+".yaml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, skipped, err := cluster.ParseManifests(file, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if skipped > 0 {
+		t.Errorf("%s: %d objects of unknown kinds", file, skipped)
+	}
+	snap := &cluster.Snapshot{Complete: true}
+	seen := map[string]bool{}
+	for _, d := range docs {
+		for _, e := range d.Unknown {
+			t.Errorf("%s:%d: %v", file, d.Line(""), e)
+		}
+		if k := keyOf(d); !seen[k] {
+			seen[k] = true
+			objects = append(objects, d.Object)
+			if err := snap.Add(d.Object); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stored := map[string]client.Object{}
+	for _, d := range docs {
+		if !slices.ContainsFunc(m.Edits, func(e Edit) bool { return e.Kind == d.GetObjectKind().GroupVersionKind() }) {
+			continue
+		}
+		where := fmt.Sprintf("%s:%d", file, d.Line(""))
+		s := step{where: where, mutator: m, doc: d, world: cluster.World{Source: snap}}
+		user, _ := d.Directive("as")
+		uid, _ := d.Directive("uid")
+		retain, _ := d.Directive("retain")
+		s.req.User.Username, s.req.UID, s.world.Retain = user, types.UID(uid), cluster.Retain(retain)
+		if strings.HasPrefix(user, "system:node:") {
+			s.req.User.Groups = []string{cluster.NodesGroup}
+		}
+		if d.GetName() != "" {
+			s.old = stored[keyOf(d)]
+		}
+		after := do(s)
+		if _, refused := d.Directive("refused"); !refused {
+			stored[keyOf(d)] = after
+		}
+	}
+	return objects
+}
+
+func keyOf(d cluster.Manifest) string {
+	return fmt.Sprintf("%T/%s/%s", d.Object, d.GetNamespace(), d.GetName()+d.GetGenerateName())
+}
+
+// check mutates the document as the webhook does, and proves what holds for
+// every mutator.
+func (s step) check(t *testing.T) (client.Object, []jsonpatch.Operation, []string) {
+	plain, err := json.Marshal(s.doc.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, unknown := withUnknown(t, plain, reflect.TypeOf(s.doc.Object))
+	before := s.decode(t, raw)
+	unedited := before.DeepCopyObject()
+	var oldUnedited runtime.Object
+	if s.old != nil {
+		oldUnedited = s.old.DeepCopyObject()
+	}
+	after, ops, warnings := s.apply(t, raw, before)
+	if diff := cmp.Diff(unedited, runtime.Object(before)); diff != "" {
+		t.Errorf("%s: edited the object itself:\n%s", s, diff)
+	}
+	if diff := cmp.Diff(oldUnedited, runtime.Object(s.old)); diff != "" {
+		t.Errorf("%s: edited the old object:\n%s", s, diff)
+	}
+	if (len(ops) == 0) != (after == before) {
+		t.Errorf("%s: %d operations, but the result is the object itself: %t", s, len(ops), after == before)
+	}
+	for _, w := range warnings {
+		if n := utf8.RuneCountInString(w); n > maxWarning || strings.HasSuffix(w, "…") || strings.HasSuffix(w, ".") || strings.Contains(w, "immutable") {
+			t.Errorf("%s: %d runes, or cut, or a full stop, or says immutable, upon which kubectl apply --force deletes: %s", s, n, w)
+		}
+	}
+	out := applyPatch(t, raw, ops)
+	if diff := cmp.Diff(after, s.decode(t, out)); diff != "" {
+		t.Errorf("%s: the patch makes something else of it:\n%s", s, diff)
+	}
+	want, err := json.Marshal(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkUnknown(t, unknown, decode(t, want), decode(t, out))
+	checkAuthors(t, decode(t, raw), decode(t, out), ops)
+
+	// Another webhook may have the API server call again, with another UID.
+	again := s
+	again.req.UID = "the second call"
+	if _, ops, _ := again.apply(t, out, s.decode(t, out)); len(ops) > 0 {
+		t.Errorf("%s: mutated again: %v", s, ops)
+	}
+	return after, ops, warnings
+}
+
+func (s step) apply(t *testing.T, raw []byte, before client.Object) (client.Object, []jsonpatch.Operation, []string) {
+	t.Helper()
+	after, warnings, err := Apply(s.world.View(context.Background(), s.req), []*Mutator{s.mutator}, s.old, before)
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	ops, err := Patch(raw, before, after)
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return after, ops, warnings
+}
+
+func (s step) decode(t *testing.T, raw []byte) client.Object {
+	t.Helper()
+	obj := reflect.New(reflect.TypeOf(s.doc.Object).Elem()).Interface().(client.Object)
+	if err := json.Unmarshal(raw, obj); err != nil {
+		t.Fatal(err)
+	}
+	return obj
+}
+
+func (s step) String() string { return s.where }
+
+// print writes the title of the document, which is its comment, and what
+// became of it.
+func (s step) print(t *testing.T, to *strings.Builder, ops []jsonpatch.Operation, warnings []string) {
+	for _, d := range s.doc.Directives {
+		if word, _, _ := strings.Cut(d, " "); !slices.Contains(words, word) {
+			fmt.Fprintf(to, "# %s\n", d)
+		}
+	}
+	event := "create"
+	if s.old != nil {
+		event = "update"
+	}
+	fmt.Fprintf(to, "%s %s %s\n", event, s.doc.GetObjectKind().GroupVersionKind().Kind, s.doc.GetName()+s.doc.GetGenerateName())
+	for _, op := range ops {
+		value, err := json.Marshal(op.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(to, "  %s %s %s\n", op.Operation, op.Path, value)
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(to, "  warning: %s\n", w)
+	}
+	to.WriteString("\n")
+}
+
+// checkAuthors checks that everything the author sent is there, except values
+// that an operation replaces.
+func checkAuthors(t *testing.T, sent, got any, ops []jsonpatch.Operation) {
+	t.Helper()
+	replaced := map[string]bool{}
+	for _, op := range ops {
+		replaced[op.Path] = op.Operation == "replace"
+		if op.Operation == "remove" {
+			t.Errorf("%s is removed", op.Path)
+		}
+	}
+	var visit func(path string, sent, got any)
+	visit = func(path string, sent, got any) {
+		switch sent := sent.(type) {
+		case map[string]any:
+			got, _ := got.(map[string]any)
+			for k, v := range sent {
+				visit(path+"/"+escape.Replace(k), v, got[k])
+			}
+		case []any:
+			got, _ := got.([]any)
+			for i, v := range sent {
+				if i >= len(got) {
+					t.Errorf("%s/%d is gone", path, i)
+					continue
+				}
+				visit(fmt.Sprintf("%s/%d", path, i), v, got[i])
+			}
+		default:
+			if !replaced[path] && sent != got {
+				t.Errorf("%s was %v and is %v", path, sent, got)
+			}
+		}
+	}
+	visit("", sent, got)
+}
+
+// checkUnedited checks that what the lookups returned is what stands in the
+// file.
+func checkUnedited(t *testing.T, m *Mutator, objects []client.Object) {
+	t.Helper()
+	var fresh []client.Object
+	fresh = replay(t, m, func(s step) client.Object { return s.doc.Object })
+	if diff := cmp.Diff(fresh, objects); diff != "" {
+		t.Errorf("edited what a lookup returned:\n%s", diff)
+	}
+}
+
+// spy records the kinds that a mutator looks up.
+type spy struct {
+	client.Reader
+	reads map[string]bool
+}
+
+func (s *spy) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	s.reads[fmt.Sprintf("%T", obj)] = true
+	return s.Reader.Get(ctx, key, obj, opts...)
+}
+
+func (s *spy) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	s.reads[strings.TrimSuffix(fmt.Sprintf("%T", list), "List")] = true
+	return s.Reader.List(ctx, list, opts...)
+}
+
+// TestAllIsComplete parses the package: every mutator is listed, in order, in a
+// file of its name, with testdata of its name.
+func TestAllIsComplete(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string]string{} // mutator by file
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			lit, ok := n.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			if id, ok := lit.Type.(*ast.Ident); !ok || id.Name != "Mutator" {
+				return true
+			}
+			for _, elt := range lit.Elts {
+				kv := elt.(*ast.KeyValueExpr)
+				if kv.Key.(*ast.Ident).Name == "Name" {
+					declared[file] = strings.Trim(kv.Value.(*ast.BasicLit).Value, `"`)
+				}
+			}
+			return true
+		})
+	}
+	var names []string
+	kinds := map[string]string{}
+	for _, m := range All {
+		names = append(names, m.Name)
+		if file := strings.ReplaceAll(m.Name, "-", "_") + ".go"; declared[file] != m.Name {
+			t.Errorf("mutator %s is not in %s", m.Name, file)
+		}
+		title, rest, _ := strings.Cut(m.Doc, "\n\n")
+		if title == "" || strings.HasSuffix(title, ".") || strings.Contains(title, "\n") || rest == "" {
+			t.Errorf("%s: Doc needs a title of one line without a full stop, an empty line, and the reasons", m.Name)
+		}
+		for _, e := range m.Edits {
+			if other := kinds[e.Kind.Kind]; other != "" && other != m.Name {
+				t.Errorf("%s and %s both edit %s: their order matters", other, m.Name, e.Kind.Kind)
+			}
+			kinds[e.Kind.Kind] = m.Name
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("All is not sorted: %q", names)
+	}
+	if diff := cmp.Diff(names, slices.Sorted(maps.Values(declared))); diff != "" {
+		t.Errorf("mutators (-listed +declared):\n%s", diff)
+	}
+	testdata, err := filepath.Glob("testdata/*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range testdata {
+		if name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)); !slices.Contains(names, name) {
+			t.Errorf("%s is the testdata of no mutator", file)
+		}
+	}
+}

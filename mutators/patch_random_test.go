@@ -1,0 +1,290 @@
+package mutators
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
+	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/randfill"
+)
+
+// FuzzPatch patches random objects with random changes: patched with
+// everything that our types do not know, the wire form of one becomes that of
+// the other, and what our types do not know stays where it was.
+func FuzzPatch(f *testing.F) {
+	for seed := range int64(20) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed int64) { patchRandom(t, seed) })
+}
+
+func TestPatchRandom(t *testing.T) {
+	for seed := range int64(400) {
+		patchRandom(t, 1000+seed)
+	}
+}
+
+func patchRandom(t *testing.T, seed int64) {
+	r := rand.New(rand.NewSource(seed))
+	fill := filler(r)
+	kinds := []client.Object{
+		&corev1.Pod{}, &corev1.Pod{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+		&corev1.Service{}, &appsv1.StatefulSet{}, &storagev1.StorageClass{},
+	}
+	random := kinds[r.Intn(len(kinds))]
+	fill.Fill(random)
+	plain, err := json.Marshal(random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the wire says is what the server decodes.
+	before := reflect.New(reflect.TypeOf(random).Elem()).Interface().(client.Object)
+	if err := json.Unmarshal(plain, before); err != nil {
+		t.Fatal(err)
+	}
+	after := before.DeepCopyObject().(client.Object)
+	change(r, fill, reflect.ValueOf(after).Elem())
+	want, err := json.Marshal(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, unknown := withUnknown(t, plain, reflect.TypeOf(before))
+
+	ops, err := Patch(raw, before, after)
+	if err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	if string(plain) == string(want) && len(ops) > 0 {
+		t.Errorf("seed %d: nothing changed, but: %v", seed, ops)
+	}
+	out := applyPatch(t, raw, ops)
+	got := reflect.New(reflect.TypeOf(before).Elem()).Interface().(client.Object)
+	if err := json.Unmarshal(out, got); err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	again, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Null and left out are one.
+	if diff := cmp.Diff(withoutEmpty(decode(t, want)), withoutEmpty(decode(t, again))); diff != "" {
+		t.Fatalf("seed %d: %T (-want +got):\n%s", seed, before, diff)
+	}
+	checkUnknown(t, unknown, decode(t, want), decode(t, out))
+	if ops2, err := Patch(raw, before, after); err != nil || !reflect.DeepEqual(ops, ops2) {
+		t.Errorf("seed %d: the second time, %v, %v", seed, ops2, err)
+	}
+}
+
+func filler(r *rand.Rand) *randfill.Filler {
+	fill := fuzzer.FuzzerFor(metafuzzer.Funcs, r, scheme.Codecs).NilChance(.6).NumElements(0, 3)
+	return fill.Funcs(func(f *metav1.FieldsV1, c randfill.Continue) {
+		f.Raw = fmt.Appendf(nil, `{"f:spec":{"f:%d":{}}}`, c.Uint32())
+	})
+}
+
+// change makes random changes to v and whatever is in it.
+func change(r *rand.Rand, fill *randfill.Filler, v reflect.Value) {
+	refill := func(v reflect.Value) { fill.Fill(v.Addr().Interface()) }
+	if !v.CanInterface() {
+		return
+	}
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil() && r.Intn(30) > 0:
+		change(r, fill, v.Elem())
+	case v.Kind() == reflect.Pointer || shapeOf(v) == leaf:
+		if r.Intn(30) == 0 {
+			refill(v)
+		}
+	case shapeOf(v) == structure:
+		for i := range v.NumField() {
+			change(r, fill, v.Field(i))
+		}
+	case shapeOf(v) == mapping:
+		for _, k := range v.MapKeys() {
+			if r.Intn(5) == 0 {
+				item := reflect.New(v.Type().Elem()).Elem()
+				if r.Intn(2) == 0 {
+					refill(item)
+					v.SetMapIndex(k, item)
+				} else {
+					v.SetMapIndex(k, reflect.Value{})
+				}
+			}
+		}
+		if r.Intn(5) == 0 {
+			k, item := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			refill(k)
+			refill(item)
+			v.SetMapIndex(k, item)
+		}
+	case shapeOf(v) == list:
+		for i := range v.Len() {
+			change(r, fill, v.Index(i))
+		}
+		if v.Len() > 1 && r.Intn(4) == 0 {
+			reflect.Swapper(v.Interface())(r.Intn(v.Len()), 0)
+		}
+		if i := r.Intn(4); i < v.Len() {
+			v.Set(reflect.AppendSlice(v.Slice3(0, i, i), v.Slice(i+1, v.Len())))
+		}
+		if i := r.Intn(8); i <= v.Len() {
+			item := reflect.New(v.Type().Elem()).Elem()
+			refill(item)
+			rest := v.Slice(i, v.Len())
+			v.Set(reflect.AppendSlice(reflect.Append(v.Slice3(0, i, i), item), rest))
+		}
+	}
+}
+
+const unknownField = "fieldOfTheNextKubernetes"
+
+// withUnknown adds to every object of raw a field that its Go type t does not
+// know, whose value is where it is. The paths of those in a list go by name.
+func withUnknown(t testing.TB, raw []byte, typ reflect.Type) (out []byte, paths []string) {
+	t.Helper()
+	var visit func(v any, t reflect.Type, path string)
+	visit = func(v any, t reflect.Type, path string) {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if marshals(t) || marshals(reflect.PointerTo(t)) {
+			return
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			if t.Kind() == reflect.Map {
+				for k, item := range v {
+					visit(item, t.Elem(), path+"/"+k)
+				}
+				return
+			}
+			visitFields(v, t, func(name string, t reflect.Type) { visit(v[name], t, path+"/"+name) })
+			v[unknownField] = path
+			paths = append(paths, path)
+		case []any:
+			for i, item := range v {
+				visit(item, t.Elem(), path+"/"+placeOf(v, i))
+			}
+		}
+	}
+	v := decodeExact(t, raw)
+	visit(v, typ, "")
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, paths
+}
+
+func visitFields(v map[string]any, t reflect.Type, do func(name string, t reflect.Type)) {
+	for i := range t.NumField() {
+		switch f := fieldOf(t.Field(i)); {
+		case f.inline:
+			visitFields(v, t.Field(i).Type, do)
+		case v[f.name] != nil:
+			do(f.name, t.Field(i).Type)
+		}
+	}
+}
+
+// checkUnknown checks that every unknown field is where it was, if there is
+// such a place in want, and nowhere else.
+func checkUnknown(t testing.TB, paths []string, want, got any) {
+	t.Helper()
+	places, found := map[string]map[string]any{}, map[string]map[string]any{}
+	collect(want, "", places)
+	collect(got, "", found)
+	for _, path := range paths {
+		if strings.Contains(path, "/#") {
+			continue // an item without a name, which may be any other
+		}
+		if places[path] != nil && found[path][unknownField] != path {
+			t.Errorf("the unknown field of %q is gone: %v", path, found[path])
+		}
+	}
+	for path, obj := range found {
+		if at, ok := obj[unknownField]; ok && at != path && !strings.Contains(path, "/#") {
+			t.Errorf("the unknown field of %q is now in %q", at, path)
+		}
+	}
+}
+
+// collect finds all objects by path.
+func collect(v any, path string, into map[string]map[string]any) {
+	switch v := v.(type) {
+	case map[string]any:
+		into[path] = v
+		for k, item := range v {
+			collect(item, path+"/"+k, into)
+		}
+	case []any:
+		for i, item := range v {
+			collect(item, path+"/"+placeOf(v, i), into)
+		}
+	}
+}
+
+// placeOf returns the name of a list item, or #index.
+func placeOf(items []any, i int) string {
+	name := func(item any) string {
+		m, _ := item.(map[string]any)
+		if meta, ok := m["metadata"].(map[string]any); ok {
+			m = meta
+		}
+		s, _ := m["name"].(string)
+		return s
+	}
+	s, n := name(items[i]), 0
+	for _, item := range items {
+		if name(item) == s {
+			n++
+		}
+	}
+	if s == "" || n > 1 {
+		return fmt.Sprintf("#%d", i)
+	}
+	return "name=" + s
+}
+
+// withoutEmpty drops nulls, and maps and lists that are empty.
+func withoutEmpty(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(_ string, item any) bool { return withoutEmpty(item) == nil })
+		if len(v) == 0 {
+			return nil
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutEmpty(v[i])
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	}
+	return v
+}
+
+func decodeExact(t testing.TB, data []byte) (v any) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

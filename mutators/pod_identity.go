@@ -1,0 +1,126 @@
+package mutators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var podIdentity = &Mutator{
+	Name:  "pod-identity",
+	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Doc: `a Pod that asks for it has a DNS name of its own
+
+The cluster's DNS gives a Pod a name of its own, <hostname>.<service>, only if
+spec.hostname is set and spec.subdomain names a headless Service that selects
+the Pod. StatefulSets set both; in a Deployment's template a hostname would be
+the same for all replicas; and neither can be changed once the Pod exists.
+
+Label the Pod, or a workload's template, stayput.dev/subdomain: <service>. Or
+label the namespace stayput.dev/inject: enabled, for all its Pods that exactly
+one headless Service selects. The hostname is the Pod's name. Where the API
+server would choose the name (metadata.generateName), it is chosen here in the
+same way, so that the two are equal.
+
+Left alone are Pods that have a hostname, or another subdomain; those of
+StatefulSets; those without a hostname of their own (hostNetwork,
+hostnameOverride); static Pods; and those of DaemonSets that do not have the
+label themselves.`,
+
+	Edits: []Edit{OnCreate(func(p *Pass, pod *corev1.Pod) error {
+		if pod.Spec.Hostname != "" || pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil ||
+			ownedBy(pod, "StatefulSet") || static(p.Cluster.Request, pod) {
+			return nil
+		}
+		if pod.Name == "" && pod.GenerateName == "" {
+			return nil // the API server will refuse it
+		}
+		service, err := serviceOf(p, pod)
+		if err != nil || service == "" {
+			return err
+		}
+		if pod.Spec.Subdomain != "" && pod.Spec.Subdomain != service {
+			return nil
+		}
+		name, hostname := identityOf(p.Cluster.Request, pod)
+		if hostname == "" {
+			p.Warn("%s gets no DNS name: a hostname cannot have dots or more than 63 characters; fix: another name, or spec.hostname and spec.subdomain: %s", pod.Name, service)
+			return nil
+		}
+		// The kubelet would never start the Pod.
+		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", hostname, service, pod.Namespace, p.Cluster.ClusterDomain())
+		if pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN && len(fqdn) > 64 {
+			p.Warn("%s gets no DNS name: with setHostnameAsFQDN its hostname would have %d characters, and Linux allows 64; fix: shorter names, or setHostnameAsFQDN: false", pod.GenerateName+pod.Name, len(fqdn))
+			return nil
+		}
+		pod.Name, pod.Spec.Hostname, pod.Spec.Subdomain = name, hostname, service
+		return nil
+	})},
+}
+
+// serviceOf returns the Service that is to give a Pod its name, empty if none
+// is.
+func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
+	if service, ok := pod.Labels[cluster.LabelSubdomain]; ok {
+		// That the Service does not exist yet is no reason to wait for it: the
+		// name appears with the Service, but a Pod cannot be renamed.
+		if len(validation.IsDNS1123Label(service)) > 0 {
+			p.Warn("label %s has no effect: its value must be the name of a headless Service", cluster.LabelSubdomain)
+			return "", nil
+		}
+		return service, nil
+	}
+	if ownedBy(pod, "DaemonSet") {
+		return "", nil
+	}
+	names, err := injected(p.Cluster, pod)
+	if live := p.Cluster.Live(); err == nil && len(names) != 1 && live != nil {
+		names, err = injected(live, pod)
+	}
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	if len(names) > 1 {
+		p.Warn("%s gets no DNS name, for several headless Services select it (%s); fix: name one of them with label %s", pod.GenerateName+pod.Name, few(names), cluster.LabelSubdomain)
+		return "", nil
+	}
+	return names[0], nil
+}
+
+// injected returns the headless Services that select a Pod, none if its
+// namespace does not ask for injection. The webhook's selector sends only Pods
+// of namespaces that do, so that a cache that denies it is rare enough to be
+// asked about.
+func injected(v *cluster.View, pod *corev1.Pod) ([]string, error) {
+	ns, err := cluster.Get[corev1.Namespace](v, "", pod.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("get Namespace %s: %w", pod.Namespace, err)
+	}
+	if ns == nil || ns.Labels[cluster.LabelInject] != "enabled" {
+		return nil, nil
+	}
+	return headlessFor(v, pod.Namespace, pod.Labels)
+}
+
+func ownedBy(pod *corev1.Pod, kind string) bool {
+	owner := metav1.GetControllerOf(pod)
+	return owner != nil && owner.Kind == kind && strings.HasPrefix(owner.APIVersion, "apps/")
+}
+
+// static says whether a Pod is the API server's image of a static one, whose
+// hostname nobody can set any more. Anybody can write the annotation; it
+// counts if a kubelet did.
+func static(req cluster.Request, pod *corev1.Pod) bool {
+	if _, ok := pod.Annotations[cluster.AnnotationMirror]; !ok {
+		return false
+	}
+	owner := metav1.GetControllerOf(pod)
+	return slices.Contains(req.User.Groups, cluster.NodesGroup) || owner != nil && owner.Kind == "Node"
+}

@@ -1,0 +1,62 @@
+package mutators
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var storageclassRetain = &Mutator{
+	Name: "storageclass-retain",
+	Doc: `a StorageClass whose author did not choose a reclaimPolicy retains
+
+Left out, reclaimPolicy is Delete, and can never be changed: with a claim goes
+the disk. It becomes Retain where the author provably left it out, which shows
+in what kubectl apply (client-side or server-side), Helm 4 and GitOps send.
+Annotation stayput.dev/reclaim-policy-defaulted: "true" marks it.
+
+kubectl create and Helm 3 send nothing by which the API server's default can
+be told from an author's choice. What they create is left as it is; write
+reclaimPolicy: Retain or Delete.
+
+A later apply or replace that leaves the field out again would turn it back
+into Delete and be refused. Where the mark says that nobody chose Retain, it is
+kept, and so is the mark; an author who writes Delete now gets the API server's
+refusal.`,
+
+	Edits: []Edit{
+		OnCreate(func(p *Pass, sc *storagev1.StorageClass) error {
+			if sc.ReclaimPolicy != nil && *sc.ReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+				return nil
+			}
+			switch createdWith(sc) {
+			case omitted:
+				retain(sc)
+				p.Warn("reclaimPolicy was left out and is now Retain, which cannot be changed later: volumes stay, and cost, until they are deleted by hand; write reclaimPolicy: Retain, or Delete if claims shall take their disks with them")
+			case unknown:
+				p.Warn("reclaimPolicy is Delete, and nothing shows whether somebody chose it; it cannot be changed later: with a claim goes the disk; fix: write reclaimPolicy: Retain, or use kubectl apply")
+			}
+			return nil
+		}),
+		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
+			if old.Annotations[cluster.AnnotationReclaimDefaulted] != "true" || !retains(old) || retains(sc) ||
+				updatedWith(old, sc) == written {
+				return nil
+			}
+			retain(sc)
+			p.Warn("reclaimPolicy stays Retain, which was filled in when the class was created and cannot be changed; fix: write reclaimPolicy: Retain")
+			return nil
+		}),
+	},
+}
+
+func retains(sc *storagev1.StorageClass) bool {
+	return sc.ReclaimPolicy != nil && *sc.ReclaimPolicy == corev1.PersistentVolumeReclaimRetain
+}
+
+func retain(sc *storagev1.StorageClass) {
+	sc.ReclaimPolicy = new(corev1.PersistentVolumeReclaimRetain)
+	metav1.SetMetaDataAnnotation(&sc.ObjectMeta, cluster.AnnotationReclaimDefaulted, "true")
+}

@@ -1,0 +1,85 @@
+package mutators
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var volumeRetain = &Mutator{
+	Name:   "volume-retain",
+	Repair: true,
+	Reads:  []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolumeClaim{}},
+	Doc: `a volume outlives its claim
+
+A provisioner copies the reclaim policy of the StorageClass, which is Delete
+unless somebody thought of it, into the volume: with the claim goes the disk. A
+volume that is provisioned for a claim of a StatefulSet gets Retain instead;
+the configuration can extend this to all volumes that are provisioned, or to
+none.
+
+Annotation stayput.dev/reclaim-policy: Retain or Delete decides for itself: on
+the PersistentVolume, on the claim (StatefulSets copy it from the
+volumeClaimTemplate), or on the Namespace; the nearest one counts. A volume
+that was retained stays, and costs, until it is deleted by hand.
+
+Annotation stayput.dev/claim-of: <statefulset>/<template>/<ordinal> on the
+volume records whose it was: once the StatefulSet and the claim are gone,
+nothing else remembers. Volumes made by hand are left alone.`,
+
+	Edits: []Edit{OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
+		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" || pv.Spec.ClaimRef == nil {
+			return nil
+		}
+		want, err := reclaimOf(p.Cluster, pv)
+		// The claim's StatefulSet may be younger than what the cache holds.
+		if live := p.Cluster.Live(); err == nil && live != nil && (want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
+			want, err = reclaimOf(live, pv)
+		}
+		if err != nil {
+			return err
+		}
+		if want.Policy == "" || want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
+			return nil
+		}
+		pv.Spec.PersistentVolumeReclaimPolicy = want.Policy
+		if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
+			p.Warn("persistentVolumeReclaimPolicy is now %s, as %s wants it; annotation %s on the volume would decide for itself", want.Policy, want.From, cluster.AnnotationReclaim)
+		}
+		return nil
+	})},
+}
+
+// reclaimOf records on a volume whose claim it was provisioned for, if that is
+// a StatefulSet's, and returns the reclaim policy that somebody wants for it.
+// Where the claim is gone, only the volume itself and the configuration can
+// say.
+func reclaimOf(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
+	ref := pv.Spec.ClaimRef
+	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, ref.Namespace, ref.Name)
+	if err != nil {
+		return cluster.Reclaim{}, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	if pvc != nil && ref.UID != "" && ref.UID != pvc.UID {
+		pvc = nil // another one, which has taken its name
+	}
+	if pvc != nil && pv.Annotations[cluster.AnnotationClaimOf] == "" {
+		claims, err := cluster.ClaimsOf(v, pvc)
+		if err != nil {
+			return cluster.Reclaim{}, err
+		}
+		// Of several, the one whose Pod is wanted; else the first, which is as
+		// good a guess.
+		if len(claims) > 0 {
+			i := max(slices.IndexFunc(claims, cluster.ClaimOf.InRange), 0)
+			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].String())
+		}
+	}
+	return cluster.WantedReclaim(v, pv, pvc)
+}

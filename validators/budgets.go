@@ -1,0 +1,88 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// budgetsFor returns the PodDisruptionBudgets that select the Pods of a
+// StatefulSet, by name.
+func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.PodDisruptionBudget, err error) {
+	list, err := cluster.List[policyv1.PodDisruptionBudgetList](v, client.InNamespace(sts.Namespace))
+	if err != nil {
+		return nil, fmt.Errorf("list PodDisruptionBudgets: %w", err)
+	}
+	for i := range list.Items {
+		if pdb := &list.Items[i]; pdb.DeletionTimestamp == nil && matchesLabels(pdb.Spec.Selector, sts.Spec.Template.Labels) {
+			budgets = append(budgets, pdb)
+		}
+	}
+	slices.SortFunc(budgets, func(a, b *policyv1.PodDisruptionBudget) int { return strings.Compare(a.Name, b.Name) })
+	return budgets, nil
+}
+
+// neverAllows returns what keeps a budget from ever allowing an eviction, even
+// with all Pods of a StatefulSet healthy, or "".
+func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1.StatefulSet) (string, error) {
+	own := replicasOf(sts.Spec.Replicas)
+	field, value := "minAvailable", pdb.Spec.MinAvailable
+	if pdb.Spec.MaxUnavailable != nil {
+		field, value = "maxUnavailable", pdb.Spec.MaxUnavailable
+	}
+	if value == nil {
+		return "neither minAvailable nor maxUnavailable", nil
+	}
+	if disruptionsAllowed(pdb.Spec, own) {
+		return "", nil
+	}
+	// The Pods of other workloads may make up for it.
+	others, err := workloadsBeside(v, sts)
+	if err != nil {
+		return "", err
+	}
+	sel, err := metav1.LabelSelectorAsSelector(pdb.Spec.Selector)
+	if err != nil {
+		return "", nil // it matched
+	}
+	for _, w := range selected(others, sel) {
+		own += w.replicas
+	}
+	if disruptionsAllowed(pdb.Spec, own) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s %s", field, value), nil
+}
+
+// disruptionsAllowed says whether a budget allows an eviction while all of so
+// many Pods are healthy. Source: k8s.io/kubernetes@v1.37.1
+// pkg/controller/disruption/disruption.go, getExpectedPodCount and
+// updatePdbStatus: percentages of either field are rounded up.
+func disruptionsAllowed(spec policyv1.PodDisruptionBudgetSpec, pods int) bool {
+	desired := 0
+	switch {
+	case spec.MaxUnavailable != nil:
+		n, err := intstr.GetScaledValueFromIntOrPercent(spec.MaxUnavailable, pods, true)
+		if err != nil {
+			return true // the API server refuses it
+		}
+		desired = max(pods-n, 0)
+	case spec.MinAvailable != nil:
+		n, err := intstr.GetScaledValueFromIntOrPercent(spec.MinAvailable, pods, true)
+		if err != nil {
+			return true
+		}
+		desired = n
+	default:
+		return false // no Pods are expected, and so none may go
+	}
+	return pods > desired
+}

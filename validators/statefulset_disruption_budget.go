@@ -1,0 +1,62 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var statefulsetDisruptionBudget = &Rule{
+	Name:  "statefulset-disruption-budget",
+	Level: Warn,
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
+	Doc: `a StatefulSet with replicas must have a PodDisruptionBudget that lets one go
+
+Without a budget, draining nodes evicts as many Pods at a time as stand on them,
+and a database loses its majority to maintenance. With one that never allows an
+eviction (maxUnavailable 0, a minAvailable of all replicas, a percentage that is
+rounded up to all, neither of the two, or two budgets for one Pod) no node with
+such a Pod can be drained, until somebody deletes the budget in a hurry.
+
+Create one budget with maxUnavailable: 1. It stays right whatever the number of
+replicas.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		replicas := replicasOf(sts.Spec.Replicas)
+		if replicas <= 1 {
+			return nil
+		}
+		budgets, err := budgetsFor(p.Cluster, sts)
+		if err != nil {
+			return err
+		}
+		path := field.NewPath("spec", "replicas")
+		switch len(budgets) {
+		case 0:
+			p.Report(field.Invalid(path, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
+				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts))))
+			return nil
+		case 1:
+		default:
+			p.Report(field.Invalid(path, replicas, fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name, budgets[1].Name)),
+				fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace))
+			return nil
+		}
+		pdb := budgets[0]
+		stuck, err := neverAllows(p.Cluster, pdb, sts)
+		if err != nil || stuck == "" {
+			return err
+		}
+		unset := ""
+		if pdb.Spec.MinAvailable != nil {
+			unset = `"minAvailable":null,` // one excludes the other
+		}
+		p.Report(field.Invalid(path, replicas, fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
+			fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset))
+		return nil
+	})},
+}

@@ -1,0 +1,44 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetIdentity = &Rule{
+	Name:  "statefulset-identity",
+	Level: Warn,
+	Doc: `the template of a StatefulSet must leave the names of the Pods alone
+
+The StatefulSet gives each Pod its own hostname, <statefulset>-<ordinal>, and
+spec.serviceName as subdomain. What the template says about either is ignored
+without a word, and whoever wrote it looks for a DNS name that does not exist. A
+hostnameOverride is not ignored: every Pod then calls itself by that one name,
+which no DNS server knows, and members that register under it are taken for one.
+
+Remove the fields. The DNS name of a Pod is
+<statefulset>-<ordinal>.<serviceName>.<namespace>.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		pod := &sts.Spec.Template.Spec
+		path := field.NewPath("spec", "template", "spec")
+		if pod.Hostname != "" {
+			p.Report(field.Invalid(path.Child("hostname"), pod.Hostname,
+				fmt.Sprintf("cannot be set, and is ignored: each Pod has its own name, as %s-%d", sts.Name, ordinals(sts).start)),
+				"remove hostname from the template")
+		}
+		if pod.Subdomain != "" && pod.Subdomain != sts.Spec.ServiceName {
+			p.Report(field.Invalid(path.Child("subdomain"), pod.Subdomain,
+				fmt.Sprintf("cannot be set, and is ignored: the Pods have serviceName, %q, as subdomain", sts.Spec.ServiceName)),
+				"remove subdomain from the template")
+		}
+		if pod.HostnameOverride != nil && replicasOf(sts.Spec.Replicas) > 1 {
+			p.Report(field.Invalid(path.Child("hostnameOverride"), *pod.HostnameOverride,
+				"must not be set; all Pods call themselves by this one name, which DNS does not know"),
+				"remove hostnameOverride from the template")
+		}
+		return nil
+	})},
+}

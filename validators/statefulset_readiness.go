@@ -1,0 +1,67 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetReadiness = &Rule{
+	Name:  "statefulset-readiness",
+	Level: Warn,
+	Doc: `an update must wait until the Pod it has replaced is back at work
+
+A rolling update replaces the next Pod when the last is available: ready for
+minReadySeconds. Without a readinessProbe a Pod is ready as soon as its process
+runs, before it has recovered its data or joined the others; and with
+minReadySeconds 0 it is available at its first good answer, even if it fails a
+second later. Either way an update walks through the whole set faster than its
+members come back.
+
+Give a container a readinessProbe that answers only when the member takes part,
+and set minReadySeconds to what shows that it stays. One replica, or another
+update strategy, needs neither.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 {
+			return nil
+		}
+		pod, more := &sts.Spec.Template.Spec, ""
+		if sts.Spec.MinReadySeconds <= 0 {
+			more = ", and minReadySeconds: 10"
+		}
+		switch {
+		case !probed(pod) && len(pod.Containers) > 0:
+			path := field.NewPath("spec", "template", "spec", "containers").Index(0).Child("readinessProbe")
+			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process runs"),
+				"readinessProbe: "+probeFor(pod.Containers[0])+more)
+		case more != "":
+			p.Report(field.Invalid(field.NewPath("spec", "minReadySeconds"), sts.Spec.MinReadySeconds,
+				"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
+				"minReadySeconds: 10")
+		}
+		return nil
+	})},
+}
+
+// probed says whether a container, sidecars included, tells when it is ready.
+func probed(pod *corev1.PodSpec) bool {
+	for _, c := range containers(pod) {
+		if c.item.ReadinessProbe != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// probeFor returns the simplest probe of a container, as YAML.
+func probeFor(c corev1.Container) string {
+	for _, p := range c.Ports {
+		if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {
+			return fmt.Sprintf("{tcpSocket: {port: %d}}", p.ContainerPort)
+		}
+	}
+	return "{exec: {command: [...]}}"
+}

@@ -1,0 +1,85 @@
+package validators
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetSpread = &Rule{
+	Name:  "statefulset-spread",
+	Level: Warn,
+	Doc: `the Pods of a StatefulSet should run on different nodes
+
+Replicas protect against the loss of a node only if they do not share one. The
+scheduler spreads Pods by itself only roughly, and not at all where nodes are few
+or full: then one node takes the majority of a database with it.
+
+Add a topologySpreadConstraint over kubernetes.io/hostname, or a podAntiAffinity,
+whose selector matches the Pods of the StatefulSet; for zones, add another. With
+whenUnsatisfiable ScheduleAnyway, or preferred anti-affinity, Pods still start
+where there are too few nodes. Pods that use ports of their node need neither.`,
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		pod, on := &sts.Spec.Template.Spec, labels.Set(sts.Spec.Template.Labels)
+		if replicasOf(sts.Spec.Replicas) <= 1 || spread(pod, on) || keptApart(pod, on) || ownNode(pod) {
+			return nil
+		}
+		p.Report(field.Required(field.NewPath("spec", "template", "spec", "topologySpreadConstraints"),
+			"must keep Pods apart, or one node may take several of them down with it"),
+			"topologySpreadConstraints: ["+flowYAML(map[string]any{
+				"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
+				"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},
+			})+"]")
+		return nil
+	})},
+}
+
+// spread says whether a constraint spreads Pods with labels over the nodes.
+func spread(pod *corev1.PodSpec, on labels.Set) bool {
+	for _, c := range pod.TopologySpreadConstraints {
+		if c.TopologyKey == corev1.LabelHostname && matchesLabels(c.LabelSelector, on) {
+			return true
+		}
+	}
+	return false
+}
+
+// keptApart says whether anti-affinity keeps Pods with labels apart, over
+// nodes or over what is larger than these.
+func keptApart(pod *corev1.PodSpec, on labels.Set) bool {
+	if pod.Affinity == nil || pod.Affinity.PodAntiAffinity == nil {
+		return false
+	}
+	for _, t := range pod.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+		if matchesLabels(t.LabelSelector, on) {
+			return true
+		}
+	}
+	for _, t := range pod.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+		if matchesLabels(t.PodAffinityTerm.LabelSelector, on) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownNode says whether a Pod takes a port of its node, which no two can.
+func ownNode(pod *corev1.PodSpec) bool {
+	for _, c := range containers(pod) {
+		for _, port := range c.item.Ports {
+			if port.HostPort != 0 || pod.HostNetwork {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matchesLabels says whether a selector matches labels; nil matches none.
+func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
+	s, err := metav1.LabelSelectorAsSelector(sel)
+	return err == nil && s.Matches(on)
+}

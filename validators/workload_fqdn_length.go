@@ -1,0 +1,86 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
+)
+
+var workloadFQDNLength = &Rule{
+	Name:  "workload-fqdn-length",
+	Level: Warn,
+	Doc: `with setHostnameAsFQDN the full name of a Pod must have at most 64 characters
+
+That is what the Linux kernel takes for a host name. The full name is
+<hostname>.<subdomain>.<namespace>.svc.<cluster domain>, which is longer than it
+looks; beyond 64 characters the kubelet does not start the Pod, which stays in
+ContainerCreating with an event that says why. The API server does not check it.
+
+Leave setHostnameAsFQDN out, for the DNS name of the Pod does not depend on it,
+or shorten the names. For the Pods of a Deployment the longest names that it can
+generate count.`,
+
+	Checks: []Check{
+		On(func(p *Pass, sts *appsv1.StatefulSet) error {
+			all, pod := ordinals(sts), &sts.Spec.Template.Spec
+			highest := fmt.Sprintf("%s-%d", sts.Name, max(all.end()-1, all.start))
+			fqdnLength(p, sts.Namespace, field.NewPath("spec", "template", "spec"), pod, len(highest), sts.Spec.ServiceName)
+			return nil
+		}),
+		On(func(p *Pass, d *appsv1.Deployment) error {
+			pod := &d.Spec.Template.Spec
+			host := generatedName(len(d.Name))
+			if pod.Hostname != "" {
+				host = len(pod.Hostname)
+			}
+			subdomain := pod.Subdomain
+			if subdomain == "" {
+				subdomain = d.Spec.Template.Labels[cluster.LabelSubdomain] // as the webhook will fill it in
+			}
+			fqdnLength(p, d.Namespace, field.NewPath("spec", "template", "spec"), pod, host, subdomain)
+			return nil
+		}),
+		OnCreate(func(p *Pass, pod *corev1.Pod) error {
+			if metav1.GetControllerOf(pod) != nil {
+				return nil // its workload is where somebody can mend it
+			}
+			host := len(pod.Spec.Hostname)
+			if host == 0 {
+				host = len(pod.Name)
+			}
+			fqdnLength(p, pod.Namespace, field.NewPath("spec"), &pod.Spec, host, pod.Spec.Subdomain)
+			return nil
+		}),
+	},
+}
+
+// fqdnLength reports a Pod whose full name is too long for its kernel. Source:
+// k8s.io/kubernetes@v1.37.1 pkg/kubelet/util/util.go, GetNodenameForKernel.
+func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec, host int, subdomain string) {
+	const most = 64
+	if pod.SetHostnameAsFQDN == nil || !*pod.SetHostnameAsFQDN || pod.HostNetwork || pod.HostnameOverride != nil || subdomain == "" {
+		return // there is no full name, or the kernel does not get it
+	}
+	n := min(host, validation.DNS1123LabelMaxLength) + len("."+subdomain+"."+namespace+".svc."+p.Cluster.ClusterDomain())
+	if n <= most {
+		return
+	}
+	p.Report(field.Invalid(path.Child("setHostnameAsFQDN"), true,
+		fmt.Sprintf("must be false: the full name has %d characters, the kernel takes %d, and the Pod never starts", n, most)),
+		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
+}
+
+// generatedName returns the greatest length of the names of a Deployment's
+// Pods: its own, a dash and up to ten characters are the ReplicaSet's, and a
+// dash and five random characters are added to at most 58 of those. Source:
+// k8s.io/apiserver@v0.37.1 pkg/storage/names/generate.go.
+func generatedName(deployment int) int {
+	const hash, base, random = 10, 58, 5
+	return min(deployment+len("-")+hash+len("-"), base) + random
+}

@@ -1,0 +1,51 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var workloadSelectorOverlap = &Rule{
+	Name:  "workload-selector-overlap",
+	Level: Warn,
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}},
+	Doc: `the selector of a StatefulSet or Deployment must match its own Pods only
+
+Whatever goes by the selector takes the Pods of both workloads for one: an
+autoscaler averages over them, kubectl logs and kubectl exec pick any, and after
+a deletion with --cascade=orphan one controller adopts what the other has left.
+The selector cannot be changed later.
+
+Give the selector and the template a label that no other workload of the
+namespace has, such as app.kubernetes.io/name or app.kubernetes.io/component.`,
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			return overlaps(p, sts, sts.Spec.Selector)
+		}),
+		OnCreate(func(p *Pass, d *appsv1.Deployment) error {
+			return overlaps(p, d, d.Spec.Selector)
+		}),
+	},
+}
+
+func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error {
+	sel, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil || sel.Empty() || selector == nil {
+		return nil // the API server refuses it
+	}
+	others, err := workloadsBeside(p.Cluster, obj)
+	if err != nil {
+		return err
+	}
+	if taken := selected(others, sel); len(taken) > 0 {
+		p.Report(field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector),
+			fmt.Sprintf("must not match Pods of %s, or autoscaling and adoption mix them up; cannot be changed later", fewWorkloads(taken))),
+			fmt.Sprintf("app.kubernetes.io/name: %s in selector and template", obj.GetName()))
+	}
+	return nil
+}
