@@ -80,7 +80,7 @@ func applied(sc *storagev1.StorageClass) authorship {
 		if e.FieldsV1 == nil {
 			continue
 		}
-		has, err := hasKey(e.FieldsV1.Raw, "f:reclaimPolicy")
+		has, err := hasKey(e.FieldsV1.GetRawBytes(), "f:reclaimPolicy")
 		apply := e.Operation == metav1.ManagedFieldsOperationApply
 		switch {
 		case err != nil:
