@@ -23,9 +23,7 @@ func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.Admi
 			return &admissionv1.AdmissionResponse{Allowed: true}, nil
 		}
 	}
-	policy := *w.Policy
-	policy.Rules = w.rules
-	verdict, err := policy.Review(v, old, obj)
+	verdict, err := w.rules.Review(v, old, obj)
 	if err != nil {
 		return nil, err
 	}
