@@ -8,6 +8,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var claimTemplateClass = &Rule{
@@ -36,7 +38,10 @@ the classes that there are now.`,
 				continue
 			}
 			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName")
-			remedy := fmt.Sprintf("kubectl delete statefulset %s -n %s, and create it again with another storageClassName (there are: %s)", sts.Name, sts.Namespace, namesOf(missing.classes))
+			// A claim that is Pending already would be found again, with its class.
+			start, _ := cluster.Ordinals(sts)
+			remedy := fmt.Sprintf("kubectl delete statefulset %s -n %s && kubectl delete pvc %s -n %[2]s, and create it again with another storageClassName (there are: %[4]s)",
+				sts.Name, sts.Namespace, cluster.ClaimName(sts, pvc.Name, start), namesOf(missing.classes))
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must name a class that exists; the Pods would be Pending for ever"), remedy)
