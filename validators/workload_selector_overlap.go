@@ -44,7 +44,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 	}
 	if taken := selected(others, sel); len(taken) > 0 {
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector),
-			fmt.Sprintf("must not match Pods of %s, or autoscaling and adoption mix them up; cannot be changed later", fewWorkloads(taken))),
+			fmt.Sprintf("must not match Pods of %s; it mixes them up, and cannot be changed later", fewWorkloads(taken))),
 			fmt.Sprintf("app.kubernetes.io/name: %s in selector and template", obj.GetName()))
 	}
 	return nil
