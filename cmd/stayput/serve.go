@@ -46,6 +46,7 @@ type serveFlags struct {
 	names                               []string
 	drain                               time.Duration
 	logLevel                            string
+	namespace                           string
 }
 
 func serveCommand() *cobra.Command {
@@ -78,6 +79,7 @@ the cluster.`,
 	flags.StringVar(&f.keyFile, "tls-key-file", "", "PEM file of its key")
 	flags.StringVar(&f.caFile, "ca-file", "", "file to write the CA of the certificate made in memory to")
 	flags.StringSliceVar(&f.names, "tls-names", []string{"localhost", "127.0.0.1", "::1"}, "DNS names and addresses in the certificate made in memory")
+	flags.StringVar(&f.namespace, "namespace", "", "namespace that Stayput runs in; without it, that of the Pod's service account")
 	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
 	return cmd
@@ -112,7 +114,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
-		err = f.runInCluster(ctx, w, server)
+		err = f.runInCluster(ctx, w, server, s.repair)
 	}
 	if err != nil {
 		_ = listener.Close()
@@ -218,7 +220,7 @@ func health(server *webhook.Server) http.Handler {
 
 // runInCluster serves beside an API server, with an informer for each kind
 // that a lookup is about.
-func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair webhook.Repair) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err
@@ -246,6 +248,9 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	live := w.Metrics.Counted(mgr.GetAPIReader())
 	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
 	server.Handler = w.Handler()
+	if err := f.addRepair(mgr, w, repair); err != nil {
+		return err
+	}
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", server.Ready),

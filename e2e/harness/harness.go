@@ -78,8 +78,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// account makes a service account that may read what the rules look up, and
-// nothing else, and a kubeconfig for it.
+// account makes a service account that may read what the rules look up and
+// write what repair writes, and nothing else, and a kubeconfig for it.
 func (s *Stayput) account(ctx context.Context) error {
 	role, err := s.run(ctx, append([]string{"webhooks", "--rbac"}, s.target()...)...)
 	if err != nil {
@@ -98,6 +98,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: stayput}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: stayput}
+subjects: [{kind: ServiceAccount, name: stayput, namespace: stayput}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: stayput, namespace: stayput}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: stayput}
 subjects: [{kind: ServiceAccount, name: stayput, namespace: stayput}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -134,7 +140,7 @@ func (s *Stayput) Start(ctx context.Context) error {
 	args := []string{
 		"serve", "--listen", s.address, "--health-listen", s.health, "--metrics-listen", s.metrics,
 		"--kubeconfig", s.path("kubeconfig"), "--tls-cert-file", s.path("tls.crt"), "--tls-key-file", s.path("tls.key"),
-		"--drain", "500ms",
+		"--drain", "500ms", "--namespace", "stayput",
 	}
 	if s.Config != "" {
 		args = append(args, "--config", s.path("config.yaml"))
@@ -226,6 +232,20 @@ func (s *Stayput) Stop() error {
 		<-s.exited
 		return errors.New("stayput did not end in 20 s and was killed")
 	}
+}
+
+// Kill ends the process at once, as a node that fails would.
+func (s *Stayput) Kill() error {
+	if s.process == nil {
+		return nil
+	}
+	p := s.process.Process
+	s.process = nil
+	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill stayput: %w", err)
+	}
+	<-s.exited
+	return nil
 }
 
 // Install applies the webhook configurations, and waits until the API server
