@@ -233,6 +233,13 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 			in.add(c.Kind, ruleOperations[c.When]...)
 		}
 	}
+	// kubectl scale and the HorizontalPodAutoscaler update nothing else.
+	for _, name := range []string{"deployments", "statefulsets"} {
+		if update := (resource{"apps", "v1", name, admissionv1.Update}); w.validated[update] {
+			update.name += "/scale"
+			w.validated[update] = true
+		}
+	}
 	return w
 }
 
@@ -256,9 +263,7 @@ func (rs resources) add(gvk schema.GroupVersionKind, ops ...admissionv1.Operatio
 	}
 }
 
-// only returns the rules of the resources for which keep holds, an update of a
-// workload with its scale: kubectl scale and the HorizontalPodAutoscaler send
-// nothing else.
+// only returns the rules of the resources for which keep holds.
 func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperations {
 	type target struct{ group, version, name string }
 	ops := map[target][]admissionv1.OperationType{}
@@ -268,10 +273,6 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 		}
 		t := target{r.group, r.version, r.name}
 		ops[t] = append(ops[t], r.op)
-		if r.op == admissionv1.Update && (r.name == "statefulsets" || r.name == "deployments") {
-			t.name += "/scale"
-			ops[t] = append(ops[t], r.op)
-		}
 	}
 	var out []admissionv1.RuleWithOperations
 	for _, t := range slices.SortedFunc(maps.Keys(ops), func(a, b target) int {

@@ -35,9 +35,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, fmt.Errorf("write the patch: %w", err)
 	}
-	policy := *w.Policy
-	policy.Rules = w.hints
-	verdict, err := policy.Review(v, req.old, after)
+	verdict, err := w.hints.Review(v, req.old, after)
 	if err != nil {
 		return nil, err
 	}

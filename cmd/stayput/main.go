@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.Is(err, errFindings):
 		return 1
 	}
-	fmt.Fprintln(stderr, "stayput:", err)
+	fmt.Fprintln(stderr, "stayput:", strings.Join(strings.Fields(err.Error()), " ")) // on one line
 	return 2
 }
 

@@ -108,7 +108,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	}
 	w := &webhook.Webhook{
 		World: s.world, Policy: s.policy, Mutators: s.mutators,
-		Limits: webhook.DefaultLimits(), Metrics: webhook.NewMetrics(metrics.Registry), Log: logger,
+		Limits: webhook.DefaultLimits(), Log: logger,
 	}
 	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain}
 	if f.standalone {
@@ -175,8 +175,9 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 			}
 		}
 	}
-	metrics.Registry.MustRegister(collectors.NewBuildInfoCollector())
-	w.World.Source = snapshot
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w.World.Source, w.Metrics = snapshot, webhook.NewMetrics(registry)
 	server.Handler = w.Handler()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Source.Start(ctx) })
@@ -186,7 +187,7 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 		handler       http.Handler
 	}{
 		{"--health-listen", f.healthListen, health(server)},
-		{"--metrics-listen", f.metricsListen, promhttp.HandlerFor(prometheus.Gatherer(metrics.Registry), promhttp.HandlerOpts{})},
+		{"--metrics-listen", f.metricsListen, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})},
 	} {
 		if side.address == "0" {
 			continue
@@ -211,8 +212,9 @@ func ignoreClosed(err error) error {
 
 func health(server *webhook.Server) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/healthz", &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}})
-	mux.Handle("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"serving": server.Ready}})
+	for path, check := range map[string]healthz.Checker{"/healthz": healthz.Ping, "/readyz": server.Ready} {
+		mux.Handle(path, http.StripPrefix(path, &healthz.Handler{Checks: map[string]healthz.Checker{"serving": check}}))
+	}
 	return mux
 }
 
@@ -242,6 +244,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
 		}
 	}
+	w.Metrics = webhook.NewMetrics(metrics.Registry)
 	live := w.Metrics.Counted(mgr.GetAPIReader())
 	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
 	server.Handler = w.Handler()
