@@ -4,6 +4,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,8 +23,9 @@ type Stream struct {
 	// kind.group. They are left out.
 	Others map[string]int
 
-	// Foreign are the documents without an apiVersion and a kind: a values.yaml
-	// is no mistake in a directory. They are left out.
+	// Foreign are the documents without an apiVersion or a kind that have no
+	// metadata and no spec either: a values.yaml is no mistake in a directory.
+	// They are left out.
 	Foreign []*StreamError
 
 	// Errors are the documents that cannot be read. The rest stands.
@@ -73,9 +75,19 @@ type header struct {
 	APIVersion string               `json:"apiVersion"`
 	Kind       string               `json:"kind"`
 	Items      []stdjson.RawMessage `json:"items"`
-	Metadata   struct {
+	Metadata   stdjson.RawMessage   `json:"metadata"`
+	Spec       stdjson.RawMessage   `json:"spec"`
+}
+
+// meant says whether somebody meant to write an object.
+func (h header) meant() bool { return len(h.Metadata) > 0 || len(h.Spec) > 0 }
+
+// nameless says whether the name is one that a template has yet to fill in.
+func (h header) nameless() bool {
+	var meta struct {
 		Name string `json:"name"`
-	} `json:"metadata"`
+	}
+	return stdjson.Unmarshal(h.Metadata, &meta) == nil && strings.Contains(meta.Name, "{{")
 }
 
 // read reads one document.
@@ -97,10 +109,12 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 		if doc.templated() {
 			return doc.fault(file, err)
 		}
-		s.foreign(file, doc, "a mapping with apiVersion and kind is expected")
-		return nil
+		if at := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &at) && at.Field != "" {
+			return s.misfit(file, Manifest{doc: doc, item: -1}, err)
+		}
+		return s.foreign(file, Manifest{doc: doc, item: -1}, false, "a mapping with apiVersion and kind is expected")
 	}
-	if strings.Contains(h.Metadata.Name, "{{") {
+	if h.nameless() {
 		return doc.fault(file, ErrTemplate)
 	}
 	if !strings.HasSuffix(h.Kind, "List") || h.Items == nil {
@@ -130,11 +144,9 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	m := Manifest{File: file, Unknown: unknown, doc: doc, item: item}
 	switch {
 	case h.APIVersion == "":
-		s.foreign(file, doc, "it has no apiVersion")
-		return nil
+		return s.foreign(file, m, h.meant(), "it has no apiVersion")
 	case h.Kind == "":
-		s.foreign(file, doc, "it has no kind")
-		return nil
+		return s.foreign(file, m, h.meant(), "it has no kind")
 	}
 	obj, gvk, err := strict().Decode(data, nil, nil)
 	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
@@ -148,7 +160,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		if doc.templated() {
 			return doc.fault(file, err)
 		}
-		return &StreamError{file, m.misfit(err), err}
+		return s.misfit(file, m, err)
 	}
 	o, ok := obj.(client.Object)
 	if !ok {
@@ -166,21 +178,27 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	return nil
 }
 
-// misfit returns the line of the field that a decoding error names:
+// misfit says which field holds a value of a wrong type:
 // ... cannot unmarshal string into Go struct field StatefulSetSpec.spec.replicas of type int32.
-func (m Manifest) misfit(err error) int {
-	_, rest, found := strings.Cut(err.Error(), "Go struct field ")
-	field, _, _ := strings.Cut(rest, " ")
-	_, path, _ := strings.Cut(field, ".")
-	if !found {
-		path = ""
+func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
+	found := misfit.FindStringSubmatch(err.Error())
+	if found == nil {
+		return &StreamError{file, m.Line(""), errors.New(strings.TrimPrefix(err.Error(), "json: "))}
 	}
-	return m.Line(path)
+	got, path, want := found[1], found[2], found[3]
+	return &StreamError{file, m.Line(path), fmt.Errorf("%s: must be %s, and is a %s", path, want, got)}
 }
 
-func (s *Stream) foreign(file string, doc *document, why string) {
-	m := Manifest{doc: doc, item: -1}
-	s.Foreign = append(s.Foreign, &StreamError{file, m.Line(""), fmt.Errorf("%w: %s", ErrNoObject, why)})
+var misfit = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.\s]+\.(\S+) of type (\S+)`)
+
+// foreign leaves a document out that is no object, unless it was meant to be.
+func (s *Stream) foreign(file string, m Manifest, meant bool, why string) *StreamError {
+	err := &StreamError{file, m.Line(""), fmt.Errorf("%w: %s", ErrNoObject, why)}
+	if meant {
+		return err
+	}
+	s.Foreign = append(s.Foreign, err)
+	return nil
 }
 
 func (s *Stream) other(h header) {
@@ -208,4 +226,3 @@ func (m Manifest) itemComments() (lines []string) {
 func strict() runtime.Decoder {
 	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
 }
-

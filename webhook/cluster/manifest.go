@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -78,8 +77,11 @@ func (m Manifest) Position(path string) Position {
 		}
 		key, value = k, v
 	}
-	if path == "" || key == node { // the object itself is told by its first key
+	if key == node { // the object itself is told by its first key
 		return m.span(first(node), first(node))
+	}
+	if key.Kind == yaml.MappingNode && len(key.Content) > 1 { // an item of a list by its own
+		key, value = key.Content[0], key.Content[1]
 	}
 	return m.span(key, value)
 }
@@ -114,14 +116,16 @@ func first(n *yaml.Node) *yaml.Node {
 // Source returns a line of the file as it is written, without the end of the
 // line. It knows the lines of the document that the object stands in.
 func (m Manifest) Source(line int) string {
-	n := m.doc.line
-	for text := range bytes.Lines(m.doc.text) {
-		if n == line {
-			return strings.TrimRight(string(text), "\r\n")
-		}
-		n++
+	starts := m.doc.lines()
+	n := line - m.doc.line
+	if n < 0 || n >= len(starts) {
+		return ""
 	}
-	return ""
+	end := len(m.doc.text)
+	if n+1 < len(starts) {
+		end = starts[n+1]
+	}
+	return strings.TrimRight(string(m.doc.text[starts[n]:end]), "\r\n")
 }
 
 // root returns the node of the object.

@@ -25,6 +25,22 @@ type document struct {
 
 	parse sync.Once
 	root  *yaml.Node
+
+	index  sync.Once
+	starts []int
+}
+
+// lines returns where each line of the text begins.
+func (d *document) lines() []int {
+	d.index.Do(func() {
+		d.starts = []int{0}
+		for i, c := range d.text {
+			if c == '\n' && i+1 < len(d.text) {
+				d.starts = append(d.starts, i+1)
+			}
+		}
+	})
+	return d.starts
 }
 
 // node returns the document with its lines and columns. It is only asked for
