@@ -230,6 +230,7 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 			in.add(c.Kind, ruleOperations[c.When]...)
 		}
 	}
+	w.validated.addScales()
 	return w
 }
 
@@ -253,9 +254,20 @@ func (rs resources) add(gvk schema.GroupVersionKind, ops ...admissionv1.Operatio
 	}
 }
 
-// only returns the rules of the resources for which keep holds, an update of a
-// workload with its scale: kubectl scale and the HorizontalPodAutoscaler send
-// nothing else.
+// addScales adds to the update of a workload that of its scale: kubectl scale
+// and the HorizontalPodAutoscaler send nothing else. A Scale has nothing that
+// could be mutated, and the API server refuses none.
+func (rs resources) addScales() {
+	for _, name := range []string{"statefulsets", "deployments"} {
+		r := resource{appsv1.GroupName, appsv1.SchemeGroupVersion.Version, name, admissionv1.Update}
+		if rs[r] {
+			r.name += "/scale"
+			rs[r] = true
+		}
+	}
+}
+
+// only returns the rules of the resources for which keep holds.
 func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperations {
 	type target struct{ group, version, name string }
 	ops := map[target][]admissionv1.OperationType{}
@@ -265,10 +277,6 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 		}
 		t := target{r.group, r.version, r.name}
 		ops[t] = append(ops[t], r.op)
-		if r.op == admissionv1.Update && (r.name == "statefulsets" || r.name == "deployments") {
-			t.name += "/scale"
-			ops[t] = append(ops[t], r.op)
-		}
 	}
 	var out []admissionv1.RuleWithOperations
 	for _, t := range slices.SortedFunc(maps.Keys(ops), func(a, b target) int {
