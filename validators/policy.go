@@ -162,20 +162,26 @@ func (v *Verdict) lower() {
 }
 
 // namespaceOf returns the Namespace that obj lives in or is, or nil if there
-// is none or it is not known here.
+// is none or it is not known here. A volume belongs where its claim lives.
 func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
-	if ns, ok := obj.(*corev1.Namespace); ok {
-		return ns, nil
+	name := obj.GetNamespace()
+	switch obj := obj.(type) {
+	case *corev1.Namespace:
+		return obj, nil
+	case *corev1.PersistentVolume:
+		if obj.Spec.ClaimRef != nil {
+			name = obj.Spec.ClaimRef.Namespace
+		}
 	}
-	if obj.GetNamespace() == "" {
+	if name == "" {
 		return nil, nil
 	}
-	ns, err := cluster.Get[corev1.Namespace](v, "", obj.GetNamespace())
+	ns, err := cluster.Get[corev1.Namespace](v, "", name)
 	if errors.Is(err, cluster.ErrUnknown) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get Namespace %s: %w", obj.GetNamespace(), err)
+		return nil, fmt.Errorf("get Namespace %s: %w", name, err)
 	}
 	return ns, nil
 }

@@ -37,9 +37,7 @@ func (w *Webhook) review(v *cluster.View, req *request) (validators.Verdict, err
 			return validators.Verdict{}, err
 		}
 	}
-	policy := *w.Policy
-	policy.Rules = w.rules
-	return policy.Review(v, old, obj)
+	return w.rules.Review(v, old, obj)
 }
 
 // respond turns a verdict into an answer: any denial is 403; else a rule that
