@@ -64,7 +64,7 @@ func TestRepairPlan(t *testing.T) {
 		snap := &cluster.Snapshot{Complete: true}
 		if tc.claim != nil {
 			claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "u-1", Annotations: tc.claim,
-				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:accessModes":{}}}`)}}}}}
+				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{}}}`)}}}}
 			if err := snap.Add(claim); err != nil {
 				t.Fatal(err)
 			}
