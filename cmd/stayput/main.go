@@ -63,7 +63,7 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), rulesCommand(), webhooksCommand())
+	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), rulesCommand(), webhooksCommand(), generateCommand())
 	name(root)
 	return root.ExecuteContext(ctx)
 }
