@@ -28,8 +28,10 @@ build: ## build bin/stayput: static, stripped, reproducible
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/stayput ./cmd/stayput
 
 .PHONY: generate
-generate: ## write what is generated: docs/rules.md
+generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports
 	go run ./docs/generate
+	go run ./cmd/stayput generate docs
+	go test ./report -run TestSchemaIsCurrent -update
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -8,6 +9,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // A Manifest is one object as written in a file.
@@ -204,4 +206,24 @@ func merges(node *yaml.Node) []*yaml.Node {
 		return node.Content
 	}
 	return []*yaml.Node{node}
+}
+
+// JSON returns the object as it is written, in JSON.
+func (m Manifest) JSON() ([]byte, error) {
+	data, err := m.doc.text, error(nil)
+	if !m.doc.json {
+		if data, err = sigsyaml.YAMLToJSON(m.doc.text); err != nil {
+			return nil, err
+		}
+	}
+	if m.item < 0 {
+		return data, nil
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, err
+	}
+	return list.Items[m.item], nil
 }
