@@ -8,6 +8,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var claimTemplateClass = &Rule{
@@ -36,7 +38,10 @@ the classes that there are now.`,
 				continue
 			}
 			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName")
-			remedy := fmt.Sprintf("kubectl delete sts %s -n %s, and another class (there are: %s)", sts.Name, sts.Namespace, namesOf(missing.classes))
+			// A claim that is Pending already would be found again, with its class.
+			start, _ := cluster.Ordinals(sts)
+			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and another class (there are: %s)",
+				sts.Name, cluster.ClaimName(sts, pvc.Name, start), sts.Namespace, namesOf(missing.classes))
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"), remedy)

@@ -48,8 +48,8 @@ func startServer(t *testing.T, h http.Handler, drain time.Duration) (s *Server, 
 var ok = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 
 func TestTLS(t *testing.T) {
-	s, client, stop := startServer(t, ok, time.Second)
-	defer stop()
+	s, client, stop := startServer(t, ok, time.Millisecond)
+	defer func() { _ = stop() }()
 	resp, err := client.Get("https://" + s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestTLS(t *testing.T) {
 // TestDrainLosesNothing stops the server under a load whose clients, like the
 // API server, keep their connections: what it was told while it drains counts.
 func TestDrainLosesNothing(t *testing.T) {
-	s, client, stop := startServer(t, ok, 10*time.Second)
+	s, client, stop := startServer(t, ok, 3*time.Second)
 	client.Transport.(*http.Transport).MaxIdleConnsPerHost = 16
 	var wg sync.WaitGroup
 	var mu sync.Mutex

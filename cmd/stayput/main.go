@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.Is(err, errFindings):
 		return 1
 	}
-	fmt.Fprintln(stderr, "stayput:", err)
+	fmt.Fprintln(stderr, "stayput:", strings.Join(strings.Fields(err.Error()), " ")) // on one line
 	return 2
 }
 
@@ -61,7 +62,7 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand())
+	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand(), recoverCommand())
 	return root.ExecuteContext(ctx)
 }
 

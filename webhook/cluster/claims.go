@@ -76,12 +76,16 @@ func ClaimsAmong(sets []appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) [
 	var of []ClaimOf
 	for i := range sets {
 		sts := &sets[i]
-		if !strings.HasSuffix(base, "-"+sts.Name) || !HasMatchLabels(sts.Spec.Selector, pvc.Labels) {
+		if !strings.HasSuffix(base, "-"+sts.Name) {
 			continue
 		}
 		for _, t := range sts.Spec.VolumeClaimTemplates {
-			if base == t.Name+"-"+sts.Name {
-				of = append(of, ClaimOf{sts, t.Name, ordinal})
+			c := ClaimOf{sts, t.Name, ordinal}
+			// A claim that was recovered before its StatefulSet was there has
+			// no labels, but a record.
+			recorded := pvc.Annotations[AnnotationClaimOf] == c.String()
+			if base == t.Name+"-"+sts.Name && (recorded || HasMatchLabels(sts.Spec.Selector, pvc.Labels)) {
+				of = append(of, c)
 			}
 		}
 	}
