@@ -22,24 +22,6 @@ func replicasOf(replicas *int32) int {
 	return int(*replicas)
 }
 
-// headless says whether a Service has no virtual IP of its own. Before the API
-// server has stored it, only one of the two fields may be set.
-func headless(svc *corev1.Service) bool {
-	return svc.Spec.ClusterIP == corev1.ClusterIPNone ||
-		len(svc.Spec.ClusterIPs) > 0 && svc.Spec.ClusterIPs[0] == corev1.ClusterIPNone
-}
-
-// selects says whether a Service's selector matches labels. A Service without
-// a selector selects nothing.
-func selects(svc *corev1.Service, podLabels map[string]string) bool {
-	for name, value := range svc.Spec.Selector {
-		if has, ok := podLabels[name]; !ok || has != value {
-			return false
-		}
-	}
-	return len(svc.Spec.Selector) > 0
-}
-
 // containers returns the containers of every kind of a Pod, with the name of
 // the list that each is in. Ephemeral containers are returned as what they
 // share with the others.
@@ -118,5 +100,5 @@ func fewWorkloads(all []workload) string {
 	for i, w := range all {
 		names[i] = w.String()
 	}
-	return few(names)
+	return cluster.Few(names)
 }
