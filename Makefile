@@ -12,8 +12,12 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane ## run all tests, those on a real API server too
+test: control-plane chromium ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
+
+.PHONY: chromium
+chromium: # for the test of the HTML report: a Debian package, half a minute where it is missing
+	@command -v chromium >/dev/null || { echo "installing Chromium, in which the HTML report is tested ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
