@@ -33,10 +33,15 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
 
+.PHONY: cover
+cover: ## that every statement of the rules that look nothing up is tested
+	@profile=$$(mktemp) && trap "rm -f $$profile" EXIT && go test -coverprofile=$$profile ./validators && go run ./validators/internal/covered $$profile
+
 .PHONY: check
 check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
+	@$(MAKE) cover
 	@$(MAKE) generate && git diff --exit-code -- docs || { echo "generated files are not current: make generate"; exit 1; }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func database(t *testing.T, ns string, replicas int, edits ...string) []string {
 func letGo(t *testing.T, volumes []string) {
 	t.Cleanup(func() {
 		for _, pv := range volumes {
-			_, _ = env.Kubectl(t.Context(), "", "delete", "pv", pv, "--wait=false", "--ignore-not-found")
+			_, _ = env.Kubectl(context.Background(), "", "delete", "pv", pv, "--wait=false", "--ignore-not-found")
 		}
 	})
 }

@@ -17,8 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/e2e/harness"
-	"stayput.dev/e2e/localcluster"
 	"stayput.dev/validators"
 	"stayput.dev/webhook/cluster"
 	"stayput.dev/webhook/cluster/clustertest"
@@ -42,33 +40,19 @@ func TestTestdataOnARealAPIServer(t *testing.T) {
 }
 
 type replayer struct {
-	*harness.Stayput
+	*bare
 	setup client.Client // is never denied anything
 }
 
 func newReplayer(t *testing.T) *replayer {
-	// Nothing binds claims here, so nothing must hold them back either.
-	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
-		Bare: true, APIServerArgs: []string{"--disable-admission-plugins=StorageObjectInUseProtection"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
 	off := rulesOnly + "rules: {"
 	for _, rule := range validators.All {
 		if rule.Level == validators.Off {
 			off += rule.Name + ": warn, "
 		}
 	}
-	s := &harness.Stayput{Cluster: cluster, Binary: env.Binary, Dir: t.TempDir(), Config: off + "}\n"}
-	for _, step := range []func(context.Context) error{s.Prepare, s.Start, s.Install} {
-		if err := step(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { _ = s.Stop() })
-	return &replayer{s, newClient(t, cluster.Config(), "system:kube-controller-manager")}
+	b := newBare(t, off+"}\n")
+	return &replayer{b, newClient(t, b.Cluster.Config(), "system:kube-controller-manager")}
 }
 
 // replay compares what the API server says about each step with what the rule

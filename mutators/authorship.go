@@ -24,6 +24,11 @@ func createdWith(sc *storagev1.StorageClass) authorship {
 	if sc.ReclaimPolicy == nil {
 		return omitted // no API server has seen it yet
 	}
+	// An API server fills in managed fields before it asks: this is a manifest
+	// that lint reads, and all that is in it was written.
+	if _, ok := sc.Annotations[cluster.AnnotationLastApplied]; !ok && len(sc.ManagedFields) == 0 {
+		return written
+	}
 	return max(lastApplied(sc), applied(sc))
 }
 
@@ -75,7 +80,7 @@ func applied(sc *storagev1.StorageClass) authorship {
 		if e.FieldsV1 == nil {
 			continue
 		}
-		has, err := hasKey(e.FieldsV1.Raw, "f:reclaimPolicy")
+		has, err := hasKey(e.FieldsV1.GetRawBytes(), "f:reclaimPolicy")
 		apply := e.Operation == metav1.ManagedFieldsOperationApply
 		switch {
 		case err != nil:

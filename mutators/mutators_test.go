@@ -287,8 +287,7 @@ func checkAuthors(t *testing.T, sent, got any, ops []jsonpatch.Operation) {
 // file.
 func checkUnedited(t *testing.T, m *Mutator, objects []client.Object) {
 	t.Helper()
-	var fresh []client.Object
-	fresh = replay(t, m, func(s step) client.Object { return s.doc.Object })
+	fresh := replay(t, m, func(s step) client.Object { return s.doc.Object })
 	if diff := cmp.Diff(fresh, objects); diff != "" {
 		t.Errorf("edited what a lookup returned:\n%s", diff)
 	}

@@ -92,7 +92,7 @@ func patchRandom(t *testing.T, seed int64) {
 func filler(r *rand.Rand) *randfill.Filler {
 	fill := fuzzer.FuzzerFor(metafuzzer.Funcs, r, scheme.Codecs).NilChance(.6).NumElements(0, 3)
 	return fill.Funcs(func(f *metav1.FieldsV1, c randfill.Continue) {
-		f.Raw = fmt.Appendf(nil, `{"f:spec":{"f:%d":{}}}`, c.Uint32())
+		f.SetRawBytes(fmt.Appendf(nil, `{"f:spec":{"f:%d":{}}}`, c.Uint32()))
 	})
 }
 

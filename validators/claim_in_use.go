@@ -67,10 +67,13 @@ what controllers and terminating namespaces delete.`,
 			sts := member.StatefulSet.Name
 			pod := fmt.Sprintf("%s-%d", sts, member.Ordinal)
 			pods = slices.DeleteFunc(pods, func(name string) bool { return name == pod })
-			start, _ := cluster.Ordinals(member.StatefulSet)
+			start, replicas := cluster.Ordinals(member.StatefulSet)
+			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace, member.Ordinal-start)
+			if last := start + replicas - 1; member.Ordinal < last { // it would take the others with it
+				remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
+			}
 			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod would run on until its next restart, then start empty%s", sts, pod, fate(pv))),
-				fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d; to wipe it: kubectl annotate pvc %[4]s -n %[2]s %[5]s=\"why\"",
-					sts, pvc.Namespace, member.Ordinal-start, pvc.Name, cluster.ExemptPrefix+p.rule.Name))
+				fmt.Sprintf("%s; to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", remove, pvc.Name, pvc.Namespace, cluster.ExemptPrefix+p.rule.Name))
 
 		case letGo != "":
 			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its volume is Delete; the disk would be destroyed with it", whose)),
@@ -81,7 +84,7 @@ what controllers and terminating namespaces delete.`,
 				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 		}
 		if len(pods) > 0 {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by the Pods that mount it: %s; they run on until they restart, then wait for a claim that is gone", few(pods))),
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", few(pods))),
 				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s", strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
 		}
 		return nil

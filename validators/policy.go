@@ -81,29 +81,38 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if terminating(ns) {
 		return Verdict{Mode: ModeOff}, nil
 	}
-	verdict := Verdict{Mode: p.modeOf(ns)}
-	if verdict.Mode == ModeOff {
-		return verdict, nil
+	if p.modeOf(ns) == ModeOff {
+		return Verdict{Mode: ModeOff}, nil
 	}
 	found, undecided := Review(v, p.Rules, old, obj)
-	p.exempt(&verdict, v.Request, ns, subject(old, obj), found, undecided)
-	if verdict.Mode == ModeWarn || p.neverDenied(v.Request, old, obj) {
-		verdict.lower()
-	}
-	if !verdict.Denied() {
+	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
+	live := v.Live()
+	if live == nil || !verdict.Denied() {
 		return verdict, nil
 	}
-	// The namespace may have begun to terminate since the cache saw it.
-	if live := v.Live(); live != nil {
-		ns, err := namespaceOf(live, subject(old, obj))
-		if err != nil {
-			return Verdict{}, fmt.Errorf("look again before denying: %w", err)
-		}
-		if terminating(ns) {
-			return Verdict{Mode: ModeOff}, nil
-		}
+	// The namespace may have begun to terminate since the cache saw it, have
+	// another mode, or exempt what is in it.
+	if ns, err = namespaceOf(live, subject(old, obj)); err != nil {
+		return Verdict{}, fmt.Errorf("look again before denying: %w", err)
 	}
-	return verdict, nil
+	if terminating(ns) {
+		return Verdict{Mode: ModeOff}, nil
+	}
+	return p.judge(v.Request, ns, old, obj, found, undecided), nil
+}
+
+// judge applies the mode of a namespace and the exemptions to what the rules
+// found.
+func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding, undecided []*Undecided) Verdict {
+	verdict := Verdict{Mode: p.modeOf(ns)}
+	if verdict.Mode == ModeOff {
+		return verdict
+	}
+	p.exempt(&verdict, req, ns, subject(old, obj), found, undecided)
+	if verdict.Mode == ModeWarn || p.neverDenied(req, old, obj) {
+		verdict.lower()
+	}
+	return verdict
 }
 
 // ModeFor returns the mode in which obj is reviewed and mutated.
@@ -153,20 +162,26 @@ func (v *Verdict) lower() {
 }
 
 // namespaceOf returns the Namespace that obj lives in or is, or nil if there
-// is none or it is not known here.
+// is none or it is not known here. A volume belongs where its claim lives.
 func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
-	if ns, ok := obj.(*corev1.Namespace); ok {
-		return ns, nil
+	name := obj.GetNamespace()
+	switch obj := obj.(type) {
+	case *corev1.Namespace:
+		return obj, nil
+	case *corev1.PersistentVolume:
+		if obj.Spec.ClaimRef != nil {
+			name = obj.Spec.ClaimRef.Namespace
+		}
 	}
-	if obj.GetNamespace() == "" {
+	if name == "" {
 		return nil, nil
 	}
-	ns, err := cluster.Get[corev1.Namespace](v, "", obj.GetNamespace())
+	ns, err := cluster.Get[corev1.Namespace](v, "", name)
 	if errors.Is(err, cluster.ErrUnknown) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get Namespace %s: %w", obj.GetNamespace(), err)
+		return nil, fmt.Errorf("get Namespace %s: %w", name, err)
 	}
 	return ns, nil
 }

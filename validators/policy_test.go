@@ -220,6 +220,24 @@ func TestRatchetKnowsItemsByName(t *testing.T) {
 	}
 }
 
+// TestAVolumeBelongsWhereItsClaimLives has the mode of the claim's namespace
+// decide about its volume.
+func TestAVolumeBelongsWhereItsClaimLives(t *testing.T) {
+	snap := &cluster.Snapshot{Complete: true}
+	if err := snap.Add(prod(labelled(cluster.LabelMode, "warn"))); err != nil {
+		t.Fatal(err)
+	}
+	v := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+	p := &Policy{AllowedModes: Modes()}
+	pv := &corev1.PersistentVolume{}
+	for _, want := range []Mode{ModeEnforce, ModeWarn} {
+		if got, err := p.ModeFor(v, pv); err != nil || got != want {
+			t.Errorf("%s, %v: want %s for the claim %v", got, err, want, pv.Spec.ClaimRef)
+		}
+		pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "prod", Name: "data"}
+	}
+}
+
 func TestSelect(t *testing.T) {
 	hint := &Rule{Name: "hint", Level: Hint}
 	teardown := &Rule{Name: "teardown", Level: Warn, NeverDeny: true}

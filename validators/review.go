@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,11 @@ func (u *Undecided) Unwrap() error { return u.Err }
 // is nil unless the object existed. The findings come gravest first; those of
 // the rules that could be decided stand beside the [Undecided] of the others.
 //
+// Where the source does not know a kind ([cluster.ErrUnknown], which only lint's
+// does), what a rule had found before it asked stands too: knowing more would
+// not take it back. Of a lookup that failed nothing stands, for half a look at
+// the cluster is no ground for a denial, and asking again may answer.
+//
 // On an update, a finding that the old object already had only warns: nobody
 // should be stopped from scaling a StatefulSet by a convention younger than it.
 // Before it denies, a rule that looked anything up in a cache looks again at
@@ -46,7 +52,6 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 		found, err := r.review(v, kind, old, obj)
 		if err != nil {
 			undecided = append(undecided, &Undecided{r, err})
-			continue
 		}
 		findings = append(findings, found...)
 	}
@@ -83,7 +88,8 @@ func (r *Rule) review(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 func denies(f Finding) bool { return f.Level == Deny }
 
 // run runs the checks of a rule and lets pass, with a warning, what the old
-// object already had.
+// object already had. Findings come with an error only if that is
+// [cluster.ErrUnknown].
 func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	p := &Pass{Cluster: v, rule: r}
 	for _, c := range r.Checks {
@@ -92,6 +98,9 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 		}
 		first := len(p.findings)
 		if err := c.run(p, old, subject(old, obj)); err != nil {
+			if errors.Is(err, cluster.ErrUnknown) && (old == nil || obj == nil) { // no ratchet needed
+				return p.findings, err
+			}
 			return nil, err
 		}
 		if c.When != Stored || old == nil || obj == nil || !slices.ContainsFunc(p.findings[first:], denies) {
@@ -110,14 +119,14 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 // old. What old was only warned about, a hostname fixed for one replica, is news
 // where obj is denied it, for three.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
-	known := make(map[string]bool, len(before))
+	known, was, is := make(map[string]bool, len(before)), stablePaths(old), stablePaths(obj)
 	for _, f := range before {
 		if f.Level == Deny {
-			known[stablePath(old, f.Field)] = true
+			known[was(f.Field)] = true
 		}
 	}
 	for i := range findings {
-		if f := &findings[i]; f.Level == Deny && known[stablePath(obj, f.Field)] {
+		if f := &findings[i]; f.Level == Deny && known[is(f.Field)] {
 			f.Level = Warn
 		}
 	}

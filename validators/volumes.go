@@ -33,6 +33,11 @@ func bestVolume(pvc *corev1.PersistentVolumeClaim, all []corev1.PersistentVolume
 		if !volume.CheckAccessModes(pvc, pv) {
 			continue
 		}
+		if pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending {
+			made := *pv // in a manifest, or a moment old: it will be available
+			made.Status.Phase = corev1.VolumeAvailable
+			pv = &made
+		}
 		modes := slices.Clone(pv.Spec.AccessModes)
 		slices.Sort(modes)
 		modes = slices.Compact(modes)

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,9 +44,13 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 		return err
 	}
 	if taken := selected(others, sel); len(taken) > 0 {
+		key := "app.kubernetes.io/name"
+		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
+			key = "app.kubernetes.io/component" // parts of one application share its name
+		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector),
-			fmt.Sprintf("must not match Pods of %s, or autoscaling and adoption mix them up; cannot be changed later", fewWorkloads(taken))),
-			fmt.Sprintf("app.kubernetes.io/name: %s in selector and template", obj.GetName()))
+			fmt.Sprintf("must not match Pods of %s; it mixes them up, and cannot be changed later", fewWorkloads(taken))),
+			fmt.Sprintf("%s: %s in selector and template", key, obj.GetName()))
 	}
 	return nil
 }

@@ -44,14 +44,16 @@ type Webhook struct {
 	Metrics  *Metrics
 	Log      *slog.Logger
 
-	rules, hints []*validators.Rule
+	rules, hints *validators.Policy // what each door runs of Policy
 	inFlight     chan struct{}
 	buffers      sync.Pool
 }
 
 // Handler returns the handler of both doors. Any other path is 404.
 func (w *Webhook) Handler() http.Handler {
-	w.rules, w.hints = validators.WithoutHints(w.Policy.Rules), validators.Hints(w.Policy.Rules)
+	rules, hints := *w.Policy, *w.Policy
+	rules.Rules, hints.Rules = validators.WithoutHints(w.Policy.Rules), validators.Hints(w.Policy.Rules)
+	w.rules, w.hints = &rules, &hints
 	w.inFlight = make(chan struct{}, w.Limits.InFlight)
 	w.buffers.New = func() any { return new(bytes.Buffer) }
 	mux := http.NewServeMux()
@@ -104,7 +106,7 @@ func (x *exchange) serve(answer door) {
 		return
 	}
 	buf := x.buffers.Get().(*bytes.Buffer)
-	defer x.buffers.Put(buf)
+	defer x.giveBack(buf)
 	buf.Reset()
 	if code, err := x.read(buf); err != nil {
 		x.fail(code, metav1.StatusReasonBadRequest, err.Error())
@@ -139,6 +141,14 @@ func (x *exchange) serve(answer door) {
 	}
 	x.log(level, "answered", "findings", resp.AuditAnnotations["rules"])
 	x.write(resp)
+}
+
+// giveBack keeps a buffer for another request, unless one large body has made
+// it large: the pool would hold on to its memory.
+func (x *exchange) giveBack(buf *bytes.Buffer) {
+	if buf.Cap() <= 1<<20 {
+		x.buffers.Put(buf)
+	}
 }
 
 func verdictOf(resp *admissionv1.AdmissionResponse) string {

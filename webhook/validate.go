@@ -8,28 +8,36 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 
 	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
 )
 
 // validate is the door at /validate: it reviews the objects with the rules.
 func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
 	v := w.World.View(ctx, req.facts())
-	old, obj := req.old, req.obj
-	if _, isScale := obj.(*autoscalingv1.Scale); isScale {
-		var err error
-		if old, obj, err = scaled(v, req); err != nil {
-			return nil, err
-		}
-		if obj == nil {
-			return &admissionv1.AdmissionResponse{Allowed: true}, nil
-		}
-	}
-	policy := *w.Policy
-	policy.Rules = w.rules
-	verdict, err := policy.Review(v, old, obj)
+	verdict, err := w.review(v, req)
 	if err != nil {
 		return nil, err
 	}
+	// What is scaled was looked up itself, and may have changed since.
+	_, isScale := req.obj.(*autoscalingv1.Scale)
+	if live := v.Live(); isScale && verdict.Denied() && live != nil {
+		if verdict, err = w.review(live, req); err != nil {
+			return nil, fmt.Errorf("look again before denying: %w", err)
+		}
+	}
 	return w.respond(req, verdict)
+}
+
+// review reviews the objects of a request, for a Scale those of what is scaled.
+func (w *Webhook) review(v *cluster.View, req *request) (validators.Verdict, error) {
+	old, obj := req.old, req.obj
+	if _, isScale := obj.(*autoscalingv1.Scale); isScale {
+		var err error
+		if old, obj, err = scaled(v, req); err != nil || obj == nil {
+			return validators.Verdict{}, err
+		}
+	}
+	return w.rules.Review(v, old, obj)
 }
 
 // respond turns a verdict into an answer: any denial is 403; else a rule that

@@ -43,7 +43,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.Is(err, errFindings):
 		return 1
 	}
-	fmt.Fprintln(stderr, "stayput:", err)
+	fmt.Fprintln(stderr, "stayput:", strings.Join(strings.Fields(err.Error()), " ")) // on one line
 	return 2
 }
 
@@ -63,7 +63,8 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), rulesCommand(), webhooksCommand(), generateCommand())
+	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), recoverCommand(),
+		rulesCommand(), webhooksCommand(), generateCommand())
 	name(root)
 	return root.ExecuteContext(ctx)
 }

@@ -46,6 +46,7 @@ type serveFlags struct {
 	names                               []string
 	drain                               time.Duration
 	logLevel                            string
+	namespace                           string
 }
 
 func serveCommand() *cobra.Command {
@@ -78,6 +79,7 @@ the cluster.`,
 	flags.StringVar(&f.keyFile, "tls-key-file", "", "PEM file of its key")
 	flags.StringVar(&f.caFile, "ca-file", "", "file to write the CA of the certificate made in memory to")
 	flags.StringSliceVar(&f.names, "tls-names", []string{"localhost", "127.0.0.1", "::1"}, "DNS names and addresses in the certificate made in memory")
+	flags.StringVar(&f.namespace, "namespace", "", "namespace that Stayput runs in; without it, that of the Pod's service account")
 	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
 	return cmd
@@ -106,13 +108,13 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	}
 	w := &webhook.Webhook{
 		World: s.world, Policy: s.policy, Mutators: s.mutators,
-		Limits: webhook.DefaultLimits(), Metrics: webhook.NewMetrics(metrics.Registry), Log: logger,
+		Limits: webhook.DefaultLimits(), Log: logger,
 	}
 	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain}
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
-		err = f.runInCluster(ctx, w, server)
+		err = f.runInCluster(ctx, w, server, s.repair)
 	}
 	if err != nil {
 		_ = listener.Close()
@@ -173,8 +175,9 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 			}
 		}
 	}
-	metrics.Registry.MustRegister(collectors.NewBuildInfoCollector())
-	w.World.Source = snapshot
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w.World.Source, w.Metrics = snapshot, webhook.NewMetrics(registry)
 	server.Handler = w.Handler()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Source.Start(ctx) })
@@ -184,7 +187,7 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 		handler       http.Handler
 	}{
 		{"--health-listen", f.healthListen, health(server)},
-		{"--metrics-listen", f.metricsListen, promhttp.HandlerFor(prometheus.Gatherer(metrics.Registry), promhttp.HandlerOpts{})},
+		{"--metrics-listen", f.metricsListen, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})},
 	} {
 		if side.address == "0" {
 			continue
@@ -209,14 +212,15 @@ func ignoreClosed(err error) error {
 
 func health(server *webhook.Server) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/healthz", &healthz.Handler{Checks: map[string]healthz.Checker{"ping": healthz.Ping}})
-	mux.Handle("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"serving": server.Ready}})
+	for path, check := range map[string]healthz.Checker{"/healthz": healthz.Ping, "/readyz": server.Ready} {
+		mux.Handle(path, http.StripPrefix(path, &healthz.Handler{Checks: map[string]healthz.Checker{"serving": check}}))
+	}
 	return mux
 }
 
 // runInCluster serves beside an API server, with an informer for each kind
 // that a lookup is about.
-func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair webhook.Repair) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err
@@ -240,9 +244,13 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
 		}
 	}
+	w.Metrics = webhook.NewMetrics(metrics.Registry)
 	live := w.Metrics.Counted(mgr.GetAPIReader())
 	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
 	server.Handler = w.Handler()
+	if err := f.addRepair(mgr, w, repair); err != nil {
+		return err
+	}
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", server.Ready),

@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"stayput.dev/e2e/harness"
+	"stayput.dev/e2e/localcluster"
+)
+
+// A bare cluster is another one, with a Stayput of its own and without
+// controllers: nothing happens there but what a test does.
+type bare struct{ *harness.Stayput }
+
+// newBare starts a bare cluster and a Stayput with a configuration beside it.
+// What follows is done before Stayput starts.
+func newBare(t *testing.T, config string, first ...func(s *harness.Stayput)) *bare {
+	t.Helper()
+	// Nothing binds claims here, so nothing must hold them back either.
+	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
+		Bare: true, APIServerArgs: []string{"--disable-admission-plugins=StorageObjectInUseProtection"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cluster.Stop() })
+	s := &harness.Stayput{Cluster: cluster, Binary: env.Binary, Dir: t.TempDir(), Config: config}
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range first {
+		f(s)
+	}
+	t.Cleanup(func() { _ = s.Stop() })
+	for _, step := range []func(context.Context) error{s.Start, s.Install} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &bare{s}
+}
+
+// try runs kubectl, which may fail, for no longer than a minute.
+func (b *bare) try(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := b.Kubectl(ctx, stdin, args...)
+	if ctx.Err() != nil {
+		t.Fatalf("kubectl %s hangs\n%s", strings.Join(args, " "), out)
+	}
+	return out, err
+}
+
+// kubectl runs kubectl, which must succeed, and returns what it prints.
+func (b *bare) kubectl(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	out, err := b.try(t, stdin, args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+package examples
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// A slip is one small change to a good application that one rule notices.
+type slip struct {
+	app      string // a file in apps, which is read together with storage.yaml
+	old, new string // replaced wherever it stands, or
+	gone     string // what is deleted from the running application: kind and name
+	add      string // and one manifest more
+	update   bool   // of the running application, instead of a new one
+
+	want validators.Level // of the rule's findings
+	also []string         // other rules, and mutators, that cannot but notice, too
+
+	retain  cluster.Retain                       // as configured
+	reclaim corev1.PersistentVolumeReclaimPolicy // of the volumes there are; empty means Retain
+}
+
+const (
+	warn = validators.Warn
+	deny = validators.Deny
+	hint = validators.Hint
+)
+
+// slips are by rule.
+var slips = map[string]slip{
+	"claim-class": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: retaind"},
+	"claim-in-use": {app: "etcd.yaml", want: deny,
+		gone: "PersistentVolumeClaim data-etcd-0"},
+	"claim-oversized-volume": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: ''",
+		add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: archive}
+spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+	"claim-reclaim": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: scratch"},
+	"claim-template-access-mode": {app: "rabbitmq.yaml", want: warn,
+		old: "accessModes: [ReadWriteOnce]", new: "accessModes: [ReadWriteMany]"},
+	"claim-template-binding": {app: "kafka.yaml", want: warn,
+		old: "WaitForFirstConsumer", new: "Immediate"},
+	"claim-template-class": {app: "mysql.yaml", want: warn,
+		old: "storageClassName: retained", new: "storageClassName: fast"},
+	"claim-template-duplicate": {app: "zookeeper.yaml", want: deny,
+		old: "name: datalog", new: "name: data"},
+	"claim-template-expandable": {app: "cassandra.yaml", want: warn,
+		old: "allowVolumeExpansion: true", new: "allowVolumeExpansion: false"},
+	"claim-template-pinned": {app: "minio.yaml", want: deny,
+		old: "storageClassName: retained", new: "storageClassName: retained\n      volumeName: pv-minio"},
+	"claim-template-reclaim": {app: "consul.yaml", want: warn, retain: cluster.RetainOff,
+		old: "storageClassName: retained", new: "storageClassName: scratch"},
+	"claim-template-shadows-volume": {app: "vault.yaml", want: deny,
+		old: "- name: home\n", new: "- name: audit\n"},
+	"claim-template-storage": {app: "nats.yaml", want: hint,
+		old: "requests:\n          storage:", new: "request:\n          storage:"},
+	"claim-template-unmounted": {app: "loki.yaml", want: warn,
+		old: "metadata:\n      name: data", new: "metadata:\n      name: wal"},
+	"claim-volume": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeName: grafana"},
+
+	"deployment-hostname": {app: "loki.yaml", want: deny,
+		old: "      containers:\n      - name: nginx", new: "      hostname: gateway\n      containers:\n      - name: nginx"},
+	"deployment-rolling-claim": {app: "prometheus.yaml", want: warn,
+		old: "type: Recreate", new: "type: RollingUpdate"},
+	"deployment-shared-claim": {app: "prometheus.yaml", want: warn,
+		old: "replicas: 1", new: "replicas: 2"},
+	"deployment-subdomain": {app: "loki.yaml", want: warn,
+		old: "      containers:\n      - name: nginx", new: "      subdomain: loki-gateway\n      containers:\n      - name: nginx"},
+
+	"field-fixed": {app: "postgresql.yaml", want: hint, update: true,
+		old: "storage: 100Gi", new: "storage: 200Gi"},
+	"namespace-data": {app: "mongodb.yaml", want: deny, reclaim: corev1.PersistentVolumeReclaimDelete,
+		gone: "Namespace mongodb"},
+
+	"pod-hostname-conflict": {app: "etcd.yaml", want: warn, add: `
+apiVersion: v1
+kind: Pod
+metadata: {name: restore, namespace: etcd, labels: {app.kubernetes.io/name: etcd}}
+spec: {hostname: etcd-0, subdomain: etcd-headless, containers: [{name: etcd, image: "quay.io/coreos/etcd:v3.6.4"}]}`},
+	"pod-identity-skipped": {app: "nats.yaml", want: warn, add: `
+apiVersion: v1
+kind: Pod
+metadata: {name: leaf, namespace: nats, labels: {stayput.dev/subdomain: nats-headless}}
+spec: {hostNetwork: true, containers: [{name: nats, image: "nats:2.11-alpine"}]}`},
+	"pod-subdomain": {app: "nats.yaml", want: warn, add: `
+apiVersion: v1
+kind: Pod
+metadata: {name: box, namespace: nats, labels: {app.kubernetes.io/name: nats-box}}
+spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: natsio/nats-box}]}`},
+
+	"service-governing": {app: "etcd.yaml", want: warn,
+		gone: "Service etcd-headless"},
+
+	"statefulset-delete": {app: "kafka.yaml", want: warn,
+		gone: "StatefulSet kafka"},
+	"statefulset-disruption-budget": {app: "elasticsearch.yaml", want: warn,
+		old: "maxUnavailable: 1", new: "maxUnavailable: 0"},
+	"statefulset-grace-period": {app: "mysql.yaml", want: deny,
+		old: "terminationGracePeriodSeconds: 300", new: "terminationGracePeriodSeconds: 0"},
+	"statefulset-identity": {app: "cassandra.yaml", want: warn,
+		old: "      enableServiceLinks: false", new: "      hostname: cassandra\n      enableServiceLinks: false"},
+	"statefulset-max-unavailable": {app: "prometheus.yaml", want: warn,
+		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {maxUnavailable: 100%}}"},
+	"statefulset-name-length": {app: "etcd.yaml", want: deny,
+		old: "kind: StatefulSet\nmetadata:\n  name: etcd\n", new: "kind: StatefulSet\nmetadata:\n  name: etcd-for-the-control-plane-of-the-second-production-cluster\n"},
+	"statefulset-no-storage": {app: "nats.yaml", want: warn,
+		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n      storageClassName: retained\n      resources:\n        requests:\n          storage: 20Gi\n",
+		new: "      - name: data\n        emptyDir: {}\n"},
+	"statefulset-on-delete": {app: "rabbitmq.yaml", want: warn,
+		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {type: OnDelete}"},
+	"statefulset-ordinals": {app: "cockroachdb.yaml", want: warn, update: true,
+		old: "replicas: 3", new: "replicas: 3\n  ordinals: {start: 1}"},
+	"statefulset-parallel": {app: "cassandra.yaml", want: warn,
+		old: "  minReadySeconds: 60", new: "  minReadySeconds: 60\n  podManagementPolicy: Parallel"},
+	"statefulset-partition": {app: "kafka.yaml", want: warn,
+		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {partition: 2}}"},
+	"statefulset-readiness": {app: "postgresql.yaml", want: warn,
+		old: "  minReadySeconds: 10\n", new: ""},
+	"statefulset-retention": {app: "mongodb.yaml", want: deny, update: true, reclaim: corev1.PersistentVolumeReclaimDelete,
+		old: "  minReadySeconds: 10", new: "  minReadySeconds: 10\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}"},
+	"statefulset-scale-down": {app: "kafka.yaml", want: warn, update: true,
+		old: "replicas: 3", new: "replicas: 2"},
+	"statefulset-scale-up": {app: "minio.yaml", want: warn, update: true,
+		old: "replicas: 4", new: "replicas: 5",
+		add: `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: drive-minio-4, namespace: minio}
+spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {requests: {storage: 100Gi}}}`},
+	"statefulset-service-headless": {app: "postgresql.yaml", want: deny, also: []string{"service-governing"},
+		old: "serviceName: postgresql-headless", new: "serviceName: postgresql-read"},
+	"statefulset-service-missing": {app: "vault.yaml", want: warn,
+		old: "serviceName: vault-internal", new: "serviceName: vault-headless"},
+	"statefulset-service-name": {app: "consul.yaml", want: deny, also: []string{"statefulset-governing-service"}, // which fills it in if there is one to choose
+		old: "  serviceName: consul-headless\n", new: "",
+		add: `
+apiVersion: v1
+kind: Service
+metadata: {name: consul-gossip, namespace: consul}
+spec: {clusterIP: None, selector: {app.kubernetes.io/name: consul}, ports: [{port: 8301}]}`},
+	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn,
+		old: "  publishNotReadyAddresses: true\n", new: ""},
+	"statefulset-service-selector": {app: "etcd.yaml", want: warn, also: []string{"service-governing"},
+		old: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd\n", new: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd-server\n"},
+	"statefulset-service-shared": {app: "redis-sentinel.yaml", want: warn,
+		old: "    app.kubernetes.io/component: server\n  ports:", new: "  ports:"},
+	"statefulset-shared-claim": {app: "cassandra.yaml", want: deny,
+		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n      storageClassName: retained\n      resources:\n        requests:\n          storage: 200Gi\n",
+		new: "      volumes:\n      - name: data\n        persistentVolumeClaim: {claimName: data}\n",
+		add: `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: cassandra}
+spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {requests: {storage: 200Gi}}}`},
+	"statefulset-spread": {app: "nats.yaml", want: warn,
+		old: "          matchLabels:\n            app.kubernetes.io/name: nats\n", new: "          matchLabels:\n            app.kubernetes.io/name: nats-server\n"},
+
+	"stayput-annotation": {app: "etcd.yaml", want: deny, also: []string{"statefulset-parallel"},
+		old: "exempt.stayput.dev/statefulset-parallel", new: "exempt.stayput.dev/statefulset-paralel"},
+	"storageclass-default": {app: "vault.yaml", want: warn,
+		old: "  name: scratch\n  annotations:\n", new: "  name: scratch\n  annotations:\n    storageclass.kubernetes.io/is-default-class: \"true\"\n"},
+	"storageclass-reclaim": {app: "consul.yaml", want: warn,
+		old: "reclaimPolicy: Retain", new: "reclaimPolicy: Delete"},
+	"volume-host-path": {app: "postgresql.yaml", want: warn, add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {capacity: {storage: 100Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, storageClassName: retained, hostPath: {path: /srv/postgresql}}`},
+	"volume-in-use": {app: "clickhouse.yaml", want: deny,
+		gone: "PersistentVolume data-clickhouse-1"},
+	"volume-reclaim": {app: "mariadb-galera.yaml", want: warn, add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete, storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+	"workload-fqdn-length": {app: "opensearch.yaml", want: warn,
+		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
+	"workload-host-path": {app: "vault.yaml", want: warn,
+		old: "emptyDir: {}", new: "hostPath: {path: /srv/vault}"},
+	"workload-selector-overlap": {app: "redis-sentinel.yaml", want: warn,
+		old: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n      app.kubernetes.io/component: server\n  template:", new: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  template:"},
+}

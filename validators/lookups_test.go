@@ -1,0 +1,188 @@
+package validators
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
+)
+
+// TestFailingLookups lets each lookup of each rule fail, over each step of its
+// testdata: the rule is then undecided, never answered. It makes a difference
+// whether a lookup failed or the source does not know the kind.
+func TestFailingLookups(t *testing.T) {
+	for _, r := range All {
+		t.Run(r.Name, func(t *testing.T) {
+			failed := 0
+			for _, s := range steps(t, r) {
+				failed += failEachLookup(t, r, s)
+			}
+			if (failed > 0) != (len(r.Reads) > 0) {
+				t.Errorf("%d lookups failed, and the rule reads %d kinds", failed, len(r.Reads))
+			}
+		})
+	}
+}
+
+// A situation is a step of a rule's testdata, in its cluster.
+type situation struct {
+	clustertest.Step
+	snapshot *cluster.Snapshot
+}
+
+func steps(t *testing.T, r *Rule) (all []situation) {
+	t.Helper()
+	data, err := clustertest.Load(filepath.Join("testdata", r.Name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := data.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range data.Steps {
+		all = append(all, situation{s, snap})
+	}
+	return all
+}
+
+// review reviews a situation through the given readers.
+func (s situation) review(r *Rule, source, live client.Reader) ([]Finding, []*Undecided) {
+	world := cluster.World{Source: source, Live: live, Retain: s.Retain}
+	return Review(world.View(context.Background(), s.Request), []*Rule{r}, s.Old, s.Obj)
+}
+
+var errAway = errors.New("the API server is away")
+
+// failEachLookup returns how many lookups it has let fail.
+func failEachLookup(t *testing.T, r *Rule, s situation) (failed int) {
+	t.Helper()
+	counting := &failing{Reader: s.snapshot}
+	want, undecided := s.review(r, counting, nil)
+	if len(undecided) > 0 {
+		t.Fatalf("%s:%d: undecided with every lookup answered: %v", s.File, s.Line(""), undecided[0])
+	}
+	for at := 1; at <= counting.lookups; at++ {
+		what := fmt.Sprintf("%s:%d: lookup %d of %d", s.File, s.Line(""), at, counting.lookups)
+
+		found, undecided := s.review(r, &failing{Reader: s.snapshot, at: at, with: errAway}, nil)
+		checkUndecided(t, what+" fails", r, undecided, errAway)
+		if len(found) > 0 {
+			t.Errorf("%s fails, and yet: %s: %v", what, found[0].Level, found[0])
+		}
+
+		found, undecided = s.review(r, &failing{Reader: s.snapshot, at: at, with: cluster.ErrUnknown}, nil)
+		checkUndecided(t, what+" is of an unknown kind", r, undecided, cluster.ErrUnknown)
+		if s.Old != nil && s.Obj != nil && len(found) > 0 {
+			t.Errorf("%s is of an unknown kind, so that nobody knows what the old object had, and yet: %v", what, found[0])
+		}
+		for _, text := range texts(found) {
+			if !slices.Contains(texts(want), text) {
+				t.Errorf("%s is of an unknown kind, and it is found what else is not: %s", what, text)
+			}
+		}
+	}
+	if !slices.ContainsFunc(want, denies) {
+		return counting.lookups
+	}
+	// The cache answers, and the API server, asked again, does not.
+	for at := 1; at <= counting.lookups; at++ {
+		what := fmt.Sprintf("%s:%d: lookup %d of %d at the API server fails", s.File, s.Line(""), at, counting.lookups)
+		found, undecided := s.review(r, s.snapshot, &failing{Reader: s.snapshot, at: at, with: errAway})
+		checkUndecided(t, what, r, undecided, errAway)
+		if len(found) > 0 {
+			t.Errorf("%s, and yet: %s: %v", what, found[0].Level, found[0])
+		}
+	}
+	return counting.lookups
+}
+
+// TestFindingsBeforeUnknown proves that lint keeps what a rule saw before it
+// met a kind that the manifests do not hold, and that nothing else keeps what a
+// rule saw before a lookup failed.
+func TestFindingsBeforeUnknown(t *testing.T) {
+	rule := &Rule{Name: "pod-tidy", Level: Deny, Checks: []Check{On(func(p *Pass, pod *corev1.Pod) error {
+		p.Report(field.Required(field.NewPath("spec", "hostname"), "must be set"), "set it")
+		_, err := cluster.Get[corev1.Service](p.Cluster, pod.Namespace, "db")
+		return err
+	})}}
+	pod, kept := &corev1.Pod{}, []string{"deny pod-tidy: spec.hostname: Required value: must be set; fix: set it"}
+	tests := map[string]struct {
+		old    *corev1.Pod
+		source client.Reader
+		want   []string
+	}{
+		"a kind that is unknown to lint":   {source: &cluster.Snapshot{}, want: kept},
+		"a lookup that fails":              {source: &failing{at: 1, with: errAway}, want: []string{}},
+		"an update of who knows what else": {old: pod, source: &cluster.Snapshot{}, want: []string{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var old client.Object
+			if tt.old != nil {
+				old = tt.old
+			}
+			view := cluster.World{Source: tt.source}.View(context.Background(), cluster.Request{})
+			found, undecided := Review(view, []*Rule{rule}, old, pod)
+			if diff := cmp.Diff(tt.want, texts(found)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if len(undecided) != 1 {
+				t.Errorf("undecided: %v", undecided)
+			}
+		})
+	}
+}
+
+func checkUndecided(t *testing.T, what string, r *Rule, undecided []*Undecided, want error) {
+	t.Helper()
+	if len(undecided) != 1 || undecided[0].Rule != r || !errors.Is(undecided[0], want) {
+		t.Errorf("%s: undecided is %v, want %v", what, undecided, want)
+	}
+}
+
+func texts(found []Finding) []string {
+	all := []string{}
+	for _, f := range found {
+		all = append(all, f.Level.String()+" "+f.String())
+	}
+	return all
+}
+
+// failing lets one lookup fail, counting from 1; 0 lets none, and -1 all.
+type failing struct {
+	client.Reader
+	lookups, at int
+	with        error
+}
+
+func (f *failing) fails() error {
+	if f.lookups++; f.lookups == f.at || f.at < 0 {
+		return fmt.Errorf("lookup %d: %w", f.lookups, f.with)
+	}
+	return nil
+}
+
+func (f *failing) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if err := f.fails(); err != nil {
+		return err
+	}
+	return f.Reader.Get(ctx, key, obj, opts...)
+}
+
+func (f *failing) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if err := f.fails(); err != nil {
+		return err
+	}
+	return f.Reader.List(ctx, list, opts...)
+}

@@ -1,0 +1,223 @@
+package webhook
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+)
+
+// webhookOf is what both kinds of webhooks have in common.
+type webhookOf struct {
+	admissionv1.ValidatingWebhook
+	mutating bool
+}
+
+func allWebhooks(t *testing.T, d Deployment) map[string]webhookOf {
+	t.Helper()
+	mutating, validating := d.Configurations(validators.All, mutators.All)
+	all := map[string]webhookOf{}
+	for _, w := range mutating.Webhooks {
+		var v admissionv1.ValidatingWebhook
+		data, err := json.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatal(err)
+		}
+		all[w.Name] = webhookOf{v, true}
+	}
+	for _, w := range validating.Webhooks {
+		all[w.Name] = webhookOf{w, false}
+	}
+	return all
+}
+
+func TestConfigurationsAreNarrow(t *testing.T) {
+	policies := map[string]admissionv1.FailurePolicyType{
+		Identity: admissionv1.Fail, IdentityNamespace: admissionv1.Fail, Defaults: admissionv1.Ignore,
+		Deletion: admissionv1.Fail, Conventions: admissionv1.Ignore, Pods: admissionv1.Ignore,
+	}
+	all := allWebhooks(t, Deployment{Namespace: "guard", Service: "stayput"})
+	if len(all) != len(policies) {
+		t.Errorf("%d webhooks, want %d", len(all), len(policies))
+	}
+	for name, w := range all {
+		if *w.FailurePolicy != policies[name] {
+			t.Errorf("%s: failurePolicy %s, want %s", name, *w.FailurePolicy, policies[name])
+		}
+		if *w.TimeoutSeconds > 3 || *w.SideEffects != admissionv1.SideEffectClassNone || *w.MatchPolicy != admissionv1.Equivalent {
+			t.Errorf("%s: timeout %d, side effects %s, match policy %s", name, *w.TimeoutSeconds, *w.SideEffects, *w.MatchPolicy)
+		}
+		never := w.NamespaceSelector.MatchExpressions[0]
+		for _, ns := range []string{"kube-system", "kube-public", "kube-node-lease", "guard"} {
+			if !slices.Contains(never.Values, ns) || never.Operator != "NotIn" || never.Key != "kubernetes.io/metadata.name" {
+				t.Errorf("%s matches namespace %s", name, ns)
+			}
+		}
+		for _, r := range w.Rules {
+			for _, s := range slices.Concat(r.APIGroups, r.APIVersions, r.Resources) {
+				if strings.Contains(s, "*") || strings.HasSuffix(s, "/status") {
+					t.Errorf("%s is asked about %q", name, s)
+				}
+			}
+			for _, op := range r.Operations {
+				if op == admissionv1.OperationAll || op == admissionv1.Connect {
+					t.Errorf("%s is asked about %s", name, op)
+				}
+			}
+		}
+		if len(w.MatchConditions) == 0 {
+			t.Errorf("%s: no match condition", name)
+		}
+	}
+}
+
+// TestEveryRuleIsAsked holds the configurations to the lists: what a rule wants
+// to see is sent, by the door that runs the rule, and nothing else is.
+func TestEveryRuleIsAsked(t *testing.T) {
+	sent := map[bool]sets.Set[string]{true: {}, false: {}}
+	for _, w := range allWebhooks(t, Deployment{URL: "https://127.0.0.1:1"}) {
+		for _, r := range w.Rules {
+			for _, op := range r.Operations {
+				sent[w.mutating].Insert(r.APIGroups[0] + "/" + r.Resources[0] + " " + string(op))
+			}
+		}
+	}
+	want := map[bool]sets.Set[string]{true: {}, false: {}}
+	lists := wanted(validators.All, mutators.All)
+	for mutating, rs := range map[bool]resources{true: lists.mutated, false: lists.validated} {
+		for r := range rs {
+			if r.name == "pods" && !mutating && r.op != admissionv1.Create {
+				continue // a Pod's updates are never asked about
+			}
+			want[mutating].Insert(r.group + "/" + r.name + " " + string(r.op))
+		}
+	}
+	if !sent[false].HasAll("apps/statefulsets/scale UPDATE", "apps/deployments/scale UPDATE") || sent[true].Has("apps/statefulsets/scale UPDATE") {
+		t.Error("scaling is for the validating door")
+	}
+	for mutating := range want {
+		if missing := want[mutating].Difference(sent[mutating]); missing.Len() > 0 {
+			t.Errorf("mutating %v: never asked about %q", mutating, sets.List(missing))
+		}
+		if more := sent[mutating].Difference(want[mutating]); more.Len() > 0 {
+			t.Errorf("mutating %v: asked about %q, which nobody wants to see", mutating, sets.List(more))
+		}
+	}
+}
+
+// TestPermissions holds the two roles to what rules read and repair writes.
+func TestPermissions(t *testing.T) {
+	events := []string{"create events.k8s.io/events", "patch events.k8s.io/events"}
+	for mode, want := range map[Repair][]string{
+		RepairOff:    nil,
+		RepairReport: events,
+		RepairNew:    append([]string{"patch /persistentvolumes"}, events...),
+		"":           append([]string{"patch /persistentvolumes"}, events...),
+	} {
+		d := Deployment{Namespace: "here", Repair: mode}
+		role, err := d.ClusterRole(validators.All, mutators.All)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkReads(t, role)
+		if got := writes(role.Rules); !got.Equal(sets.New(want...)) {
+			t.Errorf("repair %q: may %q, want %q", mode, sets.List(got), want)
+		}
+		own := d.Role(mutators.All)
+		if (own == nil) != (mode == RepairOff) {
+			t.Errorf("repair %q: role in its own namespace: %v", mode, own)
+		}
+		if own != nil && own.Namespace != "here" {
+			t.Errorf("a role in %q", own.Namespace)
+		}
+	}
+	for _, r := range (Deployment{}).Role(mutators.All).Rules {
+		if !slices.Equal(r.ResourceNames, []string{"stayput"}) && !slices.Equal(r.Verbs, []string{"create"}) {
+			t.Errorf("may %q all %q", r.Verbs, r.Resources)
+		}
+	}
+	without := slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return m.Repair })
+	role, err := Deployment{}.ClusterRole(validators.All, without)
+	if err != nil || writes(role.Rules).Len() > 0 || (Deployment{}).Role(without) != nil {
+		t.Errorf("without a mutator to repair: %v, %v", role, err)
+	}
+}
+
+// writes returns what more than reading rules permit.
+func writes(rules []rbacv1.PolicyRule) sets.Set[string] {
+	all := sets.Set[string]{}
+	for _, r := range rules {
+		for _, verb := range r.Verbs {
+			if slices.Contains([]string{"get", "list", "watch"}, verb) {
+				continue
+			}
+			for _, resource := range r.Resources {
+				all.Insert(verb + " " + r.APIGroups[0] + "/" + resource)
+			}
+		}
+	}
+	return all
+}
+
+func checkReads(t *testing.T, role *rbacv1.ClusterRole) {
+	t.Helper()
+	readable := sets.Set[string]{}
+	for _, r := range role.Rules {
+		if slices.Contains(r.Verbs, "get") {
+			readable.Insert(r.Resources...)
+		}
+	}
+	for _, resource := range []string{"namespaces", "statefulsets", "deployments", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "services", "pods", "nodes"} {
+		if !readable.Has(resource) {
+			t.Errorf("may not read %s", resource)
+		}
+	}
+	if readable.HasAny("secrets", "configmaps", "*") {
+		t.Errorf("may read %q", sets.List(readable))
+	}
+}
+
+// TestArrows keeps the packages apart: a rule knows nothing of HTTP.
+func TestArrows(t *testing.T) {
+	const rules, mut, hook, view, cert = "stayput.dev/validators", "stayput.dev/mutators", "stayput.dev/webhook", "stayput.dev/webhook/cluster", "stayput.dev/certs"
+	for pkg, never := range map[string][]string{
+		view:  {rules, mut, hook, cert},
+		rules: {mut, hook, cert},
+		mut:   {rules, hook, cert},
+		hook:  {"stayput.dev/cmd/stayput"},
+		cert:  {rules, mut, hook, view},
+
+		"stayput.dev/recovery": {rules, mut, hook, cert},
+	} {
+		if imports := goList(t, "-deps", pkg); imports.HasAny(never...) {
+			t.Errorf("%s depends on one of %q", pkg, never)
+		}
+	}
+	for _, pkg := range []string{view, rules, mut} {
+		for _, far := range []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus", "github.com/spf13/cobra", "github.com/spf13/pflag"} {
+			if goList(t, "-f", `{{join .Imports "\n"}}`, pkg).Has(far) {
+				t.Errorf("%s imports %s", pkg, far)
+			}
+		}
+	}
+}
+
+func goList(t *testing.T, args ...string) sets.Set[string] {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %q: %v", args, err)
+	}
+	return sets.New(strings.Fields(string(out))...)
+}
