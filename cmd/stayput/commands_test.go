@@ -73,7 +73,9 @@ func TestReview(t *testing.T) {
 			return !r.Allowed && r.Result.Code == 403 && strings.Contains(r.Result.Message, "statefulset-grace-period")
 		}},
 		"mutated": {stdin: ask(strings.Replace(set("30"), `"serviceName":"db",`, "", 1)), args: []string{"--door", "mutate", "--manifests", "services.yaml"},
-			check: func(r *admissionv1.AdmissionResponse) bool { return strings.Contains(string(r.Patch), "/spec/serviceName") }},
+			check: func(r *admissionv1.AdmissionResponse) bool {
+				return strings.Contains(string(r.Patch), "/spec/serviceName")
+			}},
 		"no review":     {stdin: "{}", code: 2, stderr: "stayput: HTTP status 400: stayput: the AdmissionReview"},
 		"no JSON":       {stdin: "a: b", code: 2, stderr: "stayput: HTTP status 400"},
 		"no door":       {args: []string{"--door", "back"}, code: 2, stderr: `--door "back": must be validate or mutate`},
