@@ -339,5 +339,6 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		slices.Sort(groups[group])
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
+	role.Rules = append(role.Rules, d.configurationRule())
 	return role, nil
 }
