@@ -13,9 +13,9 @@ type Metrics struct {
 	renewals, failures *prometheus.CounterVec
 }
 
-// NewMetrics returns Metrics that reg exposes.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{
+// NewMetrics returns Metrics that nobody sees until Expose.
+func NewMetrics() *Metrics {
+	return &Metrics{
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_certificate_renewals_total",
 			Help: "Certificates made or read anew, by what they are: leaf, ca, or client-ca.",
@@ -25,8 +25,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "What could not be done about certificates, by what it was: leaf, ca, caBundle, trust (looking at the configurations), files, client-ca or certificate (of cert-manager).",
 		}, []string{"certificate"}),
 	}
-	reg.MustRegister(m.renewals, m.failures)
-	return m
 }
 
 func (m *Metrics) renewed(what string) {
@@ -41,10 +39,10 @@ func (m *Metrics) failed(what string) {
 	}
 }
 
-// Watch has reg expose the seconds until the certificate of a source and the
-// authorities in the live caBundles expire. Trust may be nil.
-func Watch(reg prometheus.Registerer, s Source, t *Trust, clock func() time.Time) {
-	reg.MustRegister(expiry{s, t, clock, prometheus.NewDesc("stayput_certificate_expiry_seconds",
+// Expose has reg expose the metrics, and the seconds until the certificate of a
+// source and the authorities in the live caBundles expire. Trust may be nil.
+func (m *Metrics) Expose(reg prometheus.Registerer, s Source, t *Trust, clock func() time.Time) {
+	reg.MustRegister(m.renewals, m.failures, expiry{s, t, clock, prometheus.NewDesc("stayput_certificate_expiry_seconds",
 		"Seconds until a certificate expires, by what it is (leaf: the one that is served; ca: one in the caBundles that are live) and its serial number.",
 		[]string{"certificate", "serial"}, nil)})
 }

@@ -106,6 +106,9 @@ func newLeaf(names []string, ca *x509.Certificate, caKey crypto.Signer, now time
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
+// isAddress says whether a name is an IP address.
+func isAddress(name string) bool { return net.ParseIP(name) != nil }
+
 func newSerial() (*big.Int, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {

@@ -69,7 +69,9 @@ func (t *Trust) read(ctx context.Context) ([]configuration, error) {
 // Verify returns why the API server would refuse the certificate of a source,
 // or nil. Nobody asks where there is no configuration, and who may not look
 // cannot tell.
-func (t *Trust) Verify(s Source) error {
+func (t *Trust) Verify(s Source) error { return explain(s, t.check(s)) }
+
+func (t *Trust) check(s Source) error {
 	cert, err := s.GetCertificate(&tls.ClientHelloInfo{})
 	if err != nil {
 		return err

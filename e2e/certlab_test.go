@@ -160,13 +160,13 @@ func (l *certLab) prepare(i int, life certs.Lifetimes) *certReplica {
 	r := &certReplica{registry: prometheus.NewRegistry()}
 	clock := func() time.Time { return time.Now().Add(time.Duration(r.offset.Load())) }
 	log := slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("replica", i)
-	m := certs.NewMetrics(r.registry)
+	m := certs.NewMetrics()
 	trust := &certs.Trust{Client: l.client(l.account), Name: l.ns, Log: log, Metrics: m, Now: clock}
 	r.source = &certs.SelfSigned{
 		Client: trust.Client, Namespace: l.ns, Service: certService, Secret: webhook.DefaultSecret, Names: []string{"127.0.0.1"},
 		Trust: trust, Log: log, Metrics: m, Lifetimes: life, Settle: time.Second, Now: clock,
 	}
-	certs.Watch(r.registry, r.source, trust, clock)
+	m.Expose(r.registry, r.source, trust, clock)
 	r.server = &webhook.Server{Listener: listener, Handler: http.HandlerFunc(admitAll), Source: r.source, Log: log,
 		Trusted: func() error { return trust.Verify(r.source) }}
 	return r
@@ -380,4 +380,3 @@ func (s *safeBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
-

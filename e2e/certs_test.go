@@ -278,4 +278,3 @@ func TestClocksThatJump(t *testing.T) {
 	}
 	l.admitted()
 }
-
