@@ -64,6 +64,7 @@ func (s *SelfSigned) Start(ctx context.Context) error {
 		if err != nil || s.waiting() {
 			wait = min(wait, time.Second)
 		}
+		wait = min(wait, s.untilRetired())
 		pause(ctx, changed, wait)
 		pause(ctx, nil, 100*time.Millisecond) // changes come in bursts, and someone may undo every one of ours
 	}
@@ -241,4 +242,19 @@ func (s *SelfSigned) waiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held != nil && s.ca != nil && !certifies(s.ca, s.held.key)
+}
+
+// untilRetired is how long it takes until a key is to be forgotten.
+func (s *SelfSigned) untilRetired() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := time.Minute
+	if s.held != nil {
+		for _, until := range s.held.retired {
+			if d := until.Sub(now(s.Now)); d >= 0 {
+				wait = min(wait, d+time.Millisecond)
+			}
+		}
+	}
+	return wait
 }
