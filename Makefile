@@ -15,6 +15,10 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 test: control-plane ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
+.PHONY: proof
+proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only
@@ -28,8 +32,10 @@ build: ## build bin/stayput: static, stripped, reproducible
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/stayput ./cmd/stayput
 
 .PHONY: generate
-generate: ## write what is generated: docs/rules.md
+generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports
 	go run ./docs/generate
+	go run ./cmd/stayput generate docs
+	go test ./report -run TestSchemaIsCurrent -update
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested

@@ -53,11 +53,11 @@ func newCertLab(t *testing.T) *certLab {
 	clusterRole, err := d.ClusterRole(nil, nil)
 	l.must(err)
 	l.make(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: certService}})
-	l.make(d.Role(webhook.DefaultSecret))
+	l.make(d.SecretRole(webhook.DefaultSecret))
 	l.make(clusterRole)
 	who := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: l.ns, Name: certService}}
 	l.make(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: l.ns}, Subjects: who,
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: l.ns}})
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: l.ns + "-certificates"}})
 	l.make(&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: l.ns}, Subjects: who,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: l.ns}})
 	token, err := env.client.CoreV1().ServiceAccounts(l.ns).CreateToken(t.Context(), certService,

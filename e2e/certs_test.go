@@ -144,7 +144,7 @@ func TestTheCABundleIsRepairedAndNothingElse(t *testing.T) {
 	for _, f := range v.ManagedFields {
 		if f.Manager == "stayput-certificates" {
 			const one = `{".":{},"f:clientConfig":{"f:caBundle":{}},"f:name":{}}`
-			if got, want := string(f.FieldsV1.Raw), `{"f:webhooks":{"k:{\"name\":\"one.stayput.dev\"}":`+one+`,"k:{\"name\":\"two.stayput.dev\"}":`+one+`}}`; got != want {
+			if got, want := f.FieldsV1.GetRawString(), `{"f:webhooks":{"k:{\"name\":\"one.stayput.dev\"}":`+one+`,"k:{\"name\":\"two.stayput.dev\"}":`+one+`}}`; got != want {
 				t.Errorf("owns %s\nwant %s", got, want)
 			}
 		}

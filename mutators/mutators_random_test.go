@@ -49,7 +49,7 @@ func TestMutatorsRandom(t *testing.T) {
 			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationProvisionedBy, "csi.example.com")
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "default", Name: "data-db-0"}
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
-		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/spec/persistentVolumeReclaimPolicy"}},
+		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/metadata/annotations/stayput.dev~1reclaim-policy-set", "/spec/persistentVolumeReclaimPolicy"}},
 	} {
 		t.Run(tc.mutator.Name, func(t *testing.T) {
 			var world cluster.World

@@ -31,7 +31,13 @@ that was retained stays, and costs, until it is deleted by hand.
 
 Annotation stayput.dev/claim-of: <statefulset>/<template>/<ordinal> on the
 volume records whose it was: once the StatefulSet and the claim are gone,
-nothing else remembers. Volumes made by hand are left alone.`,
+nothing else remembers. Annotation stayput.dev/reclaim-policy-set marks that the
+policy was seen to, and whose word it was: <policy>/<volume, claim, namespace or
+configuration>. Volumes made by hand are left alone.
+
+What admission missed is repaired later, and a volume follows its annotations
+when they change. Each word is obeyed once: who changes the policy itself
+afterwards has the last one.`,
 
 	Edits: []Edit{OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" || pv.Spec.ClaimRef == nil {
@@ -45,7 +51,11 @@ nothing else remembers. Volumes made by hand are left alone.`,
 		if err != nil {
 			return err
 		}
-		if want.Policy == "" || want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
+		if want.Policy == "" || pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() {
+			return nil // nobody's wish, or one that was seen to: who changed the policy since then meant it
+		}
+		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
+		if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
 			return nil
 		}
 		pv.Spec.PersistentVolumeReclaimPolicy = want.Policy

@@ -41,7 +41,7 @@ const (
 
 // ownKeys are all keys but those of exemptions, sorted by name.
 var ownKeys = []key{
-	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume"},
+	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume", "PersistentVolumeClaim"},
 		form: "<statefulset>/<template>/<ordinal>", valid: isClaimOf, mark: true},
 	{name: cluster.LabelInject, sort: label, kinds: []string{"Namespace"}, words: []string{"enabled"}},
 	{name: cluster.LabelMode, sort: label, kinds: []string{"Namespace"}, words: modeWords()},
@@ -49,6 +49,8 @@ var ownKeys = []key{
 		kinds: []string{"PersistentVolumeClaim", claimTemplate, "PersistentVolume", "Namespace"},
 		words: []string{string(corev1.PersistentVolumeReclaimRetain), string(corev1.PersistentVolumeReclaimDelete)}},
 	{name: cluster.AnnotationReclaimDefaulted, sort: annotation, kinds: []string{"StorageClass"}, words: []string{"true"}, mark: true},
+	{name: cluster.AnnotationReclaimSet, sort: annotation, kinds: []string{"PersistentVolume"},
+		form: "<Retain or Delete>/<volume, claim, namespace or configuration>", valid: isReclaimMark, mark: true},
 	{name: cluster.LabelSubdomain, sort: label, kinds: []string{"Pod", podTemplate},
 		form: "the name of a Service", valid: func(v string) bool { return len(validation.IsDNS1123Label(v)) == 0 }},
 }
@@ -90,6 +92,11 @@ func isClaimOf(value string) bool {
 	}
 	n, err := strconv.ParseUint(parts[2], 10, 31)
 	return err == nil && strconv.FormatUint(n, 10) == parts[2]
+}
+
+func isReclaimMark(value string) bool {
+	_, ok := cluster.ParseMark(value)
+	return ok
 }
 
 // A place is the metadata of an object or of a template in it.

@@ -30,13 +30,13 @@ carries it: that is how volumes made by hand are told apart.`,
 			return err
 		}
 		path := field.NewPath("spec", "storageClassName")
-		const cost = "the claim stays Pending, and so does every Pod that mounts it"
+		const cost = "claim and Pods stay Pending"
 		if missing.kind == noDefault {
 			remedy := "create a StorageClass and mark it as the default with the annotation storageclass.kubernetes.io/is-default-class"
 			if name := missing.first(); name != "" {
 				remedy = fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (there are: %s)`, pvc.Name, pvc.Namespace, name, namesOf(missing.classes))
 			}
-			p.Report(field.Required(path, "must name a class, for the cluster has no default class; "+cost), remedy)
+			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil
 		}
 		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost),

@@ -47,8 +47,8 @@ a class that provisions, or ask for the whole of it.`,
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "resources", "requests").Key("storage"), asked.String(),
-			fmt.Sprintf("cannot be had exactly: the nearest volume, %s, has %s; the claim takes all of it, and nobody else can use the rest", pv.Name, size)),
-			fmt.Sprintf("make a volume of %s before the claim, choose one with volumeName, or ask for the %s", asked, size))
+			fmt.Sprintf("cannot be had exactly: the nearest volume, %s, has %s, and the claim takes all of it", pv.Name, size)),
+			fmt.Sprintf("make a volume of %s first, choose one with volumeName, or ask for %s", asked, size))
 		return nil
 	})},
 }

@@ -44,8 +44,8 @@ makes the volume where the scheduler puts the Pod.`,
 			}
 			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool { return !provisions(&sc) || !waits(&sc) })
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
-				fmt.Sprintf("must wait for the Pod, which has %s; a disk in the wrong zone pins it for ever", what)),
-				fmt.Sprintf("name a class with volumeBindingMode: WaitForFirstConsumer (there are: %s)", namesOf(waiting)))
+				fmt.Sprintf("must wait for the Pod, which has %s; a disk elsewhere pins it", what)),
+				fmt.Sprintf("a class with WaitForFirstConsumer (there are: %s)", namesOf(waiting)))
 		}
 		return nil
 	})},

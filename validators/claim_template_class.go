@@ -40,15 +40,15 @@ the classes that there are now.`,
 			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName")
 			// A claim that is Pending already would be found again, with its class.
 			start, _ := cluster.Ordinals(sts)
-			remedy := fmt.Sprintf("kubectl delete statefulset %s -n %s && kubectl delete pvc %s -n %[2]s, and create it again with another storageClassName (there are: %[4]s)",
-				sts.Name, sts.Namespace, cluster.ClaimName(sts, pvc.Name, start), namesOf(missing.classes))
+			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and another class (there are: %s)",
+				sts.Name, cluster.ClaimName(sts, pvc.Name, start), sts.Namespace, namesOf(missing.classes))
 			switch missing.kind {
 			case noClass:
-				p.Report(notFound(path, missing.name, "must name a class that exists; the Pods would be Pending for ever"), remedy)
+				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"), remedy)
 			case noDefault:
-				p.Report(field.Required(path, "must name a class, for there is no default class; the Pods would be Pending for ever"), remedy)
+				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending"), remedy)
 			case noVolume:
-				p.Report(field.Invalid(path, "", "must be a class that provisions, for no available volume fits; the Pods would be Pending"), remedy)
+				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"), remedy)
 			}
 		}
 		return nil

@@ -31,8 +31,8 @@ use, if the driver is able to expand volumes.`,
 				continue
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
-				"must allow volume expansion; a full disk could never grow"),
-				fmt.Sprintf(`kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', if its driver can expand volumes`, name))
+				"must allow expansion; a full disk could never grow"),
+				fmt.Sprintf(`kubectl patch sc %s -p '{"allowVolumeExpansion":true}', if its driver can`, name))
 		}
 		return nil
 	})},

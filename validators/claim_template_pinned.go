@@ -40,7 +40,7 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 			}
 			if provisions(class) {
 				p.Warn(field.Forbidden(path.Child("selector"),
-					fmt.Sprintf("cannot be honoured by the provisioner of class %s; the claims stay Pending", name)),
+					fmt.Sprintf("cannot be honoured by class %s; the claims stay Pending", name)),
 					`remove the selector, or write storageClassName: "" to choose among volumes made by hand`)
 			}
 		}

@@ -45,15 +45,15 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 			case wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == "the claim":
 				continue // retained, or the author's own word
 			case wanted.Policy == corev1.PersistentVolumeReclaimDelete:
-				why = "the Namespace lets it go"
+				why = "the Namespace lets it"
 			case p.Cluster.Retain() == cluster.RetainOff:
 				why = "nothing retains it"
 			default:
 				continue // the mutator volume-retain
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
-				fmt.Sprintf("must retain; the class destroys a disk with its claim, and %s", why)),
-				fmt.Sprintf("metadata: {name: %s, annotations: {%s: Retain}} in the template (or Delete, if the data may go)", pvc.Name, cluster.AnnotationReclaim))
+				fmt.Sprintf("must retain; a disk goes with its claim, and %s", why)),
+				fmt.Sprintf("template annotations: {%s: Retain} (or Delete)", cluster.AnnotationReclaim))
 		}
 		return nil
 	})},

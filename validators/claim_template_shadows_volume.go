@@ -42,6 +42,6 @@ func reportShadowed(report func(*field.Error, string), sts *appsv1.StatefulSet) 
 		}
 		err := field.Duplicate(field.NewPath("spec", "template", "spec", "volumes").Index(i).Child("name"), v.Name)
 		err.Detail = "must differ from the names of volumeClaimTemplates; the claim would replace this volume silently"
-		report(err, fmt.Sprintf("remove volume %s from the Pod template, or rename it and its volumeMounts", v.Name))
+		report(err, fmt.Sprintf("remove or rename volume %s, and its volumeMounts", v.Name))
 	}
 }

@@ -28,7 +28,7 @@ finds such fields, while Helm and --validate=false do not.`,
 		for i, t := range sts.Spec.VolumeClaimTemplates {
 			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
 			if _, ok := t.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
-				err := field.Required(path.Child("resources", "requests").Key("storage"), "must say how much storage each Pod gets")
+				err := field.Required(path.Child("resources", "requests").Key("storage"), "must say how much each Pod gets")
 				remedy := "resources: {requests: {storage: 10Gi}} in the template's spec"
 				if key, size := misspelt(sts, t.Name); key != "" {
 					err.Detail += fmt.Sprintf("; it stands under %q, which Kubernetes drops", key)

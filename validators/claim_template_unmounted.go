@@ -33,8 +33,8 @@ later.`,
 				continue
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), t.Name,
-				"must be mounted by a container; every Pod would get a disk that nothing uses"),
-				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: /path/of/the/data}] in a container, or remove the template", t.Name))
+				"must be mounted; every Pod would get a disk that nothing uses"),
+				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: /data}] in a container, or remove it", t.Name))
 		}
 		return nil
 	})},

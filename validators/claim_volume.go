@@ -48,7 +48,7 @@ must say storageClassName: "".`,
 			return err
 		}
 		if why, remedy := misfit(pv, pvc, class); why != "" {
-			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; the claim stays Pending, and so does every Pod that mounts it", why)), remedy)
+			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy)
 		}
 		return nil
 	})},
@@ -71,7 +71,7 @@ func misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, clas
 		return "this one is being deleted", "choose another: kubectl get pv"
 	case pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed:
 		return "this one still belongs to a claim that is gone",
-			fmt.Sprintf(`to give it to another, with its data: kubectl patch pv %s --type=json -p '[{"op":"remove","path":"/spec/claimRef"}]'`, pv.Name)
+			fmt.Sprintf(`to pass on its data: kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name)
 	case pv.Spec.ClaimRef != nil:
 		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name), "choose one that is Available: kubectl get pv"
 	case size.Cmp(*asked) < 0:

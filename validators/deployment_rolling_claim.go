@@ -40,8 +40,8 @@ maxSurge: 0.`,
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
-			fmt.Sprintf("must be Recreate; the new Pod waits for what the old one holds, claim %s, and the update hangs", few(claims))),
-			fmt.Sprintf(`kubectl patch deployment %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
+			fmt.Sprintf("must be Recreate; the old Pod has claim %s: updates hang", few(claims))),
+			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
 		return nil
 	})},
 }

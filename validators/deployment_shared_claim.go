@@ -36,7 +36,7 @@ files, a ReadWriteMany claim; or else run one replica.`,
 				continue // nobody knows what it will be
 			}
 			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := fmt.Sprintf("kubectl scale deployment %s -n %s --replicas=1, or a StatefulSet with a disk for each replica in volumeClaimTemplates, or a ReadWriteMany claim", deploy.Name, deploy.Namespace)
+			remedy := "replicas: 1, or a StatefulSet with volumeClaimTemplates"
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
 				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)

@@ -78,7 +78,7 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 		return string(ptr.Deref(sc.VolumeBindingMode, storagev1.VolumeBindingImmediate))
 	}
 	fixed(field.NewPath("volumeBindingMode"), mode(old), mode(sc))
-	remedy += `; for volumes kubectl patch pv <name> -p '{"spec":{"persistentVolumeReclaimPolicy":"` + policy(sc) + `"}}'`
+	remedy += `; volumes: kubectl patch pv <name> -p '{"spec":{"persistentVolumeReclaimPolicy":"` + policy(sc) + `"}}'`
 	fixed(field.NewPath("reclaimPolicy"), policy(old), policy(sc))
 	return nil
 }

@@ -79,7 +79,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
 		if len(fqdn) > maxFQDN {
 			return field.Invalid(path.Child("setHostnameAsFQDN"), true, fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
-				"remove setHostnameAsFQDN and create the Pod again, or use shorter names"
+				"remove it and create the Pod again, or use shorter names"
 		}
 	}
 	return nil, ""

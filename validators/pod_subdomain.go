@@ -49,7 +49,7 @@ business of the rules about StatefulSets.`,
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
 			p.Report(missing, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, set))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
+			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
 				fmt.Sprintf("kubectl delete service %s -n %s && kubectl create service clusterip %[1]s --clusterip=None -n %[2]s && %s", name, pod.Namespace, set))
 		case len(svc.Spec.Selector) == 0:
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so the Pod has no DNS name"), set)

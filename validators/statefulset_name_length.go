@@ -45,7 +45,7 @@ changed; before its next rollout, create another beside it and move the data.`,
 		default:
 			return nil
 		}
-		p.Report(err, "metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}, or shorter")
+		p.Report(err, "metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}")
 		return nil
 	})},
 }

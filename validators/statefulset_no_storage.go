@@ -44,7 +44,7 @@ rules: {statefulset-no-storage: warn}.`,
 		}
 		if len(lost) == 0 {
 			p.Report(field.Required(field.NewPath("spec", "volumeClaimTemplates"),
-				"must have storage; a Pod that is replaced comes back under its name with nothing in it"), remedy)
+				"must have storage; a Pod comes back under its name with nothing in it"), remedy)
 		}
 		return nil
 	})},

@@ -37,7 +37,7 @@ exempt the StatefulSet.`,
 			if all.n == 0 {
 				return nil // nobody is left behind
 			}
-			p.Report(field.Invalid(strategyPath, "OnDelete", fmt.Sprintf("cannot bring the new template to %s until somebody deletes each of them", all.pods(sts.Name))),
+			p.Report(field.Invalid(strategyPath, "OnDelete", fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),
 				fmt.Sprintf("updateStrategy: {type: RollingUpdate}, or kubectl delete pod %s-%d -n %s, then the next", sts.Name, all.end()-1, sts.Namespace))
 			return nil
 		}),

@@ -25,7 +25,7 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	newPods := fmt.Sprintf("kubectl delete pod -l '%s' -n %s", selector, sts.Namespace)
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; the Pods would be nobody's"),
+		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
 			fmt.Sprintf("keep it, or %s && %s && kubectl apply -f <file>", orphan, newPods))
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {

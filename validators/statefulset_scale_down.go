@@ -39,8 +39,8 @@ scale up again at once and set whenScaled to Retain first.`,
 		}
 		path := field.NewPath("spec", "replicas")
 		if policy := sts.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
-			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods", few(leaving))),
-				fmt.Sprintf("at once kubectl scale statefulset %s -n %s --replicas=%d, and whenScaled: Retain", sts.Name, sts.Namespace, was.n))
+			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED", few(leaving))),
+				fmt.Sprintf("at once kubectl scale sts %s -n %s --replicas=%d, and whenScaled: Retain", sts.Name, sts.Namespace, was.n))
 			return nil
 		}
 		p.Report(field.Invalid(path, is.n, fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", few(leaving))),

@@ -33,8 +33,8 @@ at once.`,
 				return err
 			}
 			p.Report(field.Invalid(defaultPath(sc), "true",
-				fmt.Sprintf("must be so of one class only, and is of %s too; the newest gets the claims that name none", few(others))),
-				fmt.Sprintf("kubectl annotate --overwrite storageclass %s %s=false", others[0], cluster.AnnotationDefaultClass))
+				fmt.Sprintf("must be so of one class only; of %s it is too, and the newest wins", few(others))),
+				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass))
 			return nil
 		}),
 		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
@@ -47,7 +47,7 @@ at once.`,
 			}
 			p.Report(field.Invalid(defaultPath(old), sc.Annotations[cluster.AnnotationDefaultClass],
 				"must be true of one class; claims that name none would stay Pending"),
-				fmt.Sprintf("kubectl annotate --overwrite storageclass %s %s=true", sc.Name, cluster.AnnotationDefaultClass))
+				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=true", sc.Name, cluster.AnnotationDefaultClass))
 			return nil
 		}),
 	},

@@ -25,8 +25,8 @@ somebody deletes them. For data that may go, make a second class and exempt it.`
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("reclaimPolicy"), *sc.ReclaimPolicy,
-			"must be Retain to keep data; every disk of the class is destroyed with its claim, and the class cannot be changed later"),
-			"reclaimPolicy: Retain, and replace the class, which touches no volume: kubectl replace --force -f FILE")
+			"must be Retain to keep data; every disk goes with its claim, and this cannot be changed later"),
+			"reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume")
 		return nil
 	})},
 }

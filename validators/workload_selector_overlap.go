@@ -49,7 +49,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 			key = "app.kubernetes.io/component" // parts of one application share its name
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector),
-			fmt.Sprintf("must not match Pods of %s, or autoscaling and adoption mix them up; cannot be changed later", fewWorkloads(taken))),
+			fmt.Sprintf("must not match Pods of %s; it mixes them up, and cannot be changed later", fewWorkloads(taken))),
 			fmt.Sprintf("%s: %s in selector and template", key, obj.GetName()))
 	}
 	return nil

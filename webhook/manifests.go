@@ -50,6 +50,9 @@ type Deployment struct {
 	// URL is https://host:port, instead of a Service.
 	URL string
 
+	// Repair is what the configuration says; empty means [RepairNew].
+	Repair Repair
+
 	// CABundle is the PEM of the authorities that the API server trusts.
 	CABundle []byte
 }
@@ -301,6 +304,9 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	for _, m := range ms {
 		objs = append(objs, m.Reads...)
 	}
+	if len(Repaired(ms)) > 0 {
+		objs = append(objs, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{})
+	}
 	byKind := map[string]client.Object{}
 	for _, obj := range objs {
 		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
@@ -316,7 +322,8 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	return out, nil
 }
 
-// ClusterRole returns the permissions that the lookups need, and no others.
+// ClusterRole returns the permissions that the lookups and repair need, and no
+// others.
 func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator) (*rbacv1.ClusterRole, error) {
 	reads, err := Reads(rules, ms)
 	if err != nil {
@@ -340,5 +347,38 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
 	role.Rules = append(role.Rules, d.configurationRule())
+	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
+		return role, nil
+	}
+	if d.Repair != RepairReport {
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"patch"}})
+	}
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}})
 	return role, nil
+}
+
+// Role returns the permissions that repair needs in Stayput's own namespace,
+// for the Lease by which a leader is elected and the ConfigMap that records
+// the first start. It is nil where nothing is repaired. A creation cannot be
+// permitted by name, for it has none in its path.
+func (d Deployment) Role(ms []*mutators.Mutator) *rbacv1.Role {
+	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
+		return nil
+	}
+	name := []string{LeaseName}
+	return &rbacv1.Role{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Namespace: d.Namespace, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
+			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: name, Verbs: []string{"get", "update"}},
+			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create"}},
+			{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: name, Verbs: []string{"get"}},
+		},
+	}
+}
+
+// Repaired returns the mutators whose edits may be made up for later.
+func Repaired(ms []*mutators.Mutator) []*mutators.Mutator {
+	return slices.DeleteFunc(slices.Clone(ms), func(m *mutators.Mutator) bool { return !m.Repair })
 }

@@ -22,12 +22,12 @@ func (d Deployment) configurationRule() rbacv1.PolicyRule {
 	}
 }
 
-// Role returns the permissions in Stayput's own namespace: on the one Secret
-// that holds the CA. Creation can be tied to a name, too, where it is an apply.
-func (d Deployment) Role(secret string) *rbacv1.Role {
+// SecretRole returns the permissions on the one Secret that holds the CA, in
+// Stayput's own namespace. Creation can be tied to a name, too, where it is an apply.
+func (d Deployment) SecretRole(secret string) *rbacv1.Role {
 	return &rbacv1.Role{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: cmp.Or(d.Name, "stayput"), Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: cmp.Or(d.Name, "stayput") + "-certificates", Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 		Rules: []rbacv1.PolicyRule{{
 			APIGroups:     []string{""},
 			Resources:     []string{"secrets"},

@@ -93,28 +93,28 @@ func TestHandshakes(t *testing.T) {
 	const good = ""
 	for name, tc := range map[string]struct {
 		callers *certs.Callers
-		client  tls.Config
+		client  *tls.Config
 		want    string // in the error
 	}{
-		"TLS 1.3":                            {anybody, tls.Config{}, good},
-		"TLS 1.2":                            {anybody, tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
-		"ALPN h2 and http/1.1":               {anybody, tls.Config{NextProtos: []string{"h2", "http/1.1"}}, good},
-		"ALPN http/1.1":                      {anybody, tls.Config{NextProtos: []string{"http/1.1"}}, good},
-		"ALPN h2 alone":                      {anybody, tls.Config{NextProtos: []string{"h2"}}, "no application protocol"},
-		"SNI of the Service":                 {anybody, tls.Config{ServerName: "stayput.guard.svc"}, good},
-		"SNI of something else":              {anybody, tls.Config{ServerName: "example.com"}, "not example.com"},
-		"a certificate nobody asked for":     {anybody, tls.Config{Certificates: apiServer}, good},
-		"no certificate":                     {anyOfOurs, tls.Config{}, "certificate required"},
-		"one of ours":                        {anyOfOurs, tls.Config{Certificates: ours.client(t, named("somebody"), x509.ExtKeyUsageClientAuth)}, good},
-		"one of another CA":                  {anyOfOurs, tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"one for servers":                    {anyOfOurs, tls.Config{Certificates: ours.client(t, named("kube-apiserver"), x509.ExtKeyUsageServerAuth)}, "certificate"},
-		"one that has expired":               {anyOfOurs, tls.Config{Certificates: ours.client(t, expired, x509.ExtKeyUsageClientAuth)}, "expired"},
-		"the name by common name":            {one, tls.Config{Certificates: apiServer}, good},
-		"the name by DNS name":               {one, tls.Config{Certificates: ours.client(t, named("x", "api.example"), x509.ExtKeyUsageClientAuth)}, good},
-		"another name":                       {one, tls.Config{Certificates: ours.client(t, named("mallory"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"the name by another CA":             {one, tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"one of ours over TLS 1.2":           {one, tls.Config{Certificates: apiServer, MaxVersion: tls.VersionTLS12}, "protocol version"},
-		"one of ours that only speaks HTTP2": {one, tls.Config{Certificates: apiServer, NextProtos: []string{"h2"}}, "no application protocol"},
+		"TLS 1.3":                            {anybody, &tls.Config{}, good},
+		"TLS 1.2":                            {anybody, &tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
+		"ALPN h2 and http/1.1":               {anybody, &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, good},
+		"ALPN http/1.1":                      {anybody, &tls.Config{NextProtos: []string{"http/1.1"}}, good},
+		"ALPN h2 alone":                      {anybody, &tls.Config{NextProtos: []string{"h2"}}, "no application protocol"},
+		"SNI of the Service":                 {anybody, &tls.Config{ServerName: "stayput.guard.svc"}, good},
+		"SNI of something else":              {anybody, &tls.Config{ServerName: "example.com"}, "not example.com"},
+		"a certificate nobody asked for":     {anybody, &tls.Config{Certificates: apiServer}, good},
+		"no certificate":                     {anyOfOurs, &tls.Config{}, "certificate required"},
+		"one of ours":                        {anyOfOurs, &tls.Config{Certificates: ours.client(t, named("somebody"), x509.ExtKeyUsageClientAuth)}, good},
+		"one of another CA":                  {anyOfOurs, &tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"one for servers":                    {anyOfOurs, &tls.Config{Certificates: ours.client(t, named("kube-apiserver"), x509.ExtKeyUsageServerAuth)}, "certificate"},
+		"one that has expired":               {anyOfOurs, &tls.Config{Certificates: ours.client(t, expired, x509.ExtKeyUsageClientAuth)}, "expired"},
+		"the name by common name":            {one, &tls.Config{Certificates: apiServer}, good},
+		"the name by DNS name":               {one, &tls.Config{Certificates: ours.client(t, named("x", "api.example"), x509.ExtKeyUsageClientAuth)}, good},
+		"another name":                       {one, &tls.Config{Certificates: ours.client(t, named("mallory"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"the name by another CA":             {one, &tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"one of ours over TLS 1.2":           {one, &tls.Config{Certificates: apiServer, MaxVersion: tls.VersionTLS12}, "protocol version"},
+		"one of ours that only speaks HTTP2": {one, &tls.Config{Certificates: apiServer, NextProtos: []string{"h2"}}, "no application protocol"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, ca := serveTLS(t, tc.callers)
@@ -122,7 +122,7 @@ func TestHandshakes(t *testing.T) {
 			if tc.client.ServerName == "" {
 				tc.client.ServerName = "127.0.0.1"
 			}
-			state, err := ask(address, &tc.client)
+			state, err := ask(address, tc.client)
 			if (err == nil) != (tc.want == good) || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("%v, want %q", err, tc.want)
 			}

@@ -57,11 +57,20 @@ func (f *certificateFlags) register(flags *pflag.FlagSet) {
 // registerPlace registers where in the cluster certificates and configurations
 // are.
 func (f *certificateFlags) registerPlace(flags *pflag.FlagSet) {
-	flags.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "stayput"), "namespace of the Service and of the Secret; $POD_NAMESPACE where that is set")
 	flags.StringVar(&f.service, "service", "stayput", "Service that leads to Stayput, whose name the certificate bears")
 	flags.StringVar(&f.secret, "secret", webhook.DefaultSecret, "Secret that holds the CA of self-signed certificates")
 	flags.StringVar(&f.certificate, "certificate", "stayput", "Certificate of cert-manager")
 	flags.StringVar(&f.configurations, "configurations", "stayput", "name of the two webhook configurations")
+}
+
+// prepareCertificates looks for mistakes before anything is done.
+func (f *serveFlags) prepareCertificates() error {
+	namespace, err := f.ownNamespace()
+	if err != nil {
+		return err
+	}
+	f.certificates.namespace = cmp.Or(namespace, "stayput")
+	return f.certificates.check(f.standalone)
 }
 
 // kind returns which source is meant.
@@ -101,7 +110,7 @@ func (f *certificateFlags) check(standalone bool) error {
 	case len(f.clientNames) > 0 && f.clientCAFile == "":
 		return errors.New("--client-names: needs --client-ca-file")
 	}
-	for flag, value := range map[string]string{"--namespace": f.namespace, "--service": f.service, "--secret": f.secret, "--configurations": f.configurations} {
+	for flag, value := range map[string]string{"--service": f.service, "--secret": f.secret, "--configurations": f.configurations} {
 		if kind == sourceSelfSigned && strings.TrimSpace(value) == "" {
 			return fmt.Errorf("%s: must not be empty", flag)
 		}

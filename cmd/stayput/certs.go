@@ -32,6 +32,7 @@ type certsFlags struct {
 
 func (f *certsFlags) register(cmd *cobra.Command) {
 	f.certificates.registerPlace(cmd.Flags())
+	cmd.Flags().StringVar(&f.certificates.namespace, "namespace", "stayput", "namespace of the Service and of the Secret")
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 2*time.Minute, "when to give up")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
+	"stayput.dev/webhook"
 	"stayput.dev/webhook/cluster"
 )
 
@@ -32,6 +34,7 @@ type configuration struct {
 		Callers []string `yaml:"callers"`
 	} `yaml:"deletions"`
 	Retain        cluster.Retain `yaml:"retain"`
+	Repair        webhook.Repair `yaml:"repair"`
 	ClusterDomain string         `yaml:"clusterDomain"`
 }
 
@@ -54,6 +57,7 @@ type settings struct {
 	policy   *validators.Policy
 	mutators []*mutators.Mutator
 	world    cluster.World // without its readers
+	repair   webhook.Repair
 }
 
 // loadSettings reads the configuration from a file, or takes the defaults where
@@ -148,6 +152,11 @@ func (c configuration) resolve() (settings, error) {
 	if !slices.Contains(retains, c.Retain) {
 		return settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
 	}
+	repairs := []webhook.Repair{webhook.RepairOff, webhook.RepairReport, webhook.RepairNew, webhook.RepairAll}
+	c.Repair = cmp.Or(c.Repair, webhook.RepairNew)
+	if !slices.Contains(repairs, c.Repair) {
+		return settings{}, fmt.Errorf("repair: %q: must be one of %q", c.Repair, repairs)
+	}
 	if c.ClusterDomain != "" {
 		if errs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(errs) > 0 {
 			return settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
@@ -157,7 +166,7 @@ func (c configuration) resolve() (settings, error) {
 	if c.Mutators["volume-retain"] == "off" {
 		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
 	}
-	return settings{policy, ms, world}, nil
+	return settings{policy, ms, world, c.Repair}, nil
 }
 
 func (c configuration) selectMutators() ([]*mutators.Mutator, error) {

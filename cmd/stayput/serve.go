@@ -43,6 +43,7 @@ type serveFlags struct {
 	certificates                        certificateFlags
 	drain                               time.Duration
 	logLevel                            string
+	namespace                           string
 }
 
 func serveCommand() *cobra.Command {
@@ -72,6 +73,7 @@ the cluster.`,
 	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
 	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
 	f.certificates.register(flags)
+	flags.StringVar(&f.namespace, "namespace", "", "namespace that Stayput runs in; without it, that of the Pod's service account")
 	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
 	return cmd
@@ -89,7 +91,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if f.manifests != "" && !f.standalone {
 		return errors.New("--manifests: needs --standalone")
 	}
-	if err := f.certificates.check(f.standalone); err != nil {
+	if err := f.prepareCertificates(); err != nil {
 		return err
 	}
 	source, err := f.certificates.open(logger)
@@ -109,7 +111,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
-		err = f.runInCluster(ctx, w, server)
+		err = f.runInCluster(ctx, w, server, s.repair)
 	}
 	if err != nil {
 		_ = listener.Close()
@@ -132,7 +134,7 @@ func (f *serveFlags) logger(out io.Writer) (*slog.Logger, error) {
 func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
 	snapshot := &cluster.Snapshot{Complete: true}
 	if f.manifests != "" {
-		docs, _, err := readManifests([]string{f.manifests}, nil)
+		docs, err := readManifests([]string{f.manifests})
 		if err != nil {
 			return fmt.Errorf("--manifests: %w", err)
 		}
@@ -188,7 +190,7 @@ func health(server *webhook.Server) http.Handler {
 
 // runInCluster serves beside an API server, with an informer for each kind
 // that a lookup is about.
-func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair webhook.Repair) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err
@@ -216,6 +218,9 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	live := w.Metrics.Counted(mgr.GetAPIReader())
 	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
 	server.Handler = w.Handler()
+	if err := f.addRepair(mgr, w, repair); err != nil {
+		return err
+	}
 	keepCertificates, err := f.certificates.connect(config, server, metrics.Registry)
 	if err != nil {
 		return err

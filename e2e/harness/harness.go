@@ -78,8 +78,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// account makes a service account that may read what the rules look up, and
-// nothing else, and a kubeconfig for it.
+// account makes a service account that may read what the rules look up and
+// write what repair writes, and nothing else, and a kubeconfig for it.
 func (s *Stayput) account(ctx context.Context) error {
 	role, err := s.run(ctx, append([]string{"webhooks", "--rbac"}, s.target()...)...)
 	if err != nil {
@@ -98,6 +98,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: stayput}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: stayput}
+subjects: [{kind: ServiceAccount, name: stayput, namespace: stayput}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: stayput, namespace: stayput}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: stayput}
 subjects: [{kind: ServiceAccount, name: stayput, namespace: stayput}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -134,7 +140,7 @@ func (s *Stayput) Start(ctx context.Context) error {
 	args := []string{
 		"serve", "--listen", s.address, "--health-listen", s.health, "--metrics-listen", s.metrics,
 		"--kubeconfig", s.path("kubeconfig"), "--tls-cert-file", s.path("tls.crt"), "--tls-key-file", s.path("tls.key"),
-		"--drain", "500ms",
+		"--drain", "500ms", "--namespace", "stayput",
 	}
 	if s.Config != "" {
 		args = append(args, "--config", s.path("config.yaml"))
@@ -228,6 +234,20 @@ func (s *Stayput) Stop() error {
 	}
 }
 
+// Kill ends the process at once, as a node that fails would.
+func (s *Stayput) Kill() error {
+	if s.process == nil {
+		return nil
+	}
+	p := s.process.Process
+	s.process = nil
+	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill stayput: %w", err)
+	}
+	<-s.exited
+	return nil
+}
+
 // Install applies the webhook configurations, and waits until the API server
 // asks about creations.
 func (s *Stayput) Install(ctx context.Context) error {
@@ -286,6 +306,14 @@ func (s *Stayput) KubectlAs(ctx context.Context, kubeconfig, stdin string, args 
 	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Command runs stayput as the administrator, and returns all that it prints.
+func (s *Stayput) Command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Binary, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Cluster.Kubeconfig())
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

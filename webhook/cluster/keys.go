@@ -19,8 +19,14 @@ const (
 	AnnotationReclaim = "stayput.dev/reclaim-policy"
 
 	// AnnotationClaimOf on a PersistentVolume records whose claim it was
-	// provisioned for: <statefulset>/<template>/<ordinal>.
+	// provisioned for: <statefulset>/<template>/<ordinal>. On a claim that
+	// stayput recover made again it says the same.
 	AnnotationClaimOf = "stayput.dev/claim-of"
+
+	// AnnotationReclaimSet on a PersistentVolume marks that Stayput has seen to
+	// its reclaim policy, and whose word it was: <policy>/<who>. Who changes the
+	// policy afterwards is honoured until somebody wants something else.
+	AnnotationReclaimSet = "stayput.dev/reclaim-policy-set"
 
 	// AnnotationReclaimDefaulted on a StorageClass marks a reclaimPolicy that
 	// its author left out and Stayput filled in.

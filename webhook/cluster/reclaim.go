@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -20,9 +22,30 @@ type Reclaim struct {
 	// Policy is Retain, Delete, or empty where nobody wants anything.
 	Policy corev1.PersistentVolumeReclaimPolicy
 
-	// From says who wants it: "the volume", "the claim", "the namespace" (by
-	// annotation), or "the configuration".
+	// From says who wants it: the volume, the claim, the namespace (by
+	// annotation), or the configuration.
 	From string
+}
+
+// Who may want a reclaim policy.
+const (
+	FromVolume        = "the volume"
+	FromClaim         = "the claim"
+	FromNamespace     = "the namespace"
+	FromConfiguration = "the configuration"
+)
+
+// Mark returns the value of [AnnotationReclaimSet] once it was seen to.
+func (r Reclaim) Mark() string {
+	return string(r.Policy) + "/" + strings.TrimPrefix(r.From, "the ")
+}
+
+// ParseMark returns what a value of [AnnotationReclaimSet] says.
+func ParseMark(value string) (Reclaim, bool) {
+	policy, who, _ := strings.Cut(value, "/")
+	r := Reclaim{corev1.PersistentVolumeReclaimPolicy(policy), "the " + who}
+	known := r.Policy == corev1.PersistentVolumeReclaimRetain || r.Policy == corev1.PersistentVolumeReclaimDelete
+	return r, known && slices.Contains([]string{FromVolume, FromClaim, FromNamespace, FromConfiguration}, r.From)
 }
 
 // ReclaimByAnnotation returns what the nearest annotation says: the volume's,
@@ -31,14 +54,14 @@ type Reclaim struct {
 // rule stayput-annotation refuses them where they are written.
 func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
 	if pv != nil {
-		if r, ok := annotated(pv.Annotations, "the volume"); ok {
+		if r, ok := annotated(pv.Annotations, FromVolume); ok {
 			return r, nil
 		}
 	}
 	if pvc == nil {
 		return Reclaim{}, nil
 	}
-	if r, ok := annotated(pvc.Annotations, "the claim"); ok {
+	if r, ok := annotated(pvc.Annotations, FromClaim); ok {
 		return r, nil
 	}
 	ns, err := Get[corev1.Namespace](v, "", pvc.Namespace)
@@ -46,7 +69,7 @@ func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.Persi
 		return Reclaim{}, fmt.Errorf("get Namespace %s: %w", pvc.Namespace, err)
 	}
 	if ns != nil {
-		if r, ok := annotated(ns.Annotations, "the namespace"); ok {
+		if r, ok := annotated(ns.Annotations, FromNamespace); ok {
 			return r, nil
 		}
 	}
@@ -60,7 +83,7 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	if err != nil || r.Policy != "" {
 		return r, err
 	}
-	retained := Reclaim{corev1.PersistentVolumeReclaimRetain, "the configuration"}
+	retained := Reclaim{corev1.PersistentVolumeReclaimRetain, FromConfiguration}
 	switch v.Retain() {
 	case RetainAll:
 		return retained, nil

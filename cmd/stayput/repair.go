@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/flowcontrol"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"stayput.dev/webhook"
+	"stayput.dev/webhook/cluster"
+)
+
+// repairRate is how many volumes are written or reported in a second: 5 000
+// take four minutes, and nobody else is kept waiting.
+const repairRate = 20
+
+// addRepair adds what watches volumes to the manager: the count of those that
+// are retained, and repair unless it is off.
+func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhook.Repair) error {
+	repaired := webhook.Repaired(w.Mutators)
+	if len(repaired) == 0 {
+		return nil
+	}
+	if err := metrics.Registry.Register(webhook.RetainedVolumes{Reader: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("prepare to count volumes: %w", err)
+	}
+	if mode == webhook.RepairOff {
+		return nil
+	}
+	r := &webhook.Repairer{
+		Mode: mode, Policy: w.Policy, Mutators: repaired,
+		World:   cluster.World{Source: mgr.GetCache(), Live: w.World.Live, Retain: w.World.Retain, ClusterDomain: w.World.ClusterDomain},
+		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
+		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
+		Metrics: webhook.NewRepairMetrics(metrics.Registry), Log: w.Log,
+	}
+	namespace, err := f.ownNamespace()
+	if err != nil {
+		return err
+	}
+	if namespace != "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("name this replica: %w", err)
+		}
+		clients, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+		if err != nil {
+			return fmt.Errorf("prepare to repair: %w", err)
+		}
+		r.Lead = &webhook.Leadership{Client: clients, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
+	}
+	return r.SetUp(mgr)
+}
+
+// ownNamespace returns the namespace that Stayput runs in, or "" outside a
+// cluster.
+func (f *serveFlags) ownNamespace() (string, error) {
+	if f.namespace != "" {
+		return f.namespace, nil
+	}
+	data, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the namespace of this Pod, for want of --namespace: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}

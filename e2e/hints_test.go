@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// growing is a class whose volumes may grow, though nothing here grows them.
+const growing = `apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: %s}
+provisioner: kubernetes.io/host-path
+reclaimPolicy: Delete
+allowVolumeExpansion: true
+`
+
+// growingClass makes such a class and returns its name.
+func growingClass(t *testing.T, ns string) string {
+	t.Helper()
+	name := "growing" + ns[strings.LastIndex(ns, "-"):] // short, for the hint to have room
+	if out, err := try(t, fmt.Sprintf(growing, name), "apply", "-f", "-"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "storageclass", name) })
+	return name
+}
+
+// TestHints asks for what the API server refuses by
+// itself: kubectl shows our hint, and then the API server's own words.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	class := growingClass(t, ns)
+	letGo(t, database(t, ns, 2))
+	apply(t, ns, ordinaryNamed("client")+fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: large}
+spec: {accessModes: [ReadWriteOnce], storageClassName: %s, resources: {requests: {storage: 2Gi}}}
+---
+`, class)+fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: waiting}
+spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {requests: {storage: 2Gi}}}
+`, ns))
+	output(t, "Bound", "get", "pvc", "large", "-n", ns, "-o", "jsonpath={.status.phase}")
+	mysql := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 2", 1)
+	edit := func(was, is string) string {
+		if !strings.Contains(mysql, was) {
+			t.Fatalf("%q is not in the manifest", was)
+		}
+		return strings.ReplaceAll(mysql, was, is)
+	}
+	grow := func(size string) string {
+		return fmt.Sprintf(`{"spec":{"resources":{"requests":{"storage":%q}}}}`, size)
+	}
+	for name, tc := range map[string]struct {
+		manifest string
+		args     []string
+		hint     []string // what the hint holds
+		refusal  string   // the API server's own
+	}{
+		"a larger claim template": {
+			manifest: edit("storage: 1Gi", "storage: 2Gi"),
+			hint:     []string{"field-fixed: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ", `"2Gi"`, "each claim must grow by itself"},
+			refusal:  "spec.volumeClaimTemplates: ",
+		},
+		"another Service": {
+			manifest: edit("serviceName: mysql-h", "serviceName: mysql-i"),
+			hint:     []string{"field-fixed: spec.serviceName: ", "--cascade=orphan"}, refusal: "spec.serviceName: ",
+		},
+		"another order of Pods": {
+			manifest: edit("Parallel", "OrderedReady"),
+			hint:     []string{"field-fixed: spec.podManagementPolicy: ", "--cascade=orphan"}, refusal: "spec.podManagementPolicy: ",
+		},
+		"another selector": {
+			manifest: edit("{app: mysql}", "{app: mariadb}"),
+			hint:     []string{"field-fixed: spec.selector: ", "the Pods would be nobody's"}, refusal: "spec.selector: ",
+		},
+		"a Service that is to be headless": {
+			manifest: strings.Replace(ordinaryNamed("client"), "spec: {", "spec: {clusterIP: None, ", 1),
+			hint:     []string{"field-fixed: spec.clusterIP: ", "kubectl delete service client"}, refusal: "may not change once set",
+		},
+		"a smaller claim": {
+			args: []string{"patch", "pvc", "large", "-p", grow("1Gi")},
+			hint: []string{"field-fixed: spec.resources.requests[storage]: ", "a volume only ever grows"}, refusal: "field can not be less than status.capacity",
+		},
+		"a larger claim of a class that cannot": {
+			args: []string{"patch", "pvc", "data-mysql-0", "-p", grow("2Gi")},
+			hint: []string{"field-fixed: spec.resources.requests[storage]: ", `"allowVolumeExpansion":true`}, refusal: "only dynamically provisioned pvc can be resized",
+		},
+		"a larger claim without a volume": {
+			args: []string{"patch", "pvc", "waiting", "-p", grow("3Gi")},
+			hint: []string{"field-fixed: spec.resources.requests[storage]: ", "before the claim is bound"}, refusal: "spec: Forbidden: ",
+		},
+		"a claim of another class": {
+			args: []string{"patch", "pvc", "large", "-p", `{"spec":{"storageClassName":"disk"}}`},
+			hint: []string{"field-fixed: spec.storageClassName: ", "copy the data"}, refusal: "spec: Forbidden: ",
+		},
+		"a class that is to retain": {
+			manifest: fmt.Sprintf(strings.Replace(growing, "reclaimPolicy: Delete", "reclaimPolicy: Retain", 1), class),
+			hint:     []string{"field-fixed: reclaimPolicy: ", "volumes keep theirs"}, refusal: "reclaimPolicy: Invalid value",
+		},
+		"a typing error": {
+			manifest: strings.NewReplacer("name: mysql}", "name: typo}", "resources: {", "resource: {").Replace(mysql),
+			args:     []string{"apply", "--validate=ignore", "-f", "-"},
+			hint:     []string{"claim-template-storage: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ", `it stands under "resource", which Kubernetes drops`, "resources: {requests: {storage: 1Gi}}"},
+			refusal:  "Required value",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := tc.args
+			if args == nil {
+				args = []string{"apply", "-f", "-"}
+			}
+			out, err := try(t, tc.manifest, append(args, "-n", ns)...)
+			if err == nil {
+				t.Fatalf("the API server accepts it:\n%s", out)
+			}
+			contains(t, out, append(tc.hint, tc.refusal, "fix: ")...)
+			hint, refusal, _ := strings.Cut(out, tc.hint[0])
+			if !strings.HasSuffix(hint, "Warning: ") || !strings.Contains(refusal, tc.refusal) {
+				t.Errorf("want the hint as a warning, and then the refusal:\n%s", out)
+			}
+			if strings.Contains(out, "denied the request") {
+				t.Errorf("Stayput denies what the API server refuses:\n%s", out)
+			}
+		})
+	}
+}
+
+func ordinaryNamed(name string) string {
+	return strings.Replace(ordinaryService, "mysql-h", name, 1)
+}
+
+// TestRecipe follows the hint to the letter: the shell runs
+// what it says.
+func TestRecipe(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	class := growingClass(t, ns)
+	letGo(t, database(t, ns, 2, "storageClassName: disk", "storageClassName: "+class, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 10\n"))
+	pods := kubectl(t, "get", "pod", "-n", ns, "-o", uids)
+	claims := kubectl(t, "get", "pvc", "-n", ns, "-o", uids)
+
+	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", `jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
+	larger := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
+	out, err := try(t, larger, "apply", "-n", ns, "-f", "-")
+	if err == nil {
+		t.Fatalf("the API server accepts it:\n%s", out)
+	}
+	contains(t, out, "stayput rules field-fixed") // the recipe is longer than a warning may be
+	recipe := recipeFor(t, ns, "2Gi")
+	t.Log(recipe)
+
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mysql.json")
+	if err := os.WriteFile(file, []byte(larger), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(env.Cluster.Kubectl(), filepath.Join(dir, "kubectl")); err != nil {
+		t.Fatal(err)
+	}
+	sh := exec.CommandContext(t.Context(), "sh", "-ec", strings.Replace(recipe, "<file>", file, 1))
+	sh.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig(), "PATH="+dir+":"+os.Getenv("PATH"))
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+
+	uid := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}")
+	output(t, uid+" "+uid, "get", "pod", "-n", ns, "-o", "jsonpath={.items[*].metadata.ownerReferences[0].uid}")
+	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
+	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.updatedReplicas}")
+	output(t, "2Gi", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.spec.volumeClaimTemplates[0].spec.resources.requests.storage}")
+	output(t, "2Gi 2Gi", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.resources.requests.storage}")
+	output(t, pods, "get", "pod", "-n", ns, "-o", uids)
+	output(t, claims, "get", "pvc", "-n", ns, "-o", uids)
+}
+
+// recipeFor returns the remedy of the hint, which lint and audit print in full.
+func recipeFor(t *testing.T, ns, size string) string {
+	t.Helper()
+	old, err := env.client.AppsV1().StatefulSets(ns).Get(t.Context(), "mysql", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sts := old.DeepCopy()
+	sts.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests["storage"] = resource.MustParse(size)
+	view := cluster.World{Source: newClient(t, env.Cluster.Config(), "")}.View(t.Context(), cluster.Request{})
+	findings, undecided := validators.Review(view, validators.Hints(validators.All), old, sts)
+	if len(findings) != 1 || len(undecided) > 0 {
+		t.Fatalf("%v, undecided %v: want one hint", findings, undecided)
+	}
+	return findings[0].Remedy
+}
