@@ -19,6 +19,10 @@ test: control-plane chromium ## run all tests, those on a real API server too
 chromium: # for the test of the HTML report: a Debian package, half a minute where it is missing
 	@command -v chromium >/dev/null || { echo "installing Chromium, in which the HTML report is tested ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
+.PHONY: proof
+proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only
