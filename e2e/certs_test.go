@@ -182,7 +182,7 @@ func TestASecretThatIsLost(t *testing.T) {
 	l.configure()
 	l.start(3, certs.Lifetimes{})
 	l.one("one CA")
-	ca := string(l.secret().Data["ca.crt"])
+	was := l.secret().Data
 	other, err := certs.NewMemory("other")
 	l.must(err)
 	otherCA, err := other.CA()
@@ -200,7 +200,7 @@ func TestASecretThatIsLost(t *testing.T) {
 		"emptied":              {func(s *corev1.Secret) { s.Data = nil }, "it is empty"},
 		"another team's":       {func(s *corev1.Secret) { s.Data = foreign }, "it belongs to"},
 	} {
-		secret := l.secret()
+		secret, before := l.secret(), len(l.log.String())
 		if tc.spoil == nil {
 			l.must(l.admin.Delete(t.Context(), secret))
 		} else {
@@ -212,13 +212,15 @@ func TestASecretThatIsLost(t *testing.T) {
 			if err := l.admin.Get(t.Context(), client.ObjectKeyFromObject(secret), &s); err != nil {
 				return err
 			}
-			if string(s.Data["ca.crt"]) != ca {
-				return fmt.Errorf("holds another CA")
+			for _, field := range []string{"tls.key", "tls.crt", "ca.crt"} {
+				if string(s.Data[field]) != string(was[field]) {
+					return fmt.Errorf("%s is another", field)
+				}
 			}
 			return nil
 		})
 		l.one(name)
-		if log := l.log.String(); !strings.Contains(log, "written again from memory") || !strings.Contains(log, tc.said) {
+		if log := l.log.String()[before:]; !strings.Contains(log, "written again from memory") || !strings.Contains(log, tc.said) {
 			t.Errorf("%s: %q was not said", name, tc.said)
 		}
 	}
