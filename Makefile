@@ -23,13 +23,30 @@ control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 cluster: control-plane ## run a throw-away control plane until Ctrl-C
 	$(LOCALCLUSTER)
 
+BIN ?= bin/stayput
+
 .PHONY: build
 build: ## build bin/stayput: static, stripped, reproducible
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/stayput ./cmd/stayput
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/stayput
+
+IMAGE ?= stayput:$(VERSION)
+BASE ?= gcr.io/distroless/static-debian13:nonroot
+ARCH ?= $(shell go env GOARCH)
+
+.PHONY: image
+image: ## build the container image $(IMAGE), on $(BASE), for $(ARCH)
+	GOARCH=$(ARCH) $(MAKE) build BIN=bin/$(ARCH)/stayput
+	docker build --build-arg BASE=$(BASE) --build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
+
+.PHONY: e2e
+e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the node's image)
+	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind
 
 .PHONY: generate
-generate: ## write what is generated: docs/rules.md
+generate: ## write what is generated: docs/rules.md, what the chart has from the rules, deploy/install.yaml
 	go run ./docs/generate
+	go run ./deploy/generate
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested
@@ -42,4 +59,4 @@ check: ## formatting, vet, staticcheck, and that generated files are current
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
 	@$(MAKE) cover
-	@$(MAKE) generate && git diff --exit-code -- docs || { echo "generated files are not current: make generate"; exit 1; }
+	@$(MAKE) generate && git diff --exit-code -- docs deploy || { echo "generated files are not current: make generate"; exit 1; }
