@@ -62,7 +62,7 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand())
+	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand(), probeCommand())
 	return root.ExecuteContext(ctx)
 }
 
