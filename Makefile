@@ -44,8 +44,10 @@ e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the nod
 	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind
 
 .PHONY: generate
-generate: ## write what is generated: docs/rules.md, what the chart has from the rules, deploy/install.yaml
+generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate
+	go run ./cmd/stayput generate docs
+	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
 
 .PHONY: cover

@@ -174,6 +174,12 @@ volumeBindingMode: WaitForFirstConsumer
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	s := ownCluster(t, config, localcluster.Options{})
+	s.kubectl(class, "create", "-f", "-")
+	s.kubectl("", "create", "namespace", "before")
+	s.kubectl(strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1), "apply", "-n", "before", "-f", "-")
+	s.output("Bound", "get", "pvc", "data-db-0", "-n", "before", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
+	old := s.kubectl("", "get", "pvc", "data-db-0", "-n", "before", "-o", "jsonpath={.spec.volumeName}")
+	time.Sleep(1100 * time.Millisecond) // the API server's clock counts seconds
 	s.start()
 	if err := s.Install(t.Context()); err != nil {
 		t.Fatal(err)
@@ -210,6 +216,10 @@ func TestRepair(t *testing.T) {
 	if got := s.kubectl("", "get", "configmap", "stayput", "-n", "stayput", "-o", `jsonpath={.data.repair-since}`); got != since {
 		t.Errorf("the first start was forgotten: %s, and was %s", got, since)
 	}
+	// What is older than Stayput is left alone, until somebody asks.
+	s.stays("Delete", "get", "pv", old, "-o", policyPath)
+	s.kubectl("", "annotate", "pvc", "data-db-0", "-n", "before", "stayput.dev/reclaim-policy=Retain")
+	s.output("Retain", "get", "pv", old, "-o", policyPath)
 	// Mode off stops repair, too.
 	s.stays("Delete", "get", "pv", volumes["wild"], "-o", policyPath)
 	s.kubectl("", "label", "namespace", "wild", "stayput.dev/mode-")

@@ -66,6 +66,7 @@ type mountedClaim struct {
 // mountedClaims returns the volumes of a Pod template that name a claim.
 func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]mountedClaim, error) {
 	var found []mountedClaim
+	read := onlyRead(spec)
 	for i, vol := range spec.Volumes {
 		src := vol.PersistentVolumeClaim
 		if src == nil {
@@ -75,27 +76,21 @@ func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]m
 		if err != nil {
 			return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", src.ClaimName, err)
 		}
-		found = append(found, mountedClaim{i, vol.Name, src.ClaimName, !src.ReadOnly && !onlyRead(spec, vol.Name), pvc})
+		found = append(found, mountedClaim{i, vol.Name, src.ClaimName, !src.ReadOnly && !read[vol.Name], pvc})
 	}
 	return found, nil
 }
 
-// onlyRead says whether every container that mounts a volume mounts it
+// onlyRead returns the volumes that every container that mounts them mounts
 // read-only. Of a volume that nothing mounts it cannot be said.
-func onlyRead(spec *corev1.PodSpec, name string) bool {
-	mounted := false
+func onlyRead(spec *corev1.PodSpec) map[string]bool {
+	read, written := map[string]bool{}, writtenVolumes(spec)
 	for _, c := range containers(spec) {
 		for _, m := range c.item.VolumeMounts {
-			if m.Name == name && !m.ReadOnly {
-				return false
-			}
-			mounted = mounted || m.Name == name
-		}
-		if slices.ContainsFunc(c.item.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == name }) {
-			return false
+			read[m.Name] = !written[m.Name]
 		}
 	}
-	return mounted
+	return read
 }
 
 // exclusive says whether access modes, of which there must be some, let no

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -57,16 +58,26 @@ func oneLine(s string) string {
 	}, strings.ToValidUTF8(s, "�"))
 }
 
-// stablePath replaces the indexes of a path by the names of the list items, so
-// that an item is the same one wherever it stands: a.b[0].c is a.b[name=x].c.
-func stablePath(obj client.Object, path string) string {
-	if !strings.Contains(path, "[") {
-		return path
+// stablePaths returns a function that replaces the indexes of a path by the
+// names of the list items, so that an item is the same one wherever it stands:
+// a.b[0].c is a.b[name=x].c. The object is taken apart once for all its paths.
+func stablePaths(obj client.Object) func(path string) string {
+	fields := sync.OnceValue(func() map[string]any {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+		if err != nil {
+			return nil // every path is as good as it stands
+		}
+		return fields
+	})
+	return func(path string) string {
+		if !strings.Contains(path, "[") {
+			return path
+		}
+		return stablePath(fields(), path)
 	}
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-	if err != nil {
-		return path
-	}
+}
+
+func stablePath(fields map[string]any, path string) string {
 	var at any = fields
 	var out strings.Builder
 	for _, elem := range cluster.SplitPath(path) {

@@ -159,7 +159,7 @@ func texts(found []Finding) []string {
 	return all
 }
 
-// failing lets one lookup fail, counting from 1; 0 lets none.
+// failing lets one lookup fail, counting from 1; 0 lets none, and -1 all.
 type failing struct {
 	client.Reader
 	lookups, at int
@@ -167,8 +167,8 @@ type failing struct {
 }
 
 func (f *failing) fails() error {
-	if f.lookups++; f.lookups == f.at {
-		return fmt.Errorf("lookup %d: %w", f.at, f.with)
+	if f.lookups++; f.lookups == f.at || f.at < 0 {
+		return fmt.Errorf("lookup %d: %w", f.lookups, f.with)
 	}
 	return nil
 }

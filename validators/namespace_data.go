@@ -48,7 +48,7 @@ count before it) with stayput.dev/reclaim-policy: Delete.`,
 			claims = fmt.Sprintf("%d claims", len(doomed))
 		}
 		what := fmt.Sprintf("must not be deleted with its data; the volumes (%s) of %s are destroyed", &size, claims)
-		member, err := mournedMember(p.Cluster, doomed)
+		member, err := mournedMember(p.Cluster, ns.Name, doomed)
 		if err != nil {
 			return err
 		}
@@ -106,17 +106,14 @@ func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
 
 // mournedMember returns the name of a claim that a StatefulSet made and that
 // nobody wants to be deleted, or "".
-func mournedMember(v *cluster.View, doomed []doomedClaim) (string, error) {
+func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (string, error) {
+	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
+	if err != nil {
+		return "", fmt.Errorf("list StatefulSets: %w", err)
+	}
 	for _, d := range doomed {
-		made := d.volume.Annotations[cluster.AnnotationClaimOf] != "" || cluster.MadeByStatefulSet(d.claim)
-		if !made {
-			of, err := cluster.ClaimsOf(v, d.claim)
-			if err != nil {
-				return "", err
-			}
-			made = len(of) > 0
-		}
-		if !made {
+		if d.volume.Annotations[cluster.AnnotationClaimOf] == "" && !cluster.MadeByStatefulSet(d.claim) &&
+			len(cluster.ClaimsAmong(sets.Items, d.claim)) == 0 {
 			continue
 		}
 		wanted, err := cluster.ReclaimByAnnotation(v, d.volume, d.claim)

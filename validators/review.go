@@ -119,14 +119,14 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 // old. What old was only warned about, a hostname fixed for one replica, is news
 // where obj is denied it, for three.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
-	known := make(map[string]bool, len(before))
+	known, was, is := make(map[string]bool, len(before)), stablePaths(old), stablePaths(obj)
 	for _, f := range before {
 		if f.Level == Deny {
-			known[stablePath(old, f.Field)] = true
+			known[was(f.Field)] = true
 		}
 	}
 	for i := range findings {
-		if f := &findings[i]; f.Level == Deny && known[stablePath(obj, f.Field)] {
+		if f := &findings[i]; f.Level == Deny && known[is(f.Field)] {
 			f.Level = Warn
 		}
 	}

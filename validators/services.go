@@ -1,8 +1,8 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -91,7 +91,8 @@ func serviceYAML(sts *appsv1.StatefulSet, name string, ports []map[string]any) s
 // servicePorts returns the ports of containers as the ports of a Service,
 // which must differ in port and protocol and, if there are several, be named.
 func servicePorts(containers []corev1.Container) (ports []map[string]any) {
-	var seen []string
+	seen := map[string]bool{}
+	firstID := ""
 	for _, c := range containers {
 		for _, p := range c.Ports {
 			id := fmt.Sprintf("%s-%d", strings.ToLower(string(p.Protocol)), p.ContainerPort)
@@ -99,13 +100,14 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 				id = fmt.Sprintf("tcp-%d", p.ContainerPort)
 			}
 			name := p.Name
-			if name == "" || slices.Contains(seen, name) {
+			if name == "" || seen[name] {
 				name = id
 			}
-			if slices.Contains(seen, id) || slices.Contains(seen, name) {
+			if seen[id] || seen[name] {
 				continue
 			}
-			seen = append(seen, id, name)
+			seen[id], seen[name] = true, true
+			firstID = cmp.Or(firstID, id)
 			port := map[string]any{"name": name, "port": p.ContainerPort}
 			if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
 				port["protocol"] = string(p.Protocol)
@@ -113,7 +115,7 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 			ports = append(ports, port)
 		}
 	}
-	if len(ports) == 1 && ports[0]["name"] == seen[0] {
+	if len(ports) == 1 && ports[0]["name"] == firstID {
 		delete(ports[0], "name") // a made-up name, which one port does not need
 	}
 	return ports

@@ -2,7 +2,6 @@ package validators
 
 import (
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,8 +34,12 @@ what is wanted.`,
 		if err != nil {
 			return err
 		}
+		shadowed := map[string]bool{}
+		for _, t := range sts.Spec.VolumeClaimTemplates {
+			shadowed[t.Name] = true
+		}
 		for _, v := range volumes {
-			if slices.ContainsFunc(sts.Spec.VolumeClaimTemplates, func(t corev1.PersistentVolumeClaim) bool { return t.Name == v.name }) {
+			if shadowed[v.name] {
 				continue // claim-template-shadows-volume
 			}
 			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")

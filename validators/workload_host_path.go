@@ -87,6 +87,9 @@ func writtenVolumes(spec *corev1.PodSpec) map[string]bool {
 		for _, m := range c.item.VolumeMounts {
 			written[m.Name] = written[m.Name] || !m.ReadOnly
 		}
+		for _, d := range c.item.VolumeDevices {
+			written[d.Name] = true
+		}
 	}
 	return written
 }

@@ -32,8 +32,12 @@ func headless(svc *corev1.Service) bool {
 // selects says whether a Service's selector matches labels. A Service without
 // a selector selects nothing.
 func selects(svc *corev1.Service, podLabels map[string]string) bool {
-	return len(svc.Spec.Selector) > 0 &&
-		labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(podLabels))
+	for name, value := range svc.Spec.Selector {
+		if has, ok := podLabels[name]; !ok || has != value {
+			return false
+		}
+	}
+	return len(svc.Spec.Selector) > 0
 }
 
 // containers returns the containers of every kind of a Pod, with the name of

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"stayput.dev/mutators"
@@ -115,19 +116,67 @@ func TestEveryRuleIsAsked(t *testing.T) {
 	}
 }
 
-func TestClusterRoleReadsWhatRulesRead(t *testing.T) {
-	role, err := Deployment{}.ClusterRole(validators.All, mutators.All)
-	if err != nil {
-		t.Fatal(err)
+// TestPermissions holds the two roles to what rules read and repair writes.
+func TestPermissions(t *testing.T) {
+	events := []string{"create events.k8s.io/events", "patch events.k8s.io/events"}
+	for mode, want := range map[Repair][]string{
+		RepairOff:    nil,
+		RepairReport: events,
+		RepairNew:    append([]string{"patch /persistentvolumes"}, events...),
+		"":           append([]string{"patch /persistentvolumes"}, events...),
+	} {
+		d := Deployment{Namespace: "here", Repair: mode}
+		role, err := d.ClusterRole(validators.All, mutators.All)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkReads(t, role)
+		if got := writes(role.Rules); !got.Equal(sets.New(want...)) {
+			t.Errorf("repair %q: may %q, want %q", mode, sets.List(got), want)
+		}
+		own := d.Role(mutators.All)
+		if (own == nil) != (mode == RepairOff) {
+			t.Errorf("repair %q: role in its own namespace: %v", mode, own)
+		}
+		if own != nil && own.Namespace != "here" {
+			t.Errorf("a role in %q", own.Namespace)
+		}
 	}
-	readable := sets.Set[string]{}
-	for _, r := range role.Rules {
+	for _, r := range (Deployment{}).Role(mutators.All).Rules {
+		if !slices.Equal(r.ResourceNames, []string{"stayput"}) && !slices.Equal(r.Verbs, []string{"create"}) {
+			t.Errorf("may %q all %q", r.Verbs, r.Resources)
+		}
+	}
+	without := slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return m.Repair })
+	role, err := Deployment{}.ClusterRole(validators.All, without)
+	if err != nil || writes(role.Rules).Len() > 0 || (Deployment{}).Role(without) != nil {
+		t.Errorf("without a mutator to repair: %v, %v", role, err)
+	}
+}
+
+// writes returns what more than reading rules permit.
+func writes(rules []rbacv1.PolicyRule) sets.Set[string] {
+	all := sets.Set[string]{}
+	for _, r := range rules {
 		for _, verb := range r.Verbs {
-			if !slices.Contains([]string{"get", "list", "watch"}, verb) {
-				t.Errorf("may %s %q", verb, r.Resources)
+			if slices.Contains([]string{"get", "list", "watch"}, verb) {
+				continue
+			}
+			for _, resource := range r.Resources {
+				all.Insert(verb + " " + r.APIGroups[0] + "/" + resource)
 			}
 		}
-		readable.Insert(r.Resources...)
+	}
+	return all
+}
+
+func checkReads(t *testing.T, role *rbacv1.ClusterRole) {
+	t.Helper()
+	readable := sets.Set[string]{}
+	for _, r := range role.Rules {
+		if slices.Contains(r.Verbs, "get") {
+			readable.Insert(r.Resources...)
+		}
 	}
 	for _, resource := range []string{"namespaces", "statefulsets", "deployments", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "services", "pods", "nodes"} {
 		if !readable.Has(resource) {
@@ -148,6 +197,8 @@ func TestArrows(t *testing.T) {
 		mut:   {rules, hook, cert},
 		hook:  {"stayput.dev/cmd/stayput"},
 		cert:  {rules, mut, hook, view},
+
+		"stayput.dev/recovery": {rules, mut, hook, cert},
 	} {
 		if imports := goList(t, "-deps", pkg); imports.HasAny(never...) {
 			t.Errorf("%s depends on one of %q", pkg, never)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -62,8 +63,18 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), rulesCommand(), webhooksCommand(), probeCommand())
+	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), recoverCommand(),
+		rulesCommand(), webhooksCommand(), probeCommand(), generateCommand())
+	name(root)
 	return root.ExecuteContext(ctx)
+}
+
+// name calls the program what its user does: kubectl runs kubectl-stayput as
+// kubectl stayput.
+func name(root *cobra.Command) {
+	if base := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"); strings.HasPrefix(base, "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl stayput"}
+	}
 }
 
 func versionText() string {

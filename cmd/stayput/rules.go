@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -13,11 +14,13 @@ import (
 )
 
 func rulesCommand() *cobra.Command {
-	return &cobra.Command{
+	var format string
+	cmd := &cobra.Command{
 		Use:   "rules [NAME]",
 		Short: "List the rules, or explain one",
 		Example: `  stayput rules
-  stayput rules claim-in-use`,
+  stayput rules claim-in-use
+  stayput rules --format json`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
 			for _, r := range validators.All {
@@ -26,6 +29,12 @@ func rulesCommand() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "text" && format != "json" {
+				return fmt.Errorf("--format %q: must be text or json", format)
+			}
+			if len(args) == 0 && format == "json" {
+				return printRules(cmd.OutOrStdout(), validators.All)
+			}
 			if len(args) == 0 {
 				return listRules(cmd.OutOrStdout())
 			}
@@ -33,9 +42,39 @@ func rulesCommand() *cobra.Command {
 			if i < 0 {
 				return fmt.Errorf("no rule is called %q: stayput rules lists them", args[0])
 			}
+			if format == "json" {
+				return printRules(cmd.OutOrStdout(), validators.All[i:i+1])
+			}
 			return explain(cmd.OutOrStdout(), validators.All[i])
 		},
 	}
+	cmd.Flags().StringVarP(&format, "format", "f", "text", "text or json")
+	return cmd
+}
+
+// printRules prints rules as a JSON array.
+func printRules(out io.Writer, rules []*validators.Rule) error {
+	type rule struct {
+		Name      string   `json:"name"`
+		Level     string   `json:"level"`
+		NeverDeny bool     `json:"neverDeny"`
+		Title     string   `json:"title"`
+		Doc       string   `json:"doc"`
+		Reads     []string `json:"reads"`
+		When      []string `json:"when"`
+	}
+	list := []rule{}
+	for _, r := range rules {
+		_, why, _ := strings.Cut(r.Doc, "\n\n")
+		reads := []string{}
+		for _, obj := range r.Reads {
+			reads = append(reads, objectOf(obj).Kind)
+		}
+		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, reads, occasions(r)})
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(list)
 }
 
 func listRules(out io.Writer) error {

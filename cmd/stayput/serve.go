@@ -165,7 +165,7 @@ func (f *serveFlags) source() (certs.Source, error) {
 func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
 	snapshot := &cluster.Snapshot{Complete: true}
 	if f.manifests != "" {
-		docs, _, err := readManifests([]string{f.manifests}, nil)
+		docs, err := readManifests([]string{f.manifests})
 		if err != nil {
 			return fmt.Errorf("--manifests: %w", err)
 		}

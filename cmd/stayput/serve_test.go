@@ -24,7 +24,7 @@ func command(t *testing.T, stdin string, args ...string) (code int, stdout, stde
 	return code, out.String(), complaint.String()
 }
 
-func write(t *testing.T, name, text string) string {
+func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -43,7 +43,7 @@ func TestBadInput(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.crt")
 	head := "apiVersion: stayput.dev/v1alpha1\nkind: Configuration\n"
 	config := func(text string) []string {
-		return []string{"webhooks", "--url", "https://127.0.0.1:1", "--config", write(t, "config.yaml", text)}
+		return []string{"webhooks", "--url", "https://127.0.0.1:1", "--config", writeFile(t, "config.yaml", text)}
 	}
 	for name, tc := range map[string]struct {
 		args []string
@@ -54,7 +54,7 @@ func TestBadInput(t *testing.T) {
 		"no certificate":                {[]string{"serve", "--standalone"}, []string{"no certificate", "--tls-cert-file", "--ca-file"}},
 		"half a certificate":            {[]string{"serve", "--tls-cert-file", "x"}, []string{"--tls-cert-file and --tls-key-file"}},
 		"a certificate that is missing": {[]string{"serve", "--tls-cert-file", "/nope/x", "--tls-key-file", "/nope/y"}, []string{"/nope/x"}},
-		"a certificate that is none":    {[]string{"serve", "--tls-cert-file", write(t, "a", "x"), "--tls-key-file", write(t, "b", "y")}, []string{"serve the certificate", "PEM"}},
+		"a certificate that is none":    {[]string{"serve", "--tls-cert-file", writeFile(t, "a", "x"), "--tls-key-file", writeFile(t, "b", "y")}, []string{"serve the certificate", "PEM"}},
 		"a CA nobody can write":         {[]string{"serve", "--standalone", "--ca-file", "/nope/ca"}, []string{"--ca-file", "/nope/ca"}},
 		"a port in use":                 {[]string{"serve", "--standalone", "--ca-file", ca, "--listen", taken.Addr().String()}, []string{"--listen", "address already in use"}},
 		"a health port in use":          {[]string{"serve", "--standalone", "--ca-file", ca, "--listen", "127.0.0.1:0", "--health-listen", taken.Addr().String()}, []string{"--health-listen", "address already in use"}},

@@ -310,6 +310,14 @@ func (s *Stayput) KubectlAs(ctx context.Context, kubeconfig, stdin string, args 
 	return string(out), err
 }
 
+// Command runs stayput as the administrator, and returns all that it prints.
+func (s *Stayput) Command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Binary, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Cluster.Kubeconfig())
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // run runs stayput to its end and returns its output.
 func (s *Stayput) run(ctx context.Context, args ...string) (string, error) {
 	var out, complaint bytes.Buffer

@@ -56,17 +56,26 @@ func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
 // There may be several: a-b-c-0 is of the StatefulSet b-c by its template a,
 // and of c by a-b. Those that do not exist any more are not among them.
 func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
-	base, ordinal, ok := cutOrdinal(pvc.Name)
-	if !ok {
+	if _, _, ok := cutOrdinal(pvc.Name); !ok {
 		return nil, nil
 	}
 	list, err := List[appsv1.StatefulSetList](v, client.InNamespace(pvc.Namespace))
 	if err != nil {
 		return nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
+	return ClaimsAmong(list.Items, pvc), nil
+}
+
+// ClaimsAmong is [ClaimsOf] for whoever has listed the StatefulSets of the
+// namespace already.
+func ClaimsAmong(sets []appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) []ClaimOf {
+	base, ordinal, ok := cutOrdinal(pvc.Name)
+	if !ok {
+		return nil
+	}
 	var of []ClaimOf
-	for i := range list.Items {
-		sts := &list.Items[i]
+	for i := range sets {
+		sts := &sets[i]
 		if !strings.HasSuffix(base, "-"+sts.Name) {
 			continue
 		}
@@ -81,7 +90,7 @@ func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
 		}
 	}
 	slices.SortFunc(of, func(a, b ClaimOf) int { return strings.Compare(a.String(), b.String()) })
-	return of, nil
+	return of
 }
 
 // HasMatchLabels says whether labels hold the selector's matchLabels, which

@@ -1,19 +1,15 @@
 package cluster
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
+	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // A Manifest is one object as written in a file.
@@ -32,82 +28,8 @@ type Manifest struct {
 	// drop them, and kubectl refuses them.
 	Unknown []error
 
-	node *yaml.Node
-}
-
-// ParseManifests reads a stream of YAML or JSON documents, Lists unrolled.
-// Namespaced objects without a namespace are in the namespace "default", as
-// for kubectl. The second result counts the objects of kinds that Kubernetes
-// does not have, which are left out. Errors name the file and the line.
-func ParseManifests(file string, data []byte) (manifests []Manifest, skipped int, err error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc yaml.Node
-		switch err := dec.Decode(&doc); {
-		case errors.Is(err, io.EOF):
-			return manifests, skipped, nil
-		case err != nil:
-			return nil, 0, fmt.Errorf("%s: %w", file, err)
-		}
-		root := doc.Content[0]
-		if root.Tag == "!!null" {
-			continue // nothing but comments
-		}
-		objects := []*yaml.Node{root}
-		if _, kind := child(root, "kind"); kind != nil && strings.HasSuffix(kind.Value, "List") {
-			if _, items := child(root, "items"); items != nil {
-				objects = items.Content
-			}
-		}
-		for _, node := range objects {
-			m, err := parseObject(node)
-			if runtime.IsNotRegisteredError(err) {
-				skipped++
-				continue
-			}
-			if err != nil {
-				return nil, 0, fmt.Errorf("%s:%d: %w", file, node.Line, err)
-			}
-			m.File, m.Directives = file, directives(&doc, node)
-			manifests = append(manifests, m)
-		}
-	}
-}
-
-func parseObject(node *yaml.Node) (Manifest, error) {
-	if node.Kind != yaml.MappingNode {
-		return Manifest{}, errors.New("not a Kubernetes object: a mapping with apiVersion and kind is expected")
-	}
-	for _, field := range []string{"apiVersion", "kind"} {
-		if _, value := child(node, field); value == nil || value.Value == "" {
-			return Manifest{}, fmt.Errorf("not a Kubernetes object: it has no %s", field)
-		}
-	}
-	data, err := yaml.Marshal(node)
-	if err != nil {
-		return Manifest{}, err
-	}
-	var unknown []error
-	obj, gvk, err := strict().Decode(data, nil, nil)
-	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
-		unknown, err = strictErr.Errors(), nil
-	}
-	if err != nil {
-		return Manifest{}, err
-	}
-	o, ok := obj.(client.Object)
-	if !ok {
-		return Manifest{}, runtime.NewNotRegisteredErrForKind("manifest", *gvk)
-	}
-	if o.GetNamespace() == "" && Namespaced(gvk.GroupKind()) {
-		o.SetNamespace("default")
-	}
-	return Manifest{Object: o, Unknown: unknown, node: node}, nil
-}
-
-func strict() runtime.Decoder {
-	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme,
-		json.SerializerOptions{Yaml: true, Strict: true})
+	doc  *document
+	item int // its index in the items of a List, or -1
 }
 
 // Namespaced says whether objects of a kind live in a namespace, for the kinds
@@ -120,19 +42,6 @@ func Namespaced(kind schema.GroupKind) bool {
 		return false
 	}
 	return !strings.HasPrefix(kind.Group, "admissionregistration.") && !strings.HasPrefix(kind.Group, "apiextensions.")
-}
-
-func directives(doc, object *yaml.Node) (lines []string) {
-	comments := doc.HeadComment + "\n" + object.HeadComment
-	if len(object.Content) > 0 {
-		comments += "\n" + object.Content[0].HeadComment
-	}
-	for line := range strings.Lines(comments) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "# "); ok {
-			lines = append(lines, text)
-		}
-	}
-	return lines
 }
 
 // Directive returns what stands behind a word in the comments above the
@@ -148,16 +57,94 @@ func (m Manifest) Directive(word string) (rest string, ok bool) {
 
 // Line returns the line of the field at path, or of its nearest ancestor that
 // is written down. Lines count from 1.
-func (m Manifest) Line(path string) int {
-	line, node := m.node.Line, m.node
+func (m Manifest) Line(path string) int { return m.Position(path).Line }
+
+// A Position is where a field is written: a line, and on it the columns, from
+// the first of the field to the one behind its last. Both count from 1, in
+// characters.
+type Position struct{ Line, Column, EndColumn int }
+
+// Position returns where the field at path, or its nearest ancestor that is
+// written down, stands: the key and, where it is on the same line, the value.
+func (m Manifest) Position(path string) Position {
+	node := m.root()
+	if node == nil {
+		return Position{Line: m.doc.line, Column: 1, EndColumn: 1}
+	}
+	key, value := node, node
 	for _, elem := range SplitPath(path) {
-		key, value := child(node, elem)
-		if value == nil {
+		k, v := child(value, elem)
+		if v == nil {
 			break
 		}
-		line, node = key.Line, value
+		key, value = k, v
 	}
-	return line
+	if key == node { // the object itself is told by its first key
+		return m.span(first(node), first(node))
+	}
+	if key.Kind == yaml.MappingNode && len(key.Content) > 1 { // an item of a list by its own
+		key, value = key.Content[0], key.Content[1]
+	}
+	return m.span(key, value)
+}
+
+// span returns the columns from a key to the end of its value.
+func (m Manifest) span(key, value *yaml.Node) Position {
+	p := Position{Line: m.doc.line + key.Line - 1, Column: key.Column, EndColumn: key.Column + width(key)}
+	if value.Line == key.Line && value.Kind == yaml.ScalarNode {
+		p.EndColumn = value.Column + width(value)
+	}
+	p.EndColumn = max(min(p.EndColumn, utf8.RuneCountInString(m.Source(p.Line))+1), p.Column+1)
+	return p
+}
+
+// width returns how many columns a scalar takes, or one if it is none.
+func width(n *yaml.Node) int {
+	w := utf8.RuneCountInString(n.Value)
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		w += 2
+	}
+	return max(w, 1)
+}
+
+// first returns the first key of an object.
+func first(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.MappingNode && len(n.Content) > 0 {
+		return n.Content[0]
+	}
+	return n
+}
+
+// Source returns a line of the file as it is written, without the end of the
+// line. It knows the lines of the document that the object stands in.
+func (m Manifest) Source(line int) string {
+	starts := m.doc.lines()
+	n := line - m.doc.line
+	if n < 0 || n >= len(starts) {
+		return ""
+	}
+	end := len(m.doc.text)
+	if n+1 < len(starts) {
+		end = starts[n+1]
+	}
+	return strings.TrimRight(string(m.doc.text[starts[n]:end]), "\r\n")
+}
+
+// root returns the node of the object.
+func (m Manifest) root() *yaml.Node {
+	node := m.doc.node()
+	if node == nil || m.item < 0 {
+		return node
+	}
+	_, items := child(node, "items")
+	if items == nil {
+		return node
+	}
+	_, item := child(items, strconv.Itoa(m.item))
+	if item != nil && item.Kind == yaml.AliasNode {
+		item = item.Alias
+	}
+	return item
 }
 
 // SplitPath splits the text of a field.Path: a.b[0].c[x.y/z] is a, b, 0, c,
@@ -195,10 +182,48 @@ func child(node *yaml.Node, elem string) (key, value *yaml.Node) {
 				return node.Content[i], node.Content[i+1]
 			}
 		}
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Tag != "!!merge" {
+				continue
+			}
+			for _, merged := range merges(node.Content[i+1]) {
+				if key, value := child(merged, elem); value != nil {
+					return key, value
+				}
+			}
+		}
 	case yaml.SequenceNode:
 		if i, err := strconv.Atoi(elem); err == nil && i >= 0 && i < len(node.Content) {
 			return node.Content[i], node.Content[i]
 		}
 	}
 	return nil, nil
+}
+
+// merges returns the mappings behind a merge key: << is one, or a list of them.
+func merges(node *yaml.Node) []*yaml.Node {
+	if node.Kind == yaml.SequenceNode {
+		return node.Content
+	}
+	return []*yaml.Node{node}
+}
+
+// JSON returns the object as it is written, in JSON.
+func (m Manifest) JSON() ([]byte, error) {
+	data, err := m.doc.text, error(nil)
+	if !m.doc.json {
+		if data, err = sigsyaml.YAMLToJSON(m.doc.text); err != nil {
+			return nil, err
+		}
+	}
+	if m.item < 0 {
+		return data, nil
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, err
+	}
+	return list.Items[m.item], nil
 }

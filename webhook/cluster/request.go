@@ -22,14 +22,15 @@ const kubeSystem = "system:serviceaccount:kube-system:"
 // Controllers are the service accounts in kube-system that
 // kube-controller-manager's controllers use when each has its own
 // (--use-service-account-credentials, as kubeadm sets it). They finish what
-// somebody else began, so nothing is denied to them.
+// somebody else began, so nothing is denied to them. The horizontal-pod-autoscaler
+// is not among them: it begins something itself, as kubectl scale does.
 // Source: k8s.io/kubernetes@v1.37.1 cmd/kube-controller-manager/app.
 func Controllers() []string {
 	return []string{
 		"attachdetach-controller", "cronjob-controller", "daemon-set-controller", "deployment-controller",
 		"disruption-controller", "endpoint-controller", "endpointslice-controller", "ephemeral-volume-controller",
-		"expand-controller", "generic-garbage-collector", "horizontal-pod-autoscaler", "job-controller",
-		"namespace-controller", "node-controller", "persistent-volume-binder", "pod-garbage-collector",
+		"expand-controller", "generic-garbage-collector", "job-controller", "namespace-controller",
+		"node-controller", "persistent-volume-binder", "pod-garbage-collector",
 		"pv-protection-controller", "pvc-protection-controller", "replicaset-controller", "replication-controller",
 		"resource-claim-controller", "service-account-controller", "service-controller", "statefulset-controller",
 		"storage-version-migrator-controller", "ttl-after-finished-controller", "ttl-controller",

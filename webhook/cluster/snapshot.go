@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,6 +26,15 @@ type Snapshot struct {
 	Complete bool
 
 	kinds map[schema.GroupVersionKind]*kindIndex
+
+	mu    sync.Mutex
+	lists map[listKey]reflect.Value // answers that were given before
+}
+
+// A listKey is what a list without selectors depends on.
+type listKey struct {
+	list      reflect.Type
+	namespace string
 }
 
 // A kindIndex holds the objects of one kind, by namespace and in the order in
@@ -45,17 +55,7 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 		if err != nil {
 			return err
 		}
-		if s.kinds == nil {
-			s.kinds = make(map[schema.GroupVersionKind]*kindIndex)
-		}
-		kind := s.kinds[gvk]
-		if kind == nil {
-			kind = &kindIndex{
-				byKey:       make(map[client.ObjectKey]client.Object),
-				byNamespace: make(map[string][]client.ObjectKey),
-			}
-			s.kinds[gvk] = kind
-		}
+		kind := s.know(gvk)
 		key := client.ObjectKeyFromObject(obj)
 		if kind.byKey[key] == nil {
 			kind.byNamespace[key.Namespace] = append(kind.byNamespace[key.Namespace], key)
@@ -64,6 +64,28 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 		kind.byKey[key] = obj
 	}
 	return nil
+}
+
+// Know says that all objects of a kind are in the snapshot, or will be, even if
+// there are none.
+func (s *Snapshot) Know(gvk schema.GroupVersionKind) { s.know(gvk) }
+
+func (s *Snapshot) know(gvk schema.GroupVersionKind) *kindIndex {
+	s.mu.Lock()
+	s.lists = nil
+	s.mu.Unlock()
+	if s.kinds == nil {
+		s.kinds = make(map[schema.GroupVersionKind]*kindIndex)
+	}
+	kind := s.kinds[gvk]
+	if kind == nil {
+		kind = &kindIndex{
+			byKey:       make(map[client.ObjectKey]client.Object),
+			byNamespace: make(map[string][]client.ObjectKey),
+		}
+		s.kinds[gvk] = kind
+	}
+	return kind
 }
 
 func (s *Snapshot) kind(gvk schema.GroupVersionKind) (*kindIndex, error) {
@@ -112,14 +134,45 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
 		return fmt.Errorf("list %s: a snapshot knows no field selectors", gvk.Kind)
 	}
+	if o.LabelSelector == nil || o.LabelSelector.Empty() {
+		return s.listAll(kind, into, o.Namespace)
+	}
+	return kind.list(into, o.Namespace, o.LabelSelector)
+}
+
+// listAll answers a list without selectors, which the rules ask for again with
+// every object of a namespace: it is made once.
+func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := listKey{reflect.TypeOf(into), namespace}
+	items := reflect.ValueOf(into).Elem().FieldByName("Items")
+	if !items.IsValid() || items.Kind() != reflect.Slice {
+		return kind.list(into, namespace, labels.Everything())
+	}
+	if known, ok := s.lists[key]; ok {
+		items.Set(known)
+		return nil
+	}
+	if err := kind.list(into, namespace, labels.Everything()); err != nil {
+		return err
+	}
+	if s.lists == nil {
+		s.lists = make(map[listKey]reflect.Value)
+	}
+	s.lists[key] = reflect.ValueOf(items.Slice3(0, items.Len(), items.Len()).Interface()) // nobody may append in place
+	return nil
+}
+
+func (kind *kindIndex) list(into client.ObjectList, namespace string, selector labels.Selector) error {
 	keys := kind.all
-	if o.Namespace != "" {
-		keys = kind.byNamespace[o.Namespace]
+	if namespace != "" {
+		keys = kind.byNamespace[namespace]
 	}
 	var items []runtime.Object
 	for _, key := range keys {
 		obj := kind.byKey[key]
-		if o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels())) {
+		if selector.Matches(labels.Set(obj.GetLabels())) {
 			items = append(items, obj)
 		}
 	}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/report"
+	"stayput.dev/validators"
+	"stayput.dev/webhook"
+	"stayput.dev/webhook/cluster"
+)
+
+// An auditor is the command audit.
+type auditor struct {
+	outputFlags
+	clusterFlags
+	config     string
+	namespaces []string
+	selector   string
+	report     string
+}
+
+func auditCommand() *cobra.Command {
+	var a auditor
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Review a live cluster, and take stock of its data",
+		Long: `Review what a cluster has as lint reviews manifests, and take stock: StatefulSets,
+claims, volumes, what would be destroyed with its claim, claims that nobody
+needs, and names that do not resolve. Audit reads and writes nothing, unless
+--report says so.
+
+Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
+usage, or something could not be read; a kind that is forbidden is named, and
+the rest is reported.`,
+		Example: `  stayput audit
+  stayput audit -n shop -l app=web --format html=report.html
+  stayput audit --report openreports`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&a.config, "config", "", "configuration file")
+	flags.StringSliceVarP(&a.namespaces, "namespace", "n", nil, "only these namespaces, and the volumes of their claims")
+	flags.StringVarP(&a.selector, "selector", "l", "", "review only objects with these labels; all others are still looked up")
+	flags.StringVar(&a.report, "report", "", "write reports into the cluster, in the API openreports or policyreport")
+	a.outputFlags.register(flags)
+	a.clusterFlags.register(flags)
+	a.outputFlags.complete(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("report", cobra.FixedCompletions([]string{"openreports", "policyreport"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
+	outs, failOn, err := a.outputs()
+	if err != nil {
+		return err
+	}
+	selector, err := a.check()
+	if err != nil {
+		return err
+	}
+	s, err := loadSettings(a.config)
+	if err != nil {
+		return err
+	}
+	s.mutators = nil // what is there is not made anew
+	bar := newProgress(stderr)
+	snapshot := &cluster.Snapshot{}
+	f, err := a.fetcher(snapshot, bar)
+	if err != nil {
+		return err
+	}
+	f.namespaces = a.namespaces
+	r := s.newReport("audit", failOn)
+	r.Time = time.Now().UTC().Format(time.RFC3339)
+	subjects, err := a.read(ctx, f, s, selector, r)
+	if err != nil {
+		return err
+	}
+	world := s.world
+	world.Source = snapshot
+	rv := &reviewer{settings: s, progress: bar}
+	if err := rv.review(ctx, world, subjects, r); err != nil {
+		return err
+	}
+	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants)
+	r.Finish()
+	if a.report != "" {
+		if err := a.publish(ctx, f.client, r, stderr); err != nil {
+			return err
+		}
+	}
+	return a.write(r, outs, stdout, stderr)
+}
+
+// check checks the flags.
+func (a *auditor) check() (labels.Selector, error) {
+	selector, err := labels.Parse(a.selector)
+	if err != nil {
+		return nil, fmt.Errorf("--selector %q: %w", a.selector, err)
+	}
+	for _, ns := range a.namespaces {
+		if errs := validation.IsDNS1123Label(ns); len(errs) > 0 {
+			return nil, fmt.Errorf("--namespace %q: %s", ns, strings.Join(errs, ", "))
+		}
+	}
+	if !slices.Contains([]string{"", openReports, policyReport}, a.report) {
+		return nil, fmt.Errorf("--report %q: must be %s or %s", a.report, openReports, policyReport)
+	}
+	return selector, nil
+}
+
+// read reads the kinds that rules are about or look up, and returns the
+// objects that are to be reviewed.
+func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector, r *report.Report) ([]subject, error) {
+	reviewed := map[schema.GroupVersionKind]bool{}
+	kinds := []schema.GroupVersionKind{}
+	for _, rule := range s.policy.Rules {
+		for _, c := range rule.Checks {
+			if c.When == validators.Stored || c.When == validators.Created {
+				reviewed[c.Kind] = true
+				kinds = append(kinds, c.Kind)
+			}
+		}
+	}
+	reads, err := webhook.Reads(s.policy.Rules, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, obj := range append(reads, inventoried()...) {
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		kinds = append(kinds, gvk)
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
+	var subjects []subject
+	for _, gvk := range slices.Compact(kinds) {
+		var found []subject
+		f.keep = func(obj client.Object) {
+			if reviewed[gvk] && a.wantsObject(obj) && selector.Matches(labels.Set(obj.GetLabels())) {
+				found = append(found, subject{Object: obj})
+			}
+		}
+		problem, err := f.fetch(ctx, gvk)
+		if err != nil {
+			return nil, err
+		}
+		if problem != nil {
+			r.Errors = append(r.Errors, *problem)
+			continue
+		}
+		subjects = append(subjects, found...)
+	}
+	slices.SortStableFunc(subjects, func(a, b subject) int {
+		return strings.Compare(a.GetNamespace(), b.GetNamespace())
+	})
+	return subjects, nil
+}
+
+// inventoried are the kinds that the inventory is made of.
+func inventoried() []client.Object {
+	return []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{}}
+}
+
+// wants says whether a namespace is one of those asked for.
+func (a *auditor) wants(namespace string) bool {
+	return len(a.namespaces) == 0 || slices.Contains(a.namespaces, namespace)
+}
+
+// wantsObject says so of an object: of no namespace, a volume is its claim's,
+// and the rest belongs to whoever looks at everything.
+func (a *auditor) wantsObject(obj client.Object) bool {
+	switch o := obj.(type) {
+	case *corev1.Namespace:
+		return a.wants(o.Name)
+	case *corev1.PersistentVolume:
+		return len(a.namespaces) == 0 || o.Spec.ClaimRef != nil && a.wants(o.Spec.ClaimRef.Namespace)
+	}
+	return a.wants(obj.GetNamespace())
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"stayput.dev/report"
+	"stayput.dev/webhook/cluster"
+)
+
+// standardInput stands for the name of a file.
+const standardInput = "standard input"
+
+// An input is all that was read from files.
+type input struct {
+	manifests []cluster.Manifest
+	rendered  map[string]bool // files whose lines are those of what a tool made of them
+	others    map[string]int
+	foreign   []report.Problem
+	errors    []report.Problem
+}
+
+// A sources says where manifests are.
+type sources struct {
+	paths          []string // files, directories, - for standard input
+	kustomizations []string
+	stdin          io.Reader
+	progress       *progress
+}
+
+// read reads everything. What cannot be read is noted, and the rest stands;
+// only a path that does not exist is an error, for it is a slip of the hand.
+func (s sources) read() (*input, error) {
+	in := &input{rendered: map[string]bool{}, others: map[string]int{}}
+	var files []string
+	for _, path := range s.paths {
+		if path == "-" {
+			data, err := io.ReadAll(s.stdin)
+			if err != nil {
+				return nil, fmt.Errorf("read standard input: %w", err)
+			}
+			in.rendered[standardInput] = true
+			in.add(cluster.ReadStream(standardInput, data))
+			continue
+		}
+		found, err := in.walk(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
+	in.readFiles(dedupe(files), s.progress)
+	for _, dir := range s.kustomizations {
+		name, data, err := kustomize(dir)
+		if err != nil {
+			in.errors = append(in.errors, report.Problem{File: dir, Message: err.Error()})
+			continue
+		}
+		in.rendered[name] = true
+		in.add(cluster.ReadStream(name, data))
+	}
+	if len(in.manifests)+len(in.others)+len(in.foreign)+len(in.errors) == 0 {
+		return nil, fmt.Errorf("no manifest in %s", strings.Join(append(slices.Clone(s.paths), s.kustomizations...), ", "))
+	}
+	return in, nil
+}
+
+// walk returns the manifests below a directory, or the file itself.
+func (in *input) walk(path string) (files []string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	err = filepath.WalkDir(path+string(filepath.Separator), func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			in.errors = append(in.errors, problem(name, err))
+			return nil
+		case entry.IsDir() && entry.Name() == ".git":
+			return fs.SkipDir
+		case entry.IsDir(), !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
+			return nil
+		case entry.Type()&fs.ModeSymlink != 0:
+			if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+				return nil // a directory may lead in a circle
+			}
+		case !entry.Type().IsRegular():
+			return nil // nobody may ever write to a pipe
+		}
+		files = append(files, filepath.Clean(name))
+		return nil
+	})
+	return files, err
+}
+
+// problem says what an error of the file system says, the name of the file
+// apart.
+func problem(name string, err error) report.Problem {
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		return report.Problem{File: name, Message: pathErr.Op + ": " + pathErr.Err.Error()}
+	}
+	return report.Problem{File: name, Message: err.Error()}
+}
+
+// readFiles reads files at once, and keeps their order.
+func (in *input) readFiles(files []string, bar *progress) {
+	streams := make([]cluster.Stream, len(files))
+	failed := make([]error, len(files))
+	done := bar.begin("reading", len(files))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range files {
+		group.Go(func() error {
+			data, err := os.ReadFile(name)
+			if failed[i] = err; err == nil {
+				streams[i] = cluster.ReadStream(name, data)
+			}
+			bar.step()
+			return nil
+		})
+	}
+	_ = group.Wait() // what failed is noted for each file
+	done()
+	for i, name := range files {
+		if failed[i] != nil {
+			in.errors = append(in.errors, problem(name, failed[i]))
+			continue
+		}
+		in.add(streams[i])
+	}
+}
+
+func (in *input) add(s cluster.Stream) {
+	in.manifests = append(in.manifests, s.Manifests...)
+	for kind, n := range s.Others {
+		in.others[kind] += n
+	}
+	in.foreign = append(in.foreign, problems(s.Foreign)...)
+	in.errors = append(in.errors, problems(s.Errors)...)
+}
+
+func problems(errs []*cluster.StreamError) (ps []report.Problem) {
+	for _, e := range errs {
+		ps = append(ps, report.Problem{File: e.File, Line: e.Line, Message: e.Err.Error()})
+	}
+	return ps
+}
+
+// dedupe drops files that are there already: a directory and a file in it.
+func dedupe(files []string) (kept []string) {
+	seen := map[string]bool{}
+	for _, f := range files {
+		if key := filepath.Clean(f); !seen[key] {
+			seen[key], kept = true, append(kept, f)
+		}
+	}
+	return kept
+}
+
+// kustomize builds a kustomization with the library that kubectl has, and
+// returns the name of its file and what comes of it.
+func kustomize(dir string) (name string, data []byte, err error) {
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		return "", nil, fmt.Errorf("kustomize build: %s", strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	data, err = resources.AsYaml()
+	if err != nil {
+		return "", nil, fmt.Errorf("kustomize build: %w", err)
+	}
+	name = dir
+	for _, file := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			name = filepath.Join(dir, file)
+		}
+	}
+	return name, data, nil
+}
+
+// readManifests reads files and directories of which everything must be in
+// order.
+func readManifests(paths []string) ([]cluster.Manifest, error) {
+	in, err := sources{paths: paths}.read()
+	if err != nil {
+		return nil, err
+	}
+	if len(in.errors) > 0 {
+		return nil, errors.New(in.errors[0].String())
+	}
+	return in.manifests, nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/pager"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/report"
+	"stayput.dev/webhook/cluster"
+)
+
+// clusterFlags say which cluster, and how to read it.
+type clusterFlags struct {
+	kubeconfig, context string
+	chunkSize           int64
+}
+
+func (c *clusterFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
+	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
+	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
+}
+
+// requestTimeout is how long one answer of the API server may take.
+const requestTimeout = time.Minute
+
+func (c *clusterFlags) restConfig() (*rest.Config, error) {
+	if c.chunkSize < 1 {
+		return nil, fmt.Errorf("--chunk-size %d: must be at least 1", c.chunkSize)
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no cluster: give --kubeconfig, set KUBECONFIG, or run in a Pod")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	config.UserAgent = "stayput/" + versionText()
+	config.QPS, config.Burst = 50, 100
+	config.Timeout = requestTimeout
+	// What a proxy or a newer API server says beside its answer is no finding.
+	config.WarningHandler = rest.NoWarnings{}
+	return config, nil
+}
+
+// A fetcher lists kinds of a live cluster into a snapshot, page by page.
+type fetcher struct {
+	client     client.Client
+	host       string
+	chunkSize  int64
+	namespaces []string // empty for all
+	into       *cluster.Snapshot
+	progress   *progress
+	keep       func(client.Object) // sees each object
+}
+
+func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher, error) {
+	config, err := c.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	cl, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", config.Host, err)
+	}
+	return &fetcher{client: cl, host: config.Host, chunkSize: c.chunkSize, into: into, progress: bar}, nil
+}
+
+// fetch lists one kind. What is forbidden is a problem, and the kind remains
+// unknown; any other error means that the cluster does not answer.
+func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*report.Problem, error) {
+	namespaces := f.namespaces
+	if len(namespaces) == 0 || !cluster.Namespaced(gvk.GroupKind()) {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	done := f.progress.begin("listing "+gvk.Kind+"s", -1)
+	defer done()
+	var all []client.Object
+	for _, ns := range namespaces {
+		err := f.list(ctx, gvk, ns, func(obj client.Object) {
+			all = append(all, obj)
+			f.progress.step()
+		})
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && len(all) > 0 {
+			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list %ss at %s: %w; nothing is reported, for half a cluster would look wrong", gvk.Kind, f.host, err)
+		}
+	}
+	f.into.Know(gvk)
+	for _, obj := range all {
+		slim(obj)
+		if f.keep != nil {
+			f.keep(obj)
+		}
+	}
+	return nil, f.into.Add(all...)
+}
+
+// list calls each with the objects of a kind. A list that takes so long that
+// the API server forgets where it was is begun again, in one piece.
+func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object)) error {
+	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
+		empty, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		if err != nil {
+			return nil, err
+		}
+		list, ok := empty.(client.ObjectList)
+		if !ok {
+			return nil, fmt.Errorf("%s is no list", gvk)
+		}
+		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit, Continue: opts.Continue, Raw: &opts})
+	})
+	p.PageSize = f.chunkSize
+	return p.EachListItem(ctx, metav1.ListOptions{}, func(obj runtime.Object) error {
+		o, ok := obj.(client.Object)
+		if !ok {
+			return fmt.Errorf("%T is no object", obj)
+		}
+		each(o)
+		return nil
+	})
+}
+
+// slim drops what no rule reads, as the caches of the webhook do.
+func slim(obj client.Object) {
+	if pvc, ok := obj.(*corev1.PersistentVolumeClaim); ok {
+		_, _ = keepControllerFields(pvc)
+		return
+	}
+	obj.SetManagedFields(nil)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stayput.dev/report"
+	"stayput.dev/validators"
+)
+
+// outputFlags say what becomes of a report.
+type outputFlags struct {
+	formats []string
+	failOn  string
+	color   string
+}
+
+var formatNames = []string{"text", "json", "sarif", "junit", "github", "markdown", "html"}
+
+func (o *outputFlags) register(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&o.formats, "format", "f", nil, "FORMAT or FORMAT=FILE, several times: "+strings.Join(formatNames, ", ")+" (default text)")
+	flags.StringVar(&o.failOn, "fail-on", "deny", "exit with 1 for findings of this level or above: deny or warn")
+	flags.StringVar(&o.color, "color", "auto", "colour text: auto, always or never")
+}
+
+func (o *outputFlags) complete(cmd *cobra.Command) {
+	values := func(list ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for flag, f := range map[string]cobra.CompletionFunc{
+		"format": values(formatNames...), "fail-on": values("deny", "warn"), "color": values("auto", "always", "never"),
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, f) // fails only for a flag that does not exist
+	}
+}
+
+// An output is one format, and the file it goes to, or none for standard
+// output.
+type output struct{ format, file string }
+
+// outputs checks the flags.
+func (o *outputFlags) outputs() ([]output, validators.Level, error) {
+	var outs []output
+	console := false
+	formats := o.formats
+	if len(formats) == 0 {
+		formats = []string{"text"}
+	}
+	for _, f := range formats {
+		name, file, toFile := strings.Cut(f, "=")
+		switch {
+		case !slices.Contains(formatNames, name):
+			return nil, 0, fmt.Errorf("--format %q: must be one of %s", name, strings.Join(formatNames, ", "))
+		case toFile && file == "":
+			return nil, 0, fmt.Errorf("--format %s: the name of the file is missing behind =", f)
+		case !toFile && console:
+			return nil, 0, fmt.Errorf("--format %s: only one format goes to standard output; give the others a file: %s=FILE", f, name)
+		}
+		console = console || !toFile
+		outs = append(outs, output{name, file})
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, o.color) {
+		return nil, 0, fmt.Errorf("--color %q: must be auto, always or never", o.color)
+	}
+	switch o.failOn {
+	case "deny":
+		return outs, validators.Deny, nil
+	case "warn":
+		return outs, validators.Warn, nil
+	}
+	return nil, 0, fmt.Errorf("--fail-on %q: must be deny or warn", o.failOn)
+}
+
+// write writes a report in each format, and says how the process is to end.
+func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.Writer) error {
+	console := false
+	for _, out := range outs {
+		if out.file == "" {
+			console = true
+			if err := o.render(r, out.format, stdout); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := o.toFile(r, out); err != nil {
+			return fmt.Errorf("--format %s=%s: %w", out.format, out.file, err)
+		}
+	}
+	if !console {
+		fmt.Fprintln(stderr, "stayput:", r.Sentence())
+	}
+	switch {
+	case len(r.Errors) == 1:
+		return fmt.Errorf("not all could be read: %s", r.Errors[0])
+	case len(r.Errors) > 1:
+		return fmt.Errorf("not all could be read: %s, and %d more", r.Errors[0], len(r.Errors)-1)
+	case r.Fails():
+		return errFindings
+	}
+	return nil
+}
+
+func (o *outputFlags) toFile(r *report.Report, out output) (err error) {
+	f, err := os.Create(out.file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := bufio.NewWriter(f)
+	if err := o.render(r, out.format, buf); err != nil {
+		return err
+	}
+	return buf.Flush()
+}
+
+func (o *outputFlags) render(r *report.Report, format string, w io.Writer) error {
+	switch format {
+	case "json":
+		return r.JSON(w)
+	case "sarif":
+		return r.SARIF(w)
+	case "junit":
+		return r.JUnit(w)
+	case "github":
+		return r.GitHub(w)
+	case "markdown":
+		return r.Markdown(w)
+	case "html":
+		return r.HTML(w)
+	}
+	return r.Text(w, o.coloured(w))
+}
+
+// coloured says whether w is to be coloured. NO_COLOR is what people agreed on.
+func (o *outputFlags) coloured(w io.Writer) bool {
+	if o.color == "auto" {
+		return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return o.color == "always"
+}

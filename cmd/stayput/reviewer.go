@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/mutators"
+	"stayput.dev/report"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// A reviewer reviews objects as admission does, and reports.
+type reviewer struct {
+	settings
+	progress *progress
+	rendered map[string]bool
+}
+
+// A subject is an object, and how it is written if that is known.
+type subject struct {
+	client.Object
+	manifest *cluster.Manifest
+}
+
+// An outcome is what is said about one object.
+type outcome struct {
+	findings []report.Finding
+	exempted []report.Exempted
+	skipped  []report.Skipped
+	problems []report.Problem
+}
+
+// What is found without a rule.
+const (
+	unknownField = "unknown-field"
+	exemptions   = "exemption"
+)
+
+// newReport returns a report that knows what findings may be called.
+func (s settings) newReport(command string, failOn validators.Level) *report.Report {
+	r := &report.Report{Command: command, Version: versionText(), FailOn: failOn}
+	for _, rule := range s.policy.Rules {
+		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(rule.Doc), Doc: rule.Doc})
+	}
+	for _, m := range s.mutators {
+		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
+	}
+	r.Rules = append(r.Rules,
+		report.Rule{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
+		report.Rule{Name: unknownField, Level: "warn", Title: "every field is one that the kind has", Doc: "The API server drops what it does not know, and kubectl refuses it."})
+	return r
+}
+
+// review reviews subjects, several at a time, and adds to the report in their
+// order.
+func (rv *reviewer) review(ctx context.Context, world cluster.World, subjects []subject, r *report.Report) error {
+	outcomes := make([]outcome, len(subjects))
+	done := rv.progress.begin("reviewing", len(subjects))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range subjects {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			outcomes[i] = rv.one(world.View(ctx, cluster.Request{}), s)
+			rv.progress.step()
+			return nil
+		})
+	}
+	err := group.Wait()
+	done()
+	if err != nil {
+		return err
+	}
+	r.Summary.Objects += len(subjects)
+	for i, s := range subjects {
+		o := outcomes[i]
+		for _, f := range o.findings {
+			r.Add(f)
+		}
+		r.Exempted = append(r.Exempted, o.exempted...)
+		for _, skipped := range o.skipped {
+			r.Skip(skipped.Rule, skipped.Reason)
+		}
+		r.Errors = append(r.Errors, o.problems...)
+		at := report.Reviewed{Object: objectOf(s.Object)}
+		if s.manifest != nil {
+			at.File = s.manifest.File
+		}
+		r.Reviewed = append(r.Reviewed, at)
+	}
+	return nil
+}
+
+// one reviews one subject.
+func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
+	if s.manifest != nil {
+		for _, err := range s.manifest.Unknown {
+			o.findings = append(o.findings, rv.note(s, unknownField, fieldOf(err), err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?"))
+		}
+	}
+	obj, notes, err := rv.mutated(v, s)
+	if err != nil {
+		return rv.failed(o, s, err)
+	}
+	verdict, err := rv.policy.Review(v, nil, obj)
+	if err != nil {
+		return rv.failed(o, s, err)
+	}
+	for _, f := range verdict.Findings {
+		o.findings = append(o.findings, rv.finding(s, obj, f))
+	}
+	for _, e := range verdict.Exempted {
+		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, obj, e.Finding), By: e.By, Reason: e.Reason})
+	}
+	for _, note := range notes { // <mutator>: <text>
+		name, text, _ := strings.Cut(note, ": ")
+		o.findings = append(o.findings, rv.note(s, name, "", text))
+	}
+	for _, note := range verdict.Notes {
+		o.findings = append(o.findings, rv.note(s, exemptions, "metadata.annotations", note))
+	}
+	for _, u := range verdict.Undecided {
+		if !errors.Is(u, cluster.ErrUnknown) {
+			o = rv.failed(o, s, u)
+			continue
+		}
+		o.skipped = append(o.skipped, report.Skipped{Rule: u.Rule.Name, Reason: unknownKind(u)})
+	}
+	return o
+}
+
+// mutated returns the object as admission would make it, in lint. In a cluster
+// it is what it is; and where a mutator would have to look at what is not
+// known, it is taken as written.
+func (rv *reviewer) mutated(v *cluster.View, s subject) (client.Object, []string, error) {
+	if s.manifest == nil {
+		return s.Object, nil, nil
+	}
+	mode, err := rv.policy.ModeFor(v, s.Object)
+	if err != nil || mode == validators.ModeOff {
+		return s.Object, nil, err
+	}
+	obj, notes, err := mutators.Apply(v, rv.mutators, nil, s.Object)
+	if errors.Is(err, cluster.ErrUnknown) {
+		return s.Object, nil, nil
+	}
+	return obj, notes, err
+}
+
+func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
+	p := report.Problem{Message: fmt.Sprintf("review %s: %v", objectOf(s.Object), err)}
+	if s.manifest != nil {
+		p.File, p.Line = s.manifest.File, s.manifest.Line("")
+	}
+	o.problems = append(o.problems, p)
+	return o
+}
+
+func (rv *reviewer) finding(s subject, obj client.Object, f validators.Finding) report.Finding {
+	return report.Finding{
+		Rule: f.Rule.Name, Level: f.Level.String(), Title: title(f.Rule.Doc), Object: objectOf(s.Object),
+		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy,
+		Location: rv.location(s, f.Field), Fingerprint: f.Fingerprint(obj),
+	}
+}
+
+// note is a finding of no rule.
+func (rv *reviewer) note(s subject, rule, field, text string) report.Finding {
+	o := objectOf(s.Object)
+	return report.Finding{
+		Rule: rule, Level: validators.Warn.String(), Object: o, Field: field, Message: text, Location: rv.location(s, field),
+		Fingerprint: validators.Fingerprint(rule, o.APIVersion, o.Kind, o.Namespace, o.Name, field, text),
+	}
+}
+
+func (rv *reviewer) location(s subject, field string) *report.Location {
+	if s.manifest == nil {
+		return nil
+	}
+	p := s.manifest.Position(field)
+	l := &report.Location{File: s.manifest.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[s.manifest.File]}
+	l.Excerpt(s.manifest.Source(p.Line))
+	return l
+}
+
+// unknownKind returns what is not known of an error that says so, without what
+// was looked for: one line is to stand for many objects.
+func unknownKind(err error) string {
+	for inner := errors.Unwrap(err); inner != nil && inner != cluster.ErrUnknown; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err.Error()
+}
+
+func objectOf(obj client.Object) report.Object {
+	gvk, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+	return report.Object{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
+}
+
+// fieldOf returns the path in a strict decoding error: unknown field "a.b".
+func fieldOf(err error) string {
+	_, rest, _ := strings.Cut(err.Error(), `"`)
+	path, _, _ := strings.Cut(rest, `"`)
+	return path
+}
+
+// byLocation sorts what came from files in the order of their lines.
+func byLocation(r *report.Report) {
+	order := map[string]int{}
+	for i, o := range r.Reviewed {
+		if _, ok := order[o.File]; !ok {
+			order[o.File] = i
+		}
+	}
+	slices.SortStableFunc(r.Findings, func(a, b report.Finding) int {
+		if a.Location == nil || b.Location == nil {
+			return 0
+		}
+		if a.Location.File != b.Location.File {
+			return order[a.Location.File] - order[b.Location.File]
+		}
+		return a.Location.Line - b.Location.Line
+	})
+}

@@ -1,0 +1,372 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"stayput.dev/webhook"
+)
+
+// The world of TestWhatTheAPIServerAsksAbout.
+const asked = `apiVersion: v1
+kind: Namespace
+metadata: {name: app}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: injected, labels: {stayput.dev/inject: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: going}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: app}
+spec: {clusterIP: None, selector: {app: db}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: app}
+spec:
+  serviceName: db
+  replicas: 1
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: db}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: going, namespace: app, finalizers: [stayput.dev/test]}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: going}}
+  template:
+    metadata: {labels: {app: going}}
+    spec: {containers: [{name: db, image: db}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: app}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: named, namespace: app}
+spec: {hostname: named, subdomain: db, containers: [{name: db, image: db}]}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: disk}
+provisioner: example.com/disk
+reclaimPolicy: Retain
+---
+`
+
+func askedClaim(name, ns, more string) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: %s, namespace: %s%s}
+spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}
+---
+`, name, ns, more)
+}
+
+func askedVolume(name, more string) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %s%s}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 1Gi}
+  storageClassName: disk
+  csi: {driver: example.com, volumeHandle: %[1]s}
+---
+`, name, more)
+}
+
+// askedPod is a Pod with more in its metadata and its spec.
+func askedPod(metadata, spec string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: new%s}\nspec: {containers: [{name: a, image: a}]%s}\n", metadata, spec)
+}
+
+const (
+	subdomainLabel = ", labels: {stayput.dev/subdomain: db}"
+	ofStatefulSet  = ", ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: 1-2, controller: true}]"
+	ofReplicaSet   = ", ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: db, uid: 1-2, controller: true}]"
+	hostPath       = ", volumes: [{name: v, hostPath: {path: /data}}]"
+
+	kubeController = "system:serviceaccount:kube-system:"
+	finalizer      = ", finalizers: [stayput.dev/test]"
+	newStatefulSet = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: new}\nspec: {serviceName: db, selector: {matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
+	newDeployment  = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new}\nspec: {selector: {matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
+	newService     = "apiVersion: v1\nkind: Service\nmetadata: {name: new}\nspec: {clusterIP: None, selector: {app: new}}\n"
+	newClass       = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: new}\nprovisioner: example.com/disk\n"
+	touch          = `-p={"metadata":{"labels":{"touched":"true"}}}`
+)
+
+// TestWhatTheAPIServerAsksAbout sends requests of every sort and counts, by
+// the API server's own metrics, which webhooks it calls.
+func TestWhatTheAPIServerAsksAbout(t *testing.T) {
+	t.Parallel()
+	b := newBare(t, "")
+	b.kubectl(t, asked+askedClaim("data", "app", "")+askedClaim("going", "app", finalizer)+
+		askedVolume("free", "")+askedVolume("bound", "")+askedVolume("going", finalizer), "create", "-f", "-")
+	for _, pv := range []string{"bound", "going"} {
+		b.kubectl(t, "", "patch", "pv", pv, "--subresource=status", "--type=merge", `-p={"status":{"phase":"Bound"}}`)
+	}
+	for _, going := range []string{"pvc/going", "statefulset/going", "pv/going", "namespace/going"} {
+		b.kubectl(t, "", "delete", going, "-n", "app", "--wait=false")
+	}
+	b.kubectl(t, askedClaim("data", "kube-system", "")+askedClaim("data", "stayput", ""), "create", "-f", "-")
+
+	const create = "create -f -"
+	for name, tc := range map[string]struct {
+		as       string // a user; the administrator if empty
+		in       string // a namespace; app if empty
+		manifest string
+		args     string
+		want     string // the webhooks that are called, without .stayput.dev
+	}{
+		"Pod with our label":                       {args: create, manifest: askedPod(subdomainLabel, ""), want: "identity pods"},
+		"Pod with our label by the ReplicaSet":     {args: create, manifest: askedPod(subdomainLabel+ofReplicaSet, ""), as: kubeController + "replicaset-controller", want: "identity pods"},
+		"Pod with our label by a node":             {args: create, manifest: askedPod(subdomainLabel, ""), as: "system:node:n"},
+		"Pod with our label in kube-system":        {args: create, manifest: askedPod(subdomainLabel, hostPath), in: "kube-system"},
+		"Pod with our label in our own namespace":  {args: create, manifest: askedPod(subdomainLabel, hostPath), in: "stayput"},
+		"Pod with our label in a namespace of it":  {args: create, manifest: askedPod(subdomainLabel, ""), in: "injected", want: "identity pods"},
+		"Pod without it in a namespace of it":      {args: create, manifest: askedPod("", ""), in: "injected", want: "identity-namespace"},
+		"Pod of a StatefulSet":                     {args: create, manifest: askedPod(subdomainLabel+ofStatefulSet, ", subdomain: db"+hostPath), as: kubeController + "statefulset-controller"},
+		"Pod of a StatefulSet in such a namespace": {args: create, manifest: askedPod(ofStatefulSet, ""), in: "injected"},
+		"ordinary Pod":                             {args: create, manifest: askedPod("", "")},
+		"ordinary Pod by the ReplicaSet":           {args: create, manifest: askedPod(ofReplicaSet, ""), as: kubeController + "replicaset-controller"},
+		"Pod with a subdomain":                     {args: create, manifest: askedPod("", ", subdomain: db"), want: "pods"},
+		"Pod with hostPath":                        {args: create, manifest: askedPod("", hostPath), want: "pods"},
+		"Pod with hostPath by a node":              {args: create, manifest: askedPod("", hostPath), as: "system:node:n"},
+		"Pod with another volume":                  {args: create, manifest: askedPod("", ", volumes: [{name: v, emptyDir: {}}]")},
+		"Pod with our annotation":                  {args: create, manifest: askedPod(", annotations: {exempt.stayput.dev/x: because}", ""), want: "pods"},
+		"Pod with somebody's label":                {args: create, manifest: askedPod(", labels: {example.com/subdomain: db}", "")},
+		"a Pod's labels":                           {args: "patch pod named " + touch},
+		"a Pod's status":                           {args: `patch pod named --subresource=status -p={"status":{"message":"hi"}}`},
+		"a Pod's end":                              {args: "delete pod named"},
+
+		"StatefulSet":                          {args: create, manifest: newStatefulSet, want: "conventions defaults"},
+		"StatefulSet by an operator":           {args: create, manifest: newStatefulSet, as: "system:serviceaccount:app:operator", want: "conventions defaults"},
+		"StatefulSet in kube-system":           {args: create, manifest: newStatefulSet, in: "kube-system"},
+		"a StatefulSet's labels":               {args: "patch statefulset db " + touch, want: "conventions defaults"},
+		"a StatefulSet's labels by Kubernetes": {args: "patch statefulset db " + touch, as: kubeController + "statefulset-controller"},
+		"the labels of one that goes":          {args: "patch statefulset going " + touch},
+		"a StatefulSet's status":               {args: `patch statefulset db --subresource=status -p={"status":{"replicas":1}}`},
+		"a StatefulSet's end":                  {args: "delete statefulset db", want: "conventions"},
+		"a StatefulSet's end by Kubernetes":    {args: "delete statefulset db", as: kubeController + "generic-garbage-collector"},
+		"a StatefulSet's end again":            {args: "delete statefulset going"},
+		"a StatefulSet's scale":                {args: "scale statefulset db --replicas=2", want: "conventions"},
+		"a StatefulSet's scale by autoscaler":  {args: "scale statefulset db --replicas=2", as: kubeController + "horizontal-pod-autoscaler", want: "conventions"},
+		"a Deployment's scale":                 {args: "scale deployment web --replicas=2", want: "conventions"},
+		"Deployment":                           {args: create, manifest: newDeployment, want: "conventions"},
+		"a Deployment's labels by Kubernetes":  {args: "patch deployment web " + touch, as: kubeController + "deployment-controller"},
+		"Service":                              {args: create, manifest: newService, want: "conventions"},
+		"a Service's labels":                   {args: "patch service db " + touch, want: "conventions defaults"},
+		"a Service's end":                      {args: "delete service db", want: "conventions"},
+		"a Service's end by Kubernetes":        {args: "delete service db", as: kubeController + "namespace-controller"},
+
+		"claim":                               {args: create, manifest: askedClaim("new", "app", ""), want: "conventions"},
+		"claim by Kubernetes":                 {args: create, manifest: askedClaim("new", "app", ""), as: kubeController + "statefulset-controller", want: "conventions"},
+		"a claim's labels":                    {args: "patch pvc data " + touch, want: "conventions defaults"},
+		"a claim's labels by Kubernetes":      {args: "patch pvc data " + touch, as: kubeController + "persistent-volume-binder"},
+		"the labels of a claim that goes":     {args: "patch pvc going " + touch},
+		"a claim's end":                       {args: "delete pvc data", want: "deletion"},
+		"a claim's end by an operator":        {args: "delete pvc data", as: "system:serviceaccount:app:operator", want: "deletion"},
+		"a claim's end by somebody like it":   {args: "delete pvc data", as: "system:serviceaccount:app:generic-garbage-collector", want: "deletion"},
+		"a claim's end by garbage collection": {args: "delete pvc data", as: kubeController + "generic-garbage-collector"},
+		"a claim's end with its namespace":    {args: "delete pvc data", as: kubeController + "namespace-controller"},
+		"a claim's end by the manager":        {args: "delete pvc data", as: "system:kube-controller-manager"},
+		"a claim's end by a node":             {args: "delete pvc data", as: "system:node:n"},
+		"a claim's end again":                 {args: "delete pvc going"},
+		"a claim's end in kube-system":        {args: "delete pvc data", in: "kube-system"},
+		"a claim's end in our own namespace":  {args: "delete pvc data", in: "stayput"},
+
+		"volume":                          {args: create, manifest: askedVolume("new", ""), want: "conventions defaults"},
+		"volume by Kubernetes":            {args: create, manifest: askedVolume("new", ""), as: kubeController + "persistent-volume-binder", want: "conventions defaults"},
+		"volume by a provisioner":         {args: create, manifest: askedVolume("new", ""), as: "system:serviceaccount:kube-system:csi-provisioner", want: "conventions defaults"},
+		"a volume's labels":               {args: "patch pv bound " + touch, want: "conventions"},
+		"a volume's labels by Kubernetes": {args: "patch pv bound " + touch, as: kubeController + "persistent-volume-binder"},
+		"a volume's end":                  {args: "delete pv bound", want: "deletion"},
+		"a volume's end by Kubernetes":    {args: "delete pv bound", as: kubeController + "persistent-volume-binder"},
+		"a free volume's end":             {args: "delete pv free"},
+		"a volume's end again":            {args: "delete pv going"},
+
+		"class":                     {args: create, manifest: newClass, want: "conventions defaults"},
+		"a class's end":             {args: "delete storageclass disk"},
+		"Namespace":                 {args: "create namespace new", want: "conventions"},
+		"a Namespace's labels":      {args: "patch namespace app " + touch, want: "conventions"},
+		"our own Namespace's":       {args: "patch namespace stayput " + touch},
+		"a Namespace's end":         {args: "delete namespace app", want: "deletion"},
+		"a Namespace's end again":   {args: "delete namespace going"},
+		"our own Namespace's end":   {args: "delete namespace stayput"},
+		"a Namespace's end by kube": {args: "delete namespace app", as: kubeController + "namespace-controller"},
+
+		"ConfigMap":           {args: "create configmap new"},
+		"Secret":              {args: "create secret generic new"},
+		"ServiceAccount":      {args: "create serviceaccount new"},
+		"Job":                 {args: "create job new --image=a"},
+		"CronJob":             {args: "create cronjob new --image=a --schedule=@daily"},
+		"PodDisruptionBudget": {args: "create pdb new --selector=app=db --max-unavailable=1"},
+		"Role":                {args: "create role new --verb=get --resource=pods"},
+		"quota":               {args: "create quota new"},
+		"Lease":               {args: create, manifest: "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: new}\n"},
+		"Event":               {args: create, manifest: "apiVersion: v1\nkind: Event\nmetadata: {name: new}\ninvolvedObject: {namespace: app}\n"},
+		"Node":                {args: create, manifest: "apiVersion: v1\nkind: Node\nmetadata: {name: new}\n"},
+		"ReplicaSet":          {args: create, manifest: strings.Replace(newDeployment, "Deployment", "ReplicaSet", 1)},
+		"DaemonSet":           {args: create, manifest: strings.Replace(newDeployment, "Deployment", "DaemonSet", 1)},
+		"EndpointSlice":       {args: create, manifest: "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: new}\naddressType: IPv4\nendpoints: []\n"},
+	} {
+		args := append(strings.Fields(tc.args), "--dry-run=server")
+		in := tc.in
+		if in == "" {
+			in = "app"
+		}
+		args = append(args, "-n", in)
+		if tc.as != "" {
+			args = append(args, "--as="+tc.as, "--as-group=system:masters")
+			if strings.HasPrefix(tc.as, "system:node:") {
+				args = append(args, "--as-group=system:nodes")
+			}
+		}
+		before := b.calls(t)
+		out, err := b.try(t, tc.manifest, args...)
+		if err != nil && !strings.Contains(out, "denied the request") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		after := b.calls(t)
+		maps.DeleteFunc(after, func(webhook string, n string) bool { return before[webhook] == n })
+		if got := strings.Join(slices.Sorted(maps.Keys(after)), " "); got != tc.want {
+			t.Errorf("%s: the API server asks %q, want %q\n%s", name, got, tc.want, out)
+		}
+	}
+	b.checkConditions(t)
+}
+
+// metric returns the lines of one of the API server's metrics.
+func (b *bare) metric(t *testing.T, name string) (lines []string) {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(b.Cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, name+"{") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+var webhookName = regexp.MustCompile(`name="([a-z-]+)\.stayput\.dev"`)
+
+// calls returns how often each webhook was called, with which results.
+func (b *bare) calls(t *testing.T) map[string]string {
+	t.Helper()
+	calls := map[string]string{}
+	for _, line := range b.metric(t, "apiserver_admission_webhook_request_total") {
+		if m := webhookName.FindStringSubmatch(line); m != nil {
+			calls[m[1]] += line + "\n"
+		}
+	}
+	return calls
+}
+
+// checkConditions says whether every webhook has been called and not called,
+// and none of its expressions has failed.
+func (b *bare) checkConditions(t *testing.T) {
+	t.Helper()
+	if failed := b.metric(t, "apiserver_admission_match_condition_evaluation_errors_total"); len(failed) > 0 {
+		t.Errorf("expressions failed: %s", failed)
+	}
+	excluded := strings.Join(b.metric(t, "apiserver_admission_match_condition_exclusions_total"), "\n")
+	calls := b.calls(t)
+	for _, name := range []string{webhook.Identity, webhook.IdentityNamespace, webhook.Defaults, webhook.Deletion, webhook.Conventions, webhook.Pods} {
+		if calls[strings.TrimSuffix(name, ".stayput.dev")] == "" {
+			t.Errorf("%s was never called", name)
+		}
+		if !strings.Contains(excluded, `name="`+name+`"`) {
+			t.Errorf("no expression ever kept a request from %s\n%s", name, excluded)
+		}
+	}
+}
+
+// TestConfigurationsAreModest looks at the configurations as the API server
+// has stored them.
+func TestConfigurationsAreModest(t *testing.T) {
+	t.Parallel()
+	api := env.client.AdmissionregistrationV1()
+	mutating, err := api.MutatingWebhookConfigurations().Get(t.Context(), "stayput", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	validating, err := api.ValidatingWebhookConfigurations().Get(t.Context(), "stayput", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(name string, rules []admissionv1.RuleWithOperations, timeout int32, effects admissionv1.SideEffectClass, conditions int) {
+		if timeout > 3 || effects != admissionv1.SideEffectClassNone || conditions == 0 {
+			t.Errorf("%s: %d s, side effects %s, %d conditions", name, timeout, effects, conditions)
+		}
+		for _, r := range rules {
+			checkResolves(t, name, r)
+		}
+	}
+	for _, w := range mutating.Webhooks {
+		check(w.Name, w.Rules, *w.TimeoutSeconds, *w.SideEffects, len(w.MatchConditions))
+	}
+	for _, w := range validating.Webhooks {
+		check(w.Name, w.Rules, *w.TimeoutSeconds, *w.SideEffects, len(w.MatchConditions))
+	}
+	if n := len(mutating.Webhooks) + len(validating.Webhooks); n != 6 {
+		t.Errorf("%d webhooks, want 6", n)
+	}
+}
+
+// checkResolves looks a rule's resources up in discovery.
+func checkResolves(t *testing.T, name string, r admissionv1.RuleWithOperations) {
+	t.Helper()
+	for _, op := range r.Operations {
+		if op == admissionv1.OperationAll || op == admissionv1.Connect {
+			t.Errorf("%s: operation %s", name, op)
+		}
+	}
+	for _, group := range r.APIGroups {
+		for _, version := range r.APIVersions {
+			gv := strings.TrimPrefix(group+"/"+version, "/")
+			list, err := env.client.Discovery().ServerResourcesForGroupVersion(gv)
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, gv, err)
+				continue
+			}
+			for _, resource := range r.Resources {
+				i := slices.IndexFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == resource })
+				if i < 0 {
+					t.Errorf("%s: %s has no %s", name, gv, resource)
+				} else if namespaced := *r.Scope == admissionv1.NamespacedScope; *r.Scope == admissionv1.AllScopes || namespaced != list.APIResources[i].Namespaced {
+					t.Errorf("%s: %s: scope %s", name, resource, *r.Scope)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+// Package recovery finds volumes that outlived their claims, and gives them
+// back.
+package recovery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Volume is one that was claimed, and is not any more.
+type Volume struct {
+	*corev1.PersistentVolume
+	Namespace, Claim string // whose it was
+
+	// StatefulSet, Template and Ordinal are known where the volume has a
+	// record of them.
+	StatefulSet, Template string
+	Ordinal               int
+}
+
+// Recovery works on one cluster.
+type Recovery struct {
+	Client client.Client
+	Wait   time.Duration // how long binding may take
+}
+
+// List returns the Released volumes, sorted by namespace and claim, the newest
+// first of several of one claim.
+func (r *Recovery) List(ctx context.Context) ([]Volume, error) {
+	all, err := r.volumes(ctx)
+	return slices.DeleteFunc(all, func(v Volume) bool { return v.Status.Phase != corev1.VolumeReleased }), err
+}
+
+// volumes returns all volumes with a claimRef.
+func (r *Recovery) volumes(ctx context.Context) ([]Volume, error) {
+	list := new(corev1.PersistentVolumeList)
+	if err := r.Client.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	var all []Volume
+	for i := range list.Items {
+		pv := &list.Items[i]
+		if pv.Spec.ClaimRef == nil {
+			continue
+		}
+		v := Volume{PersistentVolume: pv, Namespace: pv.Spec.ClaimRef.Namespace, Claim: pv.Spec.ClaimRef.Name}
+		v.StatefulSet, v.Template, v.Ordinal = recorded(pv)
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b Volume) int {
+		if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
+			return c
+		}
+		if a.StatefulSet == b.StatefulSet && a.Template == b.Template && a.Ordinal != b.Ordinal {
+			return a.Ordinal - b.Ordinal // data-db-10 after data-db-9
+		}
+		if c := strings.Compare(a.Claim, b.Claim); c != 0 {
+			return c
+		}
+		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
+	})
+	return all, nil
+}
+
+// recorded returns whose claim a volume was, if its record fits its claimRef.
+func recorded(pv *corev1.PersistentVolume) (sts, template string, ordinal int) {
+	parts := strings.Split(pv.Annotations[cluster.AnnotationClaimOf], "/")
+	if len(parts) != 3 || pv.Spec.ClaimRef.Name != parts[1]+"-"+parts[0]+"-"+parts[2] {
+		return "", "", 0
+	}
+	n, err := strconv.Atoi(parts[2])
+	if err != nil {
+		return "", "", 0
+	}
+	return parts[0], parts[1], n
+}
+
+// Released returns since when a volume has had no claim; zero if that is not
+// known.
+func (v Volume) Released() time.Time {
+	if v.Status.LastPhaseTransitionTime == nil {
+		return time.Time{}
+	}
+	return v.Status.LastPhaseTransitionTime.UTC()
+}

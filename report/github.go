@@ -1,0 +1,62 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// GitHub writes workflow commands, which GitHub shows as annotations on the
+// lines of a pull request.
+func (r *Report) GitHub(w io.Writer) error {
+	buf := bufio.NewWriter(w)
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		command := "warning"
+		if f.Denies() {
+			command = "error"
+		}
+		message := clean(f.Object.String() + ": " + f.Message)
+		if f.Remedy != "" {
+			message += "\nfix: " + clean(f.Remedy)
+		}
+		annotate(buf, command, f.Location, f.Rule, message)
+	}
+	for _, p := range r.Errors {
+		annotate(buf, "error", &Location{File: p.File, Line: p.Line}, "unreadable", p.Message)
+	}
+	for _, s := range r.Skipped {
+		annotate(buf, "notice", nil, s.Rule+" skipped", fmt.Sprintf("for %s: %s", count(s.Objects, "object"), s.Reason))
+	}
+	annotate(buf, "notice", nil, "stayput "+r.Command, r.Sentence())
+	return buf.Flush()
+}
+
+// Workflow commands end at the end of the line, and their properties at a
+// comma or a colon.
+var (
+	escapeMessage  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
+
+func annotate(w io.Writer, command string, at *Location, title, message string) {
+	var properties []string
+	add := func(key, value string) { properties = append(properties, key+"="+escapeProperty.Replace(clean(value))) }
+	if at != nil && at.File != "" {
+		add("file", at.File)
+		if at.Line > 0 && !at.Rendered {
+			add("line", fmt.Sprint(at.Line))
+		}
+		if at.Column > 0 && !at.Rendered {
+			add("col", fmt.Sprint(at.Column))
+			add("endColumn", fmt.Sprint(at.EndColumn))
+		}
+	}
+	add("title", title)
+	var lines []string
+	for line := range strings.SplitSeq(message, "\n") {
+		lines = append(lines, clean(line))
+	}
+	fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(properties, ","), escapeMessage.Replace(strings.Join(lines, "\n")))
+}

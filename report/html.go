@@ -1,0 +1,212 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+)
+
+//go:embed html
+var pages embed.FS
+
+// HTML writes the report as one self-contained page. It fetches nothing: its
+// content security policy lets in its own style and script, by their hashes,
+// and nothing else, so that a name in a manifest cannot become code twice over.
+func (r *Report) HTML(w io.Writer) error {
+	style, err := pages.ReadFile("html/page.css")
+	if err != nil {
+		return err
+	}
+	script, err := pages.ReadFile("html/page.js")
+	if err != nil {
+		return err
+	}
+	page, err := template.ParseFS(pages, "html/page.html")
+	if err != nil {
+		return fmt.Errorf("write HTML: %w", err)
+	}
+	v := &htmlView{
+		Report: r, Style: template.CSS(style), Script: template.JS(script), StyleHash: hash(style), ScriptHash: hash(script),
+	}
+	v.findings()
+	if r.Inventory != nil {
+		v.namespaces()
+		v.tree()
+	}
+	buf := bufio.NewWriter(w)
+	if err := page.Execute(buf, v); err != nil {
+		return fmt.Errorf("write HTML: %w", err)
+	}
+	return buf.Flush()
+}
+
+func hash(text []byte) template.HTMLAttr {
+	sum := sha256.Sum256(text)
+	return template.HTMLAttr("sha256-" + base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// An htmlView is what the page shows.
+type htmlView struct {
+	*Report
+	Style                 template.CSS
+	Script                template.JS
+	StyleHash, ScriptHash template.HTMLAttr
+
+	Rows       []htmlRow
+	ByRule     []htmlBar
+	Namespaces []htmlBar
+	Tree       []htmlBranch
+	AtRisk     int64
+}
+
+// AtRiskSize is how much would be destroyed with its claims.
+func (v *htmlView) AtRiskSize() string { return size(v.AtRisk) }
+
+// An htmlBar is a bar in up to three parts, whose lengths are percents.
+type htmlBar struct {
+	Name, Label string
+	A, B, C     float64
+	weight      int64
+}
+
+// AB is where the third part begins.
+func (b htmlBar) AB() float64 { return b.A + b.B }
+
+// An htmlRow is a finding.
+type htmlRow struct {
+	Level, Rule, Object, Message, Remedy string
+	Location                             *htmlLocation
+	Why                                  htmlWhy
+}
+
+type htmlLocation struct {
+	File                  string
+	Line                  int
+	Before, Marked, After string
+}
+
+type htmlWhy struct{ Title, Text string }
+
+// An htmlBranch is a StatefulSet with its claims, or those that are of none,
+// or the volumes that are left over.
+type htmlBranch struct {
+	Title, Why string
+	Claims     []Claim
+	Volumes    []Volume
+}
+
+func (v *htmlView) findings() {
+	type tally struct{ deny, warn int64 }
+	tallies := map[string]*tally{}
+	most := int64(1)
+	for i := range v.Report.Findings {
+		f := &v.Report.Findings[i]
+		rule := v.rule(f.Rule)
+		row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message), Remedy: clean(f.Remedy)}
+		row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
+		if l := f.Location; l != nil {
+			row.Location = &htmlLocation{File: clean(l.File), Line: l.Line}
+			row.Location.Before, row.Location.Marked, row.Location.After = l.marked()
+		}
+		v.Rows = append(v.Rows, row)
+		t := tallies[f.Rule]
+		if t == nil {
+			t = &tally{}
+			tallies[f.Rule] = t
+		}
+		if f.Denies() {
+			t.deny++
+		} else {
+			t.warn++
+		}
+		most = max(most, t.deny+t.warn)
+	}
+	for name, t := range tallies {
+		v.ByRule = append(v.ByRule, htmlBar{
+			Name: name, Label: fmt.Sprint(t.deny + t.warn), A: percent(t.deny, most), B: percent(t.warn, most), weight: t.deny<<32 + t.warn,
+		})
+	}
+	sortBars(v.ByRule)
+}
+
+func percent(n, of int64) float64 { return float64(n*1000/max(of, 1)) / 10 }
+
+func sortBars(bars []htmlBar) {
+	slices.SortFunc(bars, func(a, b htmlBar) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// namespaces adds up the claims of each namespace by what would become of them.
+func (v *htmlView) namespaces() {
+	type tally struct{ lost, kept, other int64 }
+	tallies := map[string]*tally{}
+	for _, c := range v.Inventory.Claims {
+		t := tallies[c.Namespace]
+		if t == nil {
+			t = &tally{}
+			tallies[c.Namespace] = t
+		}
+		switch c.Fate {
+		case Destroyed:
+			t.lost += c.Bytes
+			v.AtRisk += c.Bytes
+		case Retained:
+			t.kept += c.Bytes
+		default:
+			t.other += c.Bytes
+		}
+	}
+	most := int64(1)
+	for _, t := range tallies {
+		most = max(most, t.lost+t.kept+t.other)
+	}
+	unit := max(most/1000, 1) // so that percents do not overflow
+	for name, t := range tallies {
+		label := size(t.lost + t.kept + t.other)
+		if t.lost > 0 {
+			label = size(t.lost) + " of " + label + " at risk"
+		}
+		v.Namespaces = append(v.Namespaces, htmlBar{
+			Name: clean(name), Label: label, weight: t.lost,
+			A: percent(t.lost/unit, most/unit), B: percent(t.kept/unit, most/unit), C: percent(t.other/unit, most/unit),
+		})
+	}
+	sortBars(v.Namespaces)
+}
+
+func (v *htmlView) tree() {
+	of := map[string][]Claim{}
+	for _, c := range v.Inventory.Claims {
+		key := ""
+		if c.StatefulSet != "" {
+			key = c.Namespace + "/" + c.StatefulSet
+		} else {
+			c.Name = c.Namespace + "/" + c.Name
+		}
+		of[key] = append(of[key], c)
+	}
+	for _, s := range v.Inventory.StatefulSets {
+		key := s.Namespace + "/" + s.Name
+		v.Tree = append(v.Tree, htmlBranch{Title: clean(fmt.Sprintf("StatefulSet %s, %s", key, count(s.Replicas, "replica"))), Why: clean(s.Unresolved), Claims: of[key]})
+	}
+	if rest := of[""]; len(rest) > 0 {
+		v.Tree = append(v.Tree, htmlBranch{Title: "Claims of no StatefulSet", Claims: rest})
+	}
+	released := htmlBranch{Title: "Released volumes"}
+	for _, vol := range v.Inventory.Volumes {
+		if vol.Phase == "Released" {
+			released.Volumes = append(released.Volumes, vol)
+		}
+	}
+	if len(released.Volumes) > 0 {
+		v.Tree = append(v.Tree, released)
+	}
+}

@@ -1,0 +1,49 @@
+package report
+
+import "unicode/utf8"
+
+// A Location is where in a file a finding is. Lines and columns count from 1,
+// in characters; the end column is the one behind the last.
+type Location struct {
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column"`
+	EndColumn int    `json:"endColumn"`
+
+	// Rendered says that the lines are those of what a tool made of the file,
+	// and not the file's own.
+	Rendered bool `json:"rendered,omitempty"`
+
+	// Text is the line, or the part of a long line that the finding is in.
+	Text string `json:"text,omitempty"`
+
+	skip int // how many characters of the line come before Text
+}
+
+// maxText is how many characters of a line are shown. JSON may well be one
+// line of megabytes.
+const maxText = 160
+
+// Excerpt takes from the whole line what is shown of it.
+func (l *Location) Excerpt(line string) {
+	l.Text, l.skip = line, 0
+	if len(line) <= maxText {
+		l.Text = clean(l.Text)
+		return
+	}
+	runes := []rune(line)
+	if from := l.Column - 1 - maxText/4; from > 0 && len(runes) > maxText {
+		l.skip = min(from, len(runes)-maxText)
+	}
+	l.Text = clean(string(runes[l.skip:min(l.skip+maxText, len(runes))]))
+}
+
+// marked returns the text in three parts, of which the second is the field.
+func (l *Location) marked() (before, field, after string) {
+	runes := []rune(l.Text)
+	from := max(min(l.Column-1-l.skip, len(runes)), 0)
+	to := max(min(l.EndColumn-1-l.skip, len(runes)), from)
+	return string(runes[:from]), string(runes[from:to]), string(runes[to:])
+}
+
+func length(s string) int { return utf8.RuneCountInString(s) }

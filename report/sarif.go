@@ -1,0 +1,126 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+)
+
+// SARIF writes the report as SARIF 2.1.0, which code scanning reads.
+func (r *Report) SARIF(w io.Writer) error {
+	doc := r.sarif()
+	if err := doc.PrettyWrite(w); err != nil {
+		return fmt.Errorf("write SARIF: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func (r *Report) sarif() *sarif.Report {
+	run := sarif.NewRun()
+	driver := sarif.NewToolComponent().WithName("stayput").WithVersion(r.Version).WithInformationURI("https://stayput.dev")
+	run.WithTool(sarif.NewTool().WithDriver(driver))
+	for _, rule := range r.Rules {
+		driver.AddRule(sarifRule(rule))
+	}
+	for i := range r.Findings {
+		run.AddResult(r.sarifResult(&r.Findings[i]))
+	}
+	for i := range r.Exempted {
+		e := &r.Exempted[i]
+		suppression := sarif.NewSuppression().WithKind("inSource").WithStatus("accepted").WithJustification(clean(e.By + ": " + e.Reason))
+		if e.By == "the configuration" {
+			suppression.WithKind("external")
+		}
+		run.AddResult(r.sarifResult(&e.Finding).WithSuppressions([]*sarif.Suppression{suppression}))
+	}
+	run.AddInvocation(r.sarifInvocation())
+	doc := sarif.NewReport()
+	doc.AddRun(run)
+	return doc
+}
+
+func sarifRule(rule Rule) *sarif.ReportingDescriptor {
+	text := strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))
+	if text == "" {
+		text = rule.Title
+	}
+	return sarif.NewRule(rule.Name).WithName(rule.Name).
+		WithShortDescription(sarif.NewMultiformatMessageString().WithText(rule.Title)).
+		WithFullDescription(sarif.NewMultiformatMessageString().WithText(text)).
+		WithHelp(sarif.NewMultiformatMessageString().WithText(text + "\n\nstayput rules " + rule.Name + " says this in a terminal.").
+			WithMarkdown(escapeMarkdown(text) + "\n\n`stayput rules " + rule.Name + "` says this in a terminal.")).
+		WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(sarifLevel(rule.Level)))
+}
+
+func sarifLevel(level string) string {
+	switch level {
+	case "deny", "hint":
+		return "error"
+	case "off":
+		return "none"
+	}
+	return "warning"
+}
+
+func (r *Report) sarifResult(f *Finding) *sarif.Result {
+	message := clean(f.Object.String() + ": " + f.Message)
+	if f.Remedy != "" {
+		message += "; fix: " + clean(f.Remedy)
+	}
+	result := sarif.NewRuleResult(f.Rule).WithLevel(sarifLevel(f.Level)).
+		WithMessage(sarif.NewTextMessage(message)).
+		WithPartialFingerprints(map[string]string{"stayput/v1": f.Fingerprint})
+	if i := slices.IndexFunc(r.Rules, func(rule Rule) bool { return rule.Name == f.Rule }); i >= 0 {
+		result.WithRuleIndex(i)
+	}
+	location := sarif.NewLocation()
+	name := strings.Trim(f.Object.Namespace+"/"+f.Object.Name, "/")
+	location.AddLogicalLocation(sarif.NewLogicalLocation().WithKind("resource").WithName(clean(f.Object.Name)).
+		WithFullyQualifiedName(clean(f.Object.Kind + "/" + name)))
+	if l := f.Location; l != nil {
+		physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.File)))
+		if !l.Rendered {
+			physical.WithRegion(sarif.NewRegion().WithStartLine(l.Line).WithStartColumn(l.Column).WithEndLine(l.Line).WithEndColumn(l.EndColumn))
+		}
+		location.WithPhysicalLocation(physical)
+	}
+	return result.WithLocations([]*sarif.Location{location})
+}
+
+// sarifInvocation says whether the whole input was reviewed, and what was not.
+func (r *Report) sarifInvocation() *sarif.Invocation {
+	inv := sarif.NewInvocation().WithExecutionSuccessful(len(r.Errors) == 0)
+	for _, p := range r.Errors {
+		n := sarif.NewNotification().WithLevel("error").WithMessage(sarif.NewTextMessage(clean(p.Message)))
+		if p.File != "" {
+			physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(p.File)))
+			if p.Line > 0 {
+				physical.WithRegion(sarif.NewRegion().WithStartLine(p.Line))
+			}
+			n.AddLocation(sarif.NewLocation().WithPhysicalLocation(physical))
+		}
+		inv.AddToolExecutionNotification(n)
+	}
+	for _, s := range r.Skipped {
+		text := fmt.Sprintf("skipped: %s for %s: %s", s.Rule, count(s.Objects, "object"), clean(s.Reason))
+		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").WithMessage(sarif.NewTextMessage(text)))
+	}
+	return inv
+}
+
+// uri returns a file name as a relative URI reference: a first segment with a
+// colon would be a scheme, were it not escaped.
+func uri(file string) string {
+	u := url.URL{Path: path.Clean(filepath.ToSlash(file))}
+	if filepath.IsAbs(file) {
+		u.Scheme = "file"
+	}
+	return u.String()
+}

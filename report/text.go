@@ -1,0 +1,146 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/rivo/uniseg"
+)
+
+// Text writes the report for people, with colours if asked: each finding with
+// the line of the manifest and the remedy, and a summary.
+func (r *Report) Text(w io.Writer, coloured bool) error {
+	buf := bufio.NewWriter(w)
+	t := &textWriter{Writer: buf, p: newPalette(coloured)}
+	for i := range r.Findings {
+		t.finding(&r.Findings[i])
+	}
+	for _, e := range r.Exempted {
+		fmt.Fprintf(t, "%s%s %s; exempted by %s: %s\n", t.where(&e.Finding), t.p.quiet("exempted:"), clean(e.Rule+": "+e.Message), e.By, clean(e.Reason))
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(t, "%s %s for %s: %s\n", t.p.quiet("skipped:"), s.Rule, count(s.Objects, "object"), clean(s.Reason))
+	}
+	if len(r.Skipped) > 0 && r.Command == "lint" {
+		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes the manifests for all there is"))
+	}
+	for _, e := range r.Errors {
+		fmt.Fprintf(t, "%s %s\n", t.p.deny("error:"), clean(e.String()))
+	}
+	if r.Inventory != nil {
+		t.inventory(r.Inventory)
+	}
+	fmt.Fprintln(t, t.p.strong(r.Sentence()))
+	return buf.Flush()
+}
+
+type textWriter struct {
+	io.Writer
+	p palette
+}
+
+func (t *textWriter) where(f *Finding) string {
+	if l := f.Location; l != nil {
+		at := fmt.Sprintf("%s:%d:%d:", clean(l.File), l.Line, l.Column)
+		if l.Rendered { // the line alone does not lead anybody to the object
+			at += " " + clean(f.Object.String()) + ":"
+		}
+		return t.p.strong(at) + " "
+	}
+	return t.p.strong(clean(f.Object.String())+":") + " "
+}
+
+func (t *textWriter) finding(f *Finding) {
+	level := t.p.deny
+	if !f.Denies() {
+		level = t.p.warn
+	}
+	fmt.Fprintf(t, "%s%s %s %s\n", t.where(f), level(f.Level+":"), t.p.strong(f.Rule+":"), clean(f.Message))
+	if l := f.Location; l != nil && l.Text != "" {
+		before, field, after := l.marked()
+		number := fmt.Sprint(l.Line)
+		fmt.Fprintf(t, "  %s %s%s%s\n", t.p.quiet(number+" |"), before, level(field), after)
+		fmt.Fprintf(t, "  %s %s%s\n", t.p.quiet(strings.Repeat(" ", len(number))+" |"), blank(before), level(strings.Repeat("^", max(uniseg.StringWidth(field), 1))))
+	}
+	if f.Remedy != "" {
+		fmt.Fprintf(t, "  %s %s\n", t.p.fix("fix:"), clean(f.Remedy))
+	}
+}
+
+// blank returns as much white space as s is wide.
+func blank(s string) string {
+	var b strings.Builder
+	for part := range strings.SplitAfterSeq(s, "\t") {
+		rest, tab := strings.CutSuffix(part, "\t")
+		b.WriteString(strings.Repeat(" ", uniseg.StringWidth(rest)))
+		if tab {
+			b.WriteByte('\t')
+		}
+	}
+	return b.String()
+}
+
+// A palette colours text, or does not.
+type palette struct {
+	deny, warn, fix, quiet, strong func(string) string
+}
+
+func newPalette(coloured bool) palette {
+	paint := func(attributes ...color.Attribute) func(string) string {
+		c := color.New(attributes...)
+		if coloured {
+			c.EnableColor()
+		} else {
+			c.DisableColor()
+		}
+		return func(s string) string { return c.Sprint(s) }
+	}
+	return palette{
+		deny: paint(color.FgRed, color.Bold), warn: paint(color.FgYellow, color.Bold),
+		fix: paint(color.FgGreen), quiet: paint(color.Faint), strong: paint(color.Bold),
+	}
+}
+
+// inventory writes what people have to know of it; the rest is in JSON and
+// HTML.
+func (t *textWriter) inventory(inv *Inventory) {
+	fmt.Fprintf(t, "%s %s, %s, %s of %s\n", t.p.strong("inventory:"), count(len(inv.StatefulSets), "StatefulSet"),
+		count(len(inv.Claims), "claim"), count(len(inv.Volumes), "volume"), inv.Total())
+	section := func(title string, lines []string) {
+		if len(lines) == 0 {
+			return
+		}
+		fmt.Fprintf(t, "%s\n", t.p.strong(title+":"))
+		for _, line := range lines {
+			fmt.Fprintf(t, "  %s\n", clean(line))
+		}
+	}
+	section("destroyed if the claim were deleted", claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Destroyed }))
+	section("claims that nobody needs", claimLines(inv.Claims, func(c Claim) bool { return !c.Needed }))
+	var released, names []string
+	for _, v := range inv.Volumes {
+		if v.Phase == "Released" {
+			released = append(released, fmt.Sprintf("%s %s, was %s", v.Name, v.Capacity, v.Claim))
+		}
+	}
+	section("Released volumes", released)
+	for _, s := range inv.StatefulSets {
+		if s.Unresolved != "" {
+			names = append(names, fmt.Sprintf("%s/%s: %s", s.Namespace, s.Name, s.Unresolved))
+		}
+	}
+	section("names that do not resolve", names)
+}
+
+func claimLines(claims []Claim, keep func(Claim) bool) (lines []string) {
+	for _, c := range slices.Clone(claims) {
+		if keep(c) {
+			lines = append(lines, fmt.Sprintf("%s/%s %s", c.Namespace, c.Name, c.Capacity))
+		}
+	}
+	return lines
+}
