@@ -26,11 +26,11 @@ var (
 
 // env is what all tests share.
 var env struct {
-	dir            string // for files, removed at the end
-	helm, kind     string
-	kubectl        string
+	dir             string // for files, removed at the end
+	helm, kind      string
+	kubectl         string
 	image, podImage string
-	nodeImage      string // empty means kind's own
+	nodeImage       string // empty means kind's own
 }
 
 func TestMain(m *testing.M) {
