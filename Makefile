@@ -5,15 +5,23 @@ TOOL := go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: control-plane ## see it work on a real API server (about ten minutes the first time, then one)
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane ## run all tests, those on a real API server too
+test: control-plane chromium promtool ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
+
+.PHONY: chromium
+chromium: # for the test of the HTML report: a Debian package, half a minute where it is missing
+	@command -v chromium >/dev/null || { echo "installing Chromium, in which the HTML report is tested ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+.PHONY: promtool
+promtool: # for the unit tests of the alerts
+	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -57,7 +65,7 @@ cover: ## that every statement of the rules that look nothing up is tested
 .PHONY: check
 check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	go vet ./...
+	go vet ./... && go vet -tags kind ./e2e/kind
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
 	@$(MAKE) cover

@@ -80,7 +80,7 @@ func TestLongLists(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a hundred megabytes")
 	}
-	const n = 10_000
+	const n = 5_000
 	world := cluster.World{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
 	for _, obj := range crowded(n) {
 		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {obj, obj}, {obj, nil}} {

@@ -48,7 +48,8 @@ claims alone, and apply it again with the other serviceName.`,
 			other = headlessName(name)
 			remedy = fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
 		}
-		if replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName {
+		leaving := svc.DeletionTimestamp != nil // a headless one may take its place
+		if !leaving && (replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName) {
 			p.Report(field.Invalid(path, name, what), remedy)
 		} else {
 			p.Warn(field.Invalid(path, name, what), remedy)
