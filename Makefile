@@ -23,6 +23,10 @@ chromium: # for the test of the HTML report: a Debian package, half a minute whe
 promtool: # for the unit tests of the alerts
 	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
+.PHONY: proof
+proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only

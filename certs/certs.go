@@ -19,7 +19,17 @@ type Source interface {
 
 // Usable returns why the certificate of a source cannot be served at a time,
 // or nil.
-func Usable(s Source, now time.Time) error {
+func Usable(s Source, now time.Time) error { return explain(s, usable(s, now)) }
+
+// explain adds to an error what a source knows about it.
+func explain(s Source, err error) error {
+	if e, ok := s.(interface{ Explain(error) error }); ok && err != nil {
+		return e.Explain(err)
+	}
+	return err
+}
+
+func usable(s Source, now time.Time) error {
 	cert, err := s.GetCertificate(&tls.ClientHelloInfo{})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,7 +69,7 @@ func TestUsable(t *testing.T) {
 func TestFilesNamesWhatItCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	if _, err := Files(cert, key); err == nil || !strings.Contains(err.Error(), cert) {
+	if _, err := Files(cert, key, slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), cert) {
 		t.Errorf("%v does not name %s", err, cert)
 	}
 	m, err := NewMemory("localhost")
@@ -89,7 +90,7 @@ func TestFilesNamesWhatItCannotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := Files(cert, key)
+	s, err := Files(cert, key, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,17 +1,102 @@
 package certs
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
-
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
 )
+
+// FileSource serves a certificate and its key from PEM files, and reads them
+// again every second. What is read is compared whole: controller-runtime's
+// certwatcher goes by the leaf alone, and keeps an intermediate that was
+// replaced. A pair that cannot be used changes nothing.
+type FileSource struct {
+	CertFile, KeyFile string
+	Log               *slog.Logger
+	Metrics           *Metrics
+
+	current atomic.Pointer[pair]
+	said    string
+}
+
+type pair struct {
+	text []byte
+	cert *tls.Certificate
+}
+
+// Load reads the files.
+func (f *FileSource) Load() error {
+	certPEM, err := os.ReadFile(f.CertFile)
+	if err != nil {
+		return f.wrap(err)
+	}
+	keyPEM, err := os.ReadFile(f.KeyFile)
+	if err != nil {
+		return f.wrap(err)
+	}
+	text := bytes.Join([][]byte{certPEM, keyPEM}, []byte{0})
+	last := f.current.Load()
+	if last != nil && bytes.Equal(last.text, text) {
+		return nil
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return f.wrap(err)
+	}
+	f.current.Store(&pair{text, &cert})
+	if last != nil {
+		f.Metrics.renewed("leaf")
+		f.Log.Info("read another serving certificate", "file", f.CertFile, "certificates", len(cert.Certificate), "until", cert.Leaf.NotAfter)
+	}
+	return nil
+}
+
+func (f *FileSource) wrap(err error) error {
+	return fmt.Errorf("serve the certificate %s with the key %s: %w", f.CertFile, f.KeyFile, err)
+}
+
+// GetCertificate implements [Source].
+func (f *FileSource) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	p := f.current.Load()
+	if p == nil {
+		return nil, errors.New("no certificate yet")
+	}
+	return p.cert, nil
+}
+
+// Start implements [Source].
+func (f *FileSource) Start(ctx context.Context) error {
+	for ctx.Err() == nil {
+		f.reload()
+		pause(ctx, nil, time.Second)
+	}
+	return nil
+}
+
+// reload loads, and complains once about what it cannot use: a writer may be
+// between its two files, and is then heard of once.
+func (f *FileSource) reload() {
+	err := f.Load()
+	if err == nil {
+		f.said = ""
+		return
+	}
+	f.Metrics.failed("files")
+	if err.Error() != f.said {
+		f.said = err.Error()
+		f.Log.Error("the serving certificate stays as it was", "error", err)
+	}
+}
 
 // Files returns a Source that serves a certificate and its key from PEM files
 // and reads them again when they change.
-func Files(certFile, keyFile string) (Source, error) {
-	w, err := certwatcher.New(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("serve the certificate %s with the key %s: %w", certFile, keyFile, err)
-	}
-	return w, nil
+func Files(certFile, keyFile string, log *slog.Logger, m *Metrics) (*FileSource, error) {
+	f := &FileSource{CertFile: certFile, KeyFile: keyFile, Log: log, Metrics: m}
+	return f, f.Load()
 }

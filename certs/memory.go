@@ -3,24 +3,14 @@ package certs
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"sync/atomic"
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
-)
-
-const (
-	caLife   = 365 * 24 * time.Hour
-	leafLife = 7 * 24 * time.Hour
-	backdate = 5 * time.Minute // clocks differ
 )
 
 // Memory is a Source with a certificate authority of its own, which nothing
@@ -36,27 +26,14 @@ type Memory struct {
 // NewMemory returns a Source that serves certificates for the names, which are
 // DNS names or IP addresses.
 func NewMemory(names ...string) (*Memory, error) {
-	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
-	if err != nil {
-		return nil, fmt.Errorf("generate the key of the CA: %w", err)
-	}
-	serial, err := newSerial()
+	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "stayput-ca"},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(caLife),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	_, ca, err := pki.SignCertificate(template, template, key.Public(), key)
+	ca, err := newCA(pkix.Name{CommonName: "stayput-ca"}, key, now, caLife)
 	if err != nil {
-		return nil, fmt.Errorf("sign the CA: %w", err)
+		return nil, err
 	}
 	m := &Memory{names: names, ca: ca, key: key}
 	return m, m.renew(now)
@@ -81,8 +58,7 @@ func (m *Memory) Start(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		leaf := m.current.Load().Leaf
-		if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotBefore.Add(leafLife*2/3)) {
+		if now := time.Now(); due(m.current.Load().Leaf, now) {
 			if err := m.renew(now); err != nil {
 				slog.Error("renew the serving certificate", "error", err)
 			}
@@ -91,41 +67,10 @@ func (m *Memory) Start(ctx context.Context) error {
 }
 
 func (m *Memory) renew(now time.Time) error {
-	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
-	if err != nil {
-		return fmt.Errorf("generate the key of the serving certificate: %w", err)
-	}
-	serial, err := newSerial()
+	cert, err := newLeaf(m.names, m.ca, m.key, now, leafLife)
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "stayput"},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(leafLife),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, name := range m.names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	_, leaf, err := pki.SignCertificate(template, m.ca, key.Public(), m.key)
-	if err != nil {
-		return fmt.Errorf("sign the serving certificate: %w", err)
-	}
-	m.current.Store(&tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf})
+	m.current.Store(cert)
 	return nil
-}
-
-func newSerial() (*big.Int, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, fmt.Errorf("choose a serial number: %w", err)
-	}
-	return serial.Add(serial, big.NewInt(1)), nil
 }

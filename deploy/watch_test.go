@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"stayput.dev/certs"
 	"stayput.dev/webhook"
 )
 
@@ -65,6 +66,7 @@ func TestMetricsExist(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	webhook.NewMetrics(registry)
 	webhook.NewRepairMetrics(registry)
+	certs.NewMetrics().Expose(registry, nil, nil, nil)
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exist := map[string]bool{}
 	for _, name := range ofTheAPIServer {

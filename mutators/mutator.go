@@ -5,8 +5,6 @@ package mutators
 import (
 	"fmt"
 	"reflect"
-	"strings"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -59,25 +57,16 @@ const (
 
 // OnCreate edits, in place, an object that is created.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
-	return Edit{kindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
 }
 
 // OnUpdate edits, in place, what is to replace old. Old must not be edited.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
-	return Edit{kindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
 	}}
-}
-
-func kindOf[T client.Object]() schema.GroupVersionKind {
-	obj := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object)
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
-	if err != nil {
-		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
-	}
-	return gvk
 }
 
 // A Pass is one mutator looking at one object.
@@ -98,15 +87,9 @@ func (p *Pass) Warn(format string, args ...any) {
 // cuts at 256 where a request has many.
 const maxWarning = 250
 
-// warning makes s fit for a warning header. The API server drops those with
-// control characters or invalid UTF-8.
+// warning makes s fit for a warning header.
 func warning(s string) string {
-	r := []rune(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "�")))
+	r := []rune(cluster.OneLine(s))
 	if len(r) > maxWarning {
 		r = append(r[:maxWarning-1], '…')
 	}

@@ -88,7 +88,7 @@ func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 		return "", err
 	}
 	if len(names) > 1 {
-		p.Warn("%s gets no DNS name, for several headless Services select it (%s); fix: name one of them with label %s", pod.GenerateName+pod.Name, few(names), cluster.LabelSubdomain)
+		p.Warn("%s gets no DNS name, for several headless Services select it (%s); fix: name one of them with label %s", pod.GenerateName+pod.Name, cluster.Few(names), cluster.LabelSubdomain)
 		return "", nil
 	}
 	return names[0], nil

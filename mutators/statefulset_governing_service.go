@@ -4,6 +4,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetGoverningService = &Mutator{
@@ -38,7 +40,7 @@ would refuse anything else.`,
 				sts.Spec.ServiceName = names[0]
 				p.Warn("spec.serviceName was empty and is now %s, the only headless Service that selects the Pods; it cannot be changed later: write it into the manifest", names[0])
 			case len(names) > 1:
-				p.Warn("spec.serviceName is left empty, for several headless Services select the Pods (%s), and cannot be filled in later; fix: write one of them into the manifest", few(names))
+				p.Warn("spec.serviceName is left empty, for several headless Services select the Pods (%s), and cannot be filled in later; fix: write one of them into the manifest", cluster.Few(names))
 			}
 			return nil
 		}),

@@ -1,7 +1,5 @@
 package report
 
-import "unicode/utf8"
-
 // A Location is where in a file a finding is. Lines and columns count from 1,
 // in characters; the end column is the one behind the last.
 type Location struct {
@@ -45,5 +43,3 @@ func (l *Location) marked() (before, field, after string) {
 	to := max(min(l.EndColumn-1-l.skip, len(runes)), from)
 	return string(runes[:from]), string(runes[from:to]), string(runes[to:])
 }
-
-func length(s string) int { return utf8.RuneCountInString(s) }

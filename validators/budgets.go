@@ -45,15 +45,15 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 		return "", nil
 	}
 	// The Pods of other workloads may make up for it.
-	others, err := workloadsBeside(v, sts)
-	if err != nil {
-		return "", err
-	}
 	sel, err := metav1.LabelSelectorAsSelector(pdb.Spec.Selector)
 	if err != nil {
 		return "", nil // it matched
 	}
-	for _, w := range selected(others, sel) {
+	others, err := workloadsBeside(v, sts, sel)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range others {
 		own += w.replicas
 	}
 	if disruptionsAllowed(pdb.Spec, own) {

@@ -84,7 +84,7 @@ what controllers and terminating namespaces delete.`,
 				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 		}
 		if len(pods) > 0 {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", few(pods))),
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", cluster.Few(pods))),
 				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s", strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
 		}
 		return nil

@@ -99,7 +99,7 @@ func namesOf(classes []storagev1.StorageClass) string {
 		names = append(names, sc.Name)
 	}
 	slices.Sort(names)
-	return few(names)
+	return cluster.Few(names)
 }
 
 // A classless says why a claim has no class to make it a volume.

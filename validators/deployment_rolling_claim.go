@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var deploymentRollingClaim = &Rule{
@@ -40,7 +42,7 @@ maxSurge: 0.`,
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
-			fmt.Sprintf("must be Recreate; the old Pod has claim %s: updates hang", few(claims))),
+			fmt.Sprintf("must be Recreate; the old Pod has claim %s: updates hang", cluster.Few(claims))),
 			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
 		return nil
 	})},

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,7 +29,7 @@ func (f Finding) String() string {
 	if f.Remedy != "" {
 		s += "; fix: " + f.Remedy
 	}
-	return oneLine(s)
+	return cluster.OneLine(s)
 }
 
 // Short returns the finding in at most limit runes. What does not fit is the
@@ -40,22 +39,11 @@ func (f Finding) Short(limit int) string {
 		return s
 	}
 	more := "; fix: stayput rules " + f.Rule.Name
-	s := []rune(oneLine(f.Rule.Name + ": " + f.Error.Error()))
+	s := []rune(cluster.OneLine(f.Rule.Name + ": " + f.Error.Error()))
 	if room := limit - utf8.RuneCountInString(more); len(s) > room {
 		s = append(s[:max(room-1, 0)], '…')
 	}
 	return string(s) + more
-}
-
-// oneLine replaces what the API server would drop a warning for: control
-// characters and invalid UTF-8.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "�"))
 }
 
 // stablePaths returns a function that replaces the indexes of a path by the

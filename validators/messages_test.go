@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/webhook/cluster"
 )
 
 // The limits of messages. Sources: webhook/answer.go, for what is sent, and
@@ -127,7 +129,7 @@ func TestFaults(t *testing.T) {
 func TestFewStopsAtFive(t *testing.T) {
 	names := strings.Fields("a-0 a-1 a-2 a-3 a-4 a-5 a-6")
 	for n, want := range map[int]string{1: "a-0", 5: "a-0, a-1, a-2, a-3, a-4", 6: "a-0, a-1, a-2, a-3, a-4 and 1 more", 7: "a-0, a-1, a-2, a-3, a-4 and 2 more"} {
-		if got := few(names[:n]); got != want {
+		if got := cluster.Few(names[:n]); got != want {
 			t.Errorf("%d names: got %q, want %q", n, got, want)
 		}
 	}

@@ -53,7 +53,7 @@ business of the rules about StatefulSets.`,
 				fmt.Sprintf("kubectl delete service %s -n %s && kubectl create service clusterip %[1]s --clusterip=None -n %[2]s && %s", name, pod.Namespace, set))
 		case len(svc.Spec.Selector) == 0:
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so the Pod has no DNS name"), set)
-		case !selects(svc, pod.Labels):
+		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
 				fmt.Sprintf("the subdomain of a headless Service of its own; or, if it belongs to these, kubectl label --overwrite pod %s -n %s %s",

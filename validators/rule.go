@@ -4,14 +4,11 @@ package validators
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -92,7 +89,7 @@ const (
 // On checks a state: an object that is created or updated, or that audit and
 // lint come across.
 func On[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{kindOf[T](), Stored, func(p *Pass, _, obj client.Object) error {
+	return Check{cluster.KindOf[T](), Stored, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
 }
@@ -100,32 +97,23 @@ func On[T client.Object](f func(p *Pass, obj T) error) Check {
 // OnCreate checks what an update need not repeat: an object that is created,
 // or that audit and lint come across.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{kindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+	return Check{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
 }
 
 // OnUpdate checks a transition.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
-	return Check{kindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+	return Check{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
 	}}
 }
 
 // OnDelete checks an object that is about to go.
 func OnDelete[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{kindOf[T](), Deleted, func(p *Pass, _, obj client.Object) error {
+	return Check{cluster.KindOf[T](), Deleted, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
-}
-
-func kindOf[T client.Object]() schema.GroupVersionKind {
-	obj := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object)
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
-	if err != nil {
-		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
-	}
-	return gvk
 }
 
 // A Pass is one rule looking at one object.

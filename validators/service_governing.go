@@ -80,11 +80,11 @@ func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
 }
 
 func balances(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
-	return !headless(svc) && !alias(svc, sts)
+	return !cluster.Headless(svc) && !alias(svc, sts)
 }
 
 func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
-	return !selects(svc, sts.Spec.Template.Labels) && !alias(svc, sts)
+	return !cluster.Selects(svc, sts.Spec.Template.Labels) && !alias(svc, sts)
 }
 
 // governedBy returns the StatefulSets that name a Service, sorted, but those
@@ -109,5 +109,5 @@ func sets(all []*appsv1.StatefulSet) string {
 	for _, sts := range all {
 		names = append(names, sts.Name)
 	}
-	return "StatefulSet " + few(names)
+	return "StatefulSet " + cluster.Few(names)
 }

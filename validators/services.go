@@ -56,7 +56,7 @@ func headlessFor(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
 	first := ""
 	for i := range list.Items {
 		svc := &list.Items[i]
-		if headless(svc) && selects(svc, sts.Spec.Template.Labels) && (first == "" || svc.Name < first) {
+		if cluster.Headless(svc) && cluster.Selects(svc, sts.Spec.Template.Labels) && (first == "" || svc.Name < first) {
 			first = svc.Name
 		}
 	}

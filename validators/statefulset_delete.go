@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetDelete = &Rule{
@@ -40,11 +42,11 @@ The rule speaks to people only, not to controllers and service accounts.`,
 		kept := claimNames(claims, func(c replicaClaim) bool { return !deletes || !wanted.has(c.ordinal) })
 		path := field.NewPath("metadata", "name")
 		if len(lost) > 0 {
-			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", few(lost))),
+			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", cluster.Few(lost))),
 				fmt.Sprintf(`first kubectl patch sts %s -n %s -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain"}}}'`, sts.Name, sts.Namespace))
 		}
 		if len(kept) > 0 {
-			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", few(kept))),
+			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
 				deleteClaims(kept, sts.Namespace)+", if nobody needs the data")
 		}
 		return nil

@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetScaleDown = &Rule{
@@ -39,11 +41,11 @@ scale up again at once and set whenScaled to Retain first.`,
 		}
 		path := field.NewPath("spec", "replicas")
 		if policy := sts.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
-			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED", few(leaving))),
+			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED", cluster.Few(leaving))),
 				fmt.Sprintf("at once kubectl scale sts %s -n %s --replicas=%d, and whenScaled: Retain", sts.Name, sts.Namespace, was.n))
 			return nil
 		}
-		p.Report(field.Invalid(path, is.n, fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", few(leaving))),
+		p.Report(field.Invalid(path, is.n, fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", cluster.Few(leaving))),
 			deleteClaims(leaving, sts.Namespace)+", if nobody needs the data")
 		return nil
 	})},

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetScaleUp = &Rule{
@@ -66,7 +68,7 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		return nil
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "replicas"), replicasOf(sts.Spec.Replicas),
-		fmt.Sprintf("cannot start empty, as claims exist: %s%s", few(names), example)),
+		fmt.Sprintf("cannot start empty, as claims exist: %s%s", cluster.Few(names), example)),
 		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
 	return nil
 }

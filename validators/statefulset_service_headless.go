@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetServiceHeadless = &Rule{
@@ -32,7 +34,7 @@ claims alone, and apply it again with the other serviceName.`,
 			return nil // statefulset-service-name
 		}
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc == nil || headless(svc) {
+		if err != nil || svc == nil || cluster.Headless(svc) {
 			return err // statefulset-service-missing
 		}
 		what := "must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"

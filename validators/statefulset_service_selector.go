@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetServiceSelector = &Rule{
@@ -29,7 +31,7 @@ every release, such as a version, in the selector of a Service.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc == nil || selects(svc, sts.Spec.Template.Labels) {
+		if err != nil || svc == nil || cluster.Selects(svc, sts.Spec.Template.Labels) {
 			return err // statefulset-service-missing
 		}
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
@@ -38,7 +40,7 @@ every release, such as a version, in the selector of a Service.`,
 		what := "must name a Service that selects the Pods; this one has no selector, so they get no DNS names"
 		if len(svc.Spec.Selector) > 0 {
 			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
-				few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
+				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name, what),
 			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(sts)), sts.Namespace))

@@ -30,11 +30,10 @@ shared on purpose.`,
 		if err != nil || svc == nil || len(svc.Spec.Selector) == 0 {
 			return err // statefulset-service-missing, statefulset-service-selector
 		}
-		others, err := workloadsBeside(p.Cluster, sts)
+		sharing, err := workloadsBeside(p.Cluster, sts, labels.SelectorFromSet(svc.Spec.Selector))
 		if err != nil {
 			return err
 		}
-		sharing := selected(others, labels.SelectorFromSet(svc.Spec.Selector))
 		if len(sharing) == 0 {
 			return nil
 		}

@@ -80,6 +80,14 @@ func ownNode(pod *corev1.PodSpec) bool {
 
 // matchesLabels says whether a selector matches labels; nil matches none.
 func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
+	if sel != nil && len(sel.MatchExpressions) == 0 { // nearly all: no selector need be made of them
+		for k, v := range sel.MatchLabels {
+			if got, ok := on[k]; !ok || got != v {
+				return false
+			}
+		}
+		return true
+	}
 	s, err := metav1.LabelSelectorAsSelector(sel)
 	return err == nil && s.Matches(on)
 }

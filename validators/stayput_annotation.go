@@ -52,7 +52,7 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 }
 
 func checkKeys[T client.Object](rules []string) func(*Pass, T) error {
-	kind := kindOf[T]().Kind
+	kind := cluster.KindOf[T]().Kind
 	return func(p *Pass, obj T) error {
 		for _, pl := range places(kind, obj) {
 			checkList(p, pl, label, pl.meta.GetLabels(), rules)

@@ -33,7 +33,7 @@ at once.`,
 				return err
 			}
 			p.Report(field.Invalid(defaultPath(sc), "true",
-				fmt.Sprintf("must be so of one class only; of %s it is too, and the newest wins", few(others))),
+				fmt.Sprintf("must be so of one class only; of %s it is too, and the newest wins", cluster.Few(others))),
 				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass))
 			return nil
 		}),

@@ -39,11 +39,11 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 	if err != nil || sel.Empty() || selector == nil {
 		return nil // the API server refuses it
 	}
-	others, err := workloadsBeside(p.Cluster, obj)
+	taken, err := workloadsBeside(p.Cluster, obj, sel)
 	if err != nil {
 		return err
 	}
-	if taken := selected(others, sel); len(taken) > 0 {
+	if len(taken) > 0 {
 		key := "app.kubernetes.io/name"
 		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
 			key = "app.kubernetes.io/component" // parts of one application share its name

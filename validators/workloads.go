@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,24 +21,6 @@ func replicasOf(replicas *int32) int {
 		return 1
 	}
 	return int(*replicas)
-}
-
-// headless says whether a Service has no virtual IP of its own. Before the API
-// server has stored it, only one of the two fields may be set.
-func headless(svc *corev1.Service) bool {
-	return svc.Spec.ClusterIP == corev1.ClusterIPNone ||
-		len(svc.Spec.ClusterIPs) > 0 && svc.Spec.ClusterIPs[0] == corev1.ClusterIPNone
-}
-
-// selects says whether a Service's selector matches labels. A Service without
-// a selector selects nothing.
-func selects(svc *corev1.Service, podLabels map[string]string) bool {
-	for name, value := range svc.Spec.Selector {
-		if has, ok := podLabels[name]; !ok || has != value {
-			return false
-		}
-	}
-	return len(svc.Spec.Selector) > 0
 }
 
 // containers returns the containers of every kind of a Pod, with the name of
@@ -75,8 +58,10 @@ type workload struct {
 func (w workload) String() string { return w.kind + " " + w.name }
 
 // workloadsBeside returns the StatefulSets and Deployments in the namespace of
-// one of them, without that one and those that are being deleted, sorted.
-func workloadsBeside(v *cluster.View, self client.Object) ([]workload, error) {
+// one of them whose Pods a selector matches, without that one and those that
+// are being deleted, sorted. A namespace may have thousands that it does not
+// match: they are passed over where they are.
+func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
 	var all []workload
 	here := client.InNamespace(self.GetNamespace())
 	sets, err := cluster.List[appsv1.StatefulSetList](v, here)
@@ -85,7 +70,7 @@ func workloadsBeside(v *cluster.View, self client.Object) ([]workload, error) {
 	}
 	_, isSet := self.(*appsv1.StatefulSet)
 	for i := range sets.Items {
-		if o := &sets.Items[i]; o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) {
+		if o := &sets.Items[i]; o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
 	}
@@ -94,11 +79,13 @@ func workloadsBeside(v *cluster.View, self client.Object) ([]workload, error) {
 		return nil, fmt.Errorf("list Deployments: %w", err)
 	}
 	for i := range deployments.Items {
-		if o := &deployments.Items[i]; o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) {
+		if o := &deployments.Items[i]; o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
 	}
-	slices.SortFunc(all, func(a, b workload) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(all, func(a, b workload) int {
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+	})
 	return all, nil
 }
 
@@ -118,5 +105,5 @@ func fewWorkloads(all []workload) string {
 	for i, w := range all {
 		names[i] = w.String()
 	}
-	return few(names)
+	return cluster.Few(names)
 }

@@ -346,6 +346,7 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		slices.Sort(groups[group])
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
+	role.Rules = append(role.Rules, d.configurationRule())
 	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
 		return role, nil
 	}

@@ -131,6 +131,7 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkReads(t, role)
+		role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Equal(r.ResourceNames, []string{"stayput"}) })
 		if got := writes(role.Rules); !got.Equal(sets.New(want...)) {
 			t.Errorf("repair %q: may %q, want %q", mode, sets.List(got), want)
 		}
@@ -149,6 +150,11 @@ func TestPermissions(t *testing.T) {
 	}
 	without := slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return m.Repair })
 	role, err := Deployment{}.ClusterRole(validators.All, without)
+	certificates := role.Rules[len(role.Rules)-1]
+	if got := append(certificates.Resources, certificates.Verbs...); !slices.Equal(got, []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "get", "watch", "patch"}) || !slices.Equal(certificates.ResourceNames, []string{"stayput"}) {
+		t.Errorf("on its own configurations: %q", got)
+	}
+	role.Rules = role.Rules[:len(role.Rules)-1]
 	if err != nil || writes(role.Rules).Len() > 0 || (Deployment{}).Role(without) != nil {
 		t.Errorf("without a mutator to repair: %v, %v", role, err)
 	}

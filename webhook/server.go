@@ -27,6 +27,17 @@ type Server struct {
 	// API server to take its connections elsewhere.
 	Drain time.Duration
 
+	// Settle is how long of that it goes on in any case: until those who choose
+	// a replica have learnt that this one goes, connections may still be
+	// opened, however quiet it is between two of them.
+	Settle time.Duration
+
+	// Callers, if set, says who may ask: whoever has a certificate of theirs.
+	Callers *certs.Callers
+
+	// Trusted, if set, returns why the API server would refuse the certificate.
+	Trusted func() error
+
 	connections atomic.Int64
 	draining    atomic.Bool
 	serving     atomic.Bool
@@ -53,11 +64,11 @@ func (s *Server) Start(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnState:         s.count,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		TLSConfig: &tls.Config{
+		TLSConfig: s.Callers.Require(&tls.Config{
 			MinVersion:     tls.VersionTLS13,
 			NextProtos:     []string{"http/1.1"},
 			GetCertificate: s.Source.GetCertificate,
-		},
+		}),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.ServeTLS(s.Listener, "", "") }()
@@ -93,7 +104,10 @@ func (s *Server) Ready(*http.Request) error {
 	case s.draining.Load():
 		return errors.New("draining")
 	}
-	return certs.Usable(s.Source, time.Now())
+	if err := certs.Usable(s.Source, time.Now()); err != nil || s.Trusted == nil {
+		return err
+	}
+	return s.Trusted()
 }
 
 // closing asks the client to close its connection while the server drains.
@@ -118,8 +132,9 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 
 func (s *Server) waitForQuiet() {
 	const poll = 10 * time.Millisecond
-	deadline := time.Now().Add(s.Drain)
-	for since := time.Now(); time.Now().Before(deadline) && time.Since(since) < quiet; time.Sleep(poll) {
+	start := time.Now()
+	deadline, settled := start.Add(s.Drain), start.Add(s.Settle)
+	for since := start; time.Now().Before(deadline) && (time.Since(since) < quiet || time.Now().Before(settled)); time.Sleep(poll) {
 		if s.connections.Load() > 0 {
 			since = time.Now()
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,7 +30,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"stayput.dev/certs"
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/cluster"
 )
@@ -42,12 +40,15 @@ type serveFlags struct {
 	kubeconfig, config                  string
 	standalone                          bool
 	manifests                           string
-	certFile, keyFile, caFile           string
-	names                               []string
+	certificates                        certificateFlags
 	drain                               time.Duration
 	logLevel                            string
 	namespace                           string
 }
+
+// settle is how long endpoints take to become known throughout a cluster, with
+// room to spare. In kind 1 of 5 015 admissions failed without it, at 36 a second.
+const settle = 10 * time.Second
 
 func serveCommand() *cobra.Command {
 	var f serveFlags
@@ -75,10 +76,7 @@ the cluster.`,
 	flags.StringVar(&f.config, "config", "", "configuration file")
 	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
 	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
-	flags.StringVar(&f.certFile, "tls-cert-file", "", "PEM file of the serving certificate; without it, one is made in memory")
-	flags.StringVar(&f.keyFile, "tls-key-file", "", "PEM file of its key")
-	flags.StringVar(&f.caFile, "ca-file", "", "file to write the CA of the certificate made in memory to")
-	flags.StringSliceVar(&f.names, "tls-names", []string{"localhost", "127.0.0.1", "::1"}, "DNS names and addresses in the certificate made in memory")
+	f.certificates.register(flags)
 	flags.StringVar(&f.namespace, "namespace", "", "namespace that Stayput runs in; without it, that of the Pod's service account")
 	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
@@ -97,7 +95,10 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if f.manifests != "" && !f.standalone {
 		return errors.New("--manifests: needs --standalone")
 	}
-	source, err := f.source()
+	if err := f.prepareCertificates(); err != nil {
+		return err
+	}
+	source, err := f.certificates.open(logger)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		World: s.world, Policy: s.policy, Mutators: s.mutators,
 		Limits: webhook.DefaultLimits(), Log: logger,
 	}
-	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain}
+	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle, Callers: f.certificates.callers}
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
@@ -133,34 +134,6 @@ func (f *serveFlags) logger(out io.Writer) (*slog.Logger, error) {
 	return slog.New(handler), nil
 }
 
-// source chooses where the serving certificate comes from.
-func (f *serveFlags) source() (certs.Source, error) {
-	if (f.certFile == "") != (f.keyFile == "") {
-		return nil, errors.New("--tls-cert-file and --tls-key-file: both are needed, or neither")
-	}
-	if f.certFile != "" {
-		if f.caFile != "" {
-			return nil, errors.New("--ca-file: is only written for a certificate made in memory, without --tls-cert-file")
-		}
-		return certs.Files(f.certFile, f.keyFile)
-	}
-	if f.caFile == "" {
-		return nil, errors.New("no certificate: give --tls-cert-file and --tls-key-file, or --ca-file to write the CA of one made in memory to")
-	}
-	m, err := certs.NewMemory(f.names...)
-	if err != nil {
-		return nil, err
-	}
-	ca, err := m.CA()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(f.caFile, ca, 0o644); err != nil {
-		return nil, fmt.Errorf("--ca-file: %w", err)
-	}
-	return m, nil
-}
-
 // runStandalone serves a directory of manifests.
 func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
 	snapshot := &cluster.Snapshot{Complete: true}
@@ -180,7 +153,8 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 	w.World.Source, w.Metrics = snapshot, webhook.NewMetrics(registry)
 	server.Handler = w.Handler()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Source.Start(ctx) })
+	keepCertificates := f.certificates.alone(server, registry)
+	group.Go(func() error { return keepCertificates(ctx) })
 	group.Go(func() error { return server.Start(ctx) })
 	for _, side := range []struct {
 		flag, address string
@@ -251,10 +225,14 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err
 	}
+	keepCertificates, err := f.certificates.connect(config, server, metrics.Registry)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", server.Ready),
-		mgr.Add(everyReplica{server.Source.Start}),
+		mgr.Add(everyReplica{keepCertificates}),
 		mgr.Add(server),
 	); err != nil {
 		return fmt.Errorf("prepare to serve: %w", err)

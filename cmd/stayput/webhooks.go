@@ -51,6 +51,9 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 				if own := d.Role(s.mutators); own != nil && d.Namespace != "" {
 					objs = append(objs, own)
 				}
+				if d.Namespace != "" {
+					objs = append(objs, d.SecretRole(""))
+				}
 			}
 			for _, obj := range objs {
 				data, err := yaml.Marshal(obj)
@@ -69,7 +72,7 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 	flags.StringVar(&d.Namespace, "namespace", "", "namespace of the Service and of Stayput, which is never matched")
 	flags.Int32Var(&d.Port, "port", 443, "port of the Service")
 	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the API server is to trust")
-	flags.BoolVar(&rbac, "rbac", false, "print the ClusterRole that lookups and repair need, and the Role in --namespace, too")
+	flags.BoolVar(&rbac, "rbac", false, "print the ClusterRole that lookups and repair need, and the Roles in --namespace for repair and certificates, too")
 	flags.StringVar(&configFile, "config", "", "configuration file: rules that are off are not asked about")
 	return cmd
 }

@@ -5,7 +5,6 @@ package kind
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,8 +12,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
 )
 
@@ -103,6 +102,7 @@ func (c *cluster) client() kubernetes.Interface {
 		c.t.Fatal(err)
 	}
 	config.QPS, config.Burst = -1, -1
+	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		c.t.Fatal(err)
@@ -130,23 +130,12 @@ func (c *cluster) eventually(what string, atMost time.Duration, f func() error) 
 // install installs the chart with helm, enforcing, and waits until it is ready.
 func (c *cluster) install(replicas int) {
 	c.t.Helper()
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("stayput.stayput.svc", []net.IP{}, []string{"stayput.stayput.svc"})
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	c.kubectl("create", "namespace", "stayput")
 	c.kubectl("label", "namespace", "stayput", "pod-security.kubernetes.io/enforce=restricted")
-	for name, data := range map[string][]byte{"tls.crt": certPEM, "tls.key": keyPEM} {
-		if err := os.WriteFile(filepath.Join(env.dir, name), data, 0o600); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-	c.kubectl("create", "secret", "tls", "stayput-given", "-n", "stayput", "--cert", filepath.Join(env.dir, "tls.crt"), "--key", filepath.Join(env.dir, "tls.key"))
 	repository, tag, _ := strings.Cut(env.image, ":")
 	values, err := yaml.Marshal(map[string]any{
 		"mode": "enforce", "replicas": replicas,
-		"image":        map[string]any{"repository": repository, "tag": tag},
-		"certificates": map[string]any{"mode": "files", "files": map[string]any{"secretName": "stayput-given", "caBundle": string(certPEM)}},
+		"image": map[string]any{"repository": repository, "tag": tag},
 	})
 	if err != nil {
 		c.t.Fatal(err)

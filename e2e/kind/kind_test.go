@@ -24,6 +24,7 @@ func TestACluster(t *testing.T) {
 		{"one replica killed", killed},
 		{"a worker stopped", workerStopped},
 		{"deleted and installed again", installedAgain},
+		{"caBundle blanked", blanked},
 		{"the emergency exit, and back", emergencyExit},
 		{"the API server's metrics", metrics},
 		{"uninstalled", uninstalled},
@@ -151,6 +152,25 @@ func data(t *testing.T, c cluster) {
 	if got := c.kubectl("exec", "-n", "data", "mysql-0", "--", "/pod", "read", "/data/rows"); got != "forty-two" {
 		t.Fatalf("the volume holds %q", got)
 	}
+}
+
+// blanked takes the trust from the API server, which Stayput gives it again.
+func blanked(t *testing.T, c cluster) {
+	for _, kind := range []string{"validatingwebhookconfiguration", "mutatingwebhookconfiguration"} {
+		count := len(strings.Fields(c.kubectl("get", kind, "stayput", "-o", "jsonpath={.webhooks[*].name}")))
+		var patch []string
+		for i := range count {
+			patch = append(patch, fmt.Sprintf(`{"op":"remove","path":"/webhooks/%d/clientConfig/caBundle"}`, i))
+		}
+		c.kubectl("patch", kind, "stayput", "--type=json", "-p", "["+strings.Join(patch, ",")+"]")
+		c.eventually("the caBundles of the "+kind+" are there again", 10*time.Second, func() error {
+			if n := len(strings.Fields(c.kubectl("get", kind, "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"))); n != count {
+				return fmt.Errorf("%d of %d", n, count)
+			}
+			return nil
+		})
+	}
+	c.eventually("Stayput denies again", 10*time.Second, c.denied)
 }
 
 // emergencyExit removes the configurations, which stay away, and upgrades them

@@ -140,14 +140,19 @@ cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "stayput.ful
 {{- end -}}
 
 {{- define "stayput.certificateArgs" -}}
-{{- if eq .Values.certificates.mode "self-signed" -}}
 - --namespace={{ .Release.Namespace }}
 - --service={{ include "stayput.fullname" . }}
+- --configurations={{ include "stayput.fullname" . }}
+- --certificates={{ .Values.certificates.mode }}
+{{- if eq .Values.certificates.mode "self-signed" }}
 - --secret={{ include "stayput.caSecret" . }}
-{{- else -}}
+{{- else }}
 - --tls-cert-file=/etc/stayput-tls/tls.crt
 - --tls-key-file=/etc/stayput-tls/tls.key
-{{- end -}}
+{{- if eq .Values.certificates.mode "cert-manager" }}
+- --certificate={{ include "stayput.fullname" . }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The setting of repair, without the mutator that it is about: off. */}}

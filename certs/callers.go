@@ -1,0 +1,111 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
+)
+
+// Callers are those who may ask: the API server, and nobody who merely reaches
+// the port. A nil *Callers is everybody.
+type Callers struct {
+	File    string   // PEM of the authorities that certify them; read again when it changes
+	Names   []string // common names or DNS names, of which one must match; none means any
+	Log     *slog.Logger
+	Metrics *Metrics
+
+	current atomic.Pointer[callerCA]
+	said    string
+}
+
+type callerCA struct {
+	text []byte
+	pool *x509.CertPool
+}
+
+// Load reads the file, and must be called before anything else.
+func (c *Callers) Load() error {
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	if last := c.current.Load(); last != nil && bytes.Equal(last.text, text) {
+		return nil
+	}
+	cas, err := pki.DecodeX509CertificateSetBytes(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	pool := x509.NewCertPool()
+	for _, ca := range cas {
+		pool.AddCert(ca)
+	}
+	if c.current.Swap(&callerCA{text, pool}) != nil {
+		c.Log.Info("read other authorities of the callers", "file", c.File, "certificates", len(cas))
+		c.Metrics.renewed("client-ca")
+	}
+	return nil
+}
+
+// Start reads the file again every second. What cannot be used changes nothing.
+func (c *Callers) Start(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := c.Load()
+		if err != nil {
+			if err.Error() != c.said {
+				c.Log.Error("the authorities of the callers stay as they were", "error", err)
+			}
+			c.Metrics.failed("client-ca")
+			c.said = err.Error()
+		} else {
+			c.said = ""
+		}
+		pause(ctx, nil, time.Second)
+	}
+	return nil
+}
+
+// Require returns config with the demand for a certificate of a caller.
+func (c *Callers) Require(config *tls.Config) *tls.Config {
+	if c == nil {
+		return config
+	}
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	// A resumed session would not be held to an authority that was replaced.
+	config.SessionTicketsDisabled = true
+	config.VerifyConnection = c.verify
+	base := config.Clone()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := base.Clone()
+		now.ClientCAs = c.current.Load().pool
+		return now, nil
+	}
+	return config
+}
+
+func (c *Callers) verify(state tls.ConnectionState) error {
+	if len(c.Names) == 0 {
+		return nil
+	}
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("no certificate of the caller")
+	}
+	cert := state.PeerCertificates[0]
+	for _, name := range append([]string{cert.Subject.CommonName}, cert.DNSNames...) {
+		if slices.Contains(c.Names, name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the certificate of the caller is for %q, not for one of %q", cert.Subject.CommonName, strings.Join(c.Names, ", "))
+}

@@ -1,0 +1,129 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	applyv1 "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// fieldOwner owns the caBundles, and nothing else.
+const fieldOwner = client.FieldOwner("stayput-certificates")
+
+// A configuration is what one webhook configuration says about certificates.
+type configuration struct {
+	kind, name string
+	uid        types.UID
+	version    string
+	hooks      []hook
+}
+
+// A hook is one webhook of a configuration.
+type hook struct {
+	name   string
+	host   string // the name that the API server expects in the certificate
+	bundle []byte
+}
+
+func newHook(name string, c admissionv1.WebhookClientConfig) hook {
+	h := hook{name: name, bundle: c.CABundle}
+	switch {
+	case c.Service != nil:
+		h.host = c.Service.Name + "." + c.Service.Namespace + ".svc"
+	case c.URL != nil:
+		if u, err := url.Parse(*c.URL); err == nil {
+			h.host = u.Hostname()
+		}
+	}
+	return h
+}
+
+// readConfigurations returns those of the two that exist.
+func readConfigurations(ctx context.Context, reader client.Reader, name string) ([]configuration, error) {
+	var out []configuration
+	var mutating admissionv1.MutatingWebhookConfiguration
+	switch err := reader.Get(ctx, client.ObjectKey{Name: name}, &mutating); {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", name, err)
+	default:
+		c := configuration{kind: "MutatingWebhookConfiguration", name: name, uid: mutating.UID, version: mutating.ResourceVersion}
+		for _, w := range mutating.Webhooks {
+			c.hooks = append(c.hooks, newHook(w.Name, w.ClientConfig))
+		}
+		out = append(out, c)
+	}
+	var validating admissionv1.ValidatingWebhookConfiguration
+	switch err := reader.Get(ctx, client.ObjectKey{Name: name}, &validating); {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return nil, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", name, err)
+	default:
+		c := configuration{kind: "ValidatingWebhookConfiguration", name: name, uid: validating.UID, version: validating.ResourceVersion}
+		for _, w := range validating.Webhooks {
+			c.hooks = append(c.hooks, newHook(w.Name, w.ClientConfig))
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// holds says whether every webhook has exactly this bundle.
+func (c configuration) holds(bundle []byte) bool {
+	for _, h := range c.hooks {
+		if !bytes.Equal(h.bundle, bundle) {
+			return false
+		}
+	}
+	return true
+}
+
+// verify returns why the API server would refuse a certificate, or nil.
+func (c configuration) verify(leaf *x509.Certificate, opts x509.VerifyOptions) error {
+	for _, h := range c.hooks {
+		opts.Roots, opts.DNSName = x509.NewCertPool(), h.host
+		switch {
+		case len(h.bundle) == 0:
+			return fmt.Errorf("%s %s: the caBundle of %s is empty", c.kind, c.name, h.name)
+		case !opts.Roots.AppendCertsFromPEM(h.bundle):
+			return fmt.Errorf("%s %s: the caBundle of %s holds no certificate", c.kind, c.name, h.name)
+		}
+		if _, err := leaf.Verify(opts); err != nil {
+			return fmt.Errorf("%s %s: the serving certificate is not valid for %s under the caBundle of %s: %w", c.kind, c.name, h.host, h.name, err)
+		}
+	}
+	return nil
+}
+
+// apply writes the bundle, and nothing else, into the configuration that was
+// read: with its uid, for an apply makes what it does not find, and a deleted
+// configuration is the emergency exit; with its version, so that a replica
+// which read the Secret earlier cannot undo what another wrote later.
+func (c configuration) apply(ctx context.Context, writer client.Writer, bundle []byte) error {
+	var obj runtime.ApplyConfiguration
+	if c.kind == "MutatingWebhookConfiguration" {
+		a := applyv1.MutatingWebhookConfiguration(c.name).WithUID(c.uid).WithResourceVersion(c.version)
+		for _, h := range c.hooks {
+			a.WithWebhooks(applyv1.MutatingWebhook().WithName(h.name).WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
+		}
+		obj = a
+	} else {
+		a := applyv1.ValidatingWebhookConfiguration(c.name).WithUID(c.uid).WithResourceVersion(c.version)
+		for _, h := range c.hooks {
+			a.WithWebhooks(applyv1.ValidatingWebhook().WithName(h.name).WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
+		}
+		obj = a
+	}
+	if err := writer.Apply(ctx, obj, fieldOwner, client.ForceOwnership); err != nil {
+		return fmt.Errorf("apply the caBundle to %s %s: %w", c.kind, c.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package certs
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// settle is how long every configuration must have held an authority before
+// anything is served under it: each API server learns of it by a watch.
+const settle = 10 * time.Second
+
+// SelfSigned is a Source that needs nothing else in the cluster. The authority
+// lives in a Secret; leaves live in the memory of each replica, so replicas
+// are equal and need no leader. It writes the authority into the caBundles of
+// the webhook configurations, and keeps it there.
+type SelfSigned struct {
+	Client    client.WithWatch
+	Namespace string   // of the Service and the Secret
+	Service   string   // whose name stands in the certificate
+	Secret    string   // that holds the authority
+	Names     []string // DNS names and addresses besides those of the Service
+	Trust     *Trust
+	Log       *slog.Logger
+	Metrics   *Metrics
+	Lifetimes Lifetimes
+	Settle    time.Duration    // 0 means ten seconds
+	Now       func() time.Time // nil means time.Now
+
+	leaf atomic.Pointer[tls.Certificate]
+
+	mu     sync.Mutex // guards what follows
+	signer crypto.Signer
+	ca     *x509.Certificate // of the signer: of the leaf's issuer
+	held   *authority        // as last read from the Secret
+	since  map[string]time.Time
+	said   string // the last complaint, so as not to repeat it
+}
+
+// Start keeps the authority, the caBundles and the leaf as they should be: now,
+// whenever one of the objects changes, and once a minute, for a suspended
+// machine does not count the hours that it slept.
+func (s *SelfSigned) Start(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	s.Trust.watch(ctx, changed)
+	go watchNamed(ctx, s.Client, &corev1.SecretList{}, client.ObjectKey{Namespace: s.Namespace, Name: s.Secret}, changed)
+	for ctx.Err() == nil {
+		err := s.sync(ctx)
+		s.complain(ctx, err)
+		wait := min(time.Minute, s.Lifetimes.leaf()/10, s.Lifetimes.ca()/10)
+		if err != nil || s.waiting() {
+			wait = min(wait, time.Second)
+		}
+		wait = min(wait, s.untilRetired())
+		pause(ctx, changed, wait)
+		pause(ctx, nil, 100*time.Millisecond) // changes come in bursts, and someone may undo every one of ours
+	}
+	return nil
+}
+
+func (s *SelfSigned) complain(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		s.said = ""
+		return
+	}
+	if err.Error() != s.said {
+		s.Log.Error("keep the certificates", "error", err)
+	}
+	s.said = err.Error()
+}
+
+// GetCertificate implements [Source]. A machine that wakes up may be asked
+// before it has looked at the clock.
+func (s *SelfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert := s.leaf.Load()
+	if cert == nil {
+		return nil, errors.New("no certificate yet")
+	}
+	if now := now(s.Now); !valid(cert.Leaf, now) {
+		if err := s.renewLeaf(now); err != nil {
+			s.Log.Error("renew an expired serving certificate", "error", err)
+		}
+		cert = s.leaf.Load()
+	}
+	return cert, nil
+}
+
+// sync does once all that Start does again and again.
+func (s *SelfSigned) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	now := now(s.Now)
+	leafErr := s.renewLeaf(now) // needs no API server
+	// In this order: a bundle goes only where nothing was written since before
+	// the Secret was read.
+	live, liveErr := s.Trust.read(ctx)
+	a, err := s.authority(ctx, now)
+	if err != nil {
+		s.Metrics.failed("ca")
+		return errors.Join(leafErr, err)
+	}
+	bundle, err := a.bundle()
+	if err != nil {
+		return err
+	}
+	wrote := false
+	var applyErr error
+	for _, c := range live {
+		if c.holds(bundle) {
+			continue
+		}
+		err := c.apply(ctx, s.Client, bundle)
+		switch {
+		case err == nil:
+			wrote = true
+			s.Log.Info("wrote the caBundle", "kind", c.kind, "name", c.name, "certificates", len(a.trusted))
+		case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
+			wrote = true // changed, or deleted for good: look again
+		default:
+			s.Metrics.failed("caBundle")
+			applyErr = errors.Join(applyErr, err)
+		}
+	}
+	if wrote {
+		live, liveErr = s.Trust.read(ctx)
+	}
+	if liveErr == nil {
+		s.observe(a, live)
+	}
+	return errors.Join(leafErr, liveErr, applyErr, s.adopt(a, live, liveErr == nil, now))
+}
+
+// renewLeaf makes a new leaf when it is time, under the authority of the last
+// one.
+func (s *SelfSigned) renewLeaf(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cert := s.leaf.Load()
+	if cert == nil || !due(cert.Leaf, now) {
+		return nil
+	}
+	return s.issue(now)
+}
+
+func (s *SelfSigned) issue(now time.Time) error {
+	if !valid(s.ca, now) {
+		s.Metrics.failed("leaf")
+		return fmt.Errorf("renew the serving certificate: the CA is valid from %s to %s", s.ca.NotBefore.Format(time.RFC3339), s.ca.NotAfter.Format(time.RFC3339))
+	}
+	cert, err := newLeaf(s.names(), s.ca, s.signer, now, s.Lifetimes.leaf())
+	if err != nil {
+		s.Metrics.failed("leaf")
+		return err
+	}
+	s.leaf.Store(cert)
+	s.Metrics.renewed("leaf")
+	s.Log.Info("made a serving certificate", "serial", cert.Leaf.SerialNumber.Text(16), "until", cert.Leaf.NotAfter, "names", s.names())
+	return nil
+}
+
+// names are what a certificate is for: the API server asks for the first.
+func (s *SelfSigned) names() []string {
+	names := []string{s.Service + "." + s.Namespace + ".svc"}
+	for _, n := range s.Names {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// observe notes since when every configuration has held the keys of the
+// authority.
+func (s *SelfSigned) observe(a *authority, live []configuration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since := map[string]time.Time{}
+	for _, ca := range a.trusted {
+		if id := keyID(ca); allHold(live, ca) {
+			since[id] = cmp.Or(s.since[id], time.Now()) // what passes here is no wall-clock time
+		}
+	}
+	s.since = since
+}
+
+func allHold(live []configuration, ca *x509.Certificate) bool {
+	for _, c := range live {
+		for _, h := range c.hooks {
+			if !slices.ContainsFunc(authorities([]configuration{{hooks: []hook{h}}}), ca.Equal) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// adopt serves under the authority's key: at once if nothing is lost by it,
+// else once all API servers can have learnt to trust it.
+func (s *SelfSigned) adopt(a *authority, live []configuration, seen bool, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = a
+	ca := a.certificate(a.key, now)
+	if ca == nil {
+		return errors.New("the CA of the Secret has no valid certificate")
+	}
+	old := s.leaf.Load()
+	switch {
+	case old == nil, keyID(ca) == keyID(s.ca):
+	case !seen:
+		return nil // who cannot see what is trusted changes nothing
+	case len(live) == 0, verifyAll(live, old, now) != nil:
+	default:
+		since, ok := s.since[keyID(ca)]
+		if !ok || time.Since(since) < cmp.Or(s.Settle, settle) {
+			return nil
+		}
+	}
+	changed := old == nil || keyID(ca) != keyID(s.ca)
+	s.signer, s.ca = a.key, ca
+	if changed || due(old.Leaf, now) {
+		return s.issue(now)
+	}
+	return nil
+}
+
+// waiting says whether the key of the Secret is not the one that signs yet.
+func (s *SelfSigned) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held != nil && s.ca != nil && !certifies(s.ca, s.held.key)
+}
+
+// untilRetired is how long it takes until a key is to be forgotten.
+func (s *SelfSigned) untilRetired() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := time.Minute
+	if s.held != nil {
+		for _, until := range s.held.retired {
+			if d := until.Sub(now(s.Now)); d >= 0 {
+				wait = min(wait, d+time.Millisecond)
+			}
+		}
+	}
+	return wait
+}

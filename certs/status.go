@@ -1,0 +1,164 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// An Overview is of one deployment, whatever its source.
+type Overview struct {
+	*SelfSigned
+	Certificate string // of cert-manager
+}
+
+// Status writes, for a person, the CA, what the API server trusts, and what
+// the replica at an address serves, if one is given. It reports whether
+// something is wrong.
+func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wrong bool, err error) {
+	at := now(s.Now)
+	bad := func(format string, args ...any) {
+		wrong = true
+		fmt.Fprintf(out, "  WRONG: "+format+"\n", args...)
+	}
+	live, err := readConfigurations(ctx, s.Client, s.Trust.Name)
+	if err != nil {
+		return false, err
+	}
+	secret, err := s.readSecret(ctx)
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintf(out, "Secret %s/%s\n", s.Namespace, s.Secret)
+	var a *authority
+	if secret == nil {
+		fmt.Fprintln(out, "  does not exist: certificates are not self-signed, or Stayput has not run yet")
+	} else if a, err = decode(secret, s.subject()); err != nil {
+		bad("%v", err)
+	} else {
+		s.describe(out, a, at)
+	}
+	for _, c := range live {
+		fmt.Fprintf(out, "%s %s\n", c.kind, c.name)
+		for _, h := range c.hooks {
+			cas, err := pki.DecodeX509CertificateSetBytes(h.bundle)
+			switch {
+			case len(h.bundle) == 0:
+				bad("%s: the caBundle is empty", h.name)
+				continue
+			case err != nil:
+				bad("%s: the caBundle cannot be read: %v", h.name, err)
+				continue
+			}
+			fmt.Fprintf(out, "  %s: %d trusted for %s, the last until %s\n", h.name, len(cas), h.host, date(latest(cas), at))
+			if a != nil && !allHold([]configuration{{hooks: []hook{h}}}, a.certificate(a.key, at)) {
+				bad("%s: does not trust the CA of the Secret", h.name)
+			}
+		}
+	}
+	if len(live) == 0 {
+		fmt.Fprintf(out, "no webhook configuration %s: the API server asks nobody\n", s.Trust.Name)
+	}
+	if s.Certificate != "" && certificateStatus(ctx, s.Client, client.ObjectKey{Namespace: s.Namespace, Name: s.Certificate}, out) {
+		wrong = true
+	}
+	if address == "" {
+		return wrong, nil
+	}
+	fmt.Fprintf(out, "%s\n", address)
+	cert, err := served(ctx, address)
+	if err != nil {
+		bad("%v", err)
+		return wrong, nil
+	}
+	leaf := cert.Leaf
+	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16), append(leaf.DNSNames, pki.IPAddressesToString(leaf.IPAddresses)...), date(leaf.NotAfter, at))
+	if err := verifyAll(live, cert, at); err != nil {
+		bad("%v", err)
+	}
+	return wrong, nil
+}
+
+func (s Overview) describe(out io.Writer, a *authority, at time.Time) {
+	for _, c := range a.trusted {
+		role := "trusted, no longer signs"
+		until, retired := a.retired[keyID(c)]
+		switch {
+		case certifies(c, a.key) && c.Equal(a.certificate(a.key, at)):
+			role = "signs"
+		case certifies(c, a.key):
+			role = "trusted, has the key that signs"
+		case a.next != nil && certifies(c, a.next):
+			role = "trusted, will sign: a change of the key was begun, and stayput certs rotate-key finishes it"
+		case retired:
+			role = "its key was replaced: trusted until " + date(until, at)
+		}
+		fmt.Fprintf(out, "  CA %s until %s: %s\n", c.SerialNumber.Text(16), date(c.NotAfter, at), role)
+	}
+}
+
+// served returns the certificate that an address serves. Whether to trust it is
+// for the caller to say.
+func served(ctx context.Context, address string) (*tls.Certificate, error) {
+	var cert *tls.Certificate
+	d := tls.Dialer{Config: &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		InsecureSkipVerify: true, // it is shown, and verified afterwards
+		VerifyConnection: func(state tls.ConnectionState) error {
+			cert = &tls.Certificate{Leaf: state.PeerCertificates[0]}
+			for _, c := range state.PeerCertificates {
+				cert.Certificate = append(cert.Certificate, c.Raw)
+			}
+			return nil
+		},
+	}}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err == nil {
+		err = conn.Close()
+	}
+	if cert == nil {
+		return nil, errors.Join(fmt.Errorf("connect to %s", address), err)
+	}
+	return cert, nil // a server that wants to know who asks has shown it all the same
+}
+
+func latest(cas []*x509.Certificate) time.Time {
+	var t time.Time
+	for _, ca := range cas {
+		if ca.NotAfter.After(t) {
+			t = ca.NotAfter
+		}
+	}
+	return t
+}
+
+func date(t, at time.Time) string {
+	days := int(t.Sub(at).Hours() / 24)
+	if t.Before(at) {
+		return t.UTC().Format(time.RFC3339) + " (over)"
+	}
+	return fmt.Sprintf("%s (%d days)", t.UTC().Format(time.RFC3339), days)
+}
+
+// certificateStatus shows how cert-manager's Certificate is, if there is one.
+func certificateStatus(ctx context.Context, c client.Reader, key client.ObjectKey, out io.Writer) (wrong bool) {
+	var cert cmapi.Certificate
+	if err := c.Get(ctx, key, &cert); err != nil {
+		return false // not installed, or not used
+	}
+	fmt.Fprintf(out, "Certificate %s\n", key)
+	if why := notReady(&cert); why != "" {
+		fmt.Fprintf(out, "  WRONG: %s\n", why)
+		return true
+	}
+	fmt.Fprintf(out, "  ready, until %s\n", date(cert.Status.NotAfter.Time, time.Now()))
+	return false
+}

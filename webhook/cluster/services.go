@@ -1,0 +1,26 @@
+package cluster
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Headless says whether the name of a Service resolves to its Pods, for it has
+// no virtual IP of its own. Before the API server has stored it, only one of the
+// two fields may be set.
+func Headless(svc *corev1.Service) bool {
+	return svc.Spec.Type != corev1.ServiceTypeExternalName &&
+		(svc.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(svc.Spec.ClusterIPs, corev1.ClusterIPNone))
+}
+
+// Selects says whether a Service's selector matches the labels of a Pod. A
+// Service without a selector selects nothing.
+func Selects(svc *corev1.Service, podLabels map[string]string) bool {
+	for name, value := range svc.Spec.Selector {
+		if has, ok := podLabels[name]; !ok || has != value {
+			return false
+		}
+	}
+	return len(svc.Spec.Selector) > 0
+}

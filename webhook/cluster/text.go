@@ -1,0 +1,28 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// OneLine replaces what the API server would drop a warning for: control
+// characters and invalid UTF-8.
+// Source: k8s.io/apimachinery@v0.37.1 pkg/util/net/http.go:660-672.
+func OneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+}
+
+// Few joins names for a message, which stops at five of them.
+func Few(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
