@@ -5,19 +5,23 @@ TOOL := go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: control-plane ## see it work on a real API server (about ten minutes the first time, then one)
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane chromium ## run all tests, those on a real API server too
+test: control-plane chromium promtool ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
 .PHONY: chromium
 chromium: # for the test of the HTML report: a Debian package, half a minute where it is missing
 	@command -v chromium >/dev/null || { echo "installing Chromium, in which the HTML report is tested ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+.PHONY: promtool
+promtool: # for the unit tests of the alerts
+	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
 .PHONY: proof
 proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
@@ -31,15 +35,32 @@ control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 cluster: control-plane ## run a throw-away control plane until Ctrl-C
 	$(LOCALCLUSTER)
 
+BIN ?= bin/stayput
+
 .PHONY: build
 build: ## build bin/stayput: static, stripped, reproducible
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/stayput ./cmd/stayput
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/stayput
+
+IMAGE ?= stayput:$(VERSION)
+BASE ?= gcr.io/distroless/static-debian13:nonroot
+ARCH ?= $(shell go env GOARCH)
+
+.PHONY: image
+image: ## build the container image $(IMAGE), on $(BASE), for $(ARCH)
+	GOARCH=$(ARCH) $(MAKE) build BIN=bin/$(ARCH)/stayput
+	docker build --build-arg BASE=$(BASE) --build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
+
+.PHONY: e2e
+e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the node's image)
+	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind
 
 .PHONY: generate
-generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports
+generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
+	go run ./deploy/generate
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested
@@ -48,8 +69,8 @@ cover: ## that every statement of the rules that look nothing up is tested
 .PHONY: check
 check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	go vet ./...
+	go vet ./... && go vet -tags kind ./e2e/kind
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
 	@$(MAKE) cover
-	@$(MAKE) generate && git diff --exit-code -- docs || { echo "generated files are not current: make generate"; exit 1; }
+	@$(MAKE) generate && git diff --exit-code -- docs deploy || { echo "generated files are not current: make generate"; exit 1; }

@@ -27,6 +27,11 @@ type Server struct {
 	// API server to take its connections elsewhere.
 	Drain time.Duration
 
+	// Settle is how long of that it goes on in any case: until those who choose
+	// a replica have learnt that this one goes, connections may still be
+	// opened, however quiet it is between two of them.
+	Settle time.Duration
+
 	// Callers, if set, says who may ask: whoever has a certificate of theirs.
 	Callers *certs.Callers
 
@@ -127,8 +132,9 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 
 func (s *Server) waitForQuiet() {
 	const poll = 10 * time.Millisecond
-	deadline := time.Now().Add(s.Drain)
-	for since := time.Now(); time.Now().Before(deadline) && time.Since(since) < quiet; time.Sleep(poll) {
+	start := time.Now()
+	deadline, settled := start.Add(s.Drain), start.Add(s.Settle)
+	for since := start; time.Now().Before(deadline) && (time.Since(since) < quiet || time.Now().Before(settled)); time.Sleep(poll) {
 		if s.connections.Load() > 0 {
 			since = time.Now()
 		}

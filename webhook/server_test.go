@@ -131,3 +131,25 @@ func TestDrainEnds(t *testing.T) {
 		t.Errorf("took %s with an idle client and half a second to drain", took)
 	}
 }
+
+// TestDrainSettles opens a connection long after the server has had a quiet
+// moment: the endpoints of a Service are not known everywhere at once.
+func TestDrainSettles(t *testing.T) {
+	s, client, stop := startServer(t, ok, time.Minute)
+	s.Settle = 4 * quiet
+	stopped := make(chan error)
+	go func() { stopped <- stop() }()
+	for s.Ready(nil) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(2 * quiet)
+	resp, err := client.Get("https://" + s.Listener.Addr().String())
+	if err != nil {
+		t.Errorf("lost a request: %v", err)
+	} else {
+		_ = resp.Body.Close()
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}

@@ -64,7 +64,7 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), mutateCommand(), reviewCommand(), recoverCommand(),
-		rulesCommand(), webhooksCommand(), certsCommand(), generateCommand())
+		rulesCommand(), webhooksCommand(), certsCommand(), probeCommand(), generateCommand())
 	name(root)
 	return root.ExecuteContext(ctx)
 }

@@ -1,0 +1,99 @@
+// Command generate writes the files of the chart that follow from the rules,
+// its README, and deploy/install.yaml. Run it at the top of the checkout.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+	"stayput.dev/webhook"
+)
+
+const chart = "deploy/chart"
+
+func main() {
+	if err := generate(); err != nil {
+		fmt.Fprintln(os.Stderr, "deploy/generate:", err)
+		os.Exit(1)
+	}
+}
+
+// generate writes the chart's files first: install.yaml is rendered from them.
+func generate() error {
+	files, err := ruleFiles()
+	if err != nil {
+		return err
+	}
+	values, err := os.ReadFile(filepath.Join(chart, "values.yaml"))
+	if err != nil {
+		return err
+	}
+	if files["README.md"], err = readme(values); err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(chart, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	manifest, err := install()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile("deploy/install.yaml", manifest, 0o644)
+}
+
+const generated = "# Written by deploy/generate from the rules: make generate.\n"
+
+// permissions are those that one setting of repair needs.
+type permissions struct {
+	Cluster   []rbacv1.PolicyRule `json:"cluster"`
+	Namespace []rbacv1.PolicyRule `json:"namespace"`
+}
+
+// ruleFiles returns the webhooks and the permissions that the rules and
+// mutators come to. The chart fills in what values decide.
+func ruleFiles() (map[string][]byte, error) {
+	// The namespace and the Service are the release's: the chart sets them.
+	d := webhook.Deployment{Namespace: "release", Service: "release"}
+	mutating, validating := d.Configurations(validators.All, mutators.All)
+	rbac := map[webhook.Repair]permissions{}
+	for _, d.Repair = range []webhook.Repair{webhook.RepairOff, webhook.RepairReport, webhook.RepairNew, webhook.RepairAll} {
+		role, err := d.ClusterRole(validators.All, mutators.All)
+		if err != nil {
+			return nil, err
+		}
+		p := permissions{Cluster: slices.DeleteFunc(role.Rules, ofConfigurations), Namespace: []rbacv1.PolicyRule{}}
+		if own := d.Role(mutators.All); own != nil {
+			p.Namespace = own.Rules
+		}
+		rbac[d.Repair] = p
+	}
+	files := map[string][]byte{}
+	for name, part := range map[string]any{
+		"files/mutating.yaml":   mutating.Webhooks,
+		"files/validating.yaml": validating.Webhooks,
+		"files/rbac.yaml":       rbac,
+	} {
+		data, err := yaml.Marshal(part)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		files[name] = append([]byte(generated), data...)
+	}
+	return files, nil
+}
+
+// ofConfigurations says whether a permission is about the release's own webhook
+// configurations, by a name that only the chart knows.
+func ofConfigurations(r rbacv1.PolicyRule) bool {
+	return slices.Contains(r.APIGroups, admissionv1.GroupName)
+}
