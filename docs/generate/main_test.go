@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stayput.dev/validators"
 )
 
 func TestReferenceIsCurrent(t *testing.T) {
@@ -20,6 +24,20 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("docs/rules.md is not current: make generate (-want +got):\n%s", diff)
+	}
+}
+
+// TestREADMEHasEveryRule holds the table of the README to the rules.
+func TestREADMEHasEveryRule(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range validators.All {
+		title, _, _ := strings.Cut(r.Doc, "\n")
+		if row := fmt.Sprintf("| [`%s`](docs/rules.md#%[1]s) | %s | %s |\n", r.Name, r.Level, title); !strings.Contains(string(readme), row) {
+			t.Errorf("README.md lacks %s", row)
+		}
 	}
 }
 
