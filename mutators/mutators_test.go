@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -33,7 +31,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestMutators(t *testing.T) {
 	for _, m := range All {
 		t.Run(m.Name, func(t *testing.T) {
-			spy := &spy{reads: map[string]bool{}}
+			spy := clustertest.NewSpy(nil)
 			var got strings.Builder
 			snap := replay(t, m, func(s step) client.Object {
 				spy.Reader = s.world.Source
@@ -47,7 +45,7 @@ func TestMutators(t *testing.T) {
 			for _, o := range m.Reads {
 				declared[fmt.Sprintf("%T", o)] = true
 			}
-			if diff := cmp.Diff(declared, spy.reads); diff != "" {
+			if diff := cmp.Diff(declared, spy.Kinds); diff != "" {
 				t.Errorf("Reads (-declared +read):\n%s", diff)
 			}
 			golden := filepath.Join("testdata", m.Name+".golden")
@@ -293,54 +291,12 @@ func checkUnedited(t *testing.T, m *Mutator, objects []client.Object) {
 	}
 }
 
-// spy records the kinds that a mutator looks up.
-type spy struct {
-	client.Reader
-	reads map[string]bool
-}
-
-func (s *spy) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-	s.reads[fmt.Sprintf("%T", obj)] = true
-	return s.Reader.Get(ctx, key, obj, opts...)
-}
-
-func (s *spy) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	s.reads[strings.TrimSuffix(fmt.Sprintf("%T", list), "List")] = true
-	return s.Reader.List(ctx, list, opts...)
-}
-
 // TestAllIsComplete parses the package: every mutator is listed, in order, in a
 // file of its name, with testdata of its name.
 func TestAllIsComplete(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+	declared, err := clustertest.Declared("Mutator")
 	if err != nil {
 		t.Fatal(err)
-	}
-	declared := map[string]string{} // mutator by file
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			lit, ok := n.(*ast.CompositeLit)
-			if !ok {
-				return true
-			}
-			if id, ok := lit.Type.(*ast.Ident); !ok || id.Name != "Mutator" {
-				return true
-			}
-			for _, elt := range lit.Elts {
-				kv := elt.(*ast.KeyValueExpr)
-				if kv.Key.(*ast.Ident).Name == "Name" {
-					declared[file] = strings.Trim(kv.Value.(*ast.BasicLit).Value, `"`)
-				}
-			}
-			return true
-		})
 	}
 	var names []string
 	kinds := map[string]string{}

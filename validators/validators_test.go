@@ -3,9 +3,6 @@ package validators
 import (
 	"context"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -14,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 	"stayput.dev/webhook/cluster/clustertest"
@@ -45,7 +41,7 @@ func replay(t *testing.T, r *Rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spy := &spy{Reader: snap, reads: map[string]bool{}}
+	spy := clustertest.NewSpy(snap)
 	for _, s := range data.Steps {
 		before := s.DeepCopyObject()
 		view := cluster.World{Source: spy, Retain: s.Retain}.View(context.Background(), s.Request)
@@ -69,59 +65,17 @@ func replay(t *testing.T, r *Rule) {
 	for _, o := range r.Reads {
 		declared[fmt.Sprintf("%T", o)] = true
 	}
-	if diff := cmp.Diff(declared, spy.reads); diff != "" {
+	if diff := cmp.Diff(declared, spy.Kinds); diff != "" {
 		t.Errorf("Reads (-declared +read):\n%s", diff)
 	}
-}
-
-// spy records the kinds that a rule looks up.
-type spy struct {
-	client.Reader
-	reads map[string]bool
-}
-
-func (s *spy) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-	s.reads[fmt.Sprintf("%T", obj)] = true
-	return s.Reader.Get(ctx, key, obj, opts...)
-}
-
-func (s *spy) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	s.reads[strings.TrimSuffix(fmt.Sprintf("%T", list), "List")] = true
-	return s.Reader.List(ctx, list, opts...)
 }
 
 // TestAllIsComplete parses the package: every rule is listed, in order, in a
 // file of its name, with testdata of its name.
 func TestAllIsComplete(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+	declared, err := clustertest.Declared("Rule")
 	if err != nil {
 		t.Fatal(err)
-	}
-	declared := map[string]string{} // rule by file
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			lit, ok := n.(*ast.CompositeLit)
-			if !ok {
-				return true
-			}
-			if id, ok := lit.Type.(*ast.Ident); !ok || id.Name != "Rule" {
-				return true
-			}
-			for _, elt := range lit.Elts {
-				kv := elt.(*ast.KeyValueExpr)
-				if kv.Key.(*ast.Ident).Name == "Name" {
-					declared[file] = strings.Trim(kv.Value.(*ast.BasicLit).Value, `"`)
-				}
-			}
-			return true
-		})
 	}
 	var names []string
 	for _, r := range All {
