@@ -4,6 +4,7 @@ package kind
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -217,7 +218,7 @@ func metrics(t *testing.T, c cluster) {
 		"apiserver_admission_webhook_rejection_count", "apiserver_admission_webhook_fail_open_count",
 		"apiserver_admission_webhook_request_total", "apiserver_admission_webhook_admission_duration_seconds_bucket",
 	} {
-		if !strings.Contains(text, name+`{name="`) && !strings.Contains(text, name+`{code="`) || !strings.Contains(text, "stayput.dev") {
+		if !regexp.MustCompile(name + `\{[^}]*name="[a-z-]+\.stayput\.dev"`).MatchString(text) {
 			t.Errorf("the API server does not export %s about a webhook", name)
 		}
 	}
