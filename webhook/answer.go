@@ -72,10 +72,10 @@ func refusal(code int32, reason metav1.StatusReason, message string) *metav1.Sta
 // malformed is the answer to a review that only its size or shape condemns. It
 // is an answer and no HTTP error, for a webhook that fails open would let that
 // pass.
-func malformed(uid types.UID, code int32, format string, args ...any) *admissionv1.AdmissionResponse {
+func malformed(uid types.UID, code int32, why string) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{
 		UID:    uid,
-		Result: refusal(code, metav1.StatusReasonBadRequest, "stayput: the AdmissionReview "+fmt.Sprintf(format, args...)),
+		Result: refusal(code, metav1.StatusReasonBadRequest, "stayput: the AdmissionReview "+why),
 	}
 }
 

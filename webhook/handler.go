@@ -211,7 +211,7 @@ func (x *exchange) reject(uid string, code int32, why string) {
 		x.fail(int(code), metav1.StatusReasonBadRequest, "the AdmissionReview "+why)
 		return
 	}
-	x.write(malformed(types.UID(uid), code, "%s", why))
+	x.write(malformed(types.UID(uid), code, why))
 }
 
 // fail answers with an HTTP error and a Status, whose message the API server

@@ -7,9 +7,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
@@ -22,7 +19,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 		return &admissionv1.AdmissionResponse{Allowed: true}, nil
 	}
 	v := w.World.View(ctx, req.facts())
-	if mode, err := w.Policy.ModeFor(v, livesWith(req.obj)); err != nil {
+	if mode, err := w.Policy.ModeFor(v, req.obj); err != nil {
 		return nil, err
 	} else if mode == validators.ModeOff {
 		return &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: map[string]string{"mode": string(mode)}}, nil
@@ -51,13 +48,4 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 		resp.PatchType = new(admissionv1.PatchTypeJSONPatch)
 	}
 	return resp, nil
-}
-
-// livesWith returns whose namespace says whether an object is mutated: the
-// object itself, but the claim of a volume, which has no namespace of its own.
-func livesWith(obj client.Object) client.Object {
-	if pv, ok := obj.(*corev1.PersistentVolume); ok && pv.Spec.ClaimRef != nil {
-		return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: pv.Spec.ClaimRef.Namespace, Name: pv.Spec.ClaimRef.Name}}
-	}
-	return obj
 }

@@ -150,7 +150,7 @@ func (r *Repairer) plan(v *cluster.View, since time.Time, pv *corev1.PersistentV
 	if pvc != nil && pvc.UID != ref.UID {
 		pvc = nil // another one, which has taken its name
 	}
-	mode, err := r.Policy.ModeFor(v, livesWith(pv))
+	mode, err := r.Policy.ModeFor(v, pv)
 	if err != nil || mode == validators.ModeOff {
 		return plan{}, err
 	}
