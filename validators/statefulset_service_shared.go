@@ -31,11 +31,8 @@ shared on purpose.`,
 			return err // statefulset-service-missing, statefulset-service-selector
 		}
 		sharing, err := workloadsBeside(p.Cluster, sts, labels.SelectorFromSet(svc.Spec.Selector))
-		if err != nil {
-			return err
-		}
 		if len(sharing) == 0 {
-			return nil
+			return err
 		}
 		own, name := memberLabels(sts), headlessName(sts.Name)
 		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 250))
@@ -47,6 +44,6 @@ shared on purpose.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(sharing))), remedy)
-		return nil
+		return err
 	})},
 }
