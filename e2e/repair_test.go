@@ -39,7 +39,7 @@ func ownCluster(t *testing.T, config string, o localcluster.Options) side {
 }
 
 // replica prepares one more Stayput beside a cluster.
-func replica(t *testing.T, c *localcluster.Cluster, config string) side {
+func replica(t *testing.T, c harness.Cluster, config string) side {
 	t.Helper()
 	s := side{&harness.Stayput{Cluster: c, Binary: env.Binary, Dir: t.TempDir(), Config: config}, t}
 	if err := s.Prepare(t.Context()); err != nil {
