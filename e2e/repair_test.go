@@ -325,14 +325,14 @@ func TestRepairOfMany(t *testing.T) {
 	if other.metric("stayput_repair_leading") != 0 || other.metric("stayput_repairs_total") != 0 {
 		t.Error("two replicas repair")
 	}
-	if err := a.Cluster.Kill("kube-apiserver"); err != nil {
+	if err := a.Cluster.(*localcluster.Cluster).Kill("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(12 * time.Second) // longer than the leader may go on without renewing its Lease
 	if err := leader.Ready(t.Context()); err != nil {
 		t.Errorf("the webhook does not go on without the API server: %v", err)
 	}
-	if err := a.Cluster.Restart(t.Context(), "kube-apiserver"); err != nil {
+	if err := a.Cluster.(*localcluster.Cluster).Restart(t.Context(), "kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	reaches(n / 2)
