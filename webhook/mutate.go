@@ -40,7 +40,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, err
 	}
-	resp.Warnings = fit(append(warnings, resp.Warnings...))
+	resp.Warnings = fit(append(warnings, resp.Warnings...), 0)
 	if len(ops) > 0 {
 		if resp.Patch, err = json.Marshal(ops); err != nil {
 			return nil, fmt.Errorf("write the patch: %w", err)
