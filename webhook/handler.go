@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -127,6 +128,10 @@ func (x *exchange) serve(answer door) {
 	}
 	if !x.lease.extend(int64(buf.Cap()) + cost) {
 		x.refuse(errShed)
+		return
+	}
+	if !utf8.Valid(buf.Bytes()) { // the decoder would put other letters in their place
+		x.reject(uid, http.StatusBadRequest, "cannot be read: it is not UTF-8")
 		return
 	}
 	req, err := decodeReview(buf.Bytes())

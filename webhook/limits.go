@@ -9,8 +9,8 @@ type Limits struct {
 	// stores it, and more once defaulted.
 	Bytes int64
 
-	// Values is how many JSON values a body may hold, where entries of resource
-	// lists count for more. Wide Kubernetes types decode to a thousand times the
+	// Values is how many JSON values a body may hold, where those in some lists
+	// count for more. Wide Kubernetes types decode to a thousand times the
 	// size of the {} that they are written as.
 	Values int
 
@@ -39,15 +39,15 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	var depth, values int
 	var path [3]string // the keys on the way to where we are, as far as they matter
 	var key string     // the last string at this level, while it may be a key
-	var listed bool    // whether the last string names a resource list
+	var listed bool    // whether the last string names a costly list
 	var inside int     // the depth of that list
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
 			end := stringEnd(body, i+1)
 			text := body[i+1 : end]
-			listed = inside == 0 && quantities(text)
-			if i = end; uid == "" && depth == 2 && path[1] == "request" && key == "uid" {
+			listed = inside == 0 && costly(text)
+			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
 				uid = string(text)
 			}
 			if depth <= 2 && len(text) <= len("request") {
@@ -67,13 +67,16 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 				inside, listed = depth, false
 			}
 		case '}', ']':
-			if depth--; depth < inside {
+			if depth--; depth < 0 {
+				return uid, 0, "" // the decoder says what is wrong
+			}
+			if depth < inside {
 				inside = 0
 			}
 		case ',':
 			values++
 			if inside > 0 {
-				values += quantityWeight - 1
+				values += costlyWeight - 1
 			}
 			key, listed = "", false
 		}

@@ -2,15 +2,16 @@ package webhook
 
 import "bytes"
 
-// quantityWeight is how many values an entry of a resource list counts as. A
-// quantity takes ten times as long to decode and to copy as another string.
-const quantityWeight = 8
+// costlyWeight is how many values what stands in a costly list counts as.
+const costlyWeight = 8
 
-// quantities says whether the value of a key may be a resource list. A key in
-// which a letter may stand as an escape could be any.
-func quantities(key []byte) bool {
+// costly says whether the value of a key may be a list, or a map, whose entries
+// take ten times as long as other values: quantities to decode and copy, claim
+// templates to review. A key in which a letter may stand as an escape could be
+// any.
+func costly(key []byte) bool {
 	switch string(key) {
-	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used":
+	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used", "volumeClaimTemplates":
 		return true
 	}
 	return bytes.Contains(key, []byte(`\u`))
