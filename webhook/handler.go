@@ -112,15 +112,9 @@ func (x *exchange) serve(answer door) {
 		x.fail(code, metav1.StatusReasonBadRequest, err.Error())
 		return
 	}
-	uid, over := x.Limits.scan(buf.Bytes())
-	uid = clean(uid)
-	if over != "" {
-		x.reject(uid, http.StatusRequestEntityTooLarge, over)
-		return
-	}
-	req, err := decodeReview(buf.Bytes())
-	if err != nil {
-		x.reject(uid, http.StatusBadRequest, "cannot be read: "+err.Error())
+	req, no := x.Limits.decodeReview(buf.Bytes())
+	if no != nil {
+		x.reject(no.uid, no.code, no.why)
 		return
 	}
 	x.req = req
