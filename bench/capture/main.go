@@ -38,6 +38,9 @@ var clusterManifest string
 //go:embed workloads.yaml
 var workloads string
 
+//go:embed created.yaml
+var created string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -56,8 +59,8 @@ func main() {
 // wanted names the files, by what is recorded: door, operation, resource and
 // the object's name, or the name that it will begin with.
 var wanted = map[string]string{
-	"validate CREATE statefulsets db":                  "statefulset-create",
-	"mutate CREATE statefulsets db":                    "statefulset-create-mutate",
+	"validate CREATE statefulsets ledger":              "statefulset-create",
+	"mutate CREATE statefulsets ledger":                "statefulset-create-mutate",
 	"validate CREATE statefulsets db-warned":           "statefulset-warned",
 	"validate CREATE statefulsets db-denied":           "statefulset-denied",
 	"validate UPDATE statefulsets db":                  "statefulset-update",
@@ -116,7 +119,11 @@ func run(ctx context.Context, out string) (err error) {
 	if err := os.WriteFile(filepath.Join(out, "cluster.json"), []byte(state), 0o644); err != nil {
 		return err
 	}
-	// What the cluster is asked last is not to change what has been written.
+	// What the cluster is asked last is not to change what has been written: the
+	// StatefulSet that is created finds no claims of its own.
+	if err := k.do(created, "apply", "--server-side", "-f", "-"); err != nil {
+		return err
+	}
 	if err := k.do("", "delete", "pvc", "data-db-0", "spare", "-n", "shop", "--wait=false"); err != nil {
 		return err
 	}
