@@ -47,7 +47,8 @@ type rejection struct {
 // wrong with it. The request's raw objects are parts of the body.
 func (l Limits) decodeReview(body []byte) (*request, *rejection) {
 	var review admissionv1.AdmissionReview
-	if !wire.Unmarshal(body, &review, l.budget()) {
+	doc := wire.NewDocument(body, wire.Budget{Values: l.Values, Depth: l.Depth})
+	if !doc.Unmarshal(&review) {
 		uid, over := l.scan(body)
 		if over != "" {
 			return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
@@ -58,7 +59,7 @@ func (l Limits) decodeReview(body []byte) (*request, *rejection) {
 		}
 	}
 	req := &request{AdmissionRequest: review.Request}
-	if err := req.decode(&review, l); err != nil {
+	if err := req.decode(&review, doc); err != nil {
 		uid := ""
 		if review.Request != nil {
 			uid = clean(string(review.Request.UID))
@@ -68,11 +69,8 @@ func (l Limits) decodeReview(body []byte) (*request, *rejection) {
 	return req, nil
 }
 
-// budget is what limits are for a decoder.
-func (l Limits) budget() wire.Budget { return wire.Budget{Values: l.Values, Depth: l.Depth} }
-
 // decode checks the envelope and decodes the objects in it.
-func (r *request) decode(review *admissionv1.AdmissionReview, l Limits) error {
+func (r *request) decode(review *admissionv1.AdmissionReview, doc *wire.Document) error {
 	if review.APIVersion != admissionv1.SchemeGroupVersion.String() || review.Kind != "AdmissionReview" {
 		return fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind, admissionv1.SchemeGroupVersion, "AdmissionReview")
 	}
@@ -82,17 +80,17 @@ func (r *request) decode(review *admissionv1.AdmissionReview, l Limits) error {
 	if r.UID == "" {
 		return errors.New("request.uid: is missing")
 	}
-	return r.decodeObjects(l)
+	return r.decodeObjects(doc)
 }
 
 // decodeObjects decodes the objects into the types that the request's kind
 // names, and checks that there are those that the operation has.
-func (r *request) decodeObjects(l Limits) (err error) {
+func (r *request) decodeObjects(doc *wire.Document) (err error) {
 	gvk := schema.GroupVersionKind(r.Kind)
-	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace, l); err != nil {
+	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace, doc); err != nil {
 		return err
 	}
-	if r.obj, err = decodeObject("object", gvk, r.Object.Raw, r.Namespace, l); err != nil {
+	if r.obj, err = decodeObject("object", gvk, r.Object.Raw, r.Namespace, doc); err != nil {
 		return err
 	}
 	var old, obj bool // which there must be
@@ -121,7 +119,7 @@ func (r *request) decodeObjects(l Limits) (err error) {
 	return nil
 }
 
-func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, l Limits) (client.Object, error) {
+func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, doc *wire.Document) (client.Object, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
@@ -129,7 +127,7 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 	if err != nil {
 		return nil, err
 	}
-	if !wire.Unmarshal(raw, obj, l.budget()) {
+	if !doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk.Kind)) {
 		if obj, err = newObject(gvk); err != nil {
 			return nil, err
 		}
@@ -145,6 +143,12 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 		obj.SetNamespace(namespace)
 	}
 	return obj, nil
+}
+
+// readsManagedFields says whether anybody reads the managed fields of a kind:
+// who made a claim, and whether the author of a class wrote its reclaimPolicy.
+func readsManagedFields(kind string) bool {
+	return kind == "PersistentVolumeClaim" || kind == "StorageClass"
 }
 
 func newObject(gvk schema.GroupVersionKind) (client.Object, error) {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -42,6 +43,8 @@ func makePlan(t reflect.Type) plan {
 	switch {
 	case t == reflect.TypeFor[runtime.RawExtension]():
 		return decodeRaw
+	case t == reflect.TypeFor[[]metav1.ManagedFieldsEntry]():
+		return managedFieldsPlan(t)
 	case t.Kind() == reflect.Pointer:
 		return pointerPlan(t)
 	case t.Kind() == reflect.Interface:
@@ -123,7 +126,18 @@ func decodeRaw(d *decoder, v reflect.Value) bool {
 		return false
 	}
 	v.Addr().Interface().(*runtime.RawExtension).Raw = d.data[start:d.pos:d.pos]
+	d.parts = append(d.parts, part{start, d.pos})
 	return true
+}
+
+func managedFieldsPlan(t reflect.Type) plan {
+	wanted := slicePlan(t)
+	return func(d *decoder, v reflect.Value) bool {
+		if d.noManagedFields {
+			return d.skip()
+		}
+		return wanted(d, v)
+	}
 }
 
 func pointerPlan(t reflect.Type) plan {
@@ -188,6 +202,7 @@ func mapPlan(t reflect.Type) plan {
 		}
 		m := reflect.MakeMap(t)
 		v.Set(m)
+		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem() // of which the map has copies
 		for n := 0; ; n++ {
 			more, ok := d.more(n == 0, '}')
 			if !ok {
@@ -200,8 +215,8 @@ func mapPlan(t reflect.Type) plan {
 			if !ok {
 				return false
 			}
-			key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 			key.SetString(name)
+			value.SetZero()
 			if !elem(d, value) {
 				return false
 			}

@@ -18,10 +18,10 @@ var plain = func() (t [256]bool) {
 func (d *decoder) string() (string, bool) {
 	start := d.pos + 1
 	i := start
-	for i < len(d.text) && plain[d.text[i]] {
+	for i < d.stop && plain[d.text[i]] {
 		i++
 	}
-	if i < len(d.text) && d.text[i] == '"' {
+	if i < d.stop && d.text[i] == '"' {
 		d.pos = i + 1
 		return d.text[start:i], true
 	}
@@ -87,7 +87,7 @@ func unescape(raw string) (string, bool) {
 
 // skipString moves over a string, whose quote is next. Its escapes are valid.
 func (d *decoder) skipString() bool {
-	for i := d.pos + 1; i < len(d.text); i++ {
+	for i := d.pos + 1; i < d.stop; i++ {
 		c := d.text[i]
 		switch {
 		case plain[c] || c >= utf8.RuneSelf:
@@ -95,7 +95,7 @@ func (d *decoder) skipString() bool {
 			d.pos = i + 1
 			return true
 		case c == '\\':
-			n := escapeLen(d.text[i+1:])
+			n := escapeLen(d.text[i+1 : d.stop])
 			if n == 0 {
 				return false
 			}
@@ -143,7 +143,7 @@ func (d *decoder) integer() (int64, bool) {
 
 // skipNumber moves over a number.
 func (d *decoder) skipNumber() bool {
-	if d.pos < len(d.text) && d.text[d.pos] == '-' {
+	if d.pos < d.stop && d.text[d.pos] == '-' {
 		d.pos++
 	}
 	first := d.pos
@@ -151,15 +151,15 @@ func (d *decoder) skipNumber() bool {
 	if n == 0 || n > 1 && d.text[first] == '0' {
 		return false
 	}
-	if d.pos < len(d.text) && d.text[d.pos] == '.' {
+	if d.pos < d.stop && d.text[d.pos] == '.' {
 		d.pos++
 		if d.digits() == 0 {
 			return false
 		}
 	}
-	if d.pos < len(d.text) && (d.text[d.pos] == 'e' || d.text[d.pos] == 'E') {
+	if d.pos < d.stop && (d.text[d.pos] == 'e' || d.text[d.pos] == 'E') {
 		d.pos++
-		if d.pos < len(d.text) && (d.text[d.pos] == '+' || d.text[d.pos] == '-') {
+		if d.pos < d.stop && (d.text[d.pos] == '+' || d.text[d.pos] == '-') {
 			d.pos++
 		}
 		return d.digits() > 0
@@ -170,7 +170,7 @@ func (d *decoder) skipNumber() bool {
 // digits moves over digits and returns how many they were.
 func (d *decoder) digits() int {
 	start := d.pos
-	for d.pos < len(d.text) && '0' <= d.text[d.pos] && d.text[d.pos] <= '9' {
+	for d.pos < d.stop && '0' <= d.text[d.pos] && d.text[d.pos] <= '9' {
 		d.pos++
 	}
 	return d.pos - start

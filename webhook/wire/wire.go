@@ -19,39 +19,70 @@ type Budget struct {
 	Depth  int // of objects and arrays
 }
 
-// Unmarshal decodes a document into what into points to, which must be zero,
+// A Document is JSON that is decoded in parts: an envelope first, and then what
+// is raw in it (runtime.RawExtension), once it is known what that is. Such raw
+// JSON is a part of the document itself, and lives no longer than that. All
+// strings are parts of one copy of the document.
+type Document struct {
+	data   []byte
+	text   string // the same
+	budget Budget
+	parts  []part
+}
+
+// A part is raw JSON, from one byte of the document to before another.
+type part struct{ from, to int }
+
+// NewDocument returns a document that must not be edited while it is in use.
+func NewDocument(data []byte, budget Budget) *Document {
+	return &Document{data: data, text: string(data), budget: budget}
+}
+
+// Unmarshal decodes the document into what into points to, which must be zero,
 // and says whether it could. If not, into holds nothing of worth.
-//
-// The strings that it decodes are parts of one copy of the document. Raw JSON
-// (runtime.RawExtension) is a part of data itself, and lives no longer than it.
-func Unmarshal(data []byte, into any, budget Budget) bool {
+func (doc *Document) Unmarshal(into any) bool {
+	return doc.unmarshal(part{0, len(doc.data)}, into, false)
+}
+
+// UnmarshalRaw decodes raw JSON that was found in the document. Managed fields
+// are passed over, unless they are wanted: they are as large as all else in an
+// object, and hardly anybody reads them.
+func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
+	for _, p := range doc.parts {
+		if len(raw) == p.to-p.from && &raw[0] == &doc.data[p.from] {
+			return doc.unmarshal(p, into, !managedFields)
+		}
+	}
+	return false
+}
+
+func (doc *Document) unmarshal(p part, into any, noManagedFields bool) bool {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return false
 	}
-	d := decoder{text: string(data), data: data, budget: budget}
+	d := decoder{Document: doc, pos: p.from, stop: p.to, noManagedFields: noManagedFields}
 	return planOf(v.Type().Elem())(&d, v.Elem()) && d.end()
 }
 
-// A decoder reads one document from its beginning to its end. Its methods
-// return false as soon as there is something that it leaves to others.
+// A decoder reads one document, or a part, from its beginning to its end. Its
+// methods return false as soon as there is something that it leaves to others.
 type decoder struct {
-	text   string // the document
-	data   []byte // the same
-	pos    int
-	depth  int
-	budget Budget // what is left of Values, and all of Depth
+	*Document
+	pos, stop       int
+	depth, values   int
+	noManagedFields bool
 }
 
 // end says whether nothing but white space is left.
 func (d *decoder) end() bool {
 	d.space()
-	return d.pos == len(d.text)
+	return d.pos == d.stop
 }
 
 // space moves to the next byte that is no white space.
 func (d *decoder) space() {
-	for d.pos < len(d.text) && d.text[d.pos] <= ' ' {
+	for d.pos < d.stop && d.text[d.pos] <= ' ' {
 		switch d.text[d.pos] {
 		case ' ', '\t', '\n', '\r':
 			d.pos++
@@ -64,7 +95,7 @@ func (d *decoder) space() {
 // peek returns the first byte of the next value or mark, 0 at the end.
 func (d *decoder) peek() byte {
 	d.space()
-	if d.pos == len(d.text) {
+	if d.pos == d.stop {
 		return 0
 	}
 	return d.text[d.pos]
@@ -81,7 +112,7 @@ func (d *decoder) take(c byte) bool {
 
 // literal moves over a word, if it is next.
 func (d *decoder) literal(word string) bool {
-	if end := d.pos + len(word); end <= len(d.text) && d.text[d.pos:end] == word {
+	if end := d.pos + len(word); end <= d.stop && d.text[d.pos:end] == word {
 		d.pos = end
 		return true
 	}
@@ -97,8 +128,8 @@ func (d *decoder) enter(open byte) bool {
 		return false
 	}
 	d.depth++
-	d.budget.Values--
-	return d.depth <= d.budget.Depth && d.budget.Values >= 0
+	d.values++
+	return d.depth <= d.budget.Depth && d.values <= d.budget.Values
 }
 
 // more moves to the next element of an object or an array, or over its end.
@@ -112,8 +143,8 @@ func (d *decoder) more(first bool, end byte) (more, ok bool) {
 		return true, true
 	case c == ',':
 		d.pos++
-		d.budget.Values--
-		return true, d.budget.Values >= 0
+		d.values++
+		return true, d.values <= d.budget.Values
 	}
 	return false, false
 }

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -10,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -53,14 +54,14 @@ func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
 	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
 	want := reflect.New(reflect.TypeOf(like).Elem()).Interface()
-	if !wire.Unmarshal(data, got, wide) {
+	if !wire.NewDocument(data, wide).Unmarshal(got) {
 		return false
 	}
 	if err := reference(data, want); err != nil {
 		t.Fatalf("%T: decoded what the reference refuses: %v\n%s", like, err, data)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%T: %s\n%s", like, cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })), data)
+		t.Fatalf("%T: %s\n%s", like, gocmp.Diff(want, got, gocmp.Exporter(func(reflect.Type) bool { return true })), data)
 	}
 	return true
 }
@@ -165,9 +166,36 @@ func TestBudget(t *testing.T) {
 		{wire.Budget{Values: values - 1, Depth: 4}, false},
 		{wire.Budget{Values: values, Depth: 3}, false},
 	} {
-		if got := wire.Unmarshal([]byte(text), &corev1.Pod{}, tc.budget); got != tc.ok {
+		if got := wire.NewDocument([]byte(text), tc.budget).Unmarshal(&corev1.Pod{}); got != tc.ok {
 			t.Errorf("%+v: %v", tc.budget, got)
 		}
+	}
+}
+
+// TestParts decodes an envelope and then what is raw in it, with and without
+// its managed fields.
+func TestParts(t *testing.T) {
+	const pod = ` {"metadata":{"name":"a","managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}],"generation":2}}`
+	data := []byte(`{"request":{"uid":"u","object":` + pod + `,"oldObject":null}}`)
+	doc := wire.NewDocument(data, wide)
+	var review admissionv1.AdmissionReview
+	if !doc.Unmarshal(&review) || review.Request.UID != "u" || review.Request.OldObject.Raw != nil {
+		t.Fatalf("%+v", review.Request)
+	}
+	for _, managed := range []bool{true, false} {
+		var got, want corev1.Pod
+		if err := reference([]byte(pod), &want); err != nil {
+			t.Fatal(err)
+		}
+		if !managed {
+			want.ManagedFields = nil
+		}
+		if !doc.UnmarshalRaw(review.Request.Object.Raw, &got, managed) || !reflect.DeepEqual(got, want) {
+			t.Errorf("managed fields wanted: %v: %+v", managed, got)
+		}
+	}
+	if doc.UnmarshalRaw([]byte(pod), &corev1.Pod{}, true) {
+		t.Error("decoded what is no part of the document")
 	}
 }
 
@@ -194,7 +222,7 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		for i, like := range all {
 			if strings.HasSuffix(fmt.Sprintf("%T", like), "."+review.Request.Kind.Kind) {
-				f.Add(uint8(i), append(review.Request.Object.Raw, review.Request.OldObject.Raw...))
+				f.Add(uint8(i), []byte(cmp.Or(string(review.Request.Object.Raw), string(review.Request.OldObject.Raw))))
 			}
 		}
 	}
