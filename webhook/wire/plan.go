@@ -111,7 +111,7 @@ func decodeInt(d *decoder, v reflect.Value) bool {
 // decodeOwn is the plan of types that decode themselves: times, quantities,
 // managed fields.
 func decodeOwn(d *decoder, v reflect.Value) bool {
-	d.space()
+	d.peek()
 	start := d.pos
 	return d.skip() && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(d.data[start:d.pos]) == nil
 }

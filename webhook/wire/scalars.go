@@ -1,31 +1,41 @@
 package wire
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
 
-// plain says which bytes stand for themselves in a string: all but quotes,
-// backslashes, control characters, and what is not ASCII.
-var plain = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
+// plain returns where the bytes that stand for themselves in a string end, from
+// i on: at a quote, a backslash, a control character, or what is not ASCII. It
+// looks at eight bytes at a time.
+func (d *decoder) plain(i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= d.stop; i += 8 {
+		x := binary.LittleEndian.Uint64(d.data[i:])
+		quote, backslash := x^'"'*ones, x^'\\'*ones
+		// In each term the lowest byte whose high bit is set is one of those
+		// looked for; above it a borrow may have set others.
+		found := (x | (x-' '*ones)&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
 	}
-	return t
-}()
+	for i < d.stop && ' ' <= d.text[i] && d.text[i] < utf8.RuneSelf && d.text[i] != '"' && d.text[i] != '\\' {
+		i++
+	}
+	return i
+}
 
 // string reads a string, whose quote is next.
 func (d *decoder) string() (string, bool) {
 	start := d.pos + 1
-	i := start
-	for i < d.stop && plain[d.text[i]] {
-		i++
-	}
+	i := d.plain(start)
 	if i < d.stop && d.text[i] == '"' {
 		d.pos = i + 1
 		return d.text[start:i], true
 	}
-	d.pos = start - 1
 	return d.richString()
 }
 
@@ -87,19 +97,19 @@ func unescape(raw string) (string, bool) {
 
 // skipString moves over a string, whose quote is next. Its escapes are valid.
 func (d *decoder) skipString() bool {
-	for i := d.pos + 1; i < d.stop; i++ {
-		c := d.text[i]
-		switch {
-		case plain[c] || c >= utf8.RuneSelf:
+	for i := d.plain(d.pos + 1); i < d.stop; i = d.plain(i) {
+		switch c := d.text[i]; {
 		case c == '"':
 			d.pos = i + 1
 			return true
+		case c >= utf8.RuneSelf:
+			i++
 		case c == '\\':
 			n := escapeLen(d.text[i+1 : d.stop])
 			if n == 0 {
 				return false
 			}
-			i += n
+			i += 1 + n
 		default:
 			return false
 		}
@@ -132,7 +142,7 @@ func escapeLen(text string) int {
 
 // integer reads a number that is written without a fraction or an exponent.
 func (d *decoder) integer() (int64, bool) {
-	d.space()
+	d.peek()
 	start := d.pos
 	if !d.skipNumber() {
 		return 0, false

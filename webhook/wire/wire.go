@@ -76,29 +76,28 @@ type decoder struct {
 
 // end says whether nothing but white space is left.
 func (d *decoder) end() bool {
-	d.space()
+	d.peek()
 	return d.pos == d.stop
-}
-
-// space moves to the next byte that is no white space.
-func (d *decoder) space() {
-	for d.pos < d.stop && d.text[d.pos] <= ' ' {
-		switch d.text[d.pos] {
-		case ' ', '\t', '\n', '\r':
-			d.pos++
-		default:
-			return
-		}
-	}
 }
 
 // peek returns the first byte of the next value or mark, 0 at the end.
 func (d *decoder) peek() byte {
-	d.space()
-	if d.pos == d.stop {
-		return 0
+	if d.pos < d.stop && d.text[d.pos] > ' ' {
+		return d.text[d.pos]
 	}
-	return d.text[d.pos]
+	return d.peekFar()
+}
+
+// peekFar is peek where white space is next, which no API server writes.
+func (d *decoder) peekFar() byte {
+	for ; d.pos < d.stop; d.pos++ {
+		switch c := d.text[d.pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
 }
 
 // take moves over a byte, if it is the next.
