@@ -38,7 +38,7 @@ type options struct {
 	rounds           int
 	during           time.Duration
 	size             paper.Size
-	docs, cpuprofile string
+	docs, only       string
 }
 
 func main() {
@@ -51,6 +51,7 @@ func main() {
 	flag.IntVar(&o.size.StatefulSets, "statefulsets", 1000, "StatefulSets in Stayput's cache, each with a Service")
 	flag.IntVar(&o.size.Replicas, "replicas", 10, "Pods, claims and volumes of each")
 	flag.IntVar(&o.size.Namespaces, "namespaces", 100, "namespaces that they are in")
+	flag.StringVar(&o.only, "only", "", "measure only this payload")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -177,6 +178,9 @@ type testCase struct {
 // plan lists the cases, those to be compared next to each other.
 func (b *bench) plan() (cases []*testCase) {
 	for _, p := range b.payloads {
+		if b.only != "" && b.only != p.name {
+			continue
+		}
 		for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
 			if (s == "cr-patch") != p.mutating() && (s == "cr-patch" || s == "cr-validate") {
 				continue
@@ -322,9 +326,9 @@ func (b *bench) check() error {
 
 // A sample is one measurement.
 type sample struct {
-	rps, allocs, bytes float64
-	p50, p99, cpu      time.Duration
-	live               int // requests to the API server
+	n, rps, allocs, bytes float64
+	p50, p99, cpu         time.Duration
+	live                  int // requests to the API server, of Stayput
 }
 
 func (b *bench) measure(c *testCase) error {
@@ -370,10 +374,12 @@ func (b *bench) measure(c *testCase) error {
 	}
 	n := float64(len(times))
 	c.samples = append(c.samples, sample{
-		rps: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100],
+		n: n, rps: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100],
 		cpu: (after - before) / time.Duration(len(times)), allocs: (mallocsAfter - mallocs) / n, bytes: (bytesAfter - bytes) / n,
-		live: b.liveLookups() - live,
 	})
+	if c.server == "stayput" {
+		c.samples[len(c.samples)-1].live = b.liveLookups() - live
+	}
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (b *bench) report(plan []*testCase) (string, error) {
 		}
 		return nil
 	}
-	fmt.Fprintf(&out, "\n| request, 8 connections | KB | server | requests/s | p50 ms | p99 ms | CPU ms | ×floor | ×controller-runtime | allocations | KB allocated |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&out, "\n| request, 8 connections | KB | server | requests/s | p50 ms | p99 ms | CPU ms | ×floor | ×controller-runtime | allocations | KB allocated | API requests |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, c := range plan {
 		if c.connections == 8 {
 			b.row(&out, c, find("floor", c.payload.name, 8), find(peer(c.payload), c.payload.name, 8))
@@ -120,11 +120,16 @@ func (b *bench) row(out *strings.Builder, c, floor, peer *testCase) {
 		}
 		return fmt.Sprintf("%.2f", ratio(cpu, c, other))
 	}
-	fmt.Fprintf(out, "| %s, %s | %.1f | %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f |\n",
+	fmt.Fprintf(out, "| %s, %s | %.1f | %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f | %.2f |\n",
 		c.payload.title, c.payload.verdict, float64(len(c.payload.body))/1000, title(c.server),
 		median(c.samples, func(s sample) float64 { return s.rps }), millis(median(c.samples, func(s sample) time.Duration { return s.p50 })),
 		millis(p99(c)), millis(cpu(c)), against(floor), against(peer),
-		median(c.samples, func(s sample) float64 { return s.allocs }), median(c.samples, func(s sample) float64 { return s.bytes })/1000)
+		median(c.samples, func(s sample) float64 { return s.allocs }), median(c.samples, func(s sample) float64 { return s.bytes })/1000, apiRequests(c))
+}
+
+// apiRequests returns how many requests to the API server one request costs.
+func apiRequests(c *testCase) float64 {
+	return median(c.samples, func(s sample) float64 { return float64(s.live) / s.n })
 }
 
 // peer is the server of controller-runtime that does what is asked.

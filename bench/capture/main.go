@@ -173,7 +173,8 @@ func (k kubectl) do(stdin string, args ...string) error {
 	return err
 }
 
-// A recorder allows every request and keeps the last of each kind of body.
+// A recorder allows every request, and keeps the first of each kind, and of
+// updates the last.
 type recorder struct {
 	*http.Server
 	address string
@@ -235,7 +236,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	key := fmt.Sprintf("%s %s %s %s", door, review.Request.Operation, review.Request.Resource.Resource, name)
 	fmt.Println("  asked:", key, len(body))
 	r.mu.Lock()
-	if review.Request.SubResource == "" {
+	if review.Request.SubResource == "" && (r.seen[key] == nil || review.Request.Operation == admissionv1.Update) {
 		r.seen[key] = body
 	}
 	r.mu.Unlock()
