@@ -11,7 +11,11 @@
 // sigs.k8s.io/json decodes: a fuzz test compares the two.
 package wire
 
-import "reflect"
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+)
 
 // A Budget bounds what a document may hold, and so what it may cost to decode.
 type Budget struct {
@@ -197,4 +201,34 @@ func (d *decoder) skip() bool {
 		return d.literal("null")
 	}
 	return d.skipNumber()
+}
+
+// Members returns the members of a JSON object, each a part of raw, and says
+// whether it could. Keys that the object has twice are refused.
+func Members(raw []byte) (map[string]json.RawMessage, bool) {
+	doc := NewDocument(raw, Budget{Values: math.MaxInt, Depth: math.MaxInt})
+	d := decoder{Document: doc, stop: len(raw)}
+	if !d.enter('{') {
+		return nil, false
+	}
+	members := make(map[string]json.RawMessage, 8)
+	for n := 0; ; n++ {
+		more, ok := d.more(n == 0, '}')
+		if !ok {
+			return nil, false
+		}
+		if !more {
+			return members, len(members) == n && d.end()
+		}
+		name, ok := d.key()
+		if !ok {
+			return nil, false
+		}
+		d.peek()
+		start := d.pos
+		if !d.skip() {
+			return nil, false
+		}
+		members[name] = raw[start:d.pos:d.pos]
+	}
 }
