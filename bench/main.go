@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -112,6 +113,12 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.only != "" {
+		list = slices.DeleteFunc(list, func(p payload) bool { return p.name != o.only })
+		if len(list) == 0 {
+			return fmt.Errorf("--only %s: no payload has this name", o.only)
+		}
+	}
 	dir, err := os.MkdirTemp("", "stayput-bench-")
 	if err != nil {
 		return err
@@ -178,9 +185,6 @@ type testCase struct {
 // plan lists the cases, those to be compared next to each other.
 func (b *bench) plan() (cases []*testCase) {
 	for _, p := range b.payloads {
-		if b.only != "" && b.only != p.name {
-			continue
-		}
 		for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
 			if (s == "cr-patch") != p.mutating() && (s == "cr-patch" || s == "cr-validate") {
 				continue
