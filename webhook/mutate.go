@@ -47,7 +47,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, err
 	}
-	resp.Warnings = fit(slices.Concat(warnings, again, resp.Warnings))
+	resp.Warnings = fit(slices.Concat(warnings, again, resp.Warnings), 0)
 	if len(ops) > 0 {
 		if resp.Patch, err = json.Marshal(ops); err != nil {
 			return nil, fmt.Errorf("write the patch: %w", err)

@@ -12,18 +12,20 @@ import (
 	"stayput.dev/validators"
 )
 
-func TestReferenceIsCurrent(t *testing.T) {
+func TestPagesAreCurrent(t *testing.T) {
 	root := filepath.Join("..", "..")
-	want, err := reference(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(filepath.Join(root, "docs", "rules.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("docs/rules.md is not current: make generate (-want +got):\n%s", diff)
+	for file, page := range pages {
+		want, err := page(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is not current: make generate (-want +got):\n%s", file, diff)
+		}
 	}
 }
 

@@ -19,9 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
-
-	"stayput.dev/e2e/localcluster"
 )
 
 // Build builds the stayput binary of this checkout into dir.
@@ -33,6 +32,13 @@ func Build(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("build stayput: %w\n%s", err, out)
 	}
 	return binary, nil
+}
+
+// A Cluster is one that a Stayput runs beside, or in.
+type Cluster interface {
+	Config() *rest.Config
+	Kubeconfig() string // a file
+	Kubectl() string    // a program
 }
 
 // ModuleDir returns where the sources are of a module that the go.mod in dir
@@ -59,7 +65,7 @@ func ModuleDir(ctx context.Context, dir, module string) (string, error) {
 // A Stayput is the binary as a process beside a cluster. Its certificate and
 // its port stay the same when it is stopped and started again.
 type Stayput struct {
-	Cluster *localcluster.Cluster
+	Cluster Cluster
 	Binary  string
 	Dir     string // for its files and its log
 	Config  string // the text of its configuration, or empty
