@@ -222,3 +222,14 @@ func readFile(t *testing.T, elem ...string) string {
 	}
 	return string(data)
 }
+
+// moduleDir returns where the sources are of a module that the go.mod in dir
+// requires.
+func moduleDir(t *testing.T, dir, module string) string {
+	t.Helper()
+	found, err := harness.ModuleDir(t.Context(), dir, module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

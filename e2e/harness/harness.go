@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,27 @@ type Cluster interface {
 	Config() *rest.Config
 	Kubeconfig() string // a file
 	Kubectl() string    // a program
+}
+
+// ModuleDir returns where the sources are of a module that the go.mod in dir
+// requires.
+func ModuleDir(ctx context.Context, dir, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var found struct{ Dir string }
+	if err == nil {
+		err = json.Unmarshal(out, &found)
+	}
+	if err == nil && found.Dir == "" {
+		err = fmt.Errorf("it has no directory: %s", out)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the module %s: %w\n%s", module, err, stderr.Bytes())
+	}
+	return found.Dir, nil
 }
 
 // A Stayput is the binary as a process beside a cluster. Its certificate and
