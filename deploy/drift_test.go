@@ -96,7 +96,7 @@ func exact(t *testing.T, mode string) {
 	secrets, certificates := []string(nil), []string(nil)
 	switch mode {
 	case "self-signed":
-		secrets = []string{"get", "watch", "create", "update", "patch"}
+		secrets = webhook.Deployment{}.SecretRole("").Rules[0].Verbs
 	case "cert-manager":
 		certificates = []string{"get", "watch"}
 	}
