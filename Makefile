@@ -24,8 +24,13 @@ promtool: # for the unit tests of the alerts
 	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+	@$(MAKE) proof-kind
+
+.PHONY: proof-kind
+proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 creations, 20 cold starts
+	go test -tags kind -count 1 -timeout 6h -v ./e2e/kind -restarts 20 -creates 100000 -colds 20
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -71,6 +76,7 @@ check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./... && go vet -tags kind ./e2e/kind
 	$(TOOL) staticcheck ./...
+	go tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 	go mod tidy -diff
 	@$(MAKE) cover
 	@$(MAKE) generate && git diff --exit-code -- docs deploy || { echo "generated files are not current: make generate"; exit 1; }
