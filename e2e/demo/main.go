@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -57,7 +58,7 @@ func run(ctx context.Context, record string) (err error) {
 	if err := errors.Join(s.Start(ctx), s.Install(ctx)); err != nil {
 		return err
 	}
-	d := &demo{Context: ctx, Stayput: s, Writer: os.Stdout}
+	d := &demo{Context: ctx, Stayput: s, resolver: cluster.Resolver(), Writer: os.Stdout}
 	for _, part := range []func() error{d.names, d.data, d.closing} {
 		if err := part(); err != nil {
 			return err
@@ -74,6 +75,7 @@ func run(ctx context.Context, record string) (err error) {
 type demo struct {
 	context.Context
 	*harness.Stayput
+	resolver  *net.Resolver
 	io.Writer              // what the reader sees
 	denial    bytes.Buffer // the part of it that begins with the denial
 }
@@ -251,7 +253,7 @@ func (d *demo) out(args ...string) (string, error) {
 func (d *demo) resolve(name string) error {
 	var last error
 	for range 100 {
-		found, err := d.Cluster.Resolver().LookupHost(d, name+".")
+		found, err := d.resolver.LookupHost(d, name+".")
 		if err == nil && len(found) == 1 {
 			fmt.Fprintf(d, "  DNS: %s -> %s\n", name, found[0])
 			return nil
