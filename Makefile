@@ -27,6 +27,10 @@ promtool: # for the unit tests of the alerts
 proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
 
+.PHONY: bench
+bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
+	go run ./bench --docs docs/performance.md
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only

@@ -247,6 +247,11 @@ func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) erro
 	if err := os.WriteFile(kubeconfig, []byte(config), 0o600); err != nil {
 		return err
 	}
+	// The volumes on paper cannot be repaired, and repair answers no request.
+	settings := filepath.Join(b.dir, "config.yaml")
+	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
+		return err
+	}
 	var addresses [3]string
 	for i := range addresses {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -258,7 +263,7 @@ func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) erro
 	}
 	p := &process{name: "stayput", address: addresses[0], metrics: addresses[2]}
 	p.cmd = exec.Command(binary, "serve", "--listen", addresses[0], "--health-listen", addresses[1], "--metrics-listen", addresses[2],
-		"--kubeconfig", kubeconfig, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
+		"--kubeconfig", kubeconfig, "--config", settings, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
 	logFile := filepath.Join(b.dir, "stayput.log")
 	log, err := os.Create(logFile)
 	if err != nil {
