@@ -87,7 +87,7 @@ func payloads() ([]payload, error) {
 		{name: "claim-create", title: "Claim, create", verdict: "allowed"},
 		{name: "claim-delete-denied", title: "Claim, delete", verdict: "denied"},
 		{name: "volume-create-mutate", title: "Volume, create, mutating", verdict: "mutated"},
-		{name: "volume-create", title: "Volume, create", verdict: "allowed"},
+		{name: "volume-create", title: "Volume on a hostPath, create", verdict: "warned"},
 	}
 	for i := range list {
 		var err error
