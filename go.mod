@@ -42,6 +42,8 @@ require (
 
 require k8s.io/pod-security-admission v0.37.1
 
+require maragu.dev/gomponents v1.2.0 // indirect
+
 require (
 	github.com/Azure/go-ntlmssp v0.1.1 // indirect
 	github.com/bahlo/generic-list-go v0.2.0 // indirect

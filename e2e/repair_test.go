@@ -39,7 +39,7 @@ func ownCluster(t *testing.T, config string, o localcluster.Options) side {
 }
 
 // replica prepares one more Stayput beside a cluster.
-func replica(t *testing.T, c *localcluster.Cluster, config string) side {
+func replica(t *testing.T, c harness.Cluster, config string) side {
 	t.Helper()
 	s := side{&harness.Stayput{Cluster: c, Binary: env.Binary, Dir: t.TempDir(), Config: config}, t}
 	if err := s.Prepare(t.Context()); err != nil {
@@ -325,14 +325,14 @@ func TestRepairOfMany(t *testing.T) {
 	if other.metric("stayput_repair_leading") != 0 || other.metric("stayput_repairs_total") != 0 {
 		t.Error("two replicas repair")
 	}
-	if err := a.Cluster.Kill("kube-apiserver"); err != nil {
+	if err := a.Cluster.(*localcluster.Cluster).Kill("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(12 * time.Second) // longer than the leader may go on without renewing its Lease
 	if err := leader.Ready(t.Context()); err != nil {
 		t.Errorf("the webhook does not go on without the API server: %v", err)
 	}
-	if err := a.Cluster.Restart(t.Context(), "kube-apiserver"); err != nil {
+	if err := a.Cluster.(*localcluster.Cluster).Restart(t.Context(), "kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	reaches(n / 2)

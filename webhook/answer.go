@@ -23,6 +23,10 @@ const (
 	allWarningsRunes = 3500
 	denialRunes      = 500
 	denialBytes      = 4 << 10
+
+	// most is how many findings are written out at all: no answer has room for
+	// more, and an object can be made to have many thousands.
+	most = 100
 )
 
 // deny returns the answer that refuses a request for findings, all at once.
@@ -30,7 +34,7 @@ const (
 func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *metav1.Status {
 	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(denials))
 	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource}
-	for _, f := range denials {
+	for _, f := range denials[:min(len(denials), most)] {
 		status.Details.Causes = append(status.Details.Causes, metav1.StatusCause{
 			Type:    metav1.CauseType(f.Rule.Name),
 			Field:   f.Field,
@@ -80,16 +84,20 @@ func malformed(uid types.UID, code int32, why string) *admissionv1.AdmissionResp
 }
 
 // fit cuts warnings to what the API server passes on, the first being the most
-// important.
-func fit(warnings []string) []string {
+// important, and counts the others and those left out before.
+func fit(warnings []string, left int) []string {
 	var fitting []string
 	room := allWarningsRunes
 	for i, w := range warnings {
 		if n := utf8.RuneCountInString(w); n > room {
-			return append(fitting, fmt.Sprintf("and %d more warnings of stayput", len(warnings)-i))
+			left += len(warnings) - i
+			break
 		} else if !slices.Contains(fitting, w) {
 			fitting, room = append(fitting, w), room-n
 		}
+	}
+	if left > 0 {
+		fitting = append(fitting, fmt.Sprintf("and %d more warnings of stayput", left))
 	}
 	return fitting
 }

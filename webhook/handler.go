@@ -8,13 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,7 +44,7 @@ type Webhook struct {
 	Log      *slog.Logger
 
 	rules, hints *validators.Policy // what each door runs of Policy
-	inFlight     chan struct{}
+	gate         *gate
 	buffers      sync.Pool
 }
 
@@ -54,7 +53,7 @@ func (w *Webhook) Handler() http.Handler {
 	rules, hints := *w.Policy, *w.Policy
 	rules.Rules, hints.Rules = validators.WithoutHints(w.Policy.Rules), validators.Hints(w.Policy.Rules)
 	w.rules, w.hints = &rules, &hints
-	w.inFlight = make(chan struct{}, w.Limits.InFlight)
+	w.gate = newGate(w.Limits)
 	w.buffers.New = func() any { return new(bytes.Buffer) }
 	mux := http.NewServeMux()
 	mux.Handle(ValidatePath, w.door("validate", w.validate))
@@ -69,22 +68,14 @@ type door func(ctx context.Context, req *request) (*admissionv1.AdmissionRespons
 func (w *Webhook) door(name string, answer door) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{Webhook: w, rw: rw, r: r, door: name, verdict: "refused"}
+		x := &exchange{Webhook: w, rw: rw, r: r, door: name, verdict: "refused", lease: lease{gate: w.gate}}
 		defer func() {
 			if p := recover(); p != nil {
 				x.panicked(p)
 			}
+			x.lease.release()
 			w.Metrics.answered(x, time.Since(start))
 		}()
-		select {
-		case w.inFlight <- struct{}{}:
-			defer func() { <-w.inFlight }()
-		default:
-			x.verdict = "shed"
-			rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
-			x.fail(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many requests at a time")
-			return
-		}
 		x.serve(answer)
 	})
 }
@@ -96,7 +87,8 @@ type exchange struct {
 	r       *http.Request
 	door    string
 	req     *request // nil until decoded
-	verdict string   // for metrics and logs
+	lease   lease
+	verdict string // for metrics and logs
 }
 
 func (x *exchange) serve(answer door) {
@@ -105,11 +97,41 @@ func (x *exchange) serve(answer door) {
 		x.fail(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
 		return
 	}
+	if err := x.accept(); err != nil {
+		x.refuse(err)
+		return
+	}
 	buf := x.buffers.Get().(*bytes.Buffer)
 	defer x.giveBack(buf)
 	buf.Reset()
-	if code, err := x.read(buf); err != nil {
-		x.fail(code, metav1.StatusReasonBadRequest, err.Error())
+	switch err := x.read(buf); {
+	case errors.Is(err, errLarge):
+		uid, _, _ := x.Limits.scan(buf.Bytes())
+		x.reject(clean(uid), http.StatusRequestEntityTooLarge, fmt.Sprintf("is larger than %d bytes", x.Limits.Bytes))
+		return
+	case err != nil:
+		x.refuse(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+	defer cancel()
+	if !x.gate.enter(ctx, timeout) {
+		x.refuse(errShed)
+		return
+	}
+	defer x.gate.leave()
+	uid, cost, over := x.Limits.scan(buf.Bytes())
+	uid = clean(uid)
+	if over != "" {
+		x.reject(uid, http.StatusRequestEntityTooLarge, over)
+		return
+	}
+	if !x.lease.extend(int64(buf.Cap()) + cost) {
+		x.refuse(errShed)
+		return
+	}
+	if !utf8.Valid(buf.Bytes()) { // the decoder would put other letters in their place
+		x.reject(uid, http.StatusBadRequest, "cannot be read: it is not UTF-8")
 		return
 	}
 	req, no := x.Limits.decodeReview(buf.Bytes())
@@ -118,8 +140,6 @@ func (x *exchange) serve(answer door) {
 		return
 	}
 	x.req = req
-	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
-	defer cancel()
 	resp, err := answer(ctx, req)
 	if err != nil {
 		x.verdict = "undecided"
@@ -140,7 +160,7 @@ func (x *exchange) serve(answer door) {
 // giveBack keeps a buffer for another request, unless one large body has made
 // it large: the pool would hold on to its memory.
 func (x *exchange) giveBack(buf *bytes.Buffer) {
-	if buf.Cap() <= 1<<20 {
+	if buf.Cap() <= 64<<10 {
 		x.buffers.Put(buf)
 	}
 }
@@ -171,30 +191,18 @@ func (x *exchange) timeout() (time.Duration, error) {
 	return d - min(d/10, 250*time.Millisecond), nil
 }
 
-// read reads the body, and returns an HTTP status with its error.
-func (x *exchange) read(buf *bytes.Buffer) (int, error) {
-	if x.r.Method != http.MethodPost {
-		x.rw.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, fmt.Errorf("method %s: must be POST", x.r.Method)
+// refuse answers with the HTTP error that err is.
+func (x *exchange) refuse(err error) {
+	r := new(refused)
+	if !errors.As(err, &r) {
+		panic(err) // accept and read return nothing else
 	}
-	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return http.StatusUnsupportedMediaType, fmt.Errorf("content type %q: must be application/json", x.r.Header.Get("Content-Type"))
+	reason := metav1.StatusReasonBadRequest
+	if r == errShed {
+		x.verdict, reason = "shed", metav1.StatusReasonTooManyRequests
+		x.rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
 	}
-	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return http.StatusUnsupportedMediaType, fmt.Errorf("content encoding %q: must be absent", enc)
-	}
-	_, err = io.Copy(buf, http.MaxBytesReader(x.rw, x.r.Body, x.Limits.Bytes))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
-	}
-	if err != nil {
-		return http.StatusBadRequest, fmt.Errorf("read the body: %w", err)
-	}
-	if buf.Len() == 0 {
-		return http.StatusBadRequest, errors.New("the body is empty")
-	}
-	return 0, nil
+	x.fail(r.code, reason, r.why)
 }
 
 // reject answers a review that cannot be worked on: with its uid if it has

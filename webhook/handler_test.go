@@ -156,7 +156,8 @@ func TestMalformed(t *testing.T) {
 		"too deep":                   {body: review(create + strings.Repeat("[", 200) + strings.Repeat("]", 200)), code: 200, want: "nested too deeply"},
 		"too wide":                   {body: review(create + `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`), code: 200, want: "too many values"},
 		"too wide without a uid":     {body: `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`, code: 413, want: "too many values"},
-		"too large":                  {body: `"` + strings.Repeat("x", 17<<20) + `"`, code: 413, want: "larger than 16777216 bytes"},
+		"too large":                  {body: review(create + `"` + strings.Repeat("x", 8<<20)), code: 200, want: "larger than 7340032 bytes"},
+		"too large without a uid":    {body: `"` + strings.Repeat("x", 8<<20), code: 413, want: "larger than 7340032 bytes"},
 		"timeout is no duration":     {query: "?timeout=soon", body: review(create + pod), code: 400, want: `timeout="soon"`},
 		"timeout is not positive":    {query: "?timeout=-1s", body: review(create + pod), code: 400, want: "positive duration"},
 		"a uid with control letters": {body: strings.Replace(review(podKind), "u-1", `u\u0000`, 1), code: 400, want: "operation"},
@@ -294,7 +295,7 @@ func TestOverloadAsksToTryAgain(t *testing.T) {
 	done := make(chan *httptest.ResponseRecorder)
 	go func() { done <- post(t, h, ValidatePath, createPod) }()
 	<-inside
-	if rec := post(t, h, ValidatePath, createPod); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
+	if rec := post(t, h, ValidatePath+"?timeout=300ms", createPod); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", rec.Code, rec.Header())
 	}
 	close(leave)

@@ -5,40 +5,49 @@ import "strings"
 // Limits bound what one request, and all of them together, may cost.
 type Limits struct {
 	// Bytes is the largest body. An AdmissionReview holds the object twice,
-	// each up to 3 MiB as the API server received it, and more once defaulted.
+	// each up to 3 MiB as the API server receives it and half of that as etcd
+	// stores it, and more once defaulted.
 	Bytes int64
 
-	// Values is how many JSON values a body may hold. Wide Kubernetes types
-	// decode to a thousand times the size of the {} that they are written as.
+	// Values is how many JSON values a body may hold, where those in some lists
+	// count for more. Wide Kubernetes types decode to a thousand times the
+	// size of the {} that they are written as.
 	Values int
 
 	// Depth is how deeply JSON values may be nested.
 	Depth int
 
-	// InFlight is how many requests are worked on at a time; the API server is
-	// asked to send further ones again.
+	// InFlight is how many requests are worked on at a time, and Memory how many
+	// bytes they may take together; the API server is asked to send further ones
+	// again.
 	InFlight int
+	Memory   int64
 }
 
 // DefaultLimits are far above what an API server sends for real objects: a
-// StatefulSet of 9 KB has some 600 values and a depth of 20.
+// StatefulSet of 9 KB has some 600 values and a depth of 20. They hold what any
+// one body takes below 128 MiB of memory; see TestNoBodyCostsMuch.
 func DefaultLimits() Limits {
-	return Limits{Bytes: 16 << 20, Values: 50_000, Depth: 100, InFlight: 256}
+	return Limits{Bytes: 7 << 20, Values: 20_000, Depth: 100, InFlight: 256, Memory: memory()}
 }
 
 // scan walks a JSON document once, without allocating, and stops where it is
 // over the limits; it says why. It also finds request.uid, so that the answer
-// can name it. It does not validate: that is the decoder's work.
-func (l Limits) scan(body []byte) (uid, over string) {
+// can name it, and estimates what the document takes decoded. It does not
+// validate: that is the decoder's work.
+func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	var depth, values int
 	var path [3]string // the keys on the way to where we are, as far as they matter
 	var key string     // the last string at this level, while it may be a key
+	var listed bool    // whether the last string names a costly list
+	var inside int     // the depth of that list
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
 			end := stringEnd(body, i+1)
 			text := body[i+1 : end]
-			if i = end; uid == "" && depth == 2 && path[1] == "request" && key == "uid" {
+			listed = inside == 0 && costly(text)
+			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
 				uid = string(text)
 			}
 			if depth <= 2 && len(text) <= len("request") {
@@ -49,22 +58,33 @@ func (l Limits) scan(body []byte) (uid, over string) {
 		case '{', '[':
 			values++
 			if depth++; depth > l.Depth {
-				return uid, "is nested too deeply"
+				return uid, 0, "is nested too deeply"
 			}
 			if depth < len(path) {
 				path[depth-1], key = key, ""
 			}
+			if listed {
+				inside, listed = depth, false
+			}
 		case '}', ']':
-			depth--
+			if depth--; depth < 0 {
+				return uid, 0, "" // the decoder says what is wrong
+			}
+			if depth < inside {
+				inside = 0
+			}
 		case ',':
 			values++
-			key = ""
+			if inside > 0 {
+				values += costlyWeight - 1
+			}
+			key, listed = "", false
 		}
 		if values > l.Values {
-			return uid, "has too many values"
+			return uid, 0, "has too many values"
 		}
 	}
-	return uid, ""
+	return uid, 4*int64(len(body)) + 500*int64(values), ""
 }
 
 // known returns the keys that scan looks for, without allocating.

@@ -49,7 +49,7 @@ func (l Limits) decodeReview(body []byte) (*request, *rejection) {
 	var review admissionv1.AdmissionReview
 	doc := wire.NewDocument(body, wire.Budget{Values: l.Values, Depth: l.Depth})
 	if !doc.Unmarshal(&review) {
-		uid, over := l.scan(body)
+		uid, _, over := l.scan(body)
 		if over != "" {
 			return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
 		}

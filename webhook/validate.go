@@ -48,11 +48,15 @@ func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv
 	resp := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: annotations(verdict)}
 	var denials []validators.Finding
 	var warnings []string
+	left := 0
 	for _, f := range verdict.Findings {
-		if f.Level == validators.Deny {
+		switch {
+		case f.Level == validators.Deny:
 			denials = append(denials, f)
-		} else {
+		case len(warnings) < most:
 			warnings = append(warnings, f.Short(warningRunes))
+		default:
+			left++
 		}
 	}
 	for _, u := range verdict.Undecided {
@@ -61,7 +65,7 @@ func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv
 		}
 		warnings = append(warnings, fmt.Sprintf("%s: could not be checked: %v", u.Rule.Name, u.Err))
 	}
-	resp.Warnings = fit(append(warnings, verdict.Notes...))
+	resp.Warnings = fit(append(warnings, verdict.Notes...), left)
 	if len(denials) > 0 {
 		resp.Allowed, resp.Result = false, deny(req.AdmissionRequest, denials)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -51,7 +52,7 @@ func run(ctx context.Context) (err error) {
 	if err := errors.Join(s.Start(ctx), s.Install(ctx)); err != nil {
 		return err
 	}
-	d := &demo{ctx, s}
+	d := &demo{ctx, s, cluster.Resolver()}
 	for _, part := range []func() error{d.names, d.data, d.closing} {
 		if err := part(); err != nil {
 			return err
@@ -65,6 +66,7 @@ func run(ctx context.Context) (err error) {
 type demo struct {
 	context.Context
 	*harness.Stayput
+	resolver *net.Resolver
 }
 
 func (d *demo) names() error {
@@ -238,7 +240,7 @@ func (d *demo) out(args ...string) (string, error) {
 func (d *demo) resolve(name string) error {
 	var last error
 	for range 100 {
-		found, err := d.Cluster.Resolver().LookupHost(d, name+".")
+		found, err := d.resolver.LookupHost(d, name+".")
 		if err == nil && len(found) == 1 {
 			fmt.Printf("  DNS: %s -> %s\n", name, found[0])
 			return nil
