@@ -222,6 +222,9 @@ func (b *bench) start(ctx context.Context) error {
 	return nil
 }
 
+// memoryLimit is what the Helm chart sets.
+const memoryLimit = "471859KiB" // nine tenths of 512 MiB
+
 // startStayput builds Stayput and starts it beside a cluster on paper.
 func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) error {
 	binary, err := harness.Build(ctx, b.dir)
@@ -264,6 +267,7 @@ func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) erro
 	p := &process{name: "stayput", address: addresses[0], metrics: addresses[2]}
 	p.cmd = exec.Command(binary, "serve", "--listen", addresses[0], "--health-listen", addresses[1], "--metrics-listen", addresses[2],
 		"--kubeconfig", kubeconfig, "--config", settings, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
+	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
 	logFile := filepath.Join(b.dir, "stayput.log")
 	log, err := os.Create(logFile)
 	if err != nil {
