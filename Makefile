@@ -36,6 +36,10 @@ proof: control-plane ## what takes hours: 1 000 renewals of certificates under l
 proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 creations, 20 cold starts
 	go test -tags kind -count 1 -timeout 6h -v ./e2e/kind -restarts 20 -creates 100000 -colds 20
 
+.PHONY: bench
+bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
+	go run ./bench --docs docs/performance.md
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only
