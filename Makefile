@@ -28,8 +28,17 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+	@$(MAKE) proof-kind
+
+.PHONY: proof-kind
+proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 creations, 20 cold starts
+	go test -tags kind -count 1 -timeout 6h -v ./e2e/kind -restarts 20 -creates 100000 -colds 20
+
+.PHONY: bench
+bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
+	go run ./bench --docs docs/performance.md
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -90,6 +99,7 @@ check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./... && go vet -tags kind ./e2e/kind
 	$(TOOL) staticcheck ./...
+	go tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 	go mod tidy -diff
 	@$(MAKE) cover
 	@$(MAKE) generate && git diff --exit-code -- docs deploy || { echo "generated files are not current: make generate"; exit 1; }

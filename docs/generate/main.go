@@ -1,6 +1,7 @@
 // Command generate writes from the values of all rules and mutators and their
 // testdata docs/rules.md, the reference, and cmd/stayput/messages.txt, all that
-// they say. Run it in the root of the repository: go run ./docs/generate.
+// they say; and from what the demo has recorded, a picture of it. Run it in the
+// root of the repository: go run ./docs/generate.
 package main
 
 import (
@@ -20,6 +21,7 @@ func main() {
 var pages = map[string]func(root string) ([]byte, error){
 	"docs/rules.md":            reference,
 	"cmd/stayput/messages.txt": messages,
+	"docs/images/denial.svg":   still,
 }
 
 func run(root string) error {
