@@ -12,7 +12,7 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane chromium promtool pre-commit ## run all tests, those on a real API server too
+test: control-plane chromium promtool ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
 .PHONY: chromium
@@ -28,8 +28,9 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
+proof: control-plane pre-commit ## what takes hours: 1 000 renewals of certificates under load, 100 first starts, pre-commit's build; then make proof-kind
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 
 .PHONY: proof-kind
