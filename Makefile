@@ -24,8 +24,10 @@ promtool: # for the unit tests of the alerts
 	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+proof: control-plane ## what takes longer: renewals under load, floods, the search for costly bodies, faults
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -61,6 +63,20 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s; or 1000000x executions), and say how many executions that were
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what the binary calls; says so where the database cannot be reached
+	.ci/vulncheck
+
+.PHONY: sbom
+sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)
+	go run -C tools/sbom . $(abspath $(BIN)) > $(BIN).cdx.json
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested
