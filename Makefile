@@ -28,8 +28,10 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane pre-commit ## what takes hours: 1 000 renewals of certificates under load, 100 first starts, pre-commit's build; then make proof-kind
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
 	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 
@@ -90,6 +92,20 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s; or 1000000x executions), and say how many executions that were
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what the binary calls; says so where the database cannot be reached
+	.ci/vulncheck
+
+.PHONY: sbom
+sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)
+	go run -C tools/sbom . $(abspath $(BIN)) > $(BIN).cdx.json
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested
