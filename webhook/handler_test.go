@@ -28,7 +28,7 @@ import (
 
 // newWebhook returns a webhook over a cluster of the objects, with all rules
 // and mutators.
-func newWebhook(t *testing.T, objs ...client.Object) *Webhook {
+func newWebhook(t testing.TB, objs ...client.Object) *Webhook {
 	t.Helper()
 	snap := &cluster.Snapshot{Complete: true}
 	if err := snap.Add(objs...); err != nil {
