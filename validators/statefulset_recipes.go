@@ -70,7 +70,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string
 		said = true
 	}
 	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
-		p.Report(field.Forbidden(path, "cannot lose "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again)
+		p.Report(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again)
 	} else if !said {
 		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
 	}

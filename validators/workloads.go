@@ -2,6 +2,7 @@ package validators
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,22 +60,31 @@ func (w workload) String() string { return w.kind + " " + w.name }
 
 // workloadsBeside returns the StatefulSets and Deployments in the namespace of
 // one of them whose Pods a selector matches, without that one and those that
-// are being deleted, sorted.
+// are being deleted, sorted. Where one of the kinds is not known, those of the
+// other come with the error, [cluster.ErrUnknown].
 func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
 	var all []workload
-	sets, err := cluster.Find(v, cluster.StatefulSetsByLabel, self.GetNamespace(), cluster.SelectorKeys(sel)...)
+	var unknown error
+	keys := cluster.SelectorKeys(sel)
+	sets, err := cluster.Find(v, cluster.StatefulSetsByLabel, self.GetNamespace(), keys...)
 	if err != nil {
-		return nil, fmt.Errorf("list StatefulSets: %w", err)
+		if err = fmt.Errorf("list StatefulSets: %w", err); !errors.Is(err, cluster.ErrUnknown) {
+			return nil, err
+		}
+		unknown = err
+	}
+	deployments, err := cluster.Find(v, cluster.DeploymentsByLabel, self.GetNamespace(), keys...)
+	if err != nil {
+		if err = fmt.Errorf("list Deployments: %w", err); !errors.Is(err, cluster.ErrUnknown) {
+			return nil, err
+		}
+		unknown = cmp.Or(unknown, err)
 	}
 	_, isSet := self.(*appsv1.StatefulSet)
 	for _, o := range sets {
 		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
-	}
-	deployments, err := cluster.Find(v, cluster.DeploymentsByLabel, self.GetNamespace(), cluster.SelectorKeys(sel)...)
-	if err != nil {
-		return nil, fmt.Errorf("list Deployments: %w", err)
 	}
 	for _, o := range deployments {
 		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
@@ -84,7 +94,7 @@ func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) (
 	slices.SortFunc(all, func(a, b workload) int {
 		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
 	})
-	return all, nil
+	return all, unknown
 }
 
 // selected returns those of the workloads whose Pods a selector matches.

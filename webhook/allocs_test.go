@@ -9,18 +9,18 @@ import "testing"
 // grow where somebody copies on the way of every request; who has a reason to
 // raises a number here.
 var allocations = map[string]float64{
-	"claim-create": 81,
-	"claim-delete": 92,
-	"claim-delete-denied": 191,
-	"pod-create": 161,
-	"pod-create-mutate": 202,
-	"statefulset-create": 322,
+	"claim-create":              81,
+	"claim-delete":              92,
+	"claim-delete-denied":       191,
+	"pod-create":                161,
+	"pod-create-mutate":         202,
+	"statefulset-create":        322,
 	"statefulset-create-mutate": 213,
-	"statefulset-denied": 1199,
-	"statefulset-update": 404,
-	"statefulset-warned": 1127,
-	"volume-create": 128,
-	"volume-create-mutate": 170,
+	"statefulset-denied":        1199,
+	"statefulset-update":        404,
+	"statefulset-warned":        1127,
+	"volume-create":             128,
+	"volume-create-mutate":      170,
 }
 
 func TestAllocations(t *testing.T) {
