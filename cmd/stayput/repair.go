@@ -29,7 +29,7 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 	if len(repaired) == 0 {
 		return nil
 	}
-	if err := metrics.Registry.Register(webhook.RetainedVolumes{Reader: mgr.GetCache()}); err != nil {
+	if err := metrics.Registry.Register(webhook.RetainedVolumes{World: w.World}); err != nil {
 		return fmt.Errorf("prepare to count volumes: %w", err)
 	}
 	if mode == webhook.RepairOff {

@@ -54,6 +54,15 @@ var (
 		return []string{base}
 	}, claims)
 
+	// ReleasedVolumes finds volumes whose claims are gone, which are few, by their
+	// phase.
+	ReleasedVolumes = newIndex("released", func(pv *corev1.PersistentVolume) []string {
+		if pv.Status.Phase != corev1.VolumeReleased {
+			return nil
+		}
+		return []string{string(corev1.VolumeReleased)}
+	}, volumes)
+
 	// StatefulSetsByClaim finds StatefulSets by the names, without the ordinal, of
 	// the claims that they make.
 	StatefulSetsByClaim = newIndex("claim", func(sts *appsv1.StatefulSet) (keys []string) {
@@ -265,7 +274,7 @@ func erased[P client.Object](kind P, idx *Index[P]) *anIndex {
 func indexes() []*anIndex {
 	return []*anIndex{
 		erased(&corev1.Pod{}, PodsByClaim), erased(&corev1.Pod{}, PodsByHostname),
-		erased(&corev1.PersistentVolumeClaim{}, ClaimsByBase),
+		erased(&corev1.PersistentVolumeClaim{}, ClaimsByBase), erased(&corev1.PersistentVolume{}, ReleasedVolumes),
 		erased(&appsv1.StatefulSet{}, StatefulSetsByClaim), erased(&appsv1.StatefulSet{}, StatefulSetsByService), erased(&appsv1.StatefulSet{}, StatefulSetsByLabel),
 		erased(&appsv1.Deployment{}, DeploymentsByLabel),
 		erased(&corev1.Service{}, ServicesBySelector), erased(&policyv1.PodDisruptionBudget{}, BudgetsBySelector),
@@ -282,6 +291,14 @@ func pods(v *View, opts ...client.ListOption) ([]*corev1.Pod, error) {
 
 func claims(v *View, opts ...client.ListOption) ([]*corev1.PersistentVolumeClaim, error) {
 	l, err := List[corev1.PersistentVolumeClaimList](v, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return pointers(l.Items), nil
+}
+
+func volumes(v *View, opts ...client.ListOption) ([]*corev1.PersistentVolume, error) {
+	l, err := List[corev1.PersistentVolumeList](v, opts...)
 	if err != nil {
 		return nil, err
 	}
