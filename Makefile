@@ -43,6 +43,16 @@ proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 crea
 bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
 	go run ./bench --docs docs/performance.md
 
+COMMIT ?= HEAD
+
+.PHONY: bench-compare
+bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)
+	@was=$$(mktemp -d) && trap 'git worktree remove --force $$was/tree; rm -rf $$was' EXIT && git worktree add -q --detach $$was/tree $(COMMIT) && \
+	echo "measuring $(COMMIT), then this tree, in three turns ..." && for turn in 1 2 3; do \
+		(cd $$was/tree && go test ./webhook -run '^$$' -bench . -benchtime 200ms -count 2) >> $$was/old.txt && \
+		go test ./webhook -run '^$$' -bench . -benchtime 200ms -count 2 >> $$was/new.txt || exit 1; done; \
+	$(TOOL) benchstat $(COMMIT)=$$was/old.txt tree=$$was/new.txt
+
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only

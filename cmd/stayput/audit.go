@@ -94,7 +94,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	world := s.world
-	world.Source = snapshot
+	world.Source, world.Finder = snapshot, snapshot
 	rv := &reviewer{settings: s, progress: bar}
 	if err := rv.review(ctx, world, subjects, r); err != nil {
 		return err

@@ -95,7 +95,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		subjects[i] = subject{m.Object, m}
 	}
 	world := s.world
-	world.Source = snapshot
+	world.Source, world.Finder = snapshot, snapshot
 	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
 	if err := rv.review(ctx, world, subjects, r); err != nil {
 		return err
