@@ -4,18 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"net/url"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	applyv1 "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// fieldOwner owns the caBundles, and nothing else.
+// fieldOwner writes the caBundles, and nothing else.
 const fieldOwner = client.FieldOwner("stayput-certificates")
 
 // A configuration is what one webhook configuration says about certificates.
@@ -24,6 +26,8 @@ type configuration struct {
 	uid        types.UID
 	version    string
 	hooks      []hook
+	owned      bool                        // fieldOwner owns what it wrote
+	others     []metav1.ManagedFieldsEntry // what everybody else owns
 }
 
 // A hook is one webhook of a configuration.
@@ -31,6 +35,18 @@ type hook struct {
 	name   string
 	host   string // the name that the API server expects in the certificate
 	bundle []byte
+}
+
+func newConfiguration(kind string, m metav1.ObjectMeta) configuration {
+	c := configuration{kind: kind, name: m.Name, uid: m.UID, version: m.ResourceVersion}
+	for _, f := range m.ManagedFields {
+		if f.Manager == string(fieldOwner) {
+			c.owned = true
+		} else {
+			c.others = append(c.others, f)
+		}
+	}
+	return c
 }
 
 func newHook(name string, c admissionv1.WebhookClientConfig) hook {
@@ -55,7 +71,7 @@ func readConfigurations(ctx context.Context, reader client.Reader, name string) 
 	case err != nil:
 		return nil, fmt.Errorf("read MutatingWebhookConfiguration %s: %w", name, err)
 	default:
-		c := configuration{kind: "MutatingWebhookConfiguration", name: name, uid: mutating.UID, version: mutating.ResourceVersion}
+		c := newConfiguration("MutatingWebhookConfiguration", mutating.ObjectMeta)
 		for _, w := range mutating.Webhooks {
 			c.hooks = append(c.hooks, newHook(w.Name, w.ClientConfig))
 		}
@@ -67,7 +83,7 @@ func readConfigurations(ctx context.Context, reader client.Reader, name string) 
 	case err != nil:
 		return nil, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", name, err)
 	default:
-		c := configuration{kind: "ValidatingWebhookConfiguration", name: name, uid: validating.UID, version: validating.ResourceVersion}
+		c := newConfiguration("ValidatingWebhookConfiguration", validating.ObjectMeta)
 		for _, w := range validating.Webhooks {
 			c.hooks = append(c.hooks, newHook(w.Name, w.ClientConfig))
 		}
@@ -124,6 +140,28 @@ func (c configuration) apply(ctx context.Context, writer client.Writer, bundle [
 	}
 	if err := writer.Apply(ctx, obj, fieldOwner, client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply the caBundle to %s %s: %w", c.kind, c.name, err)
+	}
+	return nil
+}
+
+// disown gives up the ownership of what was written. Else a tool that applies
+// server-side, and one day leaves out a webhook, would leave a remnant of it
+// with nothing but our caBundle, which the API server refuses. What nobody
+// owns stays as it is until its webhook goes.
+func (c configuration) disown(ctx context.Context, writer client.Writer) error {
+	if !c.owned || len(c.others) == 0 {
+		return nil // an empty list would change nothing
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": c.uid, "resourceVersion": c.version, "managedFields": c.others}})
+	if err != nil {
+		return fmt.Errorf("give up the caBundle of %s %s: %w", c.kind, c.name, err)
+	}
+	var obj client.Object = &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: c.name}}
+	if c.kind == "MutatingWebhookConfiguration" {
+		obj = &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: c.name}}
+	}
+	if err := writer.Patch(ctx, obj, client.RawPatch(types.MergePatchType, patch), fieldOwner); err != nil {
+		return fmt.Errorf("give up the caBundle of %s %s: %w", c.kind, c.name, err)
 	}
 	return nil
 }

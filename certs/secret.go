@@ -3,15 +3,16 @@ package certs
 import (
 	"context"
 	"crypto"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"time"
 
-	"crypto/x509/pkix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/rand"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -57,8 +58,12 @@ func (s *SelfSigned) tryAuthority(ctx context.Context, now time.Time) (*authorit
 	} else if change == "" {
 		change = reason
 	}
+	s.sayFrozen(secret)
 	if change == "" {
 		return a, nil
+	}
+	if frozen(secret) {
+		return nil, fmt.Errorf("%s: %w", change, s.errFrozen())
 	}
 	if err := a.encode(secret, now); err != nil {
 		return nil, err
@@ -166,6 +171,24 @@ func (s *SelfSigned) writeSecret(ctx context.Context, secret *corev1.Secret, exi
 		return fmt.Errorf("write Secret %s/%s: %w", s.Namespace, s.Secret, err)
 	}
 	return nil
+}
+
+// frozen says whether nobody can write to a Secret any more. Only who may delete
+// it can help, and Stayput may not.
+func frozen(secret *corev1.Secret) bool { return ptr.Deref(secret.Immutable, false) }
+
+func (s *SelfSigned) errFrozen() error {
+	return fmt.Errorf("Secret %s/%s is immutable, so its CA cannot be renewed: kubectl delete secret %[2]s -n %[1]s, while a replica runs, which writes it again with the same CA",
+		s.Namespace, s.Secret)
+}
+
+// sayFrozen warns, once, long before a renewal fails.
+func (s *SelfSigned) sayFrozen(secret *corev1.Secret) {
+	if is := frozen(secret); is != s.frozen {
+		if s.frozen = is; is {
+			s.Log.Warn(s.errFrozen().Error())
+		}
+	}
 }
 
 func (s *SelfSigned) subject() pkix.Name { return subject(s.Namespace, s.Service) }

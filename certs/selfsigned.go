@@ -48,6 +48,7 @@ type SelfSigned struct {
 	held   *authority        // as last read from the Secret
 	since  map[string]time.Time
 	said   string // the last complaint, so as not to repeat it
+	frozen bool   // the Secret was immutable when it was last read
 }
 
 // Start keeps the authority, the caBundles and the leaf as they should be: now,
@@ -116,24 +117,7 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wrote := false
-	var applyErr error
-	for _, c := range live {
-		if c.holds(bundle) {
-			continue
-		}
-		err := c.apply(ctx, s.Client, bundle)
-		switch {
-		case err == nil:
-			wrote = true
-			s.Log.Info("wrote the caBundle", "kind", c.kind, "name", c.name, "certificates", len(a.trusted))
-		case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
-			wrote = true // changed, or deleted for good: look again
-		default:
-			s.Metrics.failed("caBundle")
-			applyErr = errors.Join(applyErr, err)
-		}
-	}
+	wrote, applyErr := s.write(ctx, live, a, bundle)
 	if wrote {
 		live, liveErr = s.Trust.read(ctx)
 	}
@@ -141,6 +125,30 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 		s.observe(a, live)
 	}
 	return errors.Join(leafErr, liveErr, applyErr, s.adopt(a, live, liveErr == nil, now))
+}
+
+// write brings the bundle into the configurations that lack it, gives up what
+// an earlier round has come to own by that, and says whether to read again.
+func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte) (wrote bool, errs error) {
+	for _, c := range live {
+		holds := c.holds(bundle)
+		write := func() error { return c.disown(ctx, s.Client) }
+		if !holds {
+			write = func() error { return c.apply(ctx, s.Client, bundle) }
+		}
+		err := write()
+		switch {
+		case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
+			wrote = true // changed, or deleted for good: look again
+		case err != nil:
+			s.Metrics.failed("caBundle")
+			errs = errors.Join(errs, err)
+		case !holds:
+			wrote = true
+			s.Log.Info("wrote the caBundle", "kind", c.kind, "name", c.name, "certificates", len(a.trusted))
+		}
+	}
+	return wrote, errs
 }
 
 // renewLeaf makes a new leaf when it is time, under the authority of the last

@@ -46,6 +46,9 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 	} else {
 		s.describe(out, a, at)
 	}
+	if secret != nil && frozen(secret) {
+		bad("%v", s.errFrozen())
+	}
 	for _, c := range live {
 		fmt.Fprintf(out, "%s %s\n", c.kind, c.name)
 		for _, h := range c.hooks {

@@ -1,10 +1,7 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
 )
 
@@ -92,20 +90,9 @@ func definitions(t *testing.T) []string {
 // moduleDir returns where a module is that the go.mod in dir requires.
 func moduleDir(t *testing.T, dir, module string) string {
 	t.Helper()
-	cmd := exec.Command("go", "mod", "download", "-json", module)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	var found struct{ Dir string }
-	if err == nil {
-		err = json.Unmarshal(out, &found)
-	}
-	if err == nil && found.Dir == "" {
-		err = fmt.Errorf("it has no directory: %s", out)
-	}
+	found, err := harness.ModuleDir(t.Context(), dir, module)
 	if err != nil {
-		t.Fatalf("find the module %s: %v\n%s", module, err, stderr.Bytes())
+		t.Fatal(err)
 	}
-	return found.Dir
+	return found
 }

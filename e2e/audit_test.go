@@ -243,47 +243,70 @@ func writeKubeconfig(t *testing.T, host, token string) string {
 	return file
 }
 
-// TestAuditReports writes reports in an API that the cluster does not have,
-// and, once it has, in each namespace what audit found there.
+// TestAuditReports writes reports in APIs that the cluster does not have, and,
+// once it has, in each namespace what audit found there.
 func TestAuditReports(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	apply(t, ns, data)
-	args := []string{"--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns, "--report"}
-	if _, end := audited(t, 0, append(args, "policyreport")...); !strings.Contains(end.stderr, "skipped, for the cluster does not have the CustomResourceDefinitions of wgpolicyk8s.io/v1alpha2") {
-		t.Errorf("stderr: %s", end.stderr)
-	}
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/openreports/reports-api").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range []string{"reports", "clusterreports"} {
-		crd, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config/crd/openreports.io_"+kind+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		apply(t, ns, string(crd))
-		kubectl(t, "wait", "--for=condition=Established", "crd/"+kind+".openreports.io", "--timeout=60s")
-	}
-	r, end := audited(t, 0, append(args, "openreports")...)
-	if end.stderr != "" {
-		t.Errorf("stderr: %s", end.stderr)
-	}
-	n := 0
-	for _, f := range r.Findings {
-		if f.Object.Namespace == ns {
-			n++
-		}
-	}
-	output(t, fmt.Sprint(n), "get", "reports.openreports.io", "stayput", "-n", ns, "-o", "jsonpath={.summary.warn}")
-	output(t, "warn", "get", "reports.openreports.io", "stayput", "-n", ns, "-o", "jsonpath={.results[0].result}")
-
-	// Again, with nothing left to find: the report is taken back.
 	modes := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(modes, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=off")
-	audited(t, 0, append(args, "openreports", "--config", modes)...)
-	output(t, "", "get", "reports.openreports.io", "-n", ns, "-o", "name")
+	for _, api := range []struct{ name, group, kind, crds string }{
+		{"openreports", "openreports.io", "reports", filepath.Join(moduleDir(t, "..", "github.com/openreports/reports-api"), "config/crd")},
+		{"policyreport", "wgpolicyk8s.io", "policyreports", filepath.Join(moduleDir(t, "../tools/crds", "github.com/kyverno/kyverno"), "config/crds/policyreport")},
+	} {
+		t.Run(api.name, func(t *testing.T) {
+			ns := namespace(t)
+			apply(t, ns, data)
+			args := []string{"--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns, "--report", api.name}
+			_, end := audited(t, 0, args...)
+			contains(t, end.stderr, "skipped, for the cluster does not have the CustomResourceDefinitions of "+api.group+"/v1alpha")
+			for _, kind := range []string{api.kind, "cluster" + api.kind} {
+				apply(t, ns, readFile(t, api.crds, api.group+"_"+kind+".yaml"))
+				kubectl(t, "wait", "--for=condition=Established", "crd/"+kind+"."+api.group, "--timeout=60s")
+			}
+			var r report.Report
+			eventually(t, "the API is served", func() error {
+				if r, end = audited(t, 0, args...); end.stderr != "" {
+					return errors.New(end.stderr)
+				}
+				return nil
+			})
+			want := map[string]bool{}
+			for _, f := range r.Findings {
+				if f.Object.Namespace == ns {
+					want[strings.Join([]string{f.Rule, f.Object.Kind, f.Object.Name, f.Field, f.Message, f.Remedy}, "|")] = true
+				}
+			}
+			var got struct {
+				Summary struct{ Warn int }
+				Results []struct {
+					Policy, Source, Result, Message string
+					Resources                       []struct{ Kind, Name, FieldPath string }
+					Properties                      map[string]string
+					Timestamp                       struct{ Seconds int64 }
+				}
+			}
+			if err := json.Unmarshal([]byte(kubectl(t, "get", api.kind+"."+api.group, "stayput", "-n", ns, "-o", "json")), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.Summary.Warn != len(want) || len(got.Results) != len(want) {
+				t.Errorf("%d warnings and %d results, want %d", got.Summary.Warn, len(got.Results), len(want))
+			}
+			for _, res := range got.Results {
+				if len(res.Resources) != 1 || res.Source != "stayput" || res.Result != "warn" || res.Timestamp.Seconds == 0 {
+					t.Fatalf("a result: %+v", res)
+				}
+				o := res.Resources[0]
+				if key := strings.Join([]string{res.Policy, o.Kind, o.Name, o.FieldPath, res.Message, res.Properties["fix"]}, "|"); !want[key] {
+					t.Errorf("not found by audit: %s", key)
+				}
+			}
+
+			// Again, with nothing left to find: the report is taken back.
+			kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=off")
+			audited(t, 0, append(args, "--config", modes)...)
+			output(t, "", "get", api.kind+"."+api.group, "-n", ns, "-o", "name")
+		})
+	}
 }

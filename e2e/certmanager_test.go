@@ -1,67 +1,72 @@
 package e2e
 
 import (
+	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applyv1 "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/certs"
+	"stayput.dev/e2e/localcluster"
+	"stayput.dev/webhook"
 )
 
-// TestCertManager has cert-manager's own kinds, from its module, and a test
-// that writes what its controllers would: the condition of the Certificate,
-// and the files of the mounted Secret.
+// TestCertManager has cert-manager's own controllers and its cainjector make the
+// certificate, from nothing to a renewal under load.
 func TestCertManager(t *testing.T) {
 	l := newCertLab(t)
 	l.configure()
-	apply := func() string {
-		out, _ := exec.CommandContext(t.Context(), env.Binary, "certs", "apply", "--kubeconfig", env.Cluster.Kubeconfig(),
-			"--namespace", l.ns, "--configurations", l.ns).CombinedOutput()
+	apply := func(args ...string) string {
+		out, _ := exec.CommandContext(t.Context(), env.Binary, append([]string{"certs", "apply", "--kubeconfig", env.Cluster.Kubeconfig(),
+			"--namespace", l.ns, "--configurations", l.ns, "--tls-names", "127.0.0.1"}, args...)...).CombinedOutput()
 		return string(out)
 	}
 	contains(t, apply(), "Issuer stayput-self-signed: cert-manager is not installed")
-	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager").Output()
-	l.must(err)
-	crds := filepath.Join(strings.TrimSpace(string(dir)), "deploy", "crds")
+	crds := filepath.Join(moduleDir(t, "..", "github.com/cert-manager/cert-manager"), "deploy", "crds")
 	kubectl(t, "create", "-f", crds)
 	defer kubectl(t, "delete", "--wait=false", "-f", crds)
 	kubectl(t, "wait", "--for=condition=Established", "-f", crds)
-	for range 2 { // as often as one likes
-		contains(t, apply(), "issuer "+l.ns+"/stayput-self-signed applied", "certificate "+l.ns+"/stayput-ca applied", "issuer "+l.ns+"/stayput-ca applied",
-			"certificate "+l.ns+"/stayput applied", "ValidatingWebhookConfiguration "+l.ns+": the caBundle is cert-manager's to write")
-	}
-	output(t, l.ns+"/stayput", "get", "mutatingwebhookconfiguration", l.ns, "-o", `jsonpath={.metadata.annotations.cert-manager\.io/inject-ca-from}`)
-	output(t, "stayput."+l.ns+".svc", "get", "certificate.cert-manager.io", "stayput", "-n", l.ns, "-o", "jsonpath={.spec.dnsNames[0]}")
-
 	scheme, err := certs.Scheme()
 	l.must(err)
 	c, err := client.NewWithWatch(env.Cluster.Config(), client.Options{Scheme: scheme})
 	l.must(err)
-	files := t.TempDir()
+
+	mount := l.mount("stayput-tls")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	l.must(err)
 	log := slog.New(slog.NewTextHandler(l.log, nil))
 	source := &certs.CertManager{
-		FileSource: &certs.FileSource{CertFile: filepath.Join(files, "tls.crt"), KeyFile: filepath.Join(files, "tls.key"), Log: log},
+		FileSource: &certs.FileSource{CertFile: filepath.Join(mount, "tls.crt"), KeyFile: filepath.Join(mount, "tls.key"), Log: log},
 		Client:     c, Namespace: l.ns, Name: "stayput",
 	}
 	trust := &certs.Trust{Client: c, Name: l.ns, Log: log}
-	go func() { _ = source.Start(t.Context()) }()
-	go func() { _ = trust.Start(t.Context()) }()
+	server := &webhook.Server{Listener: listener, Handler: http.HandlerFunc(admitAll), Source: source, Log: log,
+		Trusted: func() error { return trust.Verify(source) }}
+	for _, run := range []func(context.Context) error{source.Start, trust.Start, server.Start} {
+		go func() { _ = run(t.Context()) }()
+	}
+	l.front.add(listener.Addr().String())
 	says := func(what ...string) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("readiness says %q", what), func() error {
-			err := trust.Verify(source)
+			err := server.Ready(nil)
 			for _, w := range what {
 				if err == nil || !strings.Contains(err.Error(), w) {
 					return fmt.Errorf("it says %v", err)
@@ -70,72 +75,139 @@ func TestCertManager(t *testing.T) {
 			return nil
 		})
 	}
-	says("no certificate yet", "does cert-manager run?")
-	condition := func(status cmmeta.ConditionStatus, reason, message string) {
-		t.Helper()
-		var cert cmapi.Certificate
-		l.must(c.Get(t.Context(), client.ObjectKey{Namespace: l.ns, Name: "stayput"}, &cert))
-		cert.Status.Conditions = []cmapi.CertificateCondition{{Type: cmapi.CertificateConditionReady, Status: status, Reason: reason, Message: message, LastTransitionTime: new(metav1.Now())}}
-		l.must(c.Status().Update(t.Context(), &cert))
-	}
-	condition(cmmeta.ConditionFalse, "DoesNotExist", "Issuing certificate as Secret does not exist")
-	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: DoesNotExist: Issuing certificate as Secret does not exist")
-	contains(t, l.log.String(), "cert-manager has no certificate ready", "Issuing certificate as Secret does not exist")
 
-	// The Secret is mounted, the caBundle not yet injected.
-	m, err := certs.NewMemory("stayput."+l.ns+".svc", "127.0.0.1")
-	l.must(err)
-	pair, err := m.GetCertificate(nil)
-	l.must(err)
-	key, err := pki.EncodePKCS8PrivateKey(pair.PrivateKey)
-	l.must(err)
-	l.must(os.WriteFile(filepath.Join(files, "tls.key"), key, 0o600))
-	l.must(os.WriteFile(filepath.Join(files, "tls.crt"), encode(t, pair.Leaf), 0o600))
-	condition(cmmeta.ConditionTrue, "Ready", "Certificate is up to date and has not expired")
-	says("the caBundle of mutate.stayput.dev is empty")
-	ca, err := m.CA()
-	l.must(err)
-	l.must(l.admin.Apply(t.Context(), applyv1.MutatingWebhookConfiguration(l.ns).
-		WithWebhooks(applyv1.MutatingWebhook().WithName("mutate.stayput.dev").WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(ca...))), client.FieldOwner("cainjector")))
-	says("the caBundle of one.stayput.dev is empty")
-	v := applyv1.ValidatingWebhookConfiguration(l.ns)
-	for _, name := range []string{"one.stayput.dev", "two.stayput.dev"} {
-		v.WithWebhooks(applyv1.ValidatingWebhook().WithName(name).WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(ca...)))
+	// Nobody is there to make it; then somebody is, and the Issuer is not.
+	contains(t, apply("--issuer", "company-ca"), "certificate "+l.ns+"/stayput applied", "ValidatingWebhookConfiguration "+l.ns+": the caBundle is cert-manager's to write")
+	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: it has no condition yet: does cert-manager run?")
+	runCertManager(t)
+	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: DoesNotExist: Issuing certificate as Secret does not exist")
+	contains(t, l.log.String(), "cert-manager has no certificate ready")
+
+	for range 2 { // as often as one likes
+		contains(t, apply(), "issuer "+l.ns+"/stayput-self-signed applied", "certificate "+l.ns+"/stayput-ca applied", "issuer "+l.ns+"/stayput-ca applied")
 	}
-	l.must(l.admin.Apply(t.Context(), v, client.FieldOwner("cainjector")))
-	eventually(t, "ready", func() error { return trust.Verify(source) })
-	// A renewal that fails takes nothing away from a certificate that is valid.
-	condition(cmmeta.ConditionFalse, "Failed", "the issuer is gone")
+	eventually(t, "ready", func() error { return server.Ready(nil) })
+	leaf := func() *x509.Certificate {
+		t.Helper()
+		cert, err := source.GetCertificate(nil)
+		l.must(err)
+		return cert.Leaf
+	}
+	l.must(leaf().VerifyHostname("stayput." + l.ns + ".svc"))
+	for _, f := range l.managers() {
+		if f != "cert-manager-cainjector" {
+			t.Errorf("%s has written a caBundle", f)
+		}
+	}
+
+	// A renewal, as cmctl renew asks for it.
+	end, before := l.load(), leaf()
+	eventually(t, "asked to renew", func() error {
+		var cert cmapi.Certificate
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: l.ns, Name: "stayput"}, &cert); err != nil {
+			return err
+		}
+		cert.Status.Conditions = append(cert.Status.Conditions, cmapi.CertificateCondition{
+			Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered", LastTransitionTime: new(metav1.Now()),
+		})
+		return c.Status().Update(t.Context(), &cert)
+	})
+	eventually(t, "renewed", func() error {
+		if leaf().Equal(before) {
+			return errors.New("the certificate is the old one")
+		}
+		return server.Ready(nil)
+	})
+	time.Sleep(2 * time.Second)
+	t.Logf("%d admissions, each over a connection of its own, while the certificate was renewed", end())
+
+	// A Certificate that can no longer be issued takes nothing away from one that
+	// is valid.
+	apply("--issuer", "company-ca")
 	eventually(t, "said", func() error {
-		if !strings.Contains(l.log.String(), "the issuer is gone") {
-			return fmt.Errorf("not said")
+		if !strings.Contains(l.log.String(), "previously issued by") {
+			return errors.New("not said")
 		}
 		return nil
 	})
-	l.must(trust.Verify(source))
+	l.must(server.Ready(nil))
+	l.admitted()
 }
 
-// TestAWebhookRemovedByServerSideApply is about who installs with server-side
-// apply: docs/operations.md says what happens.
-func TestAWebhookRemovedByServerSideApply(t *testing.T) {
-	l := newCertLab(t)
-	fail, none, url := admissionv1.Ignore, admissionv1.SideEffectClassNone, "https://"+l.front.address()+"/admit"
-	manifest := func(names ...string) *applyv1.ValidatingWebhookConfigurationApplyConfiguration {
-		a := applyv1.ValidatingWebhookConfiguration(l.ns)
-		for _, n := range names {
-			a.WithWebhooks(applyv1.ValidatingWebhook().WithName(n).WithFailurePolicy(fail).WithSideEffects(none).
-				WithAdmissionReviewVersions("v1").WithClientConfig(applyv1.WebhookClientConfig().WithURL(url)))
+// runCertManager runs cert-manager until the test ends.
+func runCertManager(t *testing.T) {
+	t.Helper()
+	binary, err := localcluster.BuildCertManager(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig())
+	var log safeBuffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	stdin, err := cmd.StdinPipe() // it ends when this does, and so with this process
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		if err := cmd.Wait(); err != nil || t.Failed() {
+			t.Errorf("cert-manager: %v\n%s", err, &log)
 		}
-		return a
+	})
+}
+
+// mount writes a Secret into a directory whenever it changes, as the kubelet
+// does: all files at once, behind a symbolic link. It returns the link.
+func (l *certLab) mount(secret string) string {
+	dir := l.TempDir()
+	link := filepath.Join(dir, "..data")
+	var version string
+	write := func() error {
+		var s corev1.Secret
+		if err := l.admin.Get(l.Context(), client.ObjectKey{Namespace: l.ns, Name: secret}, &s); err != nil || s.ResourceVersion == version {
+			return client.IgnoreNotFound(err)
+		}
+		version = s.ResourceVersion
+		fresh := filepath.Join(dir, version)
+		if err := os.Mkdir(fresh, 0o700); err != nil {
+			return err
+		}
+		for name, data := range s.Data {
+			if err := os.WriteFile(filepath.Join(fresh, name), data, 0o600); err != nil {
+				return err
+			}
+		}
+		return errors.Join(os.Symlink(fresh, link+".new"), os.Rename(link+".new", link))
 	}
-	helm := client.FieldOwner("helm")
-	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "two.stayput.dev"), helm))
-	l.Cleanup(func() { _, _ = env.Kubectl(t.Context(), "", "delete", "validatingwebhookconfiguration", l.ns) })
-	l.start(1, certs.Lifetimes{})
-	l.one("the bundle is there")
-	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "two.stayput.dev"), helm)) // no conflict
-	l.one("and stays")
-	if err := l.admin.Apply(t.Context(), manifest("one.stayput.dev"), helm); err == nil || !strings.Contains(err.Error(), "sideEffects: Required value") {
-		t.Errorf("a webhook can be dropped: docs/operations.md is wrong: %v", err)
+	var kubelet sync.WaitGroup
+	kubelet.Go(func() {
+		for l.Context().Err() == nil {
+			if err := write(); err != nil && l.Context().Err() == nil {
+				l.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	l.Cleanup(kubelet.Wait)
+	return link
+}
+
+// managers returns who owns a caBundle.
+func (l *certLab) managers() []string {
+	l.Helper()
+	var out []string
+	var m admissionv1.MutatingWebhookConfiguration
+	l.must(l.admin.Get(l.Context(), client.ObjectKey{Name: l.ns}, &m))
+	var v admissionv1.ValidatingWebhookConfiguration
+	l.must(l.admin.Get(l.Context(), client.ObjectKey{Name: l.ns}, &v))
+	for _, f := range append(m.ManagedFields, v.ManagedFields...) {
+		if strings.Contains(f.FieldsV1.GetRawString(), "f:caBundle") {
+			out = append(out, f.Manager)
+		}
 	}
+	return out
 }

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applyv1 "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/certs"
@@ -140,15 +143,16 @@ func TestTheCABundleIsRepairedAndNothingElse(t *testing.T) {
 	l.admitted()
 	key := client.ObjectKey{Name: l.ns}
 	var v admissionv1.ValidatingWebhookConfiguration
-	l.must(l.admin.Get(t.Context(), key, &v))
-	for _, f := range v.ManagedFields {
-		if f.Manager == "stayput-certificates" {
-			const one = `{".":{},"f:clientConfig":{"f:caBundle":{}},"f:name":{}}`
-			if got, want := f.FieldsV1.GetRawString(), `{"f:webhooks":{"k:{\"name\":\"one.stayput.dev\"}":`+one+`,"k:{\"name\":\"two.stayput.dev\"}":`+one+`}}`; got != want {
-				t.Errorf("owns %s\nwant %s", got, want)
+	eventually(t, "nothing is owned", func() error {
+		l.must(l.admin.Get(t.Context(), key, &v))
+		for _, f := range v.ManagedFields {
+			if f.Manager == "stayput-certificates" {
+				return fmt.Errorf("%s", f.FieldsV1.GetRawString())
 			}
 		}
-	}
+		return nil
+	})
+	l.one("and the bundle stays")
 	ignore := admissionv1.Ignore
 	v.Webhooks[0].ClientConfig.CABundle, v.Webhooks[0].FailurePolicy = nil, &ignore
 	l.must(l.admin.Update(t.Context(), &v))
@@ -249,6 +253,42 @@ func newForeign(t *testing.T) map[string][]byte {
 	return l.secret().Data
 }
 
+// TestASecretThatIsImmutable can no longer be renewed, until somebody deletes it:
+// that is said at once, and nothing is interrupted by either.
+func TestASecretThatIsImmutable(t *testing.T) {
+	l := newCertLab(t)
+	l.configure()
+	l.start(2, certs.Lifetimes{CA: 45 * time.Second, Leaf: 15 * time.Second})
+	l.one("one CA")
+	end := l.load()
+	secret := l.secret()
+	secret.Immutable = new(true)
+	l.must(l.admin.Update(t.Context(), secret))
+	says := func(what string) {
+		t.Helper()
+		eventually(t, what, func() error {
+			if !strings.Contains(l.log.String(), what) {
+				return errors.New("not said")
+			}
+			return nil
+		})
+	}
+	says(`level=WARN msg="Secret ` + l.ns + `/stayput-ca is immutable, so its CA cannot be renewed: kubectl delete secret stayput-ca -n ` + l.ns)
+	status, _ := exec.CommandContext(t.Context(), env.Binary, "certs", "status", "--kubeconfig", env.Cluster.Kubeconfig(), "--namespace", l.ns, "--configurations", l.ns).Output()
+	contains(t, string(status), "WRONG: Secret "+l.ns+"/stayput-ca is immutable")
+	says(`error="renewed the CA, with its key: Secret ` + l.ns + `/stayput-ca is immutable`)
+	l.must(l.admin.Delete(t.Context(), secret))
+	says("the Secret of the CA cannot be used: written again from memory")
+	eventually(t, "the CA is renewed, with its key", func() error {
+		now := l.secret()
+		if now.Immutable != nil || string(now.Data["tls.key"]) != string(secret.Data["tls.key"]) || string(now.Data["tls.crt"]) == string(secret.Data["tls.crt"]) {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	t.Logf("%d admissions", end())
+}
+
 // TestClocksThatJump has replicas whose clock is a year ahead, then a day
 // behind.
 func TestClocksThatJump(t *testing.T) {
@@ -279,4 +319,34 @@ func TestClocksThatJump(t *testing.T) {
 		t.Logf("%s: right after %s", jump, time.Since(start).Round(time.Millisecond))
 	}
 	l.admitted()
+}
+
+// TestAWebhookRemovedByServerSideApply is about who installs with server-side
+// apply: a webhook that is left out goes, with the caBundle that was written
+// into it.
+func TestAWebhookRemovedByServerSideApply(t *testing.T) {
+	l := newCertLab(t)
+	fail, none, url := admissionv1.Ignore, admissionv1.SideEffectClassNone, "https://"+l.front.address()+"/admit"
+	manifest := func(names ...string) *applyv1.ValidatingWebhookConfigurationApplyConfiguration {
+		a := applyv1.ValidatingWebhookConfiguration(l.ns)
+		for _, n := range names {
+			a.WithWebhooks(applyv1.ValidatingWebhook().WithName(n).WithFailurePolicy(fail).WithSideEffects(none).
+				WithAdmissionReviewVersions("v1").WithClientConfig(applyv1.WebhookClientConfig().WithURL(url)))
+		}
+		return a
+	}
+	helm := client.FieldOwner("helm")
+	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "two.stayput.dev"), helm))
+	l.Cleanup(func() { _, _ = env.Kubectl(t.Context(), "", "delete", "validatingwebhookconfiguration", l.ns) })
+	l.start(1, certs.Lifetimes{})
+	l.one("the bundle is there")
+	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "two.stayput.dev"), helm)) // no conflict
+	l.one("and stays")
+	eventually(t, "a webhook can be dropped", func() error { return l.admin.Apply(t.Context(), manifest("one.stayput.dev"), helm) })
+	l.one("the other one keeps its bundle")
+	if b := l.bundles()["validating"]; len(b) != 1 {
+		t.Errorf("%d webhooks are left", len(b))
+	}
+	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "three.stayput.dev"), helm))
+	l.one("a new one gets one")
 }

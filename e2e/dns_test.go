@@ -19,11 +19,10 @@ spec: {clusterIP: None, selector: {app: mysql}, ports: [{port: 3306}]}
 // resolve asks CoreDNS until a name has an address.
 func resolve(t *testing.T, name string) (address string) {
 	t.Helper()
-	resolver := env.Cluster.Resolver()
 	eventually(t, "resolve "+name, func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		found, err := resolver.LookupHost(ctx, name+".")
+		found, err := env.resolve(ctx, name+".")
 		if err != nil {
 			return err
 		}

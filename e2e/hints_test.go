@@ -188,6 +188,48 @@ func TestRecipe(t *testing.T) {
 	output(t, claims, "get", "pvc", "-n", ns, "-o", uids)
 }
 
+// TestRecipeThatWouldBeDenied has a StatefulSet older than Stayput, of which an
+// update lets pass what a creation does not: who follows the recipe is told
+// before anything is deleted.
+func TestRecipeThatWouldBeDenied(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "stayput.dev/mode=off")
+	letGo(t, database(t, ns, 1, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 0\n"))
+	kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=enforce")
+	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", `jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
+	larger := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
+	mended := strings.Replace(larger, `"terminationGracePeriodSeconds":0`, `"terminationGracePeriodSeconds":10`, 1)
+	const denial = "statefulset-grace-period: spec.template.spec.terminationGracePeriodSeconds"
+	refused := func(manifest string, args ...string) string {
+		t.Helper()
+		out, err := try(t, manifest, append(args, "-n", ns, "-f", "-")...)
+		if err == nil {
+			t.Fatalf("the API server accepts it:\n%s", out)
+		}
+		return out
+	}
+	out := refused(larger, "apply")
+	contains(t, out, "Warning: mend first what the recipe's apply is denied for: "+denial, "Warning: field-fixed: ")
+	if strings.Index(out, denial) > strings.Index(out, "field-fixed") {
+		t.Errorf("the recipe comes first:\n%s", out)
+	}
+	out = refused(mended, "apply")
+	contains(t, out, "Warning: field-fixed: ")
+	if strings.Contains(out, "mend first") {
+		t.Errorf("nothing is left to mend:\n%s", out)
+	}
+	// What rules field-fixed says of a dry run: our denial comes before the name
+	// is found to be taken.
+	contains(t, refused(larger, "create", "--dry-run=server"), "denied the request", denial)
+	out = refused(mended, "create", "--dry-run=server")
+	contains(t, out, "AlreadyExists")
+	if strings.Contains(out, "denied the request") {
+		t.Errorf("denied:\n%s", out)
+	}
+	kubectl(t, "delete", "sts", "mysql", "-n", ns, "--cascade=orphan")
+	apply(t, ns, mended)
+}
+
 // recipeFor returns the remedy of the hint, which lint and audit print in full.
 func recipeFor(t *testing.T, ns, size string) string {
 	t.Helper()

@@ -226,8 +226,11 @@ func (s *bindingSet) larger(pvc *corev1.PersistentVolumeClaim) string {
 }
 
 // given says whether the controllers have looked at a claim and found nothing.
+// Of a claim that names its volume the PersistentVolume controller decides,
+// also where the class waits: the scheduler only finds it not bound yet, and
+// that volume would still look free to the next claim.
 func (b *binder) given(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolumeClaim) bool {
-	if s.waits { // the scheduler says so on the Pod
+	if s.waits && pvc.Spec.VolumeName == "" { // the scheduler says so on the Pod
 		var pod corev1.Pod
 		if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(pvc), &pod); err != nil {
 			return false

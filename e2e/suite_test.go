@@ -21,10 +21,12 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// env is what all tests share: one cluster with one Stayput beside it.
+// env is what all tests share: one cluster with one Stayput beside it, or in it.
 var env struct {
 	*harness.Stayput
-	client kubernetes.Interface
+	client  kubernetes.Interface
+	resolve func(ctx context.Context, name string) ([]string, error)
+	patient time.Duration // how long what is to come may take
 }
 
 func TestMain(m *testing.M) {
@@ -69,6 +71,10 @@ func setUp(ctx context.Context) (cleanup func(), err error) {
 		return cleanup, err
 	}
 	undo = append(undo, func() { _ = os.RemoveAll(dir) })
+	env.patient = time.Minute
+	if *outside.kubeconfig != "" {
+		return cleanup, setUpOutside(ctx)
+	}
 	cluster, err := localcluster.Start(ctx, localcluster.Options{})
 	if err != nil {
 		return cleanup, err
@@ -79,6 +85,7 @@ func setUp(ctx context.Context) (cleanup func(), err error) {
 		return cleanup, err
 	}
 	env.Stayput = &harness.Stayput{Cluster: cluster, Binary: binary, Dir: dir, Config: config}
+	env.resolve = cluster.Resolver().LookupHost
 	if env.client, err = kubernetes.NewForConfig(cluster.Config()); err != nil {
 		return cleanup, err
 	}
@@ -125,12 +132,12 @@ func apply(t *testing.T, ns, manifest string) string {
 	return out
 }
 
-// try runs kubectl, which may fail. No call takes longer than a minute.
+// try runs kubectl, which may fail. No call takes longer than env.patient.
 func try(t *testing.T, stdin string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), env.patient)
 	defer cancel()
-	out, err := env.Kubectl(ctx, stdin, args...)
+	out, err := env.Kubectl(ctx, outside.runnable(stdin), args...)
 	if ctx.Err() != nil {
 		t.Fatalf("kubectl %s hangs\n%s", strings.Join(args, " "), out)
 	}
@@ -160,10 +167,10 @@ func namespace(t *testing.T, labels ...string) string {
 	return name
 }
 
-// eventually tries until f returns nil, for at most a minute.
+// eventually tries until f returns nil, for at most env.patient.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(env.patient)
 	for {
 		err := f()
 		if err == nil {
@@ -214,4 +221,15 @@ func readFile(t *testing.T, elem ...string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// moduleDir returns where the sources are of a module that the go.mod in dir
+// requires.
+func moduleDir(t *testing.T, dir, module string) string {
+	t.Helper()
+	found, err := harness.ModuleDir(t.Context(), dir, module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

@@ -3,9 +3,11 @@ package mutators
 import (
 	"encoding"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A shape is how a Go value is written in JSON, as far as a patch can reach
@@ -36,7 +38,20 @@ func shapeOf(v reflect.Value) shape {
 	return leaf
 }
 
+// marshals says whether a type has a notation of its own in JSON.
 func marshals(t reflect.Type) bool {
+	if known, ok := marshalers.Load(t); ok {
+		return known.(bool)
+	}
+	own := implementsMarshaler(t)
+	marshalers.Store(t, own)
+	return own
+}
+
+// marshalers remembers what was asked, for reflection takes its time.
+var marshalers sync.Map
+
+func implementsMarshaler(t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
 }
 
@@ -104,6 +119,10 @@ func orZero(v, like reflect.Value) reflect.Value {
 // not be copied.
 func same(a, b reflect.Value) bool {
 	if a.CanAddr() && b.CanAddr() {
+		if labels, ok := a.Addr().Interface().(*map[string]string); ok {
+			other := *b.Addr().Interface().(*map[string]string)
+			return (*labels == nil) == (other == nil) && maps.Equal(*labels, other)
+		}
 		return reflect.DeepEqual(a.Addr().Interface(), b.Addr().Interface())
 	}
 	return reflect.DeepEqual(a.Interface(), b.Interface())

@@ -4,6 +4,7 @@ package mutators
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -55,14 +56,17 @@ const (
 	Updated
 )
 
-// OnCreate edits, in place, an object that is created.
+// OnCreate edits, in place, an object that is created. It may assign to fields,
+// and edit labels and annotations; what is behind other pointers, in lists and
+// in maps is the author's own, to be replaced and never edited.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
 }
 
-// OnUpdate edits, in place, what is to replace old. Old must not be edited.
+// OnUpdate edits what is to replace old, as [OnCreate] does. Old must not be
+// edited.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
@@ -118,7 +122,7 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (after client
 				continue
 			}
 			if after == obj {
-				after = obj.DeepCopyObject().(client.Object)
+				after = shallow(obj)
 			}
 			p := &Pass{Cluster: v, mutator: m}
 			if err := e.run(p, old, after); err != nil {
@@ -134,4 +138,15 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (after client
 		after = obj
 	}
 	return after, warnings, nil
+}
+
+// shallow returns a copy that shares with obj all that an [Edit] must not edit.
+// To compare the two takes no time.
+func shallow(obj client.Object) client.Object {
+	v := reflect.New(reflect.TypeOf(obj).Elem())
+	v.Elem().Set(reflect.ValueOf(obj).Elem())
+	made := v.Interface().(client.Object)
+	made.SetLabels(maps.Clone(obj.GetLabels()))
+	made.SetAnnotations(maps.Clone(obj.GetAnnotations()))
+	return made
 }

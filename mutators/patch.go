@@ -11,6 +11,8 @@ import (
 
 	"gomodules.xyz/jsonpatch/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/wire"
 )
 
 // Patch returns the operations that make to raw, the wire form of before, the
@@ -145,9 +147,13 @@ type object struct {
 // member returns a member, nil if there is none.
 func (o *object) member(name string) (json.RawMessage, error) {
 	if o.members == nil {
-		if err := json.Unmarshal(o.raw, &o.members); err != nil {
-			return nil, err
+		members, ok := wire.Members(o.raw)
+		if !ok {
+			if err := json.Unmarshal(o.raw, &members); err != nil {
+				return nil, err
+			}
 		}
+		o.members = members
 	}
 	return o.members[name], nil
 }

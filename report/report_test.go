@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -113,5 +114,21 @@ func TestSARIFMatchesItsSchema(t *testing.T) {
 	doc.Runs[0].Results[0].WithLevel("fatal")
 	if err := doc.Validate(); err == nil {
 		t.Error("the schema takes any level")
+	}
+}
+
+// TestSARIFMessagesAreNoTemplates has text that would be a placeholder or a
+// link.
+func TestSARIFMessagesAreNoTemplates(t *testing.T) {
+	r := Report{
+		Findings: []Finding{{Rule: "a", Message: "{0} [here](1) spec.containers[0]", Remedy: "selector: {app: db}"}},
+		Errors:   []Problem{{Message: "{{ .Values.x }}"}},
+	}
+	doc := r.sarif()
+	if got, want := *doc.Runs[0].Results[0].Message.Text, `: {{0}} [here\](1) spec.containers[0]; fix: selector: {{app: db}}`; !strings.HasSuffix(got, want) {
+		t.Errorf("%q does not end in %q", got, want)
+	}
+	if got, want := *doc.Runs[0].Invocations[0].ToolExecutionNotifications[0].Message.Text, "{{{{ .Values.x }}}}"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

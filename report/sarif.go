@@ -52,11 +52,21 @@ func sarifRule(rule Rule) *sarif.ReportingDescriptor {
 		text = rule.Title
 	}
 	return sarif.NewRule(rule.Name).WithName(rule.Name).
-		WithShortDescription(sarif.NewMultiformatMessageString().WithText(rule.Title)).
-		WithFullDescription(sarif.NewMultiformatMessageString().WithText(text)).
-		WithHelp(sarif.NewMultiformatMessageString().WithText(text + "\n\nstayput rules " + rule.Name + " says this in a terminal.").
-			WithMarkdown(escapeMarkdown(text) + "\n\n`stayput rules " + rule.Name + "` says this in a terminal.")).
+		WithShortDescription(sarif.NewMultiformatMessageString().WithText(sarifText(rule.Title))).
+		WithFullDescription(sarif.NewMultiformatMessageString().WithText(sarifText(text))).
+		WithHelp(sarif.NewMultiformatMessageString().WithText(sarifText(text + "\n\nstayput rules " + rule.Name + " says this in a terminal.")).
+			WithMarkdown(braces.Replace(escapeMarkdown(text) + "\n\n`stayput rules " + rule.Name + "` says this in a terminal."))).
 		WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(sarifLevel(rule.Level)))
+}
+
+// Braces make a placeholder in a message (SARIF 2.1.0, 3.11.5), whether or not
+// there are arguments.
+var braces = strings.NewReplacer("{", "{{", "}", "}}")
+
+// sarifText escapes what is syntax in a plain text message: braces, and brackets
+// before a parenthesis, which make a link (3.11.6).
+func sarifText(s string) string {
+	return strings.ReplaceAll(braces.Replace(s), "](", `\](`)
 }
 
 func sarifLevel(level string) string {
@@ -75,7 +85,7 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 		message += "; fix: " + clean(f.Remedy)
 	}
 	result := sarif.NewRuleResult(f.Rule).WithLevel(sarifLevel(f.Level)).
-		WithMessage(sarif.NewTextMessage(message)).
+		WithMessage(sarif.NewTextMessage(sarifText(message))).
 		WithPartialFingerprints(map[string]string{"stayput/v1": f.Fingerprint})
 	if i := slices.IndexFunc(r.Rules, func(rule Rule) bool { return rule.Name == f.Rule }); i >= 0 {
 		result.WithRuleIndex(i)
@@ -98,7 +108,7 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 func (r *Report) sarifInvocation() *sarif.Invocation {
 	inv := sarif.NewInvocation().WithExecutionSuccessful(len(r.Errors) == 0)
 	for _, p := range r.Errors {
-		n := sarif.NewNotification().WithLevel("error").WithMessage(sarif.NewTextMessage(clean(p.Message)))
+		n := sarif.NewNotification().WithLevel("error").WithMessage(sarif.NewTextMessage(sarifText(clean(p.Message))))
 		if p.File != "" {
 			physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(p.File)))
 			if p.Line > 0 {
@@ -110,7 +120,7 @@ func (r *Report) sarifInvocation() *sarif.Invocation {
 	}
 	for _, s := range r.Skipped {
 		text := fmt.Sprintf("skipped: %s for %s: %s", s.Rule, count(s.Objects, "object"), clean(s.Reason))
-		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").WithMessage(sarif.NewTextMessage(text)))
+		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").WithMessage(sarif.NewTextMessage(sarifText(text))))
 	}
 	return inv
 }

@@ -9,33 +9,69 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/rivo/uniseg"
+
+	"stayput.dev/webhook/cluster"
 )
 
-// Text writes the report for people, with colours if asked: each finding with
-// the line of the manifest and the remedy, and a summary.
-func (r *Report) Text(w io.Writer, coloured bool) error {
+// TextOptions say how a report is written for people.
+type TextOptions struct {
+	Coloured bool
+	// Verbose lists the rules that were skipped, one by one.
+	Verbose bool
+}
+
+// Text writes the report for people: each finding with the line of the manifest
+// and the remedy, and a summary.
+func (r *Report) Text(w io.Writer, opts TextOptions) error {
 	buf := bufio.NewWriter(w)
-	t := &textWriter{Writer: buf, p: newPalette(coloured)}
+	t := &textWriter{Writer: buf, p: newPalette(opts.Coloured)}
 	for i := range r.Findings {
 		t.finding(&r.Findings[i])
 	}
 	for _, e := range r.Exempted {
 		fmt.Fprintf(t, "%s%s %s; exempted by %s: %s\n", t.where(&e.Finding), t.p.quiet("exempted:"), clean(e.Rule+": "+e.Message), e.By, clean(e.Reason))
 	}
-	for _, s := range r.Skipped {
-		fmt.Fprintf(t, "%s %s for %s: %s\n", t.p.quiet("skipped:"), s.Rule, count(s.Objects, "object"), clean(s.Reason))
-	}
-	if len(r.Skipped) > 0 && r.Command == "lint" {
-		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes the manifests for all there is"))
-	}
+	t.skipped(r, opts.Verbose)
 	for _, e := range r.Errors {
 		fmt.Fprintf(t, "%s %s\n", t.p.deny("error:"), clean(e.String()))
 	}
 	if r.Inventory != nil {
 		t.inventory(r.Inventory)
 	}
+	if len(r.Findings) > 0 {
+		fmt.Fprintf(t, "%s\n", t.p.quiet("more: stayput rules RULE explains a rule; --format html=report.html writes a page"))
+	}
 	fmt.Fprintln(t, t.p.strong(r.Sentence()))
 	return buf.Flush()
+}
+
+// skipped says which rules could not look, and how they could: all on one line,
+// for there may be many.
+func (t *textWriter) skipped(r *Report, verbose bool) {
+	if len(r.Skipped) == 0 {
+		return
+	}
+	label := t.p.quiet("skipped:")
+	if verbose {
+		for _, s := range r.Skipped {
+			fmt.Fprintf(t, "%s %s for %s: %s\n", label, s.Rule, count(s.Objects, "object"), clean(s.Reason))
+		}
+	} else {
+		fmt.Fprintf(t, "%s %s, for want of: %s; --verbose lists them\n", label, count(r.skippedRules(), "rule"), clean(r.unknown()))
+	}
+	if r.Command == "lint" {
+		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes these manifests for all there is"))
+	}
+}
+
+// unknown lists what rules were skipped for, each once.
+func (r *Report) unknown() string {
+	var kinds []string
+	for _, s := range r.Skipped {
+		kinds = append(kinds, strings.TrimSuffix(s.Reason, ": "+cluster.ErrUnknown.Error()))
+	}
+	slices.Sort(kinds)
+	return strings.Join(slices.Compact(kinds), ", ")
 }
 
 type textWriter struct {
@@ -69,6 +105,7 @@ func (t *textWriter) finding(f *Finding) {
 	if f.Remedy != "" {
 		fmt.Fprintf(t, "  %s %s\n", t.p.fix("fix:"), clean(f.Remedy))
 	}
+	fmt.Fprintln(t)
 }
 
 // blank returns as much white space as s is wide.

@@ -34,13 +34,13 @@ carries it: that is how volumes made by hand are told apart.`,
 		if missing.kind == noDefault {
 			remedy := "create a StorageClass and mark it as the default with the annotation storageclass.kubernetes.io/is-default-class"
 			if name := missing.first(); name != "" {
-				remedy = fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (there are: %s)`, pvc.Name, pvc.Namespace, name, namesOf(missing.classes))
+				remedy = fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (%s)`, pvc.Name, pvc.Namespace, name, offered(missing.classes))
 			}
 			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil
 		}
 		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost),
-			fmt.Sprintf("kubectl delete pvc %s -n %s, and create it again with another storageClassName (there are: %s)", pvc.Name, pvc.Namespace, namesOf(missing.classes)))
+			fmt.Sprintf("kubectl delete pvc %s -n %s, and create it again with another storageClassName (%s)", pvc.Name, pvc.Namespace, offered(missing.classes)))
 		return nil
 	})},
 }

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -19,6 +20,7 @@ Where no class provisions volumes, a claim is bound to the smallest available
 volume that holds what it asks for, among those with the fewest access modes.
 If that is a hundred times larger, so be it: the claim has all of it, the rest
 is lost to everybody else, and the claim that was meant to have it finds none.
+Up to a tenth more is how disks are cut, 100G for 93Gi, and no finding.
 Make a volume of the right size, choose one with volumeName or a selector, name
 a class that provisions, or ask for the whole of it.`,
 
@@ -43,7 +45,7 @@ a class that provisions, or ask for the whole of it.`,
 			return nil // none, or one that somebody reserved for this claim
 		}
 		size := pv.Spec.Capacity.Storage()
-		if size.Cmp(*asked) <= 0 {
+		if !muchLarger(size, asked) {
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "resources", "requests").Key("storage"), asked.String(),
@@ -51,4 +53,9 @@ a class that provisions, or ask for the whole of it.`,
 			fmt.Sprintf("make a volume of %s first, choose one with volumeName, or ask for %s", asked, size))
 		return nil
 	})},
+}
+
+// muchLarger says whether a size is larger than another by more than a tenth.
+func muchLarger(size, than *resource.Quantity) bool {
+	return size.AsApproximateFloat64() > 1.1*than.AsApproximateFloat64()
 }

@@ -41,8 +41,8 @@ or an annotation says otherwise.`,
 			return nil // the mutator volume-retain, or the author's own word
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
-			"must retain; a disk goes with its claim, and nothing prevents it"),
-			fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain (or Delete) before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim))
+			"must retain its volumes; this class destroys a disk with its claim"),
+			fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim))
 		return nil
 	})},
 }

@@ -44,11 +44,19 @@ makes the volume where the scheduler puts the Pod.`,
 			}
 			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool { return !provisions(&sc) || !waits(&sc) })
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
-				fmt.Sprintf("must wait for the Pod, which has %s; a disk elsewhere pins it", what)),
-				fmt.Sprintf("a class with WaitForFirstConsumer (there are: %s)", namesOf(waiting)))
+				fmt.Sprintf("must wait for the Pod, which has %s; a disk made first pins it to a zone", what)), waitingClass(name, waiting))
 		}
 		return nil
 	})},
+}
+
+// waitingClass says which classes of those that wait for the Pod could stand in
+// place of one that does not.
+func waitingClass(name string, waiting []storagev1.StorageClass) string {
+	if len(waiting) == 0 {
+		return fmt.Sprintf("create a class like %s with volumeBindingMode: WaitForFirstConsumer, and name it here", name)
+	}
+	return fmt.Sprintf("a class with volumeBindingMode: WaitForFirstConsumer (%s)", offered(waiting))
 }
 
 // placed says by what a Pod asks for a zone, a spread or a distance, or "".

@@ -40,8 +40,8 @@ the classes that there are now.`,
 			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName")
 			// A claim that is Pending already would be found again, with its class.
 			start, _ := cluster.Ordinals(sts)
-			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and another class (there are: %s)",
-				sts.Name, cluster.ClaimName(sts, pvc.Name, start), sts.Namespace, namesOf(missing.classes))
+			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and apply it with another class (%s)",
+				sts.Name, cluster.ClaimName(sts, pvc.Name, start), sts.Namespace, offered(missing.classes))
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"), remedy)

@@ -52,8 +52,8 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 				continue // the mutator volume-retain
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
-				fmt.Sprintf("must retain; a disk goes with its claim, and %s", why)),
-				fmt.Sprintf("template annotations: {%s: Retain} (or Delete)", cluster.AnnotationReclaim))
+				fmt.Sprintf("must retain its volumes; this class destroys a disk with its claim, and %s", why)),
+				fmt.Sprintf("volumeClaimTemplates: [{metadata: {annotations: {%s: Retain}}}]", cluster.AnnotationReclaim))
 		}
 		return nil
 	})},

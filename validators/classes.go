@@ -89,8 +89,8 @@ func waits(sc *storagev1.StorageClass) bool {
 	return sc != nil && sc.VolumeBindingMode != nil && *sc.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
 }
 
-// namesOf returns the sorted names of classes for a message.
-func namesOf(classes []storagev1.StorageClass) string {
+// offered says which classes there are, for a message.
+func offered(classes []storagev1.StorageClass) string {
 	if len(classes) == 0 {
 		return "the cluster has none"
 	}
@@ -99,7 +99,7 @@ func namesOf(classes []storagev1.StorageClass) string {
 		names = append(names, sc.Name)
 	}
 	slices.Sort(names)
-	return cluster.Few(names)
+	return "there are: " + cluster.Few(names)
 }
 
 // A classless says why a claim has no class to make it a volume.

@@ -42,7 +42,7 @@ maxSurge: 0.`,
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
-			fmt.Sprintf("must be Recreate; the old Pod has claim %s: updates hang", cluster.Few(claims))),
+			fmt.Sprintf("must be Recreate; the new Pod waits for claim %s", cluster.Few(claims))),
 			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
 		return nil
 	})},

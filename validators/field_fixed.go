@@ -32,7 +32,10 @@ A StatefulSet is replaced around its Pods: kubectl delete statefulset <name>
 --cascade=orphan leaves Pods and claims alone, and the StatefulSet that is
 applied next adopts them. Claims made from a template do not follow it: each is
 grown by itself, kubectl patch pvc <name> -p
-'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink. A
+'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink.
+What an update lets pass because the object always had it, a creation may be
+denied for: Stayput says so beside the recipe, and kubectl create
+--dry-run=server -f <file> says so, too, while the old one still stands. A
 StorageClass can be deleted and applied again without any effect on the volumes
 that it made.`,
 
@@ -47,7 +50,7 @@ that it made.`,
 				return nil // an empty one is filled in with the old one
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; a Service stays headless or not"),
-				fmt.Sprintf("kubectl delete service %s -n %s && kubectl apply -f <file>; in between its name is gone", svc.Name, svc.Namespace))
+				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name is gone", svc.Name, svc.Namespace, applyAgain))
 			return nil
 		}),
 		OnUpdate(storageClassFixed),
@@ -56,7 +59,7 @@ that it made.`,
 }
 
 func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
-	remedy := fmt.Sprintf("kubectl delete storageclass %s && kubectl apply -f <file>", sc.Name)
+	remedy := fmt.Sprintf("kubectl delete storageclass %s && %s", sc.Name, applyAgain)
 	fixed := func(path *field.Path, was, is string) {
 		if was != is {
 			p.Report(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy)
@@ -98,7 +101,7 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		return nil
 	case old.Status.Phase != corev1.ClaimBound:
 		p.Report(field.Invalid(path, after.String(), "cannot be changed before the claim is bound; it holds no data yet"),
-			fmt.Sprintf("kubectl delete %s && kubectl apply -f <file>", at))
+			fmt.Sprintf("kubectl delete %s && %s", at, applyAgain))
 		return nil
 	case order < 0:
 		// After an expansion that failed it may go back, but not to what there is.

@@ -46,6 +46,13 @@ func (f Finding) Short(limit int) string {
 	return string(s) + more
 }
 
+// applyAgain is the end of a remedy that deletes an object.
+const applyAgain = "kubectl apply -f <file>"
+
+// Recreates says whether the remedy is to delete the object and to make it
+// again.
+func (f Finding) Recreates() bool { return strings.Contains(f.Remedy, applyAgain) }
+
 // stablePaths returns a function that replaces the indexes of a path by the
 // names of the list items, so that an item is the same one wherever it stands:
 // a.b[0].c is a.b[name=x].c. The object is taken apart once for all its paths.

@@ -45,11 +45,12 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 	}
 	var findings []Finding
 	var undecided []*Undecided
+	p := &Pass{Cluster: v}
 	for _, r := range rules {
 		if !r.concerns(kind, old, obj) {
 			continue
 		}
-		found, err := r.review(v, kind, old, obj)
+		found, err := r.review(p, kind, old, obj)
 		if err != nil {
 			undecided = append(undecided, &Undecided{r, err})
 		}
@@ -67,10 +68,12 @@ func subject(old, obj client.Object) client.Object {
 	return obj
 }
 
-// review runs one rule, over the live cluster once more if it would deny.
-func (r *Rule) review(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+// review runs one rule, over the live cluster once more if it would deny. The
+// findings are good until the next rule is run with the same pass.
+func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+	v := p.Cluster
 	before := v.Reads()
-	found, err := r.run(v, kind, old, obj)
+	found, err := r.run(p, kind, old, obj)
 	if err != nil || v.Reads() == before || !slices.ContainsFunc(found, denies) {
 		return found, err
 	}
@@ -78,7 +81,7 @@ func (r *Rule) review(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 	if live == nil {
 		return found, nil
 	}
-	found, err = r.run(live, kind, old, obj)
+	found, err = r.run(&Pass{Cluster: live}, kind, old, obj)
 	if err != nil {
 		return nil, fmt.Errorf("look again before denying: %w", err)
 	}
@@ -90,8 +93,8 @@ func denies(f Finding) bool { return f.Level == Deny }
 // run runs the checks of a rule and lets pass, with a warning, what the old
 // object already had. Findings come with an error only if that is
 // [cluster.ErrUnknown].
-func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
-	p := &Pass{Cluster: v, rule: r}
+func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+	p.rule, p.findings = r, p.findings[:0]
 	for _, c := range r.Checks {
 		if c.Kind != kind || !c.When.is(old, obj) {
 			continue
@@ -106,7 +109,7 @@ func (r *Rule) run(v *cluster.View, kind schema.GroupVersionKind, old, obj clien
 		if c.When != Stored || old == nil || obj == nil || !slices.ContainsFunc(p.findings[first:], denies) {
 			continue
 		}
-		was := &Pass{Cluster: v, rule: r}
+		was := &Pass{Cluster: p.Cluster, rule: r}
 		if err := c.run(was, nil, old); err != nil {
 			return nil, err
 		}

@@ -67,23 +67,28 @@ func headlessFor(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
 // a StatefulSet: with their ports, which a headless Service does not need, or
 // without where only so does it fit into room.
 func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
-	with := serviceYAML(sts, name, servicePorts(sts.Spec.Template.Spec.Containers))
-	without := serviceYAML(sts, name, nil)
+	return headlessServiceOf(sts, name, memberLabels(sts), room)
+}
+
+// headlessServiceOf is headlessService for Pods that have the given labels.
+func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
+	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers))
+	without := serviceYAML(sts.Namespace, name, selector, nil)
 	if utf8.RuneCountInString(with) > room && utf8.RuneCountInString(without) <= room {
 		return without
 	}
 	return with
 }
 
-func serviceYAML(sts *appsv1.StatefulSet, name string, ports []map[string]any) string {
-	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": memberLabels(sts)}
+func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any) string {
+	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": selector}
 	if len(ports) > 0 {
 		spec["ports"] = ports
 	}
 	return flowYAML(map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Service",
-		"metadata":   map[string]any{"name": name, "namespace": sts.Namespace},
+		"metadata":   map[string]any{"name": name, "namespace": namespace},
 		"spec":       spec,
 	})
 }

@@ -28,16 +28,12 @@ update strategy, needs neither.`,
 		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 {
 			return nil
 		}
-		pod, more := &sts.Spec.Template.Spec, ""
-		if sts.Spec.MinReadySeconds <= 0 {
-			more = ", and minReadySeconds: 10"
-		}
-		switch {
-		case !probed(pod) && len(pod.Containers) > 0:
+		if pod := &sts.Spec.Template.Spec; !probed(pod) && len(pod.Containers) > 0 {
 			path := field.NewPath("spec", "template", "spec", "containers").Index(0).Child("readinessProbe")
 			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process runs"),
-				"readinessProbe: "+probeFor(pod.Containers[0])+more)
-		case more != "":
+				"readinessProbe: "+probeFor(pod.Containers[0]))
+		}
+		if sts.Spec.MinReadySeconds <= 0 {
 			p.Report(field.Invalid(field.NewPath("spec", "minReadySeconds"), sts.Spec.MinReadySeconds,
 				"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
 				"minReadySeconds: 10")
@@ -63,5 +59,5 @@ func probeFor(c corev1.Container) string {
 			return fmt.Sprintf("{tcpSocket: {port: %d}}", p.ContainerPort)
 		}
 	}
-	return "{exec: {command: [...]}}"
+	return "{exec: {command: [<succeeds once the member serves>]}}"
 }

@@ -20,13 +20,13 @@ import (
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := field.NewPath("spec")
 	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
-	again := orphan + " && kubectl apply -f <file>"
+	again := orphan + " && " + applyAgain
 	selector := metav1.FormatLabelSelector(old.Spec.Selector)
 	newPods := fmt.Sprintf("kubectl delete pod -l '%s' -n %s", selector, sts.Namespace)
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
 		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
-			fmt.Sprintf("keep it, or %s && %s && kubectl apply -f <file>", orphan, newPods))
+			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods, applyAgain))
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
 		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
@@ -70,7 +70,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string
 		said = true
 	}
 	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
-		p.Report(field.Forbidden(path, "cannot lose "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again)
+		p.Report(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again)
 	} else if !said {
 		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
 	}

@@ -53,22 +53,28 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		return err
 	}
 	var names []string
-	example := "" // the claim that differs most
-	most := 0
+	var example []string // what is to be said of the claim that differs most
+	of := ""
 	for _, c := range claims {
 		if !slices.ContainsFunc(added, func(s span) bool { return s.has(c.ordinal) }) {
 			continue
 		}
 		names = append(names, c.claim.Name)
-		if facts := differences(c); len(facts) > most {
-			most, example = len(facts), fmt.Sprintf("; %s %s", c.claim.Name, strings.Join(facts, ", "))
+		if facts := differences(c); len(facts) > len(example) {
+			of, example = c.claim.Name, facts
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
+	found := "claims exist: " + cluster.Few(names)
+	if len(names) == 1 {
+		found = "its claim exists: " + names[0]
+	} else if of != "" {
+		found += "; " + of
+	}
 	p.Report(field.Invalid(field.NewPath("spec", "replicas"), replicasOf(sts.Spec.Replicas),
-		fmt.Sprintf("cannot start empty, as claims exist: %s%s", cluster.Few(names), example)),
+		strings.TrimSpace(fmt.Sprintf("cannot start empty, as %s %s", found, strings.Join(example, ", ")))),
 		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
 	return nil
 }

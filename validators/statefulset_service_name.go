@@ -29,7 +29,7 @@ leaves Pods and claims alone, and apply it again with the field.`,
 		err := field.Required(field.NewPath("spec", "serviceName"),
 			"must name a headless Service; without one no Pod gets a DNS name, and it cannot be added later")
 		name := headlessName(sts.Name)
-		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 300))
+		remedy := fmt.Sprintf("the headless Service that selects the Pods, or serviceName: %s and apply %s", name, headlessService(sts, name, 300))
 		if replicasOf(sts.Spec.Replicas) > 1 {
 			p.Report(err, remedy)
 		} else {

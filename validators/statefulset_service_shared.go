@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// labelInstance tells the Pods of one release of an application from another's.
+const labelInstance = "app.kubernetes.io/instance"
 
 var statefulsetServiceShared = &Rule{
 	Name:  "statefulset-service-shared",
@@ -31,22 +35,21 @@ shared on purpose.`,
 			return err // statefulset-service-missing, statefulset-service-selector
 		}
 		sharing, err := workloadsBeside(p.Cluster, sts, labels.SelectorFromSet(svc.Spec.Selector))
-		if err != nil {
+		if len(sharing) == 0 {
 			return err
 		}
-		if len(sharing) == 0 {
-			return nil
+		own, name, first := memberLabels(sts), headlessName(sts.Name), ""
+		if len(selected(sharing, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
+			own = maps.Clone(own)
+			own[labelInstance] = sts.Name
+			first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", labelInstance, sts.Name)
 		}
-		own, name := memberLabels(sts), headlessName(sts.Name)
-		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 250))
+		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, own, 250))
 		if svc.Name == name || svc.Name == sts.Name {
 			remedy = fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(own), sts.Namespace)
 		}
-		if len(selected(sharing, labels.SelectorFromSet(own))) > 0 {
-			remedy = "a label that no other Pods have in template and selectors, then " + remedy
-		}
 		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
-			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(sharing))), remedy)
-		return nil
+			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(sharing))), first+remedy)
+		return err
 	})},
 }

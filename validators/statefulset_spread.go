@@ -24,27 +24,39 @@ where there are too few nodes. Pods that use ports of their node need neither.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod, on := &sts.Spec.Template.Spec, labels.Set(sts.Spec.Template.Labels)
-		if replicasOf(sts.Spec.Replicas) <= 1 || spread(pod, on) || keptApart(pod, on) || ownNode(pod) {
+		over := spreadOver(pod, on)
+		if replicasOf(sts.Spec.Replicas) <= 1 || over == corev1.LabelHostname || keptApart(pod, on) || ownNode(pod) {
 			return nil
 		}
-		p.Report(field.Required(field.NewPath("spec", "template", "spec", "topologySpreadConstraints"),
-			"must keep Pods apart, or one node may take several of them down with it"),
-			"topologySpreadConstraints: ["+flowYAML(map[string]any{
-				"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
-				"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},
-			})+"]")
+		path := field.NewPath("spec", "template", "spec", "topologySpreadConstraints")
+		constraint := flowYAML(map[string]any{
+			"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
+			"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},
+		})
+		if over != "" {
+			p.Report(field.Invalid(path, over, "must spread over nodes, too; one node may hold several Pods of a zone"),
+				"add to topologySpreadConstraints: "+constraint)
+			return nil
+		}
+		p.Report(field.Required(path, "must keep Pods apart, or one node may take several of them down with it"),
+			"topologySpreadConstraints: ["+constraint+"]")
 		return nil
 	})},
 }
 
-// spread says whether a constraint spreads Pods with labels over the nodes.
-func spread(pod *corev1.PodSpec, on labels.Set) bool {
+// spreadOver returns over what a constraint spreads Pods with labels: nodes, or
+// else another topology, such as zones, or "".
+func spreadOver(pod *corev1.PodSpec, on labels.Set) (topology string) {
 	for _, c := range pod.TopologySpreadConstraints {
-		if c.TopologyKey == corev1.LabelHostname && matchesLabels(c.LabelSelector, on) {
-			return true
+		if !matchesLabels(c.LabelSelector, on) {
+			continue
 		}
+		if c.TopologyKey == corev1.LabelHostname {
+			return c.TopologyKey
+		}
+		topology = c.TopologyKey
 	}
-	return false
+	return topology
 }
 
 // keptApart says whether anti-affinity keeps Pods with labels apart, over

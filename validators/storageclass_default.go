@@ -33,7 +33,7 @@ at once.`,
 				return err
 			}
 			p.Report(field.Invalid(defaultPath(sc), "true",
-				fmt.Sprintf("must be so of one class only; of %s it is too, and the newest wins", cluster.Few(others))),
+				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(others))),
 				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass))
 			return nil
 		}),

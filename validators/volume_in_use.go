@@ -41,7 +41,7 @@ means the claim of that name.`,
 			return nil
 		}
 		finding := field.Forbidden(field.NewPath("metadata", "name"),
-			fmt.Sprintf("cannot go while claim %s is bound to it, nor come back; it would vanish with the claim even if it is to be retained", pvc.Name))
+			fmt.Sprintf("cannot be undone: once claim %s, which is bound to it, goes, it goes too, even if it is to be retained", pvc.Name))
 		remedy := fmt.Sprintf("delete the claim instead: kubectl delete pvc %s -n %s", pvc.Name, pvc.Namespace)
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {
 			p.Warn(finding, remedy)

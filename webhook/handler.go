@@ -134,9 +134,9 @@ func (x *exchange) serve(answer door) {
 		x.reject(uid, http.StatusBadRequest, "cannot be read: it is not UTF-8")
 		return
 	}
-	req, err := decodeReview(buf.Bytes())
-	if err != nil {
-		x.reject(uid, http.StatusBadRequest, "cannot be read: "+err.Error())
+	req, no := x.Limits.decodeReview(buf.Bytes())
+	if no != nil {
+		x.reject(no.uid, no.code, no.why)
 		return
 	}
 	x.req = req

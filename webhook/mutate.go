@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
 )
 
 // mutate is the door at /mutate: it edits the object, and hints at what the
@@ -36,11 +39,15 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, err
 	}
+	again, err := w.madeAgain(v, req, verdict, after)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := w.respond(req, verdict)
 	if err != nil {
 		return nil, err
 	}
-	resp.Warnings = fit(append(warnings, resp.Warnings...), 0)
+	resp.Warnings = fit(slices.Concat(warnings, again, resp.Warnings), 0)
 	if len(ops) > 0 {
 		if resp.Patch, err = json.Marshal(ops); err != nil {
 			return nil, fmt.Errorf("write the patch: %w", err)
@@ -48,4 +55,25 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 		resp.PatchType = new(admissionv1.PatchTypeJSONPatch)
 	}
 	return resp, nil
+}
+
+const mendFirst = "mend first what the recipe's apply is denied for: "
+
+// madeAgain says what would deny an object to whom the recipe of a hint is to
+// delete it and apply it again: an update lets pass what the object always had,
+// a creation does not.
+func (w *Webhook) madeAgain(v *cluster.View, req *request, hints validators.Verdict, after client.Object) (warnings []string, err error) {
+	if req.old == nil || !slices.ContainsFunc(hints.Findings, validators.Finding.Recreates) {
+		return nil, nil
+	}
+	verdict, err := w.rules.Review(v, nil, after)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range verdict.Findings {
+		if f.Level == validators.Deny {
+			warnings = append(warnings, mendFirst+f.Short(warningRunes-len(mendFirst)))
+		}
+	}
+	return warnings, nil
 }

@@ -10,7 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -19,10 +20,11 @@ import (
 // A Leadership is the Lease for which replicas contend, and the ConfigMap of the
 // same name in which the leader records what must outlive it.
 type Leadership struct {
-	Client    kubernetes.Interface
-	Namespace string // of Stayput
-	Identity  string // of this replica
-	Log       *slog.Logger
+	Leases     coordinationclient.LeasesGetter
+	ConfigMaps coreclient.ConfigMapsGetter
+	Namespace  string // of Stayput
+	Identity   string // of this replica
+	Log        *slog.Logger
 }
 
 // LeaseName is the name of the Lease, and of the ConfigMap.
@@ -45,7 +47,7 @@ func (r *Repairer) Start(ctx context.Context) error {
 	}
 	lock := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: r.Lead.Namespace, Name: LeaseName},
-		Client:     r.Lead.Client.CoordinationV1(),
+		Client:     r.Lead.Leases,
 		LockConfig: resourcelock.ResourceLockConfig{Identity: r.Lead.Identity},
 	}
 	for ctx.Err() == nil {
@@ -141,7 +143,7 @@ func (l *Leadership) firstStart(ctx context.Context) (time.Time, error) {
 }
 
 func (l *Leadership) recorded(ctx context.Context) (time.Time, error) {
-	maps := l.Client.CoreV1().ConfigMaps(l.Namespace)
+	maps := l.ConfigMaps.ConfigMaps(l.Namespace)
 	m, err := maps.Get(ctx, LeaseName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		m, err = maps.Create(ctx, &corev1.ConfigMap{

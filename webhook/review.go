@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -14,6 +15,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/wire"
 )
 
 // A request is an AdmissionRequest with its objects decoded.
@@ -28,67 +30,96 @@ func (r *request) facts() cluster.Request {
 	f := cluster.Request{UID: r.UID, User: r.UserInfo, DryRun: r.DryRun != nil && *r.DryRun}
 	var options metav1.DeleteOptions
 	if r.Operation == admissionv1.Delete && len(r.Options.Raw) > 0 &&
-		kjson.UnmarshalCaseSensitivePreserveInts(r.Options.Raw, &options) == nil {
+		unmarshalSlowly(r.Options.Raw, &options) == nil {
 		f.Orphan = options.PropagationPolicy != nil && *options.PropagationPolicy == metav1.DeletePropagationOrphan
 	}
 	return f
 }
 
-// decodeReview decodes the envelope of an AdmissionReview and says what is
-// wrong with it. The request is returned as far as it could be read, so that
-// the answer can name its uid.
-func decodeReview(body []byte) (*request, error) {
+// A rejection says why a review cannot be worked on.
+type rejection struct {
+	uid  string // empty if it has none that could be read
+	code int32  // of HTTP
+	why  string
+}
+
+// decodeReview decodes an AdmissionReview and its objects, or says what is
+// wrong with it. The request's raw objects are parts of the body.
+func (l Limits) decodeReview(body []byte) (*request, *rejection) {
 	var review admissionv1.AdmissionReview
-	if err := unmarshal(body, &review); err != nil {
-		return &request{AdmissionRequest: review.Request}, err
+	doc := wire.NewDocument(body, wire.Budget{Values: l.Values, Depth: l.Depth})
+	if !doc.Unmarshal(&review) {
+		uid, _, over := l.scan(body)
+		if over != "" {
+			return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
+		}
+		review = admissionv1.AdmissionReview{}
+		if err := unmarshalSlowly(body, &review); err != nil {
+			return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: " + err.Error()}
+		}
 	}
 	req := &request{AdmissionRequest: review.Request}
-	if gvk := review.GroupVersionKind(); gvk != admissionv1.SchemeGroupVersion.WithKind("AdmissionReview") {
-		return req, fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind, admissionv1.SchemeGroupVersion, "AdmissionReview")
+	if err := req.decode(&review, doc); err != nil {
+		uid := ""
+		if review.Request != nil {
+			uid = clean(string(review.Request.UID))
+		}
+		return nil, &rejection{uid, http.StatusBadRequest, "cannot be read: " + err.Error()}
 	}
-	if review.Request == nil {
-		return req, errors.New("request: is missing")
+	return req, nil
+}
+
+// decode checks the envelope and decodes the objects in it.
+func (r *request) decode(review *admissionv1.AdmissionReview, doc *wire.Document) error {
+	if review.APIVersion != admissionv1.SchemeGroupVersion.String() || review.Kind != "AdmissionReview" {
+		return fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind, admissionv1.SchemeGroupVersion, "AdmissionReview")
 	}
-	if review.Request.UID == "" {
-		return req, errors.New("request.uid: is missing")
+	if r.AdmissionRequest == nil {
+		return errors.New("request: is missing")
 	}
-	return req, req.decodeObjects()
+	if r.UID == "" {
+		return errors.New("request.uid: is missing")
+	}
+	return r.decodeObjects(doc)
 }
 
 // decodeObjects decodes the objects into the types that the request's kind
 // names, and checks that there are those that the operation has.
-func (r *request) decodeObjects() (err error) {
+func (r *request) decodeObjects(doc *wire.Document) (err error) {
 	gvk := schema.GroupVersionKind(r.Kind)
-	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace); err != nil {
+	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace, doc); err != nil {
 		return err
 	}
-	if r.obj, err = decodeObject("object", gvk, r.Object.Raw, r.Namespace); err != nil {
+	if r.obj, err = decodeObject("object", gvk, r.Object.Raw, r.Namespace, doc); err != nil {
 		return err
 	}
-	needs := map[admissionv1.Operation]struct{ old, obj bool }{
-		admissionv1.Create: {obj: true},
-		admissionv1.Update: {old: true, obj: true},
-		admissionv1.Delete: {old: true},
-	}
-	want, known := needs[r.Operation]
-	switch {
-	case r.Operation == admissionv1.Connect:
+	var old, obj bool // which there must be
+	switch r.Operation {
+	case admissionv1.Create:
+		obj = true
+	case admissionv1.Update:
+		old, obj = true, true
+	case admissionv1.Delete:
+		old = true
+	case admissionv1.Connect:
 		return errors.New("request.operation: CONNECT carries no object that a convention could be about")
-	case !known:
+	default:
 		return fmt.Errorf("request.operation: %q: must be CREATE, UPDATE or DELETE", r.Operation)
-	case want.old && r.old == nil:
+	}
+	switch {
+	case old && r.old == nil:
 		return fmt.Errorf("request.oldObject: is missing on %s", r.Operation)
-	case want.obj && r.obj == nil:
+	case obj && r.obj == nil:
 		return fmt.Errorf("request.object: is missing on %s", r.Operation)
-	case !want.old && r.old != nil:
+	case !old && r.old != nil:
 		return fmt.Errorf("request.oldObject: must be null on %s", r.Operation)
-	case !want.obj && r.obj != nil:
+	case !obj && r.obj != nil:
 		return fmt.Errorf("request.object: must be null on %s", r.Operation)
 	}
 	return nil
 }
 
-func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string) (client.Object, error) {
+func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, doc *wire.Document) (client.Object, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
@@ -96,8 +127,13 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 	if err != nil {
 		return nil, err
 	}
-	if err := unmarshal(raw, obj); err != nil {
-		return nil, fmt.Errorf("request.%s: %w", field, err)
+	if !doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk.Kind)) {
+		if obj, err = newObject(gvk); err != nil {
+			return nil, err
+		}
+		if err := unmarshalSlowly(raw, obj); err != nil {
+			return nil, fmt.Errorf("request.%s: %w", field, err)
+		}
 	}
 	if got := obj.GetObjectKind().GroupVersionKind(); got != gvk {
 		return nil, fmt.Errorf("request.%s: is a %s, but request.kind says %s", field, got, gvk)
@@ -107,6 +143,12 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 		obj.SetNamespace(namespace)
 	}
 	return obj, nil
+}
+
+// readsManagedFields says whether anybody reads the managed fields of a kind:
+// who made a claim, and whether the author of a class wrote its reclaimPolicy.
+func readsManagedFields(kind string) bool {
+	return kind == "PersistentVolumeClaim" || kind == "StorageClass"
 }
 
 func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
@@ -124,9 +166,10 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 	return o, nil
 }
 
-// unmarshal decodes as the API server does: keys are case-sensitive, and a key
-// that occurs twice is an error. Unknown fields are left to newer versions.
-func unmarshal(data []byte, into any) error {
+// unmarshalSlowly decodes what is left to it by [wire.Unmarshal], and says what
+// is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
+// error. Unknown fields are left to newer versions.
+func unmarshalSlowly(data []byte, into any) error {
 	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)
 	if err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))

@@ -117,6 +117,33 @@ func TestRulesJSON(t *testing.T) {
 	}
 }
 
+// TestRulesMessages wants a paragraph for each rule, with a remedy below each
+// message, and a rule's own where it is explained: a warning that is cut sends
+// its reader there.
+func TestRulesMessages(t *testing.T) {
+	all := stayput(t, "", "rules", "--messages")
+	paragraphs := strings.Split(strings.TrimSpace(all.stdout), "\n\n")
+	if len(paragraphs) != len(validators.All) {
+		t.Fatalf("%d paragraphs for %d rules", len(paragraphs), len(validators.All))
+	}
+	for i, rule := range validators.All {
+		paragraph := paragraphs[i]
+		if n := strings.Count(paragraph, "\n    fix: "); !strings.HasPrefix(paragraph, rule.Name+" (") || n == 0 || n != strings.Count(paragraph, "\n")/2 {
+			t.Errorf("%s: not a title, and messages with a remedy each:\n%s", rule.Name, paragraph)
+		}
+		if one := stayput(t, "", "rules", rule.Name, "--messages"); strings.TrimSpace(one.stdout) != paragraph {
+			t.Errorf("%s alone: %s", rule.Name, one.stdout)
+		}
+		first := strings.Join(strings.Split(paragraph, "\n")[1:3], "\n")
+		if explained := stayput(t, "", "rules", rule.Name); !strings.Contains(explained.stdout, first) {
+			t.Errorf("%s: explained without\n%s", rule.Name, first)
+		}
+	}
+	if r := stayput(t, "", "rules", "--messages", "--format", "json"); r.code != 2 || !strings.Contains(r.stderr, "--messages") {
+		t.Errorf("as JSON: %+v", r)
+	}
+}
+
 // TestKubectlPlugin runs the binary under the name by which kubectl finds it.
 func TestKubectlPlugin(t *testing.T) {
 	plugin := filepath.Join(t.TempDir(), "kubectl-stayput")

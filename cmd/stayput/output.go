@@ -21,6 +21,7 @@ type outputFlags struct {
 	formats []string
 	failOn  string
 	color   string
+	verbose bool
 }
 
 var formatNames = []string{"text", "json", "sarif", "junit", "github", "markdown", "html"}
@@ -28,6 +29,7 @@ var formatNames = []string{"text", "json", "sarif", "junit", "github", "markdown
 func (o *outputFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&o.formats, "format", "f", nil, "FORMAT or FORMAT=FILE, several times: "+strings.Join(formatNames, ", ")+" (default text)")
 	flags.StringVar(&o.failOn, "fail-on", "deny", "exit with 1 for findings of this level or above: deny or warn")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "list in text each rule that was skipped, for a kind that is not known")
 	flags.StringVar(&o.color, "color", "auto", "colour text: auto, always or never")
 }
 
@@ -136,7 +138,7 @@ func (o *outputFlags) render(r *report.Report, format string, w io.Writer) error
 	case "html":
 		return r.HTML(w)
 	}
-	return r.Text(w, o.coloured(w))
+	return r.Text(w, report.TextOptions{Coloured: o.coloured(w), Verbose: o.verbose})
 }
 
 // coloured says whether w is to be coloured. NO_COLOR is what people agreed on.

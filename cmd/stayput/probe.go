@@ -14,7 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -56,7 +56,7 @@ func (f *serveFlags) probe(ctx context.Context, namespace string, out io.Writer)
 	}
 	var heard warnings
 	config.WarningHandler = &heard
-	client, err := kubernetes.NewForConfig(config)
+	client, err := coreclient.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("prepare to ask the API server: %w", err)
 	}
@@ -76,7 +76,7 @@ func (f *serveFlags) probe(ctx context.Context, namespace string, out io.Writer)
 
 // offend returns what Stayput says about a claim that offends a rule, or that
 // it says nothing.
-func offend(ctx context.Context, client kubernetes.Interface, namespace string, heard *warnings) (string, error) {
+func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter, namespace string, heard *warnings) (string, error) {
 	claim := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: "stayput-probe-",
@@ -87,7 +87,7 @@ func offend(ctx context.Context, client kubernetes.Interface, namespace string, 
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
 		},
 	}
-	_, err := client.CoreV1().PersistentVolumeClaims(namespace).Create(ctx, claim, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err := client.PersistentVolumeClaims(namespace).Create(ctx, claim, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	texts := heard.take()
 	switch i := slices.IndexFunc(texts, func(s string) bool { return strings.Contains(s, probeRule) }); {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), probeRule):

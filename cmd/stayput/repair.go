@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/flowcontrol"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -50,11 +51,15 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 		if err != nil {
 			return fmt.Errorf("name this replica: %w", err)
 		}
-		clients, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+		leases, err := coordinationclient.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
 			return fmt.Errorf("prepare to repair: %w", err)
 		}
-		r.Lead = &webhook.Leadership{Client: clients, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
+		core, err := coreclient.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+		if err != nil {
+			return fmt.Errorf("prepare to repair: %w", err)
+		}
+		r.Lead = &webhook.Leadership{Leases: leases, ConfigMaps: core, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
 	}
 	return r.SetUp(mgr)
 }

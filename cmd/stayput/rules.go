@@ -1,7 +1,9 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,13 +15,21 @@ import (
 	"stayput.dev/validators"
 )
 
+// allMessages is every message of every rule, a paragraph for each that begins
+// with its name. It is generated from the testdata of the rules.
+//
+//go:embed messages.txt
+var allMessages string
+
 func rulesCommand() *cobra.Command {
 	var format string
+	var messages bool
 	cmd := &cobra.Command{
 		Use:   "rules [NAME]",
 		Short: "List the rules, or explain one",
 		Example: `  stayput rules
   stayput rules claim-in-use
+  stayput rules --messages | less
   stayput rules --format json`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
@@ -31,6 +41,13 @@ func rulesCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				return fmt.Errorf("--format %q: must be text or json", format)
+			}
+			if messages && format == "json" {
+				return errors.New("--messages: only as text")
+			}
+			if len(args) == 0 && messages {
+				_, err := io.WriteString(cmd.OutOrStdout(), allMessages)
+				return err
 			}
 			if len(args) == 0 && format == "json" {
 				return printRules(cmd.OutOrStdout(), validators.All)
@@ -45,11 +62,26 @@ func rulesCommand() *cobra.Command {
 			if format == "json" {
 				return printRules(cmd.OutOrStdout(), validators.All[i:i+1])
 			}
+			if messages {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), messagesOf(args[0]))
+				return err
+			}
 			return explain(cmd.OutOrStdout(), validators.All[i])
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "text", "text or json")
+	cmd.Flags().BoolVar(&messages, "messages", false, "print what the rules say, with the remedies in full")
 	return cmd
+}
+
+// messagesOf returns the paragraph about a rule.
+func messagesOf(rule string) string {
+	for paragraph := range strings.SplitSeq(strings.TrimSpace(allMessages), "\n\n") {
+		if strings.HasPrefix(paragraph, rule+" (") {
+			return paragraph
+		}
+	}
+	return "" // the test of the generated file says which is missing
 }
 
 // printRules prints rules as a JSON array.
@@ -86,10 +118,20 @@ func listRules(out io.Writer) error {
 	return w.Flush()
 }
 
+// explained is how many messages explain shows.
+const explained = 4
+
 func explain(out io.Writer, r *validators.Rule) error {
 	_, why, _ := strings.Cut(r.Doc, "\n\n")
-	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt looks at: %s\nTo exempt one object, and say why:\n    kubectl annotate KIND NAME exempt.stayput.dev/%s='reason'\n",
-		r.Name, r.Level, title(r.Doc), why, strings.Join(occasions(r), ", "), r.Name)
+	_, said, _ := strings.Cut(messagesOf(r.Name), "\n")
+	lines := strings.Split(said, "\n")
+	more := ""
+	if n := len(lines) / 2; n > explained { // a message and its remedy
+		lines = lines[:2*explained]
+		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
+	}
+	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt looks at: %s\n\nIt says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    kubectl annotate KIND NAME exempt.stayput.dev/%s='reason'\n",
+		r.Name, r.Level, title(r.Doc), why, strings.Join(occasions(r), ", "), strings.Join(lines, "\n"), more, r.Name)
 	return err
 }
 

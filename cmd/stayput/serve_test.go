@@ -101,6 +101,47 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestCertificateFlags holds every mistake about certificates to one line that
+// names the flag.
+func TestCertificateFlags(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	garbage := writeFile(t, "garbage", "no PEM")
+	kubeconfig := []string{"--kubeconfig", writeFile(t, "kubeconfig", "apiVersion: v1\nkind: Config\n")}
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"an unknown source":                 {[]string{"serve", "--certificates", "vault"}, `--certificates "vault": must be self-signed, cert-manager, files or memory`},
+		"a key without a certificate":       {[]string{"serve", "--tls-key-file", "x"}, "--tls-cert-file and --tls-key-file: both are needed"},
+		"files without files":               {[]string{"serve", "--certificates", "files"}, "--certificates files: needs --tls-cert-file and --tls-key-file"},
+		"cert-manager without files":        {[]string{"serve", "--certificates", "cert-manager"}, "--certificates cert-manager: needs --tls-cert-file and --tls-key-file"},
+		"files that are not read":           {[]string{"serve", "--certificates", "self-signed", "--tls-cert-file", "x", "--tls-key-file", "y"}, "--tls-cert-file: is not read with --certificates self-signed"},
+		"a CA beside files":                 {[]string{"serve", "--ca-file", "z", "--tls-cert-file", "x", "--tls-key-file", "y"}, "--ca-file: is only written for a certificate made in memory"},
+		"a CA beside self-signed":           {[]string{"serve", "--certificates", "self-signed", "--ca-file", "z"}, "--ca-file: is only written for a certificate made in memory"},
+		"memory without a CA":               {[]string{"serve", "--certificates", "memory"}, "--certificates memory: needs --ca-file"},
+		"self-signed and alone":             {[]string{"serve", "--standalone", "--certificates", "self-signed"}, "--certificates self-signed: needs an API server, and --standalone has none"},
+		"cert-manager and alone":            {[]string{"serve", "--standalone", "--certificates", "cert-manager", "--tls-cert-file", "x", "--tls-key-file", "y"}, "--certificates cert-manager: needs an API server"},
+		"names without their CA":            {[]string{"serve", "--client-names", "kube-apiserver"}, "--client-names: needs --client-ca-file"},
+		"callers' CA that is missing":       {[]string{"serve", "--standalone", "--ca-file", none, "--client-ca-file", none + "-such"}, "--client-ca-file: open " + none + "-such"},
+		"callers' CA that is none":          {[]string{"serve", "--standalone", "--ca-file", none, "--client-ca-file", garbage}, "--client-ca-file: " + garbage},
+		"no Service":                        {[]string{"serve", "--service", ""}, "--service: must not be empty"},
+		"no Secret":                         {[]string{"serve", "--secret", " "}, "--secret: must not be empty"},
+		"no configurations":                 {[]string{"serve", "--configurations", ""}, "--configurations: must not be empty"},
+		"a negative time to keep a key":     {append([]string{"certs", "rotate-key", "--keep-old", "-1s"}, kubeconfig...), "--keep-old -1s: must not be negative"},
+		"a time that is none":               {append([]string{"certs", "status", "--timeout", "soon"}, kubeconfig...), `"soon" for "--timeout"`},
+		"status of no cluster":              {[]string{"certs", "status", "--kubeconfig", none}, "--kubeconfig: "},
+		"an application to no cluster":      {[]string{"certs", "apply", "--kubeconfig", none}, "--kubeconfig: "},
+		"an argument that nobody asked for": {[]string{"certs", "status", "everything"}, `unknown command "everything"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := command(t, "", tc.args...)
+			if code != 2 || stdout != "" || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("exit code %d, stdout %q, want one line with %q:\n%s", code, stdout, tc.want, stderr)
+			}
+		})
+	}
+}
+
 // TestStandalone asks a server that has no API server.
 func TestStandalone(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.crt")

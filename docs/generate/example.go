@@ -38,51 +38,66 @@ func (e *example) String() string {
 	return fmt.Sprintf("%s\n\n```%s\n%s\n```", s, e.language, e.text)
 }
 
-// show replays the testdata of a rule as its test does, and chooses the first
-// step with a finding, and the first without one that most resembles it.
-func show(root string, r *validators.Rule) (shown, error) {
+// A replay is what a rule says of each step of its testdata.
+type replay struct {
+	*clustertest.Testdata
+	findings [][]validators.Finding // by step
+}
+
+// replayOf replays the testdata of a rule as its test does.
+func replayOf(root string, r *validators.Rule) (replay, error) {
 	if r.Level == validators.Off {
 		raised := *r // as whoever wants the rule must configure it
 		raised.Level = validators.Warn
 		r = &raised
 	}
-	file := filepath.Join(root, "validators", "testdata", r.Name+".yaml")
-	raw, err := os.ReadFile(file)
+	data, err := clustertest.Load(testdata(root, r))
 	if err != nil {
-		return shown{}, err
-	}
-	data, err := clustertest.Load(file)
-	if err != nil {
-		return shown{}, err
+		return replay{}, err
 	}
 	snap, err := data.Snapshot()
+	if err != nil {
+		return replay{}, err
+	}
+	all := replay{Testdata: data}
+	for _, s := range data.Steps {
+		view := cluster.World{Source: snap, Retain: s.Retain}.View(context.Background(), s.Request)
+		findings, undecided := validators.Review(view, []*validators.Rule{r}, s.Old, s.Obj)
+		if len(undecided) > 0 {
+			return replay{}, undecided[0]
+		}
+		all.findings = append(all.findings, findings)
+	}
+	return all, nil
+}
+
+func testdata(root string, r *validators.Rule) string {
+	return filepath.Join(root, "validators", "testdata", r.Name+".yaml")
+}
+
+// show chooses from the testdata of a rule the first step with a finding, and
+// the first without one that most resembles it.
+func show(root string, r *validators.Rule) (shown, error) {
+	raw, err := os.ReadFile(testdata(root, r))
+	if err != nil {
+		return shown{}, err
+	}
+	data, err := replayOf(root, r)
 	if err != nil {
 		return shown{}, err
 	}
 	texts := split(string(raw))
-	bad, good := -1, -1
-	var messages []string
-	found := make([]bool, len(data.Steps))
-	for i, s := range data.Steps {
-		view := cluster.World{Source: snap, Retain: s.Retain}.View(context.Background(), s.Request)
-		findings, undecided := validators.Review(view, []*validators.Rule{r}, s.Old, s.Obj)
-		if len(undecided) > 0 {
-			return shown{}, undecided[0]
-		}
-		found[i] = len(findings) > 0
-		if found[i] && bad < 0 {
-			bad = i
-			for _, f := range findings {
-				messages = append(messages, f.Level.String()+": "+f.String())
-			}
-		}
-	}
+	bad, good := slices.IndexFunc(data.findings, func(f []validators.Finding) bool { return len(f) > 0 }), -1
 	if bad < 0 {
-		return shown{}, fmt.Errorf("%s: the rule never fires", file)
+		return shown{}, fmt.Errorf("%s: the rule never fires", data.File)
+	}
+	var messages []string
+	for _, f := range data.findings[bad] {
+		messages = append(messages, f.Level.String()+": "+f.String())
 	}
 	best := -1
 	for i, s := range data.Steps {
-		if likeness := resembles(s, data.Steps[bad], texts); !found[i] && likeness > best {
+		if likeness := resembles(s, data.Steps[bad], texts); len(data.findings[i]) == 0 && likeness > best {
 			good, best = i, likeness
 		}
 	}

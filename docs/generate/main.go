@@ -1,6 +1,7 @@
-// Command generate writes docs/rules.md, the reference of all rules and
-// mutators, from their values and their testdata. Run it in the root of the
-// repository: go run ./docs/generate.
+// Command generate writes from the values of all rules and mutators and their
+// testdata docs/rules.md, the reference, and cmd/stayput/messages.txt, all that
+// they say; and from what the demo has recorded, a picture of it. Run it in the
+// root of the repository: go run ./docs/generate.
 package main
 
 import (
@@ -16,10 +17,22 @@ func main() {
 	}
 }
 
+// pages are what is written, by the path of the file.
+var pages = map[string]func(root string) ([]byte, error){
+	"docs/rules.md":            reference,
+	"cmd/stayput/messages.txt": messages,
+	"docs/images/denial.svg":   still,
+}
+
 func run(root string) error {
-	page, err := reference(root)
-	if err != nil {
-		return err
+	for file, page := range pages {
+		text, err := page(root)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(root, file), text, 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(root, "docs", "rules.md"), page, 0o644)
+	return nil
 }

@@ -3,42 +3,136 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
+	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
 
-func TestReferenceIsCurrent(t *testing.T) {
+func TestPagesAreCurrent(t *testing.T) {
 	root := filepath.Join("..", "..")
-	want, err := reference(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(filepath.Join(root, "docs", "rules.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("docs/rules.md is not current: make generate (-want +got):\n%s", diff)
+	for file, page := range pages {
+		want, err := page(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is not current: make generate (-want +got):\n%s", file, diff)
+		}
 	}
 }
 
-// TestREADMEHasEveryRule holds the table of the README to the rules.
-func TestREADMEHasEveryRule(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+// TestREADME holds what the README, in both languages, says about the rules to
+// what there is.
+func TestREADME(t *testing.T) {
+	root := filepath.Join("..", "..")
+	for file, counts := range map[string]string{"README.md": "%d rules", "README.ko.md": "규칙 %d개"} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf(counts, len(validators.All)); !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks %q", file, want)
+		}
+		for _, m := range mutators.All {
+			if !strings.Contains(string(text), "| `"+m.Name+"` |") {
+				t.Errorf("%s lacks a row for %s", file, m.Name)
+			}
+		}
+	}
+}
+
+// TestDenialIsCurrent holds what the demo has recorded to what the rule says
+// now.
+func TestDenialIsCurrent(t *testing.T) {
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "docs", "images", "denial.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range validators.All {
-		title, _, _ := strings.Cut(r.Doc, "\n")
-		if row := fmt.Sprintf("| [`%s`](docs/rules.md#%[1]s) | %s | %s |\n", r.Name, r.Level, title); !strings.Contains(string(readme), row) {
-			t.Errorf("README.md lacks %s", row)
+	i := slices.IndexFunc(validators.All, func(r *validators.Rule) bool { return r.Name == "deployment-hostname" })
+	data, err := replayOf(root, validators.All[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range slices.Concat(data.findings...) {
+		if strings.Contains(string(text), "denied the request: "+f.String()+"\n") {
+			return
 		}
 	}
+	t.Error("docs/images/denial.txt is not what deployment-hostname says: go run ./e2e/demo --record docs/images/denial.txt, make generate")
+}
+
+var (
+	link    = regexp.MustCompile(`(?:\]\(|src="|srcset=")([^)"#:]*)(?:#([^)"]*))?[)"]`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+)
+
+// TestLinks follows every link between files of the repository.
+func TestLinks(t *testing.T) {
+	root := filepath.Join("..", "..")
+	pages, err := exec.Command("git", "-C", root, "ls-files", "*.md").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed := 0
+	for page := range strings.FieldsSeq(string(pages)) {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			target := filepath.Join(root, filepath.Dir(page), m[1])
+			if m[1] == "" {
+				target = filepath.Join(root, page)
+			}
+			followed++
+			if info, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s: there is none", page, m[1])
+			} else if m[2] != "" && !info.IsDir() && !anchors(t, target)[m[2]] {
+				t.Errorf("%s: %s has no heading #%s", page, m[1], m[2])
+			}
+		}
+	}
+	if followed < 100 {
+		t.Errorf("only %d links", followed)
+	}
+}
+
+// anchors returns what the headings of a page are called in links, as GitHub
+// makes it of them.
+func anchors(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(string(text), -1) {
+		name := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, m[1])
+		all[name] = true
+	}
+	return all
 }
 
 func TestDiff(t *testing.T) {

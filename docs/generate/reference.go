@@ -98,10 +98,24 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
 	}
 	fmt.Fprintf(page, "- **Exempt:** `%s`\n", exempt(r))
+	fmt.Fprintf(page, "- **Try it:** %s\n", try(r))
 	if s.good != nil {
 		fmt.Fprintf(page, "\nGood%s\n", s.good)
 	}
 	fmt.Fprintf(page, "\nBad%s\n\n```text\n%s\n```\n", s.bad, strings.Join(s.messages, "\n"))
+}
+
+// try says where a rule can be seen at work: in the manifests of examples, or
+// at admission alone.
+func try(r *validators.Rule) string {
+	if !slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.When == validators.Created || c.When == validators.Stored }) {
+		return "only at admission, for it is about an update or a deletion, which manifests do not show; its [testdata](../validators/testdata/" + r.Name + ".yaml) has all cases"
+	}
+	text := fmt.Sprintf("[broken](../examples/broken/%[1]s.yaml) and [mended](../examples/mended/%[1]s.yaml); its [testdata](../validators/testdata/%[1]s.yaml) has all cases", r.Name)
+	if r.Level == validators.Off {
+		text += fmt.Sprintf("; lint needs a configuration that says `rules: {%s: warn}`", r.Name)
+	}
+	return text
 }
 
 // sample returns the shortest denial there is.

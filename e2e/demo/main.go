@@ -1,11 +1,16 @@
 // Command demo shows Stayput at work on a real API server, with the manifests
-// of the notes that its conventions come from.
+// of the notes that its conventions come from. With --record FILE it writes the
+// denial and what mends it to a file, of which docs/generate makes a picture.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,14 +24,16 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	record := flag.String("record", "", "file to write the denial to")
+	flag.Parse()
+	if err := run(ctx, *record); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, record string) (err error) {
 	dir, err := os.MkdirTemp("", "stayput-demo-")
 	if err != nil {
 		return err
@@ -51,13 +58,16 @@ func run(ctx context.Context) (err error) {
 	if err := errors.Join(s.Start(ctx), s.Install(ctx)); err != nil {
 		return err
 	}
-	d := &demo{ctx, s}
+	d := &demo{Context: ctx, Stayput: s, resolver: cluster.Resolver(), Writer: os.Stdout}
 	for _, part := range []func() error{d.names, d.data, d.closing} {
 		if err := part(); err != nil {
 			return err
 		}
 	}
-	return nil
+	if record == "" {
+		return nil
+	}
+	return os.WriteFile(record, bytes.TrimLeft(d.denial.Bytes(), "\n"), 0o644)
 }
 
 // A demo runs commands before the reader's eyes, and stops where the outcome
@@ -65,6 +75,9 @@ func run(ctx context.Context) (err error) {
 type demo struct {
 	context.Context
 	*harness.Stayput
+	resolver  *net.Resolver
+	io.Writer              // what the reader sees
+	denial    bytes.Buffer // the part of it that begins with the denial
 }
 
 func (d *demo) names() error {
@@ -72,6 +85,7 @@ func (d *demo) names() error {
 	if err := d.apply("headless.yaml", service); err != nil {
 		return err
 	}
+	d.Writer = io.MultiWriter(os.Stdout, &d.denial)
 	if err := d.refused("deployment-hostname", deployment("hostname: mysql-pod, subdomain: mysql-h, ", ""), "apply", "-f", "deployment.yaml"); err != nil {
 		return err
 	}
@@ -91,6 +105,7 @@ func (d *demo) names() error {
 			return err
 		}
 	}
+	d.Writer = os.Stdout
 	d.say("A bare Pod, with nothing but the label.")
 	if err := d.apply("pod.yaml", pod); err != nil {
 		return err
@@ -145,7 +160,7 @@ func (d *demo) closing() error {
 	d.title("3. What the API server asked", "From Stayput's /metrics:")
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "stayput_requests_total") {
-			fmt.Print("  ", line)
+			fmt.Fprint(d, "  ", line)
 		}
 	}
 	d.say("Everything that was started is being stopped. `make cluster` gives you an API server to try rules on.")
@@ -153,11 +168,11 @@ func (d *demo) closing() error {
 }
 
 func (d *demo) title(title, text string) {
-	fmt.Printf("\n\033[1m%s\033[0m\n", title)
+	fmt.Fprintf(d, "\n\033[1m%s\033[0m\n", title)
 	d.say(text)
 }
 
-func (d *demo) say(text string) { fmt.Printf("\n# %s\n", text) }
+func (d *demo) say(text string) { fmt.Fprintf(d, "\n# %s\n", text) }
 
 // apply applies a manifest to the default namespace; it must be taken.
 func (d *demo) apply(file, manifest string) error {
@@ -217,12 +232,12 @@ func (d *demo) show(manifest string, args ...string) (string, error) {
 		}
 		shown = append(shown, a)
 	}
-	fmt.Printf("\n$ kubectl %s\n", strings.Join(shown, " "))
+	fmt.Fprintf(d, "\n$ kubectl %s\n", strings.Join(shown, " "))
 	for line := range strings.Lines(manifest) {
-		fmt.Print("  | ", line)
+		fmt.Fprint(d, "  | ", line)
 	}
 	out, err := d.Kubectl(d, manifest, args...)
-	fmt.Print(out)
+	fmt.Fprint(d, out)
 	return out, err
 }
 
@@ -238,9 +253,9 @@ func (d *demo) out(args ...string) (string, error) {
 func (d *demo) resolve(name string) error {
 	var last error
 	for range 100 {
-		found, err := d.Cluster.Resolver().LookupHost(d, name+".")
+		found, err := d.resolver.LookupHost(d, name+".")
 		if err == nil && len(found) == 1 {
-			fmt.Printf("  DNS: %s -> %s\n", name, found[0])
+			fmt.Fprintf(d, "  DNS: %s -> %s\n", name, found[0])
 			return nil
 		}
 		last = errors.Join(err, d.Err())

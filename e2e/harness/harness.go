@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,9 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
-
-	"stayput.dev/e2e/localcluster"
 )
 
 // Build builds the stayput binary of this checkout into dir.
@@ -34,10 +34,38 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
+// A Cluster is one that a Stayput runs beside, or in.
+type Cluster interface {
+	Config() *rest.Config
+	Kubeconfig() string // a file
+	Kubectl() string    // a program
+}
+
+// ModuleDir returns where the sources are of a module that the go.mod in dir
+// requires.
+func ModuleDir(ctx context.Context, dir, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var found struct{ Dir string }
+	if err == nil {
+		err = json.Unmarshal(out, &found)
+	}
+	if err == nil && found.Dir == "" {
+		err = fmt.Errorf("it has no directory: %s", out)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the module %s: %w\n%s", module, err, stderr.Bytes())
+	}
+	return found.Dir, nil
+}
+
 // A Stayput is the binary as a process beside a cluster. Its certificate and
 // its port stay the same when it is stopped and started again.
 type Stayput struct {
-	Cluster *localcluster.Cluster
+	Cluster Cluster
 	Binary  string
 	Dir     string // for its files and its log
 	Config  string // the text of its configuration, or empty

@@ -26,7 +26,7 @@ type cluster struct {
 
 func newCluster(t *testing.T, name string, workers int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, name: "stayput-" + name, kubeconfig: filepath.Join(env.dir, name+".kubeconfig")}
+	c := &cluster{t: t, name: "stayput-" + env.run + "-" + name, kubeconfig: filepath.Join(env.dir, name+".kubeconfig")}
 	config := "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n" + strings.Repeat("- role: worker\n", workers)
 	file := filepath.Join(env.dir, name+".yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -50,7 +50,7 @@ func newCluster(t *testing.T, name string, workers int) *cluster {
 	start := time.Now()
 	c.run(env.kind, args...)
 	t.Logf("cluster in %.0f s", time.Since(start).Seconds())
-	c.run(env.kind, "load", "docker-image", "--name", c.name, env.image, env.podImage)
+	c.run(env.kind, "load", "docker-image", "--name", c.name, env.image, env.podImage, env.previous.image)
 	return c
 }
 
@@ -127,15 +127,27 @@ func (c *cluster) eventually(what string, atMost time.Duration, f func() error) 
 	}
 }
 
-// install installs the chart with helm, enforcing, and waits until it is ready.
-func (c *cluster) install(replicas int) {
+// install installs a chart with helm, enforcing, and waits until it is ready.
+func (c *cluster) install(chart, image string, replicas int) {
 	c.t.Helper()
 	c.kubectl("create", "namespace", "stayput")
 	c.kubectl("label", "namespace", "stayput", "pod-security.kubernetes.io/enforce=restricted")
-	repository, tag, _ := strings.Cut(env.image, ":")
+	start := time.Now()
+	c.helm("install", "stayput", chart, "--values", c.values(image, replicas), "--wait", "--timeout", "5m")
+	c.t.Logf("installed in %.0f s", time.Since(start).Seconds())
+}
+
+// chart is the one of this checkout.
+const chart = "../../deploy/chart"
+
+// values writes what helm is given, and returns the file.
+func (c *cluster) values(image string, replicas int) string {
+	c.t.Helper()
+	repository, tag, _ := strings.Cut(image, ":")
 	values, err := yaml.Marshal(map[string]any{
 		"mode": "enforce", "replicas": replicas,
-		"image": map[string]any{"repository": repository, "tag": tag},
+		"image":  map[string]any{"repository": repository, "tag": tag},
+		"config": map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -144,9 +156,18 @@ func (c *cluster) install(replicas int) {
 	if err := os.WriteFile(file, values, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	start := time.Now()
-	c.helm("install", "stayput", "../../deploy/chart", "--values", file, "--wait", "--timeout", "5m")
-	c.t.Logf("installed in %.0f s", time.Since(start).Seconds())
+	return file
+}
+
+// upgrade upgrades to this checkout's chart, as docs/install.md says.
+func (c *cluster) upgrade(args ...string) {
+	c.t.Helper()
+	c.helm(append([]string{"upgrade", "stayput", chart, "--reset-then-reuse-values", "--wait", "--timeout", "5m"}, args...)...)
+}
+
+// helmTest runs the chart's own test.
+func (c *cluster) helmTest() {
+	c.t.Helper()
 	if out := c.helm("test", "stayput", "--timeout", "2m"); !strings.Contains(out, "Succeeded") {
 		c.t.Fatalf("helm test:\n%s", out)
 	}

@@ -5,6 +5,7 @@ package kind
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +15,14 @@ import (
 // the order matters, and the first thing that is wrong ends it.
 func TestACluster(t *testing.T) {
 	c := newCluster(t, "e2e", 2)
-	c.install(3)
+	c.install(env.previous.chart, env.previous.image, 3)
 	for _, step := range []struct {
 		name string
 		f    func(*testing.T, cluster)
 	}{
+		{"upgraded under load", upgraded},
 		{"a name for a Pod, from inside another", names},
+		{"the suite of the local control plane", suite},
 		{"data outlives claim and namespace", data},
 		{"rolling restarts under load", rollingRestarts},
 		{"one replica killed", killed},
@@ -27,6 +30,9 @@ func TestACluster(t *testing.T) {
 		{"deleted and installed again", installedAgain},
 		{"caBundle blanked", blanked},
 		{"the emergency exit, and back", emergencyExit},
+		{"a certificate from files, and back", ownCertificate},
+		{"a certificate of cert-manager, and back", certManager},
+		{"a NetworkPolicy", networkPolicy},
 		{"the API server's metrics", metrics},
 		{"uninstalled", uninstalled},
 	} {
@@ -145,9 +151,17 @@ func data(t *testing.T, c cluster) {
 		}
 		return nil
 	})
-	// Given to a new claim of the same name, in a namespace of the same name.
-	c.kubectl("patch", "pv", volume, "--type=merge", "-p", `{"spec":{"claimRef":{"uid":null,"resourceVersion":null}}}`)
+	// Given back to a new claim of the same name, in a namespace of the same name.
+	recover := func(args ...string) string {
+		return c.run(env.binary, append([]string{"recover", "--kubeconfig", c.kubeconfig}, args...)...)
+	}
+	if out := recover(); !strings.Contains(out, volume) {
+		t.Fatalf("stayput recover does not list %s:\n%s", volume, out)
+	}
 	c.kubectl("create", "namespace", "data")
+	if out := recover("--statefulset", "data/mysql", "--yes"); !strings.Contains(out, "data-mysql-0 is bound to volume "+volume) {
+		t.Fatalf("stayput recover:\n%s", out)
+	}
 	c.apply("data", strings.ReplaceAll(database, "IMAGE", env.podImage))
 	c.kubectl("rollout", "status", "statefulset/mysql", "-n", "data", "--timeout=180s")
 	if got := c.kubectl("exec", "-n", "data", "mysql-0", "--", "/pod", "read", "/data/rows"); got != "forty-two" {
@@ -192,7 +206,7 @@ func emergencyExit(t *testing.T, c cluster) {
 	if ready != "3" {
 		t.Errorf("%s replicas are ready without the configurations", ready)
 	}
-	c.helm("upgrade", "stayput", "../../deploy/chart", "--reuse-values", "--wait", "--timeout", "3m")
+	c.upgrade()
 	c.eventually("Stayput denies again", time.Minute, c.denied)
 }
 
@@ -205,7 +219,7 @@ func installedAgain(t *testing.T, c cluster) {
 		t.Error("denied, by whom?")
 	}
 	start := time.Now()
-	c.helm("upgrade", "stayput", "../../deploy/chart", "--reuse-values", "--wait", "--timeout", "3m")
+	c.upgrade()
 	c.eventually("Stayput denies again", time.Minute, c.denied)
 	t.Logf("back in %.0f s", time.Since(start).Seconds())
 }
@@ -229,6 +243,14 @@ func uninstalled(t *testing.T, c cluster) {
 	c.helm("uninstall", "stayput", "--wait", "--timeout", "4m")
 	if out := c.kubectl("get", "validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o", "name"); strings.Contains(out, "stayput") {
 		t.Errorf("left behind:\n%s", out)
+	}
+	// What docs/install.md says is left.
+	left := strings.Fields(c.kubectl("get", "all,configmaps,secrets,leases,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets", "-n", "stayput", "-o", "name"))
+	want := []string{"configmap/kube-root-ca.crt", "configmap/stayput", "secret/own-certificate", "secret/stayput-ca", "lease.coordination.k8s.io/stayput", "serviceaccount/default"}
+	slices.Sort(left)
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("left in the namespace: %q, want %q", left, want)
 	}
 	volume := c.kubectl("get", "pvc", "data-mysql-0", "-n", "data", "-o", "jsonpath={.spec.volumeName}")
 	if policy := c.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy}"); policy != "Retain" {

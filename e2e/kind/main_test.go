@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Tools are found in the path; the helm of tools/helm and the kind and kubectl
-// of KIND_NODE_CACHE stand in where there is none.
+// Kind and kubectl are those of KIND_NODE_CACHE, or in the path; for want of
+// either, kind is that of tools/kind. Helm is always that of tools/helm.
 var (
 	restarts = flag.Int("restarts", 3, "rolling restarts under load")
 	creates  = flag.Int("creates", 5000, "creations under load, at least")
@@ -26,11 +26,13 @@ var (
 
 // env is what all tests share.
 var env struct {
-	dir             string // for files, removed at the end
-	helm, kind      string
-	kubectl         string
-	image, podImage string
-	nodeImage       string // empty means kind's own
+	dir                 string // for files, removed at the end
+	run                 string // in the names of what is made: another run may be going on
+	helm, kind, kubectl string
+	binary              string // what the image holds
+	image, podImage     string
+	previous            previous
+	nodeImage           string // empty means kind's own
 }
 
 func TestMain(m *testing.M) {
@@ -48,6 +50,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	env.dir = dir
+	env.run = strings.TrimPrefix(filepath.Base(dir), "stayput-kind-")
+	defer removeImages()
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e/kind:", err)
 		return 1
@@ -64,40 +68,37 @@ func setUp(ctx context.Context) error {
 	if home, err := os.UserHomeDir(); cache == "" && err == nil {
 		cache = filepath.Join(home, ".cache", "kind-node")
 	}
-	for tool, path := range map[string]*string{"kind": &env.kind, "kubectl": &env.kubectl} {
-		found, err := exec.LookPath(tool)
-		if err != nil {
-			found, err = exec.LookPath(filepath.Join(cache, "bin", tool))
-		}
-		if err != nil {
-			return fmt.Errorf("%s is neither in the path nor in %s/bin", tool, cache)
-		}
-		*path = found
-	}
-	out, err := command(ctx, "", "go", "-C", "../..", "tool", "-modfile=tools/helm/go.mod", "-n", "helm")
-	if err != nil {
+	var err error
+	if env.kubectl, err = find(ctx, "kubectl", cache); err != nil {
 		return err
 	}
-	env.helm = strings.TrimSpace(out)
+	if env.kind, err = find(ctx, "kind", cache); err != nil {
+		return err
+	}
+	if env.helm, err = tool(ctx, "helm"); err != nil {
+		return err
+	}
 	return images(ctx)
 }
 
-// images builds Stayput's image, as it is deployed, and the one for Pods.
-func images(ctx context.Context) error {
-	env.image, env.podImage = "stayput-e2e:1", "stayput-e2e-pod:1"
-	if _, err := command(ctx, "", "make", "-C", "../..", "image", "BASE=scratch", "IMAGE="+env.image); err != nil {
-		return err
+// find returns a program that cache has, or in the path, or that is a tool of
+// this repository.
+func find(ctx context.Context, name, cache string) (string, error) {
+	for _, file := range []string{filepath.Join(cache, "bin", name), name} {
+		if found, err := exec.LookPath(file); err == nil {
+			return found, nil
+		}
 	}
-	pod := filepath.Join(env.dir, "pod")
-	if _, err := command(ctx, "", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", filepath.Join(pod, "pod"), "./pod"); err != nil {
-		return err
+	if _, err := os.Stat("../../tools/" + name); err != nil {
+		return "", fmt.Errorf("%s is neither in the path nor in %s/bin", name, cache)
 	}
-	dockerfile := "FROM scratch\nCOPY pod /pod\nENTRYPOINT [\"/pod\"]\n"
-	if err := os.WriteFile(filepath.Join(pod, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
-		return err
-	}
-	_, err := command(ctx, "", "docker", "build", "-t", env.podImage, pod)
-	return err
+	return tool(ctx, name)
+}
+
+// tool builds a program of tools/NAME and returns where it is.
+func tool(ctx context.Context, name string) (string, error) {
+	out, err := command(ctx, "", "go", "-C", "../..", "tool", "-modfile=tools/"+name+"/go.mod", "-n", name)
+	return strings.TrimSpace(out), err
 }
 
 // command runs a program and returns what it prints; an error holds all of it.

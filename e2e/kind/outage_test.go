@@ -137,7 +137,8 @@ func workerStopped(t *testing.T, c cluster) {
 // what it guards with failurePolicy Fail, and nothing waits for anything.
 func TestAColdStart(t *testing.T) {
 	c := newCluster(t, "cold", 0)
-	c.install(2)
+	c.install(chart, env.image, 2)
+	c.helmTest()
 	c.apply("default", strings.ReplaceAll(database, "IMAGE", env.podImage))
 	c.kubectl("rollout", "status", "statefulset/mysql", "--timeout=180s")
 	for i := range *colds {

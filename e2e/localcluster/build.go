@@ -52,6 +52,13 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 	return build(ctx, log, programs(false))
 }
 
+// BuildCertManager makes cert-manager, as Build makes the control plane, and
+// says where it is.
+func BuildCertManager(ctx context.Context, log io.Writer) (string, error) {
+	bin, err := build(ctx, log, []program{{"certmanager", "certmanager", "."}})
+	return bin["certmanager"], err
+}
+
 func build(ctx context.Context, log io.Writer, want []program) (Binaries, error) {
 	bin := Binaries{}
 	want = slices.DeleteFunc(want, func(p program) bool {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -60,11 +61,17 @@ func ControllerUsers() []string {
 // ByController says whether one of Kubernetes' own controllers or a kubelet
 // asks.
 func (r Request) ByController() bool {
-	if name, ok := strings.CutPrefix(r.User.Username, kubeSystem); ok {
-		return slices.Contains(Controllers(), name)
-	}
-	return slices.Contains(ControlPlaneUsers(), r.User.Username) || slices.Contains(r.User.Groups, NodesGroup)
+	return controllerUsers()[r.User.Username] || slices.Contains(r.User.Groups, NodesGroup)
 }
+
+// controllerUsers is the set of [ControllerUsers], for every request asks.
+var controllerUsers = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for _, name := range ControllerUsers() {
+		set[name] = true
+	}
+	return set
+})
 
 // ByPerson says whether somebody asks who may read the answer: neither a
 // controller of Kubernetes nor a service account.

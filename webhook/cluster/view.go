@@ -50,6 +50,26 @@ type View struct {
 	world World
 	ctx   context.Context
 	reads int
+	known []answer
+}
+
+// An answer is one that the source has given. All rules of a review see the
+// same cluster, and several ask for the same object.
+type answer struct {
+	kind            any // a nil pointer of the type
+	namespace, name string
+	obj             any
+	err             error
+}
+
+// answered returns the answer to a question that was asked before, or nil.
+func (v *View) answered(kind any, namespace, name string) *answer {
+	for i := range v.known {
+		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
+			return a
+		}
+	}
+	return nil
 }
 
 // Live returns the same view without a cache before it, or nil if this view is
@@ -90,15 +110,19 @@ func Get[T any, P interface {
 	client.Object
 }](v *View, namespace, name string) (P, error) {
 	v.reads++
+	if a := v.answered(P(nil), namespace, name); a != nil {
+		return a.obj.(P), a.err
+	}
 	obj := P(new(T))
 	err := v.world.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		obj = nil
 	}
-	return obj, nil
+	if apierrors.IsNotFound(err) {
+		err = nil
+	}
+	v.known = append(v.known, answer{P(nil), namespace, name, obj, err})
+	return obj, err
 }
 
 // List returns the objects that match opts, in no order. The items must not be
@@ -108,9 +132,32 @@ func List[L any, P interface {
 	client.ObjectList
 }](v *View, opts ...client.ListOption) (P, error) {
 	v.reads++
-	list := P(new(L))
-	if err := v.world.Source.List(v.ctx, list, opts...); err != nil {
-		return nil, err
+	namespace, plain := onlyNamespace(opts)
+	if plain {
+		if a := v.answered(P(nil), namespace, ""); a != nil {
+			return a.obj.(P), a.err
+		}
 	}
-	return list, nil
+	list := P(new(L))
+	err := v.world.Source.List(v.ctx, list, opts...)
+	if err != nil {
+		list = nil
+	}
+	if plain {
+		v.known = append(v.known, answer{P(nil), namespace, "", list, err})
+	}
+	return list, err
+}
+
+// onlyNamespace returns the namespace that options ask for, empty for all, and
+// whether that is all that they ask for.
+func onlyNamespace(opts []client.ListOption) (namespace string, ok bool) {
+	switch len(opts) {
+	case 0:
+		return "", true
+	case 1:
+		in, ok := opts[0].(client.InNamespace)
+		return string(in), ok
+	}
+	return "", false
 }

@@ -1,0 +1,408 @@
+// Command bench measures what an answer of Stayput costs, beside the least that
+// any webhook costs and what controller-runtime's costs: each a process of its
+// own, asked over loopback as the API server asks, in turns.
+//
+//	make bench
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/util/cert"
+
+	"stayput.dev/bench/paper"
+	"stayput.dev/e2e/harness"
+)
+
+//go:embed payloads/*.json
+var payloadFiles embed.FS
+
+var stdin io.Reader = os.Stdin
+
+type options struct {
+	serve, cert, key string
+	rounds           int
+	during           time.Duration
+	size             paper.Size
+	docs, only       string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.serve, "serve", "", "run one of the servers that Stayput is compared with")
+	flag.StringVar(&o.cert, "cert", "", "with --serve: its certificate")
+	flag.StringVar(&o.key, "key", "", "with --serve: its key")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; medians are shown")
+	flag.DurationVar(&o.during, "during", 500*time.Millisecond, "how long each measurement takes")
+	flag.IntVar(&o.size.StatefulSets, "statefulsets", 1000, "StatefulSets in Stayput's cache, each with a Service")
+	flag.IntVar(&o.size.Replicas, "replicas", 10, "Pods, claims and volumes of each")
+	flag.IntVar(&o.size.Namespaces, "namespaces", 100, "namespaces that they are in")
+	flag.StringVar(&o.only, "only", "", "measure only this payload")
+	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	run := o.run
+	if o.serve != "" {
+		run = func(context.Context) error { return serve(o.serve, o.cert, o.key) }
+	}
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// A payload is an AdmissionReview, with how Stayput answers it.
+type payload struct {
+	name, title, verdict string
+	body                 []byte
+}
+
+// payloads lists what is measured, the main one first.
+func payloads() ([]payload, error) {
+	list := []payload{
+		{name: "statefulset-create", title: "StatefulSet, create", verdict: "allowed"},
+		{name: "statefulset-warned", title: "StatefulSet, create", verdict: "warned"},
+		{name: "statefulset-denied", title: "StatefulSet, create", verdict: "denied"},
+		{name: "statefulset-update", title: "StatefulSet, update", verdict: "allowed"},
+		{name: "statefulset-create-mutate", title: "StatefulSet, create, mutating", verdict: "allowed"},
+		{name: "pod-create-mutate", title: "Pod, create, mutating", verdict: "mutated"},
+		{name: "pod-create", title: "Pod, create", verdict: "allowed"},
+		{name: "claim-create", title: "Claim, create", verdict: "allowed"},
+		{name: "claim-delete-denied", title: "Claim, delete", verdict: "denied"},
+		{name: "volume-create-mutate", title: "Volume, create, mutating", verdict: "mutated"},
+		{name: "volume-create", title: "Volume on a hostPath, create", verdict: "warned"},
+	}
+	for i := range list {
+		var err error
+		if list[i].body, err = payloadFiles.ReadFile("payloads/" + list[i].name + ".json"); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (p payload) mutating() bool { return strings.HasSuffix(p.name, "-mutate") }
+
+// path is where Stayput answers it, and the others anything.
+func (p payload) path() string {
+	if p.mutating() {
+		return "/mutate"
+	}
+	return "/validate"
+}
+
+func (o options) run(ctx context.Context) error {
+	list, err := payloads()
+	if err != nil {
+		return err
+	}
+	if o.only != "" {
+		list = slices.DeleteFunc(list, func(p payload) bool { return p.name != o.only })
+		if len(list) == 0 {
+			return fmt.Errorf("--only %s: no payload has this name", o.only)
+		}
+	}
+	dir, err := os.MkdirTemp("", "stayput-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, dir: dir, payloads: list}
+	plan := b.plan()
+	fmt.Printf("Measuring %d cases in %d rounds, each for %v: about %v, after Stayput is built.\n", len(plan), o.rounds, o.during,
+		(time.Duration(len(plan)*o.rounds) * (o.during + o.during/10)).Round(time.Second))
+	defer b.stop()
+	if err := b.start(ctx); err != nil {
+		return err
+	}
+	if err := b.check(); err != nil {
+		return err
+	}
+	for round := range o.rounds {
+		fmt.Printf("round %d of %d\n", round+1, o.rounds)
+		for i := range plan {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			// Every other round backwards, so that nobody always comes after the same.
+			c := plan[i]
+			if round%2 == 1 {
+				c = plan[len(plan)-1-i]
+			}
+			if err := b.measure(c); err != nil {
+				return fmt.Errorf("%s, %s: %w", c.server, c.payload.name, err)
+			}
+		}
+	}
+	text, err := b.report(plan)
+	if err != nil {
+		return err
+	}
+	fmt.Print(text)
+	if o.docs == "" {
+		return nil
+	}
+	return writeGenerated(o.docs, text)
+}
+
+// A bench is the servers, and the connections to them.
+type bench struct {
+	options
+	dir      string
+	payloads []payload
+
+	cluster   *paper.Cluster
+	processes map[string]*process
+	ca        *x509.CertPool
+	ready     time.Duration // how long Stayput took
+}
+
+// A testCase is a payload sent to a server over some connections.
+type testCase struct {
+	server      string
+	payload     payload
+	connections int
+	samples     []sample
+}
+
+// plan lists the cases, those to be compared next to each other.
+func (b *bench) plan() (cases []*testCase) {
+	for _, p := range b.payloads {
+		for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
+			if (s == "cr-patch") != p.mutating() && (s == "cr-patch" || s == "cr-validate") {
+				continue
+			}
+			cases = append(cases, &testCase{server: s, payload: p, connections: 8})
+			if p.name == b.payloads[0].name {
+				cases = append(cases, &testCase{server: s, payload: p, connections: 1}, &testCase{server: s, payload: p, connections: 64})
+			}
+		}
+	}
+	return cases
+}
+
+func (b *bench) start(ctx context.Context) error {
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		return err
+	}
+	certFile, keyFile := filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "tls.key")
+	if err := errors.Join(os.WriteFile(certFile, certPEM, 0o600), os.WriteFile(keyFile, keyPEM, 0o600)); err != nil {
+		return err
+	}
+	b.processes = map[string]*process{}
+	for _, name := range []string{"bare", "floor", "cr-validate", "cr-patch"} {
+		if b.processes[name], err = startBaseline(name, certFile, keyFile); err != nil {
+			return err
+		}
+	}
+	if err := b.startStayput(ctx, certFile, keyFile); err != nil {
+		return err
+	}
+	ca := x509.NewCertPool()
+	ca.AppendCertsFromPEM(certPEM)
+	b.ca = ca
+	return nil
+}
+
+// memoryLimit is what the Helm chart sets.
+const memoryLimit = "471859KiB" // nine tenths of 512 MiB
+
+// startStayput builds Stayput and starts it beside a cluster on paper.
+func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) error {
+	binary, err := harness.Build(ctx, b.dir)
+	if err != nil {
+		return err
+	}
+	data, err := payloadFiles.ReadFile("payloads/cluster.json")
+	if err != nil {
+		return err
+	}
+	objects, err := paper.Read("cluster.json", data)
+	if err != nil {
+		return err
+	}
+	if objects, err = paper.Fill(objects, b.size); err != nil {
+		return err
+	}
+	if b.cluster, err = paper.Start(objects); err != nil {
+		return err
+	}
+	kubeconfig := filepath.Join(b.dir, "kubeconfig")
+	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", b.cluster.URL)
+	if err := os.WriteFile(kubeconfig, []byte(config), 0o600); err != nil {
+		return err
+	}
+	// The volumes on paper cannot be repaired, and repair answers no request.
+	settings := filepath.Join(b.dir, "config.yaml")
+	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
+		return err
+	}
+	var addresses [3]string
+	for i := range addresses {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		addresses[i] = l.Addr().String()
+		_ = l.Close()
+	}
+	p := &process{name: "stayput", address: addresses[0], metrics: addresses[2]}
+	p.cmd = exec.Command(binary, "serve", "--listen", addresses[0], "--health-listen", addresses[1], "--metrics-listen", addresses[2],
+		"--kubeconfig", kubeconfig, "--config", settings, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
+	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
+	logFile := filepath.Join(b.dir, "stayput.log")
+	log, err := os.Create(logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	start := time.Now()
+	if err := p.start(); err != nil {
+		return err
+	}
+	b.processes["stayput"] = p
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = p.waitReady(ctx, addresses[1], func() string { return tail(logFile) })
+	b.ready = time.Since(start)
+	return err
+}
+
+// tail returns the end of a log.
+func tail(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+func (b *bench) stop() {
+	for _, p := range b.processes {
+		if p != nil {
+			_ = p.stop()
+		}
+	}
+	if b.cluster != nil {
+		b.cluster.Stop()
+	}
+}
+
+// check holds every server to its verdicts before anything is measured.
+func (b *bench) check() error {
+	for _, p := range b.payloads {
+		for name, server := range b.processes {
+			want := "allowed"
+			if name == "stayput" {
+				want = p.verdict
+			} else if name == "cr-patch" && p.verdict == "mutated" {
+				want = "mutated"
+			}
+			if name == "cr-patch" && !p.mutating() {
+				continue
+			}
+			c, err := dial(server.address, b.ca, 1)
+			if err != nil {
+				return err
+			}
+			got, text, err := c.verdict(p.path(), p.body)
+			c.close()
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", name, p.name, err)
+			}
+			if got != want {
+				return fmt.Errorf("%s, %s: is %s, and should be %s: %s", name, p.name, got, want, text)
+			}
+		}
+	}
+	return nil
+}
+
+// A sample is one measurement.
+type sample struct {
+	n, rps, allocs, bytes float64
+	p50, p99, cpu         time.Duration
+	live                  int // requests to the API server, of Stayput
+}
+
+func (b *bench) measure(c *testCase) error {
+	p := b.processes[c.server]
+	cl, err := dial(p.address, b.ca, c.connections)
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	if _, err := cl.load(c.payload.path(), c.payload.body, c.connections, b.during/10); err != nil { // warm up
+		return err
+	}
+	mallocs, err := p.metric("go_memstats_mallocs_total")
+	if err != nil {
+		return err
+	}
+	bytes, err := p.metric("go_memstats_alloc_bytes_total")
+	if err != nil {
+		return err
+	}
+	live := b.liveLookups()
+	before, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	times, err := cl.load(c.payload.path(), c.payload.body, c.connections, b.during)
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	after, err := p.cpu()
+	if err != nil {
+		return err
+	}
+	mallocsAfter, err := p.metric("go_memstats_mallocs_total")
+	if err != nil {
+		return err
+	}
+	bytesAfter, err := p.metric("go_memstats_alloc_bytes_total")
+	if err != nil {
+		return err
+	}
+	n := float64(len(times))
+	c.samples = append(c.samples, sample{
+		n: n, rps: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100],
+		cpu: (after - before) / time.Duration(len(times)), allocs: (mallocsAfter - mallocs) / n, bytes: (bytesAfter - bytes) / n,
+	})
+	if c.server == "stayput" {
+		c.samples[len(c.samples)-1].live = b.liveLookups() - live
+	}
+	return nil
+}
+
+// liveLookups counts what Stayput has asked the API server for so far, beside
+// what keeps its caches and its lease.
+func (b *bench) liveLookups() (n int) {
+	for request, count := range b.cluster.Requests() {
+		if verb, resource, _ := strings.Cut(request, " "); resource != "leases" && resource != "configmaps" && verb != "WATCH" && !strings.HasSuffix(resource, "webhookconfigurations") {
+			n += count
+		}
+	}
+	return n
+}

@@ -1,0 +1,350 @@
+// Package paper is a cluster on paper: objects in memory, listed and watched as
+// an API server would have it, in JSON and protobuf. The benchmarks fill
+// Stayput's informers from it, with as many objects as they like in seconds. It
+// stores nothing but leases and ConfigMaps, and admits nothing.
+package paper
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Cluster answers LIST, WATCH and GET.
+type Cluster struct {
+	*httptest.Server
+
+	kinds map[schema.GroupVersionResource]*kind
+
+	mu     sync.Mutex
+	counts map[string]int
+	stored map[string][]byte
+	done   chan struct{}
+}
+
+// A kind is all objects of one.
+type kind struct {
+	gvk        schema.GroupVersionKind
+	namespaced bool
+	objects    []client.Object
+	byKey      map[client.ObjectKey]client.Object
+}
+
+const version = "1000"
+
+// Start serves a cluster of the objects on loopback. They are not copied, and
+// must have different names.
+func Start(objects []client.Object) (*Cluster, error) {
+	c := &Cluster{kinds: map[schema.GroupVersionResource]*kind{}, counts: map[string]int{}, stored: map[string][]byte{}, done: make(chan struct{})}
+	for _, gvk := range known() {
+		plural, _ := meta.UnsafeGuessKindToResource(gvk)
+		c.kinds[plural] = &kind{gvk: gvk, namespaced: cluster.Namespaced(gvk.GroupKind()), byKey: map[client.ObjectKey]client.Object{}}
+	}
+	for _, obj := range objects {
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		plural, _ := meta.UnsafeGuessKindToResource(gvk)
+		k := c.kinds[plural]
+		if k == nil {
+			return nil, fmt.Errorf("a cluster on paper has no %s", gvk)
+		}
+		obj.GetObjectKind().SetGroupVersionKind(gvk)
+		if obj.GetResourceVersion() == "" {
+			obj.SetResourceVersion("1")
+		}
+		k.objects = append(k.objects, obj)
+		k.byKey[client.ObjectKeyFromObject(obj)] = obj
+	}
+	c.Server = httptest.NewServer(c)
+	return c, nil
+}
+
+// Stop ends all watches and the server.
+func (c *Cluster) Stop() {
+	close(c.done)
+	c.Close()
+}
+
+// known are the kinds that conventions look up, and what the process needs.
+func known() (kinds []schema.GroupVersionKind) {
+	for gv, names := range map[schema.GroupVersion][]string{
+		{Version: "v1"}:                                        {"Pod", "Service", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Secret", "ConfigMap", "Event"},
+		{Group: "apps", Version: "v1"}:                         {"StatefulSet", "Deployment"},
+		{Group: "storage.k8s.io", Version: "v1"}:               {"StorageClass"},
+		{Group: "policy", Version: "v1"}:                       {"PodDisruptionBudget"},
+		{Group: "coordination.k8s.io", Version: "v1"}:          {"Lease"},
+		{Group: "admissionregistration.k8s.io", Version: "v1"}: {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"},
+	} {
+		for _, name := range names {
+			kinds = append(kinds, gv.WithKind(name))
+		}
+	}
+	return kinds
+}
+
+// Requests returns how many there have been, by verb and resource.
+func (c *Cluster) Requests() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := make(map[string]int, len(c.counts))
+	for k, n := range c.counts {
+		counts[k] = n
+	}
+	return counts
+}
+
+func (c *Cluster) count(verb, resource string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[verb+" "+resource]++
+}
+
+// ServeHTTP implements [http.Handler].
+func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	switch {
+	case r.URL.Path == "/api" || r.URL.Path == "/apis" || parts[0] == "api" && len(parts) == 2 || parts[0] == "apis" && len(parts) == 3:
+		c.discovery(w, parts)
+		return
+	case parts[0] == "api" && len(parts) > 2:
+		parts = append([]string{""}, parts[1:]...)
+	case parts[0] == "apis" && len(parts) > 3:
+		parts = parts[1:]
+	default:
+		refuse(w, http.StatusNotFound, "NotFound")
+		return
+	}
+	gv, parts := schema.GroupVersion{Group: parts[0], Version: parts[1]}, parts[2:]
+	var key client.ObjectKey
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		key.Namespace, parts = parts[1], parts[2:]
+	}
+	if len(parts) > 1 {
+		key.Name = parts[1]
+	}
+	gvr := gv.WithResource(parts[0])
+	k := c.kinds[gvr]
+	switch {
+	case k == nil:
+		c.count("unknown", gvr.Resource)
+		refuse(w, http.StatusNotFound, "NotFound")
+	case gvr.Resource == "leases" || gvr.Resource == "configmaps" && r.URL.Query().Get("watch") == "" && key.Name+r.Method != http.MethodGet:
+		c.own(w, r, gvr.Resource, key)
+	case r.Method != http.MethodGet:
+		c.count(r.Method, gvr.Resource)
+		refuse(w, http.StatusMethodNotAllowed, "MethodNotAllowed")
+	case key.Name != "":
+		c.count("GET", gvr.Resource)
+		if obj := k.byKey[key]; obj != nil {
+			respond(w, r, obj)
+		} else {
+			refuse(w, http.StatusNotFound, "NotFound")
+		}
+	case r.URL.Query().Get("watch") != "":
+		c.watch(w, r, k, gvr)
+	default:
+		c.count("LIST", gvr.Resource)
+		c.list(w, r, k, key.Namespace)
+	}
+}
+
+// list answers with all objects of a kind, page by page if it is asked to.
+func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespace string) {
+	empty, err := scheme.Scheme.New(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
+	if err != nil {
+		panic(err) // known kinds have lists
+	}
+	list := empty.(client.ObjectList)
+	list.GetObjectKind().SetGroupVersionKind(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
+	list.SetResourceVersion(version)
+	from, limit := 0, len(k.objects)
+	_, _ = fmt.Sscan(r.URL.Query().Get("continue"), &from)
+	_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+	var page []runtime.Object
+	i := from
+	for ; i < len(k.objects) && len(page) < limit; i++ {
+		if obj := k.objects[i]; namespace == "" || obj.GetNamespace() == namespace {
+			page = append(page, obj)
+		}
+	}
+	if i < len(k.objects) {
+		list.SetContinue(fmt.Sprint(i))
+	}
+	if err := meta.SetList(list, page); err != nil {
+		panic(err)
+	}
+	respond(w, r, list)
+}
+
+// watch sends all objects, if the client asks for a list in this way, and then
+// nothing: nothing happens here.
+func (c *Cluster) watch(w http.ResponseWriter, r *http.Request, k *kind, gvr schema.GroupVersionResource) {
+	send := jsonEvents(w)
+	media := "application/json"
+	if wantsProtobuf(r) {
+		send, media = protobufEvents(w), "application/vnd.kubernetes.protobuf;stream=watch"
+	}
+	w.Header().Set("Content-Type", media)
+	w.WriteHeader(http.StatusOK)
+	if r.URL.Query().Get("sendInitialEvents") == "true" {
+		c.count("LIST", gvr.Resource)
+		for _, obj := range k.objects {
+			if send(watch.Added, obj) != nil {
+				return
+			}
+		}
+		end, err := scheme.Scheme.New(k.gvk)
+		if err != nil {
+			panic(err)
+		}
+		mark := end.(client.Object)
+		mark.GetObjectKind().SetGroupVersionKind(k.gvk)
+		mark.SetResourceVersion(version)
+		mark.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+		if send(watch.Bookmark, mark) != nil {
+			return
+		}
+	} else {
+		c.count("WATCH", gvr.Resource)
+	}
+	w.(http.Flusher).Flush()
+	select {
+	case <-r.Context().Done():
+	case <-c.done:
+	}
+}
+
+func jsonEvents(w io.Writer) func(watch.EventType, runtime.Object) error {
+	return func(t watch.EventType, obj runtime.Object) error {
+		raw, err := json.Marshal(obj)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(w).Encode(metav1.WatchEvent{Type: string(t), Object: runtime.RawExtension{Raw: raw}})
+	}
+}
+
+func protobufEvents(w io.Writer) func(watch.EventType, runtime.Object) error {
+	frames := protobuf.LengthDelimitedFramer.NewFrameWriter(w)
+	s := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	return func(t watch.EventType, obj runtime.Object) error {
+		raw, err := runtime.Encode(s, obj)
+		if err != nil {
+			return err
+		}
+		event, err := (&metav1.WatchEvent{Type: string(t), Object: runtime.RawExtension{Raw: raw}}).Marshal()
+		if err != nil {
+			return err
+		}
+		_, err = frames.Write(event)
+		return err
+	}
+}
+
+func wantsProtobuf(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Accept"), runtime.ContentTypeProtobuf)
+}
+
+func respond(w http.ResponseWriter, r *http.Request, obj runtime.Object) {
+	if wantsProtobuf(r) {
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(obj, w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(obj)
+}
+
+func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason,
+	})
+}
+
+// discovery answers for the groups, and for the resources of one.
+func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
+	w.Header().Set("Content-Type", "application/json")
+	var answer any
+	switch {
+	case parts[0] == "api" && len(parts) == 1:
+		answer = metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"}, Versions: []string{"v1"}}
+	case len(parts) == 1:
+		list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+		seen := map[string]bool{"": true}
+		for gvr := range c.kinds {
+			if !seen[gvr.Group] {
+				seen[gvr.Group] = true
+				v := metav1.GroupVersionForDiscovery{GroupVersion: gvr.GroupVersion().String(), Version: gvr.Version}
+				list.Groups = append(list.Groups, metav1.APIGroup{Name: gvr.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+			}
+		}
+		answer = list
+	default:
+		gv := strings.Join(parts[1:], "/")
+		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv}
+		for gvr, k := range c.kinds {
+			if gvr.GroupVersion().String() == gv {
+				list.APIResources = append(list.APIResources, metav1.APIResource{
+					Name: gvr.Resource, SingularName: strings.ToLower(k.gvk.Kind), Namespaced: k.namespaced, Kind: k.gvk.Kind, Verbs: []string{"get", "list", "watch"},
+				})
+			}
+		}
+		slices.SortFunc(list.APIResources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
+		answer = list
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// own keeps what Stayput keeps for itself as it comes: whoever leads, leads for
+// good.
+func (c *Cluster) own(w http.ResponseWriter, r *http.Request, resource string, key client.ObjectKey) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "BadRequest")
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[r.Method+" "+resource]++
+	if r.Method != http.MethodGet {
+		decoded, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "BadRequest")
+			return
+		}
+		obj := decoded.(client.Object)
+		obj.SetResourceVersion(fmt.Sprint(len(c.counts)))
+		key.Name = obj.GetName()
+		if c.stored[resource+key.String()], err = json.Marshal(obj); err != nil {
+			panic(err)
+		}
+	}
+	data, ok := c.stored[resource+key.String()]
+	if !ok {
+		refuse(w, http.StatusNotFound, "NotFound")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(data)
+}

@@ -1,0 +1,133 @@
+package paper
+
+import (
+	"fmt"
+	"maps"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A Size says how many StatefulSets there are, in how many namespaces. Each has
+// a headless Service, and so many replicas with a claim and a volume.
+type Size struct {
+	Namespaces, StatefulSets, Replicas int
+}
+
+// String returns what the size comes to.
+func (s Size) String() string {
+	return fmt.Sprintf("%d StatefulSets with a Service each, %d Pods, claims and volumes, in %d namespaces", s.StatefulSets, s.StatefulSets*s.Replicas, s.Namespaces)
+}
+
+// Read returns the objects of a file that kubectl get -o json wrote.
+func Read(file string, data []byte) ([]client.Object, error) {
+	manifests, _, err := cluster.ParseManifests(file, data)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]client.Object, len(manifests))
+	for i, m := range manifests {
+		objects[i] = m.Object
+	}
+	return objects, nil
+}
+
+// Fill returns the objects and so many more, each made after the first of its
+// kind among them: what a real cluster stores, under other names.
+func Fill(objects []client.Object, size Size) ([]client.Object, error) {
+	var (
+		sts appsv1.StatefulSet
+		svc corev1.Service
+		pod corev1.Pod
+		pvc corev1.PersistentVolumeClaim
+		pv  corev1.PersistentVolume
+		ns  corev1.Namespace
+	)
+	first(objects, &sts)
+	first(objects, &pvc)
+	first(objects, &pv)
+	first(objects, &ns)
+	for _, obj := range objects {
+		switch obj := obj.(type) {
+		case *corev1.Pod:
+			if obj.Name == sts.Name+"-0" {
+				pod = *obj
+			}
+		case *corev1.Service:
+			if obj.Name == sts.Spec.ServiceName {
+				svc = *obj
+			}
+		}
+	}
+	if sts.Name == "" || svc.Name == "" || pod.Name == "" || pvc.Name == "" || pv.Name == "" {
+		return nil, fmt.Errorf("the cluster lacks what to make others after: StatefulSet %q, Service %q, Pod %q, claim %q, volume %q", sts.Name, svc.Name, pod.Name, pvc.Name, pv.Name)
+	}
+	filled := objects[:len(objects):len(objects)]
+	for i := range size.Namespaces {
+		made := ns
+		made.ObjectMeta = named(ns.ObjectMeta, "", fmt.Sprintf("team-%04d", i))
+		filled = append(filled, &made)
+	}
+	serial := 0
+	for i := range size.StatefulSets {
+		namespace := fmt.Sprintf("team-%04d", i%size.Namespaces)
+		name := fmt.Sprintf("db%05d", i)
+		app := map[string]string{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop"}
+		service := svc
+		service.ObjectMeta = named(svc.ObjectMeta, namespace, name+"-headless")
+		service.Spec.Selector = app
+		set := sts
+		set.ObjectMeta = named(sts.ObjectMeta, namespace, name)
+		set.Spec.ServiceName, set.Spec.Replicas = service.Name, new(int32(size.Replicas))
+		set.Spec.Selector = &metav1.LabelSelector{MatchLabels: app}
+		set.Spec.Template.Labels = app
+		filled = append(filled, &service, &set)
+		for n := range size.Replicas {
+			serial++
+			p, c, v := pod, pvc, pv
+			p.ObjectMeta = named(pod.ObjectMeta, namespace, fmt.Sprintf("%s-%d", name, n))
+			p.Labels = maps.Clone(app)
+			p.Labels["apps.kubernetes.io/pod-index"] = fmt.Sprint(n)
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: name, UID: set.UID, Controller: new(true)}}
+			p.Spec.Hostname, p.Spec.Subdomain = p.Name, service.Name
+			p.Spec.Volumes = append([]corev1.Volume{}, pod.Spec.Volumes...)
+			c.ObjectMeta = named(pvc.ObjectMeta, namespace, fmt.Sprintf("data-%s-%d", name, n))
+			c.Labels = app
+			v.ObjectMeta = named(pv.ObjectMeta, "", fmt.Sprintf("pvc-%08d-0000-4000-8000-000000000000", serial))
+			c.Spec.VolumeName = v.Name
+			v.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: namespace, Name: c.Name, UID: c.UID}
+			for i, vol := range p.Spec.Volumes {
+				if vol.PersistentVolumeClaim != nil {
+					p.Spec.Volumes[i].PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: c.Name}
+				}
+			}
+			filled = append(filled, &p, &c, &v)
+		}
+	}
+	return filled, nil
+}
+
+// first copies the first object of its kind.
+func first[T any, P interface {
+	*T
+	client.Object
+}](objects []client.Object, into P) {
+	for _, obj := range objects {
+		if o, ok := obj.(P); ok {
+			*into = *o
+			return
+		}
+	}
+}
+
+// named returns metadata under another name.
+func named(meta metav1.ObjectMeta, namespace, name string) metav1.ObjectMeta {
+	meta.Namespace, meta.Name = namespace, name
+	meta.UID = types.UID(namespace + "/" + name)
+	return meta
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	beginGenerated = "<!-- begin: written by make bench -->\n"
+	endGenerated   = "<!-- end: written by make bench -->\n"
+)
+
+// writeGenerated puts text in the place of a file's generated part.
+func writeGenerated(file, text string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, ok1 := bytes.Cut(data, []byte(beginGenerated))
+	_, after, ok2 := bytes.Cut(rest, []byte(endGenerated))
+	if !ok1 || !ok2 {
+		return errors.New(file + ": has no part that is generated")
+	}
+	return os.WriteFile(file, slices.Concat(before, []byte(beginGenerated), []byte(text), []byte(endGenerated), after), 0o644)
+}
+
+// median returns the median of what f takes from each sample.
+func median[T cmp.Ordered](samples []sample, f func(sample) T) T {
+	values := make([]T, len(samples))
+	for i, s := range samples {
+		values[i] = f(s)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func cpu(c *testCase) time.Duration {
+	return median(c.samples, func(s sample) time.Duration { return s.cpu })
+}
+func p99(c *testCase) time.Duration {
+	return median(c.samples, func(s sample) time.Duration { return s.p99 })
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.3f", float64(d)/float64(time.Millisecond)) }
+
+// report returns the tables.
+func (b *bench) report(plan []*testCase) (string, error) {
+	var out strings.Builder
+	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
+	fmt.Fprintf(&out, "\n%s, %d processors, %s, %s, revision %s. %d rounds of %v, medians. Stayput's caches hold %s;\nit was ready after %.1f s.\n",
+		processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(revision)), b.rounds, b.during, b.size, b.ready.Seconds())
+	find := func(server, name string, connections int) *testCase {
+		for _, c := range plan {
+			if c.server == server && c.payload.name == name && c.connections == connections {
+				return c
+			}
+		}
+		return nil
+	}
+	fmt.Fprintf(&out, "\n| request, 8 connections | KB | server | requests/s | p50 ms | p99 ms | CPU ms | ×floor | ×controller-runtime | allocations | KB allocated | API requests |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, c := range plan {
+		if c.connections == 8 {
+			b.row(&out, c, find("floor", c.payload.name, 8), find(peer(c.payload), c.payload.name, 8))
+		}
+	}
+	fmt.Fprintf(&out, "\n| StatefulSet, create, allowed | server | requests/s | p50 ms | p99 ms | CPU ms |\n|---|---|---|---|---|---|\n")
+	for _, n := range []int{1, 8, 64} {
+		for _, s := range []string{"bare", "floor", "cr-validate", "stayput"} {
+			c := find(s, b.payloads[0].name, n)
+			if c == nil {
+				continue
+			}
+			fmt.Fprintf(&out, "| %d connections | %s | %.0f | %s | %s | %s |\n", n, title(s), median(c.samples, func(s sample) float64 { return s.rps }),
+				millis(median(c.samples, func(s sample) time.Duration { return s.p50 })), millis(p99(c)), millis(cpu(c)))
+		}
+	}
+	fmt.Fprintf(&out, "\n| server | resident MiB | at most MiB |\n|---|---|---|\n")
+	for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
+		now, err := b.processes[s].memory("VmRSS")
+		if err != nil {
+			return "", err
+		}
+		peak, err := b.processes[s].memory("VmHWM")
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), now, peak)
+	}
+	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
+	create, update, pod := b.payloads[0].name, "statefulset-update", "pod-create-mutate"
+	for _, t := range []struct {
+		what    string
+		is, max float64
+	}{
+		{"CPU of a StatefulSet's creation, of the floor's", ratio(cpu, find("stayput", create, 8), find("floor", create, 8)), 0.5},
+		{"the same, of controller-runtime's typed validation", ratio(cpu, find("stayput", create, 8), find("cr-validate", create, 8)), 0.25},
+		{"CPU of its update, of controller-runtime's", ratio(cpu, find("stayput", update, 8), find("cr-validate", update, 8)), 0.3},
+		{"CPU of a Pod that is mutated, of controller-runtime's typed patch", ratio(cpu, find("stayput", pod, 8), find("cr-patch", pod, 8)), 0.125},
+		{"p99 at 64 connections, of controller-runtime's", ratio(p99, find("stayput", create, 64), find("cr-validate", create, 64)), 1.0 / 3},
+		{"requests to the API server, for a request that is allowed", float64(calls(plan)), 0},
+	} {
+		if math.IsNaN(t.is) {
+			continue // not measured
+		}
+		mark := ""
+		if t.is > t.max {
+			mark = " **missed**"
+		}
+		fmt.Fprintf(&out, "| %s | %.3f%s | at most %.3f |\n", t.what, t.is, mark, t.max)
+	}
+	return out.String(), nil
+}
+
+func (b *bench) row(out *strings.Builder, c, floor, peer *testCase) {
+	against := func(other *testCase) string {
+		if c.server == "bare" || other == nil || other == c {
+			return ""
+		}
+		return fmt.Sprintf("%.2f", ratio(cpu, c, other))
+	}
+	fmt.Fprintf(out, "| %s, %s | %.1f | %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f | %.2f |\n",
+		c.payload.title, c.payload.verdict, float64(len(c.payload.body))/1000, title(c.server),
+		median(c.samples, func(s sample) float64 { return s.rps }), millis(median(c.samples, func(s sample) time.Duration { return s.p50 })),
+		millis(p99(c)), millis(cpu(c)), against(floor), against(peer),
+		median(c.samples, func(s sample) float64 { return s.allocs }), median(c.samples, func(s sample) float64 { return s.bytes })/1000, apiRequests(c))
+}
+
+// apiRequests returns how many requests to the API server one request costs.
+func apiRequests(c *testCase) float64 {
+	return median(c.samples, func(s sample) float64 { return float64(s.live) / s.n })
+}
+
+// peer is the server of controller-runtime that does what is asked.
+func peer(p payload) string {
+	if p.mutating() {
+		return "cr-patch"
+	}
+	return "cr-validate"
+}
+
+func title(server string) string {
+	switch server {
+	case "cr-validate":
+		return "controller-runtime, typed validate"
+	case "cr-patch":
+		return "controller-runtime, typed patch"
+	case "stayput":
+		return "**Stayput**"
+	}
+	return server
+}
+
+func ratio(of func(*testCase) time.Duration, a, b *testCase) float64 {
+	if a == nil || b == nil {
+		return math.NaN()
+	}
+	return float64(of(a)) / float64(of(b))
+}
+
+// calls counts requests to the API server while allowed requests were answered.
+func calls(plan []*testCase) (n int) {
+	for _, c := range plan {
+		if c.server == "stayput" && c.payload.verdict == "allowed" {
+			for _, s := range c.samples {
+				n += s.live
+			}
+		}
+	}
+	return n
+}
+
+// processor is what the machine says it is.
+func processor() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return runtime.GOARCH
+}

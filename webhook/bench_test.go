@@ -1,0 +1,186 @@
+//go:build unix
+
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/mutators"
+	"stayput.dev/webhook/cluster"
+)
+
+// payloads are AdmissionReviews that a real API server has sent, with the
+// cluster that they are about. See bench/payloads/README.md.
+const payloads = "../bench/payloads"
+
+func readPayload(tb testing.TB, name string) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(payloads, name+".json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+// shop returns a webhook over the cluster of the payloads.
+func shop(tb testing.TB) *Webhook {
+	tb.Helper()
+	manifests, _, err := cluster.ParseManifests("cluster.json", readPayload(tb, "cluster"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var objs []client.Object
+	for _, m := range manifests {
+		objs = append(objs, m.Object)
+	}
+	return newWebhook(tb, objs...)
+}
+
+// measure runs f as a benchmark, and reports the CPU time beside the time that
+// passed: it hardly minds what else the machine does.
+func measure(b *testing.B, f func()) {
+	b.ReportAllocs()
+	start := cpuTime()
+	for b.Loop() {
+		f()
+	}
+	b.ReportMetric(float64(cpuTime()-start)/float64(b.N), "cpu-ns/op")
+}
+
+// A sink is a response that goes nowhere.
+type sink struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(code int)        { s.code = code }
+func (s *sink) Write(p []byte) (int, error) { return s.body.Write(p) }
+
+// A call sends one payload again and again.
+type call struct {
+	handler http.Handler
+	req     *http.Request
+	body    *bytes.Reader
+	sink    sink
+}
+
+func newCall(tb testing.TB, h http.Handler, payload string) *call {
+	path := ValidatePath
+	if strings.HasSuffix(payload, "-mutate") {
+		path = MutatePath
+	}
+	c := &call{handler: h, body: bytes.NewReader(readPayload(tb, payload)), sink: sink{header: http.Header{}}}
+	c.req = httptest.NewRequest(http.MethodPost, path+"?timeout=10s", c.body)
+	c.req.ContentLength = c.body.Size()
+	c.req.Header.Set("Content-Type", "application/json")
+	return c
+}
+
+func (c *call) do(tb testing.TB) {
+	c.body.Seek(0, 0)
+	c.sink.body.Reset()
+	c.handler.ServeHTTP(&c.sink, c.req)
+	if c.sink.code != http.StatusOK {
+		tb.Fatalf("%d %s", c.sink.code, c.sink.body.Bytes())
+	}
+}
+
+func payloadNames(tb testing.TB) (names []string) {
+	tb.Helper()
+	files, err := filepath.Glob(payloads + "/*.json")
+	if err != nil || len(files) < 2 {
+		tb.Fatalf("no payloads: %v", err)
+	}
+	for _, f := range files {
+		if name := strings.TrimSuffix(filepath.Base(f), ".json"); name != "cluster" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// BenchmarkHandler is a whole request but for the network.
+func BenchmarkHandler(b *testing.B) {
+	h := shop(b).Handler()
+	for _, name := range payloadNames(b) {
+		b.Run(name, func(b *testing.B) {
+			c := newCall(b, h, name)
+			b.SetBytes(c.body.Size())
+			measure(b, func() {
+				c.do(b)
+			})
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, name := range payloadNames(b) {
+		b.Run(name, func(b *testing.B) {
+			body := readPayload(b, name)
+			b.SetBytes(int64(len(body)))
+			measure(b, func() {
+				if _, no := DefaultLimits().decodeReview(body); no != nil {
+					b.Fatal(no)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkReview is all rules over a decoded object.
+func BenchmarkReview(b *testing.B) {
+	w := shop(b)
+	w.Handler()
+	for _, name := range payloadNames(b) {
+		if strings.HasSuffix(name, "-mutate") {
+			continue
+		}
+		b.Run(name, func(b *testing.B) {
+			req, no := DefaultLimits().decodeReview(readPayload(b, name))
+			if no != nil {
+				b.Fatal(no)
+			}
+			measure(b, func() {
+				if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkPatch is the mutators, and the patch from what they changed.
+func BenchmarkPatch(b *testing.B) {
+	w := shop(b)
+	for _, name := range payloadNames(b) {
+		if !strings.HasSuffix(name, "-mutate") {
+			continue
+		}
+		b.Run(name, func(b *testing.B) {
+			req, no := DefaultLimits().decodeReview(readPayload(b, name))
+			if no != nil {
+				b.Fatal(no)
+			}
+			measure(b, func() {
+				after, _, err := mutators.Apply(w.World.View(context.Background(), req.facts()), w.Mutators, req.old, req.obj)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := mutators.Patch(req.Object.Raw, req.obj, after); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}

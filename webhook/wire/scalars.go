@@ -1,0 +1,187 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"unicode/utf8"
+)
+
+// plain returns where the bytes that stand for themselves in a string end, from
+// i on: at a quote, a backslash, a control character, or what is not ASCII. It
+// looks at eight bytes at a time.
+func (d *decoder) plain(i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= d.stop; i += 8 {
+		x := binary.LittleEndian.Uint64(d.data[i:])
+		quote, backslash := x^'"'*ones, x^'\\'*ones
+		// In each term the lowest byte whose high bit is set is one of those
+		// looked for; above it a borrow may have set others.
+		found := (x | (x-' '*ones)&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < d.stop && ' ' <= d.text[i] && d.text[i] < utf8.RuneSelf && d.text[i] != '"' && d.text[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+// string reads a string, whose quote is next.
+func (d *decoder) string() (string, bool) {
+	start := d.pos + 1
+	i := d.plain(start)
+	if i < d.stop && d.text[i] == '"' {
+		d.pos = i + 1
+		return d.text[start:i], true
+	}
+	return d.richString()
+}
+
+// richString reads a string that holds escapes, or more than ASCII.
+func (d *decoder) richString() (string, bool) {
+	start := d.pos + 1
+	if !d.skipString() {
+		return "", false
+	}
+	raw := d.text[start : d.pos-1]
+	if !utf8.ValidString(raw) {
+		return "", false
+	}
+	return unescape(raw)
+}
+
+// unescape returns what a string with valid escapes stands for. It leaves
+// surrogate pairs to others.
+func unescape(raw string) (string, bool) {
+	var out []byte
+	start := 0
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		if out == nil {
+			out = make([]byte, 0, len(raw))
+		}
+		out = append(out, raw[start:i]...)
+		i++
+		switch c := raw[i]; c {
+		case 'u':
+			n, err := strconv.ParseUint(raw[i+1:i+5], 16, 16)
+			if err != nil || 0xd800 <= n && n < 0xe000 {
+				return "", false
+			}
+			out = utf8.AppendRune(out, rune(n))
+			i += 4
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		default:
+			out = append(out, c)
+		}
+		start = i + 1
+	}
+	if out == nil {
+		return raw, true
+	}
+	return string(append(out, raw[start:]...)), true
+}
+
+// skipString moves over a string, whose quote is next. Its escapes are valid.
+func (d *decoder) skipString() bool {
+	for i := d.plain(d.pos + 1); i < d.stop; i = d.plain(i) {
+		switch c := d.text[i]; {
+		case c == '"':
+			d.pos = i + 1
+			return true
+		case c >= utf8.RuneSelf:
+			i++
+		case c == '\\':
+			n := escapeLen(d.text[i+1 : d.stop])
+			if n == 0 {
+				return false
+			}
+			i += 1 + n
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// escapeLen returns how many bytes of text, which follows a backslash, are its
+// escape's, 0 if it is none.
+func escapeLen(text string) int {
+	if text == "" {
+		return 0
+	}
+	switch text[0] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		if len(text) < 5 {
+			return 0
+		}
+		for _, c := range []byte(text[1:5]) {
+			if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+				return 0
+			}
+		}
+		return 5
+	}
+	return 0
+}
+
+// integer reads a number that is written without a fraction or an exponent.
+func (d *decoder) integer() (int64, bool) {
+	d.peek()
+	start := d.pos
+	if !d.skipNumber() {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(d.text[start:d.pos], 10, 64)
+	return n, err == nil
+}
+
+// skipNumber moves over a number.
+func (d *decoder) skipNumber() bool {
+	if d.pos < d.stop && d.text[d.pos] == '-' {
+		d.pos++
+	}
+	first := d.pos
+	n := d.digits()
+	if n == 0 || n > 1 && d.text[first] == '0' {
+		return false
+	}
+	if d.pos < d.stop && d.text[d.pos] == '.' {
+		d.pos++
+		if d.digits() == 0 {
+			return false
+		}
+	}
+	if d.pos < d.stop && (d.text[d.pos] == 'e' || d.text[d.pos] == 'E') {
+		d.pos++
+		if d.pos < d.stop && (d.text[d.pos] == '+' || d.text[d.pos] == '-') {
+			d.pos++
+		}
+		return d.digits() > 0
+	}
+	return true
+}
+
+// digits moves over digits and returns how many they were.
+func (d *decoder) digits() int {
+	start := d.pos
+	for d.pos < d.stop && '0' <= d.text[d.pos] && d.text[d.pos] <= '9' {
+		d.pos++
+	}
+	return d.pos - start
+}

@@ -1,0 +1,264 @@
+package wire_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/randfill"
+
+	"stayput.dev/webhook/wire"
+)
+
+var wide = wire.Budget{Values: 1 << 30, Depth: 100}
+
+// types are those that the webhook decodes.
+func types() []any {
+	return []any{
+		&admissionv1.AdmissionReview{}, &metav1.DeleteOptions{}, &autoscalingv1.Scale{},
+		&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.Pod{}, &corev1.Service{}, &corev1.Namespace{}, &corev1.Node{},
+		&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &policyv1.PodDisruptionBudget{},
+	}
+}
+
+// reference decodes as the API server does.
+func reference(data []byte, into any) error {
+	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)
+	if err == nil && len(strict) > 0 {
+		err = strict[0]
+	}
+	return err
+}
+
+// compare holds what wire decodes to what the reference does, and says whether
+// it decoded anything.
+func compare(t *testing.T, data []byte, like any) bool {
+	t.Helper()
+	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
+	want := reflect.New(reflect.TypeOf(like).Elem()).Interface()
+	if !wire.NewDocument(data, wide).Unmarshal(got) {
+		return false
+	}
+	if err := reference(data, want); err != nil {
+		t.Fatalf("%T: decoded what the reference refuses: %v\n%s", like, err, data)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%T: %s\n%s", like, gocmp.Diff(want, got, gocmp.Exporter(func(reflect.Type) bool { return true })), data)
+	}
+	return true
+}
+
+// TestEveryFieldOfEveryType fills each type at random and decodes it again.
+// Nothing that the encoder writes may be left to the reference.
+func TestEveryFieldOfEveryType(t *testing.T) {
+	fill := randfill.NewWithSeed(1).NilChance(0.2).NumElements(0, 3).MaxDepth(25).Funcs(
+		func(q *resource.Quantity, c randfill.Continue) {
+			*q = *resource.NewQuantity(c.Int63n(1<<40), resource.BinarySI)
+		},
+		func(v *intstr.IntOrString, c randfill.Continue) {
+			*v = intstr.FromInt32(c.Int31())
+			if c.Bool() {
+				*v = intstr.FromString(c.String(8))
+			}
+		},
+		func(f *metav1.FieldsV1, c randfill.Continue) {
+			f.SetRawString(`{"f:metadata":{".":{},"k:{\"name\":\"a\"}":{}}}`)
+		},
+		func(r *runtime.RawExtension, c randfill.Continue) { r.Raw = []byte(`{"a":[1,2.5,"x"]}`) },
+		func(b *[]byte, c randfill.Continue) { *b = nil }, // a patch, which no request has
+		func(s *string, c randfill.Continue) {
+			*s = []string{"", "a", "db-0", "Größe", `a "quoted" \ path`, "line\nline\t<&>\u2028", fmt.Sprint(c.Uint64())}[c.Intn(7)]
+		},
+	)
+	for _, like := range types() {
+		for range 200 {
+			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface()
+			fill.Fill(obj)
+			data, err := json.Marshal(obj)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !compare(t, data, like) {
+				t.Fatalf("%T: not decoded: %s", like, data)
+			}
+		}
+	}
+}
+
+func TestStrict(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"as the API server writes it":    {`{"metadata":{"name":"a"},"spec":{"nodeName":"n"}}`, true},
+		"white space":                    {" {\n\t\"metadata\" : { \"name\" : \"a\" , \"labels\" : { } } }\r\n", true},
+		"an unknown field":               {`{"new":{"a":[1e3,-0.5,true,null,"\u00e4"]},"spec":{}}`, true},
+		"an unknown field twice":         {`{"new":1,"new":2}`, true},
+		"nulls":                          {`{"metadata":{"creationTimestamp":null,"labels":null,"name":null,"generation":null},"spec":null}`, true},
+		"escapes":                        {`{"metadata":{"name":"\"\\\/\b\f\n\r\t\u0041"}}`, true},
+		"an escaped key":                 {`{"m\u0065tadata":{"name":"a"}}`, true},
+		"another case":                   {`{"Metadata":{"name":"a"},"SPEC":{}}`, true},
+		"a field twice":                  {`{"spec":{},"spec":{}}`, false},
+		"a field twice, once escaped":    {`{"spec":{},"sp\u0065c":{}}`, false},
+		"a label twice":                  {`{"metadata":{"labels":{"a":"1","a":"1"}}}`, false},
+		"a resource twice":               {`{"spec":{"overhead":{"cpu":"1","cpu":"1"}}}`, false},
+		"a number for a string":          {`{"metadata":{"name":1}}`, false},
+		"a string for a number":          {`{"metadata":{"generation":"1"}}`, false},
+		"a fraction for an integer":      {`{"metadata":{"generation":1.0}}`, false},
+		"an exponent for an integer":     {`{"metadata":{"generation":1e3}}`, false},
+		"more than 32 bits":              {`{"spec":{"priority":2147483648}}`, false},
+		"more than 64 bits":              {`{"metadata":{"generation":9223372036854775808}}`, false},
+		"an array for an object":         {`{"spec":[]}`, false},
+		"a bad quantity":                 {`{"spec":{"overhead":{"cpu":"much"}}}`, false},
+		"a bad time":                     {`{"metadata":{"creationTimestamp":"today"}}`, false},
+		"a leading zero":                 {`{"new":01}`, false},
+		"a bare minus":                   {`{"new":-}`, false},
+		"a point without digits":         {`{"new":1.}`, false},
+		"a control character":            {"{\"new\":\"\x01\"}", false},
+		"an unknown escape":              {`{"new":"\x"}`, false},
+		"a short escape":                 {`{"new":"\u00"}`, false},
+		"a trailing comma in an object":  {`{"spec":{},}`, false},
+		"a trailing comma in an array":   {`{"spec":{"containers":[{},]}}`, false},
+		"no comma":                       {`{"spec":{} "status":{}}`, false},
+		"no colon":                       {`{"spec" {}}`, false},
+		"cut short":                      {`{"spec":{"containers":[{"name":"a`, false},
+		"another value behind":           {`{"spec":{}} {}`, false},
+		"nothing":                        {``, false},
+		"invalid UTF-8, left to others":  {"{\"metadata\":{\"name\":\"\xff\"}}", false},
+		"a surrogate, left to others":    {`{"metadata":{"name":"\ud83d\ude00"}}`, false},
+		"invalid UTF-8 where it is kept": {"{\"new\":\"\xff\"}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := compare(t, []byte(tc.text), &corev1.Pod{}); got != tc.ok {
+				t.Errorf("decoded: %v, and should be %v", got, tc.ok)
+			}
+		})
+	}
+}
+
+func TestBudget(t *testing.T) {
+	const text = `{"spec":{"containers":[{},{},{}]},"new":[[1,2],{"a":1,"b":2}]}`
+	// Objects and arrays, and commas.
+	values := strings.Count(text, "{") + strings.Count(text, "[") + strings.Count(text, ",")
+	for _, tc := range []struct {
+		budget wire.Budget
+		ok     bool
+	}{
+		{wire.Budget{Values: values, Depth: 4}, true},
+		{wire.Budget{Values: values - 1, Depth: 4}, false},
+		{wire.Budget{Values: values, Depth: 3}, false},
+	} {
+		if got := wire.NewDocument([]byte(text), tc.budget).Unmarshal(&corev1.Pod{}); got != tc.ok {
+			t.Errorf("%+v: %v", tc.budget, got)
+		}
+	}
+}
+
+// TestParts decodes an envelope and then what is raw in it, with and without
+// its managed fields.
+func TestParts(t *testing.T) {
+	const pod = ` {"metadata":{"name":"a","managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}],"generation":2}}`
+	data := []byte(`{"request":{"uid":"u","object":` + pod + `,"oldObject":null}}`)
+	doc := wire.NewDocument(data, wide)
+	var review admissionv1.AdmissionReview
+	if !doc.Unmarshal(&review) || review.Request.UID != "u" || review.Request.OldObject.Raw != nil {
+		t.Fatalf("%+v", review.Request)
+	}
+	for _, managed := range []bool{true, false} {
+		var got, want corev1.Pod
+		if err := reference([]byte(pod), &want); err != nil {
+			t.Fatal(err)
+		}
+		if !managed {
+			want.ManagedFields = nil
+		}
+		if !doc.UnmarshalRaw(review.Request.Object.Raw, &got, managed) || !reflect.DeepEqual(got, want) {
+			t.Errorf("managed fields wanted: %v: %+v", managed, got)
+		}
+	}
+	if doc.UnmarshalRaw([]byte(pod), &corev1.Pod{}, true) {
+		t.Error("decoded what is no part of the document")
+	}
+}
+
+// FuzzUnmarshal looks for a document that wire and the reference decode to
+// different values, or of which only the reference knows that it is no good.
+func FuzzUnmarshal(f *testing.F) {
+	all := types()
+	files, err := filepath.Glob("../../bench/payloads/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "cluster.json" {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(0), data)
+		var review admissionv1.AdmissionReview
+		if err := json.Unmarshal(data, &review); err != nil {
+			f.Fatal(err)
+		}
+		for i, like := range all {
+			if strings.HasSuffix(fmt.Sprintf("%T", like), "."+review.Request.Kind.Kind) {
+				f.Add(uint8(i), []byte(cmp.Or(string(review.Request.Object.Raw), string(review.Request.OldObject.Raw))))
+			}
+		}
+	}
+	f.Add(uint8(5), []byte(`{"metadata":{"name":"\u00e4\n","labels":{"a":"b"},"creationTimestamp":null},"spec":{"overhead":{"cpu":"1"}}}`))
+	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
+		compare(t, data, all[int(kind)%len(all)])
+	})
+}
+
+// TestMutatedDocuments is the fuzz test for those who do not fuzz: documents
+// with a few bytes changed, the same ones every time.
+func TestMutatedDocuments(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	seed := []byte(`{"metadata":{"name":"a\u0041ä","labels":{"a":"b","c":null},"generation":12,"managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}]},` +
+		`"spec":{"containers":[{"name":"x","resources":{"requests":{"cpu":"100m","memory":1}},"ports":[{"containerPort":80}]},{}],"hostNetwork":true},"new":[1,-2.5e3,"\n"]}`)
+	const alphabet = "{}[]\",:\\ \n\tu0019azE+-.ntfä\xff\x00"
+	decoded := 0
+	for range 200_000 {
+		data := append([]byte{}, seed...)
+		for range 1 + r.IntN(3) {
+			at := r.IntN(len(data))
+			switch r.IntN(3) {
+			case 0:
+				data[at] = alphabet[r.IntN(len(alphabet))]
+			case 1:
+				data = append(data[:at], data[at+1:]...)
+			case 2:
+				end := min(len(data), at+r.IntN(20))
+				data = append(data[:end:end], data[at:]...)
+			}
+		}
+		if compare(t, data, &corev1.Pod{}) {
+			decoded++
+		}
+	}
+	if decoded < 1000 {
+		t.Errorf("only %d documents were decoded: nothing was compared", decoded)
+	}
+}
