@@ -18,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"stayput.dev/e2e/localcluster"
 )
 
 // A probe is a request that has one right verdict, whatever is broken.
@@ -35,6 +37,7 @@ type probe struct {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
+	control := b.Cluster.(*localcluster.Cluster)
 	config := b.Cluster.Config()
 	config.QPS, config.Burst, config.Timeout, config.WarningHandler = -1, -1, 15*time.Second, rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
@@ -114,11 +117,11 @@ func TestFaults(t *testing.T) {
 		away = 10 * time.Minute // R10
 	}
 	for _, component := range []string{"kube-apiserver", "etcd"} {
-		if err := b.Cluster.Kill(component); err != nil {
+		if err := control.Kill(component); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(away)
-		if err := b.Cluster.Restart(t.Context(), component); err != nil {
+		if err := control.Restart(t.Context(), component); err != nil {
 			t.Fatal(err)
 		}
 		right("the death of " + component)

@@ -63,7 +63,7 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte(`{"a":["\"{[,",{"b":{"request":{"uid":"no"}}}],"request":{"x":[],"uid":"yes"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		uid, _, _ := Limits{Values: len(body) * costlyWeight, Depth: len(body)}.scan(body) // of anything, without a panic
-		depth, values, ok := measure(body)
+		depth, values, ok := countTokens(body)
 		if !ok {
 			return
 		}
@@ -91,10 +91,10 @@ type uidOnly struct {
 	} `json:"request"`
 }
 
-// measure counts, token by token, how deep a document is and how many values
+// countTokens counts, token by token, how deep a document is and how many values
 // it has, as the scan counts them: those in a list or a map but for the first,
 // and each list and map. It says whether the document is one.
-func measure(body []byte) (depth, values int, ok bool) {
+func countTokens(body []byte) (depth, values int, ok bool) {
 	if !json.Valid(body) {
 		return 0, 0, false
 	}
