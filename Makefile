@@ -12,7 +12,7 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane chromium promtool pre-commit ## run all tests, those on a real API server too
+test: control-plane chromium promtool ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
 .PHONY: chromium
@@ -28,8 +28,11 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
+	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 
 .PHONY: proof-kind
@@ -99,6 +102,20 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s; or 1000000x executions), and say how many executions that were
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what the binary calls; says so where the database cannot be reached
+	.ci/vulncheck
+
+.PHONY: sbom
+sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)
+	go run -C tools/sbom . $(abspath $(BIN)) > $(BIN).cdx.json
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested

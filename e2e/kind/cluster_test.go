@@ -148,6 +148,9 @@ func (c *cluster) values(image string, replicas int) string {
 		"mode": "enforce", "replicas": replicas,
 		"image":  map[string]any{"repository": repository, "tag": tag},
 		"config": map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
+		// On a busy machine an answer takes its time, and the webhooks that fail
+		// open would be passed over.
+		"webhook": map[string]any{"timeoutSeconds": 10},
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -22,7 +22,6 @@ func TestACluster(t *testing.T) {
 	}{
 		{"upgraded under load", upgraded},
 		{"a name for a Pod, from inside another", names},
-		{"the suite of the local control plane", suite},
 		{"data outlives claim and namespace", data},
 		{"rolling restarts under load", rollingRestarts},
 		{"one replica killed", killed},
@@ -33,6 +32,7 @@ func TestACluster(t *testing.T) {
 		{"a certificate from files, and back", ownCertificate},
 		{"a certificate of cert-manager, and back", certManager},
 		{"a NetworkPolicy", networkPolicy},
+		{"the suite of the local control plane", suite},
 		{"the API server's metrics", metrics},
 		{"uninstalled", uninstalled},
 	} {
