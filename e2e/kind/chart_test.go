@@ -3,6 +3,8 @@
 package kind
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -151,13 +153,22 @@ func certManager(t *testing.T, c cluster) {
 	}()
 	c.upgrade("--set", "certificates.mode=cert-manager")
 	c.eventually("Stayput denies with a certificate of cert-manager", time.Minute, c.denied)
-	bundles := strings.Fields(c.kubectl("get", "validatingwebhookconfiguration", "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"))
-	issued := c.kubectl("get", "secret", "stayput-tls", "-n", "stayput", "-o", `jsonpath={.data.ca\.crt}`)
-	for _, bundle := range bundles {
-		if bundle != issued {
-			t.Errorf("a caBundle is not the authority of the certificate")
+	// Old replicas, as long as they drain, see to it that theirs is there too.
+	c.eventually("every caBundle has cert-manager's authority", 3*time.Minute, func() error {
+		issued := c.kubectl("get", "secret", "stayput-tls", "-n", "stayput", "-o", `jsonpath={.data.ca\.crt}`)
+		authority, err := base64.StdEncoding.DecodeString(issued)
+		if err != nil || len(authority) == 0 {
+			return fmt.Errorf("ca.crt of the Secret: %q: %v", issued, err)
 		}
-	}
+		for _, kind := range []string{"validatingwebhookconfiguration", "mutatingwebhookconfiguration"} {
+			for _, bundle := range strings.Fields(c.kubectl("get", kind, "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")) {
+				if text, err := base64.StdEncoding.DecodeString(bundle); err != nil || !bytes.Contains(text, bytes.TrimSpace(authority)) {
+					return fmt.Errorf("one of the %s has another: %v", kind, err)
+				}
+			}
+		}
+		return nil
+	})
 	c.upgrade("--set", "certificates.mode=self-signed")
 	c.eventually("Stayput denies with its own", time.Minute, c.denied)
 	c.kubectl("delete", "-f", crds)
