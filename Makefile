@@ -12,7 +12,7 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane chromium promtool ## run all tests, those on a real API server too
+test: control-plane chromium promtool pre-commit ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
 .PHONY: chromium
@@ -23,9 +23,22 @@ chromium: # for the test of the HTML report: a Debian package, half a minute whe
 promtool: # for the unit tests of the alerts
 	@command -v promtool >/dev/null || { echo "installing promtool, for the alerts' unit tests ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
+.PHONY: pre-commit
+pre-commit: # runs the hook that the repository offers
+	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
+
 .PHONY: proof
-proof: control-plane ## what takes longer: 1 000 renewals of certificates under load, 100 first starts
+proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+	@$(MAKE) proof-kind
+
+.PHONY: proof-kind
+proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 creations, 20 cold starts
+	go test -tags kind -count 1 -timeout 6h -v ./e2e/kind -restarts 20 -creates 100000 -colds 20
+
+.PHONY: bench
+bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
+	go run ./bench --docs docs/performance.md
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -51,6 +64,21 @@ image: ## build the container image $(IMAGE), on $(BASE), for $(ARCH)
 	docker build --build-arg BASE=$(BASE) --build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
 
+DIST ?= dist
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64 windows/amd64
+
+.PHONY: krew
+krew: ## write the archives of the kubectl plugin, and its krew manifest for $(VERSION), into $(DIST)
+	@mkdir -p $(DIST) && sed 's/VERSION/$(VERSION)/' deploy/krew/stayput.yaml > $(DIST)/krew.yaml
+	@for platform in $(PLATFORMS); do \
+		os=$${platform%/*} arch=$${platform#*/} files=$$(mktemp -d) && trap "rm -rf $$files" EXIT && \
+		name=$${os}_$$arch binary=kubectl-stayput$$(test $$os != windows || echo .exe) && \
+		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory build BIN=$$files/$$binary VERSION=$(VERSION) && cp LICENSE $$files && \
+		tar --mtime=@0 --owner=0 --group=0 --numeric-owner -czf $(DIST)/kubectl-stayput_$$name.tar.gz -C $$files LICENSE $$binary && \
+		sum=$$(sha256sum < $(DIST)/kubectl-stayput_$$name.tar.gz | cut -d' ' -f1) && \
+		sed -i "s/SHA256_$$(echo $$name | tr a-z A-Z)/$$sum/" $(DIST)/krew.yaml && rm -rf $$files || exit 1; \
+	done
+
 .PHONY: e2e
 e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the node's image)
 	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind
@@ -71,6 +99,7 @@ check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./... && go vet -tags kind ./e2e/kind
 	$(TOOL) staticcheck ./...
+	go tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 	go mod tidy -diff
 	@$(MAKE) cover
 	@$(MAKE) generate && git diff --exit-code -- docs deploy || { echo "generated files are not current: make generate"; exit 1; }

@@ -67,11 +67,41 @@ func TestTheChartFollowsTheRules(t *testing.T) {
 // TestPermissionsAreExact holds what the chart adds to the rules' permissions:
 // no wildcard, Secrets and configurations by name only.
 func TestPermissionsAreExact(t *testing.T) {
-	objs := mustRender(t, "{}")
+	for _, mode := range []string{"self-signed", "cert-manager", "files"} {
+		t.Run(mode, func(t *testing.T) { exact(t, mode) })
+	}
+}
+
+func exact(t *testing.T, mode string) {
+	objs := mustRender(t, "certificates: {mode: "+mode+", files: {secretName: tls}}")
 	var cluster rbacv1.ClusterRole
 	find(t, objs, "ClusterRole", "stayput", &cluster)
 	var own rbacv1.Role
 	find(t, objs, "Role", "stayput", &own)
+	// What the flags name is what may be read, and written where it is Stayput's.
+	args := deployment(t, objs).Spec.Template.Spec.Containers[0].Args
+	may := func(resource, flag string, verbs ...string) {
+		t.Helper()
+		i := slices.IndexFunc(own.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.Resources, resource) })
+		if len(verbs) == 0 {
+			if i >= 0 {
+				t.Errorf("permission for %s: %v", resource, own.Rules[i])
+			}
+			return
+		}
+		if i < 0 || !slices.Equal(own.Rules[i].Verbs, verbs) || !slices.Contains(args, flag+own.Rules[i].ResourceNames[0]) {
+			t.Errorf("%s: want %v on what %s names, in %v; the arguments are %q", resource, verbs, flag, own.Rules, args)
+		}
+	}
+	secrets, certificates := []string(nil), []string(nil)
+	switch mode {
+	case "self-signed":
+		secrets = webhook.Deployment{}.SecretRole("").Rules[0].Verbs
+	case "cert-manager":
+		certificates = []string{"get", "watch"}
+	}
+	may("secrets", "--secret=", secrets...)
+	may("certificates", "--certificate=", certificates...)
 	for _, r := range slices.Concat(cluster.Rules, own.Rules) {
 		for _, s := range slices.Concat(r.APIGroups, r.Resources, r.Verbs) {
 			if s == "*" {

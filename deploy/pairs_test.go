@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -173,10 +174,56 @@ func TestEveryPairOfValues(t *testing.T) {
 		objs := mustRender(t, values)
 		typed(t, objs)
 		restricted(t, objs)
+		bound(t, objs)
 		accepted(t, binary, objs)
 		if t.Failed() {
 			t.Fatalf("with values\n%s", values)
 		}
+	}
+}
+
+// bound has every role given to the account of some Pod, and to nobody else.
+func bound(t *testing.T, objs []*unstructured.Unstructured) {
+	t.Helper()
+	accounts := map[string]bool{deployment(t, objs).Spec.Template.Spec.ServiceAccountName: true}
+	for _, o := range objs {
+		if o.GetKind() == "Pod" {
+			account, _, _ := unstructured.NestedString(o.Object, "spec", "serviceAccountName")
+			accounts[account] = true
+		}
+	}
+	given := map[string]int{}
+	for _, o := range objs {
+		var subjects []rbacv1.Subject
+		var role rbacv1.RoleRef
+		switch o.GetKind() {
+		case "ClusterRoleBinding":
+			var b rbacv1.ClusterRoleBinding
+			find(t, objs, o.GetKind(), o.GetName(), &b)
+			subjects, role = b.Subjects, b.RoleRef
+		case "RoleBinding":
+			var b rbacv1.RoleBinding
+			find(t, objs, o.GetKind(), o.GetName(), &b)
+			subjects, role = b.Subjects, b.RoleRef
+		default:
+			continue
+		}
+		given[role.Kind+" "+o.GetNamespace()+"/"+role.Name]++
+		if len(subjects) != 1 || subjects[0].Kind != "ServiceAccount" || subjects[0].Namespace != "stayput" || !accounts[subjects[0].Name] {
+			t.Errorf("%s %s is for %v, Pods are %v", o.GetKind(), o.GetName(), subjects, accounts)
+		}
+	}
+	for _, o := range objs {
+		if strings.HasSuffix(o.GetKind(), "Role") {
+			key := o.GetKind() + " " + o.GetNamespace() + "/" + o.GetName()
+			if given[key] != 1 {
+				t.Errorf("%s is bound %d times", key, given[key])
+			}
+			delete(given, key)
+		}
+	}
+	for key := range given {
+		t.Errorf("%s is bound, and does not exist", key)
 	}
 }
 

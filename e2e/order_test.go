@@ -23,7 +23,7 @@ func TestDirectoriesApplyInEitherOrder(t *testing.T) {
 			for file, text := range map[string]string{
 				files[0]: headlessService, files[1]: strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 1", 1),
 			} {
-				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(outside.runnable(text)), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -48,7 +48,7 @@ func setUpOutside(ctx context.Context) error {
 	}
 	env.Stayput = &harness.Stayput{Cluster: outside, Binary: *outside.binary}
 	env.resolve = outside.resolve
-	env.patient = 4 * time.Minute // images are unpacked, volumes made by Pods
+	env.patient = 6 * time.Minute // images are unpacked, volumes made by Pods
 	config, err := clientcmd.BuildConfigFromFlags("", *outside.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("-outside: %w", err)

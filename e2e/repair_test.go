@@ -372,6 +372,56 @@ func TestRepairOfMany(t *testing.T) {
 	}
 }
 
+// TestRepairReports has repair say what it would do, and may do no more: the
+// role that Stayput asks for then holds no permission to write a volume.
+func TestRepairReports(t *testing.T) {
+	t.Parallel()
+	s := ownCluster(t, config+"repair: report\n", localcluster.Options{Bare: true})
+	client, err := kubernetes.NewForConfig(s.Cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeVolumes(t, client, 3)
+	s.kubectl("", "annotate", "pvc", "data-db-2", "stayput.dev/reclaim-policy=Delete") // as it is
+	if may, _ := s.Kubectl(t.Context(), "", "auth", "can-i", "patch", "persistentvolumes", "-A", "--as", "system:serviceaccount:stayput:stayput"); !strings.HasSuffix(strings.TrimSpace(may), "no") {
+		t.Errorf("may Stayput patch volumes? %s", may)
+	}
+	said := func(object string) string {
+		return s.kubectl("", "get", "events", "-n", "default", "--field-selector", "involvedObject.name="+object+",reason=ReclaimPolicyMissed", "-o", "jsonpath={.items[*].note}{.items[*].message}")
+	}
+	for range 2 { // a restart says it once more, and changes as little
+		s.start()
+		s.becomes("stayput_missed_volumes", 2)
+		for _, object := range []string{"data-db-0", "pvc-0", "data-db-1", "pvc-1"} {
+			eventually(t, object, func() error {
+				if !strings.Contains(said(object), "is Delete, and the configuration wants Retain; nothing is changed, for the configuration says repair: report") {
+					return fmt.Errorf("its Events: %q", said(object))
+				}
+				return nil
+			})
+		}
+		if got := said("data-db-2") + said("pvc-2"); got != "" {
+			t.Errorf("the claim wants Delete itself, and yet: %s", got)
+		}
+		for i := range 3 {
+			s.output("Delete", "get", "pv", fmt.Sprintf("pvc-%d", i), "-o", policyPath)
+			s.output("", "get", "pv", fmt.Sprintf("pvc-%d", i), "-o", markPath)
+		}
+		if got := s.metric("stayput_repairs_total"); got != 0 {
+			t.Errorf("%v repairs", got)
+		}
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Somebody does it by hand: there is nothing left to report.
+	s.start()
+	for _, pv := range []string{"pvc-0", "pvc-1"} {
+		s.kubectl("", "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
+	}
+	s.becomes("stayput_missed_volumes", 0)
+}
+
 // makeVolumes makes a StatefulSet's claims and volumes as its controller and a
 // provisioner would.
 func makeVolumes(t *testing.T, client kubernetes.Interface, n int) {

@@ -111,7 +111,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 		if k := keyOf(d); !seen[k] {
 			seen[k] = true
 			objects = append(objects, d.Object)
-			if err := snap.Add(d.Object); err != nil {
+			if err := snap.Add(clustertest.Stripped(d.Object)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -31,6 +31,10 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 					fmt.Sprintf("must be empty with %d replicas; one gets the volume, the others are Pending for ever", replicas)),
 					fmt.Sprintf("remove it, and reserve a volume for each claim: claimRef: {namespace: %s, name: %s-%s-0} in the PersistentVolume", sts.Namespace, pvc.Name, sts.Name))
 			}
+		}
+		for i := range sts.Spec.VolumeClaimTemplates {
+			pvc := &sts.Spec.VolumeClaimTemplates[i]
+			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
 			if pvc.Spec.Selector == nil || pvc.Spec.VolumeName != "" {
 				continue
 			}

@@ -35,11 +35,8 @@ shared on purpose.`,
 			return err // statefulset-service-missing, statefulset-service-selector
 		}
 		sharing, err := workloadsBeside(p.Cluster, sts, labels.SelectorFromSet(svc.Spec.Selector))
-		if err != nil {
-			return err
-		}
 		if len(sharing) == 0 {
-			return nil
+			return err
 		}
 		own, name, first := memberLabels(sts), headlessName(sts.Name), ""
 		if len(selected(sharing, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
@@ -53,6 +50,6 @@ shared on purpose.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(sharing))), first+remedy)
-		return nil
+		return err
 	})},
 }

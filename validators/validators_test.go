@@ -20,11 +20,19 @@ import (
 // finds with the "# want" comments, line by line.
 func TestRules(t *testing.T) {
 	for _, r := range All {
-		t.Run(r.Name, func(t *testing.T) { replay(t, r) })
+		t.Run(r.Name, func(t *testing.T) { replay(t, r, (*clustertest.Testdata).Snapshot) })
 	}
 }
 
-func replay(t *testing.T, r *Rule) {
+// TestRulesOverCaches does so over what the webhook's caches hold. A request to
+// scale is about a workload that comes from there, too.
+func TestRulesOverCaches(t *testing.T) {
+	for _, r := range All {
+		t.Run(r.Name, func(t *testing.T) { replay(t, r, (*clustertest.Testdata).Cached) })
+	}
+}
+
+func replay(t *testing.T, r *Rule, source func(*clustertest.Testdata) (*cluster.Snapshot, error)) {
 	if r.Level == Off {
 		raised := *r // as whoever wants the rule must configure it
 		raised.Level = Warn
@@ -37,7 +45,7 @@ func replay(t *testing.T, r *Rule) {
 	if data.Wants() == 0 {
 		t.Errorf("%s: no # want: the rule never fires", data.File)
 	}
-	snap, err := data.Snapshot()
+	snap, err := source(data)
 	if err != nil {
 		t.Fatal(err)
 	}

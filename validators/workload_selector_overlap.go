@@ -40,9 +40,6 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 		return nil // the API server refuses it
 	}
 	taken, err := workloadsBeside(p.Cluster, obj, sel)
-	if err != nil {
-		return err
-	}
 	if len(taken) > 0 {
 		key := "app.kubernetes.io/name"
 		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
@@ -52,5 +49,5 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later", fewWorkloads(taken))),
 			fmt.Sprintf("add %s: %s to selector and template", key, obj.GetName()))
 	}
-	return nil
+	return err
 }

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,23 +61,31 @@ func (w workload) String() string { return w.kind + " " + w.name }
 // workloadsBeside returns the StatefulSets and Deployments in the namespace of
 // one of them whose Pods a selector matches, without that one and those that
 // are being deleted, sorted. A namespace may have thousands that it does not
-// match: they are passed over where they are.
+// match: they are passed over where they are. Where one of the kinds is not
+// known, those of the other come with the error, [cluster.ErrUnknown].
 func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
 	var all []workload
 	here := client.InNamespace(self.GetNamespace())
+	var unknown error
 	sets, err := cluster.List[appsv1.StatefulSetList](v, here)
 	if err != nil {
-		return nil, fmt.Errorf("list StatefulSets: %w", err)
+		if err = fmt.Errorf("list StatefulSets: %w", err); !errors.Is(err, cluster.ErrUnknown) {
+			return nil, err
+		}
+		sets, unknown = &appsv1.StatefulSetList{}, err
+	}
+	deployments, err := cluster.List[appsv1.DeploymentList](v, here)
+	if err != nil {
+		if err = fmt.Errorf("list Deployments: %w", err); !errors.Is(err, cluster.ErrUnknown) {
+			return nil, err
+		}
+		deployments, unknown = &appsv1.DeploymentList{}, cmp.Or(unknown, err)
 	}
 	_, isSet := self.(*appsv1.StatefulSet)
 	for i := range sets.Items {
 		if o := &sets.Items[i]; o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
-	}
-	deployments, err := cluster.List[appsv1.DeploymentList](v, here)
-	if err != nil {
-		return nil, fmt.Errorf("list Deployments: %w", err)
 	}
 	for i := range deployments.Items {
 		if o := &deployments.Items[i]; o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
@@ -86,7 +95,7 @@ func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) (
 	slices.SortFunc(all, func(a, b workload) int {
 		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
 	})
-	return all, nil
+	return all, unknown
 }
 
 // selected returns those of the workloads whose Pods a selector matches.

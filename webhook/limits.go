@@ -1,6 +1,9 @@
 package webhook
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Limits bound what one request, and all of them together, may cost.
 type Limits struct {
@@ -101,15 +104,21 @@ func known(text []byte) string {
 // stringEnd returns the index of the quote that ends the string which begins
 // at i, or len(body).
 func stringEnd(body []byte, i int) int {
-	for ; i < len(body); i++ {
-		switch body[i] {
-		case '\\':
-			i++
-		case '"':
-			return i
+	for at := i; ; {
+		n := bytes.IndexByte(body[at:], '"')
+		if n < 0 {
+			return len(body)
 		}
+		end := at + n
+		first := end // of the backslashes before the quote
+		for first > i && body[first-1] == '\\' {
+			first--
+		}
+		if (end-first)%2 == 0 {
+			return end
+		}
+		at = end + 1
 	}
-	return len(body)
 }
 
 // clean returns a uid as the API server writes them, or "" for anything else,

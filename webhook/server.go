@@ -57,7 +57,7 @@ func (s *Server) Start(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           s.closing(s.Handler),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
+		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      35 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than the client's, so that it is the one to close
 		MaxHeaderBytes:    64 << 10,

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -105,7 +104,7 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 	}
 	f.into.Know(gvk)
 	for _, obj := range all {
-		slim(obj)
+		cluster.StripManagedFields(obj)
 		if f.keep != nil {
 			f.keep(obj)
 		}
@@ -136,13 +135,4 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		each(o)
 		return nil
 	})
-}
-
-// slim drops what no rule reads, as the caches of the webhook do.
-func slim(obj client.Object) {
-	if pvc, ok := obj.(*corev1.PersistentVolumeClaim); ok {
-		_, _ = keepControllerFields(pvc)
-		return
-	}
-	obj.SetManagedFields(nil)
 }

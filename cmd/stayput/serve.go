@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -16,15 +19,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -88,6 +88,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	tuneGC()
 	s, err := loadSettings(f.config)
 	if err != nil {
 		return err
@@ -258,33 +259,23 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// cacheOptions strip what no rule reads, and hand out objects without a copy:
+// tuneGC lets the heap grow to five times what lives before it is collected,
+// where a memory limit (GOMEMLIMIT, as the chart sets it) brings that to an end:
+// a request leaves garbage, and to collect it costs in proportion to the caches.
+func tuneGC() {
+	if _, set := os.LookupEnv("GOGC"); !set && debug.SetMemoryLimit(-1) < math.MaxInt64 {
+		debug.SetGCPercent(400)
+	}
+}
+
+// cacheOptions strip what nobody reads, and hand out objects without a copy:
 // rules never edit what a lookup returned.
 func cacheOptions() cache.Options {
 	return cache.Options{
 		ReaderFailOnMissingInformer:  true,
 		DefaultUnsafeDisableDeepCopy: new(true),
-		DefaultTransform:             cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			// Who made a claim is told by its managed fields alone.
-			&corev1.PersistentVolumeClaim{}: {Transform: keepControllerFields},
-		},
+		DefaultTransform:             cluster.Strip,
 	}
-}
-
-func keepControllerFields(in any) (any, error) {
-	pvc, ok := in.(*corev1.PersistentVolumeClaim)
-	if !ok {
-		return in, nil
-	}
-	var kept []metav1.ManagedFieldsEntry
-	for _, e := range pvc.ManagedFields {
-		if e.Manager == "kube-controller-manager" {
-			kept = append(kept, e)
-		}
-	}
-	pvc.ManagedFields = kept
-	return pvc, nil
 }
 
 // everyReplica runs a function on every replica, not only on a leader.

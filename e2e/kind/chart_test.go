@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"k8s.io/client-go/util/cert"
+
+	"stayput.dev/e2e/harness"
+	"stayput.dev/e2e/localcluster"
 )
 
 // upgraded goes from the previous chart and image to those of this checkout
@@ -107,4 +110,56 @@ func networkPolicy(t *testing.T, c cluster) {
 	c.kubectl("rollout", "status", "deployment/stayput", "-n", "stayput", "--timeout=300s")
 	c.eventually("Stayput denies behind it", time.Minute, c.denied)
 	c.helmTest()
+}
+
+// certManager has cert-manager issue the certificate and fill in the caBundles,
+// and Stayput its own again. Its controllers run beside the cluster: there is
+// no image of them here, but a program built from their packages.
+func certManager(t *testing.T, c cluster) {
+	dir, err := harness.ModuleDir(t.Context(), "../..", "github.com/cert-manager/cert-manager")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crds := filepath.Join(dir, "deploy", "crds")
+	c.kubectl("create", "-f", crds)
+	c.kubectl("wait", "--for=condition=Established", "-f", crds)
+	program, err := localcluster.BuildCertManager(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig)
+	log, err := os.Create(filepath.Join(t.TempDir(), "cert-manager.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	stdin, err := cmd.StdinPipe() // it ends when this does
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = stdin.Close()
+		if err := cmd.Wait(); err != nil || t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Errorf("cert-manager: %v\n%s", err, text[max(0, len(text)-4000):])
+		}
+	}()
+	c.upgrade("--set", "certificates.mode=cert-manager")
+	c.eventually("Stayput denies with a certificate of cert-manager", time.Minute, c.denied)
+	bundles := strings.Fields(c.kubectl("get", "validatingwebhookconfiguration", "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"))
+	issued := c.kubectl("get", "secret", "stayput-tls", "-n", "stayput", "-o", `jsonpath={.data.ca\.crt}`)
+	for _, bundle := range bundles {
+		if bundle != issued {
+			t.Errorf("a caBundle is not the authority of the certificate")
+		}
+	}
+	c.upgrade("--set", "certificates.mode=self-signed")
+	c.eventually("Stayput denies with its own", time.Minute, c.denied)
+	c.kubectl("delete", "-f", crds)
+	c.kubectl("delete", "secret", "stayput-tls", "stayput-cert-manager-ca", "-n", "stayput") // cert-manager leaves them
 }

@@ -31,6 +31,7 @@ func TestACluster(t *testing.T) {
 		{"caBundle blanked", blanked},
 		{"the emergency exit, and back", emergencyExit},
 		{"a certificate from files, and back", ownCertificate},
+		{"a certificate of cert-manager, and back", certManager},
 		{"a NetworkPolicy", networkPolicy},
 		{"the API server's metrics", metrics},
 		{"uninstalled", uninstalled},

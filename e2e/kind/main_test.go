@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Kind and kubectl are those in the path, or of KIND_NODE_CACHE; for want of
+// Kind and kubectl are those of KIND_NODE_CACHE, or in the path; for want of
 // either, kind is that of tools/kind. Helm is always that of tools/helm.
 var (
 	restarts = flag.Int("restarts", 3, "rolling restarts under load")
@@ -81,10 +81,10 @@ func setUp(ctx context.Context) error {
 	return images(ctx)
 }
 
-// find returns a program in the path, or that cache has, or that is a tool of
+// find returns a program that cache has, or in the path, or that is a tool of
 // this repository.
 func find(ctx context.Context, name, cache string) (string, error) {
-	for _, file := range []string{name, filepath.Join(cache, "bin", name)} {
+	for _, file := range []string{filepath.Join(cache, "bin", name), name} {
 		if found, err := exec.LookPath(file); err == nil {
 			return found, nil
 		}

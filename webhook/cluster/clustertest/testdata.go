@@ -5,9 +5,11 @@ package clustertest
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
@@ -109,6 +111,45 @@ func (t *Testdata) parseWants(data string) error {
 func (t *Testdata) Snapshot() (*cluster.Snapshot, error) {
 	s := &cluster.Snapshot{Complete: true}
 	return s, s.Add(t.Objects...)
+}
+
+// Cached returns the objects as the webhook's caches hold them. Where a workload
+// is updated but for its template, as it is by a request to scale, both states
+// come from there, too.
+func (t *Testdata) Cached() (*cluster.Snapshot, error) {
+	s := &cluster.Snapshot{Complete: true}
+	for _, obj := range t.Objects {
+		if err := s.Add(Stripped(obj)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range t.Steps {
+		if s := &t.Steps[i]; s.Old != nil && s.Obj != nil && reflect.DeepEqual(template(s.Old), template(s.Obj)) {
+			s.Old, s.Obj = Stripped(s.Old), Stripped(s.Obj)
+		}
+	}
+	return s, nil
+}
+
+// template returns the Pod template of a workload that can be scaled, or the
+// object itself.
+func template(obj client.Object) any {
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		return obj.Spec.Template
+	case *appsv1.Deployment:
+		return obj.Spec.Template
+	}
+	return obj
+}
+
+// Stripped returns a copy of an object as a cache would hold it.
+func Stripped(obj client.Object) client.Object {
+	stripped, err := cluster.Strip(obj.DeepCopyObject())
+	if err != nil {
+		panic(err) // it never fails
+	}
+	return stripped.(client.Object)
 }
 
 // Take crosses off a want for a finding on a line, and says whether there was

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+)
+
+// TestProgressOnATerminal runs lint with a terminal for its standard error:
+// long work shows how far it is, and takes that away again before the report.
+func TestProgressOnATerminal(t *testing.T) {
+	dir := tree(t, 600, false)
+	terminal, theirs, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	if err := pty.Setsize(terminal, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
+		t.Fatal(err)
+	}
+	var stdout bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), program, "lint", dir)
+	cmd.Stdout, cmd.Stderr = &stdout, theirs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = theirs.Close()
+	shown, err := io.ReadAll(terminal)
+	if err != nil && !errors.Is(err, syscall.EIO) { // how a terminal ends
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, stdout.String())
+	}
+	for _, want := range []string{"reading", "/3000)", "reviewing"} {
+		if !strings.Contains(string(shown), want) {
+			t.Errorf("%q is not shown: %q", want, shown)
+		}
+	}
+	// What is left of the line, after its last return, is blank.
+	last := string(shown[bytes.LastIndexByte(bytes.TrimRight(shown, "\r\n "), '\r')+1:])
+	if strings.Trim(last, " \r\n\x1b[K") != "" {
+		t.Errorf("the bar is left behind: %q", last)
+	}
+	if strings.ContainsAny(stdout.String(), "\r\x1b") || !strings.Contains(stdout.String(), "3000 objects: ") {
+		t.Errorf("the report: %q", stdout.String()[max(0, stdout.Len()-300):])
+	}
+}

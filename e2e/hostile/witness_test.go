@@ -1,0 +1,101 @@
+package hostile
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Witnesses are the well-behaved clients of a server under attack: each asks,
+// waits for the answer and a moment, and asks again.
+type witnesses struct {
+	stop  chan struct{}
+	group sync.WaitGroup
+	mu    sync.Mutex
+	took  []time.Duration
+	errs  []error
+}
+
+// witness starts n clients with connections of their own.
+func (s *server) witness(n int, pause time.Duration) *witnesses {
+	w := &witnesses{stop: make(chan struct{})}
+	client := s.client(n)
+	for range n {
+		w.group.Go(func() {
+			for {
+				select {
+				case <-w.stop:
+					return
+				case <-time.After(pause):
+				}
+				start := time.Now()
+				err := ask(client, "https://"+s.webhook+"/validate?timeout=10s")
+				w.mu.Lock()
+				w.took = append(w.took, time.Since(start))
+				if err != nil {
+					w.errs = append(w.errs, err)
+				}
+				w.mu.Unlock()
+			}
+		})
+	}
+	return w
+}
+
+func ask(client *http.Client, url string) error {
+	resp, err := client.Post(url, "application/json", strings.NewReader(review))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return judged(resp)
+}
+
+// report ends the clients and logs what they have seen. There must be no error,
+// and no more than a second at the 99th percentile where that is the proof.
+func (w *witnesses) report(t *testing.T) {
+	t.Helper()
+	close(w.stop)
+	w.group.Wait()
+	if len(w.took) == 0 {
+		t.Fatal("nobody has asked")
+	}
+	slices.Sort(w.took)
+	at := func(q float64) time.Duration {
+		return w.took[int(q*float64(len(w.took)-1))].Round(10 * time.Microsecond)
+	}
+	t.Logf("well-behaved clients: %d requests, %d errors, p50 %s, p99 %s, max %s", len(w.took), len(w.errs), at(.5), at(.99), at(1))
+	for i, err := range w.errs {
+		if i < 3 {
+			t.Errorf("a well-behaved client: %v", err)
+		}
+	}
+	if proof() && at(.99) > time.Second {
+		t.Errorf("p99 is %s, more than a second", at(.99))
+	}
+}
+
+// A tally counts what became of attackers.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (t *tally) add(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	t.counts[what]++
+}
+
+func (t *tally) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprint(t.counts)
+}
