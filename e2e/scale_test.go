@@ -21,7 +21,7 @@ func TestScaleIsSeen(t *testing.T) {
 	contains(t, out, "Warning: statefulset-scale-down: spec.replicas: ", "data-mysql-1 stay")
 	output(t, "1", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.replicas}")
 	out = kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=3")
-	contains(t, out, "Warning: statefulset-scale-up: spec.replicas: ", "claims exist: data-mysql-1")
+	contains(t, out, "Warning: statefulset-scale-up: spec.replicas: ", "as its claim exists: data-mysql-1")
 	if strings.Contains(out, "data-mysql-2") {
 		t.Errorf("warned of a claim that does not exist:\n%s", out)
 	}

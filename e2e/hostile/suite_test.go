@@ -152,27 +152,6 @@ func (s *server) status(t *testing.T, field string) int64 {
 	return 0
 }
 
-// metric returns the value of a metric without labels.
-func (s *server) metric(t *testing.T, name string) float64 {
-	t.Helper()
-	resp, err := http.Get("http://" + s.metrics + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			v, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
-}
-
 // dial opens a connection with TLS.
 func (s *server) dial() (*tls.Conn, error) {
 	return tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", s.webhook, s.tls)
