@@ -12,7 +12,7 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 	go run ./e2e/demo
 
 .PHONY: test
-test: control-plane chromium promtool pre-commit ## run all tests, those on a real API server too
+test: control-plane chromium promtool ## run all tests, those on a real API server too
 	go test -timeout 40m ./...
 
 .PHONY: chromium
@@ -28,8 +28,11 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane ## what takes hours: 1 000 renewals of certificates under load, 100 first starts; then make proof-kind
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA' ./e2e
+proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
+	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 
 .PHONY: proof-kind
@@ -39,6 +42,16 @@ proof-kind: ## the long form of make e2e: 20 rolling restarts under 100 000 crea
 .PHONY: bench
 bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
 	go run ./bench --docs docs/performance.md
+
+COMMIT ?= HEAD
+
+.PHONY: bench-compare
+bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)
+	@was=$$(mktemp -d) && trap 'git worktree remove --force $$was/tree; rm -rf $$was' EXIT && git worktree add -q --detach $$was/tree $(COMMIT) && \
+	echo "measuring $(COMMIT), then this tree, in three turns ..." && for turn in 1 2 3; do \
+		(cd $$was/tree && go test ./webhook -run '^$$' -bench . -benchtime 200ms -count 2) >> $$was/old.txt && \
+		go test ./webhook -run '^$$' -bench . -benchtime 200ms -count 2 >> $$was/new.txt || exit 1; done; \
+	$(TOOL) benchstat $(COMMIT)=$$was/old.txt tree=$$was/new.txt
 
 .PHONY: control-plane
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
@@ -89,6 +102,20 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go run ./cmd/stayput generate docs
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s; or 1000000x executions), and say how many executions that were
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what the binary calls; says so where the database cannot be reached
+	.ci/vulncheck
+
+.PHONY: sbom
+sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)
+	go run -C tools/sbom . $(abspath $(BIN)) > $(BIN).cdx.json
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested

@@ -273,10 +273,10 @@ func TestASecretThatIsImmutable(t *testing.T) {
 			return nil
 		})
 	}
-	says(`level=WARN msg="Secret ` + l.ns + `/stayput-ca is immutable, so its CA cannot be renewed: kubectl delete secret stayput-ca -n ` + l.ns)
+	says(`level=WARN msg="the Secret ` + l.ns + `/stayput-ca is immutable, so its CA cannot be renewed: kubectl delete secret stayput-ca -n ` + l.ns)
 	status, _ := exec.CommandContext(t.Context(), env.Binary, "certs", "status", "--kubeconfig", env.Cluster.Kubeconfig(), "--namespace", l.ns, "--configurations", l.ns).Output()
-	contains(t, string(status), "WRONG: Secret "+l.ns+"/stayput-ca is immutable")
-	says(`error="renewed the CA, with its key: Secret ` + l.ns + `/stayput-ca is immutable`)
+	contains(t, string(status), "WRONG: the Secret "+l.ns+"/stayput-ca is immutable")
+	says(`error="renewed the CA, with its key: the Secret ` + l.ns + `/stayput-ca is immutable`)
 	l.must(l.admin.Delete(t.Context(), secret))
 	says("the Secret of the CA cannot be used: written again from memory")
 	eventually(t, "the CA is renewed, with its key", func() error {

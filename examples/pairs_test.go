@@ -38,8 +38,8 @@ func TestPairs(t *testing.T) {
 	broken, mended := lintAll(t, "broken"), lintAll(t, "mended")
 	for _, r := range validators.All {
 		_, err := os.Stat(filepath.Join("broken", r.Name+".yaml"))
-		if onAdmissionOnly(r) != (err != nil) {
-			t.Errorf("%s: is only seen at admission: %v, has an example: %v", r.Name, onAdmissionOnly(r), err == nil)
+		if r.OnlyAtAdmission() != (err != nil) {
+			t.Errorf("%s: is only seen at admission: %v, has an example: %v", r.Name, r.OnlyAtAdmission(), err == nil)
 		}
 		if err != nil {
 			continue
@@ -71,14 +71,6 @@ func TestPairs(t *testing.T) {
 			t.Errorf("%s.yaml is the example of no rule", name)
 		}
 	}
-}
-
-// onAdmissionOnly says whether a rule is about updates and deletions alone,
-// which manifests do not show.
-func onAdmissionOnly(r *validators.Rule) bool {
-	return !slices.ContainsFunc(r.Checks, func(c validators.Check) bool {
-		return c.When == validators.Created || c.When == validators.Stored
-	})
 }
 
 func lintAll(t *testing.T, dir string) map[string]map[string]validators.Level {

@@ -17,10 +17,24 @@ import (
 	"stayput.dev/webhook/cluster"
 )
 
-// TestMutatorsRandom mutates random objects, made just as meaningful as it
-// takes for a mutator to act, and checks for each what the testdata prove for a
-// few: that the operations are those of the mutator and no others.
+// FuzzMutators mutates random objects, made just as meaningful as it takes for
+// a mutator to act, and checks for each what the testdata prove for a few: that
+// the operations are those of the mutator and no others, that they lose nothing
+// of the author's, and that mutating the mutated changes nothing.
+func FuzzMutators(f *testing.F) {
+	for seed := range int64(20) {
+		f.Add(seed)
+	}
+	f.Fuzz(mutateRandom)
+}
+
 func TestMutatorsRandom(t *testing.T) {
+	for seed := range int64(50) {
+		mutateRandom(t, seed)
+	}
+}
+
+func mutateRandom(t *testing.T, seed int64) {
 	for _, tc := range []struct {
 		mutator *Mutator
 		obj     client.Object
@@ -51,28 +65,23 @@ func TestMutatorsRandom(t *testing.T) {
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/metadata/annotations/stayput.dev~1reclaim-policy-set", "/spec/persistentVolumeReclaimPolicy"}},
 	} {
-		t.Run(tc.mutator.Name, func(t *testing.T) {
-			var world cluster.World
-			replay(t, tc.mutator, func(s step) client.Object {
-				world.Source = s.world.Source
-				return s.doc.Object
-			})
-			for seed := range int64(50) {
-				r := rand.New(rand.NewSource(seed))
-				obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
-				filler(r).Fill(obj)
-				tc.provoke(obj)
-				s := step{fmt.Sprintf("seed %d", seed), tc.mutator, cluster.Manifest{Object: obj}, nil, world, cluster.Request{}}
-				s.req.UID = types.UID(s.where)
-				_, ops, _ := s.check(t)
-				var paths []string
-				for _, op := range ops {
-					paths = append(paths, op.Path)
-				}
-				if !slices.Equal(paths, tc.paths) {
-					t.Errorf("%s: operations on %q, want %q", s, paths, tc.paths)
-				}
-			}
+		var world cluster.World
+		replay(t, tc.mutator, func(s step) client.Object {
+			world.Source = s.world.Source
+			return s.doc.Object
 		})
+		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
+		filler(rand.New(rand.NewSource(seed))).Fill(obj)
+		tc.provoke(obj)
+		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, cluster.Manifest{Object: obj}, nil, world, cluster.Request{}}
+		s.req.UID = types.UID(s.where)
+		_, ops, _ := s.check(t)
+		var paths []string
+		for _, op := range ops {
+			paths = append(paths, op.Path)
+		}
+		if !slices.Equal(paths, tc.paths) {
+			t.Errorf("%s: operations on %q, want %q", s, paths, tc.paths)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func TestMutators(t *testing.T) {
 			var got strings.Builder
 			snap := replay(t, m, func(s step) client.Object {
 				spy.Reader = s.world.Source
-				s.world.Source = spy
+				s.world.Source, s.world.Finder = spy, spy
 				after, ops, warnings := s.check(t)
 				s.print(t, &got, ops, warnings)
 				return after
@@ -122,7 +122,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 			continue
 		}
 		where := fmt.Sprintf("%s:%d", file, d.Line(""))
-		s := step{where: where, mutator: m, doc: d, world: cluster.World{Source: snap}}
+		s := step{where: where, mutator: m, doc: d, world: cluster.World{Source: snap, Finder: snap}}
 		user, _ := d.Directive("as")
 		uid, _ := d.Directive("uid")
 		retain, _ := d.Directive("retain")

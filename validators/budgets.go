@@ -9,7 +9,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -17,12 +16,12 @@ import (
 // budgetsFor returns the PodDisruptionBudgets that select the Pods of a
 // StatefulSet, by name.
 func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.PodDisruptionBudget, err error) {
-	list, err := cluster.List[policyv1.PodDisruptionBudgetList](v, client.InNamespace(sts.Namespace))
+	selecting, err := cluster.Find(v, cluster.BudgetsBySelector, sts.Namespace, cluster.LabelKeys(sts.Spec.Template.Labels)...)
 	if err != nil {
 		return nil, fmt.Errorf("list PodDisruptionBudgets: %w", err)
 	}
-	for i := range list.Items {
-		if pdb := &list.Items[i]; pdb.DeletionTimestamp == nil && matchesLabels(pdb.Spec.Selector, sts.Spec.Template.Labels) {
+	for _, pdb := range selecting {
+		if pdb.DeletionTimestamp == nil && matchesLabels(pdb.Spec.Selector, sts.Spec.Template.Labels) {
 			budgets = append(budgets, pdb)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -31,16 +30,13 @@ func volumeOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*corev1.Persi
 // name. The Pod of a generic ephemeral volume controls its claim, and is not
 // among them.
 func podsWith(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]string, error) {
-	list, err := cluster.List[corev1.PodList](v, client.InNamespace(pvc.Namespace))
+	mounting, err := cluster.Find(v, cluster.PodsByClaim, pvc.Namespace, pvc.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list Pods: %w", err)
 	}
 	var names []string
-	for i := range list.Items {
-		pod := &list.Items[i]
-		if live(pod) && slices.ContainsFunc(pod.Spec.Volumes, func(vol corev1.Volume) bool {
-			return vol.PersistentVolumeClaim != nil && vol.PersistentVolumeClaim.ClaimName == pvc.Name
-		}) {
+	for _, pod := range mounting {
+		if live(pod) {
 			names = append(names, pod.Name)
 		}
 	}

@@ -35,13 +35,12 @@ own.`,
 		if metav1.GetControllerOf(pod) != nil && hostname == pod.Name {
 			return nil
 		}
-		list, err := cluster.List[corev1.PodList](p.Cluster, client.InNamespace(pod.Namespace))
+		found, err := cluster.Find(p.Cluster, cluster.PodsByHostname, pod.Namespace, hostname+"."+subdomain)
 		if err != nil {
 			return fmt.Errorf("list Pods: %w", err)
 		}
 		var others []string
-		for i := range list.Items {
-			o := &list.Items[i]
+		for _, o := range found {
 			if o.Name != pod.Name && o.Spec.Hostname == hostname && o.Spec.Subdomain == subdomain && live(o) {
 				others = append(others, o.Name)
 			}

@@ -3,13 +3,13 @@ package validators
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -68,18 +68,17 @@ func replicaClaims(v *cluster.View, sts *appsv1.StatefulSet) ([]replicaClaim, er
 	if len(sts.Spec.VolumeClaimTemplates) == 0 {
 		return nil, nil
 	}
-	list, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(sts.Namespace))
-	if err != nil {
-		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
-	}
 	templates := make(map[string]*corev1.PersistentVolumeClaim)
 	for i := range sts.Spec.VolumeClaimTemplates {
 		t := &sts.Spec.VolumeClaimTemplates[i]
 		templates[t.Name+"-"+sts.Name] = t
 	}
+	named, err := cluster.Find(v, cluster.ClaimsByBase, sts.Namespace, slices.Sorted(maps.Keys(templates))...)
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
 	var claims []replicaClaim
-	for i := range list.Items {
-		pvc := &list.Items[i]
+	for _, pvc := range named {
 		dash := strings.LastIndexByte(pvc.Name, '-')
 		if dash < 0 {
 			continue

@@ -90,12 +90,12 @@ func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
 // governedBy returns the StatefulSets that name a Service, sorted, but those
 // that are being deleted.
 func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.StatefulSet, err error) {
-	list, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(svc.Namespace))
+	naming, err := cluster.Find(v, cluster.StatefulSetsByService, svc.Namespace, svc.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
-	for i := range list.Items {
-		if sts := &list.Items[i]; sts.Spec.ServiceName == svc.Name && sts.DeletionTimestamp == nil {
+	for _, sts := range naming {
+		if sts.DeletionTimestamp == nil {
 			governed = append(governed, sts)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -49,13 +48,12 @@ func headlessName(base string) string {
 // headlessFor returns the name of the first headless Service that selects the
 // Pods of a StatefulSet, or "".
 func headlessFor(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
-	list, err := cluster.List[corev1.ServiceList](v, client.InNamespace(sts.Namespace))
+	selecting, err := cluster.Find(v, cluster.ServicesBySelector, sts.Namespace, cluster.LabelKeys(sts.Spec.Template.Labels)...)
 	if err != nil {
 		return "", fmt.Errorf("list Services: %w", err)
 	}
 	first := ""
-	for i := range list.Items {
-		svc := &list.Items[i]
+	for _, svc := range selecting {
 		if cluster.Headless(svc) && cluster.Selects(svc, sts.Spec.Template.Labels) && (first == "" || svc.Name < first) {
 			first = svc.Name
 		}

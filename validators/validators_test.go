@@ -20,19 +20,20 @@ import (
 // finds with the "# want" comments, line by line.
 func TestRules(t *testing.T) {
 	for _, r := range All {
-		t.Run(r.Name, func(t *testing.T) { replay(t, r, (*clustertest.Testdata).Snapshot) })
+		t.Run(r.Name, func(t *testing.T) { replay(t, r, false) })
 	}
 }
 
-// TestRulesOverCaches does so over what the webhook's caches hold. A request to
+// TestRulesOverCaches does so over what the webhook's caches hold, by their
+// indexes. A request to
 // scale is about a workload that comes from there, too.
 func TestRulesOverCaches(t *testing.T) {
 	for _, r := range All {
-		t.Run(r.Name, func(t *testing.T) { replay(t, r, (*clustertest.Testdata).Cached) })
+		t.Run(r.Name, func(t *testing.T) { replay(t, r, true) })
 	}
 }
 
-func replay(t *testing.T, r *Rule, source func(*clustertest.Testdata) (*cluster.Snapshot, error)) {
+func replay(t *testing.T, r *Rule, cached bool) {
 	if r.Level == Off {
 		raised := *r // as whoever wants the rule must configure it
 		raised.Level = Warn
@@ -45,14 +46,22 @@ func replay(t *testing.T, r *Rule, source func(*clustertest.Testdata) (*cluster.
 	if data.Wants() == 0 {
 		t.Errorf("%s: no # want: the rule never fires", data.File)
 	}
-	snap, err := source(data)
+	source := data.Snapshot
+	if cached {
+		source = data.Cached
+	}
+	snap, err := source()
 	if err != nil {
 		t.Fatal(err)
 	}
 	spy := clustertest.NewSpy(snap)
 	for _, s := range data.Steps {
 		before := s.DeepCopyObject()
-		view := cluster.World{Source: spy, Retain: s.Retain}.View(context.Background(), s.Request)
+		world := cluster.World{Source: spy, Retain: s.Retain}
+		if cached {
+			world.Finder = spy
+		}
+		view := world.View(context.Background(), s.Request)
 		findings, undecided := Review(view, []*Rule{r}, s.Old, s.Obj)
 		for _, u := range undecided {
 			t.Errorf("%s:%d: undecided: %v", s.File, s.Line(""), u)

@@ -60,35 +60,34 @@ func (w workload) String() string { return w.kind + " " + w.name }
 
 // workloadsBeside returns the StatefulSets and Deployments in the namespace of
 // one of them whose Pods a selector matches, without that one and those that
-// are being deleted, sorted. A namespace may have thousands that it does not
-// match: they are passed over where they are. Where one of the kinds is not
-// known, those of the other come with the error, [cluster.ErrUnknown].
+// are being deleted, sorted. Where one of the kinds is not known, those of the
+// other come with the error, [cluster.ErrUnknown].
 func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
 	var all []workload
-	here := client.InNamespace(self.GetNamespace())
 	var unknown error
-	sets, err := cluster.List[appsv1.StatefulSetList](v, here)
+	keys := cluster.SelectorKeys(sel)
+	sets, err := cluster.Find(v, cluster.StatefulSetsByLabel, self.GetNamespace(), keys...)
 	if err != nil {
 		if err = fmt.Errorf("list StatefulSets: %w", err); !errors.Is(err, cluster.ErrUnknown) {
 			return nil, err
 		}
-		sets, unknown = &appsv1.StatefulSetList{}, err
+		unknown = err
 	}
-	deployments, err := cluster.List[appsv1.DeploymentList](v, here)
+	deployments, err := cluster.Find(v, cluster.DeploymentsByLabel, self.GetNamespace(), keys...)
 	if err != nil {
 		if err = fmt.Errorf("list Deployments: %w", err); !errors.Is(err, cluster.ErrUnknown) {
 			return nil, err
 		}
-		deployments, unknown = &appsv1.DeploymentList{}, cmp.Or(unknown, err)
+		unknown = cmp.Or(unknown, err)
 	}
 	_, isSet := self.(*appsv1.StatefulSet)
-	for i := range sets.Items {
-		if o := &sets.Items[i]; o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
+	for _, o := range sets {
+		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
 	}
-	for i := range deployments.Items {
-		if o := &deployments.Items[i]; o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
+	for _, o := range deployments {
+		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
 		}
 	}

@@ -45,9 +45,9 @@ func shop(tb testing.TB) *Webhook {
 	return newWebhook(tb, objs...)
 }
 
-// measure runs f as a benchmark, and reports the CPU time beside the time that
+// benchmark runs f as a benchmark, and reports the CPU time beside the time that
 // passed: it hardly minds what else the machine does.
-func measure(b *testing.B, f func()) {
+func benchmark(b *testing.B, f func()) {
 	b.ReportAllocs()
 	start := cpuTime()
 	for b.Loop() {
@@ -117,7 +117,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			c := newCall(b, h, name)
 			b.SetBytes(c.body.Size())
-			measure(b, func() {
+			benchmark(b, func() {
 				c.do(b)
 			})
 		})
@@ -129,7 +129,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			body := readPayload(b, name)
 			b.SetBytes(int64(len(body)))
-			measure(b, func() {
+			benchmark(b, func() {
 				if _, no := DefaultLimits().decodeReview(body); no != nil {
 					b.Fatal(no)
 				}
@@ -151,7 +151,7 @@ func BenchmarkReview(b *testing.B) {
 			if no != nil {
 				b.Fatal(no)
 			}
-			measure(b, func() {
+			benchmark(b, func() {
 				if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
 					b.Fatal(err)
 				}
@@ -172,7 +172,7 @@ func BenchmarkPatch(b *testing.B) {
 			if no != nil {
 				b.Fatal(no)
 			}
-			measure(b, func() {
+			benchmark(b, func() {
 				after, _, err := mutators.Apply(w.World.View(context.Background(), req.facts()), w.Mutators, req.old, req.obj)
 				if err != nil {
 					b.Fatal(err)

@@ -39,7 +39,7 @@ func newWebhook(t testing.TB, objs ...client.Object) *Webhook {
 		t.Fatal(err)
 	}
 	return &Webhook{
-		World: cluster.World{Source: snap}, Policy: &validators.Policy{Rules: rules}, Mutators: mutators.All,
+		World: cluster.World{Source: snap, Finder: snap}, Policy: &validators.Policy{Rules: rules}, Mutators: mutators.All,
 		Limits: DefaultLimits(), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -49,7 +49,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 		case '"':
 			end := stringEnd(body, i+1)
 			text := body[i+1 : end]
-			listed = inside == 0 && costly(text)
+			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && costly(text)
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
 				uid = string(text)
 			}
@@ -88,6 +88,20 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 		}
 	}
 	return uid, 4*int64(len(body)) + 500*int64(values), ""
+}
+
+// isKey says whether a colon follows.
+func isKey(rest []byte) bool {
+	for _, c := range rest {
+		switch c {
+		case ':':
+			return true
+		case ' ', '\t', '\n', '\r':
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // known returns the keys that scan looks for, without allocating.

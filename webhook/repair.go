@@ -101,7 +101,7 @@ func (r *Repairer) see(ctx context.Context, since time.Time, pv *corev1.Persiste
 	letsGo := p.changes(pv) && p.want.Policy == corev1.PersistentVolumeReclaimDelete
 	if live := r.World.Live; letsGo && live != nil {
 		// What is let go may be gone at once: the cache's word is not enough.
-		world.Source = live
+		world.Source, world.Finder = live, nil
 		again, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
 		if err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -121,7 +120,7 @@ func news(in map[string]cluster.Reclaim, volume string, want cluster.Reclaim) bo
 // RetainedVolumes counts, at each scrape, the volumes that were retained when
 // their claims went: they cost money until somebody lets them go.
 type RetainedVolumes struct {
-	Reader client.Reader // a cache
+	World cluster.World // of caches
 }
 
 var (
@@ -137,14 +136,15 @@ func (RetainedVolumes) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (v RetainedVolumes) Collect(ch chan<- prometheus.Metric) {
-	volumes := new(corev1.PersistentVolumeList)
-	if err := v.Reader.List(context.Background(), volumes); err != nil {
+	view := v.World.View(context.Background(), cluster.Request{})
+	volumes, err := cluster.Find(view, cluster.ReleasedVolumes, "", string(corev1.VolumeReleased))
+	if err != nil {
 		ch <- prometheus.NewInvalidMetric(retainedCount, err)
 		return
 	}
 	count, bytes := map[string]int{}, map[string]int64{}
-	for _, pv := range volumes.Items {
-		if pv.Status.Phase == corev1.VolumeReleased && pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain && pv.Spec.ClaimRef != nil {
+	for _, pv := range volumes {
+		if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain && pv.Spec.ClaimRef != nil {
 			count[pv.Spec.ClaimRef.Namespace]++
 			bytes[pv.Spec.ClaimRef.Namespace] += pv.Spec.Capacity.Storage().Value()
 		}

@@ -25,9 +25,7 @@ import (
 
 // An auditor is the command audit.
 type auditor struct {
-	outputFlags
-	clusterFlags
-	config     string
+	reportFlags
 	namespaces []string
 	selector   string
 	report     string
@@ -55,13 +53,10 @@ the rest is reported.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&a.config, "config", "", "configuration file")
 	flags.StringSliceVarP(&a.namespaces, "namespace", "n", nil, "only these namespaces, and the volumes of their claims")
 	flags.StringVarP(&a.selector, "selector", "l", "", "review only objects with these labels; all others are still looked up")
 	flags.StringVar(&a.report, "report", "", "write reports into the cluster, in the API openreports or policyreport")
-	a.outputFlags.register(flags)
-	a.clusterFlags.register(flags)
-	a.outputFlags.complete(cmd)
+	a.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("report", cobra.FixedCompletions([]string{"openreports", "policyreport"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -94,7 +89,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	world := s.world
-	world.Source = snapshot
+	world.Source, world.Finder = snapshot, snapshot
 	rv := &reviewer{settings: s, progress: bar}
 	if err := rv.review(ctx, world, subjects, r); err != nil {
 		return err

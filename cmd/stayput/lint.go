@@ -17,9 +17,7 @@ import (
 
 // A linter is the command lint.
 type linter struct {
-	outputFlags
-	clusterFlags
-	config         string
+	reportFlags
 	kustomizations []string
 	complete       bool
 	against        bool
@@ -46,13 +44,10 @@ usage or unreadable input; what could be read is reported all the same.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&l.config, "config", "", "configuration file")
 	flags.StringArrayVarP(&l.kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and review")
 	flags.BoolVar(&l.complete, "assume-complete", false, "take the manifests for the whole cluster: what they do not hold does not exist")
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has")
-	l.outputFlags.register(flags)
-	l.clusterFlags.register(flags)
-	l.outputFlags.complete(cmd)
+	l.register(cmd)
 	return cmd
 }
 
@@ -95,7 +90,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		subjects[i] = subject{m.Object, m}
 	}
 	world := s.world
-	world.Source = snapshot
+	world.Source, world.Finder = snapshot, snapshot
 	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
 	if err := rv.review(ctx, world, subjects, r); err != nil {
 		return err

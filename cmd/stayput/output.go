@@ -16,6 +16,21 @@ import (
 	"stayput.dev/validators"
 )
 
+// reportFlags are what lint and audit share: the rules, the cluster, and what
+// becomes of the report.
+type reportFlags struct {
+	outputFlags
+	clusterFlags
+	config string
+}
+
+func (r *reportFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.config, "config", "", "configuration file")
+	r.outputFlags.register(cmd.Flags())
+	r.clusterFlags.register(cmd.Flags())
+	r.complete(cmd)
+}
+
 // outputFlags say what becomes of a report.
 type outputFlags struct {
 	formats []string

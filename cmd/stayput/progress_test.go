@@ -43,10 +43,10 @@ func TestProgressOnATerminal(t *testing.T) {
 			t.Errorf("%q is not shown: %q", want, shown)
 		}
 	}
-	// What is left of the line, after its last return, is blank.
-	last := string(shown[bytes.LastIndexByte(bytes.TrimRight(shown, "\r\n "), '\r')+1:])
-	if strings.Trim(last, " \r\n\x1b[K") != "" {
-		t.Errorf("the bar is left behind: %q", last)
+	// The line that the bar stood on is overwritten with blanks at the end.
+	lines := strings.Split(string(shown), "\r")
+	if left := strings.Join(lines[max(0, len(lines)-2):], ""); strings.TrimSpace(left) != "" {
+		t.Errorf("the bar is left behind: %q", left)
 	}
 	if strings.ContainsAny(stdout.String(), "\r\x1b") || !strings.Contains(stdout.String(), "3000 objects: ") {
 		t.Errorf("the report: %q", stdout.String()[max(0, stdout.Len()-300):])

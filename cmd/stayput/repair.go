@@ -29,7 +29,7 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 	if len(repaired) == 0 {
 		return nil
 	}
-	if err := metrics.Registry.Register(webhook.RetainedVolumes{Reader: mgr.GetCache()}); err != nil {
+	if err := metrics.Registry.Register(webhook.RetainedVolumes{World: w.World}); err != nil {
 		return fmt.Errorf("prepare to count volumes: %w", err)
 	}
 	if mode == webhook.RepairOff {
@@ -37,7 +37,7 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 	}
 	r := &webhook.Repairer{
 		Mode: mode, Policy: w.Policy, Mutators: repaired,
-		World:   cluster.World{Source: mgr.GetCache(), Live: w.World.Live, Retain: w.World.Retain, ClusterDomain: w.World.ClusterDomain},
+		World:   cluster.World{Source: mgr.GetCache(), Finder: w.World.Finder, Live: w.World.Live, Retain: w.World.Retain, ClusterDomain: w.World.ClusterDomain},
 		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
 		Metrics: webhook.NewRepairMetrics(metrics.Registry), Log: w.Log,

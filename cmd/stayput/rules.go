@@ -102,7 +102,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
-		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, reads, occasions(r)})
+		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, reads, r.Occasions()})
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -130,24 +130,12 @@ func explain(out io.Writer, r *validators.Rule) error {
 		lines = lines[:2*explained]
 		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
 	}
-	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt looks at: %s\n\nIt says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    kubectl annotate KIND NAME exempt.stayput.dev/%s='reason'\n",
-		r.Name, r.Level, title(r.Doc), why, strings.Join(occasions(r), ", "), strings.Join(lines, "\n"), more, r.Name)
+	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt runs when %s.\n\nIt says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\n",
+		r.Name, r.Level, title(r.Doc), why, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more, r.ExemptCommand())
 	return err
 }
 
 func title(doc string) string {
 	first, _, _ := strings.Cut(doc, "\n")
 	return first
-}
-
-// occasions says when a rule runs, each kind once.
-func occasions(r *validators.Rule) (list []string) {
-	when := map[validators.Event]string{
-		validators.Stored: "created and updated", validators.Created: "created",
-		validators.Updated: "updated", validators.Deleted: "deleted",
-	}
-	for _, c := range r.Checks {
-		list = append(list, c.Kind.Kind+" "+when[c.When])
-	}
-	return list
 }

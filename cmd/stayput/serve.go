@@ -151,7 +151,7 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	w.World.Source, w.Metrics = snapshot, webhook.NewMetrics(registry)
+	w.World.Source, w.World.Finder, w.Metrics = snapshot, snapshot, webhook.NewMetrics(registry)
 	server.Handler = w.Handler()
 	group, ctx := errgroup.WithContext(ctx)
 	keepCertificates := f.certificates.alone(server, registry)
@@ -214,14 +214,19 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	if err != nil {
 		return err
 	}
+	caches := cluster.Caches{}
 	for _, obj := range reads {
-		if _, err := mgr.GetCache().GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
+		informer, err := mgr.GetCache().GetInformer(ctx, obj, cache.BlockUntilSynced(false))
+		if err != nil {
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
+		}
+		if err := caches.Add(obj, informer); err != nil {
+			return err
 		}
 	}
 	w.Metrics = webhook.NewMetrics(metrics.Registry)
 	live := w.Metrics.Counted(mgr.GetAPIReader())
-	w.World.Source, w.World.Live = cluster.Cached(mgr.GetCache(), live), live
+	w.World.Source, w.World.Live, w.World.Finder = cluster.Cached(mgr.GetCache(), live), live, caches
 	server.Handler = w.Handler()
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err

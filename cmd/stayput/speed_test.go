@@ -74,7 +74,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {request
 `
 
 func lintTree(tb testing.TB, dir string) {
-	l := linter{outputFlags: outputFlags{failOn: "deny", color: "never"}}
+	l := linter{reportFlags: reportFlags{outputFlags: outputFlags{failOn: "deny", color: "never"}}}
 	if err := l.run(context.Background(), []string{dir}, nil, io.Discard, new(bytes.Buffer)); err != nil {
 		tb.Fatal(err)
 	}

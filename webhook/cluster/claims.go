@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // A ClaimOf says that a claim has the name and the labels of the one that a
@@ -56,26 +55,30 @@ func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
 // There may be several: a-b-c-0 is of the StatefulSet b-c by its template a,
 // and of c by a-b. Those that do not exist any more are not among them.
 func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
-	if _, _, ok := cutOrdinal(pvc.Name); !ok {
+	base, _, ok := cutOrdinal(pvc.Name)
+	if !ok {
 		return nil, nil
 	}
-	list, err := List[appsv1.StatefulSetList](v, client.InNamespace(pvc.Namespace))
+	sets, err := Find(v, StatefulSetsByClaim, pvc.Namespace, base)
 	if err != nil {
 		return nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
-	return ClaimsAmong(list.Items, pvc), nil
+	return claimsAmong(sets, pvc), nil
 }
 
 // ClaimsAmong is [ClaimsOf] for whoever has listed the StatefulSets of the
 // namespace already.
 func ClaimsAmong(sets []appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) []ClaimOf {
+	return claimsAmong(pointers(sets), pvc)
+}
+
+func claimsAmong(sets []*appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) []ClaimOf {
 	base, ordinal, ok := cutOrdinal(pvc.Name)
 	if !ok {
 		return nil
 	}
 	var of []ClaimOf
-	for i := range sets {
-		sts := &sets[i]
+	for _, sts := range sets {
 		if !strings.HasSuffix(base, "-"+sts.Name) {
 			continue
 		}

@@ -43,6 +43,8 @@ type kindIndex struct {
 	byKey       map[client.ObjectKey]client.Object
 	byNamespace map[string][]client.ObjectKey
 	all         []client.ObjectKey
+	byIndex     map[indexKey][]client.Object
+	indexed     map[string]bool // the indexes that were made
 }
 
 var _ client.Reader = (*Snapshot)(nil)
@@ -62,6 +64,7 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 			kind.all = append(kind.all, key)
 		}
 		kind.byKey[key] = obj
+		kind.byIndex, kind.indexed = nil, nil
 	}
 	return nil
 }
@@ -138,6 +141,46 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 		return s.listAll(kind, into, o.Namespace)
 	}
 	return kind.list(into, o.Namespace, o.LabelSelector)
+}
+
+// An indexKey is a key of an index in a namespace.
+type indexKey struct{ index, namespace, key string }
+
+// Find implements [Finder]. An index is made when the first asks.
+func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+	kind, err := s.kind(gvk)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !kind.indexed[index] {
+		if err := kind.index(gvk, index); err != nil {
+			return nil, err
+		}
+	}
+	return kind.byIndex[indexKey{index, namespace, key}], nil
+}
+
+func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {
+	for _, idx := range indexes() {
+		if idx.kind != gvk || idx.name != name {
+			continue
+		}
+		if kind.byIndex == nil {
+			kind.byIndex, kind.indexed = map[indexKey][]client.Object{}, map[string]bool{}
+		}
+		kind.indexed[name] = true
+		for _, key := range kind.all {
+			obj := kind.byKey[key]
+			for _, k := range idx.keys(obj) {
+				at := indexKey{name, key.Namespace, k}
+				kind.byIndex[at] = append(kind.byIndex[at], obj)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("find %s: no index is called %q", gvk.Kind, name)
 }
 
 // listAll answers a list without selectors, which the rules ask for again with

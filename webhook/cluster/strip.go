@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -34,7 +35,13 @@ func Strip(obj any) (any, error) {
 	}
 	o.SetNamespace(shared.text(o.GetNamespace()))
 	o.SetLabels(shared.labels(o.GetLabels()))
+	o.SetAnnotations(shared.labels(o.GetAnnotations()))
 	switch o := o.(type) {
+	case *corev1.PersistentVolumeClaim:
+		o.Spec.Resources.Requests = shared.resources(o.Spec.Resources.Requests)
+		o.Status.Capacity = shared.resources(o.Status.Capacity)
+		o.Spec.AccessModes = shared.modes(o.Spec.AccessModes)
+		o.Status.AccessModes = shared.modes(o.Status.AccessModes)
 	case *corev1.Pod:
 		stripPod(o)
 	case *corev1.Node:
@@ -43,6 +50,8 @@ func Strip(obj any) (any, error) {
 		if o.Spec.CSI != nil {
 			o.Spec.CSI.VolumeAttributes = nil
 		}
+		o.Spec.Capacity = shared.resources(o.Spec.Capacity)
+		o.Spec.AccessModes = shared.modes(o.Spec.AccessModes)
 		o.Spec.StorageClassName = shared.text(o.Spec.StorageClassName)
 	case *appsv1.StatefulSet:
 		stripTemplate(&o.Spec.Template)
@@ -67,7 +76,7 @@ func StripManagedFields(obj client.Object) {
 			kept = append(kept, e)
 		}
 	}
-	pvc.ManagedFields = kept
+	pvc.ManagedFields = shared.fields(kept)
 }
 
 // stripPod leaves of a Pod its names, its claims, and whether it lives.
@@ -101,50 +110,75 @@ func stripTemplate(t *corev1.PodTemplateSpec) {
 	}
 }
 
-// shared holds strings and labels that many objects have in common, so that
-// each is in memory once.
-var shared = &pool{texts: map[string]string{}, maps: map[string]map[string]string{}}
+// shared holds what many objects have in common, so that each is in memory once.
+var shared pool
 
-// A pool remembers values, up to a number: there are few namespaces, but as many
-// labels as somebody likes.
+// A pool remembers values by their text, up to a number: there are few
+// namespaces, but as many labels as somebody likes.
 type pool struct {
 	mu    sync.Mutex
-	texts map[string]string
-	maps  map[string]map[string]string
+	known map[string]any
 }
 
 const poolSize = 1 << 16
 
-func (p *pool) text(s string) string {
+// share returns the value that the pool knows by a text, or this one from now on.
+func share[T any](p *pool, text string, value T) T {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known, ok := p.texts[s]; ok {
+	if known, ok := p.known[text].(T); ok {
 		return known
 	}
-	if len(p.texts) >= poolSize {
-		clear(p.texts)
+	if len(p.known) >= poolSize || p.known == nil {
+		p.known = map[string]any{}
 	}
-	s = strings.Clone(s)
-	p.texts[s] = s
-	return s
+	p.known[strings.Clone(text)] = value
+	return value
 }
 
+func (p *pool) text(s string) string { return share(p, s, s) }
+
 func (p *pool) labels(m map[string]string) map[string]string {
-	if m == nil {
+	if len(m) == 0 {
+		return m
+	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&text, "%q=%q,", name, m[name])
+	}
+	return share(p, text.String(), m)
+}
+
+func (p *pool) resources(l corev1.ResourceList) corev1.ResourceList {
+	if len(l) == 0 {
+		return l
+	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		q := l[name]
+		fmt.Fprintf(&text, "%q=%s,", name, q.String())
+	}
+	return share(p, text.String(), l)
+}
+
+func (p *pool) modes(m []corev1.PersistentVolumeAccessMode) []corev1.PersistentVolumeAccessMode {
+	if len(m) == 0 {
+		return m
+	}
+	return share(p, fmt.Sprintf("%q", m), m)
+}
+
+// fields shares managed fields whose managers wrote the same fields, whenever
+// that was.
+func (p *pool) fields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	if len(entries) == 0 {
 		return nil
 	}
-	var key strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		key.WriteString(name + "=" + m[name] + ",")
+	var text strings.Builder
+	for i := range entries {
+		e := &entries[i]
+		e.Time = nil
+		fmt.Fprintf(&text, "%q %q %q %q %s,", e.Manager, e.Operation, e.APIVersion, e.Subresource, e.FieldsV1)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known, ok := p.maps[key.String()]; ok {
-		return known
-	}
-	if len(p.maps) >= poolSize {
-		clear(p.maps)
-	}
-	p.maps[key.String()] = m
-	return m
+	return share(p, text.String(), entries)
 }

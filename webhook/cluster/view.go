@@ -26,6 +26,10 @@ type World struct {
 	// somebody a denial. Nil where Source is the truth already.
 	Live client.Reader
 
+	// Finder has the indexes of Source: [Caches], or the [Snapshot] itself. Without
+	// one, everything in a namespace is listed and looked through.
+	Finder Finder
+
 	// ClusterDomain is the DNS domain of the cluster; empty means
 	// cluster.local.
 	ClusterDomain string
@@ -79,7 +83,7 @@ func (v *View) Live() *View {
 		return nil
 	}
 	w := v.world
-	w.Source, w.Live = w.Live, nil
+	w.Source, w.Live, w.Finder = w.Live, nil, nil
 	return w.View(v.ctx, v.Request)
 }
 

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 // A Spy is a reader that records the kinds that it is asked for, as *v1.Pod.
@@ -21,6 +24,12 @@ func NewSpy(r client.Reader) *Spy { return &Spy{r, map[string]bool{}} }
 func (s *Spy) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	s.Kinds[fmt.Sprintf("%T", obj)] = true
 	return s.Reader.Get(ctx, key, obj, opts...)
+}
+
+// Find implements [cluster.Finder], where the reader does.
+func (s *Spy) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+	s.Kinds["*"+kind.Version+"."+kind.Kind] = true
+	return s.Reader.(cluster.Finder).Find(kind, index, namespace, key)
 }
 
 // List implements [client.Reader].

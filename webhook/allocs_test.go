@@ -1,0 +1,39 @@
+//go:build unix
+
+package webhook
+
+import "testing"
+
+// allocations is how many a request of each payload may make, from its body to
+// its answer, with a twentieth of room. They do not depend on the machine, and
+// grow where somebody copies on the way of every request; who has a reason to
+// raises a number here.
+var allocations = map[string]float64{
+	"claim-create":              81,
+	"claim-delete":              92,
+	"claim-delete-denied":       191,
+	"pod-create":                161,
+	"pod-create-mutate":         202,
+	"statefulset-create":        322,
+	"statefulset-create-mutate": 213,
+	"statefulset-denied":        1199,
+	"statefulset-update":        404,
+	"statefulset-warned":        1127,
+	"volume-create":             128,
+	"volume-create-mutate":      170,
+}
+
+func TestAllocations(t *testing.T) {
+	h := shop(t).Handler()
+	for _, name := range payloadNames(t) {
+		c := newCall(t, h, name)
+		got := testing.AllocsPerRun(200, func() { c.do(t) })
+		most, ok := allocations[name]
+		if !ok || got > most {
+			t.Errorf("%s: %.0f allocations, and should be at most %.0f", name, got, most)
+		}
+		if got < 0.8*most {
+			t.Errorf("%s: %.0f allocations: lower the %.0f that it is held to", name, got, most)
+		}
+	}
+}
