@@ -244,6 +244,8 @@ func uninstalled(t *testing.T, c cluster) {
 	if out := c.kubectl("get", "validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o", "name"); strings.Contains(out, "stayput") {
 		t.Errorf("left behind:\n%s", out)
 	}
+	// Replicas of earlier steps may still drain.
+	c.kubectl("wait", "pod", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--for=delete", "--timeout=180s")
 	// What docs/install.md says is left.
 	left := strings.Fields(c.kubectl("get", "all,configmaps,secrets,leases,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets", "-n", "stayput", "-o", "name"))
 	want := []string{"configmap/kube-root-ca.crt", "configmap/stayput", "secret/own-certificate", "secret/stayput-ca", "lease.coordination.k8s.io/stayput", "serviceaccount/default"}
