@@ -152,8 +152,10 @@ func TestSlowSenders(t *testing.T) {
 			t.Errorf("%s: %d of %d were closed: %s", name, ended.counts[name+": closed"], n, &ended)
 		}
 	}
-	if most := s.memory(t); most > containerMemory/2 {
-		t.Errorf("%d MiB for those who send nothing", most>>20)
+	most := s.memory(t)
+	t.Logf("memory: %d MiB at most, of %d MiB", most>>20, containerMemory>>20)
+	if most > containerMemory {
+		t.Errorf("%d MiB are more than the container has", most>>20)
 	}
 }
 

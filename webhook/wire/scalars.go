@@ -97,21 +97,23 @@ func unescape(raw string) (string, bool) {
 
 // skipString moves over a string, whose quote is next. Its escapes are valid.
 func (d *decoder) skipString() bool {
-	for i := d.plain(d.pos + 1); i < d.stop; i = d.plain(i) {
+	for i := d.plain(d.pos + 1); i < d.stop; {
 		switch c := d.text[i]; {
 		case c == '"':
 			d.pos = i + 1
 			return true
-		case c >= utf8.RuneSelf:
-			i++
 		case c == '\\':
 			n := escapeLen(d.text[i+1 : d.stop])
 			if n == 0 {
 				return false
 			}
 			i += 1 + n
-		default:
+		case c >= utf8.RuneSelf:
+			i++
+		case c < ' ':
 			return false
+		default:
+			i = d.plain(i)
 		}
 	}
 	return false
@@ -127,18 +129,20 @@ func escapeLen(text string) int {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 1
 	case 'u':
-		if len(text) < 5 {
-			return 0
+		if len(text) >= 5 && isHex[text[1]] && isHex[text[2]] && isHex[text[3]] && isHex[text[4]] {
+			return 5
 		}
-		for _, c := range []byte(text[1:5]) {
-			if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
-				return 0
-			}
-		}
-		return 5
 	}
 	return 0
 }
+
+// isHex says which bytes are hexadecimal digits.
+var isHex = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdefABCDEF") {
+		is[c] = true
+	}
+	return is
+}()
 
 // integer reads a number that is written without a fraction or an exponent.
 func (d *decoder) integer() (int64, bool) {
