@@ -37,16 +37,66 @@ type probe struct {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
-	control := b.Cluster.(*localcluster.Cluster)
+	client := unthrottled(t, b)
+	probes := newProbes(t, b, client)
+	right(t, probes, "the start")
+
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	l := &load{}
+	for _, p := range probes {
+		group.Go(func() { l.keepAsking(ctx, t, p) })
+	}
+	away := 3 * time.Second
+	if os.Getenv("STAYPUT_PROOF") != "" {
+		away = 10 * time.Minute // R10
+	}
+	for _, component := range []string{"kube-apiserver", "etcd"} {
+		kill(t, b, component, away)
+		right(t, probes, "the death of "+component)
+		if err := b.Ready(t.Context()); err != nil {
+			t.Errorf("Stayput after the death of %s: %v\n%s", component, err, b.Log())
+		}
+	}
+	if err := b.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	_, _, before := l.counts()
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	right(t, probes, "the death of Stayput")
+	stop()
+	group.Wait()
+	verdicts, none, open := l.counts()
+	t.Logf("%d verdicts, all right; %d requests without one; %d let pass while nobody could be asked, by a webhook that fails open", verdicts, none, open)
+	if verdicts < 50 || before == 0 {
+		t.Errorf("hardly anything was tried: %d verdicts, %d let pass", verdicts, before)
+	}
+}
+
+// unthrottled returns a client as fast as the API server, that gives up soon.
+func unthrottled(t *testing.T, b *bare) kubernetes.Interface {
+	t.Helper()
 	config := b.Cluster.Config()
 	config.QPS, config.Burst, config.Timeout, config.WarningHandler = -1, -1, 15*time.Second, rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+// newProbes fills the namespace app and returns what to ask about it.
+func newProbes(t *testing.T, b *bare, client kubernetes.Interface) []probe {
+	t.Helper()
 	b.kubectl(t, "", "create", "namespace", "app")
 	mysql := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 1", 1)
 	b.kubectl(t, mysql+"---\n"+strings.ReplaceAll(staleClaim, ", volumeName: NS", ""), "apply", "-n", "app", "-f", "-")
+	if _, err := client.CoreV1().PersistentVolumeClaims("app").Create(t.Context(), claimNamed("of-nobody"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	dryRun := []string{metav1.DryRunAll}
 	deployment := func(hostname string) *appsv1.Deployment {
 		labels := map[string]string{"app": "web"}
@@ -63,7 +113,7 @@ func TestFaults(t *testing.T) {
 			return err
 		}
 	}
-	probes := []probe{
+	return []probe{
 		{"a good Deployment", create(""), "", false},
 		{"a Deployment that fixes its hostname", create("web"), "deployment-hostname", false},
 		{"the deletion of a claim in use", func(ctx context.Context) error {
@@ -73,78 +123,63 @@ func TestFaults(t *testing.T) {
 			return client.CoreV1().PersistentVolumeClaims("app").Delete(ctx, "of-nobody", metav1.DeleteOptions{DryRun: dryRun})
 		}, "", false},
 	}
-	if _, err := client.CoreV1().PersistentVolumeClaims("app").Create(t.Context(), claimNamed("of-nobody"), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	// right waits until every probe has its verdict.
-	right := func(after string) {
-		t.Helper()
-		for _, p := range probes {
-			eventually(t, p.name+" after "+after, func() error { return p.wrong(p.ask(t.Context())) })
-		}
-	}
-	right("the start")
+}
 
-	ctx, stop := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	var verdicts, none, open int
+// right waits until every probe has its verdict.
+func right(t *testing.T, probes []probe, after string) {
+	t.Helper()
 	for _, p := range probes {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				err := p.ask(ctx)
-				mu.Lock()
-				switch {
-				case ctx.Err() != nil:
-				case err == nil && p.deny != "" && !p.fail:
-					open++ // a webhook that fails open, with nobody to ask
-				case err == nil && p.deny != "":
-					t.Errorf("%s was allowed", p.name)
-				case p.deny == "" && apierrors.IsForbidden(err):
-					t.Errorf("%s was denied: %v", p.name, err)
-				case p.wrong(err) == nil:
-					verdicts++
-				default:
-					none++
-				}
-				mu.Unlock()
-				time.Sleep(20 * time.Millisecond)
-			}
-		})
+		eventually(t, p.name+" after "+after, func() error { return p.wrong(p.ask(t.Context())) })
 	}
-	away := 3 * time.Second
-	if os.Getenv("STAYPUT_PROOF") != "" {
-		away = 10 * time.Minute // R10
-	}
-	for _, component := range []string{"kube-apiserver", "etcd"} {
-		if err := control.Kill(component); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(away)
-		if err := control.Restart(t.Context(), component); err != nil {
-			t.Fatal(err)
-		}
-		right("the death of " + component)
-		if err := b.Ready(t.Context()); err != nil {
-			t.Errorf("Stayput after the death of %s: %v\n%s", component, err, b.Log())
-		}
-	}
-	if err := b.Kill(); err != nil {
+}
+
+// kill kills a component of a cluster, and starts it again after a while.
+func kill(t *testing.T, b *bare, component string, away time.Duration) {
+	t.Helper()
+	control := b.Cluster.(*localcluster.Cluster)
+	if err := control.Kill(component); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second)
-	mu.Lock()
-	before := open
-	mu.Unlock()
-	if err := b.Start(t.Context()); err != nil {
+	time.Sleep(away)
+	if err := control.Restart(t.Context(), component); err != nil {
 		t.Fatal(err)
 	}
-	right("the death of Stayput")
-	stop()
-	group.Wait()
-	t.Logf("%d verdicts, all right; %d requests without one; %d let pass while nobody could be asked, by a webhook that fails open", verdicts, none, open)
-	if verdicts < 50 || before == 0 {
-		t.Errorf("hardly anything was tried: %d verdicts, %d let pass", verdicts, before)
+}
+
+// A load counts what probes are answered.
+type load struct {
+	mu                   sync.Mutex
+	verdicts, none, open int
+}
+
+// counts returns how many verdicts there were, how many requests without one,
+// and how many a webhook that fails open has let pass with nobody to ask.
+func (l *load) counts() (verdicts, none, open int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.verdicts, l.none, l.open
+}
+
+// keepAsking asks a probe again and again, until ctx is done.
+func (l *load) keepAsking(ctx context.Context, t *testing.T, p probe) {
+	for ctx.Err() == nil {
+		err := p.ask(ctx)
+		l.mu.Lock()
+		switch {
+		case ctx.Err() != nil:
+		case err == nil && p.deny != "" && !p.fail:
+			l.open++
+		case err == nil && p.deny != "":
+			t.Errorf("%s was allowed", p.name)
+		case p.deny == "" && apierrors.IsForbidden(err):
+			t.Errorf("%s was denied: %v", p.name, err)
+		case p.wrong(err) == nil:
+			l.verdicts++
+		default:
+			l.none++
+		}
+		l.mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -124,6 +124,13 @@ func (p *Policy) ModeFor(v *cluster.View, obj client.Object) (Mode, error) {
 	return p.modeOf(ns), nil
 }
 
+// Weakened returns the mode that a Namespace's label has chosen, if that is
+// weaker than the configuration's.
+func (p *Policy) Weakened(ns *corev1.Namespace) (Mode, bool) {
+	mode := p.modeOf(ns)
+	return mode, slices.Index(Modes(), mode) < slices.Index(Modes(), p.modeOf(nil))
+}
+
 func (p *Policy) modeOf(ns *corev1.Namespace) Mode {
 	if ns != nil {
 		if m := Mode(ns.Labels[cluster.LabelMode]); slices.Contains(p.AllowedModes, m) {

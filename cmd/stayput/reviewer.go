@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -44,6 +45,7 @@ type outcome struct {
 const (
 	unknownField = "unknown-field"
 	exemptions   = "exemption"
+	weakerMode   = "mode"
 )
 
 // newReport returns a report that knows what findings may be called.
@@ -58,6 +60,9 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 	r.Rules = append(r.Rules,
 		report.Rule{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
 		report.Rule{Name: unknownField, Level: "warn", Title: "every field is one that the kind has", Doc: "The API server drops what it does not know, and kubectl refuses it."})
+	if command == "audit" {
+		r.Rules = append(r.Rules, report.Rule{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration", Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it."})
+	}
 	return r
 }
 
@@ -123,6 +128,15 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	}
 	for _, e := range verdict.Exempted {
 		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, obj, e.Finding), By: e.By, Reason: e.Reason})
+	}
+	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil {
+		if mode, weaker := rv.policy.Weakened(ns); weaker {
+			what := map[validators.Mode]string{validators.ModeWarn: "nothing in it is denied", validators.ModeOff: "nothing in it is reviewed or mutated"}[mode]
+			o.exempted = append(o.exempted, report.Exempted{
+				Finding: rv.note(s, weakerMode, "metadata.labels["+cluster.LabelMode+"]", what),
+				By:      "the namespace", Reason: "labelled " + cluster.LabelMode + "=" + string(mode),
+			})
+		}
 	}
 	for _, note := range notes { // <mutator>: <text>
 		name, text, _ := strings.Cut(note, ": ")
