@@ -214,11 +214,11 @@ func (s *bindingSet) agree(t *testing.T, pvc *corev1.PersistentVolumeClaim, fore
 }
 
 // larger returns the volume that a claim is bound to if it is larger than
-// asked, and nobody had chosen it.
+// asked, by more than a tenth, and nobody had chosen it.
 func (s *bindingSet) larger(pvc *corev1.PersistentVolumeClaim) string {
 	for _, pv := range s.volumes {
 		if pvc.Status.Phase == corev1.ClaimBound && pv.Name == pvc.Spec.VolumeName &&
-			pv.Spec.Capacity.Storage().Cmp(*pvc.Spec.Resources.Requests.Storage()) > 0 && !s.chosen(pvc) {
+			10*pv.Spec.Capacity.Storage().Value() > 11*pvc.Spec.Resources.Requests.Storage().Value() && !s.chosen(pvc) {
 			return pv.Name
 		}
 	}

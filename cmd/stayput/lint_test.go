@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -174,5 +176,34 @@ func TestHostileManifest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestREADMEShowsWhatLintSays holds the first finding that a newcomer sees, in
+// both languages, to the program.
+func TestREADMEShowsWhatLintSays(t *testing.T) {
+	const command = "    $ go run ./cmd/stayput "
+	root := filepath.Join("..", "..")
+	for _, file := range []string{"README.md", "README.ko.md"} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, found := strings.Cut(string(text), "\n"+command)
+		if !found {
+			t.Errorf("%s shows no %q", file, command)
+			continue
+		}
+		args, after, _ := strings.Cut(after, "\n")
+		shown, _, _ := strings.Cut(after, "\n\n")
+		cmd := exec.CommandContext(t.Context(), program, strings.Fields(args)...)
+		cmd.Dir = root
+		says, err := cmd.Output()
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("stayput %s: %v, want exit code 1, for its finding", args, err)
+		}
+		if want := strings.ReplaceAll("\n"+shown, "\n    ", "\n"); !strings.HasPrefix("\n"+string(says), want+"\n") {
+			t.Errorf("%s shows\n%s\nstayput %s says\n%s", file, want, args, says)
+		}
 	}
 }

@@ -73,9 +73,13 @@ func buildPrevious(ctx context.Context, root string) error {
 	if found := strings.Fields(tags); len(found) > 0 {
 		ref = found[0]
 	}
+	if _, err := command(ctx, "", "git", "-C", root, "cat-file", "-e", ref+"^{commit}"); err != nil {
+		fmt.Fprintf(os.Stderr, "THE UPGRADE IS FROM THIS COMMIT TO ITSELF: this clone is shallow, and has no %s\n", ref)
+		ref = "HEAD"
+	}
 	dir, archive := filepath.Join(env.dir, "previous"), filepath.Join(env.dir, "previous.tar")
 	if _, err := command(ctx, "", "git", "-C", root, "archive", "--output", archive, ref); err != nil {
-		return fmt.Errorf("take out what to upgrade from (the clone must not be shallow): %w", err)
+		return fmt.Errorf("take out what to upgrade from: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
