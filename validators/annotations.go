@@ -108,14 +108,15 @@ type place struct {
 
 // places returns where in an object labels and annotations stand.
 func places(kind string, obj client.Object) []place {
-	all := []place{{kind, field.NewPath("metadata"), obj}}
+	all := make([]place, 1, 4)
+	all[0] = place{kind, metadataPath, obj}
 	switch obj := obj.(type) {
 	case *appsv1.Deployment:
-		all = append(all, place{podTemplate, field.NewPath("spec", "template", "metadata"), &obj.Spec.Template})
+		all = append(all, place{podTemplate, templateMetaPath, &obj.Spec.Template})
 	case *appsv1.StatefulSet:
-		all = append(all, place{podTemplate, field.NewPath("spec", "template", "metadata"), &obj.Spec.Template})
+		all = append(all, place{podTemplate, templateMetaPath, &obj.Spec.Template})
 		for i := range obj.Spec.VolumeClaimTemplates {
-			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata")
+			path := templatesPath.Index(i).Child("metadata")
 			all = append(all, place{claimTemplate, path, &obj.Spec.VolumeClaimTemplates[i]})
 		}
 	}

@@ -48,7 +48,7 @@ what controllers and terminating namespaces delete.`,
 		if err != nil {
 			return err
 		}
-		path := field.NewPath("metadata", "name")
+		path := namePath
 		member, exists := memberOf(of)
 		owner, condemned := controllerOf(pvc, exists)
 		needed := exists && member.InRange()

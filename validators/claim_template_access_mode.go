@@ -21,15 +21,16 @@ new and empty, and stays so. Ask for ReadWriteOnce, or ReadWriteOncePod.
 Templates cannot be changed later.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
-		for i, t := range sts.Spec.VolumeClaimTemplates {
+		for i := range sts.Spec.VolumeClaimTemplates {
+			t := &sts.Spec.VolumeClaimTemplates[i]
 			modes := t.Spec.AccessModes
-			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "accessModes")
+			path := func(j int) *field.Path { return templatesPath.Index(i).Child("spec", "accessModes").Index(j) }
 			if j := slices.Index(modes, corev1.ReadWriteMany); j >= 0 {
-				p.Report(field.Invalid(path.Index(j), modes[j], "must be what one Pod needs; most drivers for disks cannot make such a volume"), "accessModes: [ReadWriteOnce]")
+				p.Report(field.Invalid(path(j), modes[j], "must be what one Pod needs; most drivers for disks cannot make such a volume"), "accessModes: [ReadWriteOnce]")
 			}
 			writes := func(m corev1.PersistentVolumeAccessMode) bool { return m != corev1.ReadOnlyMany }
 			if len(modes) > 0 && !slices.ContainsFunc(modes, writes) && t.Spec.DataSource == nil && t.Spec.DataSourceRef == nil {
-				p.Report(field.Invalid(path.Index(0), modes[0], "must let the Pod write; its volume would stay empty for ever"), "accessModes: [ReadWriteOnce]")
+				p.Report(field.Invalid(path(0), modes[0], "must let the Pod write; its volume would stay empty for ever"), "accessModes: [ReadWriteOnce]")
 			}
 		}
 		return nil

@@ -43,7 +43,7 @@ makes the volume where the scheduler puts the Pod.`,
 				return err
 			}
 			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool { return !provisions(&sc) || !waits(&sc) })
-			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				fmt.Sprintf("must wait for the Pod, which has %s; a disk made first pins it to a zone", what)), waitingClass(name, waiting))
 		}
 		return nil

@@ -37,7 +37,7 @@ the classes that there are now.`,
 			if missing == nil {
 				continue
 			}
-			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName")
+			path := templatesPath.Index(i).Child("spec", "storageClassName")
 			// A claim that is Pending already would be found again, with its class.
 			start, _ := cluster.Ordinals(sts)
 			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and apply it with another class (%s)",

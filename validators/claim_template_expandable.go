@@ -30,7 +30,7 @@ use, if the driver is able to expand volumes.`,
 			if !provisions(class) || class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion {
 				continue
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				"must allow expansion; a full disk could never grow"),
 				fmt.Sprintf(`kubectl patch sc %s -p '{"allowVolumeExpansion":true}', if its driver can`, name))
 		}

@@ -25,16 +25,14 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			pvc := &sts.Spec.VolumeClaimTemplates[i]
-			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
 			if replicas := replicasOf(sts.Spec.Replicas); pvc.Spec.VolumeName != "" && replicas > 1 {
-				p.Report(field.Invalid(path.Child("volumeName"), pvc.Spec.VolumeName,
+				p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "volumeName"), pvc.Spec.VolumeName,
 					fmt.Sprintf("must be empty with %d replicas; one gets the volume, the others are Pending for ever", replicas)),
 					fmt.Sprintf("remove it, and reserve a volume for each claim: claimRef: {namespace: %s, name: %s-%s-0} in the PersistentVolume", sts.Namespace, pvc.Name, sts.Name))
 			}
 		}
 		for i := range sts.Spec.VolumeClaimTemplates {
 			pvc := &sts.Spec.VolumeClaimTemplates[i]
-			path := field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec")
 			if pvc.Spec.Selector == nil || pvc.Spec.VolumeName != "" {
 				continue
 			}
@@ -43,7 +41,7 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 				return err
 			}
 			if provisions(class) {
-				p.Warn(field.Forbidden(path.Child("selector"),
+				p.Warn(field.Forbidden(templatesPath.Index(i).Child("spec", "selector"),
 					fmt.Sprintf("cannot be honoured by class %s; the claims stay Pending", name)),
 					`remove the selector, or write storageClassName: "" to choose among volumes made by hand`)
 			}

@@ -27,8 +27,9 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
-			pvc := sts.Spec.VolumeClaimTemplates[i].DeepCopy()
-			pvc.Namespace = sts.Namespace // where its claims will be
+			claim := sts.Spec.VolumeClaimTemplates[i] // shallow: only read, but for its namespace
+			claim.Namespace = sts.Namespace           // where its claims will be
+			pvc := &claim
 			name, class, _, err := classOf(p.Cluster, pvc)
 			if err != nil {
 				return err
@@ -51,7 +52,7 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 			default:
 				continue // the mutator volume-retain
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("spec", "storageClassName"), name,
+			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				fmt.Sprintf("must retain its volumes; this class destroys a disk with its claim, and %s", why)),
 				fmt.Sprintf("volumeClaimTemplates: [{metadata: {annotations: {%s: Retain}}}]", cluster.AnnotationReclaim))
 		}

@@ -40,7 +40,7 @@ func reportShadowed(report func(*field.Error, string), sts *appsv1.StatefulSet) 
 		if !templates[v.Name] {
 			continue
 		}
-		err := field.Duplicate(field.NewPath("spec", "template", "spec", "volumes").Index(i).Child("name"), v.Name)
+		err := field.Duplicate(podSpecPath.Child("volumes").Index(i).Child("name"), v.Name)
 		err.Detail = "must differ from the names of volumeClaimTemplates; the claim would replace this volume silently"
 		report(err, fmt.Sprintf("remove or rename volume %s, and its volumeMounts", v.Name))
 	}

@@ -32,7 +32,7 @@ later.`,
 			if mounted[t.Name] {
 				continue
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), t.Name,
+			p.Report(field.Invalid(templatesPath.Index(i).Child("metadata", "name"), t.Name,
 				"must be mounted; every Pod would get a disk that nothing uses"),
 				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: /data}] in a container, or remove it", t.Name))
 		}

@@ -32,7 +32,7 @@ a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
 		if subdomain != "" {
 			what = "the DNS name " + hostname + "." + subdomain
 		}
-		path := field.NewPath("spec", "template", "spec", "hostname")
+		path := podSpecPath.Child("hostname")
 		remedy := identityRemedy(template.Labels[cluster.LabelSubdomain], subdomain)
 		if n := replicasOf(dep.Spec.Replicas); n > 1 {
 			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy)

@@ -35,7 +35,7 @@ files, a ReadWriteMany claim; or else run one replica.`,
 			if v.pvc == nil {
 				continue // nobody knows what it will be
 			}
-			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
+			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
 			remedy := "replicas: 1, or a StatefulSet with volumeClaimTemplates"
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):

@@ -37,7 +37,7 @@ done without being asked for.`,
 		if injected, err := injects(p.Cluster, dep.Namespace); err != nil || injected {
 			return err
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "template", "spec", "subdomain"), subdomain,
+		p.Report(field.Invalid(podSpecPath.Child("subdomain"), subdomain,
 			"must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
 			fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, subdomain))
 		return nil

@@ -87,7 +87,7 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 }
 
 func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
-	spec, at := field.NewPath("spec"), fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
+	spec, at := specPath, fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
 	was, is := ptr.Deref(old.Spec.StorageClassName, ""), ptr.Deref(pvc.Spec.StorageClassName, "")
 	if old.Spec.StorageClassName != nil && was != is {
 		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in its class"),

@@ -42,7 +42,7 @@ count before it) with stayput.dev/reclaim-policy: Delete.`,
 			size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
 			volumes = append(volumes, d.volume.Name)
 		}
-		path := field.NewPath("metadata", "name")
+		path := namePath
 		claims := "1 claim"
 		if len(doomed) > 1 {
 			claims = fmt.Sprintf("%d claims", len(doomed))

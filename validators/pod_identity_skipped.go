@@ -53,7 +53,7 @@ under its serviceName; there the label has no effect.`,
 // inTheWay returns what keeps a Pod from getting a name under a Service, and
 // how to clear it away.
 func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy string) {
-	spec, path := &pod.Spec, field.NewPath("spec")
+	spec, path := &pod.Spec, specPath
 	without := fmt.Sprintf("; no DNS name under Service %s", service)
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
 	switch {
@@ -73,7 +73,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
 			"remove hostname and create the Pod again, or spec: {subdomain: " + service + "}"
 	case pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0:
-		return field.Invalid(field.NewPath("metadata", "name"), short(pod.Name), "must be a DNS label of at most 63 characters to be a hostname"+without),
+		return field.Invalid(namePath, short(pod.Name), "must be a DNS label of at most 63 characters to be a hostname"+without),
 			"give the Pod a name without dots, or spec: {hostname: <name>, subdomain: " + service + "}"
 	case spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && pod.Name != "":
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())

@@ -38,7 +38,7 @@ about either is mended by deleting the Service and creating it as it should be.`
 			if err != nil || len(governed) == 0 {
 				return err
 			}
-			p.Report(field.Invalid(field.NewPath("metadata", "name"), svc.Name, "must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
+			p.Report(field.Invalid(namePath, svc.Name, "must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
 				fmt.Sprintf("create Service %s again, headless, or kubectl delete statefulset %s -n %s", svc.Name, governed[0].Name, svc.Namespace))
 			return nil
 		}),
@@ -60,7 +60,7 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 		}
 		return suffering
 	}
-	spec := field.NewPath("spec")
+	spec := specPath
 	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), again)

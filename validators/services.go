@@ -71,8 +71,10 @@ func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
 // headlessServiceOf is headlessService for Pods that have the given labels.
 func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
 	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers))
-	without := serviceYAML(sts.Namespace, name, selector, nil)
-	if utf8.RuneCountInString(with) > room && utf8.RuneCountInString(without) <= room {
+	if utf8.RuneCountInString(with) <= room {
+		return with
+	}
+	if without := serviceYAML(sts.Namespace, name, selector, nil); utf8.RuneCountInString(without) <= room {
 		return without
 	}
 	return with
@@ -126,14 +128,12 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 
 // flowYAML returns a value as YAML on one line.
 func flowYAML(value any) string {
-	var node yaml.Node
-	if err := node.Encode(value); err != nil {
+	const key = "value: " // the style is a member's
+	text, err := yaml.Marshal(struct {
+		Value any `yaml:"value,flow"`
+	}{value})
+	if err != nil {
 		return err.Error() // maps, slices, strings and numbers always encode
 	}
-	node.Style = yaml.FlowStyle
-	text, err := yaml.Marshal(&node)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(text))
+	return strings.TrimSpace(strings.TrimPrefix(string(text), key))
 }

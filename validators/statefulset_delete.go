@@ -40,7 +40,7 @@ The rule speaks to people only, not to controllers and service accounts.`,
 		// The controller makes the StatefulSet the owner of its Pods' claims only.
 		lost := claimNames(claims, func(c replicaClaim) bool { return deletes && wanted.has(c.ordinal) })
 		kept := claimNames(claims, func(c replicaClaim) bool { return !deletes || !wanted.has(c.ordinal) })
-		path := field.NewPath("metadata", "name")
+		path := namePath
 		if len(lost) > 0 {
 			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", cluster.Few(lost))),
 				fmt.Sprintf(`first kubectl patch sts %s -n %s -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain"}}}'`, sts.Name, sts.Namespace))

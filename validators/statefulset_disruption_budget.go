@@ -34,7 +34,7 @@ replicas.`,
 		if err != nil {
 			return err
 		}
-		path := field.NewPath("spec", "replicas")
+		path := replicasPath
 		switch len(budgets) {
 		case 0:
 			p.Report(field.Invalid(path, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),

@@ -25,7 +25,7 @@ takes under load. The rule denies 0 and warns below 10.`,
 		if seconds == nil || *seconds >= fair {
 			return nil // nil means 30
 		}
-		path := field.NewPath("spec", "template", "spec", "terminationGracePeriodSeconds")
+		path := podSpecPath.Child("terminationGracePeriodSeconds")
 		const remedy = "terminationGracePeriodSeconds: 30 or more"
 		switch {
 		case *seconds == 0:

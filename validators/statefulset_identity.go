@@ -23,7 +23,7 @@ Remove the fields. The DNS name of a Pod is
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod := &sts.Spec.Template.Spec
-		path := field.NewPath("spec", "template", "spec")
+		path := podSpecPath
 		if pod.Hostname != "" {
 			p.Report(field.Invalid(path.Child("hostname"), pod.Hostname,
 				fmt.Sprintf("cannot be set, and is ignored: each Pod has its own name, as %s-%d", sts.Name, ordinals(sts).start)),

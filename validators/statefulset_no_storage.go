@@ -24,7 +24,7 @@ rules: {statefulset-no-storage: warn}.`,
 		if len(sts.Spec.VolumeClaimTemplates) > 0 {
 			return nil
 		}
-		volumes := field.NewPath("spec", "template", "spec", "volumes")
+		volumes := podSpecPath.Child("volumes")
 		var lost []*field.Error
 		for i, vol := range sts.Spec.Template.Spec.Volumes {
 			switch {
@@ -43,7 +43,7 @@ rules: {statefulset-no-storage: warn}.`,
 			p.Report(err, remedy)
 		}
 		if len(lost) == 0 {
-			p.Report(field.Required(field.NewPath("spec", "volumeClaimTemplates"),
+			p.Report(field.Required(templatesPath,
 				"must have storage; a Pod comes back under its name with nothing in it"), remedy)
 		}
 		return nil

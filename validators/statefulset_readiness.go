@@ -29,7 +29,7 @@ update strategy, needs neither.`,
 			return nil
 		}
 		if pod := &sts.Spec.Template.Spec; !probed(pod) && len(pod.Containers) > 0 {
-			path := field.NewPath("spec", "template", "spec", "containers").Index(0).Child("readinessProbe")
+			path := podSpecPath.Child("containers").Index(0).Child("readinessProbe")
 			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process runs"),
 				"readinessProbe: "+probeFor(pod.Containers[0]))
 		}

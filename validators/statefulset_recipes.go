@@ -18,7 +18,7 @@ import (
 
 // statefulSetFixed reports the fields of a StatefulSet that cannot change.
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
-	spec := field.NewPath("spec")
+	spec := specPath
 	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
 	again := orphan + " && " + applyAgain
 	selector := metav1.FormatLabelSelector(old.Spec.Selector)
@@ -47,7 +47,7 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 // controller compares no claim with its template, but it cannot add a claim to
 // a Pod that exists, and waits for somebody to delete the Pod.
 func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string) {
-	path := field.NewPath("spec", "volumeClaimTemplates")
+	path := templatesPath
 	before := map[string]*corev1.PersistentVolumeClaim{}
 	for i := range old.Spec.VolumeClaimTemplates {
 		t := &old.Spec.VolumeClaimTemplates[i]

@@ -39,7 +39,7 @@ scale up again at once and set whenScaled to Retain first.`,
 		if len(leaving) == 0 {
 			return nil
 		}
-		path := field.NewPath("spec", "replicas")
+		path := replicasPath
 		if policy := sts.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
 			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED", cluster.Few(leaving))),
 				fmt.Sprintf("at once kubectl scale sts %s -n %s --replicas=%d, and whenScaled: Retain", sts.Name, sts.Namespace, was.n))

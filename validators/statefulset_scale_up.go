@@ -73,7 +73,7 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	} else if of != "" {
 		found += "; " + of
 	}
-	p.Report(field.Invalid(field.NewPath("spec", "replicas"), replicasOf(sts.Spec.Replicas),
+	p.Report(field.Invalid(replicasPath, replicasOf(sts.Spec.Replicas),
 		strings.TrimSpace(fmt.Sprintf("cannot start empty, as %s %s", found, strings.Join(example, ", ")))),
 		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
 	return nil

@@ -29,7 +29,7 @@ exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods and
 claims alone, and apply it again with the other serviceName.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
-		path, name := field.NewPath("spec", "serviceName"), sts.Spec.ServiceName
+		path, name := serviceNamePath, sts.Spec.ServiceName
 		if name == "" {
 			return nil // statefulset-service-name
 		}

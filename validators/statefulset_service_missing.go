@@ -30,7 +30,7 @@ file, adjust the ports, and kubectl apply -f it.`,
 		if err != nil || svc != nil {
 			return err
 		}
-		missing := field.NotFound(field.NewPath("spec", "serviceName"), name)
+		missing := field.NotFound(serviceNamePath, name)
 		missing.Detail = "must exist, or no Pod has a DNS name"
 		const room = 137 // what a warning holds besides, where the name is short
 		p.Report(missing, "apply "+headlessService(sts, name, room))

@@ -26,7 +26,7 @@ leaves Pods and claims alone, and apply it again with the field.`,
 		if sts.Spec.ServiceName != "" {
 			return nil
 		}
-		err := field.Required(field.NewPath("spec", "serviceName"),
+		err := field.Required(serviceNamePath,
 			"must name a headless Service; without one no Pod gets a DNS name, and it cannot be added later")
 		name := headlessName(sts.Name)
 		remedy := fmt.Sprintf("the headless Service that selects the Pods, or serviceName: %s and apply %s", name, headlessService(sts, name, 300))

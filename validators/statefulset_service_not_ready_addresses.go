@@ -32,7 +32,7 @@ OrderedReady, or one replica, the rule has nothing to say.`,
 		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || svc.Spec.Type == corev1.ServiceTypeExternalName {
 			return err // statefulset-service-missing, statefulset-service-headless
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
+		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must publish not-ready addresses, or Pods that start in Parallel never meet"),
 			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace))
 		return nil

@@ -42,7 +42,7 @@ every release, such as a version, in the selector of a Service.`,
 			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
 				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name, what),
+		p.Report(field.Invalid(serviceNamePath, svc.Name, what),
 			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(sts)), sts.Namespace))
 		return nil
 	})},

@@ -48,7 +48,7 @@ shared on purpose.`,
 		if svc.Name == name || svc.Name == sts.Name {
 			remedy = fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(own), sts.Namespace)
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "serviceName"), svc.Name,
+		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(sharing))), first+remedy)
 		return err
 	})},

@@ -42,7 +42,7 @@ what is wanted.`,
 			if shadowed[v.name] {
 				continue // claim-template-shadows-volume
 			}
-			path := field.NewPath("spec", "template", "spec", "volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
+			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
 			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
 			switch {
 			case v.pvc == nil || !exclusive(v.pvc.Spec.AccessModes):

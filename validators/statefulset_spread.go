@@ -28,7 +28,7 @@ where there are too few nodes. Pods that use ports of their node need neither.`,
 		if replicasOf(sts.Spec.Replicas) <= 1 || over == corev1.LabelHostname || keptApart(pod, on) || ownNode(pod) {
 			return nil
 		}
-		path := field.NewPath("spec", "template", "spec", "topologySpreadConstraints")
+		path := podSpecPath.Child("topologySpreadConstraints")
 		constraint := flowYAML(map[string]any{
 			"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
 			"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},

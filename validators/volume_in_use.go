@@ -40,7 +40,7 @@ means the claim of that name.`,
 		if pvc == nil || pvc.DeletionTimestamp != nil || !volume.IsVolumeBoundToClaim(pv, pvc) {
 			return nil
 		}
-		finding := field.Forbidden(field.NewPath("metadata", "name"),
+		finding := field.Forbidden(namePath,
 			fmt.Sprintf("cannot be undone: once claim %s, which is bound to it, goes, it goes too, even if it is to be retained", pvc.Name))
 		remedy := fmt.Sprintf("delete the claim instead: kubectl delete pvc %s -n %s", pvc.Name, pvc.Namespace)
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {

@@ -30,7 +30,7 @@ generate count.`,
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			all, pod := ordinals(sts), &sts.Spec.Template.Spec
 			highest := fmt.Sprintf("%s-%d", sts.Name, max(all.end()-1, all.start))
-			fqdnLength(p, sts.Namespace, field.NewPath("spec", "template", "spec"), pod, len(highest), sts.Spec.ServiceName)
+			fqdnLength(p, sts.Namespace, podSpecPath, pod, len(highest), sts.Spec.ServiceName)
 			return nil
 		}),
 		On(func(p *Pass, d *appsv1.Deployment) error {
@@ -43,7 +43,7 @@ generate count.`,
 			if subdomain == "" {
 				subdomain = d.Spec.Template.Labels[cluster.LabelSubdomain] // as the webhook will fill it in
 			}
-			fqdnLength(p, d.Namespace, field.NewPath("spec", "template", "spec"), pod, host, subdomain)
+			fqdnLength(p, d.Namespace, podSpecPath, pod, host, subdomain)
 			return nil
 		}),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
@@ -54,7 +54,7 @@ generate count.`,
 			if host == 0 {
 				host = len(pod.Name)
 			}
-			fqdnLength(p, pod.Namespace, field.NewPath("spec"), &pod.Spec, host, pod.Spec.Subdomain)
+			fqdnLength(p, pod.Namespace, specPath, &pod.Spec, host, pod.Spec.Subdomain)
 			return nil
 		}),
 	},

@@ -31,19 +31,19 @@ no data; agents that want a directory of every node belong in a DaemonSet.`,
 
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
-			return hostPaths(p, &sts.Spec.Template.Spec, field.NewPath("spec", "template", "spec"), func(volume string) string {
+			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) string {
 				return fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
 			})
 		}),
 		On(func(p *Pass, dep *appsv1.Deployment) error {
-			return hostPaths(p, &dep.Spec.Template.Spec, field.NewPath("spec", "template", "spec"), claimInstead)
+			return hostPaths(p, &dep.Spec.Template.Spec, podSpecPath, claimInstead)
 		}),
 		// The volumes of a Pod cannot change, so its updates are nobody's concern.
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
 				return nil // its owner's business; of the image of a static Pod, the node's
 			}
-			return hostPaths(p, &pod.Spec, field.NewPath("spec"), claimInstead)
+			return hostPaths(p, &pod.Spec, specPath, claimInstead)
 		}),
 	},
 }

@@ -28,6 +28,7 @@ func replicasOf(replicas *int32) int {
 // the list that each is in. Ephemeral containers are returned as what they
 // share with the others.
 func containers(spec *corev1.PodSpec) (all []listed[*corev1.Container]) {
+	all = make([]listed[*corev1.Container], 0, len(spec.InitContainers)+len(spec.Containers)+len(spec.EphemeralContainers))
 	for i := range spec.InitContainers {
 		all = append(all, listed[*corev1.Container]{"initContainers", i, &spec.InitContainers[i]})
 	}

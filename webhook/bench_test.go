@@ -130,7 +130,7 @@ func BenchmarkDecode(b *testing.B) {
 			body := readPayload(b, name)
 			b.SetBytes(int64(len(body)))
 			benchmark(b, func() {
-				if _, no := DefaultLimits().decodeReview(body); no != nil {
+				if _, no := DefaultLimits().decodeReview(body, room); no != nil {
 					b.Fatal(no)
 				}
 			})
@@ -147,7 +147,7 @@ func BenchmarkReview(b *testing.B) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			req, no := DefaultLimits().decodeReview(readPayload(b, name))
+			req, no := DefaultLimits().decodeReview(readPayload(b, name), room)
 			if no != nil {
 				b.Fatal(no)
 			}
@@ -168,7 +168,7 @@ func BenchmarkPatch(b *testing.B) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			req, no := DefaultLimits().decodeReview(readPayload(b, name))
+			req, no := DefaultLimits().decodeReview(readPayload(b, name), room)
 			if no != nil {
 				b.Fatal(no)
 			}
@@ -184,3 +184,6 @@ func BenchmarkPatch(b *testing.B) {
 		})
 	}
 }
+
+// room is memory without end.
+func room(int64) bool { return true }

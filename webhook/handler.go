@@ -13,7 +13,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -120,21 +119,11 @@ func (x *exchange) serve(answer door) {
 		return
 	}
 	defer x.gate.leave()
-	uid, cost, over := x.Limits.scan(buf.Bytes())
-	uid = clean(uid)
-	if over != "" {
-		x.reject(uid, http.StatusRequestEntityTooLarge, over)
-		return
-	}
-	if !x.lease.extend(int64(buf.Cap()) + cost) {
+	req, no := x.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return x.lease.extend(int64(buf.Cap()) + n) })
+	if no == noRoom {
 		x.refuse(errShed)
 		return
 	}
-	if !utf8.Valid(buf.Bytes()) { // the decoder would put other letters in their place
-		x.reject(uid, http.StatusBadRequest, "cannot be read: it is not UTF-8")
-		return
-	}
-	req, no := x.Limits.decodeReview(buf.Bytes())
 	if no != nil {
 		x.reject(no.uid, no.code, no.why)
 		return

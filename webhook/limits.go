@@ -3,6 +3,8 @@ package webhook
 import (
 	"bytes"
 	"strings"
+
+	"stayput.dev/webhook/wire"
 )
 
 // Limits bound what one request, and all of them together, may cost.
@@ -34,7 +36,16 @@ func DefaultLimits() Limits {
 	return Limits{Bytes: 7 << 20, Values: 20_000, Depth: 100, InFlight: 256, Memory: memory()}
 }
 
-// scan walks a JSON document once, without allocating, and stops where it is
+// budget is what the limits say to the decoder.
+func (l Limits) budget() wire.Budget {
+	return wire.Budget{Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight}
+}
+
+// takes estimates what a document takes decoded, in bytes.
+func takes(body []byte, values int) int64 { return 4*int64(len(body)) + 500*int64(values) }
+
+// scan says of a document that the decoder has not taken whether that is for the
+// limits, which it counts as [wire.Document] does. It walks the document once, without allocating, and stops where it is
 // over the limits; it says why. It also finds request.uid, so that the answer
 // can name it, and estimates what the document takes decoded. It does not
 // validate: that is the decoder's work.
@@ -87,7 +98,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 			return uid, 0, "has too many values"
 		}
 	}
-	return uid, 4*int64(len(body)) + 500*int64(values), ""
+	return uid, takes(body, values), ""
 }
 
 // isKey says whether a colon follows.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -43,16 +44,34 @@ type rejection struct {
 	why  string
 }
 
+// noRoom is the rejection of a review for which there is no memory now.
+var noRoom = &rejection{code: http.StatusTooManyRequests}
+
 // decodeReview decodes an AdmissionReview and its objects, or says what is
-// wrong with it. The request's raw objects are parts of the body.
-func (l Limits) decodeReview(body []byte) (*request, *rejection) {
+// wrong with it. The request's raw objects are parts of the body. It asks for the
+// memory that it takes, in bytes, before it takes it: for the envelope, and once
+// that has told how much there is to decode, for all.
+func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *rejection) {
+	if !reserve(takes(body, 0)) {
+		return nil, noRoom
+	}
 	var review admissionv1.AdmissionReview
-	doc := wire.NewDocument(body, wire.Budget{Values: l.Values, Depth: l.Depth})
-	if !doc.Unmarshal(&review) {
-		uid, _, over := l.scan(body)
-		if over != "" {
-			return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
-		}
+	doc := wire.NewDocument(body, l.budget())
+	plain := doc.Unmarshal(&review)
+	uid, cost, over := "", takes(body, doc.Values()), ""
+	if !plain {
+		uid, cost, over = l.scan(body)
+	} else if review.Request != nil {
+		uid = string(review.Request.UID)
+	}
+	switch {
+	case over != "":
+		return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
+	case !reserve(cost):
+		return nil, noRoom
+	case !utf8.Valid(body): // the decoder would put other letters in their place
+		return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: it is not UTF-8"}
+	case !plain:
 		review = admissionv1.AdmissionReview{}
 		if err := unmarshalSlowly(body, &review); err != nil {
 			return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: " + err.Error()}

@@ -260,7 +260,10 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("--kubeconfig: %w", err)
 	}
 	config.UserAgent = "stayput/" + versionText()
-	config.QPS, config.Burst = 200, 400 // only what is not in a cache goes through
+	// No limit of our own: only what is not in a cache, and what would deny, goes
+	// to the API server, in at most as many requests at a time as are answered. A
+	// limit would queue them until their deadlines; the API server has its own.
+	config.QPS = -1
 	return config, nil
 }
 

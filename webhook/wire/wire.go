@@ -21,6 +21,11 @@ import (
 type Budget struct {
 	Values int // objects, arrays, and what follows a comma
 	Depth  int // of objects and arrays
+
+	// Costly says whether what follows a comma in the value of a key, in what is
+	// raw, counts for Weight. Nil: none. The key is as it is written.
+	Costly func(key []byte) bool
+	Weight int
 }
 
 // A Document is JSON that is decoded in parts: an envelope first, and then what
@@ -32,6 +37,7 @@ type Document struct {
 	text   string // the same
 	budget Budget
 	parts  []part
+	values int
 }
 
 // A part is raw JSON, from one byte of the document to before another.
@@ -47,6 +53,10 @@ func NewDocument(data []byte, budget Budget) *Document {
 func (doc *Document) Unmarshal(into any) bool {
 	return doc.unmarshal(part{0, len(doc.data)}, into, false)
 }
+
+// Values returns how many values the document holds, as the budget counts them,
+// once it is decoded.
+func (doc *Document) Values() int { return doc.values }
 
 // UnmarshalRaw decodes raw JSON that was found in the document. Managed fields
 // are passed over, unless they are wanted: they are as large as all else in an
@@ -66,7 +76,15 @@ func (doc *Document) unmarshal(p part, into any, noManagedFields bool) bool {
 		return false
 	}
 	d := decoder{Document: doc, pos: p.from, stop: p.to, noManagedFields: noManagedFields}
-	return planOf(v.Type().Elem())(&d, v.Elem()) && d.end()
+	whole := p == part{0, len(doc.data)}
+	if whole {
+		d.costly = doc.budget.Costly
+	}
+	ok := planOf(v.Type().Elem())(&d, v.Elem()) && d.end()
+	if whole {
+		doc.values = d.values
+	}
+	return ok
 }
 
 // A decoder reads one document, or a part, from its beginning to its end. Its
@@ -76,6 +94,8 @@ type decoder struct {
 	pos, stop       int
 	depth, values   int
 	noManagedFields bool
+	costly          func(key []byte) bool // nil where all is counted already, or counts the same
+	extra           int                   // what a comma counts for beside one
 }
 
 // end says whether nothing but white space is left.
@@ -146,7 +166,7 @@ func (d *decoder) more(first bool, end byte) (more, ok bool) {
 		return true, true
 	case c == ',':
 		d.pos++
-		d.values++
+		d.values += 1 + d.extra
 		return true, d.values <= d.budget.Values
 	}
 	return false, false
@@ -176,8 +196,25 @@ func (d *decoder) skip() bool {
 			if !more || !ok {
 				return ok
 			}
-			if d.peek() != '"' || !d.skipString() || !d.take(':') || !d.skip() {
+			if d.peek() != '"' {
 				return false
+			}
+			start := d.pos + 1
+			if !d.skipString() {
+				return false
+			}
+			costly := d.costly != nil && d.extra == 0 && d.costly(d.data[start:d.pos-1])
+			if !d.take(':') {
+				return false
+			}
+			if costly {
+				d.extra = d.budget.Weight - 1
+			}
+			if !d.skip() {
+				return false
+			}
+			if costly {
+				d.extra = 0
 			}
 		}
 	case '[':
