@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 }
 
 func build(m *testing.M) int {
+	if f := flag.Lookup("test.fuzzworker"); f != nil && f.Value.String() == "true" {
+		return m.Run() // has the fuzz target alone to run, and no process
+	}
 	dir, err := os.MkdirTemp("", "stayput-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
