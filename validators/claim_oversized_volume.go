@@ -32,9 +32,14 @@ a class that provisions, or ask for the whole of it.`,
 		if asked.IsZero() {
 			return nil
 		}
-		_, class, _, err := classOf(p.Cluster, pvc)
+		name, class, named, err := classOf(p.Cluster, pvc)
 		if err != nil || provisions(class) {
 			return err
+		}
+		if !named && class != nil { // lint sees the claim before it gets the default
+			of := *pvc
+			of.Spec.StorageClassName = &name
+			pvc = &of
 		}
 		pvs, err := listVolumes(p.Cluster)
 		if err != nil {

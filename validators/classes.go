@@ -135,7 +135,7 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 		if slices.ContainsFunc(pvs, func(pv corev1.PersistentVolume) bool { return volume.GetPersistentVolumeClass(&pv) == name }) {
 			return nil, nil // a class in name only, for volumes made by hand
 		}
-	case bestVolume(pvc, pvs, false) != nil:
+	case bestVolume(pvc, pvs, false) != nil, slices.ContainsFunc(pvs, func(pv corev1.PersistentVolume) bool { return hasVolume(pvc, &pv) }):
 		return nil, nil
 	case named:
 		missing.kind = noVolume
@@ -144,6 +144,12 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	}
 	missing.classes, err = listClasses(v)
 	return missing, err
+}
+
+// hasVolume says whether a volume is bound to the claim of that name.
+func hasVolume(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	ref := pv.Spec.ClaimRef
+	return ref != nil && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase == corev1.VolumeBound
 }
 
 // first returns the name of a class to suggest, or "".

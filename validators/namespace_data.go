@@ -74,10 +74,10 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
-	bound := map[string]*corev1.PersistentVolumeClaim{} // by volume
+	bound := map[string]*corev1.PersistentVolumeClaim{} // by name
 	for i := range claims.Items {
 		if c := &claims.Items[i]; c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
-			bound[c.Spec.VolumeName] = c
+			bound[c.Name] = c
 		}
 	}
 	if len(bound) == 0 {
@@ -91,8 +91,11 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	}
 	for i := range volumes.Items {
 		pv := &volumes.Items[i]
-		c := bound[pv.Name]
-		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		if pv.Spec.ClaimRef == nil {
+			continue
+		}
+		c := bound[pv.Spec.ClaimRef.Name]
+		if c != nil && c.Spec.VolumeName == pv.Name && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}
