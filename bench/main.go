@@ -255,17 +255,11 @@ func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) erro
 	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
 		return err
 	}
-	var addresses [3]string
-	for i := range addresses {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		addresses[i] = l.Addr().String()
-		_ = l.Close()
+	p, health := &process{name: "stayput"}, ""
+	if err := harness.FreeAddresses(&p.address, &health, &p.metrics); err != nil {
+		return err
 	}
-	p := &process{name: "stayput", address: addresses[0], metrics: addresses[2]}
-	p.cmd = exec.Command(binary, "serve", "--listen", addresses[0], "--health-listen", addresses[1], "--metrics-listen", addresses[2],
+	p.cmd = exec.Command(binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen", p.metrics,
 		"--kubeconfig", kubeconfig, "--config", settings, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
 	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
 	logFile := filepath.Join(b.dir, "stayput.log")
@@ -282,7 +276,7 @@ func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) erro
 	b.processes["stayput"] = p
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err = p.waitReady(ctx, addresses[1], func() string { return tail(logFile) })
+	err = p.waitReady(ctx, health, func() string { return tail(logFile) })
 	b.ready = time.Since(start)
 	return err
 }
@@ -354,11 +348,7 @@ func (b *bench) measure(c *testCase) error {
 	if _, err := cl.load(c.payload.path(), c.payload.body, c.connections, b.during/10); err != nil { // warm up
 		return err
 	}
-	mallocs, err := p.metric("go_memstats_mallocs_total")
-	if err != nil {
-		return err
-	}
-	bytes, err := p.metric("go_memstats_alloc_bytes_total")
+	mallocs, bytes, err := p.allocated()
 	if err != nil {
 		return err
 	}
@@ -377,11 +367,7 @@ func (b *bench) measure(c *testCase) error {
 	if err != nil {
 		return err
 	}
-	mallocsAfter, err := p.metric("go_memstats_mallocs_total")
-	if err != nil {
-		return err
-	}
-	bytesAfter, err := p.metric("go_memstats_alloc_bytes_total")
+	mallocsAfter, bytesAfter, err := p.allocated()
 	if err != nil {
 		return err
 	}

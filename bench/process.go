@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"stayput.dev/e2e/harness"
 )
 
 // A process is a server under measurement.
@@ -130,34 +132,22 @@ func (p *process) threads() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// memory returns a line of /proc/PID/status, VmRSS or VmHWM, in MiB.
-func (p *process) memory(line string) (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for l := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(l, line+":"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			return kb / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/status has no %s", p.cmd.Process.Pid, line)
-}
-
-// metric returns a metric without labels.
-func (p *process) metric(name string) (float64, error) {
+// allocated returns how often the process has allocated memory, and how many
+// bytes in all.
+func (p *process) allocated() (mallocs, bytes float64, err error) {
 	resp, err := http.Get("http://" + p.metrics + "/metrics")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, 0, err
+	}
+	for name, value := range map[string]*float64{"go_memstats_mallocs_total": &mallocs, "go_memstats_alloc_bytes_total": &bytes} {
+		if *value, err = harness.Metric(string(text), name); err != nil {
+			return 0, 0, fmt.Errorf("the metrics of %s: %w", p.name, err)
 		}
 	}
-	return 0, fmt.Errorf("%s has no metric %s", p.name, name)
+	return mallocs, bytes, nil
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stayput.dev/e2e/harness"
 )
 
 const (
@@ -85,15 +87,16 @@ func (b *bench) report(plan []*testCase) (string, error) {
 	}
 	fmt.Fprintf(&out, "\n| server | resident MiB | at most MiB |\n|---|---|---|\n")
 	for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
-		now, err := b.processes[s].memory("VmRSS")
+		pid := b.processes[s].cmd.Process.Pid
+		now, err := harness.Memory(pid, "VmRSS")
 		if err != nil {
 			return "", err
 		}
-		peak, err := b.processes[s].memory("VmHWM")
+		peak, err := harness.Memory(pid, "VmHWM")
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), now, peak)
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), float64(now)/(1<<20), float64(peak)/(1<<20))
 	}
 	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
 	create, update, pod := b.payloads[0].name, "statefulset-update", "pod-create-mutate"

@@ -41,11 +41,10 @@ a class that provisions, or ask for the whole of it.`,
 			of.Spec.StorageClassName = &name
 			pvc = &of
 		}
-		pvs, err := listVolumes(p.Cluster)
+		pv, err := bestVolume(p.Cluster, pvc, waits(class))
 		if err != nil {
 			return err
 		}
-		pv := bestVolume(pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
 			return nil // none, or one that somebody reserved for this claim
 		}

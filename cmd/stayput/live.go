@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,7 +26,7 @@ type clusterFlags struct {
 }
 
 func (c *clusterFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
+	registerKubeconfig(flags, &c.kubeconfig)
 	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
 	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
 }
@@ -40,17 +38,10 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 	if c.chunkSize < 1 {
 		return nil, fmt.Errorf("--chunk-size %d: must be at least 1", c.chunkSize)
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no cluster: give --kubeconfig, set KUBECONFIG, or run in a Pod")
-	}
+	config, err := connection(c.kubeconfig, c.context)
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
+		return nil, err
 	}
-	config.UserAgent = "stayput/" + versionText()
-	config.QPS, config.Burst = 50, 100
 	config.Timeout = requestTimeout
 	// What a proxy or a newer API server says beside its answer is no finding.
 	config.WarningHandler = rest.NoWarnings{}

@@ -87,24 +87,13 @@ func (s *Stayput) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, address := range []*string{&s.address, &s.health, &s.metrics} {
-		if *address, err = freeAddress(); err != nil {
-			return err
-		}
+	if err := FreeAddresses(&s.address, &s.health, &s.metrics); err != nil {
+		return err
 	}
 	return s.account(ctx)
 }
 
 func (s *Stayput) path(name string) string { return filepath.Join(s.Dir, name) }
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
 
 // account makes a service account that may read what the rules look up and
 // write what repair writes, and nothing else, and a kubeconfig for it.
