@@ -57,6 +57,15 @@ func memberLabels(sts *appsv1.StatefulSet) map[string]string {
 	return few
 }
 
+// formatSelector returns a selector as kubectl takes it, but for one that is too
+// long for anybody to type.
+func formatSelector(sel *metav1.LabelSelector) string {
+	if sel != nil && len(sel.MatchLabels)+len(sel.MatchExpressions) > 64 {
+		return "<spec.selector>"
+	}
+	return metav1.FormatLabelSelector(sel)
+}
+
 // headlessName returns the name of a headless Service that stands beside
 // something called base.
 func headlessName(base string) string {

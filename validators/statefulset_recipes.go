@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -22,11 +21,11 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
 	again := orphan + " && " + applyAgain
 	newPods := func() string {
-		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", metav1.FormatLabelSelector(old.Spec.Selector), sts.Namespace)
+		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
 	}
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
+		p.Report(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
 			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain))
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
