@@ -140,7 +140,7 @@ func kill(t *testing.T, b *bare, component string, away time.Duration) {
 
 // A load asks probes and counts what they are answered.
 type load struct {
-	pause time.Duration // of each probe between two of its requests
+	pause  time.Duration   // of each probe between two of its requests
 	ctx    context.Context // ends when the load is to end
 	cancel context.CancelFunc
 	group  sync.WaitGroup // who works at it

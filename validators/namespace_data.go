@@ -74,10 +74,10 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
-	bound := map[string]*corev1.PersistentVolumeClaim{} // by volume
+	bound := map[string]*corev1.PersistentVolumeClaim{} // by name
 	for i := range claims.Items {
 		if c := &claims.Items[i]; c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
-			bound[c.Spec.VolumeName] = c
+			bound[c.Name] = c
 		}
 	}
 	if len(bound) == 0 {
@@ -90,8 +90,8 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
 	for _, pv := range volumes {
-		c := bound[pv.Name]
-		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		c := bound[pv.Spec.ClaimRef.Name]
+		if c != nil && c.Spec.VolumeName == pv.Name && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}
