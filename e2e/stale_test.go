@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -110,6 +111,7 @@ func (l *laggard) between(t *testing.T, s *harness.Stayput) {
 		},
 		// Watches end when Stayput does.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ErrorLog:     log.New(io.Discard, "", 0), // of watches that are cut
 	})
 	t.Cleanup(server.Close)
 	for _, c := range kubeconfig.Clusters {

@@ -41,10 +41,15 @@ a class that provisions, or ask for the whole of it.`,
 			of.Spec.StorageClassName = &name
 			pvc = &of
 		}
+<<<<<<< HEAD
 		pv, err := bestVolume(p.Cluster, pvc, waits(class))
+=======
+		pvs, err := volumesFor(p.Cluster, pvc)
+>>>>>>> main
 		if err != nil {
 			return err
 		}
+		pv := bestVolume(pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
 			return nil // none, or one that somebody reserved for this claim
 		}
