@@ -99,7 +99,7 @@ func (b *bench) audit(ctx context.Context, out *strings.Builder, name string) er
 			running = false
 		case <-time.After(20 * time.Millisecond):
 			if now, err := harness.Memory(cmd.Process.Pid, "VmHWM"); err == nil {
-				peak = int64(now)
+				peak = now
 			}
 		}
 	}
