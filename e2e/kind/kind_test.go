@@ -213,8 +213,11 @@ func emergencyExit(t *testing.T, c cluster) {
 // installedAgain deletes the Deployment while nothing is answered, and has helm
 // make it again: nothing that Stayput guards stops it.
 func installedAgain(t *testing.T, c cluster) {
+	l := c.startLoad(c.client(), 8) // or replicas drain until idle connections end
+	defer l.stop()
 	c.kubectl("delete", "deployment", "stayput", "-n", "stayput")
 	c.kubectl("wait", "pod", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--for=delete", "--timeout=150s")
+	l.stop()
 	if err := c.denied(); err == nil {
 		t.Error("denied, by whom?")
 	}
