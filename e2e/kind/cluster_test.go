@@ -153,8 +153,8 @@ func (c *cluster) values(image string, replicas int) string {
 	repository, tag, _ := strings.Cut(image, ":")
 	values, err := yaml.Marshal(map[string]any{
 		"mode": "enforce", "replicas": replicas,
-		"image":  map[string]any{"repository": repository, "tag": tag},
-		"config": map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
+		"image":   map[string]any{"repository": repository, "tag": tag},
+		"config":  map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
 		"webhook": map[string]any{"timeoutSeconds": int(webhookTimeout.Seconds())},
 	})
 	if err != nil {

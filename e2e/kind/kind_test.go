@@ -41,7 +41,11 @@ func TestACluster(t *testing.T) {
 			mine.t = t
 			step.f(t, mine)
 		}) {
-			t.Fatalf("logs of Stayput:\n%s", c.kubectl("logs", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--tail=40", "--prefix"))
+			asked := slices.DeleteFunc(strings.Split(c.kubectl("logs", "-n", "kube-system", "-l", "component=kube-apiserver", "--tail=-1"), "\n"), func(line string) bool {
+				return !strings.Contains(line, "ailed calling webhook")
+			})
+			t.Fatalf("log of the API server:\n%s\nlogs of Stayput:\n%s", strings.Join(asked[max(0, len(asked)-40):], "\n"),
+				c.kubectl("logs", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--tail=40", "--prefix"))
 		}
 	}
 }
