@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
-	l := &load{}
+	l := &load{pause: 20 * time.Millisecond}
 	for _, p := range probes {
 		group.Go(func() { l.keepAsking(ctx, t, p) })
 	}
@@ -148,6 +148,8 @@ func kill(t *testing.T, b *bare, component string, away time.Duration) {
 
 // A load counts what probes are answered.
 type load struct {
+	pause time.Duration // of each probe between two of its requests
+
 	mu                   sync.Mutex
 	verdicts, none, open int
 }
@@ -179,7 +181,7 @@ func (l *load) keepAsking(ctx context.Context, t *testing.T, p probe) {
 			l.none++
 		}
 		l.mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(l.pause)
 	}
 }
 

@@ -36,11 +36,10 @@ a class that provisions, or ask for the whole of it.`,
 		if err != nil || provisions(class) {
 			return err
 		}
-		pvs, err := listVolumes(p.Cluster)
+		pv, err := bestVolume(p.Cluster, pvc, waits(class))
 		if err != nil {
 			return err
 		}
-		pv := bestVolume(pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
 			return nil // none, or one that somebody reserved for this claim
 		}

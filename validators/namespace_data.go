@@ -85,12 +85,11 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	}
 	// One long list rather than a request for each: a client has only so many a
 	// second, and the API server waits only so long.
-	volumes, err := cluster.List[corev1.PersistentVolumeList](v)
+	volumes, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(namespace))
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	for i := range volumes.Items {
-		pv := &volumes.Items[i]
+	for _, pv := range volumes {
 		c := bound[pv.Name]
 		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})

@@ -11,25 +11,20 @@ import (
 	"stayput.dev/webhook/cluster"
 )
 
-func listVolumes(v *cluster.View) ([]corev1.PersistentVolume, error) {
-	list, err := cluster.List[corev1.PersistentVolumeList](v)
-	if err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
-	}
-	return list.Items, nil
-}
-
-// bestVolume returns the volume among all that a claim without a volumeName
-// would be bound to now, or nil. Like the controller, it looks at volumes with
+// bestVolume returns the volume that a claim without a volumeName would be bound
+// to now, or nil. Like the controller, it looks at volumes with
 // the fewest access modes first and takes the smallest of those that fit; like
 // the scheduler, which chooses if the class waits for a node, it takes the
 // smallest of all. What fits the node is not considered.
 // Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
-func bestVolume(pvc *corev1.PersistentVolumeClaim, all []corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
+func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, wait bool) (*corev1.PersistentVolume, error) {
+	all, err := cluster.VolumesForClaim(v, pvc)
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
 	groups := map[string][]*corev1.PersistentVolume{} // by access modes
 	count := map[string]int{}
-	for i := range all {
-		pv := &all[i]
+	for _, pv := range all {
 		if !volume.CheckAccessModes(pvc, pv) {
 			continue
 		}
@@ -62,10 +57,10 @@ func bestVolume(pvc *corev1.PersistentVolumeClaim, all []corev1.PersistentVolume
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
 		// The only error is a malformed selector, which no volume matches.
 		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true); pv != nil && err == nil {
-			return pv
+			return pv, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // provisioned says whether a provisioner made a volume, not a person.
