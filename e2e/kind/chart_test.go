@@ -47,26 +47,36 @@ func upgraded(t *testing.T, c cluster) {
 	c.helmTest()
 }
 
-// shared are the tests of package e2e that only ask the API server, and whose
-// Pods and volumes any node and provisioner can make.
-var shared = []string{
-	"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName", "TestEachReplicaOfADeploymentHasADNSName",
-	"TestPodsOfAStatefulSetHaveDNSNames", "TestFixedHostnameInADeploymentIsDenied",
-	"TestVolumesOfAStatefulSetAreRetained", "TestVolumesThatTheirOwnerLetsGoAreDeleted", "TestAClaimInUseIsKept", "TestTeardownsComplete",
-	"TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded", "TestWhatIsBeingDeletedIsNotHeldBack",
-	"TestOrphansAreNotHeldBack", "TestANamespaceWithDataGoesWhenItMay", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
-	"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
-	"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses",
-}
+// onNodes and shared are the tests of package e2e that only ask the API server,
+// and whose Pods and volumes any node and provisioner can make. The first are
+// those in which nodes, DNS and provisioner have a say.
+var (
+	onNodes = []string{
+		"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName", "TestEachReplicaOfADeploymentHasADNSName",
+		"TestPodsOfAStatefulSetHaveDNSNames", "TestVolumesOfAStatefulSetAreRetained", "TestVolumesThatTheirOwnerLetsGoAreDeleted",
+		"TestAClaimInUseIsKept", "TestTeardownsComplete", "TestANamespaceWithDataGoesWhenItMay",
+	}
+	shared = []string{
+		"TestFixedHostnameInADeploymentIsDenied", "TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded",
+		"TestWhatIsBeingDeletedIsNotHeldBack", "TestOrphansAreNotHeldBack", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
+		"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
+		"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses",
+	}
+)
 
-// suite runs them against the Stayput in the cluster.
+// suite runs them against the Stayput in the cluster; -short, the first alone.
 func suite(t *testing.T, c cluster) {
+	tests := slices.Concat(onNodes, shared)
+	if testing.Short() {
+		t.Logf("-short: NOT RUN here, only on the local control plane: %s", strings.Join(shared, ", "))
+		tests = onNodes
+	}
 	provisioner := c.kubectl("get", "storageclass", "-o", "jsonpath={.items[0].provisioner}")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(shared, "|")+")$", "stayput.dev/e2e",
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(tests, "|")+")$", "stayput.dev/e2e",
 		"-outside="+c.kubeconfig, "-outside-kubectl="+env.kubectl, "-outside-binary="+env.binary, "-outside-image="+env.podImage,
 		"-outside-provisioner="+provisioner, "-outside-asker=names/asker")
 	out, err := cmd.CombinedOutput()
-	for _, name := range shared {
+	for _, name := range tests {
 		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
 			t.Errorf("%s did not pass", name)
 		}
