@@ -29,10 +29,11 @@ pre-commit: # runs the hook that the repository offers
 
 .PHONY: proof
 proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders|TheWatchIsCut' ./e2e
 	STAYPUT_PROOF=1 go test -timeout 3h -v -run TestSoak ./e2e
 	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run TestOracles ./validators
 	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 

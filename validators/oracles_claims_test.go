@@ -29,7 +29,7 @@ var _ = register(map[string]oracle{
 		if sc := classFor(w, c); c.Spec.StorageClassName == nil && sc != nil {
 			class = sc.Name // as the API server fills in
 		}
-		return warnIf(!serves(c, pv) || class != pv.Spec.StorageClassName)
+		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName)
 	}),
 	"claim-oversized-volume": created(func(w *world, c pvc) validators.Level {
 		asked, sc := c.Spec.Resources.Requests.Storage(), classFor(w, c)

@@ -164,7 +164,7 @@ type indexKey struct{ index, namespace, key string }
 // Find implements [Finder]. An index is made when the first asks.
 func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
 	kind, err := s.kind(gvk)
-	if err != nil {
+	if err != nil || len(kind.all) == 0 { // or an index would be made anew each time
 		return nil, err
 	}
 	s.mu.Lock()
