@@ -52,6 +52,10 @@ COMMIT ?= HEAD
 bench-scale: ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods; writes docs/performance.md (five minutes, 8 GiB)
 	go run ./bench --scale --statefulsets 10000 --replicas 10 --namespaces 1000 --docs docs/performance.md
 
+.PHONY: bench-latency
+bench-latency: control-plane ## what is added to requests through a real API server, beside controller-runtime and policies; writes docs/performance.md (three minutes)
+	go run ./bench --latency --during 800ms --docs docs/performance.md
+
 .PHONY: bench-compare
 bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)
 	@was=$$(mktemp -d) && trap 'git worktree remove --force $$was/tree; rm -rf $$was' EXIT && git worktree add -q --detach $$was/tree $(COMMIT) && \
