@@ -41,11 +41,7 @@ a class that provisions, or ask for the whole of it.`,
 			of.Spec.StorageClassName = &name
 			pvc = &of
 		}
-<<<<<<< HEAD
-		pv, err := bestVolume(p.Cluster, pvc, waits(class))
-=======
 		pvs, err := volumesFor(p.Cluster, pvc)
->>>>>>> main
 		if err != nil {
 			return err
 		}

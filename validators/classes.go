@@ -140,14 +140,8 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 		if err != nil {
 			return nil, err
 		}
-<<<<<<< HEAD
-		all, err := cluster.VolumesForClaim(v, pvc)
-		if err != nil || slices.ContainsFunc(all, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
-			return nil, err
-=======
 		if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
 			return nil, nil
->>>>>>> main
 		}
 		missing.kind = noDefault
 		if named {
