@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	corev1 "k8s.io/api/core/v1"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 // What stands where in the Secret. The first two are where any tool would look
@@ -103,15 +102,11 @@ func (a *authority) retire(now time.Time, life time.Duration) bool {
 
 // bundle is the PEM of all that is trusted.
 func (a *authority) bundle() ([]byte, error) {
-	var out bytes.Buffer
-	for _, c := range a.trusted {
-		data, err := pki.EncodeX509(c)
-		if err != nil {
-			return nil, fmt.Errorf("encode the CA: %w", err)
-		}
-		out.Write(data)
+	data, err := certutil.EncodeCertificates(a.trusted...)
+	if err != nil {
+		return nil, fmt.Errorf("encode the CA: %w", err)
 	}
-	return out.Bytes(), nil
+	return data, nil
 }
 
 // decode reads a Secret, and says what is wrong with it: all of it is what
@@ -123,22 +118,22 @@ func decode(secret *corev1.Secret, name pkix.Name) (*authority, error) {
 	}
 	a := &authority{retired: map[string]time.Time{}}
 	var err error
-	if a.key, err = pki.DecodePrivateKeyBytes(data[keyField]); err != nil {
+	if a.key, err = parseKey(data[keyField]); err != nil {
 		return nil, fmt.Errorf("%s: %w", keyField, err)
 	}
 	if len(data[nextField]) > 0 {
-		if a.next, err = pki.DecodePrivateKeyBytes(data[nextField]); err != nil {
+		if a.next, err = parseKey(data[nextField]); err != nil {
 			return nil, fmt.Errorf("%s: %w", nextField, err)
 		}
 	}
-	cert, err := pki.DecodeX509CertificateBytes(data[certField])
+	certs, err := parseCertificates(data[certField])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", certField, err)
 	}
-	if cert.Subject.String() != name.String() {
+	if cert := certs[0]; cert.Subject.String() != name.String() {
 		return nil, fmt.Errorf("%s: it belongs to %q, not to %q", certField, cert.Subject, name)
 	}
-	if a.trusted, err = pki.DecodeX509CertificateSetBytes(data[bundleField]); err != nil {
+	if a.trusted, err = parseCertificates(data[bundleField]); err != nil {
 		return nil, fmt.Errorf("%s: %w", bundleField, err)
 	}
 	for _, c := range a.trusted {
@@ -169,7 +164,7 @@ func (a *authority) encode(secret *corev1.Secret, now time.Time) error {
 		if key == nil {
 			continue
 		}
-		data, err := pki.EncodePKCS8PrivateKey(key)
+		data, err := encodeKey(key)
 		if err != nil {
 			return fmt.Errorf("encode the key of the CA: %w", err)
 		}
@@ -180,7 +175,7 @@ func (a *authority) encode(secret *corev1.Secret, now time.Time) error {
 		return errors.New("encode the CA: its key has no valid certificate")
 	}
 	var err error
-	if fields[certField], err = pki.EncodeX509(cert); err != nil {
+	if fields[certField], err = certutil.EncodeCertificates(cert); err != nil {
 		return fmt.Errorf("encode the CA: %w", err)
 	}
 	if fields[bundleField], err = a.bundle(); err != nil {

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // Callers are those who may ask: the API server, and nobody who merely reaches
@@ -43,7 +41,7 @@ func (c *Callers) Load() error {
 	if last := c.current.Load(); last != nil && bytes.Equal(last.text, text) {
 		return nil
 	}
-	cas, err := pki.DecodeX509CertificateSetBytes(text)
+	cas, err := parseCertificates(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}

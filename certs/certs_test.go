@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 func TestMemoryServesItsNamesUnderItsCA(t *testing.T) {
@@ -77,11 +78,11 @@ func TestFilesNamesWhatItCannotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair, _ := m.GetCertificate(nil)
-	certPEM, err := pki.EncodeX509(pair.Leaf)
+	certPEM, err := certutil.EncodeCertificates(pair.Leaf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyPEM, err := pki.EncodePKCS8PrivateKey(pair.PrivateKey)
+	keyPEM, err := encodeKey(pair.PrivateKey.(crypto.Signer))
 	if err != nil {
 		t.Fatal(err)
 	}

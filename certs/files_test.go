@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"log/slog"
 	"os"
@@ -10,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	"github.com/prometheus/client_golang/prometheus"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 // pemOf returns a certificate for localhost with the certificate of its CA as
@@ -23,10 +24,10 @@ func pemOf(t *testing.T) (leaf, ca, key []byte) {
 		t.Fatal(err)
 	}
 	pair, _ := m.GetCertificate(nil)
-	if leaf, err = pki.EncodeX509(pair.Leaf); err != nil {
+	if leaf, err = certutil.EncodeCertificates(pair.Leaf); err != nil {
 		t.Fatal(err)
 	}
-	if key, err = pki.EncodePKCS8PrivateKey(pair.PrivateKey); err != nil {
+	if key, err = encodeKey(pair.PrivateKey.(crypto.Signer)); err != nil {
 		t.Fatal(err)
 	}
 	if ca, err = m.CA(); err != nil {

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
+	"k8s.io/client-go/util/cert"
 )
 
 // Memory is a Source with a certificate authority of its own, which nothing
@@ -40,7 +40,7 @@ func NewMemory(names ...string) (*Memory, error) {
 }
 
 // CA returns the certificate of the authority, in PEM.
-func (m *Memory) CA() ([]byte, error) { return pki.EncodeX509(m.ca) }
+func (m *Memory) CA() ([]byte, error) { return cert.EncodeCertificates(m.ca) }
 
 // GetCertificate implements [Source].
 func (m *Memory) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

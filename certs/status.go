@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -52,7 +52,7 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 	for _, c := range live {
 		fmt.Fprintf(out, "%s %s\n", c.kind, c.name)
 		for _, h := range c.hooks {
-			cas, err := pki.DecodeX509CertificateSetBytes(h.bundle)
+			cas, err := parseCertificates(h.bundle)
 			switch {
 			case len(h.bundle) == 0:
 				bad("%s: the caBundle is empty", h.name)
@@ -83,7 +83,11 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 		return wrong, nil
 	}
 	leaf := cert.Leaf
-	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16), append(leaf.DNSNames, pki.IPAddressesToString(leaf.IPAddresses)...), date(leaf.NotAfter, at))
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16), names, date(leaf.NotAfter, at))
 	if err := verifyAll(live, cert, at); err != nil {
 		bad("%v", err)
 	}
