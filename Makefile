@@ -46,6 +46,10 @@ bench: ## what an answer costs, beside the bare minimum and controller-runtime's
 
 COMMIT ?= HEAD
 
+.PHONY: bench-scale
+bench-scale: ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods; writes docs/performance.md (five minutes, 8 GiB)
+	go run ./bench --scale --statefulsets 10000 --replicas 10 --namespaces 1000 --docs docs/performance.md
+
 .PHONY: bench-compare
 bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)
 	@was=$$(mktemp -d) && trap 'git worktree remove --force $$was/tree; rm -rf $$was' EXIT && git worktree add -q --detach $$was/tree $(COMMIT) && \

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"stayput.dev/bench/paper"
 	"stayput.dev/e2e/harness"
 )
 
@@ -24,6 +25,13 @@ type process struct {
 	stdin            io.Closer
 	address, metrics string
 	exited           chan error
+
+	// Of Stayput alone: the cluster that it is beside, how long it took to be
+	// ready, and how often it had listed each kind by then.
+	cluster         *paper.Cluster
+	kubeconfig      string
+	ready, readyCPU time.Duration
+	lists           map[string]int
 }
 
 // startBaseline starts this program as one of its servers.

@@ -39,7 +39,7 @@ func TestFaults(t *testing.T) {
 	b := newBare(t, "")
 	probes := newProbes(t, b, unthrottled(t, b))
 	right(t, probes, "the start")
-	l := startLoad(t, probes)
+	l := startLoad(t, probes, 20*time.Millisecond)
 	away := 3 * time.Second
 	if os.Getenv("STAYPUT_PROOF") != "" {
 		away = 10 * time.Minute // R10
@@ -140,6 +140,7 @@ func kill(t *testing.T, b *bare, component string, away time.Duration) {
 
 // A load asks probes and counts what they are answered.
 type load struct {
+	pause  time.Duration   // of each probe between two of its requests
 	ctx    context.Context // ends when the load is to end
 	cancel context.CancelFunc
 	group  sync.WaitGroup // who works at it
@@ -148,9 +149,10 @@ type load struct {
 	verdicts, none, open int
 }
 
-// startLoad asks all probes, each again and again, until the load is stopped.
-func startLoad(t *testing.T, probes []probe) *load {
-	l := &load{}
+// startLoad asks all probes, each again and again with a pause between, until
+// the load is stopped.
+func startLoad(t *testing.T, probes []probe, pause time.Duration) *load {
+	l := &load{pause: pause}
 	l.ctx, l.cancel = context.WithCancel(t.Context())
 	for _, p := range probes {
 		l.group.Go(func() { l.keepAsking(t, p) })
@@ -189,7 +191,7 @@ func (l *load) keepAsking(t *testing.T, p probe) {
 			l.none++
 		}
 		l.mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(l.pause)
 	}
 }
 

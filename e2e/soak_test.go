@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 	client := unthrottled(t, b)
 	probes := newProbes(t, b, client)
 	right(t, probes, "the start")
-	l := startLoad(t, probes)
+	l := startLoad(t, probes, 200*time.Millisecond) // this is about hours, not about load
 	var applications, malformed atomic.Int64
 	l.group.Go(func() { comeAndGo(l.ctx, t, client, &applications) })
 	l.group.Go(func() { keepSendingHalves(l.ctx, t, b, &malformed) })

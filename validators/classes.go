@@ -125,25 +125,37 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	if err != nil || class != nil {
 		return nil, err
 	}
-	pvs, err := listVolumes(v)
-	if err != nil {
-		return nil, err
-	}
 	missing := &classless{name: name}
-	switch {
-	case name != "":
-		if slices.ContainsFunc(pvs, func(pv corev1.PersistentVolume) bool { return volume.GetPersistentVolumeClass(&pv) == name }) {
-			return nil, nil // a class in name only, for volumes made by hand
+	if name != "" {
+		// It may be a class in name only, for volumes made by hand.
+		pvs, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.OfClass(name))
+		if err != nil {
+			return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 		}
-	case bestVolume(pvc, pvs, false) != nil:
-		return nil, nil
-	case named:
-		missing.kind = noVolume
-	default:
+		if len(pvs) > 0 {
+			return nil, nil
+		}
+	} else {
+		pvs, err := volumesFor(v, pvc)
+		if err != nil {
+			return nil, err
+		}
+		if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
+			return nil, nil
+		}
 		missing.kind = noDefault
+		if named {
+			missing.kind = noVolume
+		}
 	}
 	missing.classes, err = listClasses(v)
 	return missing, err
+}
+
+// hasVolume says whether a volume is bound to the claim of that name.
+func hasVolume(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	ref := pv.Spec.ClaimRef
+	return ref != nil && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase == corev1.VolumeBound
 }
 
 // first returns the name of a class to suggest, or "".

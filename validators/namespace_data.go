@@ -74,10 +74,10 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
-	bound := map[string]*corev1.PersistentVolumeClaim{} // by volume
+	bound := map[string]*corev1.PersistentVolumeClaim{} // by name
 	for i := range claims.Items {
 		if c := &claims.Items[i]; c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
-			bound[c.Spec.VolumeName] = c
+			bound[c.Name] = c
 		}
 	}
 	if len(bound) == 0 {
@@ -85,14 +85,13 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	}
 	// One long list rather than a request for each: a client has only so many a
 	// second, and the API server waits only so long.
-	volumes, err := cluster.List[corev1.PersistentVolumeList](v)
+	volumes, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(namespace))
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	for i := range volumes.Items {
-		pv := &volumes.Items[i]
-		c := bound[pv.Name]
-		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+	for _, pv := range volumes {
+		c := bound[pv.Spec.ClaimRef.Name]
+		if c != nil && c.Spec.VolumeName == pv.Name && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}

@@ -11,25 +11,26 @@ import (
 	"stayput.dev/webhook/cluster"
 )
 
-func listVolumes(v *cluster.View) ([]corev1.PersistentVolume, error) {
-	list, err := cluster.List[corev1.PersistentVolumeList](v)
+// volumesFor returns the volumes that a claim may be bound to by their claimRef
+// and class.
+func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
+	pvs, err := cluster.VolumesForClaim(v, pvc)
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	return list.Items, nil
+	return pvs, nil
 }
 
-// bestVolume returns the volume among all that a claim without a volumeName
-// would be bound to now, or nil. Like the controller, it looks at volumes with
-// the fewest access modes first and takes the smallest of those that fit; like
-// the scheduler, which chooses if the class waits for a node, it takes the
+// bestVolume returns the volume among [volumesFor] a claim that it would be bound
+// to now if it has no volumeName, or nil. Like the controller, it looks at
+// volumes with the fewest access modes first and takes the smallest of those
+// that fit; like the scheduler, which chooses if the class waits for a node, it takes the
 // smallest of all. What fits the node is not considered.
 // Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
-func bestVolume(pvc *corev1.PersistentVolumeClaim, all []corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
+func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
 	groups := map[string][]*corev1.PersistentVolume{} // by access modes
 	count := map[string]int{}
-	for i := range all {
-		pv := &all[i]
+	for _, pv := range all {
 		if !volume.CheckAccessModes(pvc, pv) {
 			continue
 		}

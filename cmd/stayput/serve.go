@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -87,7 +84,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tuneGC()
+	go tuneGC(ctx)
 	s, err := loadSettings(f.config)
 	if err != nil {
 		return err
@@ -255,19 +252,11 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// tuneGC lets the heap grow to five times what lives before it is collected,
-// where a memory limit (GOMEMLIMIT, as the chart sets it) brings that to an end:
-// a request leaves garbage, and to collect it costs in proportion to the caches.
-func tuneGC() {
-	if _, set := os.LookupEnv("GOGC"); !set && debug.SetMemoryLimit(-1) < math.MaxInt64 {
-		debug.SetGCPercent(400)
-	}
-}
-
-// cacheOptions strip what nobody reads, and hand out objects without a copy:
-// rules never edit what a lookup returned.
+// cacheOptions strip what nobody reads, pack what there is most of, and hand out
+// objects without a copy: rules never edit what a lookup returned.
 func cacheOptions() cache.Options {
 	return cache.Options{
+		NewInformer:                  cluster.NewInformer,
 		ReaderFailOnMissingInformer:  true,
 		DefaultUnsafeDisableDeepCopy: new(true),
 		DefaultTransform:             cluster.Strip,

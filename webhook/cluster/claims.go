@@ -132,10 +132,23 @@ func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(pvc.ManagedFields, func(e metav1.ManagedFieldsEntry) bool {
+	return wroteAccessModes(pvc.ManagedFields)
+}
+
+// wroteAccessModes says whether kube-controller-manager made a claim, rather
+// than bound it.
+func wroteAccessModes(fields []metav1.ManagedFieldsEntry) bool {
+	return slices.ContainsFunc(fields, func(e metav1.ManagedFieldsEntry) bool {
 		return e.Manager == "kube-controller-manager" && e.FieldsV1 != nil &&
 			strings.Contains(e.FieldsV1.GetRawString(), `"f:accessModes"`) && e.Subresource == ""
 	})
+}
+
+// madeByStatefulSet is the least of which [wroteAccessModes] is true.
+func madeByStatefulSet() []metav1.ManagedFieldsEntry {
+	fields := new(metav1.FieldsV1)
+	fields.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
+	return []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: fields}}
 }
 
 // statefulSetPod tells a condemned Pod of a StatefulSet, which owns its claims

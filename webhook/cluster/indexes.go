@@ -11,23 +11,50 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/kubernetes/scheme"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/component-helpers/storage/volume"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 // An Index finds objects of one kind in a namespace by keys that are made of
 // what they hold, however many others there are. Look something up in one with
 // [Find].
 type Index[P client.Object] struct {
-	kind schema.GroupVersionKind
-	name string
+	id   indexID
 	keys func(P) []string
 	list func(*View, ...client.ListOption) ([]P, error)
 }
 
+type indexID struct {
+	kind schema.GroupVersionKind
+	name string
+}
+
 func newIndex[P client.Object](name string, keys func(P) []string, list func(*View, ...client.ListOption) ([]P, error)) *Index[P] {
-	return &Index[P]{KindOf[P](), name, keys, list}
+	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
+}
+
+// anIndex is an [Index] of whatever kind.
+type anIndex interface {
+	identity() indexID
+	keysOf(client.Object) []string
+}
+
+func (idx *Index[P]) identity() indexID                 { return idx.id }
+func (idx *Index[P]) keysOf(obj client.Object) []string { return idx.keys(obj.(P)) }
+
+func indexes() []anIndex {
+	return []anIndex{
+		PodsByClaim, PodsByHostname,
+		ClaimsByBase,
+		VolumesByClaim, ReleasedVolumes,
+		StatefulSetsByClaim, StatefulSetsByService, StatefulSetsByLabel,
+		DeploymentsByLabel,
+		ServicesBySelector, BudgetsBySelector,
+	}
 }
 
 // A Finder has indexes, by the names that this package gives them.
@@ -53,6 +80,16 @@ var (
 		base, _, _ := cutOrdinal(pvc.Name)
 		return []string{base}
 	}, claims)
+
+	// VolumesByClaim finds volumes by the claim that they name, for
+	// [VolumesForClaim], and by its namespace.
+	VolumesByClaim = newIndex("claim", func(pv *corev1.PersistentVolume) []string {
+		class, ref := volume.GetPersistentVolumeClass(pv), pv.Spec.ClaimRef
+		if ref == nil {
+			return []string{OfClass(class), unclaimed(class)}
+		}
+		return []string{OfClass(class), claimed(ref.Namespace, ref.Name), ClaimedIn(ref.Namespace)}
+	}, volumes)
 
 	// ReleasedVolumes finds volumes whose claims are gone, which are few, by their
 	// phase.
@@ -105,8 +142,35 @@ var (
 	}, budgets)
 )
 
+// How everything of a kind is listed, for where nothing is indexed.
+var (
+	pods         = listing(func(l *corev1.PodList) []corev1.Pod { return l.Items })
+	claims       = listing(func(l *corev1.PersistentVolumeClaimList) []corev1.PersistentVolumeClaim { return l.Items })
+	volumes      = listing(func(l *corev1.PersistentVolumeList) []corev1.PersistentVolume { return l.Items })
+	statefulSets = listing(func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items })
+	deployments  = listing(func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items })
+	services     = listing(func(l *corev1.ServiceList) []corev1.Service { return l.Items })
+	budgets      = listing(func(l *policyv1.PodDisruptionBudgetList) []policyv1.PodDisruptionBudget { return l.Items })
+)
+
 // anything is the key of what no label narrows down.
 const anything = "*"
+
+// OfClass is the key in [VolumesByClaim] of all volumes of a class.
+func OfClass(class string) string { return "class " + class }
+
+// ClaimedIn is the key in [VolumesByClaim] of the volumes that name a claim of a
+// namespace.
+func ClaimedIn(namespace string) string { return "namespace " + namespace }
+
+func claimed(namespace, name string) string { return "claim " + namespace + "/" + name }
+func unclaimed(class string) string         { return "unclaimed " + class }
+
+// VolumesForClaim returns the volumes that a claim may be bound to by their
+// claimRef and class.
+func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
+	return Find(v, VolumesByClaim, "", claimed(pvc.Namespace, pvc.Name), unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
+}
 
 // LabelKeys are the keys by which selectors are found that may match labels, and
 // labels by [SelectorKeys].
@@ -189,7 +253,7 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 	}
 	var found []P
 	for i, key := range keys {
-		some, err := v.world.Finder.Find(idx.kind, idx.name, namespace, key)
+		some, err := v.world.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
 		if err != nil {
 			return nil, err
 		}
@@ -204,34 +268,49 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 
 // Caches are the informers of a process, which are asked without a copy of what
 // they hold.
-type Caches map[cacheIndex]toolscache.Indexer
-
-type cacheIndex struct {
-	kind schema.GroupVersionKind
-	name string
-}
+type Caches map[indexID]toolscache.Indexer
 
 // Add makes the indexes of a kind in its informer, which must not have started.
-func (c Caches) Add(kind client.Object, informer cache.Informer) error {
+func (c Caches) Add(obj client.Object, informer cache.Informer) error {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return err
+	}
 	indexed, ok := informer.(interface{ GetIndexer() toolscache.Indexer })
 	if !ok {
-		return fmt.Errorf("index %T: a %T has no indexer", kind, informer)
+		return fmt.Errorf("index %s: a %T has no indexer", kind.Kind, informer)
 	}
 	for _, idx := range indexes() {
-		if fmt.Sprintf("%T", idx.of) != fmt.Sprintf("%T", kind) {
+		id := idx.identity()
+		if id.kind != kind {
 			continue
 		}
-		if err := informer.AddIndexers(toolscache.Indexers{idx.name: idx.inNamespace}); err != nil {
-			return fmt.Errorf("index %T by %s: %w", kind, idx.name, err)
+		if err := informer.AddIndexers(toolscache.Indexers{id.name: inNamespace(idx)}); err != nil {
+			return fmt.Errorf("index %s by %s: %w", kind.Kind, id.name, err)
 		}
-		c[cacheIndex{idx.kind, idx.name}] = indexed.GetIndexer()
+		c[id] = indexed.GetIndexer()
 	}
 	return nil
 }
 
+// inNamespace makes the keys of an index for an informer.
+func inNamespace(idx anIndex) toolscache.IndexFunc {
+	return func(obj any) ([]string, error) {
+		o, ok := obj.(client.Object)
+		if !ok {
+			return nil, fmt.Errorf("index by %s: a %T is no object", idx.identity().name, obj)
+		}
+		keys := idx.keysOf(o)
+		for i := range keys {
+			keys[i] = o.GetNamespace() + "/" + keys[i]
+		}
+		return keys, nil
+	}
+}
+
 // Find implements [Finder].
 func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
-	indexer := c[cacheIndex{kind, index}]
+	indexer := c[indexID{kind, index}]
 	if indexer == nil {
 		return nil, fmt.Errorf("find %s: no index is called %q", kind.Kind, index)
 	}
@@ -246,95 +325,18 @@ func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string)
 	return objs, nil
 }
 
-// anIndex is an [Index] with its type erased.
-type anIndex struct {
-	kind schema.GroupVersionKind
-	name string
-	of   client.Object
-	keys func(client.Object) []string
-}
-
-// inNamespace returns the keys of an object for an informer's index.
-func (idx *anIndex) inNamespace(obj any) ([]string, error) {
-	o, ok := obj.(client.Object)
-	if !ok {
-		return nil, fmt.Errorf("index by %s: a %T is no object", idx.name, obj)
+// listing makes a list of a kind, of the items of its list type.
+func listing[L, T any, PL interface {
+	*L
+	client.ObjectList
+}](items func(PL) []T) func(*View, ...client.ListOption) ([]*T, error) {
+	return func(v *View, opts ...client.ListOption) ([]*T, error) {
+		l, err := List[L, PL](v, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return pointers(items(l)), nil
 	}
-	keys := idx.keys(o)
-	for i := range keys {
-		keys[i] = o.GetNamespace() + "/" + keys[i]
-	}
-	return keys, nil
-}
-
-func erased[P client.Object](kind P, idx *Index[P]) *anIndex {
-	return &anIndex{idx.kind, idx.name, kind, func(obj client.Object) []string { return idx.keys(obj.(P)) }}
-}
-
-func indexes() []*anIndex {
-	return []*anIndex{
-		erased(&corev1.Pod{}, PodsByClaim), erased(&corev1.Pod{}, PodsByHostname),
-		erased(&corev1.PersistentVolumeClaim{}, ClaimsByBase), erased(&corev1.PersistentVolume{}, ReleasedVolumes),
-		erased(&appsv1.StatefulSet{}, StatefulSetsByClaim), erased(&appsv1.StatefulSet{}, StatefulSetsByService), erased(&appsv1.StatefulSet{}, StatefulSetsByLabel),
-		erased(&appsv1.Deployment{}, DeploymentsByLabel),
-		erased(&corev1.Service{}, ServicesBySelector), erased(&policyv1.PodDisruptionBudget{}, BudgetsBySelector),
-	}
-}
-
-func pods(v *View, opts ...client.ListOption) ([]*corev1.Pod, error) {
-	l, err := List[corev1.PodList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func claims(v *View, opts ...client.ListOption) ([]*corev1.PersistentVolumeClaim, error) {
-	l, err := List[corev1.PersistentVolumeClaimList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func volumes(v *View, opts ...client.ListOption) ([]*corev1.PersistentVolume, error) {
-	l, err := List[corev1.PersistentVolumeList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func statefulSets(v *View, opts ...client.ListOption) ([]*appsv1.StatefulSet, error) {
-	l, err := List[appsv1.StatefulSetList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func deployments(v *View, opts ...client.ListOption) ([]*appsv1.Deployment, error) {
-	l, err := List[appsv1.DeploymentList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func services(v *View, opts ...client.ListOption) ([]*corev1.Service, error) {
-	l, err := List[corev1.ServiceList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
-}
-
-func budgets(v *View, opts ...client.ListOption) ([]*policyv1.PodDisruptionBudget, error) {
-	l, err := List[policyv1.PodDisruptionBudgetList](v, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return pointers(l.Items), nil
 }
 
 func pointers[T any](items []T) []*T {

@@ -164,7 +164,7 @@ func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key strin
 
 func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {
 	for _, idx := range indexes() {
-		if idx.kind != gvk || idx.name != name {
+		if idx.identity() != (indexID{gvk, name}) {
 			continue
 		}
 		if kind.byIndex == nil {
@@ -173,7 +173,7 @@ func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {
 		kind.indexed[name] = true
 		for _, key := range kind.all {
 			obj := kind.byKey[key]
-			for _, k := range idx.keys(obj) {
+			for _, k := range idx.keysOf(obj) {
 				at := indexKey{name, key.Namespace, k}
 				kind.byIndex[at] = append(kind.byIndex[at], obj)
 			}

@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"fmt"
 	"maps"
-	"slices"
 	"strings"
-	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,31 +25,21 @@ func Strip(obj any) (any, error) {
 		return obj, nil
 	}
 	StripManagedFields(o)
-	if _, ok := o.GetAnnotations()[AnnotationLastApplied]; ok {
-		annotations := maps.Clone(o.GetAnnotations())
-		delete(annotations, AnnotationLastApplied)
-		o.SetAnnotations(annotations)
-	}
-	o.SetNamespace(shared.text(o.GetNamespace()))
-	o.SetLabels(shared.labels(o.GetLabels()))
-	o.SetAnnotations(shared.labels(o.GetAnnotations()))
+	o.SetAnnotations(keep(o.GetAnnotations(), func(name string) bool { return name != AnnotationLastApplied }))
 	switch o := o.(type) {
-	case *corev1.PersistentVolumeClaim:
-		o.Spec.Resources.Requests = shared.resources(o.Spec.Resources.Requests)
-		o.Status.Capacity = shared.resources(o.Status.Capacity)
-		o.Spec.AccessModes = shared.modes(o.Spec.AccessModes)
-		o.Status.AccessModes = shared.modes(o.Status.AccessModes)
 	case *corev1.Pod:
 		stripPod(o)
 	case *corev1.Node:
 		o.Status, o.Annotations = corev1.NodeStatus{}, nil
+	case *corev1.PersistentVolumeClaim:
+		stripMeta(&o.ObjectMeta)
+		o.Status.Conditions = nil
 	case *corev1.PersistentVolume:
+		stripMeta(&o.ObjectMeta)
+		o.Status.LastPhaseTransitionTime = nil
 		if o.Spec.CSI != nil {
 			o.Spec.CSI.VolumeAttributes = nil
 		}
-		o.Spec.Capacity = shared.resources(o.Spec.Capacity)
-		o.Spec.AccessModes = shared.modes(o.Spec.AccessModes)
-		o.Spec.StorageClassName = shared.text(o.Spec.StorageClassName)
 	case *appsv1.StatefulSet:
 		stripTemplate(&o.Spec.Template)
 	case *appsv1.Deployment:
@@ -62,21 +49,15 @@ func Strip(obj any) (any, error) {
 	return obj, nil
 }
 
-// StripManagedFields removes the managed fields of an object, but for those that
-// tell who made a claim.
+// StripManagedFields removes the managed fields of an object, but of those of a
+// claim leaves what [MadeByStatefulSet] looks for.
 func StripManagedFields(obj client.Object) {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
-	if !ok {
-		obj.SetManagedFields(nil)
+	if ok && wroteAccessModes(pvc.ManagedFields) {
+		pvc.ManagedFields = madeByStatefulSet()
 		return
 	}
-	var kept []metav1.ManagedFieldsEntry
-	for _, e := range pvc.ManagedFields {
-		if e.Manager == "kube-controller-manager" {
-			kept = append(kept, e)
-		}
-	}
-	pvc.ManagedFields = shared.fields(kept)
+	obj.SetManagedFields(nil)
 }
 
 // stripPod leaves of a Pod its names, its claims, and whether it lives.
@@ -86,17 +67,38 @@ func stripPod(pod *corev1.Pod) {
 		Namespace: was.Namespace, Name: was.Name, UID: was.UID, ResourceVersion: was.ResourceVersion,
 		DeletionTimestamp: was.DeletionTimestamp, OwnerReferences: was.OwnerReferences,
 	}}
-	pod.Spec.Hostname, pod.Spec.Subdomain = was.Spec.Hostname, shared.text(was.Spec.Subdomain)
-	if pod.Spec.Hostname == pod.Name {
-		pod.Spec.Hostname = pod.Name // one string
-	}
-	pod.Status.Phase = corev1.PodPhase(shared.text(string(was.Status.Phase)))
+	pod.Spec.Hostname, pod.Spec.Subdomain = was.Spec.Hostname, was.Spec.Subdomain
+	pod.Status.Phase = was.Status.Phase
 	for _, v := range was.Spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
-			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: shared.text(v.Name), VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
 		}
 	}
-	pod.Spec.Volumes = slices.Clip(pod.Spec.Volumes)
+}
+
+// stripMeta leaves of the metadata of a claim or volume what tells about its
+// class, its provisioner and its policy.
+func stripMeta(m *metav1.ObjectMeta) {
+	m.Finalizers = nil
+	m.Annotations = keep(m.Annotations, func(name string) bool {
+		return name == AnnotationProvisionedBy || name == corev1.BetaStorageClassAnnotation || strings.Contains(name, "stayput.dev/")
+	})
+}
+
+// keep returns a map without the names that are not wanted. It edits none.
+func keep(m map[string]string, wanted func(name string) bool) map[string]string {
+	unwanted := func(name, _ string) bool { return !wanted(name) }
+	for name, value := range m {
+		if unwanted(name, value) {
+			m = maps.Clone(m)
+			maps.DeleteFunc(m, unwanted)
+			break
+		}
+	}
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 // stripTemplate removes what containers run, and with what.
@@ -106,79 +108,7 @@ func stripTemplate(t *corev1.PodTemplateSpec) {
 			c := &containers[i]
 			c.Image, c.Command, c.Args, c.Env, c.EnvFrom = "", nil, nil, nil, nil
 			c.Resources, c.SecurityContext, c.TerminationMessagePath = corev1.ResourceRequirements{}, nil, ""
+			c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle = nil, nil, nil, nil
 		}
 	}
-}
-
-// shared holds what many objects have in common, so that each is in memory once.
-var shared pool
-
-// A pool remembers values by their text, up to a number: there are few
-// namespaces, but as many labels as somebody likes.
-type pool struct {
-	mu    sync.Mutex
-	known map[string]any
-}
-
-const poolSize = 1 << 16
-
-// share returns the value that the pool knows by a text, or this one from now on.
-func share[T any](p *pool, text string, value T) T {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known, ok := p.known[text].(T); ok {
-		return known
-	}
-	if len(p.known) >= poolSize || p.known == nil {
-		p.known = map[string]any{}
-	}
-	p.known[strings.Clone(text)] = value
-	return value
-}
-
-func (p *pool) text(s string) string { return share(p, s, s) }
-
-func (p *pool) labels(m map[string]string) map[string]string {
-	if len(m) == 0 {
-		return m
-	}
-	var text strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		fmt.Fprintf(&text, "%q=%q,", name, m[name])
-	}
-	return share(p, text.String(), m)
-}
-
-func (p *pool) resources(l corev1.ResourceList) corev1.ResourceList {
-	if len(l) == 0 {
-		return l
-	}
-	var text strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(l)) {
-		q := l[name]
-		fmt.Fprintf(&text, "%q=%s,", name, q.String())
-	}
-	return share(p, text.String(), l)
-}
-
-func (p *pool) modes(m []corev1.PersistentVolumeAccessMode) []corev1.PersistentVolumeAccessMode {
-	if len(m) == 0 {
-		return m
-	}
-	return share(p, fmt.Sprintf("%q", m), m)
-}
-
-// fields shares managed fields whose managers wrote the same fields, whenever
-// that was.
-func (p *pool) fields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
-	if len(entries) == 0 {
-		return nil
-	}
-	var text strings.Builder
-	for i := range entries {
-		e := &entries[i]
-		e.Time = nil
-		fmt.Fprintf(&text, "%q %q %q %q %s,", e.Manager, e.Operation, e.APIVersion, e.Subresource, e.FieldsV1)
-	}
-	return share(p, text.String(), entries)
 }

@@ -15,7 +15,7 @@ import (
 func claim(name string) *corev1.PersistentVolumeClaim {
 	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "shop", Name: name, Labels: map[string]string{"app": "db"},
-		Annotations: map[string]string{cluster.AnnotationLastApplied: "{}", "a": "b"},
+		Annotations: map[string]string{cluster.AnnotationLastApplied: "{}", "a": "b", cluster.AnnotationReclaim: "Retain", cluster.ExemptPrefix + "claim-in-use": "why"},
 	}}
 	pvc.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 	for _, manager := range []string{"kubectl", "kube-controller-manager"} {
@@ -26,26 +26,21 @@ func claim(name string) *corev1.PersistentVolumeClaim {
 	return pvc
 }
 
-// TestStripShares holds what two claims have in common to be in memory once.
-func TestStripShares(t *testing.T) {
-	a, b := claim("data-db-0"), claim("data-db-1")
-	for _, pvc := range []*corev1.PersistentVolumeClaim{a, b} {
-		if _, err := cluster.Strip(pvc); err != nil {
-			t.Fatal(err)
-		}
+func TestStripClaim(t *testing.T) {
+	made := claim("data-db-0")
+	if _, err := cluster.Strip(made); err != nil {
+		t.Fatal(err)
 	}
-	for name, same := range map[string]bool{
-		"labels":         reflect.ValueOf(a.Labels).Pointer() == reflect.ValueOf(b.Labels).Pointer(),
-		"annotations":    reflect.ValueOf(a.Annotations).Pointer() == reflect.ValueOf(b.Annotations).Pointer(),
-		"requests":       reflect.ValueOf(a.Spec.Resources.Requests).Pointer() == reflect.ValueOf(b.Spec.Resources.Requests).Pointer(),
-		"managed fields": &a.ManagedFields[0] == &b.ManagedFields[0],
-	} {
-		if !same {
-			t.Errorf("%s: there are two", name)
-		}
+	if len(made.Annotations) != 2 || len(made.ManagedFields) != 1 || !cluster.MadeByStatefulSet(made) {
+		t.Errorf("%+v", made.ObjectMeta)
 	}
-	if len(a.Annotations) != 1 || len(a.ManagedFields) != 1 || !cluster.MadeByStatefulSet(a) {
-		t.Errorf("%+v", a.ObjectMeta)
+	other := claim("data-db-0")
+	other.ManagedFields = other.ManagedFields[:1] // kubectl's
+	if _, err := cluster.Strip(other); err != nil {
+		t.Fatal(err)
+	}
+	if len(other.ManagedFields) != 0 || cluster.MadeByStatefulSet(other) {
+		t.Errorf("%+v", other.ObjectMeta)
 	}
 }
 

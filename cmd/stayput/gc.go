@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// garbage is how much of it may lie about before it is collected: what some
+// thousand requests leave.
+const garbage = 96 << 20
+
+// tuneGC keeps the garbage near that much, however large the caches are, where
+// a memory limit (GOMEMLIMIT, as the chart sets it) says that memory counts.
+// Go's own measure, as much garbage as there is of what lives, would collect all
+// the time in a small cluster and double the memory in a large one. GOGC, where
+// it is set, stands.
+func tuneGC(ctx context.Context) {
+	if _, set := os.LookupEnv("GOGC"); set || debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for set := 100; ; {
+		metrics.Read(live)
+		// To set it stops the world, so not for a trifle.
+		if percent := gcPercent(live[0].Value.Uint64()); 10*percent < 9*set || 10*percent > 11*set {
+			debug.SetGCPercent(percent)
+			set = percent
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// gcPercent returns the GOGC that lets so much garbage lie about beside what
+// lives, within bounds.
+func gcPercent(live uint64) int {
+	return int(min(400, max(25, 100*garbage/max(live, 1))))
+}

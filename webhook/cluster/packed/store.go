@@ -1,0 +1,517 @@
+package packed
+
+import (
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+)
+
+// A store holds the objects of one kind, each as bytes without a pointer in
+// them, and finds them by name and by indexes. What it returns is decoded anew
+// for whoever asks. It implements [cache.Indexer].
+type store struct {
+	kind      reflect.Type // what Object points to
+	transform cache.TransformFunc
+
+	told   listener
+	writes sync.Mutex // is held while objects change, until the listener knows
+
+	mu      sync.RWMutex
+	rows    []row
+	free    []uint32 // rows that hold nothing
+	indexes map[string]index
+	heads   map[uint64]uint32 // the first entry of a list, by the hash of its key
+	entries []entry           // the first stands for none
+	spare   uint32            // the first of the entries that hold nothing
+	version string
+}
+
+// A listener is told of one change after another.
+type listener interface {
+	set(was, now Object, initial bool) // was is nil where nothing was
+	gone(last any)                     // an Object or a [cache.DeletedFinalStateUnknown]
+}
+
+// A row is one object.
+type row struct {
+	data  []byte // nil where the row is free; never edited
+	first uint32 // of its entries
+}
+
+// An entry says that a row has a key of an index. It is in two lists: of all
+// that have the key, and of all that the row has.
+type entry struct {
+	hash       uint64
+	row        uint32
+	prev, next uint32 // with the same key; 0 is none
+	sibling    uint32 // of the same row
+}
+
+// An index makes keys of an object. What a key hashes to is the index's own.
+type index struct {
+	keys cache.IndexFunc
+	seed maphash.Seed
+}
+
+func (idx index) hash(key string) uint64 { return maphash.String(idx.seed, key) }
+
+// has says whether an object has a key: two keys may have one hash.
+func (idx index) has(obj any, key string) bool {
+	keys, err := idx.keys(obj)
+	return err == nil && slices.Contains(keys, key)
+}
+
+// byName is the index of names: <namespace>/<name>, or the name alone.
+const byName = ""
+
+func newStore(kind Object, indexers cache.Indexers, told listener) *store {
+	s := &store{
+		told: told, kind: reflect.TypeOf(kind).Elem(), indexes: map[string]index{},
+		heads: map[uint64]uint32{}, entries: make([]entry, 1),
+	}
+	s.addIndex(byName, func(obj any) ([]string, error) {
+		key, err := cache.MetaNamespaceKeyFunc(obj)
+		return []string{key}, err
+	})
+	for name, keys := range indexers {
+		s.addIndex(name, keys)
+	}
+	return s
+}
+
+func (s *store) addIndex(name string, keys cache.IndexFunc) {
+	s.indexes[name] = index{keys, maphash.MakeSeed()}
+}
+
+// An encoded object is one that was stripped and encoded as it came.
+type encoded []byte
+
+// strip returns an object as it is stored.
+func (s *store) strip(obj any) (Object, error) {
+	if s.transform != nil {
+		var err error
+		if obj, err = s.transform(obj); err != nil {
+			return nil, err
+		}
+	}
+	o, ok := obj.(Object)
+	if !ok {
+		return nil, fmt.Errorf("store a %s: a %T is none", s.kind.Name(), obj)
+	}
+	return o, nil
+}
+
+// encode is a [cache.TransformFunc]: a reflector that collects objects keeps
+// them as small as the store does.
+func (s *store) encode(obj any) (any, error) {
+	o, err := s.strip(obj)
+	if err != nil {
+		return nil, err
+	}
+	data, err := o.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("store a %s: %w", s.kind.Name(), err)
+	}
+	return encoded(data), nil
+}
+
+// Transformer implements [cache.TransformingStore].
+func (s *store) Transformer() cache.TransformFunc { return s.encode }
+
+func (s *store) decode(data []byte) (Object, error) {
+	obj := reflect.New(s.kind).Interface().(Object)
+	if err := obj.Unmarshal(data); err != nil {
+		return nil, fmt.Errorf("decode a stored %s: %w", s.kind.Name(), err)
+	}
+	return obj, nil
+}
+
+// Add stores an object in the place of the one of its name.
+func (s *store) Add(obj any) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	_, err := s.set(obj, false)
+	return err
+}
+
+// Update stores an object in the place of the one of its name.
+func (s *store) Update(obj any) error { return s.Add(obj) }
+
+// Delete forgets the object of a name, whose last state is obj.
+func (s *store) Delete(obj any) error {
+	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+	if err != nil {
+		return err
+	}
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.mu.RLock()
+	at, was := s.named(key)
+	s.mu.RUnlock()
+	if was == nil {
+		return nil
+	}
+	if _, unknown := obj.(cache.DeletedFinalStateUnknown); !unknown {
+		if obj, err = s.strip(obj); err != nil {
+			return err
+		}
+	}
+	s.remove(at)
+	s.told.gone(obj)
+	return nil
+}
+
+// Replace stores all of a list and forgets everything else.
+func (s *store) Replace(list []any, version string) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.reserve(len(list))
+	kept := make([]bool, len(s.rows)+len(list))
+	for i, obj := range list {
+		at, err := s.set(obj, true)
+		if err != nil {
+			return err
+		}
+		kept[at], list[i] = true, nil
+	}
+	for at := range s.rows {
+		if data := s.rows[at].data; data != nil && !kept[at] {
+			was, err := s.decode(data)
+			if err != nil {
+				return err
+			}
+			key, err := cache.MetaNamespaceKeyFunc(was)
+			if err != nil {
+				return err
+			}
+			s.remove(uint32(at))
+			s.told.gone(cache.DeletedFinalStateUnknown{Key: key, Obj: was})
+		}
+	}
+	s.Bookmark(version)
+	return nil
+}
+
+// reserve makes room for a first list, which slices that grow would overdo.
+func (s *store) reserve(rows int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rows) == 0 {
+		s.rows = make([]row, 0, rows)
+		s.entries = slices.Grow(s.entries, rows*len(s.indexes))
+	}
+}
+
+// set stores an object, encoded or not, and returns its row.
+func (s *store) set(obj any, initial bool) (uint32, error) {
+	if _, ok := obj.(encoded); !ok {
+		var err error
+		if obj, err = s.encode(obj); err != nil {
+			return 0, err
+		}
+	}
+	data := obj.(encoded)
+	now, err := s.decode(data)
+	if err != nil {
+		return 0, err
+	}
+	at, was, err := s.put(now, data)
+	if err == nil {
+		s.told.set(was, now, initial)
+	}
+	return at, err
+}
+
+func (s *store) put(now Object, data []byte) (at uint32, was Object, err error) {
+	key, err := cache.MetaNamespaceKeyFunc(now)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, was = s.named(key)
+	switch {
+	case was != nil:
+		s.unlink(at)
+	case len(s.free) > 0:
+		at = s.free[len(s.free)-1]
+		s.free = s.free[:len(s.free)-1]
+	default:
+		at = uint32(len(s.rows))
+		s.rows = append(s.rows, row{})
+	}
+	s.rows[at].data = data
+	for name, idx := range s.indexes {
+		if err := s.link(at, now, idx); err != nil {
+			return at, was, fmt.Errorf("index %s %s by %q: %w", s.kind.Name(), key, name, err)
+		}
+	}
+	return at, was, nil
+}
+
+func (s *store) remove(at uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unlink(at)
+	s.rows[at] = row{}
+	s.free = append(s.free, at)
+}
+
+// named returns the row and the object of a name, nil if there is none. A lock
+// must be held.
+func (s *store) named(name string) (uint32, Object) {
+	idx := s.indexes[byName]
+	for i := s.heads[idx.hash(name)]; i != 0; i = s.entries[i].next {
+		at := s.entries[i].row
+		if obj, err := s.decode(s.rows[at].data); err == nil && idx.has(obj, name) {
+			return at, obj
+		}
+	}
+	return 0, nil
+}
+
+// link puts a row into the lists of its keys.
+func (s *store) link(at uint32, obj Object, idx index) error {
+	keys, err := idx.keys(obj)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		if slices.Contains(keys[:i], key) {
+			continue
+		}
+		hash := idx.hash(key)
+		head, made := s.heads[hash], s.spare
+		if made == 0 {
+			made = uint32(len(s.entries))
+			s.entries = append(s.entries, entry{})
+		} else {
+			s.spare = s.entries[made].next
+		}
+		s.entries[made] = entry{hash: hash, row: at, next: head, sibling: s.rows[at].first}
+		if head != 0 {
+			s.entries[head].prev = made
+		}
+		s.heads[hash], s.rows[at].first = made, made
+	}
+	return nil
+}
+
+// unlink takes a row out of all lists.
+func (s *store) unlink(at uint32) {
+	for i := s.rows[at].first; i != 0; {
+		e := s.entries[i]
+		if e.next != 0 {
+			s.entries[e.next].prev = e.prev
+		}
+		switch {
+		case e.prev != 0:
+			s.entries[e.prev].next = e.next
+		case e.next != 0:
+			s.heads[e.hash] = e.next
+		default:
+			delete(s.heads, e.hash)
+		}
+		s.entries[i] = entry{next: s.spare}
+		s.spare, i = i, e.sibling
+	}
+	s.rows[at].first = 0
+}
+
+// ByIndex returns the objects that have a key of an index, in no order.
+func (s *store) ByIndex(name, key string) ([]any, error) {
+	idx, rows, err := s.look(name, key)
+	if err != nil {
+		return nil, err
+	}
+	var found []any
+	for _, data := range rows {
+		obj, err := s.decode(data)
+		if err != nil {
+			return nil, err
+		}
+		if idx.has(obj, key) {
+			found = append(found, obj)
+		}
+	}
+	return found, nil
+}
+
+// look returns what may have a key of an index, to be decoded without a lock.
+func (s *store) look(name, key string) (idx index, rows [][]byte, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	idx, ok := s.indexes[name]
+	if !ok {
+		return idx, nil, fmt.Errorf("find %s: no index is called %q", s.kind.Name(), name)
+	}
+	for i := s.heads[idx.hash(key)]; i != 0; i = s.entries[i].next {
+		rows = append(rows, s.rows[s.entries[i].row].data)
+	}
+	return idx, rows, nil
+}
+
+// GetByKey returns the object of a name: <namespace>/<name>, or the name alone.
+func (s *store) GetByKey(key string) (item any, exists bool, err error) {
+	found, err := s.ByIndex(byName, key)
+	if err != nil || len(found) == 0 {
+		return nil, false, err
+	}
+	return found[0], true, nil
+}
+
+// Get returns the object that has the name of another.
+func (s *store) Get(obj any) (item any, exists bool, err error) {
+	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+	if err != nil {
+		return nil, false, err
+	}
+	return s.GetByKey(key)
+}
+
+// List returns all objects, in no order.
+func (s *store) List() []any {
+	s.mu.RLock()
+	all := make([][]byte, 0, len(s.rows)-len(s.free))
+	for i := range s.rows {
+		if data := s.rows[i].data; data != nil {
+			all = append(all, data)
+		}
+	}
+	s.mu.RUnlock()
+	objs := make([]any, 0, len(all))
+	for _, data := range all {
+		// What could not be decoded was never stored.
+		if obj, err := s.decode(data); err == nil {
+			objs = append(objs, obj)
+		}
+	}
+	return objs
+}
+
+// Index returns the objects that have a key of an index in common with another.
+func (s *store) Index(name string, obj any) ([]any, error) {
+	s.mu.RLock()
+	idx, ok := s.indexes[name]
+	s.mu.RUnlock()
+	if !ok {
+		return nil, fmt.Errorf("find %s: no index is called %q", s.kind.Name(), name)
+	}
+	keys, err := idx.keys(obj)
+	if err != nil {
+		return nil, err
+	}
+	var found []any
+	for i, key := range keys {
+		some, err := s.ByIndex(name, key)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range some {
+			// Once: by the first key that it has.
+			if !slices.ContainsFunc(keys[:i], func(k string) bool { return idx.has(o, k) }) {
+				found = append(found, o)
+			}
+		}
+	}
+	return found, nil
+}
+
+// ListKeys returns the names of all objects.
+func (s *store) ListKeys() []string { return s.ListIndexFuncValues(byName) }
+
+// IndexKeys returns the names of the objects that have a key of an index.
+func (s *store) IndexKeys(name, key string) (names []string, err error) {
+	found, err := s.ByIndex(name, key)
+	for _, obj := range found {
+		if name, err := cache.MetaNamespaceKeyFunc(obj); err == nil {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// ListIndexFuncValues returns the keys of an index that objects have, sorted.
+func (s *store) ListIndexFuncValues(name string) []string {
+	s.mu.RLock()
+	idx, ok := s.indexes[name]
+	s.mu.RUnlock()
+	if !ok {
+		return nil
+	}
+	values := map[string]struct{}{}
+	for _, obj := range s.List() {
+		keys, _ := idx.keys(obj) // it was stored, so there was no error
+		for _, key := range keys {
+			values[key] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(values))
+}
+
+// GetIndexers returns the indexes.
+func (s *store) GetIndexers() cache.Indexers {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	indexers := cache.Indexers{}
+	for name, idx := range s.indexes {
+		if name != byName {
+			indexers[name] = idx.keys
+		}
+	}
+	return indexers
+}
+
+// AddIndexers makes indexes of what is there and of what will come.
+func (s *store) AddIndexers(indexers cache.Indexers) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range indexers {
+		if _, ok := s.indexes[name]; ok {
+			return fmt.Errorf("index %s: there is an index %q already", s.kind.Name(), name)
+		}
+	}
+	for name, keys := range indexers {
+		s.addIndex(name, keys)
+	}
+	for at := range s.rows {
+		if s.rows[at].data == nil {
+			continue
+		}
+		obj, err := s.decode(s.rows[at].data)
+		if err != nil {
+			return err
+		}
+		for name := range indexers {
+			if err := s.link(uint32(at), obj, s.indexes[name]); err != nil {
+				return fmt.Errorf("index %s %s by %q: %w", s.kind.Name(), obj.GetName(), name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Resync does nothing: nobody needs to be told again.
+func (s *store) Resync() error { return nil }
+
+// Bookmark remembers the resource version up to which everything is known.
+func (s *store) Bookmark(version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = version
+}
+
+// LastStoreSyncResourceVersion returns the resource version that was last
+// remembered.
+func (s *store) LastStoreSyncResourceVersion() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.version
+}
