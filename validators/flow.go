@@ -1,7 +1,6 @@
 package validators
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +56,11 @@ func appendFlow(b []byte, value any) (_ []byte, ok bool) {
 
 func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {
 	b = append(b, '{')
-	keys := slices.Sorted(maps.Keys(m))
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
 	for i, key := range keys {
 		if i > 0 {
 			if !inOrder(keys[i-1], key) {
