@@ -39,7 +39,7 @@ type options struct {
 	during           time.Duration
 	size             paper.Size
 	docs, only       string
-	scale            bool
+	scale, latency   bool
 }
 
 func main() {
@@ -54,6 +54,7 @@ func main() {
 	flag.IntVar(&o.size.Namespaces, "namespaces", 100, "namespaces that they are in")
 	flag.StringVar(&o.only, "only", "", "measure only this payload")
 	flag.BoolVar(&o.scale, "scale", false, "measure how Stayput and audit bear a large cluster, instead of beside others")
+	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -129,6 +130,9 @@ func (o options) run(ctx context.Context) error {
 	defer b.stop()
 	if o.scale {
 		return b.runScale(ctx)
+	}
+	if o.latency {
+		return b.runLatency(ctx)
 	}
 	plan := b.plan()
 	if err := b.start(ctx, []string{"bare", "floor", "cr-validate", "cr-patch"}, clusterOf{"stayput", o.size}); err != nil {

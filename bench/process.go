@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -108,37 +107,8 @@ func (p *process) waitReady(ctx context.Context, address string, log func() stri
 	}
 }
 
-// cpu returns the CPU time that the process has used, to the nanosecond where
-// the kernel says it so.
-func (p *process) cpu() (time.Duration, error) {
-	if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", p.cmd.Process.Pid)); err == nil && len(data) > 0 {
-		return p.threads()
-	}
-	return 0, errors.New("the CPU time of another process is read from /proc: this needs Linux")
-}
-
-// threads adds up the time of all threads. Those that ended are missed; Go ends
-// hardly any.
-func (p *process) threads() (sum time.Duration, err error) {
-	dir := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
-	tasks, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range tasks {
-		data, err := os.ReadFile(dir + "/" + t.Name() + "/schedstat")
-		if err != nil {
-			continue // it has just ended
-		}
-		ns, _, _ := strings.Cut(string(data), " ")
-		n, err := strconv.ParseInt(ns, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += time.Duration(n)
-	}
-	return sum, nil
-}
+// cpu returns the CPU time that the process has used.
+func (p *process) cpu() (time.Duration, error) { return harness.CPU(p.cmd.Process.Pid) }
 
 // allocated returns how often the process has allocated memory, and how many
 // bytes in all.

@@ -68,6 +68,7 @@ func (a answer) causes() (causes []metav1.StatusCause) {
 func createStatefulSet(t *testing.T, ns, service string) []string {
 	t.Helper()
 	sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: service}}
+	sts.Spec.Replicas = new(int32) // fifty Pods keep a real node busy for minutes
 	sts.Spec.ServiceName = service
 	sts.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": service}}
 	sts.Spec.Template.Labels = sts.Spec.Selector.MatchLabels

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -28,6 +29,11 @@ func refuse(code int, format string, args ...any) error {
 
 // errShed is the answer to what there is no room for now.
 var errShed = &refused{http.StatusTooManyRequests, "too much to do at a time"}
+
+// errSlow is the answer to a body of which some is missing when its time is
+// over. Its API server may have been held up, as this process may have been,
+// and has time left to ask again.
+var errSlow = &refused{http.StatusServiceUnavailable, "the body did not arrive in " + bodyTime.String()}
 
 // errLarge says that a body is larger than the limit. As much of it was read
 // as tells who asks.
@@ -76,6 +82,8 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 		case errors.Is(err, io.EOF):
 			_ = conn.SetReadDeadline(time.Time{}) // the next header has a time of its own
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return errSlow
 		case err != nil:
 			return refuse(http.StatusBadRequest, "read the body: %v", err)
 		}

@@ -187,8 +187,13 @@ func (x *exchange) refuse(err error) {
 		panic(err) // accept and read return nothing else
 	}
 	reason := metav1.StatusReasonBadRequest
-	if r == errShed {
+	switch r {
+	case errShed:
 		x.verdict, reason = "shed", metav1.StatusReasonTooManyRequests
+	case errSlow:
+		reason = metav1.StatusReasonServiceUnavailable
+	}
+	if reason != metav1.StatusReasonBadRequest {
 		x.rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
 	}
 	x.fail(r.code, reason, r.why)

@@ -2,10 +2,12 @@ package webhook
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 )
 
 // apiServer returns the client that the API server asks webhooks with: where
-// the answer is 429 with Retry-After, it sends the request again, up to ten
+// the answer is 429 or 5xx with Retry-After, it sends the request again, up to ten
 // times within the webhook's timeout.
 // Source: k8s.io/apiserver@v0.37.1 pkg/util/webhook/client.go.
 func apiServer(t *testing.T, s *Server, client *http.Client, clients int) *rest.RESTClient {
@@ -92,6 +94,44 @@ func TestThreeTimesTheCapacity(t *testing.T) {
 		t.Errorf("the first failure: %v", append(failures, nil)[0])
 	}
 }
+
+// TestABodyThatIsHeldUpIsAskedForAgain has an API server that is held up in the
+// middle of its first request, for longer than a body may take, and has time
+// left: the kind proof failed one creation of 31 445 so.
+func TestABodyThatIsHeldUpIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond)
+	defer func() { _ = stop() }()
+	api := apiServer(t, s, client, 1)
+	const padding = 8 << 10 // more than the transport holds back
+	var held atomic.Int64
+	transport := client.Transport
+	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if held.Add(1) == 1 {
+			body := r.Body
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(body, padding), readerFunc(func([]byte) (int, error) {
+				time.Sleep(bodyTime + time.Second)
+				return 0, io.EOF
+			}), body))
+		}
+		return transport.RoundTrip(r)
+	})
+	raw, err := api.Post().AbsPath(ValidatePath).Timeout(10*time.Second).SetHeader("Content-Type", "application/json").Body([]byte(strings.Repeat(" ", padding) + createPod)).Do(t.Context()).Raw()
+	if err != nil || !strings.Contains(string(raw), `"allowed":true`) {
+		t.Errorf("%v: %s", err, raw)
+	}
+	if n := held.Load(); n != 2 {
+		t.Errorf("asked %d times, want twice", n)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // TestLargeBodiesDoNotKeepOthersOut holds all the memory that there is for large
 // bodies: another is asked to come again before it is read, and an ordinary

@@ -48,18 +48,24 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// A fetcher lists kinds of a live cluster into a snapshot, page by page.
+// A fetcher lists kinds of a live cluster into memory, page by page.
 type fetcher struct {
 	client     client.Client
 	host       string
 	chunkSize  int64
 	namespaces []string // empty for all
-	into       *cluster.Snapshot
+	into       memory
 	progress   *progress
 	keep       func(client.Object) // sees each object
 }
 
-func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher, error) {
+// A memory is what a cluster is read into. It may edit what it is given.
+type memory interface {
+	Know(kind schema.GroupVersionKind)
+	Add(objs ...client.Object) error
+}
+
+func (c *clusterFlags) fetcher(into memory, bar *progress) (*fetcher, error) {
 	config, err := c.restConfig()
 	if err != nil {
 		return nil, err
@@ -80,13 +86,18 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 	}
 	done := f.progress.begin("listing "+gvk.Kind+"s", -1)
 	defer done()
-	var all []client.Object
+	read := 0
 	for _, ns := range namespaces {
-		err := f.list(ctx, gvk, ns, func(obj client.Object) {
-			all = append(all, obj)
+		err := f.list(ctx, gvk, ns, func(obj client.Object) error {
+			read++
 			f.progress.step()
+			cluster.StripManagedFields(obj)
+			if f.keep != nil {
+				f.keep(obj)
+			}
+			return f.into.Add(obj)
 		})
-		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && len(all) > 0 {
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && read > 0 {
 			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
 		}
 		if err != nil {
@@ -94,18 +105,12 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 		}
 	}
 	f.into.Know(gvk)
-	for _, obj := range all {
-		cluster.StripManagedFields(obj)
-		if f.keep != nil {
-			f.keep(obj)
-		}
-	}
-	return nil, f.into.Add(all...)
+	return nil, nil
 }
 
 // list calls each with the objects of a kind. A list that takes so long that
 // the API server forgets where it was is begun again, in one piece.
-func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object)) error {
+func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object) error) error {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		empty, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 		if err != nil {
@@ -123,7 +128,6 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		if !ok {
 			return fmt.Errorf("%T is no object", obj)
 		}
-		each(o)
-		return nil
+		return each(o)
 	})
 }

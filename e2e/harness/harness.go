@@ -219,6 +219,9 @@ func (s *Stayput) get(ctx context.Context, address, path string) (string, error)
 	return string(body), err
 }
 
+// PID is the id of the process, which must run.
+func (s *Stayput) PID() int { return s.process.Process.Pid }
+
 // Address is where the webhook listens.
 func (s *Stayput) Address() string { return s.address }
 
@@ -265,10 +268,15 @@ func (s *Stayput) Kill() error {
 	return nil
 }
 
+// Webhooks returns the manifest of the webhook configurations.
+func (s *Stayput) Webhooks(ctx context.Context) (string, error) {
+	return s.run(ctx, append([]string{"webhooks"}, s.target()...)...)
+}
+
 // Install applies the webhook configurations, and waits until the API server
 // asks about creations.
 func (s *Stayput) Install(ctx context.Context) error {
-	manifest, err := s.run(ctx, append([]string{"webhooks"}, s.target()...)...)
+	manifest, err := s.Webhooks(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,26 +47,36 @@ func upgraded(t *testing.T, c cluster) {
 	c.helmTest()
 }
 
-// shared are the tests of package e2e that only ask the API server, and whose
-// Pods and volumes any node and provisioner can make.
-var shared = []string{
-	"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName", "TestEachReplicaOfADeploymentHasADNSName",
-	"TestPodsOfAStatefulSetHaveDNSNames", "TestFixedHostnameInADeploymentIsDenied",
-	"TestVolumesOfAStatefulSetAreRetained", "TestVolumesThatTheirOwnerLetsGoAreDeleted", "TestAClaimInUseIsKept", "TestTeardownsComplete",
-	"TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded", "TestWhatIsBeingDeletedIsNotHeldBack",
-	"TestOrphansAreNotHeldBack", "TestANamespaceWithDataGoesWhenItMay", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
-	"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
-	"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses",
-}
+// onNodes and shared are the tests of package e2e that only ask the API server,
+// and whose Pods and volumes any node and provisioner can make. The first are
+// those in which nodes, DNS and provisioner have a say.
+var (
+	onNodes = []string{
+		"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName", "TestEachReplicaOfADeploymentHasADNSName",
+		"TestPodsOfAStatefulSetHaveDNSNames", "TestVolumesOfAStatefulSetAreRetained", "TestVolumesThatTheirOwnerLetsGoAreDeleted",
+		"TestAClaimInUseIsKept", "TestTeardownsComplete", "TestANamespaceWithDataGoesWhenItMay",
+	}
+	shared = []string{
+		"TestFixedHostnameInADeploymentIsDenied", "TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded",
+		"TestWhatIsBeingDeletedIsNotHeldBack", "TestOrphansAreNotHeldBack", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
+		"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
+		"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses",
+	}
+)
 
-// suite runs them against the Stayput in the cluster.
+// suite runs them against the Stayput in the cluster; -short, the first alone.
 func suite(t *testing.T, c cluster) {
+	tests := slices.Concat(onNodes, shared)
+	if testing.Short() {
+		t.Logf("-short: NOT RUN here, only on the local control plane: %s", strings.Join(shared, ", "))
+		tests = onNodes
+	}
 	provisioner := c.kubectl("get", "storageclass", "-o", "jsonpath={.items[0].provisioner}")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(shared, "|")+")$", "stayput.dev/e2e",
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(tests, "|")+")$", "stayput.dev/e2e",
 		"-outside="+c.kubeconfig, "-outside-kubectl="+env.kubectl, "-outside-binary="+env.binary, "-outside-image="+env.podImage,
 		"-outside-provisioner="+provisioner, "-outside-asker=names/asker")
 	out, err := cmd.CombinedOutput()
-	for _, name := range shared {
+	for _, name := range tests {
 		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
 			t.Errorf("%s did not pass", name)
 		}
@@ -72,29 +84,43 @@ func suite(t *testing.T, c cluster) {
 	if err != nil || t.Failed() {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%d tests passed in the cluster", len(shared))
+	t.Logf("in the cluster:\n%s", strings.Join(regexp.MustCompile(`(?m)^--- PASS: .*`).FindAllString(string(out), -1), "\n"))
 }
 
-// ownCertificate has Stayput serve a certificate of ours, and then its own again.
+// ownCertificate has Stayput serve a certificate of ours, and then its own
+// again. On the way there both authorities are trusted, as docs/install.md says,
+// and no creation fails; on the way back there is a gap, of which it tells.
 func ownCertificate(t *testing.T, c cluster) {
 	certificate, key, err := cert.GenerateSelfSignedCertKey("stayput.stayput.svc", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	crt, pem := filepath.Join(env.dir, "tls.crt"), filepath.Join(env.dir, "tls.key")
-	for file, data := range map[string][]byte{crt: certificate, pem: key} {
+	both := filepath.Join(env.dir, "ca.crt")
+	old, err := base64.StdEncoding.DecodeString(c.kubectl("get", "secret", "stayput-ca", "-n", "stayput", "-o", `jsonpath={.data.ca\.crt}`))
+	if err != nil || len(old) == 0 {
+		t.Fatalf("ca.crt of the Secret stayput-ca: %q: %v", old, err)
+	}
+	for file, data := range map[string][]byte{crt: certificate, pem: key, both: slices.Concat(certificate, old)} {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.kubectl("create", "secret", "tls", "own-certificate", "-n", "stayput", "--cert", crt, "--key", pem)
 	const mounted = `jsonpath={.spec.template.spec.volumes[?(@.name=="tls")].secret.secretName}`
-	c.upgrade("--force-conflicts", "--set", "certificates.mode=files,certificates.files.secretName=own-certificate", "--set-file", "certificates.files.caBundle="+crt)
+	l := c.startLoad(c.client(), 8)
+	defer func() { l.stop() }()
+	c.upgrade("--force-conflicts", "--set", "certificates.mode=files,certificates.files.secretName=own-certificate", "--set-file", "certificates.files.caBundle="+both)
+	l.stop()
+	l.check(t, 0)
 	if got := c.kubectl("get", "deployment", "stayput", "-n", "stayput", "-o", mounted); got != "own-certificate" {
 		t.Fatalf("the Secret %q is mounted", got)
 	}
 	c.eventually("Stayput denies with a certificate of ours", time.Minute, c.denied)
+	l = c.startLoad(c.client(), 8)
 	c.upgrade("--set", "certificates.mode=self-signed")
+	l.stop()
+	l.check(t, math.MaxInt64)
 	c.eventually("Stayput denies with its own", time.Minute, c.denied)
 	if got := c.kubectl("get", "deployment", "stayput", "-n", "stayput", "-o", mounted); got != "" {
 		t.Errorf("the Secret %q is still mounted", got)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -102,6 +103,7 @@ func (c *cluster) client() kubernetes.Interface {
 		c.t.Fatal(err)
 	}
 	config.QPS, config.Burst = -1, -1
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -140,17 +142,20 @@ func (c *cluster) install(chart, image string, replicas int) {
 // chart is the one of this checkout.
 const chart = "../../deploy/chart"
 
+// webhookTimeout is how long the API server waits for an answer. On a busy
+// machine that takes its time, and the webhooks that fail open would be passed
+// over.
+const webhookTimeout = 10 * time.Second
+
 // values writes what helm is given, and returns the file.
 func (c *cluster) values(image string, replicas int) string {
 	c.t.Helper()
 	repository, tag, _ := strings.Cut(image, ":")
 	values, err := yaml.Marshal(map[string]any{
 		"mode": "enforce", "replicas": replicas,
-		"image":  map[string]any{"repository": repository, "tag": tag},
-		"config": map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
-		// On a busy machine an answer takes its time, and the webhooks that fail
-		// open would be passed over.
-		"webhook": map[string]any{"timeoutSeconds": 10},
+		"image":   map[string]any{"repository": repository, "tag": tag},
+		"config":  map[string]any{"allowedModes": []string{"off", "warn", "enforce"}},
+		"webhook": map[string]any{"timeoutSeconds": int(webhookTimeout.Seconds())},
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -41,7 +41,11 @@ func TestACluster(t *testing.T) {
 			mine.t = t
 			step.f(t, mine)
 		}) {
-			t.Fatalf("logs of Stayput:\n%s", c.kubectl("logs", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--tail=40", "--prefix"))
+			asked := slices.DeleteFunc(strings.Split(c.kubectl("logs", "-n", "kube-system", "-l", "component=kube-apiserver", "--tail=-1"), "\n"), func(line string) bool {
+				return !strings.Contains(line, "ailed calling webhook")
+			})
+			t.Fatalf("log of the API server:\n%s\nlogs of Stayput:\n%s", strings.Join(asked[max(0, len(asked)-40):], "\n"),
+				c.kubectl("logs", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--tail=40", "--prefix"))
 		}
 	}
 }
@@ -213,8 +217,11 @@ func emergencyExit(t *testing.T, c cluster) {
 // installedAgain deletes the Deployment while nothing is answered, and has helm
 // make it again: nothing that Stayput guards stops it.
 func installedAgain(t *testing.T, c cluster) {
+	l := c.startLoad(c.client(), 8) // or replicas drain until idle connections end
+	defer l.stop()
 	c.kubectl("delete", "deployment", "stayput", "-n", "stayput")
 	c.kubectl("wait", "pod", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--for=delete", "--timeout=150s")
+	l.stop()
 	if err := c.denied(); err == nil {
 		t.Error("denied, by whom?")
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
@@ -32,12 +33,13 @@ func (c cluster) startLoad(client kubernetes.Interface, workers int) *load {
 	for range workers {
 		group.Go(func() {
 			for ctx.Err() == nil {
+				start := time.Now()
 				if err := create(ctx, client); err == nil {
 					l.created.Add(1)
 				} else if ctx.Err() == nil {
 					l.failed.Add(1)
 					l.mu.Lock()
-					l.errs = append(l.errs, err.Error())
+					l.errs = append(l.errs, fmt.Sprintf("%s, in %.3f s: %v", start.UTC().Format("15:04:05.000"), time.Since(start).Seconds(), err))
 					l.mu.Unlock()
 				}
 			}
@@ -64,24 +66,31 @@ func (l *load) check(t *testing.T, atMost int64) {
 	t.Helper()
 	t.Logf("%d created, %d failed", l.created.Load(), l.failed.Load())
 	if l.failed.Load() > atMost {
-		t.Errorf("%d of %d creations failed, at most %d may:\n%s", l.failed.Load(), l.created.Load(), atMost, strings.Join(l.errs[:min(5, len(l.errs))], "\n"))
+		t.Errorf("%d creations failed beside %d, at most %d may:\n%s", l.failed.Load(), l.created.Load(), atMost, strings.Join(l.errs[:min(20, len(l.errs))], "\n"))
 	}
 }
 
+// reaches waits until there are so many creations.
+func (l *load) reaches(c cluster, n int64) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%d creations", n), 15*time.Minute, func() error {
+		if created := l.created.Load(); created < n {
+			return fmt.Errorf("%d, and %d failed", created, l.failed.Load())
+		}
+		return nil
+	})
+}
+
+// rollingRestarts spreads them over the creations.
 func rollingRestarts(t *testing.T, c cluster) {
 	l := c.startLoad(c.client(), 8)
 	defer l.stop()
 	for i := range *restarts {
 		c.kubectl("rollout", "restart", "deployment/stayput", "-n", "stayput")
 		c.kubectl("rollout", "status", "deployment/stayput", "-n", "stayput", "--timeout=300s")
-		t.Logf("restart %d: %d created so far", i+1, l.created.Load())
+		t.Logf("restart %d: %d created so far, %d failed", i+1, l.created.Load(), l.failed.Load())
+		l.reaches(c, int64(*creates*(i+1) / *restarts))
 	}
-	c.eventually("enough creations", 15*time.Minute, func() error {
-		if n := l.created.Load(); n < int64(*creates) {
-			return fmt.Errorf("%d", n)
-		}
-		return nil
-	})
 	l.stop()
 	l.check(t, 0)
 }
@@ -118,19 +127,51 @@ func killed(t *testing.T, c cluster) {
 	l.check(t, l.created.Load()/100+workers)
 }
 
-// workerStopped stops a node under the others: what is denied stays denied.
+// workerStopped freezes a node, whose replicas then neither answer nor close a
+// connection. What is sent to them waits for its timeout, until the cluster has
+// noticed; from then on nothing is.
 func workerStopped(t *testing.T, c cluster) {
+	client := c.client()
 	node := c.name + "-worker2"
+	if n := answering(t, client, node); n != 1 && n != 2 {
+		t.Fatalf("%d of three replicas answer on %s: want one or two", n, node)
+	}
+	l := c.startLoad(client, 8)
+	defer l.stop()
 	c.run("docker", "pause", node)
 	defer c.run("docker", "unpause", node)
-	c.eventually("Stayput denies without one node", 2*time.Minute, func() error {
-		for range 10 {
-			if err := c.denied(); err != nil {
-				return err
-			}
+	c.eventually("the Service has none of its replicas", 3*time.Minute, func() error {
+		if n := answering(t, client, node); n > 0 {
+			return fmt.Errorf("%d are still there", n)
 		}
 		return nil
 	})
+	time.Sleep(webhookTimeout + 2*time.Second) // what was sent last waits for that long
+	failed, created := l.failed.Load(), l.created.Load()
+	t.Logf("%d created, %d failed until then", created, failed)
+	l.reaches(c, created+500)
+	l.stop()
+	l.check(t, failed)
+	if err := c.denied(); err != nil {
+		t.Error(err)
+	}
+}
+
+// answering counts the replicas on a node to which the Service sends requests.
+func answering(t *testing.T, client kubernetes.Interface, node string) (n int) {
+	t.Helper()
+	slices, err := client.DiscoveryV1().EndpointSlices("stayput").List(t.Context(), metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=stayput"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range slices.Items {
+		for _, e := range s.Endpoints {
+			if e.NodeName != nil && *e.NodeName == node && e.Conditions.Ready != nil && *e.Conditions.Ready {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // TestAColdStart stops a cluster of one node, and starts it: Stayput guards
@@ -141,6 +182,8 @@ func TestAColdStart(t *testing.T) {
 	c.helmTest()
 	c.apply("default", strings.ReplaceAll(database, "IMAGE", env.podImage))
 	c.kubectl("rollout", "status", "statefulset/mysql", "--timeout=180s")
+	c.kubectl("exec", "mysql-0", "--", "/pod", "write", "/data/rows", "forty-two")
+	client := c.client()
 	for i := range *colds {
 		c.run("docker", "stop", "--time", "20", c.name+"-control-plane")
 		c.run("docker", "start", c.name+"-control-plane")
@@ -150,11 +193,14 @@ func TestAColdStart(t *testing.T) {
 			return err
 		})
 		c.eventually("Stayput denies", 5*time.Minute, c.denied)
-		c.eventually("the database's Pod is ready", 5*time.Minute, func() error {
-			_, err := c.try("", "wait", "pod/mysql-0", "--for=condition=Ready", "--timeout=5s")
+		// Its status is that of before, until the kubelet has looked.
+		c.eventually("the database runs", 5*time.Minute, func() error {
+			got, err := c.try("", "exec", "mysql-0", "--", "/pod", "read", "/data/rows")
+			if err == nil && got != "forty-two" {
+				err = fmt.Errorf("it holds %q", got)
+			}
 			return err
 		})
-		client := c.client()
 		c.eventually("a Pod gets its name", time.Minute, func() error { return create(t.Context(), client) })
 		t.Logf("cold start %d: %.0f s", i+1, time.Since(start).Seconds())
 	}

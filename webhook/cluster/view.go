@@ -5,8 +5,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -51,10 +53,12 @@ type View struct {
 	// Request is who asks for the review; zero in lint and audit.
 	Request Request
 
-	world World
-	ctx   context.Context
-	reads int
-	known []answer
+	world  World
+	ctx    context.Context
+	reads  int
+	known  []answer
+	live   *View // nil until it is asked for
+	cached *View // the view that this one is the live one of, or nil
 }
 
 // An answer is one that the source has given. All rules of a review see the
@@ -77,14 +81,25 @@ func (v *View) answered(kind any, namespace, name string) *answer {
 }
 
 // Live returns the same view without a cache before it, or nil if this view is
-// as fresh as can be.
+// as fresh as can be. It is one for all who ask, so that they share its answers.
 func (v *View) Live() *View {
-	if v.world.Live == nil {
-		return nil
+	if v.world.Live != nil && v.live == nil {
+		w := v.world
+		w.Source, w.Live, w.Finder = w.Live, nil, nil
+		v.live = w.View(v.ctx, v.Request)
+		v.live.cached = v
 	}
-	w := v.world
-	w.Source, w.Live, w.Finder = w.Live, nil, nil
-	return w.View(v.ctx, v.Request)
+	return v.live
+}
+
+// Cached returns, of a live view, the one that it was asked for instead of, and
+// any other view itself. It is for what a denial does not rest on, as the
+// wording of a remedy, and would have the API server list a whole namespace.
+func (v *View) Cached() *View {
+	if v.cached != nil {
+		return v.cached
+	}
+	return v
 }
 
 // Reads returns how many lookups have been made through the view.
@@ -151,6 +166,24 @@ func List[L any, P interface {
 		v.known = append(v.known, answer{P(nil), namespace, "", list, err})
 	}
 	return list, err
+}
+
+// A Walker has all objects of some kinds, in whatever form.
+type Walker interface {
+	// Walk calls visit with one object of a kind after another. Visit must not
+	// edit them.
+	Walk(kind schema.GroupVersionKind, visit func(client.Object)) error
+}
+
+// Each calls visit with one object of a kind after another, where the source is
+// a [Walker]: a list of them all would have each twice in memory. They must not
+// be edited. An error means that not all are known.
+func Each[P client.Object](v *View, visit func(P)) error {
+	w, ok := v.world.Source.(Walker)
+	if !ok {
+		return fmt.Errorf("a %T cannot be walked through", v.world.Source)
+	}
+	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
 }
 
 // onlyNamespace returns the namespace that options ask for, empty for all, and
