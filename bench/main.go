@@ -15,7 +15,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -40,6 +39,7 @@ type options struct {
 	during           time.Duration
 	size             paper.Size
 	docs, only       string
+	scale, latency   bool
 }
 
 func main() {
@@ -53,6 +53,8 @@ func main() {
 	flag.IntVar(&o.size.Replicas, "replicas", 10, "Pods, claims and volumes of each")
 	flag.IntVar(&o.size.Namespaces, "namespaces", 100, "namespaces that they are in")
 	flag.StringVar(&o.only, "only", "", "measure only this payload")
+	flag.BoolVar(&o.scale, "scale", false, "measure how Stayput and audit bear a large cluster, instead of beside others")
+	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -125,18 +127,45 @@ func (o options) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{options: o, dir: dir, payloads: list}
-	plan := b.plan()
-	fmt.Printf("Measuring %d cases in %d rounds, each for %v: about %v, after Stayput is built.\n", len(plan), o.rounds, o.during,
-		(time.Duration(len(plan)*o.rounds) * (o.during + o.during/10)).Round(time.Second))
 	defer b.stop()
-	if err := b.start(ctx); err != nil {
+	if o.scale {
+		return b.runScale(ctx)
+	}
+	if o.latency {
+		return b.runLatency(ctx)
+	}
+	plan := b.plan()
+	if err := b.start(ctx, []string{"bare", "floor", "cr-validate", "cr-patch"}, clusterOf{"stayput", o.size}); err != nil {
 		return err
 	}
+	if err := b.measureAll(ctx, plan); err != nil {
+		return err
+	}
+	text, err := b.report(plan)
+	if err != nil {
+		return err
+	}
+	return b.publish("make bench", text)
+}
+
+// publish prints what a command has measured, and writes it where it is asked to.
+func (b *bench) publish(command, text string) error {
+	fmt.Print(text)
+	if b.docs == "" {
+		return nil
+	}
+	return writeGenerated(b.docs, command, text)
+}
+
+// measureAll measures all cases in turns, round after round.
+func (b *bench) measureAll(ctx context.Context, plan []*testCase) error {
+	fmt.Printf("Measuring %d cases in %d rounds, each for %v: about %v.\n", len(plan), b.rounds, b.during,
+		(time.Duration(len(plan)*b.rounds) * (b.during + b.during/10)).Round(time.Second))
 	if err := b.check(); err != nil {
 		return err
 	}
-	for round := range o.rounds {
-		fmt.Printf("round %d of %d\n", round+1, o.rounds)
+	for round := range b.rounds {
+		fmt.Printf("round %d of %d\n", round+1, b.rounds)
 		for i := range plan {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -151,15 +180,7 @@ func (o options) run(ctx context.Context) error {
 			}
 		}
 	}
-	text, err := b.report(plan)
-	if err != nil {
-		return err
-	}
-	fmt.Print(text)
-	if o.docs == "" {
-		return nil
-	}
-	return writeGenerated(o.docs, text)
+	return nil
 }
 
 // A bench is the servers, and the connections to them.
@@ -168,10 +189,9 @@ type bench struct {
 	dir      string
 	payloads []payload
 
-	cluster   *paper.Cluster
-	processes map[string]*process
-	ca        *x509.CertPool
-	ready     time.Duration // how long Stayput took
+	binary, certFile, keyFile string
+	processes                 map[string]*process
+	ca                        *x509.CertPool
 }
 
 // A testCase is a payload sent to a server over some connections.
@@ -198,102 +218,33 @@ func (b *bench) plan() (cases []*testCase) {
 	return cases
 }
 
-func (b *bench) start(ctx context.Context) error {
+// start starts servers to compare with, and Stayput beside clusters.
+func (b *bench) start(ctx context.Context, baselines []string, clusters ...clusterOf) error {
 	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return err
 	}
-	certFile, keyFile := filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "tls.key")
-	if err := errors.Join(os.WriteFile(certFile, certPEM, 0o600), os.WriteFile(keyFile, keyPEM, 0o600)); err != nil {
+	b.ca = x509.NewCertPool()
+	b.ca.AppendCertsFromPEM(certPEM)
+	b.certFile, b.keyFile = filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "tls.key")
+	if err := errors.Join(os.WriteFile(b.certFile, certPEM, 0o600), os.WriteFile(b.keyFile, keyPEM, 0o600)); err != nil {
 		return err
 	}
 	b.processes = map[string]*process{}
-	for _, name := range []string{"bare", "floor", "cr-validate", "cr-patch"} {
-		if b.processes[name], err = startBaseline(name, certFile, keyFile); err != nil {
+	for _, name := range baselines {
+		if b.processes[name], err = startBaseline(name, b.certFile, b.keyFile); err != nil {
 			return err
 		}
 	}
-	if err := b.startStayput(ctx, certFile, keyFile); err != nil {
+	if b.binary, err = harness.Build(ctx, b.dir); err != nil {
 		return err
 	}
-	ca := x509.NewCertPool()
-	ca.AppendCertsFromPEM(certPEM)
-	b.ca = ca
+	for _, c := range clusters {
+		if err := b.startStayput(ctx, c.server, c.size); err != nil {
+			return err
+		}
+	}
 	return nil
-}
-
-// memoryLimit is what the Helm chart sets.
-const memoryLimit = "471859KiB" // nine tenths of 512 MiB
-
-// startStayput builds Stayput and starts it beside a cluster on paper.
-func (b *bench) startStayput(ctx context.Context, certFile, keyFile string) error {
-	binary, err := harness.Build(ctx, b.dir)
-	if err != nil {
-		return err
-	}
-	data, err := payloadFiles.ReadFile("payloads/cluster.json")
-	if err != nil {
-		return err
-	}
-	objects, err := paper.Read("cluster.json", data)
-	if err != nil {
-		return err
-	}
-	if objects, err = paper.Fill(objects, b.size); err != nil {
-		return err
-	}
-	if b.cluster, err = paper.Start(objects); err != nil {
-		return err
-	}
-	kubeconfig := filepath.Join(b.dir, "kubeconfig")
-	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", b.cluster.URL)
-	if err := os.WriteFile(kubeconfig, []byte(config), 0o600); err != nil {
-		return err
-	}
-	// The volumes on paper cannot be repaired, and repair answers no request.
-	settings := filepath.Join(b.dir, "config.yaml")
-	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
-		return err
-	}
-	var addresses [3]string
-	for i := range addresses {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		addresses[i] = l.Addr().String()
-		_ = l.Close()
-	}
-	p := &process{name: "stayput", address: addresses[0], metrics: addresses[2]}
-	p.cmd = exec.Command(binary, "serve", "--listen", addresses[0], "--health-listen", addresses[1], "--metrics-listen", addresses[2],
-		"--kubeconfig", kubeconfig, "--config", settings, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--drain", "100ms", "--namespace", "stayput")
-	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
-	logFile := filepath.Join(b.dir, "stayput.log")
-	log, err := os.Create(logFile)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	start := time.Now()
-	if err := p.start(); err != nil {
-		return err
-	}
-	b.processes["stayput"] = p
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err = p.waitReady(ctx, addresses[1], func() string { return tail(logFile) })
-	b.ready = time.Since(start)
-	return err
-}
-
-// tail returns the end of a log.
-func tail(file string) string {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
-	}
-	return string(data[max(0, len(data)-4000):])
 }
 
 func (b *bench) stop() {
@@ -301,9 +252,9 @@ func (b *bench) stop() {
 		if p != nil {
 			_ = p.stop()
 		}
-	}
-	if b.cluster != nil {
-		b.cluster.Stop()
+		if p != nil && p.cluster != nil {
+			p.cluster.Stop()
+		}
 	}
 }
 
@@ -312,7 +263,7 @@ func (b *bench) check() error {
 	for _, p := range b.payloads {
 		for name, server := range b.processes {
 			want := "allowed"
-			if name == "stayput" {
+			if server.cluster != nil {
 				want = p.verdict
 			} else if name == "cr-patch" && p.verdict == "mutated" {
 				want = "mutated"
@@ -354,15 +305,11 @@ func (b *bench) measure(c *testCase) error {
 	if _, err := cl.load(c.payload.path(), c.payload.body, c.connections, b.during/10); err != nil { // warm up
 		return err
 	}
-	mallocs, err := p.metric("go_memstats_mallocs_total")
+	mallocs, bytes, err := p.allocated()
 	if err != nil {
 		return err
 	}
-	bytes, err := p.metric("go_memstats_alloc_bytes_total")
-	if err != nil {
-		return err
-	}
-	live := b.liveLookups()
+	live := p.lookups()
 	before, err := p.cpu()
 	if err != nil {
 		return err
@@ -377,11 +324,7 @@ func (b *bench) measure(c *testCase) error {
 	if err != nil {
 		return err
 	}
-	mallocsAfter, err := p.metric("go_memstats_mallocs_total")
-	if err != nil {
-		return err
-	}
-	bytesAfter, err := p.metric("go_memstats_alloc_bytes_total")
+	mallocsAfter, bytesAfter, err := p.allocated()
 	if err != nil {
 		return err
 	}
@@ -390,19 +333,6 @@ func (b *bench) measure(c *testCase) error {
 		n: n, rps: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100],
 		cpu: (after - before) / time.Duration(len(times)), allocs: (mallocsAfter - mallocs) / n, bytes: (bytesAfter - bytes) / n,
 	})
-	if c.server == "stayput" {
-		c.samples[len(c.samples)-1].live = b.liveLookups() - live
-	}
+	c.samples[len(c.samples)-1].live = p.lookups() - live
 	return nil
-}
-
-// liveLookups counts what Stayput has asked the API server for so far, beside
-// what keeps its caches and its lease.
-func (b *bench) liveLookups() (n int) {
-	for request, count := range b.cluster.Requests() {
-		if verb, resource, _ := strings.Cut(request, " "); resource != "leases" && resource != "configmaps" && verb != "WATCH" && !strings.HasSuffix(resource, "webhookconfigurations") {
-			n += count
-		}
-	}
-	return n
 }

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"stayput.dev/bench/paper"
+	"stayput.dev/e2e/harness"
 )
 
 // A process is a server under measurement.
@@ -22,6 +24,13 @@ type process struct {
 	stdin            io.Closer
 	address, metrics string
 	exited           chan error
+
+	// Of Stayput alone: the cluster that it is beside, how long it took to be
+	// ready, and how often it had listed each kind by then.
+	cluster         *paper.Cluster
+	kubeconfig      string
+	ready, readyCPU time.Duration
+	lists           map[string]int
 }
 
 // startBaseline starts this program as one of its servers.
@@ -98,66 +107,25 @@ func (p *process) waitReady(ctx context.Context, address string, log func() stri
 	}
 }
 
-// cpu returns the CPU time that the process has used, to the nanosecond where
-// the kernel says it so.
-func (p *process) cpu() (time.Duration, error) {
-	if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", p.cmd.Process.Pid)); err == nil && len(data) > 0 {
-		return p.threads()
-	}
-	return 0, errors.New("the CPU time of another process is read from /proc: this needs Linux")
-}
+// cpu returns the CPU time that the process has used.
+func (p *process) cpu() (time.Duration, error) { return harness.CPU(p.cmd.Process.Pid) }
 
-// threads adds up the time of all threads. Those that ended are missed; Go ends
-// hardly any.
-func (p *process) threads() (sum time.Duration, err error) {
-	dir := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
-	tasks, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range tasks {
-		data, err := os.ReadFile(dir + "/" + t.Name() + "/schedstat")
-		if err != nil {
-			continue // it has just ended
-		}
-		ns, _, _ := strings.Cut(string(data), " ")
-		n, err := strconv.ParseInt(ns, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += time.Duration(n)
-	}
-	return sum, nil
-}
-
-// memory returns a line of /proc/PID/status, VmRSS or VmHWM, in MiB.
-func (p *process) memory(line string) (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for l := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(l, line+":"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			return kb / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/status has no %s", p.cmd.Process.Pid, line)
-}
-
-// metric returns a metric without labels.
-func (p *process) metric(name string) (float64, error) {
+// allocated returns how often the process has allocated memory, and how many
+// bytes in all.
+func (p *process) allocated() (mallocs, bytes float64, err error) {
 	resp, err := http.Get("http://" + p.metrics + "/metrics")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, 0, err
+	}
+	for name, value := range map[string]*float64{"go_memstats_mallocs_total": &mallocs, "go_memstats_alloc_bytes_total": &bytes} {
+		if *value, err = harness.Metric(string(text), name); err != nil {
+			return 0, 0, fmt.Errorf("the metrics of %s: %w", p.name, err)
 		}
 	}
-	return 0, fmt.Errorf("%s has no metric %s", p.name, name)
+	return mallocs, bytes, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -12,25 +11,24 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stayput.dev/e2e/harness"
 )
 
-const (
-	beginGenerated = "<!-- begin: written by make bench -->\n"
-	endGenerated   = "<!-- end: written by make bench -->\n"
-)
-
-// writeGenerated puts text in the place of a file's generated part.
-func writeGenerated(file, text string) error {
+// writeGenerated puts text in the place of the part of a file that a command
+// writes.
+func writeGenerated(file, command, text string) error {
+	begin, end := []byte("<!-- begin: written by "+command+" -->\n"), []byte("<!-- end: written by "+command+" -->\n")
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, ok1 := bytes.Cut(data, []byte(beginGenerated))
-	_, after, ok2 := bytes.Cut(rest, []byte(endGenerated))
+	before, rest, ok1 := bytes.Cut(data, begin)
+	_, after, ok2 := bytes.Cut(rest, end)
 	if !ok1 || !ok2 {
-		return errors.New(file + ": has no part that is generated")
+		return fmt.Errorf("%s: has no part that %s writes", file, command)
 	}
-	return os.WriteFile(file, slices.Concat(before, []byte(beginGenerated), []byte(text), []byte(endGenerated), after), 0o644)
+	return os.WriteFile(file, slices.Concat(before, begin, []byte(text), end, after), 0o644)
 }
 
 // median returns the median of what f takes from each sample.
@@ -46,18 +44,26 @@ func median[T cmp.Ordered](samples []sample, f func(sample) T) T {
 func cpu(c *testCase) time.Duration {
 	return median(c.samples, func(s sample) time.Duration { return s.cpu })
 }
+func p50(c *testCase) time.Duration {
+	return median(c.samples, func(s sample) time.Duration { return s.p50 })
+}
 func p99(c *testCase) time.Duration {
 	return median(c.samples, func(s sample) time.Duration { return s.p99 })
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.3f", float64(d)/float64(time.Millisecond)) }
 
+// heading says where, when and how it was measured.
+func (b *bench) heading() string {
+	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
+	return fmt.Sprintf("%s, %d processors, %s, %s, revision %s. %d rounds of %v, medians.",
+		processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(revision)), b.rounds, b.during)
+}
+
 // report returns the tables.
 func (b *bench) report(plan []*testCase) (string, error) {
 	var out strings.Builder
-	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
-	fmt.Fprintf(&out, "\n%s, %d processors, %s, %s, revision %s. %d rounds of %v, medians. Stayput's caches hold %s;\nit was ready after %.1f s.\n",
-		processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(revision)), b.rounds, b.during, b.size, b.ready.Seconds())
+	fmt.Fprintf(&out, "\n%s Stayput's caches hold %s;\nit was ready after %.1f s.\n", b.heading(), b.size, b.processes["stayput"].ready.Seconds())
 	find := func(server, name string, connections int) *testCase {
 		for _, c := range plan {
 			if c.server == server && c.payload.name == name && c.connections == connections {
@@ -80,20 +86,21 @@ func (b *bench) report(plan []*testCase) (string, error) {
 				continue
 			}
 			fmt.Fprintf(&out, "| %d connections | %s | %.0f | %s | %s | %s |\n", n, title(s), median(c.samples, func(s sample) float64 { return s.rps }),
-				millis(median(c.samples, func(s sample) time.Duration { return s.p50 })), millis(p99(c)), millis(cpu(c)))
+				millis(p50(c)), millis(p99(c)), millis(cpu(c)))
 		}
 	}
 	fmt.Fprintf(&out, "\n| server | resident MiB | at most MiB |\n|---|---|---|\n")
 	for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
-		now, err := b.processes[s].memory("VmRSS")
+		pid := b.processes[s].cmd.Process.Pid
+		now, err := harness.Memory(pid, "VmRSS")
 		if err != nil {
 			return "", err
 		}
-		peak, err := b.processes[s].memory("VmHWM")
+		peak, err := harness.Memory(pid, "VmHWM")
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), now, peak)
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), float64(now)/(1<<20), float64(peak)/(1<<20))
 	}
 	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
 	create, update, pod := b.payloads[0].name, "statefulset-update", "pod-create-mutate"
@@ -129,7 +136,7 @@ func (b *bench) row(out *strings.Builder, c, floor, peer *testCase) {
 	}
 	fmt.Fprintf(out, "| %s, %s | %.1f | %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f | %.2f |\n",
 		c.payload.title, c.payload.verdict, float64(len(c.payload.body))/1000, title(c.server),
-		median(c.samples, func(s sample) float64 { return s.rps }), millis(median(c.samples, func(s sample) time.Duration { return s.p50 })),
+		median(c.samples, func(s sample) float64 { return s.rps }), millis(p50(c)),
 		millis(p99(c)), millis(cpu(c)), against(floor), against(peer),
 		median(c.samples, func(s sample) float64 { return s.allocs }), median(c.samples, func(s sample) float64 { return s.bytes })/1000, apiRequests(c))
 }

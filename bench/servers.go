@@ -144,7 +144,9 @@ func (t *typed) Handle(_ context.Context, req admission.Request) admission.Respo
 	}
 	switch obj := obj.(type) { // what Stayput does to them
 	case *corev1.Pod:
-		obj.Name = obj.GenerateName + "abcde"
+		if obj.Name == "" {
+			obj.Name = obj.GenerateName + "abcde"
+		}
 		obj.Spec.Hostname, obj.Spec.Subdomain = obj.Name, obj.Labels["stayput.dev/subdomain"]
 	case *corev1.PersistentVolume:
 		obj.Annotations["stayput.dev/claim-of"], obj.Annotations["stayput.dev/reclaim-policy-set"] = "db/data/0", "Retain/configuration"

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,32 +153,22 @@ func TestAudit(t *testing.T) {
 func TestAuditForbidden(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	apply(t, ns, fmt.Sprintf(`apiVersion: v1
-kind: ServiceAccount
-metadata: {name: auditor}
----
-apiVersion: rbac.authorization.k8s.io/v1
+	apply(t, ns, fmt.Sprintf(`apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
-metadata: {name: %[1]s}
+metadata: {name: %s}
 rules:
 - {apiGroups: [""], resources: [persistentvolumeclaims, persistentvolumes, services, pods, namespaces, nodes], verbs: [list]}
 - {apiGroups: [apps], resources: [deployments], verbs: [list]}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
 - {apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [list]}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: %[1]s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
-subjects: [{kind: ServiceAccount, name: auditor, namespace: %[1]s}]
----
 apiVersion: v1
 kind: Pod
 metadata: {name: nobody}
 spec: {containers: [{name: a, image: b}], subdomain: nowhere, hostname: nobody}
 `, ns))
-	t.Cleanup(func() { _, _ = env.Kubectl(t.Context(), "", "delete", "clusterrole,clusterrolebinding", ns) })
-	token := strings.TrimSpace(kubectl(t, "create", "token", "auditor", "-n", ns))
+	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "clusterrole", ns) })
+	token := newAccount(t, ns, "auditor", "clusterrolebinding --clusterrole="+ns)
 	kubeconfig := writeKubeconfig(t, env.Cluster.Config().Host, token)
 	r, end := audited(t, 2, "--kubeconfig", kubeconfig, "-n", ns)
 	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Message, "list StatefulSets: ") || !strings.Contains(r.Errors[0].Message, "forbidden") {

@@ -70,9 +70,7 @@ spec: {nodeName: nowhere, automountServiceAccountToken: false, containers: [{nam
 		}
 	})
 	t.Run("somebody else's name", func(t *testing.T) {
-		kubectl(t, "create", "serviceaccount", "tenant", "-n", ns)
-		kubectl(t, "create", "rolebinding", "tenant", "-n", ns, "--clusterrole=admin", "--serviceaccount="+ns+":tenant")
-		token := strings.TrimSpace(kubectl(t, "create", "token", "tenant", "-n", ns))
+		token := newAccount(t, ns, "tenant", "rolebinding --clusterrole=admin")
 		for _, who := range []string{"system:serviceaccount:kube-system:deployment-controller", "system:kube-controller-manager", "system:node:n"} {
 			out, err := try(t, "", "--kubeconfig=/dev/null", "--server="+env.Cluster.Config().Host, "--insecure-skip-tls-verify", "--token="+token, "--as="+who,
 				"scale", "deployment", "web", "-n", ns, "--replicas=3")

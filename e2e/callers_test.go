@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
 
+	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
 )
 
@@ -161,13 +161,8 @@ type binaryLab struct {
 func startBinary(t *testing.T, cluster *localcluster.Cluster, dir string) *binaryLab {
 	t.Helper()
 	s := &binaryLab{T: t, cluster: cluster}
-	for _, address := range []*string{&s.address, &s.health} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		*address = l.Addr().String()
-		_ = l.Close()
+	if err := harness.FreeAddresses(&s.address, &s.health); err != nil {
+		t.Fatal(err)
 	}
 	s.kubectl("", "create", "namespace", "stayput")
 	log, err := os.Create(filepath.Join(dir, "stayput.log"))

@@ -19,9 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionreviewv1 "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -52,19 +50,10 @@ func newCertLab(t *testing.T) *certLab {
 	d := webhook.Deployment{Name: l.ns, Namespace: l.ns}
 	clusterRole, err := d.ClusterRole(nil, nil)
 	l.must(err)
-	l.make(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: certService}})
 	l.make(d.SecretRole(webhook.DefaultSecret))
 	l.make(clusterRole)
-	who := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: l.ns, Name: certService}}
-	l.make(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: l.ns}, Subjects: who,
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: l.ns + "-certificates"}})
-	l.make(&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: l.ns}, Subjects: who,
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: l.ns}})
-	token, err := env.client.CoreV1().ServiceAccounts(l.ns).CreateToken(t.Context(), certService,
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(36000))}}, metav1.CreateOptions{})
-	l.must(err)
 	l.account = rest.AnonymousClientConfig(env.Cluster.Config())
-	l.account.BearerToken = token.Status.Token
+	l.account.BearerToken = newAccount(t, l.ns, certService, "rolebinding --role="+l.ns+"-certificates", "clusterrolebinding --clusterrole="+l.ns)
 	t.Cleanup(l.stop)
 	return l
 }

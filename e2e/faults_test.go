@@ -37,16 +37,9 @@ type probe struct {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
-	client := unthrottled(t, b)
-	probes := newProbes(t, b, client)
+	probes := newProbes(t, b, unthrottled(t, b))
 	right(t, probes, "the start")
-
-	ctx, stop := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	l := &load{pause: 20 * time.Millisecond}
-	for _, p := range probes {
-		group.Go(func() { l.keepAsking(ctx, t, p) })
-	}
+	l := startLoad(t, probes, 20*time.Millisecond)
 	away := 3 * time.Second
 	if os.Getenv("STAYPUT_PROOF") != "" {
 		away = 10 * time.Minute // R10
@@ -67,8 +60,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	right(t, probes, "the death of Stayput")
-	stop()
-	group.Wait()
+	l.stop()
 	verdicts, none, open := l.counts()
 	t.Logf("%d verdicts, all right; %d requests without one; %d let pass while nobody could be asked, by a webhook that fails open", verdicts, none, open)
 	if verdicts < 50 || before == 0 {
@@ -146,12 +138,31 @@ func kill(t *testing.T, b *bare, component string, away time.Duration) {
 	}
 }
 
-// A load counts what probes are answered.
+// A load asks probes and counts what they are answered.
 type load struct {
-	pause time.Duration // of each probe between two of its requests
+	pause  time.Duration   // of each probe between two of its requests
+	ctx    context.Context // ends when the load is to end
+	cancel context.CancelFunc
+	group  sync.WaitGroup // who works at it
 
 	mu                   sync.Mutex
 	verdicts, none, open int
+}
+
+// startLoad asks all probes, each again and again with a pause between, until
+// the load is stopped.
+func startLoad(t *testing.T, probes []probe, pause time.Duration) *load {
+	l := &load{pause: pause}
+	l.ctx, l.cancel = context.WithCancel(t.Context())
+	for _, p := range probes {
+		l.group.Go(func() { l.keepAsking(t, p) })
+	}
+	return l
+}
+
+func (l *load) stop() {
+	l.cancel()
+	l.group.Wait()
 }
 
 // counts returns how many verdicts there were, how many requests without one,
@@ -162,13 +173,12 @@ func (l *load) counts() (verdicts, none, open int) {
 	return l.verdicts, l.none, l.open
 }
 
-// keepAsking asks a probe again and again, until ctx is done.
-func (l *load) keepAsking(ctx context.Context, t *testing.T, p probe) {
-	for ctx.Err() == nil {
-		err := p.ask(ctx)
+func (l *load) keepAsking(t *testing.T, p probe) {
+	for l.ctx.Err() == nil {
+		err := p.ask(l.ctx)
 		l.mu.Lock()
 		switch {
-		case ctx.Err() != nil:
+		case l.ctx.Err() != nil:
 		case err == nil && p.deny != "" && !p.fail:
 			l.open++
 		case err == nil && p.deny != "":
@@ -215,12 +225,7 @@ func TestRandomOrders(t *testing.T) {
 		orders = 10_000
 	}
 	b := newBare(t, "")
-	config := b.Cluster.Config()
-	config.QPS, config.Burst, config.WarningHandler = -1, -1, rest.NoWarnings{}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := unthrottled(t, b)
 	const namespaces = 8
 	var group sync.WaitGroup
 	for w := range namespaces {

@@ -102,23 +102,12 @@ func (s side) metric(name string) float64 {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(line, name)
-		if !ok || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		fields := strings.Fields(rest)
-		value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		sum, found = sum+value, true
+	value, err := harness.Metric(text, name)
+	may := strings.HasSuffix(name, "_total") || strings.HasPrefix(name, "stayput_retained") // be missing
+	if err != nil && !(may && errors.Is(err, harness.ErrNoMetric)) {
+		s.t.Fatal(err)
 	}
-	if !found && !strings.HasSuffix(name, "_total") && !strings.HasPrefix(name, "stayput_retained") {
-		s.t.Fatalf("there is no metric %s", name)
-	}
-	return sum
+	return value
 }
 
 func (s side) becomes(name string, want float64) {

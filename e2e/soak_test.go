@@ -12,9 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +20,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"stayput.dev/e2e/harness"
 )
 
 var soak = flag.Duration("soak", 0, "how long TestSoak runs; with STAYPUT_PROOF two hours, else not at all")
@@ -42,16 +42,10 @@ func TestSoak(t *testing.T) {
 	client := unthrottled(t, b)
 	probes := newProbes(t, b, client)
 	right(t, probes, "the start")
-
-	ctx, stop := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	l := &load{pause: 200 * time.Millisecond} // this is about hours, not about load
-	for _, p := range probes {
-		group.Go(func() { l.keepAsking(ctx, t, p) })
-	}
+	l := startLoad(t, probes, 200*time.Millisecond) // this is about hours, not about load
 	var applications, malformed atomic.Int64
-	group.Go(func() { comeAndGo(ctx, t, client, &applications) })
-	group.Go(func() { keepSendingHalves(ctx, t, b, &malformed) })
+	l.group.Go(func() { comeAndGo(l.ctx, t, client, &applications) })
+	l.group.Go(func() { keepSendingHalves(l.ctx, t, b, &malformed) })
 
 	// Half of the rounds kill etcd, the others the API server.
 	round := max(20*time.Second, lasts/60)
@@ -68,8 +62,7 @@ func TestSoak(t *testing.T) {
 		t.Logf("%6s: %d MiB resident, %d goroutines; %d verdicts, %d requests without one, %d let pass; %d applications, %d malformed reviews",
 			time.Since(begun).Round(time.Second), u.resident>>20, u.goroutines, verdicts, none, open, applications.Load(), malformed.Load())
 	}
-	stop()
-	group.Wait()
+	l.stop()
 	if verdicts, _, _ := l.counts(); verdicts < 100 || applications.Load() == 0 || malformed.Load() == 0 || faults < 4 {
 		t.Fatalf("hardly anything was tried: %d verdicts, %d applications, %d malformed reviews, %d faults", verdicts, applications.Load(), malformed.Load(), faults)
 	}
@@ -102,17 +95,11 @@ func usageOf(t *testing.T, b *bare) usage {
 		t.Fatal(err)
 	}
 	gauge := func(name string) int64 {
-		for line := range strings.Lines(metrics) {
-			if rest, ok := strings.CutPrefix(line, name+" "); ok {
-				v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return int64(v)
-			}
+		v, err := harness.Metric(metrics, name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Fatalf("no metric %s", name)
-		return 0
+		return int64(v)
 	}
 	return usage{gauge("process_resident_memory_bytes"), gauge("go_goroutines")}
 }

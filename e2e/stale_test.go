@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,9 +25,57 @@ import (
 )
 
 // A laggard stands between Stayput and the API server. While it lags it holds
-// back what watches deliver; everything else passes at once.
+// back what watches deliver, and while they are cut there are none; everything
+// else passes at once.
 type laggard struct {
 	lag sync.RWMutex // locked while lagging
+
+	mu      sync.Mutex
+	severed bool
+	watches map[io.Closer]bool
+	writes  []string // all that Stayput has asked to change, but leases
+}
+
+func (l *laggard) count(r *http.Request) {
+	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writes = append(l.writes, r.Method+" "+r.URL.Path)
+}
+
+func (l *laggard) written() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.writes)
+}
+
+// cut ends all watches, and refuses new ones until they are mended.
+func (l *laggard) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.severed = true
+	for w := range l.watches {
+		_ = w.Close()
+	}
+}
+
+func (l *laggard) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.severed = false
+}
+
+// begin remembers a watch. It says whether there may be one.
+func (l *laggard) begin(w io.Closer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watches == nil {
+		l.watches = map[io.Closer]bool{}
+	}
+	l.watches[w] = true
+	return !l.severed
 }
 
 // between starts the laggard and leads Stayput's kubeconfig to it.
@@ -47,17 +97,21 @@ func (l *laggard) between(t *testing.T, s *harness.Stayput) {
 		t.Fatal(err)
 	}
 	server := httptest.NewTLSServer(&httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite:       func(r *httputil.ProxyRequest) { l.count(r.In); r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1,
 		ModifyResponse: func(resp *http.Response) error {
 			if resp.Request.URL.Query().Get("watch") != "" {
 				resp.Body = &held{resp.Body, &l.lag}
+				if !l.begin(resp.Body) {
+					return errors.New("the watch is cut")
+				}
 			}
 			return nil
 		},
 		// Watches end when Stayput does.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ErrorLog:     log.New(io.Discard, "", 0), // of watches that are cut
 	})
 	t.Cleanup(server.Close)
 	for _, c := range kubeconfig.Clusters {

@@ -94,103 +94,92 @@ func size(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[u]
 }
 
-// A world is what the inventory is taken of.
+// A world is what the inventory needs to know of others.
 type world struct {
-	sets     *appsv1.StatefulSetList
-	claims   *corev1.PersistentVolumeClaimList
-	volumes  *corev1.PersistentVolumeList
-	services *corev1.ServiceList
-	pods     *corev1.PodList
-	deploys  *appsv1.DeploymentList
-
-	mounted map[string]bool // namespace/claim
-	used    bool            // whether mounted is all there is
+	mounted  map[string]bool                                 // namespace/claim
+	used     bool                                            // whether mounted is all there is
+	services map[string]*corev1.Service                      // by namespace/name; nil if not known
+	policies map[string]corev1.PersistentVolumeReclaimPolicy // by volume; nil if not known
 }
 
-// TakeInventory takes stock of what is in view, and of the claims and
-// StatefulSets that keep says are wanted. What cannot be listed is named, and
-// left out.
+// TakeInventory takes stock of what is in view, which has a [cluster.Walker],
+// and of the claims and StatefulSets that keep says are wanted. What is not known
+// is named, and left out.
 func TakeInventory(v *cluster.View, keep func(namespace string) bool) *Inventory {
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
-	w := &world{
-		sets: list[appsv1.StatefulSetList](v, inv, "StatefulSet"), claims: list[corev1.PersistentVolumeClaimList](v, inv, "PersistentVolumeClaim"),
-		volumes: list[corev1.PersistentVolumeList](v, inv, "PersistentVolume"), services: list[corev1.ServiceList](v, inv, "Service"),
-		pods: list[corev1.PodList](v, inv, "Pod"), deploys: list[appsv1.DeploymentList](v, inv, "Deployment"),
+	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{}, policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
+	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
+		w.services = nil
 	}
-	w.findMounts()
-	inv.takeSets(w, keep)
-	inv.takeClaims(v, w, keep)
-	inv.takeVolumes(w, keep)
+	pods := each(v, inv, func(p *corev1.Pod) {
+		if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			w.mount(p.Namespace, &p.Spec)
+		}
+	})
+	deployments := each(v, inv, func(d *appsv1.Deployment) { w.mount(d.Namespace, &d.Spec.Template.Spec) })
+	sets := each(v, inv, func(sts *appsv1.StatefulSet) {
+		w.mount(sts.Namespace, &sts.Spec.Template.Spec)
+		if keep(sts.Namespace) {
+			inv.StatefulSets = append(inv.StatefulSets, w.statefulSet(sts))
+		}
+	})
+	w.used = pods && deployments && sets
+	if !each(v, inv, func(pv *corev1.PersistentVolume) {
+		w.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
+		if ref := pv.Spec.ClaimRef; ref == nil || keep(ref.Namespace) {
+			inv.Volumes = append(inv.Volumes, volume(pv))
+		}
+	}) {
+		w.policies = nil
+	}
+	each(v, inv, func(pvc *corev1.PersistentVolumeClaim) {
+		if keep(pvc.Namespace) {
+			inv.Claims = append(inv.Claims, w.claim(v, pvc))
+		}
+	})
+	inv.sort()
 	return inv
 }
 
-func list[L any, P interface {
-	*L
-	client.ObjectList
-}](v *cluster.View, inv *Inventory, kind string) P {
-	l, err := cluster.List[L, P](v)
-	if err != nil {
-		inv.Unknown = append(inv.Unknown, kind)
-		return nil
+// each calls visit with all objects of a kind, and says whether it is known.
+func each[T any, P interface {
+	*T
+	client.Object
+}](v *cluster.View, inv *Inventory, visit func(P)) bool {
+	if err := cluster.Each(v, visit); err != nil {
+		inv.Unknown = append(inv.Unknown, cluster.KindOf[P]().Kind)
+		return false
 	}
-	return l
+	return true
 }
 
-// findMounts notes which claims Pods and workloads name.
-func (w *world) findMounts() {
-	w.mounted, w.used = map[string]bool{}, w.pods != nil && w.sets != nil && w.deploys != nil
-	mount := func(namespace string, spec *corev1.PodSpec) {
-		for _, vol := range spec.Volumes {
-			if vol.PersistentVolumeClaim != nil {
-				w.mounted[namespace+"/"+vol.PersistentVolumeClaim.ClaimName] = true
-			}
-		}
-	}
-	if w.pods != nil {
-		for i := range w.pods.Items {
-			if p := &w.pods.Items[i]; p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-				mount(p.Namespace, &p.Spec)
-			}
-		}
-	}
-	if w.sets != nil {
-		for i := range w.sets.Items {
-			mount(w.sets.Items[i].Namespace, &w.sets.Items[i].Spec.Template.Spec)
-		}
-	}
-	if w.deploys != nil {
-		for i := range w.deploys.Items {
-			mount(w.deploys.Items[i].Namespace, &w.deploys.Items[i].Spec.Template.Spec)
-		}
-	}
-}
-
-func (inv *Inventory) takeSets(w *world, keep func(string) bool) {
-	if w.sets == nil {
-		return
-	}
-	services := map[string]*corev1.Service{}
-	if w.services != nil {
-		for i := range w.services.Items {
-			svc := &w.services.Items[i]
-			services[svc.Namespace+"/"+svc.Name] = svc
-		}
-	}
-	for i := range w.sets.Items {
-		sts := &w.sets.Items[i]
-		if !keep(sts.Namespace) {
-			continue
-		}
-		s := StatefulSet{Namespace: sts.Namespace, Name: sts.Name, Service: sts.Spec.ServiceName}
-		_, s.Replicas = cluster.Ordinals(sts)
-		if w.services != nil {
-			s.Unresolved = unresolved(sts, services[sts.Namespace+"/"+sts.Spec.ServiceName])
-		}
-		inv.StatefulSets = append(inv.StatefulSets, s)
-	}
+func (inv *Inventory) sort() {
 	slices.SortFunc(inv.StatefulSets, func(a, b StatefulSet) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
+	slices.SortFunc(inv.Claims, func(a, b Claim) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(inv.Volumes, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(inv.Unknown)
+}
+
+// mount notes which claims a Pod or workload names.
+func (w *world) mount(namespace string, spec *corev1.PodSpec) {
+	for _, vol := range spec.Volumes {
+		if vol.PersistentVolumeClaim != nil {
+			w.mounted[namespace+"/"+vol.PersistentVolumeClaim.ClaimName] = true
+		}
+	}
+}
+
+func (w *world) statefulSet(sts *appsv1.StatefulSet) StatefulSet {
+	s := StatefulSet{Namespace: sts.Namespace, Name: sts.Name, Service: sts.Spec.ServiceName}
+	_, s.Replicas = cluster.Ordinals(sts)
+	if w.services != nil {
+		s.Unresolved = unresolved(sts, w.services[sts.Namespace+"/"+sts.Spec.ServiceName])
+	}
+	return s
 }
 
 // unresolved says why the names of a StatefulSet's Pods do not resolve. A
@@ -209,73 +198,46 @@ func unresolved(sts *appsv1.StatefulSet, svc *corev1.Service) string {
 	return ""
 }
 
-func (inv *Inventory) takeClaims(v *cluster.View, w *world, keep func(string) bool) {
-	if w.claims == nil {
-		return
+func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim {
+	c := Claim{Namespace: pvc.Namespace, Name: pvc.Name, Phase: string(pvc.Status.Phase), Volume: pvc.Spec.VolumeName, Class: ptr.Deref(pvc.Spec.StorageClassName, "")}
+	storage := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
+	if got, ok := pvc.Status.Capacity[corev1.ResourceStorage]; ok {
+		storage = got
 	}
-	volumes := map[string]*corev1.PersistentVolume{}
-	if w.volumes != nil {
-		for i := range w.volumes.Items {
-			volumes[w.volumes.Items[i].Name] = &w.volumes.Items[i]
+	c.Bytes, c.Capacity = amount(storage)
+	c.Fate = w.fate(pvc)
+	c.Needed = !w.used || w.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
+	if of, err := cluster.ClaimsOf(v, pvc); err == nil {
+		for _, o := range of {
+			c.StatefulSet = o.StatefulSet.Name
+			c.Needed = c.Needed || o.InRange()
 		}
 	}
-	for i := range w.claims.Items {
-		pvc := &w.claims.Items[i]
-		if !keep(pvc.Namespace) {
-			continue
-		}
-		c := Claim{Namespace: pvc.Namespace, Name: pvc.Name, Phase: string(pvc.Status.Phase), Volume: pvc.Spec.VolumeName, Class: ptr.Deref(pvc.Spec.StorageClassName, "")}
-		storage := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
-		if got, ok := pvc.Status.Capacity[corev1.ResourceStorage]; ok {
-			storage = got
-		}
-		c.Bytes, c.Capacity = amount(storage)
-		c.Fate = fate(volumes[pvc.Spec.VolumeName], pvc, w.volumes != nil)
-		c.Needed = !w.used || w.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
-		if of, err := cluster.ClaimsOf(v, pvc); err == nil {
-			for _, o := range of {
-				c.StatefulSet = o.StatefulSet.Name
-				c.Needed = c.Needed || o.InRange()
-			}
-		}
-		inv.Claims = append(inv.Claims, c)
-	}
-	slices.SortFunc(inv.Claims, func(a, b Claim) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
+	return c
 }
 
-func fate(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, known bool) Fate {
+func (w *world) fate(pvc *corev1.PersistentVolumeClaim) Fate {
+	policy, exists := w.policies[pvc.Spec.VolumeName]
 	switch {
 	case pvc.Spec.VolumeName == "":
 		return NoData
-	case !known:
+	case w.policies == nil:
 		return Unknown
-	case pv == nil:
+	case !exists:
 		return NoData
-	case pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain || pv.Spec.PersistentVolumeReclaimPolicy == "":
+	case policy == corev1.PersistentVolumeReclaimRetain || policy == "":
 		return Retained
 	}
 	return Destroyed
 }
 
-func (inv *Inventory) takeVolumes(w *world, keep func(string) bool) {
-	if w.volumes == nil {
-		return
+func volume(pv *corev1.PersistentVolume) Volume {
+	v := Volume{Name: pv.Name, Phase: string(pv.Status.Phase), Class: pv.Spec.StorageClassName, ReclaimPolicy: string(pv.Spec.PersistentVolumeReclaimPolicy)}
+	v.Bytes, v.Capacity = amount(pv.Spec.Capacity[corev1.ResourceStorage])
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		v.Claim = ref.Namespace + "/" + ref.Name
 	}
-	for i := range w.volumes.Items {
-		pv := &w.volumes.Items[i]
-		v := Volume{Name: pv.Name, Phase: string(pv.Status.Phase), Class: pv.Spec.StorageClassName, ReclaimPolicy: string(pv.Spec.PersistentVolumeReclaimPolicy)}
-		v.Bytes, v.Capacity = amount(pv.Spec.Capacity[corev1.ResourceStorage])
-		if ref := pv.Spec.ClaimRef; ref != nil {
-			if !keep(ref.Namespace) {
-				continue
-			}
-			v.Claim = ref.Namespace + "/" + ref.Name
-		}
-		inv.Volumes = append(inv.Volumes, v)
-	}
-	slices.SortFunc(inv.Volumes, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
+	return v
 }
 
 func amount(q resource.Quantity) (int64, string) {

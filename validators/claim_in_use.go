@@ -36,7 +36,7 @@ runs, exempt its claim. Claims of anything else are never held back, nor is
 what controllers and terminating namespaces delete.`,
 
 	Checks: []Check{OnDelete(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
-		of, err := cluster.ClaimsOf(p.Cluster, pvc)
+		of, err := usesOf(p.Cluster, pvc)
 		if err != nil {
 			return err
 		}
@@ -89,6 +89,23 @@ what controllers and terminating namespaces delete.`,
 		}
 		return nil
 	})},
+}
+
+// usesOf returns what a claim may be of. Where that is no replica that needs it,
+// the API server is asked: a StatefulSet may be made or scaled up while a watch
+// is cut, and nobody can ask again once the claim is gone.
+func usesOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]cluster.ClaimOf, error) {
+	of, err := cluster.ClaimsOf(v, pvc)
+	if err != nil {
+		return nil, err
+	}
+	if member, exists := memberOf(of); exists && member.InRange() {
+		return of, nil // a denial is looked at again anyway
+	}
+	if now, asked, err := cluster.ClaimsOfNow(v, pvc); err != nil || asked {
+		return now, err
+	}
+	return of, nil
 }
 
 // memberOf returns the replica whose claim it is, one that its StatefulSet

@@ -32,14 +32,20 @@ a class that provisions, or ask for the whole of it.`,
 		if asked.IsZero() {
 			return nil
 		}
-		_, class, _, err := classOf(p.Cluster, pvc)
+		name, class, named, err := classOf(p.Cluster, pvc)
 		if err != nil || provisions(class) {
 			return err
 		}
-		pv, err := bestVolume(p.Cluster, pvc, waits(class))
+		if !named && class != nil { // lint sees the claim before it gets the default
+			of := *pvc
+			of.Spec.StorageClassName = &name
+			pvc = &of
+		}
+		pvs, err := volumesFor(p.Cluster, pvc)
 		if err != nil {
 			return err
 		}
+		pv := bestVolume(pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
 			return nil // none, or one that somebody reserved for this claim
 		}

@@ -30,7 +30,10 @@ the classes that there are now.`,
 			if pvc.Spec.VolumeName != "" {
 				continue // claim-template-pinned
 			}
-			missing, err := missingClass(p.Cluster, pvc)
+			start, _ := cluster.Ordinals(sts)
+			first := claimFrom(sts, pvc) // for which a volume may be reserved
+			first.Name = cluster.ClaimName(sts, pvc.Name, start)
+			missing, err := missingClass(p.Cluster, first)
 			if err != nil {
 				return err
 			}
@@ -39,9 +42,8 @@ the classes that there are now.`,
 			}
 			path := templatesPath.Index(i).Child("spec", "storageClassName")
 			// A claim that is Pending already would be found again, with its class.
-			start, _ := cluster.Ordinals(sts)
 			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and apply it with another class (%s)",
-				sts.Name, cluster.ClaimName(sts, pvc.Name, start), sts.Namespace, offered(missing.classes))
+				sts.Name, first.Name, sts.Namespace, offered(missing.classes))
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"), remedy)

@@ -136,9 +136,12 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 			return nil, nil
 		}
 	} else {
-		pv, err := bestVolume(v, pvc, false)
-		if err != nil || pv != nil {
+		pvs, err := volumesFor(v, pvc)
+		if err != nil {
 			return nil, err
+		}
+		if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
+			return nil, nil
 		}
 		missing.kind = noDefault
 		if named {
@@ -147,6 +150,12 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	}
 	missing.classes, err = listClasses(v)
 	return missing, err
+}
+
+// hasVolume says whether a volume is bound to the claim of that name.
+func hasVolume(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	ref := pv.Spec.ClaimRef
+	return ref != nil && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase == corev1.VolumeBound
 }
 
 // first returns the name of a class to suggest, or "".

@@ -89,7 +89,7 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	spec, at := specPath, fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
 	was, is := ptr.Deref(old.Spec.StorageClassName, ""), ptr.Deref(pvc.Spec.StorageClassName, "")
-	if old.Spec.StorageClassName != nil && was != is {
+	if old.Spec.StorageClassName != nil && (was != is || pvc.Spec.StorageClassName == nil) {
 		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in its class"),
 			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
 		return nil

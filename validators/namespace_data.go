@@ -32,7 +32,17 @@ that the data may go: annotate the Namespace (or a claim, or a volume, which
 count before it) with stayput.dev/reclaim-policy: Delete.`,
 
 	Checks: []Check{OnDelete(func(p *Pass, ns *corev1.Namespace) error {
-		doomed, err := doomedIn(p.Cluster, ns.Name)
+		world := p.Cluster
+		if live := world.Live(); live != nil {
+			stale, err := unseenIn(world, live, ns.Name)
+			if err != nil {
+				return err
+			}
+			if stale {
+				world = live
+			}
+		}
+		doomed, err := doomedIn(world, ns.Name)
 		if err != nil || len(doomed) == 0 {
 			return err
 		}
@@ -48,7 +58,7 @@ count before it) with stayput.dev/reclaim-policy: Delete.`,
 			claims = fmt.Sprintf("%d claims", len(doomed))
 		}
 		what := fmt.Sprintf("must not be deleted with its data; the volumes (%s) of %s are destroyed", &size, claims)
-		member, err := mournedMember(p.Cluster, ns.Name, doomed)
+		member, err := mournedMember(world, ns.Name, doomed)
 		if err != nil {
 			return err
 		}
@@ -60,6 +70,27 @@ count before it) with stayput.dev/reclaim-policy: Delete.`,
 			fmt.Sprintf("%s; or, to lose them, kubectl annotate namespace %s %s=Delete --overwrite", retainAll(ns.Name, volumes), ns.Name, cluster.AnnotationReclaim))
 		return nil
 	})},
+}
+
+// unseenIn says whether a namespace has a bound claim that the cache does not
+// know, for a watch may be cut: nobody can ask again once the namespace is gone.
+func unseenIn(v, live *cluster.View, namespace string) (bool, error) {
+	bound := map[string]string{} // the volumes of claims
+	for _, view := range []*cluster.View{v, live} {
+		claims, err := cluster.List[corev1.PersistentVolumeClaimList](view, client.InNamespace(namespace))
+		if err != nil {
+			return false, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+		}
+		for _, c := range claims.Items {
+			switch known, ok := bound[c.Name]; {
+			case view == v:
+				bound[c.Name] = c.Spec.VolumeName
+			case c.Status.Phase == corev1.ClaimBound && (!ok || known != c.Spec.VolumeName):
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // A doomedClaim is one whose volume will be destroyed with it.
@@ -74,10 +105,10 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
-	bound := map[string]*corev1.PersistentVolumeClaim{} // by volume
+	bound := map[string]*corev1.PersistentVolumeClaim{} // by name
 	for i := range claims.Items {
 		if c := &claims.Items[i]; c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
-			bound[c.Spec.VolumeName] = c
+			bound[c.Name] = c
 		}
 	}
 	if len(bound) == 0 {
@@ -89,9 +120,9 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	for _, pv := range volumes {
-		c := bound[pv.Name]
-		if c != nil && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+	for _, pv := range volumes { // whose claimRef names the namespace
+		c := bound[pv.Spec.ClaimRef.Name]
+		if c != nil && c.Spec.VolumeName == pv.Name && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}

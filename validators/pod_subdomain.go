@@ -3,10 +3,13 @@ package validators
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -63,12 +66,35 @@ business of the rules about StatefulSets.`,
 	})},
 }
 
+// injected says whether a Pod without a hostname is given one although it has not
+// asked for it: in a namespace that asks for all its Pods, by the headless
+// Service that it names, if no other selects it. Nobody has a hostname to give to
+// Pods of the node's network and of DaemonSets, and to static ones.
+func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
+	owner := metav1.GetControllerOf(pod)
+	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil || owner != nil && (owner.Kind == "DaemonSet" || owner.Kind == "Node") ||
+		pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0 {
+		return false, nil
+	}
+	if asked, err := injects(v, pod.Namespace); err != nil || !asked {
+		return false, err
+	}
+	selecting, err := cluster.Find(v, cluster.ServicesBySelector, pod.Namespace, cluster.LabelKeys(pod.Labels)...)
+	if err != nil {
+		return false, fmt.Errorf("list Services: %w", err)
+	}
+	headless := slices.DeleteFunc(slices.Clone(selecting), func(svc *corev1.Service) bool {
+		return svc.DeletionTimestamp != nil || !cluster.Headless(svc) || !cluster.Selects(svc, pod.Labels)
+	})
+	return len(headless) == 1 && headless[0].Name == pod.Spec.Subdomain, nil
+}
+
 // hostnameMissing reports a Pod that has no hostname and will not get one.
 func hostnameMissing(p *Pass, pod *corev1.Pod) error {
 	if _, asked := pod.Labels[cluster.LabelSubdomain]; asked || pod.Spec.Hostname != "" {
 		return nil // pod-identity-skipped
 	}
-	if injected, err := injects(p.Cluster, pod.Namespace); err != nil || injected {
+	if named, err := injected(p.Cluster, pod); err != nil || named {
 		return err
 	}
 	p.Report(field.Required(field.NewPath("spec", "hostname"), "must be set beside a subdomain; without it the Pod has no DNS name of its own"),

@@ -3,12 +3,14 @@ package validators
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stayput.dev/webhook/cluster"
@@ -30,12 +32,39 @@ func governingService(v *cluster.View, sts *appsv1.StatefulSet) (*corev1.Service
 
 // memberLabels returns the labels of the template by which a Service should
 // select the Pods of a StatefulSet: those that the StatefulSet selects by
-// itself, which never change, or else all of them.
+// itself, which never change, or else all of them. Of very many it returns the
+// first by name, which select the Pods as well: a message has no room for more,
+// and a hostile object no right to the time.
 func memberLabels(sts *appsv1.StatefulSet) map[string]string {
+	all := sts.Spec.Template.Labels
 	if sel := sts.Spec.Selector; sel != nil && len(sel.MatchLabels) > 0 {
-		return sel.MatchLabels
+		all = sel.MatchLabels
 	}
-	return sts.Spec.Template.Labels
+	const most = 16
+	if len(all) <= most {
+		return all
+	}
+	first := make([]string, 0, most+1)
+	for name := range all {
+		if at, _ := slices.BinarySearch(first, name); at < most {
+			first = slices.Insert(first, at, name)
+			first = first[:min(len(first), most)]
+		}
+	}
+	few := make(map[string]string, most)
+	for _, name := range first {
+		few[name] = all[name]
+	}
+	return few
+}
+
+// formatSelector returns a selector as kubectl takes it, but for one that is too
+// long for anybody to type.
+func formatSelector(sel *metav1.LabelSelector) string {
+	if sel != nil && len(sel.MatchLabels)+len(sel.MatchExpressions) > 64 {
+		return "<spec.selector>"
+	}
+	return metav1.FormatLabelSelector(sel)
 }
 
 // headlessName returns the name of a headless Service that stands beside
@@ -94,7 +123,8 @@ func serviceYAML(namespace, name string, selector map[string]string, ports []map
 }
 
 // servicePorts returns the ports of containers as the ports of a Service,
-// which must differ in port and protocol and, if there are several, be named.
+// which must differ in port and protocol and, if there are several, be named;
+// none where they are more than a message has room for.
 func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 	seen := map[string]bool{}
 	firstID := ""
@@ -117,7 +147,9 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 			if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
 				port["protocol"] = string(p.Protocol)
 			}
-			ports = append(ports, port)
+			if ports = append(ports, port); len(ports) > 16 {
+				return nil
+			}
 		}
 	}
 	if len(ports) == 1 && ports[0]["name"] == firstID {

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -21,12 +20,13 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := specPath
 	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
 	again := orphan + " && " + applyAgain
-	selector := metav1.FormatLabelSelector(old.Spec.Selector)
-	newPods := fmt.Sprintf("kubectl delete pod -l '%s' -n %s", selector, sts.Namespace)
+	newPods := func() string {
+		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
+	}
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.Report(field.Invalid(spec.Child("selector"), short(metav1.FormatLabelSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
-			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods, applyAgain))
+		p.Report(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
+			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain))
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
 		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
@@ -46,7 +46,7 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 // templatesFixed reports the claim templates that differ. The StatefulSet
 // controller compares no claim with its template, but it cannot add a claim to
 // a Pod that exists, and waits for somebody to delete the Pod.
-func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string) {
+func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods func() string) {
 	path := templatesPath
 	before := map[string]*corev1.PersistentVolumeClaim{}
 	for i := range old.Spec.VolumeClaimTemplates {
@@ -61,7 +61,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again, newPods string
 		switch {
 		case was == nil:
 			p.Report(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
-				again+" && "+newPods)
+				again+" && "+newPods())
 		case equality.Semantic.DeepEqual(was, is):
 			continue
 		default:

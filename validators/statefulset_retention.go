@@ -88,7 +88,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, er
 			continue
 		}
 		owner := c.claim
-		if owner.Annotations[cluster.AnnotationReclaim] == "" {
+		if wish := owner.Annotations[cluster.AnnotationReclaim]; wish != "Retain" && wish != "Delete" {
 			owner = claimFrom(sts, c.template) // annotated after the claim was made from it
 		}
 		asked, err := cluster.ReclaimByAnnotation(v, pv, owner)

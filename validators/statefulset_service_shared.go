@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 // labelInstance tells the Pods of one release of an application from another's.
@@ -31,7 +33,7 @@ shared on purpose.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc == nil || len(svc.Spec.Selector) == 0 {
+		if err != nil || svc == nil || !cluster.Selects(svc, sts.Spec.Template.Labels) {
 			return err // statefulset-service-missing, statefulset-service-selector
 		}
 		sharing, err := workloadsBeside(p.Cluster, sts, labels.SelectorFromSet(svc.Spec.Selector))

@@ -11,17 +11,23 @@ import (
 	"stayput.dev/webhook/cluster"
 )
 
-// bestVolume returns the volume that a claim without a volumeName would be bound
-// to now, or nil. Like the controller, it looks at volumes with
-// the fewest access modes first and takes the smallest of those that fit; like
-// the scheduler, which chooses if the class waits for a node, it takes the
-// smallest of all. What fits the node is not considered.
-// Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
-func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, wait bool) (*corev1.PersistentVolume, error) {
-	all, err := cluster.VolumesForClaim(v, pvc)
+// volumesFor returns the volumes that a claim may be bound to by their claimRef
+// and class.
+func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
+	pvs, err := cluster.VolumesForClaim(v, pvc)
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
+	return pvs, nil
+}
+
+// bestVolume returns the volume among [volumesFor] a claim that it would be bound
+// to now if it has no volumeName, or nil. Like the controller, it looks at
+// volumes with the fewest access modes first and takes the smallest of those
+// that fit; like the scheduler, which chooses if the class waits for a node, it takes the
+// smallest of all. What fits the node is not considered.
+// Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
+func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
 	groups := map[string][]*corev1.PersistentVolume{} // by access modes
 	count := map[string]int{}
 	for _, pv := range all {
@@ -57,10 +63,10 @@ func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, wait bool) (
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
 		// The only error is a malformed selector, which no volume matches.
 		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true); pv != nil && err == nil {
-			return pv, nil
+			return pv
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // provisioned says whether a provisioner made a volume, not a person.

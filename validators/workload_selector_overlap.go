@@ -45,7 +45,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
 			key = "app.kubernetes.io/component" // parts of one application share its name
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector),
+		p.Report(field.Invalid(field.NewPath("spec", "selector"), short(formatSelector(selector)),
 			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later", fewWorkloads(taken))),
 			fmt.Sprintf("add %s: %s to selector and template", key, obj.GetName()))
 	}

@@ -138,6 +138,16 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// decoded returns the request of a payload.
+func decoded(tb testing.TB, payload string) *request {
+	tb.Helper()
+	req, no := DefaultLimits().decodeReview(readPayload(tb, payload), room)
+	if no != nil {
+		tb.Fatal(no)
+	}
+	return req
+}
+
 // BenchmarkReview is all rules over a decoded object.
 func BenchmarkReview(b *testing.B) {
 	w := shop(b)
@@ -147,10 +157,7 @@ func BenchmarkReview(b *testing.B) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			req, no := DefaultLimits().decodeReview(readPayload(b, name), room)
-			if no != nil {
-				b.Fatal(no)
-			}
+			req := decoded(b, name)
 			benchmark(b, func() {
 				if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
 					b.Fatal(err)
@@ -168,10 +175,7 @@ func BenchmarkPatch(b *testing.B) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			req, no := DefaultLimits().decodeReview(readPayload(b, name), room)
-			if no != nil {
-				b.Fatal(no)
-			}
+			req := decoded(b, name)
 			benchmark(b, func() {
 				after, _, err := mutators.Apply(w.World.View(context.Background(), req.facts()), w.Mutators, req.old, req.obj)
 				if err != nil {

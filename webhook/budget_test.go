@@ -63,6 +63,8 @@ func TestNoBodyCostsMuch(t *testing.T) {
 
 // worst are the shapes that the whole search found to cost most.
 var worst = []string{
+	`StatefulSet..spec.template.metadata.labels{}="n#"`,
+	`StatefulSet..spec.selector.matchLabels{}="n#"`,
 	`Pod..spec.containers[]={}`,
 	`Pod..spec.initContainers[0].resources.requests{}="12345678901234567890123456789"`,
 	`StatefulSet..spec.volumeClaimTemplates[]={}`,

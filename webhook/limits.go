@@ -45,10 +45,10 @@ func (l Limits) budget() wire.Budget {
 func takes(body []byte, values int) int64 { return 4*int64(len(body)) + 500*int64(values) }
 
 // scan says of a document that the decoder has not taken whether that is for the
-// limits, which it counts as [wire.Document] does. It walks the document once, without allocating, and stops where it is
-// over the limits; it says why. It also finds request.uid, so that the answer
-// can name it, and estimates what the document takes decoded. It does not
-// validate: that is the decoder's work.
+// limits, which it counts as [wire.Document] does. It walks the document once,
+// without allocating, and stops where it is over the limits; it says why. It also
+// finds request.uid, so that the answer can name it, and estimates what the
+// document takes decoded. It does not validate: that is the decoder's work.
 func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	var depth, values int
 	var path [3]string // the keys on the way to where we are, as far as they matter

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -75,9 +76,10 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	s.mutators = nil // what is there is not made anew
+	go limitGarbage(ctx)
 	bar := newProgress(stderr)
-	snapshot := &cluster.Snapshot{}
-	f, err := a.fetcher(snapshot, bar)
+	archive := &cluster.Archive{}
+	f, err := a.fetcher(archive, bar)
 	if err != nil {
 		return err
 	}
@@ -89,9 +91,10 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	world := s.world
-	world.Source, world.Finder = snapshot, snapshot
+	world.Source, world.Finder = archive, archive
 	rv := &reviewer{settings: s, progress: bar}
-	if err := rv.review(ctx, world, subjects, r); err != nil {
+	stored := func(i int) (subject, error) { return subjects[i].get(ctx, archive) }
+	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {
 		return err
 	}
 	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants)
@@ -121,9 +124,24 @@ func (a *auditor) check() (labels.Selector, error) {
 	return selector, nil
 }
 
-// read reads the kinds that rules are about or look up, and returns the
-// objects that are to be reviewed.
-func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector, r *report.Report) ([]subject, error) {
+// A reference is to an object that is to be reviewed.
+type reference struct {
+	kind *schema.GroupVersionKind
+	client.ObjectKey
+}
+
+func (ref reference) get(ctx context.Context, from client.Reader) (subject, error) {
+	made, err := scheme.Scheme.New(*ref.kind)
+	if err != nil {
+		return subject{}, err
+	}
+	obj := made.(client.Object)
+	return subject{Object: obj}, from.Get(ctx, ref.ObjectKey, obj)
+}
+
+// read reads the kinds that rules are about or look up, and returns what is to be
+// reviewed, by namespace and kind.
+func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector, r *report.Report) ([]reference, error) {
 	reviewed := map[schema.GroupVersionKind]bool{}
 	kinds := []schema.GroupVersionKind{}
 	for _, rule := range s.policy.Rules {
@@ -146,12 +164,12 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector lab
 		kinds = append(kinds, gvk)
 	}
 	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
-	var subjects []subject
+	var subjects []reference
 	for _, gvk := range slices.Compact(kinds) {
-		var found []subject
+		before := len(subjects)
 		f.keep = func(obj client.Object) {
 			if reviewed[gvk] && a.wantsObject(obj) && selector.Matches(labels.Set(obj.GetLabels())) {
-				found = append(found, subject{Object: obj})
+				subjects = append(subjects, reference{&gvk, client.ObjectKeyFromObject(obj)})
 			}
 		}
 		problem, err := f.fetch(ctx, gvk)
@@ -160,13 +178,16 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector lab
 		}
 		if problem != nil {
 			r.Errors = append(r.Errors, *problem)
-			continue
+			subjects = subjects[:before]
 		}
-		subjects = append(subjects, found...)
+		// A list that had to be begun again has shown some twice.
+		of := subjects[before:]
+		slices.SortFunc(of, func(a, b reference) int {
+			return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+		})
+		subjects = subjects[:before+len(slices.Compact(of))]
 	}
-	slices.SortStableFunc(subjects, func(a, b subject) int {
-		return strings.Compare(a.GetNamespace(), b.GetNamespace())
-	})
+	slices.SortStableFunc(subjects, func(a, b reference) int { return strings.Compare(a.Namespace, b.Namespace) })
 	return subjects, nil
 }
 

@@ -26,21 +26,22 @@ func certsCommand() *cobra.Command {
 
 // certsFlags are what the three have in common.
 type certsFlags struct {
-	serveFlags
-	timeout time.Duration
+	certificates certificateFlags
+	kubeconfig   string
+	timeout      time.Duration
 }
 
 func (f *certsFlags) register(cmd *cobra.Command) {
 	f.certificates.registerPlace(cmd.Flags())
 	cmd.Flags().StringVar(&f.certificates.namespace, "namespace", "stayput", "namespace of the Service and of the Secret")
-	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
+	registerKubeconfig(cmd.Flags(), &f.kubeconfig)
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 2*time.Minute, "when to give up")
 }
 
 // connect returns the self-signed source that the flags are about, with an API
 // server.
 func (f *certsFlags) connect(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc, *certs.SelfSigned, error) {
-	config, err := f.restConfig()
+	config, err := connection(f.kubeconfig, "")
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -13,13 +13,20 @@ import (
 // thousand requests leave.
 const garbage = 96 << 20
 
-// tuneGC keeps the garbage near that much, however large the caches are, where
-// a memory limit (GOMEMLIMIT, as the chart sets it) says that memory counts.
+// tuneGC limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
+// says that memory counts.
+func tuneGC(ctx context.Context) {
+	if debug.SetMemoryLimit(-1) < math.MaxInt64 {
+		limitGarbage(ctx)
+	}
+}
+
+// limitGarbage keeps it near that much until ctx is done, however much lives.
 // Go's own measure, as much garbage as there is of what lives, would collect all
 // the time in a small cluster and double the memory in a large one. GOGC, where
 // it is set, stands.
-func tuneGC(ctx context.Context) {
-	if _, set := os.LookupEnv("GOGC"); set || debug.SetMemoryLimit(-1) == math.MaxInt64 {
+func limitGarbage(ctx context.Context) {
+	if _, set := os.LookupEnv("GOGC"); set {
 		return
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}

@@ -191,15 +191,24 @@ func kustomize(dir string) (name string, data []byte, err error) {
 	return name, data, nil
 }
 
-// readManifests reads files and directories of which everything must be in
-// order.
-func readManifests(paths []string) ([]cluster.Manifest, error) {
-	in, err := sources{paths: paths}.read()
+// snapshotOf returns the cluster that --manifests says, a file or a directory of
+// which everything must be in order; empty is an empty cluster.
+func snapshotOf(manifests string) (*cluster.Snapshot, error) {
+	snapshot := &cluster.Snapshot{Complete: true}
+	if manifests == "" {
+		return snapshot, nil
+	}
+	in, err := sources{paths: []string{manifests}}.read()
+	if err == nil && len(in.errors) > 0 {
+		err = errors.New(in.errors[0].String())
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--manifests: %w", err)
 	}
-	if len(in.errors) > 0 {
-		return nil, errors.New(in.errors[0].String())
+	for _, m := range in.manifests {
+		if err := snapshot.Add(m.Object); err != nil {
+			return nil, fmt.Errorf("--manifests: %w", err)
+		}
 	}
-	return in.manifests, nil
+	return snapshot, nil
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/report"
@@ -92,7 +94,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	world := s.world
 	world.Source, world.Finder = snapshot, snapshot
 	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
-	if err := rv.review(ctx, world, subjects, r); err != nil {
+	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r); err != nil {
 		return err
 	}
 	byLocation(r)
@@ -107,7 +109,7 @@ func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r
 	if err != nil {
 		return err
 	}
-	f, err := l.clusterFlags.fetcher(into, bar)
+	f, err := l.clusterFlags.fetcher(&kindByKind{Snapshot: into}, bar)
 	if err != nil {
 		return err
 	}
@@ -125,4 +127,31 @@ func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r
 		}
 	}
 	return nil
+}
+
+// kindByKind adds the objects of a kind to a snapshot when all of them are there:
+// some of them would pass for all.
+type kindByKind struct {
+	*cluster.Snapshot
+	pending map[schema.GroupVersionKind][]client.Object
+}
+
+func (k *kindByKind) Add(objs ...client.Object) error {
+	for _, obj := range objs {
+		kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return err
+		}
+		if k.pending == nil {
+			k.pending = map[schema.GroupVersionKind][]client.Object{}
+		}
+		k.pending[kind] = append(k.pending[kind], obj)
+	}
+	return nil
+}
+
+func (k *kindByKind) Know(kind schema.GroupVersionKind) {
+	k.Snapshot.Know(kind)
+	_ = k.Snapshot.Add(k.pending[kind]...) // their kind is in the scheme, or Add had said so
+	delete(k.pending, kind)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,7 +26,7 @@ type clusterFlags struct {
 }
 
 func (c *clusterFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
+	registerKubeconfig(flags, &c.kubeconfig)
 	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
 	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
 }
@@ -40,35 +38,34 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 	if c.chunkSize < 1 {
 		return nil, fmt.Errorf("--chunk-size %d: must be at least 1", c.chunkSize)
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no cluster: give --kubeconfig, set KUBECONFIG, or run in a Pod")
-	}
+	config, err := connection(c.kubeconfig, c.context)
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
+		return nil, err
 	}
-	config.UserAgent = "stayput/" + versionText()
-	config.QPS, config.Burst = 50, 100
 	config.Timeout = requestTimeout
 	// What a proxy or a newer API server says beside its answer is no finding.
 	config.WarningHandler = rest.NoWarnings{}
 	return config, nil
 }
 
-// A fetcher lists kinds of a live cluster into a snapshot, page by page.
+// A fetcher lists kinds of a live cluster into memory, page by page.
 type fetcher struct {
 	client     client.Client
 	host       string
 	chunkSize  int64
 	namespaces []string // empty for all
-	into       *cluster.Snapshot
+	into       memory
 	progress   *progress
 	keep       func(client.Object) // sees each object
 }
 
-func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher, error) {
+// A memory is what a cluster is read into. It may edit what it is given.
+type memory interface {
+	Know(kind schema.GroupVersionKind)
+	Add(objs ...client.Object) error
+}
+
+func (c *clusterFlags) fetcher(into memory, bar *progress) (*fetcher, error) {
 	config, err := c.restConfig()
 	if err != nil {
 		return nil, err
@@ -89,13 +86,18 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 	}
 	done := f.progress.begin("listing "+gvk.Kind+"s", -1)
 	defer done()
-	var all []client.Object
+	read := 0
 	for _, ns := range namespaces {
-		err := f.list(ctx, gvk, ns, func(obj client.Object) {
-			all = append(all, obj)
+		err := f.list(ctx, gvk, ns, func(obj client.Object) error {
+			read++
 			f.progress.step()
+			cluster.StripManagedFields(obj)
+			if f.keep != nil {
+				f.keep(obj)
+			}
+			return f.into.Add(obj)
 		})
-		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && len(all) > 0 {
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && read > 0 {
 			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
 		}
 		if err != nil {
@@ -103,18 +105,12 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 		}
 	}
 	f.into.Know(gvk)
-	for _, obj := range all {
-		cluster.StripManagedFields(obj)
-		if f.keep != nil {
-			f.keep(obj)
-		}
-	}
-	return nil, f.into.Add(all...)
+	return nil, nil
 }
 
 // list calls each with the objects of a kind. A list that takes so long that
 // the API server forgets where it was is begun again, in one piece.
-func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object)) error {
+func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object) error) error {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		empty, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 		if err != nil {
@@ -132,7 +128,6 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		if !ok {
 			return fmt.Errorf("%T is no object", obj)
 		}
-		each(o)
-		return nil
+		return each(o)
 	})
 }

@@ -23,8 +23,7 @@ import (
 const probeRule = "stayput-annotation"
 
 func probeCommand() *cobra.Command {
-	f := serveFlags{}
-	var namespace string
+	var kubeconfig, namespace string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "probe",
@@ -38,10 +37,10 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return f.probe(ctx, namespace, cmd.OutOrStdout())
+			return probe(ctx, kubeconfig, namespace, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
+	registerKubeconfig(cmd.Flags(), &kubeconfig)
 	cmd.Flags().StringVar(&namespace, "namespace", "default", "namespace to create the claim in")
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to go on asking")
 	return cmd
@@ -49,8 +48,8 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 
 // probe asks until Stayput's answer comes back, for a new webhook is asked
 // after a moment only.
-func (f *serveFlags) probe(ctx context.Context, namespace string, out io.Writer) error {
-	config, err := f.restConfig()
+func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) error {
+	config, err := connection(kubeconfig, "")
 	if err != nil {
 		return err
 	}

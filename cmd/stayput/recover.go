@@ -45,7 +45,7 @@ that do the same. Whatever could bind the wrong data is refused.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
+	registerKubeconfig(flags, &f.kubeconfig)
 	flags.StringVar(&f.statefulSet, "statefulset", "", "NAMESPACE/NAME: all claims that a StatefulSet had")
 	flags.StringVar(&f.volume, "volume", "", "which volume, where a claim had several")
 	flags.BoolVar(&f.list, "list", false, "list, and say for each namespace how many volumes there are, and how large")
@@ -68,7 +68,7 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 	case f.wait <= 0:
 		return fmt.Errorf("--wait %s: must be positive", f.wait)
 	}
-	config, err := (&serveFlags{kubeconfig: f.kubeconfig}).restConfig()
+	config, err := connection(f.kubeconfig, "")
 	if err != nil {
 		return err
 	}

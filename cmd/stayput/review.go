@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
 )
 
 func reviewCommand() *cobra.Command {
@@ -108,20 +107,7 @@ func (d *debugger) source() (client.Reader, error) {
 		}
 		return client.New(config, client.Options{Scheme: scheme.Scheme})
 	}
-	snapshot := &cluster.Snapshot{Complete: true}
-	if d.manifests == "" {
-		return snapshot, nil
-	}
-	docs, err := readManifests([]string{d.manifests})
-	if err != nil {
-		return nil, fmt.Errorf("--manifests: %w", err)
-	}
-	for _, doc := range docs {
-		if err := snapshot.Add(doc.Object); err != nil {
-			return nil, fmt.Errorf("--manifests: %w", err)
-		}
-	}
-	return snapshot, nil
+	return snapshotOf(d.manifests)
 }
 
 // A recorder keeps an HTTP answer.

@@ -41,6 +41,10 @@ type outcome struct {
 	problems []report.Problem
 }
 
+func (o *outcome) empty() bool {
+	return len(o.findings)+len(o.exempted)+len(o.skipped)+len(o.problems) == 0
+}
+
 // What is found without a rule.
 const (
 	unknownField = "unknown-field"
@@ -66,19 +70,30 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 	return r
 }
 
-// review reviews subjects, several at a time, and adds to the report in their
+// review reviews n subjects, several at a time, and adds to the report in their
 // order.
-func (rv *reviewer) review(ctx context.Context, world cluster.World, subjects []subject, r *report.Report) error {
-	outcomes := make([]outcome, len(subjects))
-	done := rv.progress.begin("reviewing", len(subjects))
+func (rv *reviewer) review(ctx context.Context, world cluster.World, n int, at func(int) (subject, error), r *report.Report) error {
+	outcomes := make([]*outcome, n) // nil where there is nothing to say, as of most
+	r.Reviewed = make([]report.Reviewed, n)
+	done := rv.progress.begin("reviewing", n)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, s := range subjects {
+	for i := range n {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			outcomes[i] = rv.one(world.View(ctx, cluster.Request{}), s)
+			s, err := at(i)
+			if err != nil {
+				return err
+			}
+			r.Reviewed[i].Object = objectOf(s.Object)
+			if s.manifest != nil {
+				r.Reviewed[i].File = s.manifest.File
+			}
+			if o := rv.one(world.View(ctx, cluster.Request{}), s); !o.empty() {
+				outcomes[i] = &o
+			}
 			rv.progress.step()
 			return nil
 		})
@@ -88,9 +103,11 @@ func (rv *reviewer) review(ctx context.Context, world cluster.World, subjects []
 	if err != nil {
 		return err
 	}
-	r.Summary.Objects += len(subjects)
-	for i, s := range subjects {
-		o := outcomes[i]
+	r.Summary.Objects += n
+	for _, o := range outcomes {
+		if o == nil {
+			continue
+		}
 		for _, f := range o.findings {
 			r.Add(f)
 		}
@@ -99,11 +116,6 @@ func (rv *reviewer) review(ctx context.Context, world cluster.World, subjects []
 			r.Skip(skipped.Rule, skipped.Reason)
 		}
 		r.Errors = append(r.Errors, o.problems...)
-		at := report.Reviewed{Object: objectOf(s.Object)}
-		if s.manifest != nil {
-			at.File = s.manifest.File
-		}
-		r.Reviewed = append(r.Reviewed, at)
 	}
 	return nil
 }

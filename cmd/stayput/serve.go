@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -69,7 +68,7 @@ the cluster.`,
 	flags.StringVar(&f.listen, "listen", ":10250", "address of the webhook")
 	flags.StringVar(&f.healthListen, "health-listen", ":8081", "address of /healthz and /readyz; 0 for none")
 	flags.StringVar(&f.metricsListen, "metrics-listen", ":8080", "address of /metrics; 0 for none")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG or the service account of the Pod")
+	registerKubeconfig(flags, &f.kubeconfig)
 	flags.StringVar(&f.config, "config", "", "configuration file")
 	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
 	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
@@ -134,17 +133,9 @@ func (f *serveFlags) logger(out io.Writer) (*slog.Logger, error) {
 
 // runStandalone serves a directory of manifests.
 func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
-	snapshot := &cluster.Snapshot{Complete: true}
-	if f.manifests != "" {
-		docs, err := readManifests([]string{f.manifests})
-		if err != nil {
-			return fmt.Errorf("--manifests: %w", err)
-		}
-		for _, d := range docs {
-			if err := snapshot.Add(d.Object); err != nil {
-				return fmt.Errorf("--manifests: %w", err)
-			}
-		}
+	snapshot, err := snapshotOf(f.manifests)
+	if err != nil {
+		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -247,16 +238,13 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 }
 
 func (f *serveFlags) restConfig() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no API server: give --kubeconfig, run in a Pod, or use --standalone")
+	config, err := connection(f.kubeconfig, "")
+	if errors.Is(err, errNoCluster) {
+		return nil, fmt.Errorf("%w; --standalone needs none", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
+		return nil, err
 	}
-	config.UserAgent = "stayput/" + versionText()
 	// No limit of our own: only what is not in a cache, and what would deny, goes
 	// to the API server, in at most as many requests at a time as are answered. A
 	// limit would queue them until their deadlines; the API server has its own.

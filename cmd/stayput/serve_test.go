@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stayput.dev/e2e/harness"
 )
 
 // command runs a command line and returns its exit code and what it prints.
@@ -145,14 +147,9 @@ func TestCertificateFlags(t *testing.T) {
 // TestStandalone asks a server that has no API server.
 func TestStandalone(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.crt")
-	addresses := make([]string, 3)
-	for i := range addresses {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses[i] = l.Addr().String()
-		_ = l.Close()
+	var addresses [3]string
+	if err := harness.FreeAddresses(&addresses[0], &addresses[1], &addresses[2]); err != nil {
+		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -87,24 +87,13 @@ func (s *Stayput) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, address := range []*string{&s.address, &s.health, &s.metrics} {
-		if *address, err = freeAddress(); err != nil {
-			return err
-		}
+	if err := FreeAddresses(&s.address, &s.health, &s.metrics); err != nil {
+		return err
 	}
 	return s.account(ctx)
 }
 
 func (s *Stayput) path(name string) string { return filepath.Join(s.Dir, name) }
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
 
 // account makes a service account that may read what the rules look up and
 // write what repair writes, and nothing else, and a kubeconfig for it.
@@ -230,6 +219,9 @@ func (s *Stayput) get(ctx context.Context, address, path string) (string, error)
 	return string(body), err
 }
 
+// PID is the id of the process, which must run.
+func (s *Stayput) PID() int { return s.process.Process.Pid }
+
 // Address is where the webhook listens.
 func (s *Stayput) Address() string { return s.address }
 
@@ -276,10 +268,15 @@ func (s *Stayput) Kill() error {
 	return nil
 }
 
+// Webhooks returns the manifest of the webhook configurations.
+func (s *Stayput) Webhooks(ctx context.Context) (string, error) {
+	return s.run(ctx, append([]string{"webhooks"}, s.target()...)...)
+}
+
 // Install applies the webhook configurations, and waits until the API server
 // asks about creations.
 func (s *Stayput) Install(ctx context.Context) error {
-	manifest, err := s.run(ctx, append([]string{"webhooks"}, s.target()...)...)
+	manifest, err := s.Webhooks(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 func TestFloodOfLargeBodies(t *testing.T) {
 	n := either(500, 5000)
 	s := start(t)
-	idle := s.memory(t)
+	idle := s.memory(t, "VmHWM")
 	w := s.witness(8, 5*time.Millisecond)
 	var sent, silent tally
 	var quiet []net.Conn
@@ -32,7 +32,7 @@ func TestFloodOfLargeBodies(t *testing.T) {
 		silent.add("open")
 		quiet = append(quiet, conn)
 	}
-	waiting := s.status(t, "VmRSS:")
+	waiting := s.memory(t, "VmRSS")
 
 	const size = 3 << 20
 	start := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":`
@@ -54,7 +54,7 @@ func TestFloodOfLargeBodies(t *testing.T) {
 	}
 	t.Logf("%d connections with bodies of 3 MiB in %s: %s", n, took.Round(time.Millisecond), &sent)
 	t.Logf("%d connections that send nothing: %s", n, &silent)
-	most := s.memory(t)
+	most := s.memory(t, "VmHWM")
 	t.Logf("memory: %d MiB idle, %d MiB with the silent connections, %d MiB at most, of %d MiB", idle>>20, waiting>>20, most>>20, containerMemory>>20)
 	w.report(t)
 	if most > containerMemory {
@@ -157,7 +157,7 @@ func TestSlowSenders(t *testing.T) {
 			t.Errorf("%s: %d of %d were closed: %s", name, closed, n, &ended)
 		}
 	}
-	most := s.memory(t)
+	most := s.memory(t, "VmHWM")
 	t.Logf("memory: %d MiB at most, of %d MiB", most>>20, containerMemory>>20)
 	if most > containerMemory {
 		t.Errorf("%d MiB are more than the container has", most>>20)
@@ -204,7 +204,7 @@ func dawdle(conn net.Conn, attack string) {
 // that want no body.
 func TestEveryPathIsFed(t *testing.T) {
 	s := start(t)
-	before := s.memory(t)
+	before := s.memory(t, "VmHWM")
 	garbage := []byte(strings.Repeat("x", 16<<20))
 	var seen tally
 	for _, at := range []struct{ address, path string }{
@@ -233,7 +233,7 @@ func TestEveryPathIsFed(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
-	grown := s.memory(t) - before
+	grown := s.memory(t, "VmHWM") - before
 	t.Logf("16 MiB to each path: %s; %d KiB more memory", &seen, grown>>10)
 	if grown > 64<<20 {
 		t.Errorf("16 MiB at a time have taken %d MiB", grown>>20)

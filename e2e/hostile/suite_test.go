@@ -4,7 +4,6 @@
 package hostile
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -18,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,13 +72,8 @@ func start(t *testing.T) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{log: new(bytes.Buffer)}
-	for _, address := range []*string{&s.webhook, &s.health, &s.metrics} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		*address = l.Addr().String()
-		_ = l.Close()
+	if err := harness.FreeAddresses(&s.webhook, &s.health, &s.metrics); err != nil {
+		t.Fatal(err)
 	}
 	ca := filepath.Join(dir, "ca.crt")
 	cmd := exec.Command(binary, "serve", "--standalone", "--ca-file", ca, "--listen", s.webhook, "--health-listen", s.health,
@@ -129,27 +122,15 @@ func start(t *testing.T) *server {
 	return s
 }
 
-// memory returns the most that the process has ever had resident, in bytes.
-func (s *server) memory(t *testing.T) int64 { return s.status(t, "VmHWM:") }
-
-func (s *server) status(t *testing.T, field string) int64 {
+// memory returns what the kernel says in a field of the process's status, in
+// bytes: VmRSS is resident, VmHWM the most that ever was.
+func (s *server) memory(t *testing.T, field string) int64 {
 	t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", s.pid))
+	bytes, err := harness.Memory(s.pid, field)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), field); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatalf("no %s", field)
-	return 0
+	return bytes
 }
 
 // dial opens a connection with TLS.

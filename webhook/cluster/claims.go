@@ -66,6 +66,36 @@ func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
 	return claimsAmong(sets, pvc), nil
 }
 
+// ClaimsOfNow is [ClaimsOf] of the API server itself, by name: a request for each
+// StatefulSet that may have made the claim, or one for all in the namespace
+// where its name could be many. Nil where v is as fresh as can be.
+func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, asked bool, err error) {
+	base, _, ok := cutOrdinal(pvc.Name)
+	live := v.Live()
+	if live == nil || !ok {
+		return nil, false, nil
+	}
+	const few = 4
+	if strings.Count(base, "-") > few {
+		of, err = ClaimsOf(live, pvc)
+		return of, true, err
+	}
+	var sets []*appsv1.StatefulSet
+	for i := range base {
+		if base[i] != '-' || i == 0 || i == len(base)-1 {
+			continue
+		}
+		sts, err := Get[appsv1.StatefulSet](live, pvc.Namespace, base[i+1:])
+		if err != nil {
+			return nil, true, fmt.Errorf("get StatefulSet %s: %w", base[i+1:], err)
+		}
+		if sts != nil {
+			sets = append(sets, sts)
+		}
+	}
+	return claimsAmong(sets, pvc), true, nil
+}
+
 // ClaimsAmong is [ClaimsOf] for whoever has listed the StatefulSets of the
 // namespace already.
 func ClaimsAmong(sets []appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) []ClaimOf {

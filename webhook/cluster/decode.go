@@ -167,6 +167,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		s.other(h)
 		return nil
 	}
+	o.GetObjectKind().SetGroupVersionKind(*gvk) // the decoder takes "kinD: Pod", and does not set it
 	if o.GetNamespace() == "" && Namespaced(gvk.GroupKind()) {
 		o.SetNamespace("default")
 	}

@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// A Snapshot is a cluster held in memory: lint fills one from manifests, audit
-// from a live cluster. It is a [client.Reader]. Objects are handed out without
+// A Snapshot is a cluster held in memory, as lint fills one from manifests and
+// from what is beside them in a cluster. It is a [client.Reader]. Objects are handed out without
 // a deep copy and must not be edited.
 type Snapshot struct {
 	// Complete says that the objects are the whole cluster, so that a kind
@@ -47,7 +47,10 @@ type kindIndex struct {
 	indexed     map[string]bool // the indexes that were made
 }
 
-var _ client.Reader = (*Snapshot)(nil)
+var (
+	_ client.Reader = (*Snapshot)(nil)
+	_ Walker        = (*Snapshot)(nil)
+)
 
 // Add puts objects into the snapshot, each in the place of one of the same
 // name. A kind is known from its first object on.
@@ -143,13 +146,25 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 	return kind.list(into, o.Namespace, o.LabelSelector)
 }
 
+// Walk implements [Walker].
+func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(client.Object)) error {
+	kind, err := s.kind(gvk)
+	if err != nil {
+		return err
+	}
+	for _, key := range kind.all {
+		visit(kind.byKey[key])
+	}
+	return nil
+}
+
 // An indexKey is a key of an index in a namespace.
 type indexKey struct{ index, namespace, key string }
 
 // Find implements [Finder]. An index is made when the first asks.
 func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
 	kind, err := s.kind(gvk)
-	if err != nil {
+	if err != nil || len(kind.all) == 0 { // or an index would be made anew each time
 		return nil, err
 	}
 	s.mu.Lock()

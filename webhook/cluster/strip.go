@@ -41,9 +41,9 @@ func Strip(obj any) (any, error) {
 			o.Spec.CSI.VolumeAttributes = nil
 		}
 	case *appsv1.StatefulSet:
-		stripTemplate(&o.Spec.Template)
+		stripContainers(&o.Spec.Template.Spec)
 	case *appsv1.Deployment:
-		stripTemplate(&o.Spec.Template)
+		stripContainers(&o.Spec.Template.Spec)
 		o.Status = appsv1.DeploymentStatus{}
 	}
 	return obj, nil
@@ -101,9 +101,9 @@ func keep(m map[string]string, wanted func(name string) bool) map[string]string 
 	return m
 }
 
-// stripTemplate removes what containers run, and with what.
-func stripTemplate(t *corev1.PodTemplateSpec) {
-	for _, containers := range [][]corev1.Container{t.Spec.InitContainers, t.Spec.Containers} {
+// stripContainers removes what containers run, and with what.
+func stripContainers(pod *corev1.PodSpec) {
+	for _, containers := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
 		for i := range containers {
 			c := &containers[i]
 			c.Image, c.Command, c.Args, c.Env, c.EnvFrom = "", nil, nil, nil, nil

@@ -5,8 +5,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -151,6 +153,24 @@ func List[L any, P interface {
 		v.known = append(v.known, answer{P(nil), namespace, "", list, err})
 	}
 	return list, err
+}
+
+// A Walker has all objects of some kinds, in whatever form.
+type Walker interface {
+	// Walk calls visit with one object of a kind after another. Visit must not
+	// edit them.
+	Walk(kind schema.GroupVersionKind, visit func(client.Object)) error
+}
+
+// Each calls visit with one object of a kind after another, where the source is
+// a [Walker]: a list of them all would have each twice in memory. They must not
+// be edited. An error means that not all are known.
+func Each[P client.Object](v *View, visit func(P)) error {
+	w, ok := v.world.Source.(Walker)
+	if !ok {
+		return fmt.Errorf("a %T cannot be walked through", v.world.Source)
+	}
+	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
 }
 
 // onlyNamespace returns the namespace that options ask for, empty for all, and

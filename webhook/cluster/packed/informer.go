@@ -184,9 +184,7 @@ func (i *Informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.Re
 	}
 	i.store.writes.Lock() // between two changes
 	defer i.store.writes.Unlock()
-	for _, obj := range i.store.List() {
-		handler.OnAdd(obj, true)
-	}
+	i.store.each(func(obj Object) { handler.OnAdd(obj, true) })
 	r := &registration{handler, i}
 	i.mu.Lock()
 	defer i.mu.Unlock()

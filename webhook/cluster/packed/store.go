@@ -374,8 +374,8 @@ func (s *store) Get(obj any) (item any, exists bool, err error) {
 	return s.GetByKey(key)
 }
 
-// List returns all objects, in no order.
-func (s *store) List() []any {
+// each calls visit with one object after another.
+func (s *store) each(visit func(Object)) {
 	s.mu.RLock()
 	all := make([][]byte, 0, len(s.rows)-len(s.free))
 	for i := range s.rows {
@@ -384,13 +384,17 @@ func (s *store) List() []any {
 		}
 	}
 	s.mu.RUnlock()
-	objs := make([]any, 0, len(all))
 	for _, data := range all {
 		// What could not be decoded was never stored.
 		if obj, err := s.decode(data); err == nil {
-			objs = append(objs, obj)
+			visit(obj)
 		}
 	}
+}
+
+// List returns all objects, in no order.
+func (s *store) List() (objs []any) {
+	s.each(func(obj Object) { objs = append(objs, obj) })
 	return objs
 }
 
@@ -445,12 +449,12 @@ func (s *store) ListIndexFuncValues(name string) []string {
 		return nil
 	}
 	values := map[string]struct{}{}
-	for _, obj := range s.List() {
+	s.each(func(obj Object) {
 		keys, _ := idx.keys(obj) // it was stored, so there was no error
 		for _, key := range keys {
 			values[key] = struct{}{}
 		}
-	}
+	})
 	return slices.Sorted(maps.Keys(values))
 }
 

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"stayput.dev/bench/paper"
+	"stayput.dev/e2e/harness"
+)
+
+// memoryLimit is what the Helm chart sets.
+const memoryLimit = "471859KiB" // nine tenths of 512 MiB
+
+// A clusterOf names the Stayput beside a cluster of a size.
+type clusterOf struct {
+	server string
+	size   paper.Size
+}
+
+// startStayput starts Stayput beside a cluster on paper.
+func (b *bench) startStayput(ctx context.Context, name string, size paper.Size) error {
+	data, err := payloadFiles.ReadFile("payloads/cluster.json")
+	if err != nil {
+		return err
+	}
+	objects, err := paper.Read("cluster.json", data)
+	if err != nil {
+		return err
+	}
+	if objects, err = paper.Fill(objects, size); err != nil {
+		return err
+	}
+	p, health := &process{name: name}, ""
+	if p.cluster, err = paper.Start(objects); err != nil {
+		return err
+	}
+	b.processes[name] = p
+	p.kubeconfig = filepath.Join(b.dir, strings.ReplaceAll(name, " ", "-")+".kubeconfig")
+	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", p.cluster.URL)
+	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
+		return err
+	}
+	// The volumes on paper cannot be repaired, and repair answers no request.
+	settings := filepath.Join(b.dir, "config.yaml")
+	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := harness.FreeAddresses(&p.address, &health, &p.metrics); err != nil {
+		return err
+	}
+	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen", p.metrics,
+		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile, "--drain", "100ms", "--namespace", "stayput")
+	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
+	logFile := strings.TrimSuffix(p.kubeconfig, "kubeconfig") + "log"
+	log, err := os.Create(logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	start := time.Now()
+	if err := p.start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	if err := p.waitReady(ctx, health, func() string { return tail(logFile) }); err != nil {
+		return err
+	}
+	p.ready, p.lists = time.Since(start), map[string]int{}
+	for request, n := range p.cluster.Requests() {
+		if verb, resource, _ := strings.Cut(request, " "); verb == "LIST" {
+			p.lists[resource] = n
+		}
+	}
+	p.readyCPU, err = p.cpu()
+	return err
+}
+
+// tail returns the end of a log.
+func tail(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+// lookups counts what Stayput has asked the API server for so far, beside what
+// keeps its caches and its lease. Other servers ask nothing.
+func (p *process) lookups() (n int) {
+	if p.cluster == nil {
+		return 0
+	}
+	for request, count := range p.cluster.Requests() {
+		if verb, resource, _ := strings.Cut(request, " "); resource != "leases" && resource != "configmaps" && verb != "WATCH" && !strings.HasSuffix(resource, "webhookconfigurations") {
+			n += count
+		}
+	}
+	return n
+}

@@ -1,0 +1,80 @@
+package validators
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
+)
+
+// TestArchive reviews what testdata has stored, as audit does: what comes out of
+// an archive is found what is found of it as it was written, in a world of
+// archived objects.
+func TestArchive(t *testing.T) {
+	reviewed := 0
+	for _, r := range All {
+		data, err := clustertest.Load(filepath.Join("testdata", r.Name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot, err := data.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive := &cluster.Archive{}
+		for gvk := range scheme.Scheme.AllKnownTypes() {
+			archive.Know(gvk)
+		}
+		objs := data.Objects
+		for _, s := range data.Steps {
+			if s.Obj != nil {
+				objs = append(objs, s.Obj)
+			}
+		}
+		for _, obj := range data.Objects {
+			if err := archive.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, obj := range objs {
+			kept := &cluster.Archive{}
+			if err := kept.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+				t.Fatal(err)
+			}
+			kept.Know(kindOf(t, obj))
+			got := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
+			if err := kept.Get(t.Context(), client.ObjectKeyFromObject(obj), got); err != nil {
+				t.Fatal(err)
+			}
+			want, _ := Review(cluster.World{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{}), []*Rule{r}, nil, obj)
+			found, undecided := Review(cluster.World{Source: archive, Finder: archive}.View(t.Context(), cluster.Request{}), []*Rule{r}, nil, got)
+			if len(undecided) > 0 {
+				t.Errorf("%s: %s %s: %v", data.File, kindOf(t, obj).Kind, obj.GetName(), undecided[0])
+			}
+			if diff := cmp.Diff(texts(want), texts(found)); diff != "" {
+				t.Errorf("%s: %s %s (-as written +archived):\n%s", data.File, kindOf(t, obj).Kind, obj.GetName(), diff)
+			}
+			reviewed++
+		}
+	}
+	if reviewed < len(All) {
+		t.Errorf("%d objects were reviewed", reviewed)
+	}
+}
+
+func kindOf(t *testing.T, obj client.Object) schema.GroupVersionKind {
+	t.Helper()
+	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gvk
+}

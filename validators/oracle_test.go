@@ -1,0 +1,282 @@
+package validators_test
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// An oracle says what a rule must come to about what happens to an object in a
+// world, the gravest of its findings: Off for nothing. It is written from what
+// the rule is to mean, a few lines that ask nothing of the rule's own code, and
+// may be as slow as it likes. Old is nil for a creation, obj for a deletion.
+type oracle func(w *world, old, obj client.Object) validators.Level
+
+const (
+	nothing = validators.Off
+	hint    = validators.Hint
+	warn    = validators.Warn
+	deny    = validators.Deny
+)
+
+// oracles has one for each rule.
+var oracles = map[string]oracle{}
+
+// register adds oracles; each file has some.
+func register(of map[string]oracle) bool {
+	for name, o := range of {
+		oracles[name] = o
+	}
+	return true
+}
+
+// stored asks about what is created or updated, created only about what is not
+// updated, and so on.
+func stored[T client.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, _, obj client.Object) validators.Level {
+		if o, ok := obj.(T); ok {
+			return f(w, o)
+		}
+		return nothing
+	}
+}
+
+func created[T client.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, old, obj client.Object) validators.Level {
+		if o, ok := obj.(T); ok && old == nil {
+			return f(w, o)
+		}
+		return nothing
+	}
+}
+
+func updated[T client.Object](f func(w *world, old, obj T) validators.Level) oracle {
+	return func(w *world, old, obj client.Object) validators.Level {
+		if was, ok := old.(T); ok && obj != nil {
+			return f(w, was, obj.(T))
+		}
+		return nothing
+	}
+}
+
+func deleted[T client.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, old, obj client.Object) validators.Level {
+		if was, ok := old.(T); ok && obj == nil {
+			return f(w, was)
+		}
+		return nothing
+	}
+}
+
+// gravest asks several.
+func gravest(of ...oracle) oracle {
+	return func(w *world, old, obj client.Object) (level validators.Level) {
+		for _, o := range of {
+			level = max(level, o(w, old, obj))
+		}
+		return level
+	}
+}
+
+// warnIf is warn, or nothing.
+func warnIf(found bool) validators.Level {
+	if found {
+		return warn
+	}
+	return nothing
+}
+
+// denyIf is deny, or a warning.
+func denyIf(grave bool) validators.Level {
+	if grave {
+		return deny
+	}
+	return warn
+}
+
+// FuzzOracles compares every rule with its oracle, over a world made of a seed.
+func FuzzOracles(f *testing.F) {
+	for seed := range uint64(50) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { newComparison().world(t, seed) })
+}
+
+var worlds = flag.Uint64("worlds", 0, "how many random worlds TestOracles shows to the rules; with STAYPUT_PROOF 100000, else 1000")
+
+// TestOracles does so for many seeds, and proves that the comparison means
+// something: each oracle said yes and no, at each level that its rule has.
+func TestOracles(t *testing.T) {
+	c, n := newComparison(), *worlds
+	switch {
+	case n > 0:
+	case os.Getenv("STAYPUT_PROOF") != "":
+		n = 100_000
+	default:
+		n = 1000
+	}
+	for seed := range n {
+		c.world(t, seed)
+	}
+	asked := 0
+	for _, r := range validators.All {
+		s := c.said[r.Name]
+		for _, n := range s {
+			asked += n
+		}
+		t.Logf("%-40s %7d nothing %6d hint %6d warn %6d deny", r.Name, s[nothing], s[hint], s[warn], s[deny])
+		if s[nothing] == 0 || s[hint]+s[warn]+s[deny] == 0 || r.Level == deny && s[deny] == 0 {
+			t.Errorf("%s: its oracle has never said nothing, or never a level that it may say", r.Name)
+		}
+	}
+	t.Logf("%d worlds, %d questions", n, asked)
+}
+
+// TestOraclesAreIndependent keeps the rules' code away from what judges them.
+func TestOraclesAreIndependent(t *testing.T) {
+	for _, r := range validators.All {
+		if oracles[r.Name] == nil {
+			t.Errorf("rule %s has no oracle", r.Name)
+		}
+	}
+	for name := range oracles {
+		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
+			t.Errorf("an oracle for %s, which is no rule", name)
+		}
+	}
+	files, err := filepath.Glob("oracles_*_test.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files of oracles: %v", err)
+	}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			if strings.HasPrefix(i.Path.Value, `"stayput.dev/`) && i.Path.Value != `"stayput.dev/validators"` {
+				t.Errorf("%s imports %s: an oracle must not ask the rules' own code", file, i.Path.Value)
+			}
+		}
+	}
+}
+
+// A comparison counts what the oracles have said, and keeps the rules that
+// disagreed: once is enough.
+type comparison struct {
+	said      map[string]map[validators.Level]int
+	disagreed map[string]bool
+}
+
+func newComparison() *comparison {
+	c := &comparison{map[string]map[validators.Level]int{}, map[string]bool{}}
+	for name := range oracles {
+		c.said[name] = map[validators.Level]int{}
+	}
+	return c
+}
+
+// world shows every rule what may happen to an object of each kind in the world
+// of a seed.
+func (c *comparison) world(t *testing.T, seed uint64) {
+	t.Helper()
+	g := newGen(seed)
+	w := g.world()
+	for _, create := range g.makers() {
+		obj := create()
+		if all := w.ofKind(obj); len(all) > 0 && g.chance(.5) { // one that is there, with what belongs to it
+			obj = one(g, all...)
+		}
+		obj.SetDeletionTimestamp(nil)
+		g.belongings(w, obj)
+		old := g.changed(obj, create())
+		c.one(t, seed, w, nil, obj)
+		w.put(old)
+		c.one(t, seed, w, old, obj)
+		w.put(obj)
+		c.one(t, seed, w, nil, obj) // as audit sees it
+		c.one(t, seed, w, obj, nil)
+	}
+}
+
+// one compares all rules with their oracles over one thing that happens.
+func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Object) {
+	t.Helper()
+	snap := &cluster.Snapshot{Complete: true}
+	if err := snap.Add(w.objects()...); err != nil {
+		t.Fatal(err)
+	}
+	kind, err := apiutil.GVKForObject(cmp.Or(obj, old), scheme.Scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var req cluster.Request
+	req.User.Username, req.Orphan = w.user, w.orphan
+	view := cluster.World{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), req)
+	for _, r := range validators.All {
+		ask := oracles[r.Name]
+		if ask == nil {
+			continue
+		}
+		rule := *r
+		rule.Level = cmp.Or(r.Level, warn)
+		found, undecided := validators.Review(view, []*validators.Rule{&rule}, old, obj)
+		if len(undecided) > 0 {
+			t.Fatalf("seed %d: %v", seed, undecided[0])
+		}
+		got := nothing
+		for _, f := range found {
+			got = max(got, f.Level)
+		}
+		want := ask(w, old, obj)
+		if slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.Kind == kind }) {
+			c.said[r.Name][want]++
+		}
+		if want == deny && old != nil && obj != nil && ask(w, nil, old) == deny {
+			want = max(got, warn) // the ratchet lets pass what the old object had already
+		}
+		if got != want && !c.disagreed[r.Name] {
+			c.disagreed[r.Name] = true
+			t.Errorf("seed %d: %s comes to %s, its oracle to %s; it says %v\n%s", seed, r.Name, got, want, found, describe(w, r, old, obj))
+		}
+	}
+}
+
+// describe writes what happened, and all that the rule might have looked up.
+func describe(w *world, r *validators.Rule, old, obj client.Object) string {
+	var b strings.Builder
+	write := func(what string, o any) {
+		if text, err := yaml.Marshal(o); err == nil {
+			fmt.Fprintf(&b, "--- %s %T\n%s", what, o, text)
+		}
+	}
+	fmt.Fprintf(&b, "retain %s, asked by %s, orphan %v\n", w.retain, w.user, w.orphan)
+	if old != nil {
+		write("old", old)
+	}
+	if obj != nil {
+		write("new", obj)
+	}
+	for _, kind := range r.Reads {
+		for _, o := range w.ofKind(kind) {
+			write("in the cluster", o)
+		}
+	}
+	return b.String()
+}

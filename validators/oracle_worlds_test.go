@@ -1,0 +1,668 @@
+package validators_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// A world is a small random cluster, and who asks about it. Names, labels and
+// sizes come from so few that references often meet, and often just miss.
+type world struct {
+	statefulSets []*appsv1.StatefulSet
+	deployments  []*appsv1.Deployment
+	pods         []*corev1.Pod
+	services     []*corev1.Service
+	claims       []*corev1.PersistentVolumeClaim
+	volumes      []*corev1.PersistentVolume
+	classes      []*storagev1.StorageClass
+	nodes        []*corev1.Node
+	budgets      []*policyv1.PodDisruptionBudget
+	namespaces   []*corev1.Namespace
+
+	retain string // the configuration's: statefulsets, all, off
+	user   string // who asks
+	orphan bool   // of a deletion: dependents stay
+}
+
+// objects returns all that is in a world.
+func (w *world) objects() (all []client.Object) {
+	for _, list := range []any{w.statefulSets, w.deployments, w.pods, w.services, w.claims, w.volumes, w.classes, w.nodes, w.budgets, w.namespaces} {
+		v := reflect.ValueOf(list)
+		for i := range v.Len() {
+			all = append(all, v.Index(i).Interface().(client.Object))
+		}
+	}
+	return all
+}
+
+// ofKind returns the objects that are of the kind of another.
+func (w *world) ofKind(like client.Object) (all []client.Object) {
+	for _, o := range w.objects() {
+		if reflect.TypeOf(o) == reflect.TypeOf(like) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// put puts an object into the world, in the place of one of the same name.
+func (w *world) put(obj client.Object) {
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		w.statefulSets = with(w.statefulSets, obj)
+	case *appsv1.Deployment:
+		w.deployments = with(w.deployments, obj)
+	case *corev1.Pod:
+		w.pods = with(w.pods, obj)
+	case *corev1.Service:
+		w.services = with(w.services, obj)
+	case *corev1.PersistentVolumeClaim:
+		w.claims = with(w.claims, obj)
+	case *corev1.PersistentVolume:
+		w.volumes = with(w.volumes, obj)
+	case *storagev1.StorageClass:
+		w.classes = with(w.classes, obj)
+	case *corev1.Node:
+		w.nodes = with(w.nodes, obj)
+	case *policyv1.PodDisruptionBudget:
+		w.budgets = with(w.budgets, obj)
+	case *corev1.Namespace:
+		w.namespaces = with(w.namespaces, obj)
+	}
+}
+
+func with[T client.Object](all []T, obj T) []T {
+	for i, o := range all {
+		if o.GetName() == obj.GetName() && o.GetNamespace() == obj.GetNamespace() {
+			all[i] = obj
+			return all
+		}
+	}
+	return append(all, obj)
+}
+
+// A gen makes objects of one seed.
+type gen struct{ *rand.Rand }
+
+func newGen(seed uint64) gen { return gen{rand.New(rand.NewPCG(seed, 9))} }
+
+func (g gen) chance(p float64) bool { return g.Float64() < p }
+
+func one[T any](g gen, of ...T) T { return of[g.IntN(len(of))] }
+
+// world makes a cluster.
+func (g gen) world() *world {
+	w := &world{
+		retain: one(g, "statefulsets", "statefulsets", "all", "off"),
+		user:   one(g, "jane", "system:serviceaccount:argo:argo", "system:serviceaccount:kube-system:generic-garbage-collector"),
+		orphan: g.chance(.2),
+	}
+	for _, create := range append(g.makers(), func() client.Object { return g.node() }, func() client.Object { return g.budget() }) {
+		for range g.IntN(5) {
+			w.put(create())
+		}
+	}
+	g.bind(w)
+	return w
+}
+
+// makers make an object of each kind that a rule reviews.
+func (g gen) makers() []func() client.Object {
+	return []func() client.Object{
+		func() client.Object { return g.statefulSet() }, func() client.Object { return g.deployment() },
+		func() client.Object { return g.pod() }, func() client.Object { return g.service() },
+		func() client.Object { return g.claim() }, func() client.Object { return g.volume() },
+		func() client.Object { return g.class() }, func() client.Object { return g.namespace() },
+	}
+}
+
+// belongings puts into the world some of what an object may meet there: the
+// claims that it names, or that its controller would make, volumes that are
+// reserved for them, and Pods that have its names.
+func (g gen) belongings(w *world, obj client.Object) {
+	if g.chance(.4) {
+		return
+	}
+	var names []string
+	mounted := func(s *corev1.PodSpec) {
+		for _, v := range s.Volumes {
+			if v.PersistentVolumeClaim != nil {
+				names = append(names, v.PersistentVolumeClaim.ClaimName)
+			}
+		}
+	}
+	switch o := obj.(type) {
+	case *appsv1.StatefulSet:
+		for _, t := range o.Spec.VolumeClaimTemplates {
+			for n := range 5 {
+				names = append(names, fmt.Sprintf("%s-%s-%d", t.Name, o.Name, n))
+			}
+		}
+		mounted(&o.Spec.Template.Spec)
+	case *appsv1.Deployment:
+		mounted(&o.Spec.Template.Spec)
+	case *corev1.Pod:
+		mounted(&o.Spec)
+		twin := g.pod()
+		twin.Namespace, twin.Spec.Hostname, twin.Spec.Subdomain = o.Namespace, o.Spec.Hostname, o.Spec.Subdomain
+		w.put(twin)
+	case *corev1.PersistentVolumeClaim:
+		names = append(names, o.Name)
+		pv := g.volume() // one that is free, as the claim wants it, and perhaps larger
+		pv.Spec.AccessModes, pv.Spec.ClaimRef, pv.Spec.VolumeMode, pv.Status.Phase = o.Spec.AccessModes, nil, o.Spec.VolumeMode, corev1.VolumeAvailable
+		if o.Spec.StorageClassName != nil {
+			pv.Spec.StorageClassName = *o.Spec.StorageClassName
+		}
+		w.put(pv)
+	}
+	for _, name := range names {
+		pvc := g.claim()
+		pvc.Namespace, pvc.Name = obj.GetNamespace(), name
+		if _, itself := obj.(*corev1.PersistentVolumeClaim); !itself && g.chance(.5) {
+			w.put(pvc)
+		}
+		if g.chance(.3) { // reserved for it, and sometimes as it would have it
+			pv := g.volume()
+			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: pvc.Namespace, Name: name}
+			pv.Status.Phase = one(g, "", corev1.VolumeAvailable)
+			w.put(pv)
+		}
+	}
+	g.bind(w)
+}
+
+// bind does what the volume controller does, for some claims and volumes.
+func (g gen) bind(w *world) {
+	for _, pvc := range w.claims {
+		if len(w.volumes) == 0 || g.chance(.4) {
+			continue
+		}
+		pv := one(g, w.volumes...)
+		if pv.Spec.ClaimRef != nil && g.chance(.8) {
+			continue
+		}
+		pv.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: pvc.Namespace, Name: pvc.Name, UID: one(g, pvc.UID, pvc.UID, pvc.UID, pvc.UID, "", "of-another")}
+		pv.Status.Phase = corev1.VolumeBound
+		pvc.Spec.VolumeName, pvc.Status.Phase = pv.Name, corev1.ClaimBound
+		if g.chance(.8) {
+			pvc.Spec.StorageClassName = &pv.Spec.StorageClassName
+		}
+		pvc.Status.Capacity = pv.Spec.Capacity
+	}
+}
+
+func (g gen) meta(namespaced bool, names ...string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Name: one(g, names...), UID: types.UID(fmt.Sprintf("uid-%d", g.IntN(1000)))}
+	if namespaced {
+		m.Namespace = one(g, "app", "app", "app", "app", "other")
+	}
+	if g.chance(.05) {
+		m.DeletionTimestamp = &metav1.Time{Time: time.Unix(1_700_000_000, 0)}
+	}
+	m.CreationTimestamp = metav1.Time{Time: time.Unix(1_600_000_000+int64(g.IntN(3)), 0)}
+	g.ours(&m)
+	return m
+}
+
+// ours writes labels and annotations of Stayput's, right ones and others.
+func (g gen) ours(m *metav1.ObjectMeta) {
+	if g.chance(.2) {
+		metav1.SetMetaDataAnnotation(m, "stayput.dev/reclaim-policy", one(g, "Retain", "Delete", "Delete", "retain"))
+	}
+	if g.chance(.15) {
+		key := one(g, "stayput.dev/subdomain", "stayput.dev/inject", "stayput.dev/mode", "stayput.dev/claim-of", "stayput.dev/reclaim-policy-set",
+			"stayput.dev/reclaim-policy-defaulted", "stayput.dev/subdomian", "stayput.dev/", "exempt.stayput.dev/claim-in-use", "exempt.stayput.dev/claim-in-used", "exempt.stayput.dev/",
+			"stayput.dev/reclaim-policy", "notstayput.dev/mode")
+		value := one(g, "db", "enabled", "disabled", "warn", "enforce", "off", "db/data/0", "db/data/00", "db/data", "Retain/claim", "Retain/volume", "retain/claim", "Delete/nobody", "true", "false",
+			"because", " ", "", "Retain", "Delete", "Not A Name")
+		if g.chance(.5) {
+			metav1.SetMetaDataLabel(m, key, value)
+		} else {
+			metav1.SetMetaDataAnnotation(m, key, value)
+		}
+	}
+}
+
+func (g gen) labels() map[string]string {
+	l := map[string]string{}
+	if g.chance(.95) {
+		l["app"] = one(g, "db", "db", "web")
+	}
+	if g.chance(.5) {
+		l["tier"] = one(g, "a", "b")
+	}
+	return l
+}
+
+func (g gen) selector() *metav1.LabelSelector {
+	switch g.IntN(20) {
+	case 0:
+		return nil
+	case 1:
+		return &metav1.LabelSelector{}
+	case 2:
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpIn, Values: []string{"db", "x"}}}}
+	case 3:
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	}
+	return &metav1.LabelSelector{MatchLabels: g.labels()}
+}
+
+func (g gen) replicas() *int32 {
+	return one(g, nil, new(int32(0)), new(int32(1)), new(int32(2)), new(int32(3)), new(int32(5)))
+}
+
+var long52, long53 = strings.Repeat("n", 52), strings.Repeat("n", 53)
+
+func (g gen) statefulSet() *appsv1.StatefulSet {
+	sts := &appsv1.StatefulSet{ObjectMeta: g.meta(true, "db", "db", "db", "c", "b-c", "web")}
+	switch g.IntN(20) {
+	case 0:
+		sts.Name = long52
+	case 1:
+		sts.Name = long53
+	}
+	s := &sts.Spec
+	s.Replicas, s.ServiceName = g.replicas(), one(g, "", "db", "db", "db", "db-h", "web")
+	s.PodManagementPolicy = one(g, "", appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
+	s.Template = g.template()
+	s.Selector = &metav1.LabelSelector{MatchLabels: s.Template.Labels}
+	if g.chance(.3) {
+		s.Selector = g.selector()
+	}
+	s.MinReadySeconds = one(g, int32(0), 10)
+	if g.chance(.3) {
+		s.Ordinals = &appsv1.StatefulSetOrdinals{Start: one(g, int32(0), 1, 3)}
+	}
+	s.UpdateStrategy.Type = one(g, "", appsv1.RollingUpdateStatefulSetStrategyType, appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType)
+	if s.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType && g.chance(.6) {
+		s.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{
+			Partition:      one(g, nil, nil, new(int32(0)), new(int32(1)), new(int32(3))),
+			MaxUnavailable: one(g, nil, new(intstr.FromInt32(1)), new(intstr.FromInt32(3)), new(intstr.FromString("100%")), new(intstr.FromString("99%"))),
+		}
+	}
+	if g.chance(.4) {
+		policies := []appsv1.PersistentVolumeClaimRetentionPolicyType{"", appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
+		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: one(g, policies...), WhenScaled: one(g, policies...)}
+	}
+	for range one(g, 0, 1, 1, 1, 2) {
+		s.VolumeClaimTemplates = append(s.VolumeClaimTemplates, *g.claimTemplate())
+	}
+	return sts
+}
+
+func (g gen) deployment() *appsv1.Deployment {
+	d := &appsv1.Deployment{ObjectMeta: g.meta(true, "db", "web", "api")}
+	if g.chance(.1) {
+		d.Name = long53
+	}
+	d.Spec.Replicas, d.Spec.Template = g.replicas(), g.template()
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: d.Spec.Template.Labels}
+	if g.chance(.3) {
+		d.Spec.Selector = g.selector()
+	}
+	d.Spec.Strategy.Type = one(g, "", appsv1.RollingUpdateDeploymentStrategyType, appsv1.RecreateDeploymentStrategyType)
+	if d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType && g.chance(.5) {
+		d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{
+			MaxSurge: one(g, nil, new(intstr.FromInt32(0)), new(intstr.FromInt32(1)), new(intstr.FromString("0%")), new(intstr.FromString("25%"))),
+		}
+	}
+	return d
+}
+
+func (g gen) template() corev1.PodTemplateSpec {
+	t := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: g.labels()}, Spec: g.podSpec()}
+	if g.chance(.1) {
+		g.ours(&t.ObjectMeta)
+	}
+	if g.chance(.1) {
+		t.Labels["stayput.dev/subdomain"] = one(g, "db", "web", "Not A Name")
+	}
+	return t
+}
+
+func (g gen) pod() *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: g.meta(true, "db-0", "db-1", "web-x", "web-y", "named", "dotted.name"), Spec: g.podSpec()}
+	for k, v := range g.labels() {
+		metav1.SetMetaDataLabel(&pod.ObjectMeta, k, v)
+	}
+	if g.chance(.3) {
+		metav1.SetMetaDataLabel(&pod.ObjectMeta, "stayput.dev/subdomain", one(g, "db", "web", "Not A Name"))
+	}
+	switch g.IntN(8) {
+	case 0:
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}}
+	case 1:
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", Controller: new(true)}}
+	case 2:
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
+	case 3:
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "kubernetes.io/config.mirror", "hash")
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "one", Controller: new(true)}}
+	}
+	pod.Status.Phase = one(g, "", corev1.PodPending, corev1.PodRunning, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed)
+	return pod
+}
+
+func (g gen) podSpec() corev1.PodSpec {
+	s := corev1.PodSpec{
+		Hostname:                      one(g, "", "", "", "db-0", "web-x"),
+		Subdomain:                     one(g, "", "", "db", "web"),
+		TerminationGracePeriodSeconds: one(g, nil, nil, new(int64(0)), new(int64(-1)), new(int64(9)), new(int64(10)), new(int64(30))),
+	}
+	if g.chance(.1) {
+		s.HostnameOverride = new("shown")
+	}
+	if g.chance(.1) {
+		s.HostNetwork = true
+	}
+	if g.chance(.2) {
+		s.SetHostnameAsFQDN = one(g, new(true), new(true), new(false))
+	}
+	if g.chance(.1) {
+		s.NodeName = "one"
+	}
+	if g.chance(.2) {
+		s.NodeSelector = one(g, map[string]string{"kubernetes.io/hostname": "one"}, map[string]string{"topology.kubernetes.io/zone": "a"}, map[string]string{"disk": "ssd"})
+	}
+	for range one(g, 0, 0, 1, 1, 2) {
+		s.Volumes = append(s.Volumes, g.podVolume())
+	}
+	for i := range 1 + g.IntN(2) {
+		s.Containers = append(s.Containers, g.container(fmt.Sprint("c", i)))
+	}
+	if g.chance(.2) {
+		c := g.container("init")
+		if g.chance(.5) {
+			c.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+		} else {
+			c.ReadinessProbe = nil // the API server refuses it
+		}
+		s.InitContainers = append(s.InitContainers, c)
+	}
+	if g.chance(.3) {
+		s.Affinity = g.affinity()
+	}
+	if g.chance(.3) {
+		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone"), LabelSelector: g.selector(),
+			WhenUnsatisfiable: one(g, corev1.DoNotSchedule, corev1.ScheduleAnyway),
+		}}
+	}
+	return s
+}
+
+func (g gen) podVolume() corev1.Volume {
+	v := corev1.Volume{Name: one(g, "data", "log", "host")}
+	switch g.IntN(8) {
+	case 0:
+		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
+	case 1, 2, 3:
+		v.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: g.claimName(), ReadOnly: g.chance(.2)}
+	case 4, 5:
+		types := []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate, corev1.HostPathSocket, corev1.HostPathFile, corev1.HostPathCharDev}
+		v.HostPath = &corev1.HostPathVolumeSource{Path: "/srv/data"}
+		if g.chance(.7) {
+			v.HostPath.Type = new(one(g, types...))
+		}
+	case 6:
+		v.ConfigMap = &corev1.ConfigMapVolumeSource{}
+	case 7:
+		if g.chance(.5) {
+			v.Ephemeral = &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{}}
+		} else {
+			v.NFS = &corev1.NFSVolumeSource{Server: "nfs", Path: "/"}
+		}
+	}
+	return v
+}
+
+func (g gen) container(name string) corev1.Container {
+	c := corev1.Container{Name: name, Image: "db"}
+	for range one(g, 0, 1, 1, 2) {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: one(g, "data", "log", "host"), MountPath: "/data", ReadOnly: g.chance(.3)})
+	}
+	if g.chance(.1) {
+		c.VolumeDevices = []corev1.VolumeDevice{{Name: one(g, "data", "log"), DevicePath: "/dev/x"}}
+	}
+	if g.chance(.4) {
+		c.ReadinessProbe = &corev1.Probe{}
+	}
+	if g.chance(.1) {
+		c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
+	}
+	return c
+}
+
+func (g gen) affinity() *corev1.Affinity {
+	a := &corev1.Affinity{}
+	term := corev1.PodAffinityTerm{LabelSelector: g.selector(), TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone")}
+	switch g.IntN(4) {
+	case 0:
+		a.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}
+	case 1:
+		a.PodAntiAffinity = &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: term}}}
+	default:
+		a.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{}}
+		for range 1 + g.IntN(2) {
+			a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms = append(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms,
+				corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key:      one(g, "kubernetes.io/hostname", "kubernetes.io/hostname", "topology.kubernetes.io/zone", "disk"),
+					Operator: one(g, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn),
+					Values:   one(g, []string{"one"}, []string{"one"}, []string{"one", "two"}),
+				}}})
+		}
+	}
+	return a
+}
+
+func (g gen) service() *corev1.Service {
+	svc := &corev1.Service{ObjectMeta: g.meta(true, "db", "db", "db-h", "web")}
+	svc.Spec.Selector = g.labels()
+	switch g.IntN(8) {
+	case 0:
+		svc.Spec.Type, svc.Spec.ExternalName, svc.Spec.Selector = corev1.ServiceTypeExternalName, "db.example.com", nil
+	case 1, 2:
+		svc.Spec.ClusterIP = one(g, "10.0.0.1", "10.0.0.2")
+		svc.Spec.ClusterIPs = []string{svc.Spec.ClusterIP}
+	case 3:
+		svc.Spec.Selector = nil
+		fallthrough
+	default:
+		svc.Spec.ClusterIP, svc.Spec.ClusterIPs = "None", []string{"None"}
+	}
+	svc.Spec.PublishNotReadyAddresses = g.chance(.4)
+	return svc
+}
+
+// claimName returns the name of a claim, or of none that a StatefulSet makes.
+func (g gen) claimName() string {
+	return one(g, "data-db-0", "data-db-0", "data-db-1", "data-db-2", "data-db-5", "data-db-00", "data-db", "log-db-0", "a-b-c-0", "a-b-c-1", "files")
+}
+
+func (g gen) claim() *corev1.PersistentVolumeClaim {
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: g.meta(true, "x")}
+	pvc.Name = g.claimName()
+	g.claimSpec(pvc)
+	if g.chance(.2) {
+		pvc.Spec.VolumeName = one(g, "pv-0", "pv-1", "pv-2", "pv-9")
+	}
+	pvc.Status.Phase = one(g, "", corev1.ClaimPending, corev1.ClaimBound)
+	if g.chance(.7) {
+		for k, v := range g.labels() {
+			metav1.SetMetaDataLabel(&pvc.ObjectMeta, k, v)
+		}
+	}
+	if g.chance(.5) {
+		pvc.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: one(g, "kube-controller-manager", "kube-controller-manager", "kubectl"), Operation: metav1.ManagedFieldsOperationUpdate,
+			FieldsV1: &metav1.FieldsV1{Raw: []byte(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`, `{"f:status":{}}`))}}}
+	}
+	switch g.IntN(8) {
+	case 0:
+		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "Cluster", Name: "operated", Controller: new(true)}}
+	case 1:
+		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "Pod", Name: one(g, "db-0", "data-db"), Controller: new(true)}}
+	case 2:
+		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "StatefulSet", Name: "db"}}
+	}
+	return pvc
+}
+
+func (g gen) claimTemplate() *corev1.PersistentVolumeClaim {
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: one(g, "data", "data", "data", "log", "a", "a-b")}}
+	g.ours(&pvc.ObjectMeta)
+	g.claimSpec(pvc)
+	if g.chance(.1) {
+		pvc.Spec.VolumeName = one(g, "pv-0", "pv-9")
+	}
+	return pvc
+}
+
+func (g gen) claimSpec(pvc *corev1.PersistentVolumeClaim) {
+	s := &pvc.Spec
+	s.AccessModes = g.modes()
+	if g.chance(.9) {
+		s.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: g.size()}
+	}
+	s.StorageClassName = one(g, nil, nil, new(""), new("fast"), new("fast"), new("slow"), new("missing"))
+	if g.chance(.1) {
+		s.VolumeMode = new(one(g, corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem))
+	}
+	if g.chance(.15) {
+		s.Selector = one(g, &metav1.LabelSelector{}, &metav1.LabelSelector{MatchLabels: map[string]string{"disk": "ssd"}})
+	}
+	if g.chance(.1) {
+		s.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: "s"}
+	}
+}
+
+func (g gen) modes() []corev1.PersistentVolumeAccessMode {
+	const rwo, rwop, rox, rwx = corev1.ReadWriteOnce, corev1.ReadWriteOncePod, corev1.ReadOnlyMany, corev1.ReadWriteMany
+	type modes = []corev1.PersistentVolumeAccessMode
+	return one(g, modes{rwo}, modes{rwo}, modes{rwo}, modes{rwop}, modes{rox}, modes{rwx}, modes{rwo, rwx}, nil)
+}
+
+func (g gen) size() resource.Quantity {
+	return resource.MustParse(one(g, "1Gi", "2Gi", "10Gi", "10500Mi", "12Gi"))
+}
+
+func (g gen) volume() *corev1.PersistentVolume {
+	pv := &corev1.PersistentVolume{ObjectMeta: g.meta(false, "pv-0", "pv-1", "pv-2", "pv-3")}
+	s := &pv.Spec
+	s.AccessModes, s.Capacity = g.modes(), corev1.ResourceList{corev1.ResourceStorage: g.size()}
+	s.StorageClassName = one(g, "", "", "fast", "slow", "missing")
+	s.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle)
+	if g.chance(.5) {
+		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "pv.kubernetes.io/provisioned-by", "disk.example.com")
+	}
+	if g.chance(.15) {
+		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "stayput.dev/claim-of", one(g, "db/data/0", "db/data/0", "db/data/1", "c/a-b/0"))
+	}
+	if g.chance(.3) {
+		metav1.SetMetaDataLabel(&pv.ObjectMeta, "disk", one(g, "ssd", "hdd"))
+	}
+	if g.chance(.1) {
+		s.VolumeMode = new(one(g, corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem))
+	}
+	if g.chance(.4) {
+		s.HostPath = &corev1.HostPathVolumeSource{Path: "/srv"}
+	} else {
+		s.CSI = &corev1.CSIPersistentVolumeSource{Driver: "disk.example.com", VolumeHandle: pv.Name}
+	}
+	if g.chance(.3) {
+		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
+			Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}}}}
+	}
+	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable, corev1.VolumeAvailable)
+	if g.chance(.3) {
+		s.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: one(g, "app", "app", "other"), Name: g.claimName(), UID: one(g, "", types.UID("uid-gone"))}
+		if s.ClaimRef.UID != "" {
+			pv.Status.Phase = one(g, corev1.VolumeBound, corev1.VolumeReleased, corev1.VolumeFailed)
+		}
+	}
+	return pv
+}
+
+func (g gen) class() *storagev1.StorageClass {
+	sc := &storagev1.StorageClass{ObjectMeta: g.meta(false, "fast", "fast", "slow", "third"), Provisioner: one(g, "disk.example.com", "disk.example.com", "kubernetes.io/no-provisioner")}
+	if g.chance(.4) {
+		key := one(g, "storageclass.kubernetes.io/is-default-class", "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+		metav1.SetMetaDataAnnotation(&sc.ObjectMeta, key, one(g, "true", "true", "false"))
+	}
+	sc.ReclaimPolicy = one(g, nil, new(corev1.PersistentVolumeReclaimDelete), new(corev1.PersistentVolumeReclaimRetain))
+	sc.VolumeBindingMode = one(g, nil, new(storagev1.VolumeBindingImmediate), new(storagev1.VolumeBindingWaitForFirstConsumer))
+	sc.AllowVolumeExpansion = one(g, nil, new(true), new(false))
+	if g.chance(.2) {
+		sc.Parameters = map[string]string{"type": one(g, "ssd", "hdd")}
+	}
+	return sc
+}
+
+func (g gen) node() *corev1.Node {
+	name := one(g, "one", "two", "three")
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+		"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": one(g, "a", "b", "one"), "disk": one(g, "ssd", "one"),
+	}}, Spec: corev1.NodeSpec{Unschedulable: g.chance(.1)}}
+}
+
+func (g gen) budget() *policyv1.PodDisruptionBudget {
+	pdb := &policyv1.PodDisruptionBudget{ObjectMeta: g.meta(true, "db", "web", "all"), Spec: policyv1.PodDisruptionBudgetSpec{Selector: g.selector()}}
+	value := one(g, intstr.FromInt32(0), intstr.FromInt32(1), intstr.FromInt32(2), intstr.FromInt32(3), intstr.FromString("0%"), intstr.FromString("1%"), intstr.FromString("50%"), intstr.FromString("80%"), intstr.FromString("100%"))
+	switch g.IntN(5) {
+	case 0:
+	case 1, 2:
+		pdb.Spec.MinAvailable = &value
+	default:
+		pdb.Spec.MaxUnavailable = &value
+	}
+	return pdb
+}
+
+func (g gen) namespace() *corev1.Namespace {
+	ns := &corev1.Namespace{ObjectMeta: g.meta(false, "app", "app", "other")}
+	if g.chance(.3) {
+		metav1.SetMetaDataLabel(&ns.ObjectMeta, "stayput.dev/inject", one(g, "enabled", "enabled", "disabled"))
+	}
+	return ns
+}
+
+// changed returns what obj may have been before: some fields of its spec, and of
+// the Pod template's, are another's.
+func (g gen) changed(obj, other client.Object) client.Object {
+	old := obj.DeepCopyObject().(client.Object)
+	g.mix(reflect.ValueOf(old).Elem(), reflect.ValueOf(other).Elem())
+	old.SetName(obj.GetName())
+	old.SetNamespace(obj.GetNamespace())
+	old.SetUID(obj.GetUID())
+	old.SetDeletionTimestamp(nil)
+	if svc, ok := old.(*corev1.Service); ok {
+		from := one(g, obj, other).(*corev1.Service).Spec // these fields depend on each other
+		svc.Spec.Type, svc.Spec.ExternalName, svc.Spec.ClusterIP, svc.Spec.ClusterIPs = from.Type, from.ExternalName, from.ClusterIP, from.ClusterIPs
+	}
+	return old
+}
+
+func (g gen) mix(into, from reflect.Value) {
+	for i := range into.NumField() {
+		switch f := into.Type().Field(i); {
+		case f.Name == "TypeMeta" || f.Name == "Status":
+		case f.Name == "Spec" || f.Name == "Template" || f.Name == "ObjectMeta":
+			g.mix(into.Field(i), from.Field(i))
+		case g.chance(.15):
+			into.Field(i).Set(from.Field(i))
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package validators_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"stayput.dev/validators"
+)
+
+type pvc = *corev1.PersistentVolumeClaim
+
+var _ = register(map[string]oracle{
+	"claim-class": created(func(w *world, c pvc) validators.Level {
+		none := c.Spec.StorageClassName != nil && *c.Spec.StorageClassName == "" // and wants none
+		return warnIf(c.Spec.VolumeName == "" && !none && pendsForEver(w, c))
+	}),
+	"claim-volume": created(func(w *world, c pvc) validators.Level {
+		if c.Spec.VolumeName == "" {
+			return nothing
+		}
+		pv := find(w.volumes, "", c.Spec.VolumeName)
+		if pv == nil || pv.Spec.ClaimRef != nil {
+			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c))
+		}
+		class := classNamed(c)
+		if sc := classFor(w, c); c.Spec.StorageClassName == nil && sc != nil {
+			class = sc.Name // as the API server fills in
+		}
+		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName)
+	}),
+	"claim-oversized-volume": created(func(w *world, c pvc) validators.Level {
+		asked, sc := c.Spec.Resources.Requests.Storage(), classFor(w, c)
+		if c.Spec.VolumeName != "" || asked.IsZero() || dynamic(sc) {
+			return nothing
+		}
+		named := c.DeepCopy()
+		if c.Spec.StorageClassName == nil && sc != nil {
+			named.Spec.StorageClassName = &sc.Name
+		}
+		var best *corev1.PersistentVolume
+		for _, pv := range w.volumes {
+			if !fits(named, pv) {
+				continue
+			}
+			if best == nil {
+				best = pv
+				continue
+			}
+			// The scheduler takes the smallest, the controller of those with the fewest
+			// modes; before them what is reserved for the claim.
+			fewer := len(pv.Spec.AccessModes) - len(best.Spec.AccessModes)
+			if sc != nil && waitsForPod(sc) {
+				fewer = 0
+			}
+			reserved, smaller := pv.Spec.ClaimRef != nil, pv.Spec.Capacity.Storage().Cmp(*best.Spec.Capacity.Storage()) < 0
+			if fewer < 0 || fewer == 0 && best.Spec.ClaimRef == nil && (reserved || smaller) {
+				best = pv
+			}
+		}
+		return warnIf(best != nil && best.Spec.ClaimRef == nil && best.Spec.Capacity.Storage().Value()*10 > asked.Value()*11)
+	}),
+	"claim-reclaim": created(func(w *world, c pvc) validators.Level {
+		if c.Spec.VolumeName != "" {
+			pv := volumeHad(w, c)
+			return warnIf(pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && byProvisioner(pv) && wish(pv, c) != "Delete")
+		}
+		if !destroyer(classFor(w, c)) || wish(c) != "" {
+			return nothing
+		}
+		switch wishFor(w, nil, c, c.Namespace) {
+		case "Retain":
+			return nothing
+		case "Delete":
+			return warn
+		}
+		return warnIf(w.retain == "off" || w.retain == "statefulsets" && !ofStatefulSets(w, c))
+	}),
+	"claim-in-use": deleted(func(w *world, c pvc) validators.Level {
+		needed, known := false, false
+		for _, u := range usesOf(w, c) {
+			if u.set.DeletionTimestamp == nil {
+				known = true
+				needed = needed || slices.Contains(ordinalsOf(u.set), u.ordinal)
+			}
+		}
+		pv := volumeHad(w, c)
+		made := ofStatefulSets(w, c) || pv != nil && claimRecorded(pv) == c.Name
+		destroyed := made && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
+		if owner := ownerOf(c); owner != nil {
+			if owner.Kind != "Pod" || !strings.HasSuffix(c.Name, "-"+owner.Name) {
+				return warn // an operator's
+			}
+			destroyed = false // the Pod is being scaled away, and takes the claim with it
+		}
+		if needed || destroyed {
+			return deny
+		}
+		for _, pod := range in(w.pods, c.Namespace) {
+			for _, v := range pod.Spec.Volumes {
+				if runs(pod) && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name {
+					return warn
+				}
+			}
+		}
+		return warnIf(known)
+	}),
+})
+
+// claimRecorded returns the name of the claim that a volume was made for.
+func claimRecorded(v *corev1.PersistentVolume) string {
+	parts := strings.Split(v.Annotations["stayput.dev/claim-of"], "/")
+	if len(parts) != 3 {
+		return ""
+	}
+	return parts[1] + "-" + parts[0] + "-" + parts[2]
+}
+
+func byProvisioner(pv *corev1.PersistentVolume) bool {
+	return pv.Annotations["pv.kubernetes.io/provisioned-by"] != ""
+}
+
+// A use is that a claim is the one of a StatefulSet for an ordinal.
+type use struct {
+	set     sts
+	ordinal int
+}
+
+// usesOf returns what a claim is for, by name and labels, or by the record that
+// stayput recover makes.
+func usesOf(w *world, c pvc) (all []use) {
+	for _, s := range in(w.statefulSets, c.Namespace) {
+		for _, t := range s.Spec.VolumeClaimTemplates {
+			for n := range 100 {
+				record := s.Name + "/" + t.Name + "/" + strconv.Itoa(n)
+				labelled := true
+				if s.Spec.Selector != nil {
+					for k, v := range s.Spec.Selector.MatchLabels {
+						labelled = labelled && c.Labels[k] == v
+					}
+				}
+				if c.Name == t.Name+"-"+s.Name+"-"+strconv.Itoa(n) && (labelled || c.Annotations["stayput.dev/claim-of"] == record) {
+					all = append(all, use{s, n})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// ofStatefulSets says whether a StatefulSet made a claim: one that exists, or the
+// managed fields say that kube-controller-manager wrote it, for no other Pod.
+func ofStatefulSets(w *world, c pvc) bool {
+	if len(usesOf(w, c)) > 0 {
+		return true
+	}
+	ordinal := c.Name[strings.LastIndex("-"+c.Name, "-"):]
+	if n, err := strconv.Atoi(ordinal); err != nil || strconv.Itoa(n) != ordinal || !strings.Contains(c.Name, "-") {
+		return false
+	}
+	if o := ownerOf(c); o != nil && o.Kind == "Pod" && !strings.HasSuffix(c.Name, "-"+o.Name) {
+		return false // a generic ephemeral volume
+	}
+	for _, f := range c.ManagedFields {
+		if f.Manager == "kube-controller-manager" && strings.Contains(string(f.FieldsV1.Raw), "f:accessModes") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,310 @@
+package validators_test
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"stayput.dev/validators"
+)
+
+type sts = *appsv1.StatefulSet
+
+var _ = register(map[string]oracle{
+	"statefulset-name-length": stored(func(_ *world, s sts) validators.Level {
+		if len(s.Name) > 52 {
+			return deny
+		}
+		return nothing
+	}),
+	"statefulset-no-storage": created(func(_ *world, s sts) validators.Level {
+		for _, v := range s.Spec.Template.Spec.Volumes {
+			if v.PersistentVolumeClaim != nil || v.HostPath != nil || v.NFS != nil {
+				return nothing
+			}
+		}
+		return warnIf(len(s.Spec.VolumeClaimTemplates) == 0)
+	}),
+	"statefulset-shared-claim": stored(func(w *world, s sts) (level validators.Level) {
+		if count(s.Spec.Replicas) <= 1 {
+			return nothing
+		}
+		pod := &s.Spec.Template.Spec
+		for _, v := range pod.Volumes {
+			if v.PersistentVolumeClaim == nil || hasTemplate(s, v.Name) { // whose claim takes its place
+				continue
+			}
+			pvc := find(w.claims, s.Namespace, v.PersistentVolumeClaim.ClaimName)
+			onlyRead := v.PersistentVolumeClaim.ReadOnly || mounted(pod, v.Name) && !written(pod, v.Name)
+			level = max(level, denyIf(pvc != nil && fitsOne(pvc.Spec.AccessModes) && !onlyRead))
+		}
+		return level
+	}),
+	"statefulset-retention": stored(func(w *world, s sts) validators.Level {
+		policy := s.Spec.PersistentVolumeClaimRetentionPolicy
+		if policy == nil || policy.WhenDeleted != "Delete" && policy.WhenScaled != "Delete" || len(s.Spec.VolumeClaimTemplates) == 0 {
+			return nothing
+		}
+		for _, pvc := range claimsFor(w, s, upTo(100)) {
+			if pv := volumeHad(w, pvc); pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != "Retain" && wishOfMember(w, s, pv, pvc) != "Delete" {
+				return deny
+			}
+		}
+		for i := range s.Spec.VolumeClaimTemplates {
+			t := &s.Spec.VolumeClaimTemplates[i]
+			if w.retain == "off" && destroyer(classFor(w, t)) && wishFor(w, nil, t, s.Namespace) == "" {
+				return deny
+			}
+		}
+		return warn
+	}),
+	"statefulset-scale-down": updated(func(w *world, old, s sts) validators.Level {
+		gone := without(ordinalsOf(old), ordinalsOf(s))
+		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(claimsFor(w, s, gone)) > 0)
+	}),
+	"statefulset-scale-up": gravest(
+		created(func(w *world, s sts) validators.Level { return warnIf(len(claimsFor(w, s, ordinalsOf(s))) > 0) }),
+		updated(func(w *world, old, s sts) validators.Level {
+			return warnIf(len(claimsFor(w, s, without(ordinalsOf(s), ordinalsOf(old)))) > 0)
+		}),
+	),
+	"statefulset-ordinals": updated(func(_ *world, old, s sts) validators.Level {
+		return warnIf(firstOrdinal(old) != firstOrdinal(s) && len(without(ordinalsOf(old), ordinalsOf(s))) > 0)
+	}),
+	"statefulset-grace-period": stored(func(_ *world, s sts) validators.Level {
+		seconds := s.Spec.Template.Spec.TerminationGracePeriodSeconds
+		if seconds == nil || *seconds >= 10 {
+			return nothing
+		}
+		return denyIf(*seconds == 0)
+	}),
+	"statefulset-on-delete": gravest(
+		created(func(_ *world, s sts) validators.Level { return warnIf(s.Spec.UpdateStrategy.Type == "OnDelete") }),
+		updated(func(_ *world, old, s sts) validators.Level {
+			return warnIf(s.Spec.UpdateStrategy.Type == "OnDelete" && !reflect.DeepEqual(old.Spec.Template, s.Spec.Template) && count(s.Spec.Replicas) > 0)
+		}),
+	),
+	"statefulset-partition": stored(func(_ *world, s sts) validators.Level {
+		return warnIf(partition(s) > 0 && count(s.Spec.Replicas) > 0)
+	}),
+	"statefulset-max-unavailable": stored(func(_ *world, s sts) validators.Level {
+		update, replicas := s.Spec.UpdateStrategy.RollingUpdate, count(s.Spec.Replicas)
+		if update == nil || update.MaxUnavailable == nil || replicas <= 1 || partition(s) > 0 {
+			return nothing
+		}
+		down := update.MaxUnavailable.IntValue()
+		if update.MaxUnavailable.Type == intstr.String {
+			percent, _ := strconv.Atoi(strings.TrimSuffix(update.MaxUnavailable.StrVal, "%"))
+			down = max(1, replicas*percent/100)
+		}
+		return warnIf(down >= replicas)
+	}),
+	"statefulset-parallel": created(func(_ *world, s sts) validators.Level {
+		return warnIf(s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1)
+	}),
+	"statefulset-readiness": stored(func(_ *world, s sts) validators.Level {
+		probed := false
+		for _, c := range allContainers(&s.Spec.Template.Spec) {
+			probed = probed || c.ReadinessProbe != nil
+		}
+		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && (!probed || s.Spec.MinReadySeconds == 0))
+	}),
+	"statefulset-identity": stored(func(_ *world, s sts) validators.Level {
+		pod := s.Spec.Template.Spec
+		return warnIf(pod.Hostname != "" || pod.Subdomain != "" && pod.Subdomain != s.Spec.ServiceName || pod.HostnameOverride != nil && count(s.Spec.Replicas) > 1)
+	}),
+	"statefulset-spread": stored(func(_ *world, s sts) validators.Level {
+		pod, own := &s.Spec.Template.Spec, s.Spec.Template.Labels
+		for _, c := range allContainers(pod) {
+			for _, p := range c.Ports {
+				if p.HostPort > 0 {
+					return nothing
+				}
+			}
+		}
+		for _, c := range pod.TopologySpreadConstraints {
+			if c.TopologyKey == "kubernetes.io/hostname" && matches(c.LabelSelector, own) {
+				return nothing
+			}
+		}
+		if pod.Affinity != nil && pod.Affinity.PodAntiAffinity != nil {
+			terms := pod.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+			for _, p := range pod.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+				terms = append(terms, p.PodAffinityTerm)
+			}
+			for _, term := range terms {
+				if matches(term.LabelSelector, own) {
+					return nothing
+				}
+			}
+		}
+		return warnIf(count(s.Spec.Replicas) > 1)
+	}),
+	"statefulset-disruption-budget": stored(func(w *world, s sts) validators.Level {
+		if count(s.Spec.Replicas) <= 1 {
+			return nothing
+		}
+		var for_ []*policyv1.PodDisruptionBudget
+		for _, pdb := range in(w.budgets, s.Namespace) {
+			if matches(pdb.Spec.Selector, s.Spec.Template.Labels) && pdb.DeletionTimestamp == nil {
+				for_ = append(for_, pdb)
+			}
+		}
+		if len(for_) != 1 {
+			return warn
+		}
+		pods := count(s.Spec.Replicas)
+		beside, replicas := templatesBeside(w, s)
+		for i, l := range beside {
+			if matches(for_[0].Spec.Selector, l) {
+				pods += replicas[i]
+			}
+		}
+		return warnIf(!lets(for_[0].Spec, pods) && !lets(for_[0].Spec, count(s.Spec.Replicas)))
+	}),
+	"statefulset-delete": deleted(func(w *world, s sts) validators.Level {
+		return warnIf(!w.orphan && w.user == "jane" && len(claimsFor(w, s, upTo(100))) > 0)
+	}),
+})
+
+func hasTemplate(s sts, name string) bool {
+	for _, t := range s.Spec.VolumeClaimTemplates {
+		if t.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// wishOfMember is the wish for the volume of a StatefulSet's claim, whose
+// template counts after it.
+func wishOfMember(w *world, s sts, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) string {
+	if own := wish(pv, pvc); own != "" {
+		return own
+	}
+	made := ""
+	for i := range s.Spec.VolumeClaimTemplates { // of two of one name the last counts
+		if t := &s.Spec.VolumeClaimTemplates[i]; strings.HasPrefix(pvc.Name, t.Name+"-"+s.Name+"-") {
+			made = wish(t)
+		}
+	}
+	return cmp.Or(made, wishFor(w, nil, nil, s.Namespace))
+}
+
+func firstOrdinal(s sts) int32 {
+	if s.Spec.Ordinals == nil {
+		return 0
+	}
+	return s.Spec.Ordinals.Start
+}
+
+// partition is how many Pods a rolling update leaves alone.
+func partition(s sts) int32 {
+	if u := s.Spec.UpdateStrategy; u.Type != "OnDelete" && u.RollingUpdate != nil && u.RollingUpdate.Partition != nil {
+		return *u.RollingUpdate.Partition
+	}
+	return 0
+}
+
+// lets says whether a budget lets one of so many healthy Pods go: as the
+// disruption controller rounds, up.
+func lets(budget policyv1.PodDisruptionBudgetSpec, pods int) bool {
+	number := func(v *intstr.IntOrString) int {
+		if v.Type == intstr.Int {
+			return v.IntValue()
+		}
+		var percent int
+		_, _ = fmt.Sscanf(v.StrVal, "%d%%", &percent)
+		return (pods*percent + 99) / 100
+	}
+	switch {
+	case budget.MaxUnavailable != nil:
+		return number(budget.MaxUnavailable) > 0
+	case budget.MinAvailable != nil:
+		return number(budget.MinAvailable) < pods
+	}
+	return false
+}
+
+var _ = register(map[string]oracle{
+	"statefulset-service-name": created(func(_ *world, s sts) validators.Level {
+		if s.Spec.ServiceName != "" {
+			return nothing
+		}
+		return denyIf(count(s.Spec.Replicas) > 1)
+	}),
+	"statefulset-service-missing": stored(func(w *world, s sts) validators.Level {
+		return warnIf(s.Spec.ServiceName != "" && governing(w, s) == nil)
+	}),
+	"statefulset-service-headless": created(func(w *world, s sts) validators.Level {
+		svc := governing(w, s)
+		if svc == nil || headless(svc) {
+			return nothing
+		}
+		leaving := svc.DeletionTimestamp != nil // and so mended by the next apply
+		return denyIf((count(s.Spec.Replicas) > 1 || svc.Spec.Type == "ExternalName") && !leaving)
+	}),
+	"statefulset-service-selector": stored(func(w *world, s sts) validators.Level {
+		svc := governing(w, s)
+		return warnIf(svc != nil && svc.Spec.Type != "ExternalName" && !selects(svc, s.Spec.Template.Labels))
+	}),
+	"statefulset-service-shared": created(func(w *world, s sts) validators.Level {
+		svc := governing(w, s)
+		if svc == nil || !selects(svc, s.Spec.Template.Labels) {
+			return nothing
+		}
+		beside, _ := templatesBeside(w, s)
+		for _, l := range beside {
+			if selects(svc, l) {
+				return warn
+			}
+		}
+		return nothing
+	}),
+	"statefulset-service-not-ready-addresses": stored(func(w *world, s sts) validators.Level {
+		svc := governing(w, s)
+		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && svc.Spec.Type != "ExternalName")
+	}),
+	"service-governing": gravest(
+		created(func(w *world, svc *corev1.Service) validators.Level { return governs(w, nil, svc) }),
+		updated(func(w *world, old, svc *corev1.Service) validators.Level { return governs(w, old, svc) }),
+		deleted(func(w *world, svc *corev1.Service) validators.Level { return warnIf(len(governed(w, svc)) > 0) }),
+	),
+})
+
+func governing(w *world, s sts) *corev1.Service {
+	return find(w.services, s.Namespace, s.Spec.ServiceName)
+}
+
+// governed returns the StatefulSets that name a Service.
+func governed(w *world, svc *corev1.Service) (found []sts) {
+	for _, s := range in(w.statefulSets, svc.Namespace) {
+		if s.Spec.ServiceName == svc.Name && s.DeletionTimestamp == nil {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// governs finds each of three things that are wrong with a Service and were not
+// before: it names no Pods, is not headless, or does not select them.
+func governs(w *world, old, svc *corev1.Service) validators.Level {
+	alias := func(svc *corev1.Service, _ sts) bool { return svc.Spec.Type == "ExternalName" }
+	virtual := func(svc *corev1.Service, s sts) bool { return !headless(svc) && !alias(svc, s) }
+	stranger := func(svc *corev1.Service, s sts) bool { return !selects(svc, s.Spec.Template.Labels) && !alias(svc, s) }
+	for _, s := range governed(w, svc) {
+		for _, wrong := range []func(*corev1.Service, sts) bool{alias, virtual, stranger} {
+			if wrong(svc, s) && (old == nil || !wrong(old, s)) {
+				return warn
+			}
+		}
+	}
+	return nothing
+}

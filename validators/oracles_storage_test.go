@@ -1,0 +1,111 @@
+package validators_test
+
+import (
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+
+	"stayput.dev/validators"
+)
+
+type pv = *corev1.PersistentVolume
+
+type class = *storagev1.StorageClass
+
+var _ = register(map[string]oracle{
+	"volume-reclaim": gravest(
+		stored(func(_ *world, v pv) validators.Level {
+			return warnIf(!byProvisioner(v) && v.Spec.PersistentVolumeReclaimPolicy != "Retain" && wish(v) != "Delete")
+		}),
+		updated(func(_ *world, old, v pv) validators.Level {
+			return warnIf(old.Spec.PersistentVolumeReclaimPolicy == "Retain" && v.Spec.PersistentVolumeReclaimPolicy == "Delete" && v.Spec.ClaimRef != nil && wish(v) != "Delete")
+		}),
+	),
+	"volume-in-use": deleted(func(w *world, v pv) validators.Level {
+		if v.Status.Phase != corev1.VolumeBound || v.Spec.ClaimRef == nil {
+			return nothing
+		}
+		c := find(w.claims, v.Spec.ClaimRef.Namespace, v.Spec.ClaimRef.Name)
+		if c == nil || !isRefTo(v.Spec.ClaimRef, c) || c.DeletionTimestamp != nil {
+			return nothing
+		}
+		return denyIf(byProvisioner(v))
+	}),
+	"volume-host-path": created(func(w *world, v pv) validators.Level {
+		return warnIf(v.Spec.HostPath != nil && v.Spec.NodeAffinity == nil && len(w.nodes) > 1)
+	}),
+	"storageclass-reclaim": created(func(_ *world, sc class) validators.Level {
+		return warnIf(sc.ReclaimPolicy != nil && destroyer(sc)) // who leaves it out has chosen nothing
+	}),
+	"storageclass-default": gravest(
+		stored(func(w *world, sc class) validators.Level { return warnIf(isDefault(sc) && otherDefault(w, sc)) }),
+		updated(func(w *world, old, sc class) validators.Level {
+			return warnIf(isDefault(old) && !isDefault(sc) && !otherDefault(w, sc))
+		}),
+	),
+	"namespace-data": deleted(func(w *world, ns *corev1.Namespace) (level validators.Level) {
+		for _, c := range in(w.claims, ns.Name) {
+			v := volumeHad(w, c)
+			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound || c.DeletionTimestamp != nil {
+				continue
+			}
+			level = max(level, denyIf((ofStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != "") && wishFor(w, v, c, ns.Name) != "Delete"))
+		}
+		return level
+	}),
+	"field-fixed": gravest(
+		updated(func(_ *world, old, s sts) validators.Level {
+			policy := func(s sts) string {
+				if s.Spec.PodManagementPolicy == "" {
+					return "OrderedReady"
+				}
+				return string(s.Spec.PodManagementPolicy)
+			}
+			return hintIf(old.Spec.ServiceName != s.Spec.ServiceName || policy(old) != policy(s) ||
+				!reflect.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !reflect.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
+		}),
+		updated(func(_ *world, old, svc *corev1.Service) validators.Level {
+			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
+			return hintIf(was != "" && is != "" && was != is && old.Spec.Type != "ExternalName" && svc.Spec.Type != "ExternalName")
+		}),
+		updated(func(_ *world, old, sc class) validators.Level {
+			reclaim := func(sc class) corev1.PersistentVolumeReclaimPolicy {
+				if sc.ReclaimPolicy == nil {
+					return "Delete"
+				}
+				return *sc.ReclaimPolicy
+			}
+			return hintIf(old.Provisioner != sc.Provisioner || reclaim(old) != reclaim(sc) || waitsForPod(old) != waitsForPod(sc) || !reflect.DeepEqual(old.Parameters, sc.Parameters))
+		}),
+		updated(func(w *world, old, c pvc) validators.Level {
+			was, is := old.Spec.Resources.Requests.Storage(), c.Spec.Resources.Requests.Storage()
+			changed := old.Spec.StorageClassName != nil && !reflect.DeepEqual(old.Spec.StorageClassName, c.Spec.StorageClassName)
+			if changed || old.Status.Phase != corev1.ClaimBound && is.Cmp(*was) != 0 {
+				return hint
+			}
+			if is.Cmp(*was) < 0 { // back, after an expansion that failed, but not to what there is
+				return hintIf(is.Cmp(*old.Status.Capacity.Storage()) <= 0)
+			}
+			sc := find(w.classes, "", classNamed(c))
+			return hintIf(is.Cmp(*was) > 0 && (sc == nil || sc.AllowVolumeExpansion == nil || !*sc.AllowVolumeExpansion))
+		}),
+	),
+})
+
+func hintIf(found bool) validators.Level {
+	if found {
+		return hint
+	}
+	return nothing
+}
+
+// otherDefault says whether another class is the default.
+func otherDefault(w *world, self class) bool {
+	for _, sc := range w.classes {
+		if sc.Name != self.Name && isDefault(sc) {
+			return true
+		}
+	}
+	return false
+}

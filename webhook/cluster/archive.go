@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// An Archive is a [Snapshot] of a large cluster, for audit: it holds objects as
+// the webhook's caches do, with all that rules read of an object under review.
+// Nothing may be added while it is read.
+type Archive struct {
+	known   map[schema.GroupVersionKind]bool
+	stores  map[schema.GroupVersionKind]toolscache.Indexer
+	indexes Caches
+}
+
+var (
+	_ client.Reader = (*Archive)(nil)
+	_ Finder        = (*Archive)(nil)
+	_ Walker        = (*Archive)(nil)
+)
+
+// Know says that all objects of a kind were added, even if there are none.
+func (a *Archive) Know(kind schema.GroupVersionKind) {
+	if a.known == nil {
+		a.known = map[schema.GroupVersionKind]bool{}
+	}
+	a.known[kind] = true
+}
+
+// Add puts objects into the archive, each in the place of one of the same name.
+// It edits them.
+func (a *Archive) Add(objs ...client.Object) error {
+	for _, obj := range objs {
+		kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return err
+		}
+		if a.stores[kind] == nil {
+			if err := a.open(kind, obj); err != nil {
+				return err
+			}
+		}
+		lean(obj)
+		if err := a.stores[kind].Add(obj); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Archive) open(kind schema.GroupVersionKind, obj client.Object) error {
+	if a.stores == nil {
+		a.stores, a.indexes = map[schema.GroupVersionKind]toolscache.Indexer{}, Caches{}
+	}
+	informer := NewInformer(nil, obj, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
+	a.stores[kind] = informer.GetIndexer()
+	return a.indexes.Add(obj, informer)
+}
+
+// lean removes what no rule reads of an object, not even of one under review.
+func lean(obj client.Object) {
+	StripManagedFields(obj)
+	if pod, ok := obj.(*corev1.Pod); ok {
+		stripContainers(&pod.Spec)
+		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+	}
+}
+
+// of returns the objects of a kind, nil if it has none.
+func (a *Archive) of(kind schema.GroupVersionKind) (toolscache.Indexer, error) {
+	if !a.known[kind] {
+		return nil, fmt.Errorf("%s: %w", kind.Kind, ErrUnknown)
+	}
+	return a.stores[kind], nil
+}
+
+// Get implements [client.Reader].
+func (a *Archive) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	kind, err := apiutil.GVKForObject(into, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	store, err := a.of(kind)
+	if err != nil {
+		return err
+	}
+	var obj any
+	found := false
+	if store != nil {
+		if obj, found, err = store.GetByKey(strings.TrimPrefix(key.String(), "/")); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
+	}
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
+	return nil
+}
+
+// List implements [client.Reader] for the namespace and label options.
+func (a *Archive) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	kind, err := apiutil.GVKForObject(into, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
+	var o client.ListOptions
+	o.ApplyOptions(opts)
+	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
+		return fmt.Errorf("list %s: an archive knows no field selectors", kind.Kind)
+	}
+	store, err := a.of(kind)
+	if err != nil || store == nil {
+		return err
+	}
+	var found []any
+	if o.Namespace == "" {
+		found = store.List()
+	} else if found, err = store.ByIndex(toolscache.NamespaceIndex, o.Namespace); err != nil {
+		return err
+	}
+	var items []runtime.Object
+	for _, item := range found {
+		obj := item.(client.Object)
+		if o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels())) {
+			items = append(items, obj)
+		}
+	}
+	return meta.SetList(into, items)
+}
+
+// Find implements [Finder].
+func (a *Archive) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+	store, err := a.of(kind)
+	if err != nil || store == nil {
+		return nil, err
+	}
+	return a.indexes.Find(kind, index, namespace, key)
+}
+
+// Walk implements [Walker].
+func (a *Archive) Walk(kind schema.GroupVersionKind, visit func(client.Object)) error {
+	store, err := a.of(kind)
+	if err != nil || store == nil {
+		return err
+	}
+	names := store.ListKeys()
+	slices.Sort(names)
+	for _, name := range names {
+		obj, found, err := store.GetByKey(name)
+		if err != nil {
+			return err
+		}
+		if found {
+			visit(obj.(client.Object))
+		}
+	}
+	return nil
+}
