@@ -56,10 +56,10 @@ func (s *Server) NeedLeaderElection() bool { return false }
 func (s *Server) Start(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           s.closing(s.Handler),
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      35 * time.Second,
-		IdleTimeout:       2 * time.Minute, // longer than the client's, so that it is the one to close
+		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnState:         s.count,
@@ -71,7 +71,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(s.Listener, "", "") }()
+	go func() { failed <- srv.ServeTLS(&unusedListener{Listener: s.Listener}, "", "") }()
 	s.serving.Store(true)
 	s.Log.Info("serving", "address", s.Listener.Addr().String())
 	select {

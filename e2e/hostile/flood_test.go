@@ -129,7 +129,8 @@ func TestSlowSenders(t *testing.T) {
 					go dawdle(secure, name)
 					conn = secure
 				}
-				// An idle connection may stay for two minutes; one that has begun may not.
+				// An idle connection may stay for two minutes, and as long as there are
+				// few one that is unused; one that has begun may not.
 				_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
 				for buf := make([]byte, 4096); ; {
 					if _, err := conn.Read(buf); err != nil {
@@ -148,8 +149,12 @@ func TestSlowSenders(t *testing.T) {
 	t.Logf("%d connections of each kind: %s", n, &ended)
 	w.report(t)
 	for name := range attacks {
-		if ended.counts[name+": closed"] != n {
-			t.Errorf("%s: %d of %d were closed: %s", name, ended.counts[name+": closed"], n, &ended)
+		closed := ended.counts[name+": closed"]
+		if name == "no header" { // API servers keep such connections, too
+			closed += ended.counts[name+": still open after 40 s"]
+		}
+		if closed != n {
+			t.Errorf("%s: %d of %d were closed: %s", name, closed, n, &ended)
 		}
 	}
 	most := s.memory(t, "VmHWM")
