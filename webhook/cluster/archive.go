@@ -75,9 +75,19 @@ func (a *Archive) open(kind schema.GroupVersionKind, obj client.Object) error {
 // lean removes what no rule reads of an object, not even of one under review.
 func lean(obj client.Object) {
 	StripManagedFields(obj)
-	if pod, ok := obj.(*corev1.Pod); ok {
-		stripContainers(&pod.Spec)
-		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+	switch obj := obj.(type) {
+	case *corev1.Pod:
+		stripContainers(&obj.Spec)
+		obj.Spec.Tolerations = nil
+		for i := range obj.Spec.Volumes {
+			v := &obj.Spec.Volumes[i]
+			v.Projected, v.ConfigMap, v.Secret, v.DownwardAPI = nil, nil, nil, nil
+		}
+		obj.Status = corev1.PodStatus{Phase: obj.Status.Phase}
+	case *corev1.PersistentVolumeClaim:
+		stripClaim(obj)
+	case *corev1.PersistentVolume:
+		stripVolume(obj)
 	}
 }
 

@@ -32,11 +32,9 @@ func Strip(obj any) (any, error) {
 	case *corev1.Node:
 		o.Status, o.Annotations = corev1.NodeStatus{}, nil
 	case *corev1.PersistentVolumeClaim:
-		stripMeta(&o.ObjectMeta)
-		o.Status.Conditions = nil
+		stripClaim(o)
 	case *corev1.PersistentVolume:
-		stripMeta(&o.ObjectMeta)
-		o.Status.LastPhaseTransitionTime = nil
+		stripVolume(o)
 		if o.Spec.CSI != nil {
 			o.Spec.CSI.VolumeAttributes = nil
 		}
@@ -83,6 +81,16 @@ func stripMeta(m *metav1.ObjectMeta) {
 	m.Annotations = keep(m.Annotations, func(name string) bool {
 		return name == AnnotationProvisionedBy || name == corev1.BetaStorageClassAnnotation || strings.Contains(name, "stayput.dev/")
 	})
+}
+
+func stripClaim(pvc *corev1.PersistentVolumeClaim) {
+	stripMeta(&pvc.ObjectMeta)
+	pvc.Status.Conditions = nil
+}
+
+func stripVolume(pv *corev1.PersistentVolume) {
+	stripMeta(&pv.ObjectMeta)
+	pv.Status.LastPhaseTransitionTime = nil
 }
 
 // keep returns a map without the names that are not wanted. It edits none.
