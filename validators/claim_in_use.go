@@ -44,7 +44,7 @@ what controllers and terminating namespaces delete.`,
 		if err != nil {
 			return err
 		}
-		pods, err := podsWith(p.Cluster, pvc)
+		pods, err := podsWith(p.Cluster.Cached(), pvc) // they only warn
 		if err != nil {
 			return err
 		}

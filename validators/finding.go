@@ -24,26 +24,32 @@ type Finding struct {
 
 // String returns the whole finding on one line:
 // <rule>: <path>: <what is wrong>; <what it would cost>; fix: <remedy>.
-func (f Finding) String() string {
-	s := f.Rule.Name + ": " + f.Error.Error()
-	if f.Remedy != "" {
-		s += "; fix: " + f.Remedy
+func (f Finding) String() string { return f.what() + f.fix() }
+
+// what returns the finding on one line, without its remedy.
+func (f Finding) what() string { return cluster.OneLine(f.Rule.Name + ": " + f.Error.Error()) }
+
+// fix returns how String ends.
+func (f Finding) fix() string {
+	if f.Remedy == "" {
+		return ""
 	}
-	return cluster.OneLine(s)
+	return cluster.OneLine("; fix: " + f.Remedy)
 }
 
 // Short returns the finding in at most limit runes. What does not fit is the
 // remedy first, in whose place stands the command that prints it.
 func (f Finding) Short(limit int) string {
-	if s := f.String(); utf8.RuneCountInString(s) <= limit {
-		return s
+	what, fix := f.what(), f.fix()
+	long := utf8.RuneCountInString(what)
+	if long+utf8.RuneCountInString(fix) <= limit {
+		return what + fix
 	}
 	more := "; fix: stayput rules " + f.Rule.Name
-	s := []rune(cluster.OneLine(f.Rule.Name + ": " + f.Error.Error()))
-	if room := limit - utf8.RuneCountInString(more); len(s) > room {
-		s = append(s[:max(room-1, 0)], '…')
+	if room := limit - utf8.RuneCountInString(more); long > room {
+		what = string([]rune(what)[:max(room-1, 0)]) + "…"
 	}
-	return string(s) + more
+	return what + more
 }
 
 // applyAgain is the end of a remedy that deletes an object.

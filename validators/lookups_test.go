@@ -98,8 +98,13 @@ func failEachLookup(t *testing.T, r *Rule, s situation) (failed int) {
 		return counting.lookups
 	}
 	// The cache answers, and the API server, asked again, does not.
-	for at := 1; at <= counting.lookups; at++ {
-		what := fmt.Sprintf("%s:%d: lookup %d of %d at the API server fails", s.File, s.Line(""), at, counting.lookups)
+	again := &failing{Reader: s.snapshot}
+	s.review(r, s.snapshot, again)
+	if counting.lookups > 0 && again.lookups == 0 {
+		t.Errorf("%s:%d: denied without asking again", s.File, s.Line(""))
+	}
+	for at := 1; at <= again.lookups; at++ {
+		what := fmt.Sprintf("%s:%d: lookup %d of %d at the API server fails", s.File, s.Line(""), at, again.lookups)
 		found, undecided := s.review(r, s.snapshot, &failing{Reader: s.snapshot, at: at, with: errAway})
 		checkUndecided(t, what, r, undecided, errAway)
 		if len(found) > 0 {

@@ -508,7 +508,7 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 	}
 	if g.chance(.5) {
 		pvc.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: one(g, "kube-controller-manager", "kube-controller-manager", "kubectl"), Operation: metav1.ManagedFieldsOperationUpdate,
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`, `{"f:status":{}}`))}}}
+			FieldsV1: metav1.NewFieldsV1(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`, `{"f:status":{}}`))}}
 	}
 	switch g.IntN(8) {
 	case 0:

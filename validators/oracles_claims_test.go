@@ -164,7 +164,7 @@ func ofStatefulSets(w *world, c pvc) bool {
 		return false // a generic ephemeral volume
 	}
 	for _, f := range c.ManagedFields {
-		if f.Manager == "kube-controller-manager" && strings.Contains(string(f.FieldsV1.Raw), "f:accessModes") {
+		if f.Manager == "kube-controller-manager" && strings.Contains(f.FieldsV1.GetRawString(), "f:accessModes") {
 			return true
 		}
 	}

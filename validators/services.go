@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	yaml "go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -156,16 +155,4 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 		delete(ports[0], "name") // a made-up name, which one port does not need
 	}
 	return ports
-}
-
-// flowYAML returns a value as YAML on one line.
-func flowYAML(value any) string {
-	const key = "value: " // the style is a member's
-	text, err := yaml.Marshal(struct {
-		Value any `yaml:"value,flow"`
-	}{value})
-	if err != nil {
-		return err.Error() // maps, slices, strings and numbers always encode
-	}
-	return strings.TrimSpace(strings.TrimPrefix(string(text), key))
 }

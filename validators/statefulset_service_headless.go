@@ -41,7 +41,7 @@ claims alone, and apply it again with the other serviceName.`,
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			what = "must name a headless Service; this one is an alias of " + svc.Spec.ExternalName + " and gives no Pod a name"
 		}
-		other, err := headlessFor(p.Cluster, sts)
+		other, err := headlessFor(p.Cluster.Cached(), sts) // for the remedy
 		if err != nil {
 			return err
 		}

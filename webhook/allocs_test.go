@@ -16,9 +16,9 @@ var allocations = map[string]float64{
 	"pod-create-mutate":         202,
 	"statefulset-create":        250,
 	"statefulset-create-mutate": 213,
-	"statefulset-denied":        640,
+	"statefulset-denied":        470,
 	"statefulset-update":        404,
-	"statefulset-warned":        653,
+	"statefulset-warned":        437,
 	"volume-create":             128,
 	"volume-create-mutate":      170,
 }

@@ -32,32 +32,38 @@ const (
 // deny returns the answer that refuses a request for findings, all at once.
 // It is 403: upon 409 and 422 kubectl apply --force deletes and recreates.
 func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *metav1.Status {
-	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(denials))
-	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource}
+	var causes []metav1.StatusCause
 	for _, f := range denials[:min(len(denials), most)] {
-		status.Details.Causes = append(status.Details.Causes, metav1.StatusCause{
+		causes = append(causes, metav1.StatusCause{
 			Type:    metav1.CauseType(f.Rule.Name),
 			Field:   f.Field,
 			Message: f.Short(denialRunes),
 		})
 	}
+	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(causes, len(denials)))
+	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource, Causes: causes}
 	return status
 }
 
-// denialMessage puts each finding on a line of its own.
-func denialMessage(denials []validators.Finding) string {
-	if len(denials) == 1 {
-		return denials[0].Short(denialRunes)
+// denialMessage puts each finding on a line of its own, as far as there is room,
+// and says how many of all it leaves out.
+func denialMessage(causes []metav1.StatusCause, all int) string {
+	if all == 1 {
+		return causes[0].Message
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d findings:", len(denials))
-	for i, f := range denials {
-		line := "\n- " + f.Short(denialRunes)
-		if b.Len()+len(line) > denialBytes-64 {
-			fmt.Fprintf(&b, "\n- and %d more", len(denials)-i)
+	fmt.Fprintf(&b, "%d findings:", all)
+	written := 0
+	for _, c := range causes {
+		if b.Len()+len("\n- ")+len(c.Message) > denialBytes-64 {
 			break
 		}
-		b.WriteString(line)
+		b.WriteString("\n- ")
+		b.WriteString(c.Message)
+		written++
+	}
+	if written < all {
+		fmt.Fprintf(&b, "\n- and %d more", all-written)
 	}
 	return b.String()
 }

@@ -84,14 +84,18 @@ func narrowed(manifest string) (string, error) {
 func (r *run) awake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	var last error // that says what is wrong, and not that time is up
 	for {
 		err := r.check(ctx)
-		if err == nil || ctx.Err() != nil {
-			return err
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -161,8 +165,11 @@ var counter = regexp.MustCompile(`(?m)^apiserver_admission_webhook_request_total
 // asked returns how often the API server has asked each webhook.
 func (r *run) asked(ctx context.Context) (map[string]int, error) {
 	status, _, text, err := r.do(ctx, request{method: http.MethodGet, path: "/metrics"})
-	if err != nil || status != http.StatusOK {
-		return nil, fmt.Errorf("the API server's metrics: status %d: %w", status, err)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", status, text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the API server's metrics: %w", err)
 	}
 	n := map[string]int{}
 	for _, m := range counter.FindAllSubmatch(text, -1) {

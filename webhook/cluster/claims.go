@@ -23,7 +23,7 @@ type ClaimOf struct {
 // String returns <statefulset>/<template>/<ordinal>, the value of
 // [AnnotationClaimOf].
 func (c ClaimOf) String() string {
-	return fmt.Sprintf("%s/%s/%d", c.StatefulSet.Name, c.Template, c.Ordinal)
+	return c.StatefulSet.Name + "/" + c.Template + "/" + strconv.Itoa(c.Ordinal)
 }
 
 // InRange says whether the StatefulSet wants a Pod of that ordinal.
@@ -48,7 +48,7 @@ func Ordinals(sts *appsv1.StatefulSet) (start, replicas int) {
 // ClaimName returns the name of the claim that a StatefulSet makes from a
 // template for an ordinal.
 func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
-	return fmt.Sprintf("%s-%s-%d", template, sts.Name, ordinal)
+	return template + "-" + sts.Name + "-" + strconv.Itoa(ordinal)
 }
 
 // ClaimsOf returns what a claim may be of, sorted by StatefulSet and template.
@@ -59,41 +59,52 @@ func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
 	if !ok {
 		return nil, nil
 	}
-	sets, err := Find(v, StatefulSetsByClaim, pvc.Namespace, base)
+	sets, err := makersOf(v, pvc.Namespace, base)
 	if err != nil {
-		return nil, fmt.Errorf("list StatefulSets: %w", err)
+		return nil, err
 	}
 	return claimsAmong(sets, pvc), nil
 }
 
-// ClaimsOfNow is [ClaimsOf] of the API server itself, by name: a request for each
-// StatefulSet that may have made the claim, or one for all in the namespace
-// where its name could be many. Nil where v is as fresh as can be.
+// ClaimsOfNow is [ClaimsOf] of the API server itself. It asks nothing where v is
+// as fresh as can be.
 func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, asked bool, err error) {
-	base, _, ok := cutOrdinal(pvc.Name)
 	live := v.Live()
-	if live == nil || !ok {
+	if _, _, ok := cutOrdinal(pvc.Name); live == nil || !ok {
 		return nil, false, nil
 	}
-	const few = 4
-	if strings.Count(base, "-") > few {
-		of, err = ClaimsOf(live, pvc)
-		return of, true, err
+	of, err = ClaimsOf(live, pvc)
+	return of, true, err
+}
+
+// makersOf returns the StatefulSets that may make claims of a name without the
+// ordinal. Where nothing is indexed they are asked for by name, which is the end
+// of the claim's, if that is less than to list them all.
+func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
+	if v.world.Finder != nil || strings.Count(base, "-") > 3 {
+		sets, err := Find(v, StatefulSetsByClaim, namespace, base)
+		if err != nil {
+			return nil, fmt.Errorf("list StatefulSets: %w", err)
+		}
+		return sets, nil
 	}
 	var sets []*appsv1.StatefulSet
-	for i := range base {
-		if base[i] != '-' || i == 0 || i == len(base)-1 {
+	for name := base; ; {
+		var more bool
+		if _, name, more = strings.Cut(name, "-"); !more {
+			return sets, nil
+		}
+		if name == "" {
 			continue
 		}
-		sts, err := Get[appsv1.StatefulSet](live, pvc.Namespace, base[i+1:])
+		sts, err := Get[appsv1.StatefulSet](v, namespace, name)
 		if err != nil {
-			return nil, true, fmt.Errorf("get StatefulSet %s: %w", base[i+1:], err)
+			return nil, fmt.Errorf("get StatefulSet %s: %w", name, err)
 		}
 		if sts != nil {
 			sets = append(sets, sts)
 		}
 	}
-	return claimsAmong(sets, pvc), true, nil
 }
 
 // ClaimsAmong is [ClaimsOf] for whoever has listed the StatefulSets of the

@@ -53,10 +53,12 @@ type View struct {
 	// Request is who asks for the review; zero in lint and audit.
 	Request Request
 
-	world World
-	ctx   context.Context
-	reads int
-	known []answer
+	world  World
+	ctx    context.Context
+	reads  int
+	known  []answer
+	live   *View // nil until it is asked for
+	cached *View // the view that this one is the live one of, or nil
 }
 
 // An answer is one that the source has given. All rules of a review see the
@@ -79,14 +81,25 @@ func (v *View) answered(kind any, namespace, name string) *answer {
 }
 
 // Live returns the same view without a cache before it, or nil if this view is
-// as fresh as can be.
+// as fresh as can be. It is one for all who ask, so that they share its answers.
 func (v *View) Live() *View {
-	if v.world.Live == nil {
-		return nil
+	if v.world.Live != nil && v.live == nil {
+		w := v.world
+		w.Source, w.Live, w.Finder = w.Live, nil, nil
+		v.live = w.View(v.ctx, v.Request)
+		v.live.cached = v
 	}
-	w := v.world
-	w.Source, w.Live, w.Finder = w.Live, nil, nil
-	return w.View(v.ctx, v.Request)
+	return v.live
+}
+
+// Cached returns, of a live view, the one that it was asked for instead of, and
+// any other view itself. It is for what a denial does not rest on, as the
+// wording of a remedy, and would have the API server list a whole namespace.
+func (v *View) Cached() *View {
+	if v.cached != nil {
+		return v.cached
+	}
+	return v
 }
 
 // Reads returns how many lookups have been made through the view.

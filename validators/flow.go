@@ -1,0 +1,114 @@
+package validators
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// flowYAML returns a value as YAML on one line. It is made of maps, slices,
+// strings and numbers.
+func flowYAML(value any) string {
+	if text, ok := appendFlow(make([]byte, 0, 256), value); ok {
+		return string(text)
+	}
+	const key = "value: " // the style is a member's
+	text, err := yaml.Marshal(struct {
+		Value any `yaml:"value,flow"`
+	}{value})
+	if err != nil {
+		return err.Error() // maps, slices, strings and numbers always encode
+	}
+	return strings.TrimSpace(strings.TrimPrefix(string(text), key))
+}
+
+// appendFlow writes what needs no quotes and whose order is plain, as remedies
+// mostly are: a hundredth of the work. It is for a request's path. What it is not
+// sure of it leaves to the library, and says so.
+func appendFlow(b []byte, value any) (_ []byte, ok bool) {
+	switch v := value.(type) {
+	case string:
+		return append(b, v...), isPlain(v)
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case int32:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case map[string]any:
+		return appendFlowMap(b, v)
+	case map[string]string:
+		return appendFlowMap(b, v)
+	case []map[string]any:
+		b = append(b, '[')
+		for i, item := range v {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			if b, ok = appendFlowMap(b, item); !ok {
+				return b, false
+			}
+		}
+		return append(b, ']'), true
+	}
+	return b, false
+}
+
+func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {
+	b = append(b, '{')
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		if i > 0 {
+			if !inOrder(keys[i-1], key) {
+				return b, false
+			}
+			b = append(b, ", "...)
+		}
+		if b, ok = appendFlow(b, key); !ok {
+			return b, false
+		}
+		b = append(b, ": "...)
+		if b, ok = appendFlow(b, m[key]); !ok {
+			return b, false
+		}
+	}
+	return append(b, '}'), true
+}
+
+// inOrder says whether two different keys, sorted by their bytes, are so for the
+// library too, which counts numbers and puts letters behind all else.
+func inOrder(a, b string) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return isLetter(a[i]) && isLetter(b[i])
+		}
+	}
+	return true // the shorter comes first
+}
+
+// isPlain says of a string that it is one without quotes, too: a name that
+// begins with a letter, and no word that YAML takes for something else.
+func isPlain(s string) bool {
+	if s == "" || !isLetter(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && (c < '0' || c > '9') && c != '-' && c != '.' && c != '/' && c != '_' {
+			return false
+		}
+	}
+	if len(s) > len("false") {
+		return true
+	}
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+		return false
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
