@@ -43,7 +43,9 @@ func (l *unusedListener) Accept() (net.Conn, error) {
 }
 
 // An unusedConn is below TLS. It knows by the deadlines that net/http sets when
-// the handshake is over and the first header is awaited.
+// the handshake is over and the first header is awaited. What was read together
+// with the end of the handshake it cannot tell from that: a header of which
+// half came so counts as one that has not begun, which costs no more.
 type unusedConn struct {
 	net.Conn
 	all   *atomic.Int64 // how many are unused

@@ -129,8 +129,9 @@ func TestSlowSenders(t *testing.T) {
 					go dawdle(secure, name)
 					conn = secure
 				}
-				// An idle connection may stay for two minutes, and as long as there are
-				// few one that is unused; one that has begun may not.
+				// An idle connection may stay for two minutes, and so may 512 that are
+				// unused, as the server sees it: what comes together with the end of the
+				// handshake it does not see. One that has begun may not.
 				_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
 				for buf := make([]byte, 4096); ; {
 					if _, err := conn.Read(buf); err != nil {
@@ -150,7 +151,7 @@ func TestSlowSenders(t *testing.T) {
 	w.report(t)
 	for name := range attacks {
 		closed := ended.counts[name+": closed"]
-		if name == "no header" { // API servers keep such connections, too
+		if name == "no header" || name == "half a header" { // API servers keep unused connections, too
 			closed += ended.counts[name+": still open after 40 s"]
 		}
 		if closed != n {
