@@ -1,7 +1,8 @@
 // Package packed has an informer that keeps the objects of a kind as bytes: an
 // object of which there are a hundred thousand costs a fraction of what its
 // type takes, and the garbage collector has nothing to look at. Whoever looks
-// one up gets it decoded, which takes about a microsecond.
+// one up gets it decoded, which takes some microseconds unless it was done
+// lately.
 package packed
 
 import (
@@ -50,7 +51,7 @@ func New(lw cache.ListerWatcher, kind Object, indexers cache.Indexers) *Informer
 	return i
 }
 
-// GetStore returns the objects. They are decoded anew for whoever asks.
+// GetStore returns the objects, which must not be edited.
 func (i *Informer) GetStore() cache.Store { return i.store }
 
 // GetIndexer returns the objects, to be looked up by index.

@@ -7,18 +7,20 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/client-go/tools/cache"
 )
 
 // A store holds the objects of one kind, each as bytes without a pointer in
-// them, and finds them by name and by indexes. What it returns is decoded anew
-// for whoever asks. It implements [cache.Indexer].
+// them, and finds them by name and by indexes. What it returns is decoded for
+// whoever asks, and must not be edited. It implements [cache.Indexer].
 type store struct {
 	kind      reflect.Type // what Object points to
 	transform cache.TransformFunc
 
 	told   listener
+	recent [256]atomic.Pointer[decoded]
 	writes sync.Mutex // is held while objects change, until the listener knows
 
 	mu      sync.RWMutex
@@ -41,6 +43,19 @@ type listener interface {
 type row struct {
 	data  []byte // nil where the row is free; never edited
 	first uint32 // of its entries
+}
+
+// A decoded row is kept until another takes its place: Pods come one after
+// another, and all ask for the same StatefulSet.
+type decoded struct {
+	data []byte
+	obj  Object
+}
+
+// A stored object is what a row held when somebody looked.
+type stored struct {
+	row  uint32
+	data []byte
 }
 
 // An entry says that a row has a key of an index. It is in two lists: of all
@@ -330,8 +345,8 @@ func (s *store) ByIndex(name, key string) ([]any, error) {
 		return nil, err
 	}
 	var found []any
-	for _, data := range rows {
-		obj, err := s.decode(data)
+	for _, r := range rows {
+		obj, err := s.decodeOnce(r)
 		if err != nil {
 			return nil, err
 		}
@@ -342,8 +357,22 @@ func (s *store) ByIndex(name, key string) ([]any, error) {
 	return found, nil
 }
 
-// look returns what may have a key of an index, to be decoded without a lock.
-func (s *store) look(name, key string) (idx index, rows [][]byte, err error) {
+// decodeOnce decodes a row unless that was done lately.
+func (s *store) decodeOnce(r stored) (Object, error) {
+	slot := &s.recent[r.row%uint32(len(s.recent))]
+	if d := slot.Load(); d != nil && &d.data[0] == &r.data[0] { // what a row holds is never edited
+		return d.obj, nil
+	}
+	obj, err := s.decode(r.data)
+	if err == nil {
+		slot.Store(&decoded{r.data, obj})
+	}
+	return obj, err
+}
+
+// look returns the rows that may have a key of an index, to be decoded without a
+// lock.
+func (s *store) look(name, key string) (idx index, rows []stored, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	idx, ok := s.indexes[name]
@@ -351,7 +380,8 @@ func (s *store) look(name, key string) (idx index, rows [][]byte, err error) {
 		return idx, nil, fmt.Errorf("find %s: no index is called %q", s.kind.Name(), name)
 	}
 	for i := s.heads[idx.hash(key)]; i != 0; i = s.entries[i].next {
-		rows = append(rows, s.rows[s.entries[i].row].data)
+		at := s.entries[i].row
+		rows = append(rows, stored{at, s.rows[at].data})
 	}
 	return idx, rows, nil
 }
