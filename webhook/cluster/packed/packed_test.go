@@ -207,8 +207,10 @@ func TestInformer(t *testing.T) {
 	src := source.NewFakeControllerSource()
 	r := rand.New(rand.NewPCG(1, 2))
 	present := map[string]bool{}
+	changes := 0
 	change := func() {
 		p := pod(r)
+		changes++
 		switch exists := present[name(p)]; {
 		case !exists:
 			src.Add(p)
@@ -223,6 +225,16 @@ func TestInformer(t *testing.T) {
 	for range 40 {
 		change()
 	}
+	// There is a line for each object that is there at first, and for each change.
+	lines := func() (n int) {
+		for _, is := range present {
+			if is {
+				n++
+			}
+		}
+		return n - changes
+	}
+	sinceStart := lines()
 	ctx, cancel := context.WithCancel(t.Context())
 	informers := []cache.SharedIndexInformer{
 		cache.NewSharedIndexInformer(src, &corev1.Pod{}, 0, indexers()),
@@ -248,11 +260,13 @@ func TestInformer(t *testing.T) {
 	for range 200 {
 		change()
 	}
-	settled := func() bool {
-		return reflect.DeepEqual(sorted(informers[0].GetStore().List()), sorted(informers[1].GetStore().List())) &&
-			len(early[0].read()) == len(early[1].read())
+	know := func(diaries *[2]diary, since int) func() bool {
+		return func() bool {
+			return len(diaries[0].read()) >= since+changes && len(diaries[1].read()) >= since+changes
+		}
 	}
-	eventually(t, settled)
+	eventually(t, know(&early, sinceStart))
+	sinceJoined := lines()
 	handles := [2]cache.ResourceEventHandlerRegistration{}
 	for n, i := range informers {
 		var err error
@@ -261,6 +275,7 @@ func TestInformer(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return handles[0].HasSynced() && handles[1].HasSynced() })
+	eventually(t, know(&late, sinceJoined))
 	for n := range late { // what was there comes in any order
 		late[n].mu.Lock()
 		slices.Sort(late[n].lines)
@@ -269,7 +284,8 @@ func TestInformer(t *testing.T) {
 	for range 100 {
 		change()
 	}
-	eventually(t, func() bool { return settled() && len(late[0].read()) == len(late[1].read()) })
+	eventually(t, know(&early, sinceStart))
+	eventually(t, know(&late, sinceJoined))
 	for n, i := range informers {
 		if err := i.RemoveEventHandler(handles[n]); err != nil {
 			t.Fatal(err)
@@ -279,7 +295,10 @@ func TestInformer(t *testing.T) {
 	for range 20 {
 		change()
 	}
-	eventually(t, settled)
+	eventually(t, know(&early, sinceStart))
+	if !reflect.DeepEqual(sorted(informers[0].GetStore().List()), sorted(informers[1].GetStore().List())) {
+		t.Error("they hold different objects")
+	}
 	if n := len(late[1].read()); n != before {
 		t.Errorf("a handler that was removed was told %d times", n-before)
 	}
