@@ -123,17 +123,12 @@ func (a *Archive) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	return nil
 }
 
-// List implements [client.Reader] for the namespace and label options.
+// List implements [client.Reader] for the namespace and label options. It
+// refuses field selectors.
 func (a *Archive) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
-	kind, err := apiutil.GVKForObject(into, scheme.Scheme)
+	kind, o, err := listed(into, opts)
 	if err != nil {
 		return err
-	}
-	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
-	var o client.ListOptions
-	o.ApplyOptions(opts)
-	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
-		return fmt.Errorf("list %s: an archive knows no field selectors", kind.Kind)
 	}
 	store, err := a.of(kind)
 	if err != nil || store == nil {

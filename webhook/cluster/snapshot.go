@@ -126,24 +126,31 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 // List implements [client.Reader] for the namespace and label options. It
 // refuses field selectors.
 func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
-	gvk, err := apiutil.GVKForObject(into, scheme.Scheme)
+	gvk, o, err := listed(into, opts)
 	if err != nil {
 		return err
 	}
-	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
 	kind, err := s.kind(gvk)
 	if err != nil {
 		return err
-	}
-	var o client.ListOptions
-	o.ApplyOptions(opts)
-	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
-		return fmt.Errorf("list %s: a snapshot knows no field selectors", gvk.Kind)
 	}
 	if o.LabelSelector == nil || o.LabelSelector.Empty() {
 		return s.listAll(kind, into, o.Namespace)
 	}
 	return kind.list(into, o.Namespace, o.LabelSelector)
+}
+
+// listed returns what is to be listed: objects of which kind, and which of them.
+func listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupVersionKind, o client.ListOptions, err error) {
+	if gvk, err = apiutil.GVKForObject(into, scheme.Scheme); err != nil {
+		return gvk, o, err
+	}
+	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
+	o.ApplyOptions(opts)
+	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
+		return gvk, o, fmt.Errorf("list %s: a snapshot knows no field selectors", gvk.Kind)
+	}
+	return gvk, o, nil
 }
 
 // Walk implements [Walker].
