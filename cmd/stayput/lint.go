@@ -145,6 +145,7 @@ func (k *kindByKind) Add(objs ...client.Object) error {
 		if k.pending == nil {
 			k.pending = map[schema.GroupVersionKind][]client.Object{}
 		}
+		cluster.StripManagedFields(obj)
 		k.pending[kind] = append(k.pending[kind], obj)
 	}
 	return nil

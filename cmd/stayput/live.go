@@ -91,7 +91,6 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 		err := f.list(ctx, gvk, ns, func(obj client.Object) error {
 			read++
 			f.progress.step()
-			cluster.StripManagedFields(obj)
 			if f.keep != nil {
 				f.keep(obj)
 			}

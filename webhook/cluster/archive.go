@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +16,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/webhook/cluster/packed"
 )
 
 // An Archive is a [Snapshot] of a large cluster, for audit: it holds objects as
@@ -165,16 +166,12 @@ func (a *Archive) Walk(kind schema.GroupVersionKind, visit func(client.Object)) 
 	if err != nil || store == nil {
 		return err
 	}
-	names := store.ListKeys()
-	slices.Sort(names)
-	for _, name := range names {
-		obj, found, err := store.GetByKey(name)
-		if err != nil {
-			return err
-		}
-		if found {
-			visit(obj.(client.Object))
-		}
+	if one, ok := store.(interface{ Each(func(packed.Object)) }); ok {
+		one.Each(func(obj packed.Object) { visit(obj) })
+		return nil
+	}
+	for _, obj := range store.List() {
+		visit(obj.(client.Object))
 	}
 	return nil
 }

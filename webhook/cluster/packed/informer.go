@@ -33,8 +33,8 @@ type Informer struct {
 	kind  Object
 	store *store
 
-	synced    chan struct{}
-	syncedNow sync.Once
+	synced   chan struct{}
+	complete func() // closes it, once
 
 	mu               sync.Mutex
 	handlers         []*registration
@@ -47,6 +47,7 @@ var _ cache.SharedIndexInformer = (*Informer)(nil)
 // New returns an informer of a kind, which finds its objects by indexes.
 func New(lw cache.ListerWatcher, kind Object, indexers cache.Indexers) *Informer {
 	i := &Informer{lw: lw, kind: kind, synced: make(chan struct{})}
+	i.complete = sync.OnceFunc(func() { close(i.synced) })
 	i.store = newStore(kind, indexers, i)
 	return i
 }
@@ -93,7 +94,7 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 		return
 	}
 	i.started = true
-	i.reflector = cache.NewReflectorWithOptions(i.lw, i.kind, reflected{i}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
+	i.reflector = cache.NewReflectorWithOptions(i.lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)
 	i.mu.Lock()
@@ -102,18 +103,16 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 }
 
 // reflected is the store as a reflector fills it: complete after the first list.
-type reflected struct{ of *Informer }
+type reflected struct {
+	*store
+	complete func()
+}
 
-func (r reflected) Add(obj any) error                { return r.of.store.Add(obj) }
-func (r reflected) Update(obj any) error             { return r.of.store.Update(obj) }
-func (r reflected) Delete(obj any) error             { return r.of.store.Delete(obj) }
-func (r reflected) Resync() error                    { return nil }
-func (r reflected) Transformer() cache.TransformFunc { return r.of.store.encode }
-
+// Replace stores all of a list and forgets everything else.
 func (r reflected) Replace(list []any, version string) error {
-	err := r.of.store.Replace(list, version)
+	err := r.store.Replace(list, version)
 	if err == nil {
-		r.of.syncedNow.Do(func() { close(r.of.synced) })
+		r.complete()
 	}
 	return err
 }
@@ -185,7 +184,7 @@ func (i *Informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.Re
 	}
 	i.store.writes.Lock() // between two changes
 	defer i.store.writes.Unlock()
-	i.store.each(func(obj Object) { handler.OnAdd(obj, true) })
+	i.store.Each(func(obj Object) { handler.OnAdd(obj, true) })
 	r := &registration{handler, i}
 	i.mu.Lock()
 	defer i.mu.Unlock()

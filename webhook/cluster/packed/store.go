@@ -121,22 +121,27 @@ func (s *store) strip(obj any) (Object, error) {
 	return o, nil
 }
 
-// encode is a [cache.TransformFunc]: a reflector that collects objects keeps
-// them as small as the store does.
-func (s *store) encode(obj any) (any, error) {
+// pack returns an object as it is stored, and encoded.
+func (s *store) pack(obj any) (Object, encoded, error) {
 	o, err := s.strip(obj)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	data, err := o.Marshal()
 	if err != nil {
-		return nil, fmt.Errorf("store a %s: %w", s.kind.Name(), err)
+		return nil, nil, fmt.Errorf("store a %s: %w", s.kind.Name(), err)
 	}
-	return encoded(data), nil
+	return o, data, nil
 }
 
-// Transformer implements [cache.TransformingStore].
-func (s *store) Transformer() cache.TransformFunc { return s.encode }
+// Transformer implements [cache.TransformingStore]: a reflector that collects
+// objects keeps them as small as the store does.
+func (s *store) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		_, data, err := s.pack(obj)
+		return data, err
+	}
+}
 
 func (s *store) decode(data []byte) (Object, error) {
 	obj := reflect.New(s.kind).Interface().(Object)
@@ -224,14 +229,14 @@ func (s *store) reserve(rows int) {
 
 // set stores an object, encoded or not, and returns its row.
 func (s *store) set(obj any, initial bool) (uint32, error) {
-	if _, ok := obj.(encoded); !ok {
-		var err error
-		if obj, err = s.encode(obj); err != nil {
-			return 0, err
-		}
+	var now Object
+	data, packed := obj.(encoded)
+	var err error
+	if packed {
+		now, err = s.decode(data)
+	} else {
+		now, data, err = s.pack(obj)
 	}
-	data := obj.(encoded)
-	now, err := s.decode(data)
 	if err != nil {
 		return 0, err
 	}
@@ -404,8 +409,8 @@ func (s *store) Get(obj any) (item any, exists bool, err error) {
 	return s.GetByKey(key)
 }
 
-// each calls visit with one object after another.
-func (s *store) each(visit func(Object)) {
+// Each calls visit with one object after another, in no order.
+func (s *store) Each(visit func(Object)) {
 	s.mu.RLock()
 	all := make([][]byte, 0, len(s.rows)-len(s.free))
 	for i := range s.rows {
@@ -424,7 +429,7 @@ func (s *store) each(visit func(Object)) {
 
 // List returns all objects, in no order.
 func (s *store) List() (objs []any) {
-	s.each(func(obj Object) { objs = append(objs, obj) })
+	s.Each(func(obj Object) { objs = append(objs, obj) })
 	return objs
 }
 
@@ -479,7 +484,7 @@ func (s *store) ListIndexFuncValues(name string) []string {
 		return nil
 	}
 	values := map[string]struct{}{}
-	s.each(func(obj Object) {
+	s.Each(func(obj Object) {
 		keys, _ := idx.keys(obj) // it was stored, so there was no error
 		for _, key := range keys {
 			values[key] = struct{}{}
