@@ -106,7 +106,7 @@ func injected(v *cluster.View, pod *corev1.Pod) ([]string, error) {
 	if ns == nil || ns.Labels[cluster.LabelInject] != "enabled" {
 		return nil, nil
 	}
-	return headlessFor(v, pod.Namespace, pod.Labels)
+	return cluster.HeadlessFor(v, pod.Namespace, pod.Labels)
 }
 
 func ownedBy(pod *corev1.Pod, kind string) bool {

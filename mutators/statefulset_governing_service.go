@@ -32,7 +32,7 @@ would refuse anything else.`,
 			if live := v.Live(); live != nil {
 				v = live
 			}
-			names, err := headlessFor(v, sts.Namespace, sts.Spec.Template.Labels)
+			names, err := cluster.HeadlessFor(v, sts.Namespace, sts.Spec.Template.Labels)
 			switch {
 			case err != nil:
 				return err

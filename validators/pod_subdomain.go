@@ -3,7 +3,6 @@ package validators
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,14 +78,8 @@ func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
 	if asked, err := injects(v, pod.Namespace); err != nil || !asked {
 		return false, err
 	}
-	selecting, err := cluster.Find(v, cluster.ServicesBySelector, pod.Namespace, cluster.LabelKeys(pod.Labels)...)
-	if err != nil {
-		return false, fmt.Errorf("list Services: %w", err)
-	}
-	headless := slices.DeleteFunc(slices.Clone(selecting), func(svc *corev1.Service) bool {
-		return svc.DeletionTimestamp != nil || !cluster.Headless(svc) || !cluster.Selects(svc, pod.Labels)
-	})
-	return len(headless) == 1 && headless[0].Name == pod.Spec.Subdomain, nil
+	headless, err := cluster.HeadlessFor(v, pod.Namespace, pod.Labels)
+	return err == nil && len(headless) == 1 && headless[0] == pod.Spec.Subdomain, err
 }
 
 // hostnameMissing reports a Pod that has no hostname and will not get one.

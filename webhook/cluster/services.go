@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,4 +24,21 @@ func Selects(svc *corev1.Service, podLabels map[string]string) bool {
 		}
 	}
 	return len(svc.Spec.Selector) > 0
+}
+
+// HeadlessFor returns the names of the headless Services that select a Pod with
+// the given labels, sorted. Those that are being deleted do not count.
+func HeadlessFor(v *View, namespace string, podLabels map[string]string) ([]string, error) {
+	selecting, err := Find(v, ServicesBySelector, namespace, LabelKeys(podLabels)...)
+	if err != nil {
+		return nil, fmt.Errorf("list Services: %w", err)
+	}
+	var names []string
+	for _, svc := range selecting {
+		if svc.DeletionTimestamp == nil && Headless(svc) && Selects(svc, podLabels) {
+			names = append(names, svc.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
