@@ -11,7 +11,7 @@ import (
 
 // garbage is how much of it may lie about before it is collected: what some
 // thousand requests leave.
-const garbage = 96 << 20
+const garbage = 80 << 20
 
 // tuneGC limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
 // says that memory counts.
@@ -40,7 +40,7 @@ func limitGarbage(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Second):
+		case <-time.After(100 * time.Millisecond): // in a second, a first list comes to more than all garbage
 		}
 	}
 }
