@@ -48,5 +48,5 @@ func limitGarbage(ctx context.Context) {
 // gcPercent returns the GOGC that lets so much garbage lie about beside what
 // lives, within bounds.
 func gcPercent(live uint64) int {
-	return int(min(400, max(25, 100*garbage/max(live, 1))))
+	return int(min(400, max(15, 100*garbage/max(live, 1))))
 }
