@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/trim"
 )
 
 // TestWatchesAreTrimmed watches Pods at a real API server, as the caches do: what
@@ -30,7 +30,7 @@ spec:
 `)
 	config := rest.CopyConfig(env.Cluster.Config())
 	config.ContentType = runtime.ContentTypeProtobuf
-	config.Wrap(cluster.Trim)
+	config.Wrap(trim.Transport)
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)

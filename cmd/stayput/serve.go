@@ -28,6 +28,7 @@ import (
 
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/trim"
 )
 
 // serveFlags are what may differ between two Pods of one Deployment.
@@ -260,7 +261,7 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 // does not come.
 func watchingClient(config *rest.Config) (*http.Client, error) {
 	config = rest.CopyConfig(config)
-	config.Wrap(cluster.Trim)
+	config.Wrap(trim.Transport)
 	c, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("prepare to watch %s: %w", config.Host, err)

@@ -11,26 +11,27 @@ import (
 )
 
 // Fields say which fields of a protobuf message are kept.
-type Fields struct {
-	listed map[protowire.Number]*Fields
+type fields struct {
+	listed listed
 	others bool // whether a field that is not listed is kept
 }
 
-// Only keeps the fields that are listed, of the messages in them what their own
-// Fields say: nil for all.
-func Only(listed map[protowire.Number]*Fields) *Fields { return &Fields{listed, false} }
+// Listed fields are messages, of which their own fields say what is kept, or nil.
+type listed map[protowire.Number]*fields
 
-// AllBut removes the fields that are listed and nil, of the messages in others
-// what their own Fields say, and keeps the rest.
-func AllBut(listed map[protowire.Number]*Fields) *Fields { return &Fields{listed, true} }
+// only keeps the fields that are listed.
+func only(l listed) *fields { return &fields{l, false} }
+
+// allBut removes the fields that are listed as nil, and keeps all others.
+func allBut(l listed) *fields { return &fields{l, true} }
 
 // keep appends to dst what is kept of a message.
-func (f *Fields) keep(dst, message []byte) ([]byte, error) {
+func (f *fields) keep(dst, message []byte) ([]byte, error) {
 	return rewrite(dst, message, func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
-		switch inner, listed := f.listed[number]; {
+		switch inner, is := f.listed[number]; {
 		case inner != nil && kind == protowire.BytesType:
 			return edit(dst, field, inner.keep)
-		case inner != nil || listed != f.others:
+		case inner != nil || is != f.others:
 			return append(dst, field...), nil
 		}
 		return dst, nil

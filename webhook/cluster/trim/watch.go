@@ -16,13 +16,14 @@ import (
 )
 
 // Transport returns a transport that trims the objects of watches in protobuf,
-// as of says for a kind, nil where all is kept. What it does not know, or cannot
-// parse, comes through as it is.
-func Transport(next http.RoundTripper, of func(apiVersion, kind string) *Fields) http.RoundTripper {
+// for caches whose transform is [stayput.dev/webhook/cluster.Strip]: nothing else
+// is taken out than what that removes. What it does not know, or cannot parse,
+// comes through as it is.
+func Transport(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
 		if err == nil && watches(resp) {
-			resp.Body = &body{Closer: resp.Body, in: bufio.NewReaderSize(resp.Body, 64<<10), of: of}
+			resp.Body = &body{Closer: resp.Body, in: bufio.NewReaderSize(resp.Body, 64<<10)}
 		}
 		return resp, err
 	})
@@ -42,7 +43,6 @@ func watches(resp *http.Response) bool {
 type body struct {
 	io.Closer
 	in    *bufio.Reader
-	of    func(apiVersion, kind string) *Fields
 	event []byte // as it comes
 	out   []byte // what is made of it
 	rest  []byte // what is not yet read of it
@@ -100,7 +100,7 @@ func (b *body) next() error {
 	}
 	b.rest = b.event
 	room := append(b.out[:0], b.event[:4]...) // for the length
-	if out, err := b.trim(room, b.event[4:]); err == nil {
+	if out, err := trim(room, b.event[4:]); err == nil {
 		binary.BigEndian.PutUint32(out, uint32(len(out)-4))
 		b.out, b.rest = out, out
 	}
@@ -108,14 +108,14 @@ func (b *body) next() error {
 }
 
 // trim appends an event with what is kept of its object.
-func (b *body) trim(dst, event []byte) ([]byte, error) {
+func trim(dst, event []byte) ([]byte, error) {
 	if string(bytesIn(event, eventType)) == string(watch.Bookmark) {
 		return append(dst, event...), nil // its annotations are its message
 	}
 	return rewriteOne(dst, event, eventObject, func(dst, extension []byte) ([]byte, error) {
 		return rewriteOne(dst, extension, extensionRaw, func(dst, raw []byte) ([]byte, error) {
 			unknown, ok := bytes.CutPrefix(raw, prefix)
-			fields := b.of(typeOf(unknown))
+			fields := kept[typeOf(unknown)]
 			if !ok || fields == nil {
 				return append(dst, raw...), nil
 			}
@@ -124,7 +124,7 @@ func (b *body) trim(dst, event []byte) ([]byte, error) {
 	})
 }
 
-func typeOf(unknown []byte) (apiVersion, kind string) {
+func typeOf(unknown []byte) string {
 	t := bytesIn(unknown, unknownType)
-	return string(bytesIn(t, typeAPIVersion)), string(bytesIn(t, typeKind))
+	return string(bytesIn(t, typeAPIVersion)) + " " + string(bytesIn(t, typeKind))
 }

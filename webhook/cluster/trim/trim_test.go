@@ -1,4 +1,4 @@
-package cluster_test
+package trim_test
 
 import (
 	"bytes"
@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/trim"
 )
 
 type answers func(*http.Request) (*http.Response, error)
@@ -34,7 +35,7 @@ func throughTrim(t *testing.T, media string, body io.Reader) ([]byte, error) {
 	next := answers(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {media}}, Body: io.NopCloser(body)}, nil
 	})
-	resp, err := cluster.Trim(next).RoundTrip(nil)
+	resp, err := trim.Transport(next).RoundTrip(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
