@@ -165,17 +165,25 @@ func (v *htmlView) findingList() g.Node {
 			h.Select(h.ID("rule"), h.Aria("label", "rule"), h.Option(h.Value(""), g.Text("every rule")), g.Map(v.ByRule, func(b htmlBar) g.Node { return option(b.Name) })),
 			h.Span(h.ID("shown"), h.Role("status")),
 		),
-		inTurn(v.Findings, func(f *Finding) g.Node {
-			r := v.row(f)
-			return h.Details(h.Class("finding "+r.Level), h.Data("level", r.Level), h.Data("rule", r.Rule),
-				h.Summary(h.Span(h.Class("level"), g.Text(r.Level)), h.Span(h.Class("object"), g.Text(r.Object)), h.Span(h.Class("what"), g.Text(r.Rule+": "+r.Message))),
-				h.Div(h.Class("body"),
-					r.Location.page(),
-					g.If(r.Remedy != "", g.Group{h.P(g.Text("Fix:")), h.Pre(h.Class("remedy"), g.Text(r.Remedy))}),
-					h.P(h.Class("doc"), h.Strong(g.Text(r.Why.Title)), g.Text("\n"+r.Why.Text)),
-				))
-		}),
+		v.which(true), v.which(false),
 	}
+}
+
+// which is the findings that deny, or those that do not.
+func (v *htmlView) which(denies bool) g.Node {
+	return inTurn(v.Findings, func(f *Finding) g.Node {
+		if f.Denies() != denies {
+			return g.Group{}
+		}
+		r := v.row(f)
+		return h.Details(h.Class("finding "+r.Level), h.Data("level", r.Level), h.Data("rule", r.Rule),
+			h.Summary(h.Span(h.Class("level"), g.Text(r.Level)), h.Span(h.Class("object"), g.Text(r.Object)), h.Span(h.Class("what"), g.Text(r.Rule+": "+r.Message))),
+			h.Div(h.Class("body"),
+				r.Location.page(),
+				g.If(r.Remedy != "", g.Group{h.P(g.Text("Fix:")), h.Pre(h.Class("remedy"), g.Text(r.Remedy))}),
+				h.P(h.Class("doc"), h.Strong(g.Text(r.Why.Title)), g.Text("\n"+r.Why.Text)),
+			))
+	})
 }
 
 func (l *htmlLocation) page() g.Node {

@@ -34,11 +34,12 @@ func example() *Report {
 	add := func(rule, level, kind, ns, name, message, remedy string) {
 		r.Add(Finding{Rule: rule, Level: level, Object: Object{"v1", kind, ns, name}, Message: message, Remedy: remedy, Fingerprint: rule + name})
 	}
-	add("statefulset-service-headless", "deny", "StatefulSet", "shop", "orders", "spec.serviceName: Invalid value: \"orders\": must name a headless Service", "serviceName: orders-headless")
-	add("statefulset-grace-period", "deny", "StatefulSet", "shop", "orders", "spec.template.spec.terminationGracePeriodSeconds: Invalid value: 0: must not be 0", "terminationGracePeriodSeconds: 30 or more")
-	add("claim-reclaim", "warn", "PersistentVolumeClaim", "shop", "data-orders-0", "spec.volumeName: must be retained", "kubectl patch pv pv-1")
-	add("claim-reclaim", "warn", "PersistentVolumeClaim", "search", "data-index-0", "spec.volumeName: must be retained", "kubectl patch pv pv-3")
-	add("volume-reclaim", "warn", "PersistentVolume", "", hostile, hostile, hostile)
+	const destroyed = "must be retained; its disk would be destroyed as soon as the claim is deleted"
+	add("claim-reclaim", "warn", "PersistentVolumeClaim", "search", "data-index-0", `spec.volumeName: Invalid value: "pv-3": `+destroyed, `kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
+	add("claim-reclaim", "warn", "PersistentVolumeClaim", "shop", "data-orders-0", `spec.volumeName: Invalid value: "pv-1": `+destroyed, `kubectl patch pv pv-1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
+	add("statefulset-service-missing", "warn", "StatefulSet", "search", "index", `spec.serviceName: Not found: "index": must exist, or no Pod has a DNS name`, "apply a headless Service of this name")
+	add("statefulset-service-headless", "deny", "StatefulSet", "shop", "orders", `spec.serviceName: Invalid value: "orders": must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later`, "serviceName: orders-headless")
+	add("statefulset-grace-period", "deny", "StatefulSet", "shop", "orders", "spec.template.spec.terminationGracePeriodSeconds: Invalid value: 0: must not be 0; each Pod is killed without a chance to stop, and another may start while it still writes", "terminationGracePeriodSeconds: 30 or more")
 	r.Skip("workload-selector-overlap", "Deployment: not known here")
 	r.Errors = []Problem{{Message: "list Deployments: forbidden"}}
 	gib := int64(1 << 30)
@@ -60,8 +61,15 @@ func example() *Report {
 	return r
 }
 
+// attacked is the example with a volume that would like to write the page.
+func attacked() *Report {
+	r := example()
+	r.Add(Finding{Rule: "volume-reclaim", Level: "warn", Object: Object{"v1", "PersistentVolume", "", hostile}, Message: hostile, Remedy: hostile})
+	return r
+}
+
 // browse opens the page in headless Chromium, which must be installed.
-func browse(t *testing.T) (ctx context.Context, complaints *[]string) {
+func browse(t *testing.T, r *Report) (ctx context.Context, complaints *[]string) {
 	t.Helper()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
@@ -72,7 +80,7 @@ func browse(t *testing.T) (ctx context.Context, complaints *[]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := example().HTML(f); err != nil {
+	if err := r.HTML(f); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -130,18 +138,21 @@ func choose(t *testing.T, ctx context.Context, id, option string) string {
 
 // TestHTMLInABrowser filters and opens a finding, as a reader does.
 func TestHTMLInABrowser(t *testing.T) {
-	ctx, complaints := browse(t)
+	ctx, complaints := browse(t, attacked())
 	images := get(t, ctx, chromedp.Evaluate[int](`document.images.length`))
-	if title := get(t, ctx, chromedp.Title()); title != "stayput audit: 2 denials, 3 warnings" || images != 0 {
+	if title := get(t, ctx, chromedp.Title()); title != "stayput audit: 2 denials, 4 warnings" || images != 0 {
 		t.Errorf("title %q, %d images: a manifest has written the page", title, images)
 	}
 	shown := chromedp.Text(chromedp.CSS("#shown"))
-	if got := get(t, ctx, shown); got != "5 of 5" {
-		t.Errorf("shown %q, want 5 of 5", got)
+	if got := get(t, ctx, shown); got != "6 of 6" {
+		t.Errorf("shown %q, want 6 of 6", got)
+	}
+	if first := get(t, ctx, chromedp.Evaluate[string](`[...document.querySelectorAll(".finding")].map(f => f.dataset.level).join(" ")`)); first != "deny deny warn warn warn warn" {
+		t.Errorf("the findings are %s: what denies comes first", first)
 	}
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#text"), "GRACE orders"))
-	if got := get(t, ctx, shown); got != "1 of 5" {
-		t.Errorf("filtered %q, want 1 of 5", got)
+	if got := get(t, ctx, shown); got != "1 of 6" {
+		t.Errorf("filtered %q, want 1 of 6", got)
 	}
 	const left = ".finding:not([hidden])"
 	open := chromedp.Evaluate[bool](`document.querySelector("` + left + `").open`)
@@ -153,11 +164,11 @@ func TestHTMLInABrowser(t *testing.T) {
 		t.Errorf("the finding opens with the remedy %q", remedy)
 	}
 	choose(t, ctx, "text", "")
-	if got := choose(t, ctx, "level", "warn"); got != "3 of 5" {
-		t.Errorf("warnings: %q, want 3 of 5", got)
+	if got := choose(t, ctx, "level", "warn"); got != "4 of 6" {
+		t.Errorf("warnings: %q, want 4 of 6", got)
 	}
-	if got := choose(t, ctx, "rule", "claim-reclaim"); got != "2 of 5" {
-		t.Errorf("warnings of claim-reclaim: %q, want 2 of 5", got)
+	if got := choose(t, ctx, "rule", "claim-reclaim"); got != "2 of 6" {
+		t.Errorf("warnings of claim-reclaim: %q, want 2 of 6", got)
 	}
 	if len(*complaints) > 0 {
 		t.Errorf("the browser complains, or asks the network: %q", *complaints)
@@ -167,7 +178,13 @@ func TestHTMLInABrowser(t *testing.T) {
 // TestHTMLFits looks at the page as wide as a phone, in light and in dark, and
 // takes the pictures of docs if asked.
 func TestHTMLFits(t *testing.T) {
-	ctx, _ := browse(t)
+	for name, r := range map[string]*Report{"example": example(), "attacked": attacked()} {
+		t.Run(name, func(t *testing.T) { fits(t, r, name == "example" && *screenshots != "") })
+	}
+}
+
+func fits(t *testing.T, r *Report, pictures bool) {
+	ctx, _ := browse(t, r)
 	for _, view := range []struct {
 		name, scheme string
 		width        int64
@@ -188,7 +205,7 @@ func TestHTMLFits(t *testing.T) {
 		if wide || background != view.background {
 			t.Errorf("%s: wider than the screen: %v; background %s, want %s", view.name, wide, background, view.background)
 		}
-		if *screenshots != "" {
+		if pictures {
 			if err := os.WriteFile(filepath.Join(*screenshots, view.name+".png"), png, 0o644); err != nil {
 				t.Fatal(err)
 			}
