@@ -56,7 +56,9 @@ func (x *exchange) accept() error {
 }
 
 // read reads the body into buf, which grows as the bytes arrive: what a
-// Content-Length promises takes no memory.
+// Content-Length promises takes no memory. But what is to be large, or does not
+// say, takes it from the beginning from where large bodies do, and so much that
+// what arrives in full can be decoded too.
 func (x *exchange) read(buf *bytes.Buffer) error {
 	conn := http.NewResponseController(x.rw)
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // a test's recorder has none
@@ -64,10 +66,15 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 	if x.r.ContentLength > limit {
 		limit = 0 // some of it, to know who asks
 	}
+	x.lease.large = x.r.ContentLength > largeBody || x.r.ContentLength < 0
 	for {
 		if buf.Available() == 0 {
 			grown := int64(max(minRead, 2*buf.Cap()))
-			if !x.lease.extend(grown) {
+			takes := grown
+			if grown > largeBody {
+				takes += 4 * grown
+			}
+			if !x.lease.extend(takes) {
 				return errShed
 			}
 			buf.Grow(int(grown) - buf.Len())

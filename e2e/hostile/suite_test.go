@@ -28,6 +28,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if order := os.Getenv(flooder); order != "" {
+		if err := runFlooder(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -93,6 +94,12 @@ func (t *tally) add(what string) {
 	}
 	t.counts[what]++
 }
+
+// MarshalJSON implements [json.Marshaler].
+func (t *tally) MarshalJSON() ([]byte, error) { return json.Marshal(t.counts) }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *tally) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &t.counts) }
 
 func (t *tally) String() string {
 	t.mu.Lock()
