@@ -88,6 +88,7 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 			return refuse(http.StatusBadRequest, "the body is empty")
 		case errors.Is(err, io.EOF):
 			_ = conn.SetReadDeadline(time.Time{}) // the next header has a time of its own
+			received(x.r)
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errSlow

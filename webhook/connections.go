@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -29,21 +30,34 @@ const (
 	// thousand when they are busy.
 	mostConnections = 2048
 
-	// patience is how long a connection may be silent however many there are:
-	// time for a handshake's next message, from far away.
-	patience = 250 * time.Millisecond
-
 	// crowded is how many connections it takes until further ones get a small
 	// buffer from the kernel, whose memory counts as the container's, too.
 	crowded     = 512
 	smallBuffer = 16 << 10
 )
 
+// patience is how long a connection may keep a full crowd waiting. The longer it
+// lasts, the more have to wait for it; the shorter, the less may a client that is
+// far away, or held up, do as it should.
+var patience = [...]time.Duration{
+	opening: 250 * time.Millisecond,
+	asking:  time.Second,
+	idle:    10 * time.Second, // to close one that is just being used fails a request
+}
+
+// What is awaited from a connection.
+const (
+	opening int32 = iota // the end of the handshake, or its first request ever
+	asking               // the end of a request
+	idle                 // another request
+	nothing              // it waits for us
+)
+
 // A crowd is all connections of a listener. It bounds what they cost before
 // they carry a request. They take memory, so there may be so many, and if more
-// come, those go from which something has been awaited for longest, never one
-// that waits for us. Handshakes take CPU, so no more are worked at than there
-// are processors: a request would have to wait for its turn behind thousands.
+// come, those go that try patience most, never one that waits for us. Handshakes
+// take CPU, so no more are worked at than there are processors: a request would
+// have to wait for its turn behind thousands.
 type crowd struct {
 	net.Listener
 	most   int
@@ -66,6 +80,7 @@ func (l *crowd) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &connection{Conn: conn, all: l}
+	c.await(opening)
 	for !l.add(c) {
 		if l.evict() == 0 {
 			time.Sleep(10 * time.Millisecond)
@@ -96,50 +111,70 @@ func (l *crowd) remove(c *connection) {
 	delete(l.open, c)
 }
 
-// evict closes connections from which something is awaited for longer than
-// patience, those first that are silent for longest, and says how many: some at a
-// time, for it looks at all. Those that have carried a request stay while there
-// are others.
+// evict closes the connections that have been awaited for longer than patience,
+// those first that have for longest, and says how many: some at a time, for it
+// looks at all.
 func (l *crowd) evict() int {
-	type idle struct {
-		c     *connection
-		since time.Duration
+	type late struct {
+		c  *connection
+		by time.Duration
 	}
-	var fresh, served []idle
+	var all []late
 	l.mu.Lock()
 	for c := range l.open {
-		switch since := time.Duration(c.since.Load()); {
-		case since == 0: // it waits for us
-		case c.served.Load():
-			served = append(served, idle{c, since})
-		default:
-			fresh = append(fresh, idle{c, since})
+		if awaited := c.awaited.Load(); awaited != nothing {
+			if by := time.Since(begun) - time.Duration(c.since.Load()) - patience[awaited]; by > 0 {
+				all = append(all, late{c, by})
+			}
 		}
 	}
 	l.mu.Unlock()
-	among := fresh
-	if len(fresh) == 0 {
-		among = served
-	}
-	slices.SortFunc(among, func(a, b idle) int { return cmp.Compare(a.since, b.since) })
-	n, late := 0, time.Since(begun)-patience
-	for ; n < min(len(among), l.most/16+1) && among[n].since < late; n++ {
-		_ = among[n].c.Close()
+	slices.SortFunc(all, func(a, b late) int { return cmp.Compare(b.by, a.by) })
+	n := min(len(all), l.most/16+1)
+	for _, late := range all[:n] {
+		_ = late.c.Close()
 	}
 	return n
 }
 
-// state tells the connection below a server's what the server does with it.
+// connectionKey finds a request's connection in its context.
+type connectionKey struct{}
+
+// with is an [http.Server]'s ConnContext.
+func (l *crowd) with(ctx context.Context, conn net.Conn) context.Context {
+	if c := below(conn); c != nil {
+		return context.WithValue(ctx, connectionKey{}, c)
+	}
+	return ctx
+}
+
+// state is an [http.Server]'s ConnState.
 func (l *crowd) state(conn net.Conn, state http.ConnState) {
+	c := below(conn)
+	switch {
+	case c == nil:
+	case state == http.StateActive: // the header is there
+		c.await(asking)
+	case state == http.StateIdle:
+		c.await(idle)
+	}
+}
+
+// below returns the connection of a crowd that a server's is.
+func below(conn net.Conn) *connection {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
-		return
+		return nil
 	}
-	if c, ok := secure.NetConn().(*connection); ok {
-		c.busy.Store(state == http.StateActive)
-		if state == http.StateIdle {
-			c.served.Store(true)
-		}
+	c, _ := secure.NetConn().(*connection)
+	return c
+}
+
+// received notes that a request has arrived in full: from now on its connection
+// waits for us.
+func received(r *http.Request) {
+	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		c.await(nothing)
 	}
 }
 
@@ -160,10 +195,14 @@ type connection struct {
 	all   *crowd
 	stage atomic.Int32
 
-	hand   atomic.Bool  // whether it holds one of the crowd's
-	busy   atomic.Bool  // from the end of a header to that of the answer
-	served atomic.Bool  // whether it has carried a request
-	since  atomic.Int64 // since when it is awaited, as the time since begun; 0 if it is not
+	hand    atomic.Bool  // whether it holds one of the crowd's
+	awaited atomic.Int32 // what is awaited from it
+	since   atomic.Int64 // since when, as the time since begun
+}
+
+func (c *connection) await(what int32) {
+	c.since.Store(int64(time.Since(begun)))
+	c.awaited.Store(what)
 }
 
 // The stages of a connection.
@@ -182,6 +221,7 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 	c.letGo()
 	switch stage := c.stage.Load(); {
 	case stage == shaking && t.IsZero():
+		c.await(opening)
 		c.stage.Store(shaken)
 	case stage == shaken && c.all.unused.Load() < manyUnused:
 		c.all.unused.Add(1)
@@ -198,15 +238,12 @@ func (c *connection) SetReadDeadline(t time.Time) error {
 // Read implements [net.Conn].
 func (c *connection) Read(p []byte) (int, error) {
 	c.letGo()
-	if !c.busy.Load() {
-		c.since.Store(int64(time.Since(begun)))
-	}
 	n, err := c.Conn.Read(p)
-	c.since.Store(0)
 	if n > 0 && c.use() {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(headerTime))
 	}
 	if n > 0 && c.stage.Load() == shaking {
+		c.awaited.Store(nothing)
 		c.all.hands <- struct{}{}
 		c.hand.Store(true)
 	}
@@ -232,6 +269,7 @@ func (c *connection) Close() error {
 func (c *connection) letGo() {
 	if c.hand.CompareAndSwap(true, false) {
 		<-c.all.hands
+		c.awaited.Store(opening) // since the beginning, however slowly it goes on
 	}
 }
 

@@ -58,8 +58,8 @@ func TestUnusedConnections(t *testing.T) {
 }
 
 // TestACrowd has far more connect than may be connected, each to say nothing.
-// Whoever has been served before keeps its connection, newcomers are served
-// at once, and the silent ones go, those that are longest there first.
+// Whoever has just been served keeps its connection, newcomers are served, and
+// the silent ones go, those that are longest there first.
 func TestACrowd(t *testing.T) {
 	t.Parallel()
 	const most = 32
@@ -103,6 +103,35 @@ func TestACrowd(t *testing.T) {
 	}
 	if !closed(silent[0]) || closed(silent[len(silent)-1]) {
 		t.Error("of the silent ones, the first should be gone and the last be there")
+	}
+}
+
+// TestACrowdOfSlowBodies has more connections send half a body than may be
+// connected: a newcomer does not have to wait for the time that each may take.
+func TestACrowdOfSlowBodies(t *testing.T) {
+	t.Parallel()
+	const most = 32
+	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond, func(s *Server) { s.most = most })
+	defer func() { _ = stop() }()
+	wire := postOf(ValidatePath, wellFormed)
+	for range most {
+		conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write(wire[:len(wire)-10]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := time.Now()
+	resp, err := client.Post("https://"+s.Listener.Addr().String()+ValidatePath, "application/json", strings.NewReader(wellFormed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if took := time.Since(begun); resp.StatusCode != http.StatusOK || took > bodyTime {
+		t.Errorf("%s after %s", resp.Status, took)
 	}
 }
 

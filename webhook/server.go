@@ -65,6 +65,7 @@ func (s *Server) Start(ctx context.Context) error {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnContext:       crowd.with,
 		ConnState:         func(conn net.Conn, state http.ConnState) { s.count(state); crowd.state(conn, state) },
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		TLSConfig: s.Callers.Require(&tls.Config{
