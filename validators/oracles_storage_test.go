@@ -64,7 +64,7 @@ var _ = register(map[string]oracle{
 				return string(s.Spec.PodManagementPolicy)
 			}
 			return hintIf(old.Spec.ServiceName != s.Spec.ServiceName || policy(old) != policy(s) ||
-				!reflect.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
+				!equality.Semantic.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
 		}),
 		updated(func(_ *world, old, svc *corev1.Service) validators.Level {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
