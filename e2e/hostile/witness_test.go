@@ -21,13 +21,17 @@ type witnesses struct {
 	errs  []error
 }
 
-// witness starts n clients with connections of their own.
+// witness starts n clients with connections of their own, which they have before
+// the attack begins, as API servers do.
 func (s *server) witness(n int, pause time.Duration) *witnesses {
 	w := &witnesses{stop: make(chan struct{})}
 	client := s.client(n)
+	var connected sync.WaitGroup
+	connected.Add(n)
+	defer connected.Wait()
 	for range n {
 		w.group.Go(func() {
-			for {
+			for first := true; ; first = false {
 				select {
 				case <-w.stop:
 					return
@@ -41,6 +45,9 @@ func (s *server) witness(n int, pause time.Duration) *witnesses {
 					w.errs = append(w.errs, err)
 				}
 				w.mu.Unlock()
+				if first {
+					connected.Done()
+				}
 			}
 		})
 	}
