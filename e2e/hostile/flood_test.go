@@ -18,12 +18,13 @@ func TestFloodOfLargeBodies(t *testing.T) {
 	n := either(500, 5000)
 	s := start(t)
 	idle := s.memory(t, "VmHWM")
-	w, k := s.witness(8, 5*time.Millisecond), s.keepWatch()
+	w, others, k := s.witness(8, 5*time.Millisecond), s.newcomers(4, 50*time.Millisecond), s.keepWatch()
 	seen := s.attack(t, flood{Bodies: n, Silent: n, For: either(10*time.Second, time.Minute)})
 	t.Logf("%d connections that send 3 MiB: %s", n, &seen.Bodies)
 	t.Logf("%d that send nothing: %s", n, &seen.Silent)
 	k.report(t, idle)
 	w.report(t)
+	others.report(t)
 	if seen.MostOpen < int64(2*n) {
 		t.Errorf("%d connections at a time, of %d", seen.MostOpen, 2*n)
 	}
