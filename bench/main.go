@@ -39,7 +39,8 @@ type options struct {
 	during           time.Duration
 	size             paper.Size
 	docs, only       string
-	scale, latency   bool
+	scale, real      bool
+	latency          bool
 }
 
 func main() {
@@ -54,6 +55,7 @@ func main() {
 	flag.IntVar(&o.size.Namespaces, "namespaces", 100, "namespaces that they are in")
 	flag.StringVar(&o.only, "only", "", "measure only this payload")
 	flag.BoolVar(&o.scale, "scale", false, "measure how Stayput and audit bear a large cluster, instead of beside others")
+	flag.BoolVar(&o.real, "real", false, "with --scale: beside a real API server, too")
 	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
 	flag.Parse()
@@ -240,7 +242,7 @@ func (b *bench) start(ctx context.Context, baselines []string, clusters ...clust
 		return err
 	}
 	for _, c := range clusters {
-		if err := b.startStayput(ctx, c.server, c.size); err != nil {
+		if err := b.startBesidePaper(ctx, c.server, c.size); err != nil {
 			return err
 		}
 	}

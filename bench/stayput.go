@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"stayput.dev/bench/paper"
 	"stayput.dev/e2e/harness"
 )
@@ -22,31 +24,51 @@ type clusterOf struct {
 	size   paper.Size
 }
 
-// startStayput starts Stayput beside a cluster on paper.
-func (b *bench) startStayput(ctx context.Context, name string, size paper.Size) error {
-	data, err := payloadFiles.ReadFile("payloads/cluster.json")
+// startBesidePaper starts Stayput beside a cluster on paper.
+func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Size) (err error) {
+	p := &process{name: name, kubeconfig: filepath.Join(b.dir, strings.ReplaceAll(name, " ", "-")+".kubeconfig")}
+	objects, err := filled(size)
 	if err != nil {
 		return err
 	}
-	objects, err := paper.Read("cluster.json", data)
-	if err != nil {
-		return err
-	}
-	if objects, err = paper.Fill(objects, size); err != nil {
-		return err
-	}
-	p, health := &process{name: name}, ""
 	if p.cluster, err = paper.Start(objects); err != nil {
 		return err
 	}
-	b.processes[name] = p
-	p.kubeconfig = filepath.Join(b.dir, strings.ReplaceAll(name, " ", "-")+".kubeconfig")
 	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", p.cluster.URL)
 	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
 		return err
 	}
-	// The volumes on paper cannot be repaired, and repair answers no request.
-	settings := filepath.Join(b.dir, "config.yaml")
+	if err := b.startStayput(ctx, p); err != nil {
+		return err
+	}
+	p.lists = map[string]int{}
+	for request, n := range p.cluster.Requests() {
+		if verb, resource, _ := strings.Cut(request, " "); verb == "LIST" {
+			p.lists[resource] = n
+		}
+	}
+	return nil
+}
+
+// filled returns the objects of a cluster of a size.
+func filled(size paper.Size) ([]client.Object, error) {
+	data, err := payloadFiles.ReadFile("payloads/cluster.json")
+	if err != nil {
+		return nil, err
+	}
+	objects, err := paper.Read("cluster.json", data)
+	if err != nil {
+		return nil, err
+	}
+	return paper.Fill(objects, size)
+}
+
+// startStayput starts Stayput with the process's kubeconfig, and measures what
+// it takes until it is ready.
+func (b *bench) startStayput(ctx context.Context, p *process) error {
+	b.processes[p.name] = p
+	// The volumes cannot be repaired on paper, and repair answers no request.
+	settings, health := filepath.Join(b.dir, "config.yaml"), ""
 	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
 		return err
 	}
@@ -56,7 +78,7 @@ func (b *bench) startStayput(ctx context.Context, name string, size paper.Size) 
 	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen", p.metrics,
 		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile, "--drain", "100ms", "--namespace", "stayput")
 	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
-	logFile := strings.TrimSuffix(p.kubeconfig, "kubeconfig") + "log"
+	logFile := filepath.Join(b.dir, strings.ReplaceAll(p.name, " ", "-")+".log")
 	log, err := os.Create(logFile)
 	if err != nil {
 		return err
@@ -72,12 +94,7 @@ func (b *bench) startStayput(ctx context.Context, name string, size paper.Size) 
 	if err := p.waitReady(ctx, health, func() string { return tail(logFile) }); err != nil {
 		return err
 	}
-	p.ready, p.lists = time.Since(start), map[string]int{}
-	for request, n := range p.cluster.Requests() {
-		if verb, resource, _ := strings.Cut(request, " "); verb == "LIST" {
-			p.lists[resource] = n
-		}
-	}
+	p.ready = time.Since(start)
 	p.readyCPU, err = p.cpu()
 	return err
 }

@@ -107,17 +107,47 @@ func deref(v reflect.Value) reflect.Value {
 	return v
 }
 
-// orZero returns v, or the zero value of like's type if v is invalid.
-func orZero(v, like reflect.Value) reflect.Value {
-	if !v.IsValid() {
-		return reflect.New(like.Type()).Elem()
+// same says whether two values are equal. Most are, and share their memory: to
+// compare those is what it is quick at.
+func same(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.String:
+		return a.String() == b.String()
+	case reflect.Bool:
+		return a.Bool() == b.Bool()
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return a.Int() == b.Int()
+	case reflect.Pointer, reflect.Map:
+		if a.UnsafePointer() == b.UnsafePointer() {
+			return true
+		}
+	case reflect.Slice:
+		if a.UnsafePointer() == b.UnsafePointer() && a.Len() == b.Len() {
+			return true
+		}
+	case reflect.Struct:
+		return sameFields(a, b)
 	}
-	return v
+	return equal(a, b)
 }
 
-// same says whether two values are equal. Through their addresses they need
-// not be copied.
-func same(a, b reflect.Value) bool {
+// sameFields is same for structs.
+func sameFields(a, b reflect.Value) bool {
+	for n := range a.NumField() {
+		field := a.Field(n)
+		if !field.CanInterface() {
+			return equal(a, b)
+		}
+		if !same(field, b.Field(n)) {
+			return false
+		}
+	}
+	return true
+}
+
+// equal says whether two values are equal, through their addresses if they have
+// any: so they need not be copied.
+func equal(a, b reflect.Value) bool {
 	if a.CanAddr() && b.CanAddr() {
 		if labels, ok := a.Addr().Interface().(*map[string]string); ok {
 			other := *b.Addr().Interface().(*map[string]string)

@@ -32,7 +32,7 @@ func (d *differ) items(path string, raw []json.RawMessage, was, is reflect.Value
 	}
 	for i, j := range from {
 		if j < 0 {
-			if err := d.put(at(i), nil, reflect.Value{}, is.Index(i)); err != nil {
+			if err := d.put(at(i), false, reflect.Value{}, is.Index(i)); err != nil {
 				return err
 			}
 			now = slices.Insert(now, i, -1)
@@ -43,7 +43,7 @@ func (d *differ) items(path string, raw []json.RawMessage, was, is reflect.Value
 			now = slices.Insert(slices.Delete(now, k, k+1), i, j)
 		}
 		if w := was.Index(j); !same(w, is.Index(i)) {
-			if err := d.value(at(i), raw[j], w, is.Index(i)); err != nil {
+			if err := d.value(at(i), &place{raw: raw[j]}, w, is.Index(i)); err != nil {
 				return err
 			}
 		}

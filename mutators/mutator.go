@@ -134,7 +134,7 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (after client
 	if old != nil && v.Request.ByController() {
 		warnings = nil
 	}
-	if after != obj && reflect.DeepEqual(after, obj) {
+	if after != obj && same(reflect.ValueOf(after).Elem(), reflect.ValueOf(obj).Elem()) {
 		after = obj
 	}
 	return after, warnings, nil

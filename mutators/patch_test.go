@@ -54,7 +54,7 @@ func TestPatch(t *testing.T) {
 				{"op":"remove","path":"/metadata/annotations/e"}]`,
 			want: `{"metadata":{"annotations":{"b/c~d":"3","a\"/":"4"}},"spec":{"containers":[]}}`,
 		},
-		"what is written as empty is replaced, or added to": {
+		"what is written as empty is there as well as not": {
 			raw: `{"metadata":{"labels":{},"annotations":null},"spec":{"hostname":"","subdomain":null,"containers":[],"securityContext":{"newer":1}}}`,
 			edit: func(pod *corev1.Pod) {
 				pod.Labels = map[string]string{"a": "b"}
@@ -63,12 +63,12 @@ func TestPatch(t *testing.T) {
 				pod.Spec.SecurityContext.RunAsUser = new(int64(1 << 60))
 				pod.Spec.Containers = []corev1.Container{{Name: "c"}}
 			},
-			ops: `[{"op":"add","path":"/metadata/labels/a","value":"b"},
-				{"op":"replace","path":"/metadata/annotations","value":{"a":"b"}},
+			ops: `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},
+				{"op":"add","path":"/metadata/annotations","value":{"a":"b"}},
 				{"op":"add","path":"/spec/containers/0","value":{"name":"c","resources":{}}},
 				{"op":"add","path":"/spec/securityContext/runAsUser","value":1152921504606846976},
-				{"op":"replace","path":"/spec/hostname","value":"h"},
-				{"op":"replace","path":"/spec/subdomain","value":"s"}]`,
+				{"op":"add","path":"/spec/hostname","value":"h"},
+				{"op":"add","path":"/spec/subdomain","value":"s"}]`,
 			want: `{"metadata":{"labels":{"a":"b"},"annotations":{"a":"b"}},"spec":{"hostname":"h","subdomain":"s",
 				"containers":[{"name":"c","resources":{}}],"securityContext":{"newer":1,"runAsUser":1152921504606846976}}}`,
 		},
@@ -175,7 +175,7 @@ func TestPatchRefuses(t *testing.T) {
 		},
 		"what is no JSON": {
 			raw: `{"spec":`, before: two, after: edited,
-			want: "decode raw: unexpected end of JSON input",
+			want: "decode raw/spec/containers: unexpected end of JSON input",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

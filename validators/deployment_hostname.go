@@ -53,5 +53,5 @@ func identityRemedy(label, subdomain string) string {
 	case subdomain == "":
 		subdomain = "<headless Service>"
 	}
-	return fmt.Sprintf("in its place template: {metadata: {labels: {%s: %s}}}", cluster.LabelSubdomain, subdomain)
+	return fmt.Sprintf("remove it, and set template: {metadata: {labels: {%s: %s}}}", cluster.LabelSubdomain, subdomain)
 }

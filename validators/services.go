@@ -73,22 +73,6 @@ func headlessName(base string) string {
 	return cut(base, validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 }
 
-// headlessFor returns the name of the first headless Service that selects the
-// Pods of a StatefulSet, or "".
-func headlessFor(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
-	selecting, err := cluster.Find(v, cluster.ServicesBySelector, sts.Namespace, cluster.LabelKeys(sts.Spec.Template.Labels)...)
-	if err != nil {
-		return "", fmt.Errorf("list Services: %w", err)
-	}
-	first := ""
-	for _, svc := range selecting {
-		if cluster.Headless(svc) && cluster.Selects(svc, sts.Spec.Template.Labels) && (first == "" || svc.Name < first) {
-			first = svc.Name
-		}
-	}
-	return first, nil
-}
-
 // headlessService returns, ready to apply, a headless Service for the Pods of
 // a StatefulSet: with their ports, which a headless Service does not need, or
 // without where only so does it fit into room.

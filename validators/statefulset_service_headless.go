@@ -41,14 +41,14 @@ claims alone, and apply it again with the other serviceName.`,
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			what = "must name a headless Service; this one is an alias of " + svc.Spec.ExternalName + " and gives no Pod a name"
 		}
-		other, err := headlessFor(p.Cluster.Cached(), sts) // for the remedy
+		others, err := cluster.HeadlessFor(p.Cluster.Cached(), sts.Namespace, sts.Spec.Template.Labels) // for the remedy
 		if err != nil {
 			return err
 		}
-		remedy := fmt.Sprintf("serviceName: %s (headless, selects these Pods)", other)
-		if other == "" {
-			other = headlessName(name)
-			remedy = fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
+		other := headlessName(name)
+		remedy := fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
+		if len(others) > 0 {
+			remedy = fmt.Sprintf("serviceName: %s (headless, selects these Pods)", others[0])
 		}
 		leaving := svc.DeletionTimestamp != nil // a headless one may take its place
 		if !leaving && (replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName) {

@@ -13,14 +13,14 @@ var allocations = map[string]float64{
 	"claim-delete":              92,
 	"claim-delete-denied":       191,
 	"pod-create":                161,
-	"pod-create-mutate":         202,
+	"pod-create-mutate":         191,
 	"statefulset-create":        250,
-	"statefulset-create-mutate": 213,
+	"statefulset-create-mutate": 183,
 	"statefulset-denied":        470,
 	"statefulset-update":        404,
 	"statefulset-warned":        437,
 	"volume-create":             128,
-	"volume-create-mutate":      170,
+	"volume-create-mutate":      135,
 }
 
 func TestAllocations(t *testing.T) {

@@ -14,5 +14,5 @@ func costly(key []byte) bool {
 	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used", "volumeClaimTemplates":
 		return true
 	}
-	return bytes.Contains(key, []byte(`\u`))
+	return bytes.IndexByte(key, '\\') >= 0 && bytes.Contains(key, []byte(`\u`))
 }

@@ -22,7 +22,7 @@ func (d *decoder) plain(i int) int {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}
-	for i < d.stop && ' ' <= d.text[i] && d.text[i] < utf8.RuneSelf && d.text[i] != '"' && d.text[i] != '\\' {
+	for i < d.stop && ' ' <= d.data[i] && d.data[i] < utf8.RuneSelf && d.data[i] != '"' && d.data[i] != '\\' {
 		i++
 	}
 	return i
@@ -42,10 +42,12 @@ func (d *decoder) string() (string, bool) {
 // richString reads a string that holds escapes, or more than ASCII.
 func (d *decoder) richString() (string, bool) {
 	start := d.pos + 1
-	if !d.skipString() {
+	end := d.stringEnd(start)
+	if end < 0 {
 		return "", false
 	}
-	raw := d.text[start : d.pos-1]
+	d.pos = end
+	raw := d.text[start : end-1]
 	if !utf8.ValidString(raw) {
 		return "", false
 	}
@@ -95,34 +97,10 @@ func unescape(raw string) (string, bool) {
 	return string(append(out, raw[start:]...)), true
 }
 
-// skipString moves over a string, whose quote is next. Its escapes are valid.
-func (d *decoder) skipString() bool {
-	for i := d.plain(d.pos + 1); i < d.stop; {
-		switch c := d.text[i]; {
-		case c == '"':
-			d.pos = i + 1
-			return true
-		case c == '\\':
-			n := escapeLen(d.text[i+1 : d.stop])
-			if n == 0 {
-				return false
-			}
-			i += 1 + n
-		case c >= utf8.RuneSelf:
-			i++
-		case c < ' ':
-			return false
-		default:
-			i = d.plain(i)
-		}
-	}
-	return false
-}
-
 // escapeLen returns how many bytes of text, which follows a backslash, are its
 // escape's, 0 if it is none.
-func escapeLen(text string) int {
-	if text == "" {
+func escapeLen(text []byte) int {
+	if len(text) == 0 {
 		return 0
 	}
 	switch text[0] {
@@ -147,45 +125,11 @@ var isHex = func() (is [256]bool) {
 // integer reads a number that is written without a fraction or an exponent.
 func (d *decoder) integer() (int64, bool) {
 	d.peek()
-	start := d.pos
-	if !d.skipNumber() {
+	end := d.numberEnd(d.pos)
+	if end < 0 {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(d.text[start:d.pos], 10, 64)
+	n, err := strconv.ParseInt(d.text[d.pos:end], 10, 64)
+	d.pos = end
 	return n, err == nil
-}
-
-// skipNumber moves over a number.
-func (d *decoder) skipNumber() bool {
-	if d.pos < d.stop && d.text[d.pos] == '-' {
-		d.pos++
-	}
-	first := d.pos
-	n := d.digits()
-	if n == 0 || n > 1 && d.text[first] == '0' {
-		return false
-	}
-	if d.pos < d.stop && d.text[d.pos] == '.' {
-		d.pos++
-		if d.digits() == 0 {
-			return false
-		}
-	}
-	if d.pos < d.stop && (d.text[d.pos] == 'e' || d.text[d.pos] == 'E') {
-		d.pos++
-		if d.pos < d.stop && (d.text[d.pos] == '+' || d.text[d.pos] == '-') {
-			d.pos++
-		}
-		return d.digits() > 0
-	}
-	return true
-}
-
-// digits moves over digits and returns how many they were.
-func (d *decoder) digits() int {
-	start := d.pos
-	for d.pos < d.stop && '0' <= d.text[d.pos] && d.text[d.pos] <= '9' {
-		d.pos++
-	}
-	return d.pos - start
 }

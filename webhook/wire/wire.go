@@ -11,11 +11,7 @@
 // sigs.k8s.io/json decodes: a fuzz test compares the two.
 package wire
 
-import (
-	"encoding/json"
-	"math"
-	"reflect"
-)
+import "reflect"
 
 // A Budget bounds what a document may hold, and so what it may cost to decode.
 type Budget struct {
@@ -106,22 +102,27 @@ func (d *decoder) end() bool {
 
 // peek returns the first byte of the next value or mark, 0 at the end.
 func (d *decoder) peek() byte {
-	if d.pos < d.stop && d.text[d.pos] > ' ' {
-		return d.text[d.pos]
-	}
-	return d.peekFar()
-}
-
-// peekFar is peek where white space is next, which no API server writes.
-func (d *decoder) peekFar() byte {
-	for ; d.pos < d.stop; d.pos++ {
-		switch c := d.text[d.pos]; c {
-		case ' ', '\t', '\n', '\r':
-		default:
-			return c
-		}
+	d.pos = d.space(d.pos)
+	if d.pos < d.stop {
+		return d.data[d.pos]
 	}
 	return 0
+}
+
+// space returns where the white space that begins at i ends. No API server
+// writes any.
+func (d *decoder) space(i int) int {
+	if i < d.stop && d.data[i] > ' ' {
+		return i
+	}
+	return d.spaceEnd(i)
+}
+
+func (d *decoder) spaceEnd(i int) int {
+	for i < d.stop && (d.data[i] == ' ' || d.data[i] == '\t' || d.data[i] == '\n' || d.data[i] == '\r') {
+		i++
+	}
+	return i
 }
 
 // take moves over a byte, if it is the next.
@@ -135,11 +136,12 @@ func (d *decoder) take(c byte) bool {
 
 // literal moves over a word, if it is next.
 func (d *decoder) literal(word string) bool {
-	if end := d.pos + len(word); end <= d.stop && d.text[d.pos:end] == word {
-		d.pos = end
-		return true
+	end := d.wordEnd(d.pos, word)
+	if end < 0 {
+		return false
 	}
-	return false
+	d.pos = end
+	return true
 }
 
 // null moves over a null, if it is next.
@@ -147,9 +149,11 @@ func (d *decoder) null() bool { return d.peek() == 'n' && d.literal("null") }
 
 // enter begins an object or an array.
 func (d *decoder) enter(open byte) bool {
-	if !d.take(open) {
-		return false
-	}
+	return d.take(open) && d.open()
+}
+
+// open counts an object or an array that has begun.
+func (d *decoder) open() bool {
 	d.depth++
 	d.values++
 	return d.depth <= d.budget.Depth && d.values <= d.budget.Values
@@ -179,93 +183,4 @@ func (d *decoder) key() (string, bool) {
 	}
 	name, ok := d.string()
 	return name, ok && d.take(':')
-}
-
-// skip moves over a value, which it validates but for the strings' UTF-8: as
-// in sigs.k8s.io/json, that only counts where a string is decoded.
-func (d *decoder) skip() bool {
-	switch c := d.peek(); c {
-	case '"':
-		return d.skipString()
-	case '{':
-		if !d.enter('{') {
-			return false
-		}
-		for first := true; ; first = false {
-			more, ok := d.more(first, '}')
-			if !more || !ok {
-				return ok
-			}
-			if d.peek() != '"' {
-				return false
-			}
-			start := d.pos + 1
-			if !d.skipString() {
-				return false
-			}
-			costly := d.costly != nil && d.extra == 0 && d.costly(d.data[start:d.pos-1])
-			if !d.take(':') {
-				return false
-			}
-			if costly {
-				d.extra = d.budget.Weight - 1
-			}
-			if !d.skip() {
-				return false
-			}
-			if costly {
-				d.extra = 0
-			}
-		}
-	case '[':
-		if !d.enter('[') {
-			return false
-		}
-		for first := true; ; first = false {
-			more, ok := d.more(first, ']')
-			if !more || !ok {
-				return ok
-			}
-			if !d.skip() {
-				return false
-			}
-		}
-	case 't':
-		return d.literal("true")
-	case 'f':
-		return d.literal("false")
-	case 'n':
-		return d.literal("null")
-	}
-	return d.skipNumber()
-}
-
-// Members returns the members of a JSON object, each a part of raw, and says
-// whether it could. Keys that the object has twice are refused.
-func Members(raw []byte) (map[string]json.RawMessage, bool) {
-	doc := NewDocument(raw, Budget{Values: math.MaxInt, Depth: math.MaxInt})
-	d := decoder{Document: doc, stop: len(raw)}
-	if !d.enter('{') {
-		return nil, false
-	}
-	members := make(map[string]json.RawMessage, 8)
-	for n := 0; ; n++ {
-		more, ok := d.more(n == 0, '}')
-		if !ok {
-			return nil, false
-		}
-		if !more {
-			return members, len(members) == n && d.end()
-		}
-		name, ok := d.key()
-		if !ok {
-			return nil, false
-		}
-		d.peek()
-		start := d.pos
-		if !d.skip() {
-			return nil, false
-		}
-		members[name] = raw[start:d.pos:d.pos]
-	}
 }

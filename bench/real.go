@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"stayput.dev/bench/paper"
+	"stayput.dev/e2e/localcluster"
+)
+
+// startBesideAnAPIServer stores a cluster of a size in a real API server, with a
+// real etcd, and starts Stayput beside it. Stop ends both of the former.
+func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size paper.Size) (stop func(), err error) {
+	cluster, err := localcluster.Start(ctx, localcluster.Options{
+		Bare:          true,
+		APIServerArgs: []string{"--max-requests-inflight=0", "--max-mutating-requests-inflight=0", "--enable-priority-and-fairness=false"},
+	})
+	if err != nil {
+		return func() {}, err
+	}
+	stop = func() { _ = cluster.Stop() }
+	objects, err := filled(size)
+	if err != nil {
+		return stop, err
+	}
+	if err := store(ctx, cluster, objects); err != nil {
+		return stop, err
+	}
+	return stop, b.startStayput(ctx, &process{name: name, kubeconfig: cluster.Kubeconfig()})
+}
+
+// writers is how many requests to make objects are under way at a time.
+const writers = 32
+
+// store makes the objects, the namespaces first. What they say of their status
+// is not stored.
+func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.Object) error {
+	config := cluster.Config()
+	config.QPS, config.ContentType = -1, runtime.ContentTypeProtobuf
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		return err
+	}
+	log.SetLogger(logr.Discard())
+	// The API server has made this one for itself.
+	others := slices.DeleteFunc(slices.Clone(objects), func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
+	namespaces := 0
+	for i, obj := range others {
+		if _, ok := obj.(*corev1.Namespace); ok {
+			others[namespaces], others[i] = obj, others[namespaces]
+			namespaces++
+		}
+	}
+	start := time.Now()
+	for _, part := range [][]client.Object{others[:namespaces], others[namespaces:]} {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(writers)
+		for _, obj := range part {
+			g.Go(func() error {
+				obj.SetResourceVersion("")
+				obj.SetUID("")
+				if err := c.Create(ctx, obj); err != nil && !apierrors.IsAlreadyExists(err) {
+					return fmt.Errorf("store %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "Stored %d objects in an API server in %.0f s.\n", len(objects), time.Since(start).Seconds())
+	return nil
+}
