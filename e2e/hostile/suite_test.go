@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -138,11 +137,6 @@ func (s *server) memory(t *testing.T, field string) int64 {
 		t.Fatal(err)
 	}
 	return bytes
-}
-
-// dial opens a connection with TLS.
-func (s *server) dial() (*tls.Conn, error) {
-	return tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", s.webhook, s.tls)
 }
 
 // review is what well-behaved clients ask: a StatefulSet that is denied.
