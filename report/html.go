@@ -23,7 +23,7 @@ var script string
 // and nothing else, so that a name in a manifest cannot become code twice over.
 func (r *Report) HTML(w io.Writer) error {
 	v := &htmlView{Report: r}
-	v.findings()
+	v.rules()
 	if r.Inventory != nil {
 		v.namespaces()
 		v.tree()
@@ -44,7 +44,6 @@ func hash(text string) string {
 type htmlView struct {
 	*Report
 
-	Rows       []htmlRow
 	ByRule     []htmlBar
 	Namespaces []htmlBar
 	Tree       []htmlBranch
@@ -81,20 +80,24 @@ type htmlBranch struct {
 	Volumes    []Volume
 }
 
-func (v *htmlView) findings() {
+func (v *htmlView) row(f *Finding) htmlRow {
+	rule := v.rule(f.Rule)
+	row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message), Remedy: clean(f.Remedy)}
+	row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
+	if l := f.Location; l != nil {
+		row.Location = &htmlLocation{File: clean(l.File), Line: l.Line}
+		row.Location.Before, row.Location.Marked, row.Location.After = l.marked()
+	}
+	return row
+}
+
+// rules counts the findings of each rule.
+func (v *htmlView) rules() {
 	type tally struct{ deny, warn int64 }
 	tallies := map[string]*tally{}
 	most := int64(1)
-	for i := range v.Report.Findings {
-		f := &v.Report.Findings[i]
-		rule := v.rule(f.Rule)
-		row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message), Remedy: clean(f.Remedy)}
-		row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
-		if l := f.Location; l != nil {
-			row.Location = &htmlLocation{File: clean(l.File), Line: l.Line}
-			row.Location.Before, row.Location.Marked, row.Location.After = l.marked()
-		}
-		v.Rows = append(v.Rows, row)
+	for i := range v.Findings {
+		f := &v.Findings[i]
 		t := tallies[f.Rule]
 		if t == nil {
 			t = &tally{}

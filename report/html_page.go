@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 
 	g "maragu.dev/gomponents"
@@ -47,6 +48,19 @@ func panel[T any](title string, items []T, line func(T) g.Node) g.Node {
 		return nil
 	}
 	return g.Group{h.H2(g.Text(title)), h.Div(h.Class("panel"), h.Ul(g.Map(items, func(i T) g.Node { return h.Li(line(i)) })))}
+}
+
+// inTurn is elements that are made as they are written: of findings and claims
+// there may be a hundred thousand.
+func inTurn[T any](items []T, element func(*T) g.Node) g.Node {
+	return g.NodeFunc(func(w io.Writer) error {
+		for i := range items {
+			if err := element(&items[i]).Render(w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (v *htmlView) cards() g.Node {
@@ -117,19 +131,19 @@ func (v *htmlView) survivors() g.Node {
 	}
 	branches := g.Group{h.P(g.Text("No StatefulSets, claims or Released volumes."))}
 	if len(v.Tree) > 0 {
-		branches = g.Map(v.Tree, func(b htmlBranch) g.Node {
+		branches = g.Group{inTurn(v.Tree, func(b *htmlBranch) g.Node {
 			return h.Details(g.Attr("open"), h.Summary(g.Text(b.Title)),
 				g.If(b.Why != "", h.P(h.Class("why"), g.Text(b.Why))),
 				h.Ul(
-					g.Map(b.Claims, func(c Claim) g.Node {
+					inTurn(b.Claims, func(c *Claim) g.Node {
 						return h.Li(dot(c.Fate), g.Textf("%s %s ", c.Name, c.Capacity),
 							h.Span(h.Class("hop"), after("→ ", c.Volume), after("→ ", c.Class), g.Text("· "+string(c.Fate)), g.If(!c.Needed, g.Text(" · nobody needs it"))))
 					}),
-					g.Map(b.Volumes, func(p Volume) g.Node {
+					inTurn(b.Volumes, func(p *Volume) g.Node {
 						return h.Li(dot(Retained), g.Textf("%s %s ", p.Name, p.Capacity), h.Span(h.Class("hop"), after("→ ", p.Class), after("· was ", p.Claim)))
 					}),
 				))
-		})
+		})}
 	}
 	return g.Group{h.H2(g.Text("What would survive")), h.Div(h.Class("panel tree"), branches)}
 }
@@ -140,7 +154,7 @@ func after(sign, name string) g.Node {
 }
 
 func (v *htmlView) findingList() g.Node {
-	if len(v.Rows) == 0 {
+	if len(v.Findings) == 0 {
 		return h.P(g.Text("Nothing was found."))
 	}
 	option := func(name string) g.Node { return h.Option(g.Text(name)) }
@@ -151,7 +165,8 @@ func (v *htmlView) findingList() g.Node {
 			h.Select(h.ID("rule"), h.Aria("label", "rule"), h.Option(h.Value(""), g.Text("every rule")), g.Map(v.ByRule, func(b htmlBar) g.Node { return option(b.Name) })),
 			h.Span(h.ID("shown"), h.Role("status")),
 		),
-		g.Map(v.Rows, func(r htmlRow) g.Node {
+		inTurn(v.Findings, func(f *Finding) g.Node {
+			r := v.row(f)
 			return h.Details(h.Class("finding "+r.Level), h.Data("level", r.Level), h.Data("rule", r.Rule),
 				h.Summary(h.Span(h.Class("level"), g.Text(r.Level)), h.Span(h.Class("object"), g.Text(r.Object)), h.Span(h.Class("what"), g.Text(r.Rule+": "+r.Message))),
 				h.Div(h.Class("body"),

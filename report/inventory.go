@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -104,8 +105,9 @@ type world struct {
 
 // TakeInventory takes stock of what is in view, which has a [cluster.Walker],
 // and of the claims and StatefulSets that keep says are wanted. What is not known
-// is named, and left out.
-func TakeInventory(v *cluster.View, keep func(namespace string) bool) *Inventory {
+// is named, and left out. Done is told of a kind whose objects are many and are
+// not needed any longer.
+func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind)) *Inventory {
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
 	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{}, policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
 	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
@@ -116,6 +118,7 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool) *Inventory
 			w.mount(p.Namespace, &p.Spec)
 		}
 	})
+	done(cluster.KindOf[*corev1.Pod]())
 	deployments := each(v, inv, func(d *appsv1.Deployment) { w.mount(d.Namespace, &d.Spec.Template.Spec) })
 	sets := each(v, inv, func(sts *appsv1.StatefulSet) {
 		w.mount(sts.Namespace, &sts.Spec.Template.Spec)
@@ -132,6 +135,7 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool) *Inventory
 	}) {
 		w.policies = nil
 	}
+	done(cluster.KindOf[*corev1.PersistentVolume]())
 	each(v, inv, func(pvc *corev1.PersistentVolumeClaim) {
 		if keep(pvc.Namespace) {
 			inv.Claims = append(inv.Claims, w.claim(v, pvc))

@@ -12,45 +12,100 @@ import (
 // JUnit writes the report as JUnit XML: a suite for each file or namespace, in
 // it a test for each finding, and one that passes for each object without any.
 func (r *Report) JUnit(w io.Writer) error {
-	j := &junitWriter{r: r, index: map[string]int{}}
+	all := suites{Testsuites: junit.Testsuites{Name: "stayput " + r.Command}}
+	index := map[string]int{}
+	add := func(name string, test func() junit.Testcase) {
+		i, ok := index[name]
+		if !ok {
+			i = len(all.Suites)
+			index[name] = i
+			all.Suites = append(all.Suites, suite{Testsuite: junit.Testsuite{ID: i, Name: clean(name), Time: "0"}})
+		}
+		all.Suites[i].add(test)
+	}
 	found := map[Reviewed]bool{}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		at := Reviewed{Object: f.Object}
-		if f.Location != nil {
-			at.File = f.Location.File
-		}
-		found[at] = true
-		j.finding(at, f)
+		found[reviewedOf(f)] = true
+		add(suiteOf(reviewedOf(f)), func() junit.Testcase { return r.junitTest(f) })
 	}
-	for _, o := range r.Reviewed {
-		if o.Line = 0; !found[o] {
-			j.add(suiteOf(o), junit.Testcase{Classname: clean(suiteOf(o)), Name: clean(o.Object.String())})
+	if r.Reviewed != nil {
+		for o := range r.Reviewed {
+			if !found[o] {
+				add(suiteOf(o), func() junit.Testcase {
+					return junit.Testcase{Classname: clean(suiteOf(o)), Name: clean(o.Object.String())}
+				})
+			}
 		}
 	}
 	for _, s := range r.Skipped {
-		j.add("rules skipped", junit.Testcase{Classname: "rules skipped", Name: s.Rule, Skipped: &junit.Result{
-			Message: clean(fmt.Sprintf("for %s: %s", count(s.Objects, "object"), s.Reason)),
-		}})
+		add("rules skipped", func() junit.Testcase {
+			reason := clean(fmt.Sprintf("for %s: %s", count(s.Objects, "object"), s.Reason))
+			return junit.Testcase{Classname: "rules skipped", Name: s.Rule, Skipped: &junit.Result{Message: reason}}
+		})
 	}
 	for _, p := range r.Errors {
-		j.add("input", junit.Testcase{Classname: "input", Name: clean(p.String()), Error: &junit.Result{Message: clean(p.Message), Type: "unreadable"}})
+		add("input", func() junit.Testcase {
+			return junit.Testcase{Classname: "input", Name: clean(p.String()), Error: &junit.Result{Message: clean(p.Message), Type: "unreadable"}}
+		})
 	}
-	all := junit.Testsuites{Name: "stayput " + r.Command}
-	for i, s := range j.suites {
-		s.ID = i
-		all.AddSuite(s)
+	return all.write(w)
+}
+
+// Suites are junit.Testsuites whose tests are made one after another, as they are
+// written: there is one for each object.
+type suites struct {
+	junit.Testsuites
+	Suites []suite `xml:"testsuite"` // in the place of those in Testsuites
+}
+
+type suite struct {
+	junit.Testsuite
+	Tests tests `xml:"testcase"` // in the place of those in Testsuite
+}
+
+// add adds a test, and counts it.
+func (s *suite) add(test func() junit.Testcase) {
+	s.AddTestcase(test())
+	s.Testsuite.Testcases = nil
+	s.Tests = append(s.Tests, test)
+}
+
+type tests []func() junit.Testcase
+
+// MarshalXML implements [xml.Marshaler].
+func (t tests) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
+	for _, test := range t {
+		if err := e.EncodeElement(test(), start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *suites) write(w io.Writer) error {
+	for i := range s.Suites {
+		s.AddSuite(s.Suites[i].Testsuite) // counts it
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
-	return all.WriteXML(w)
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "\t")
+	if err := enc.Encode(s); err != nil {
+		return fmt.Errorf("write JUnit: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }
 
-type junitWriter struct {
-	r      *Report
-	suites []junit.Testsuite
-	index  map[string]int
+// reviewedOf returns the object that a finding is about.
+func reviewedOf(f *Finding) Reviewed {
+	o := Reviewed{Object: f.Object}
+	if f.Location != nil {
+		o.File = f.Location.File
+	}
+	return o
 }
 
 func suiteOf(o Reviewed) string {
@@ -63,18 +118,8 @@ func suiteOf(o Reviewed) string {
 	return "cluster"
 }
 
-func (j *junitWriter) add(suite string, test junit.Testcase) {
-	i, ok := j.index[suite]
-	if !ok {
-		i = len(j.suites)
-		j.index[suite] = i
-		j.suites = append(j.suites, junit.Testsuite{Name: clean(suite), Time: "0"})
-	}
-	j.suites[i].AddTestcase(test)
-}
-
-func (j *junitWriter) finding(at Reviewed, f *Finding) {
-	test := junit.Testcase{Classname: clean(suiteOf(at)), Name: clean(f.Rule + ": " + f.Object.String())}
+func (r *Report) junitTest(f *Finding) junit.Testcase {
+	test := junit.Testcase{Classname: clean(suiteOf(reviewedOf(f))), Name: clean(f.Rule + ": " + f.Object.String())}
 	if f.Field != "" {
 		test.Name += clean(" " + f.Field)
 	}
@@ -86,10 +131,10 @@ func (j *junitWriter) finding(at Reviewed, f *Finding) {
 	if f.Remedy != "" {
 		fmt.Fprintf(&text, "fix: %s\n", clean(f.Remedy))
 	}
-	if j.r.fails(*f) {
+	if r.fails(*f) {
 		test.Failure = &junit.Result{Message: clean(f.Message), Type: f.Level, Data: text.String()}
 	} else {
 		test.SystemOut = &junit.Output{Data: text.String()}
 	}
-	j.add(suiteOf(at), test)
+	return test
 }

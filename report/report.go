@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ type Report struct {
 	// Rules are what findings may be called, those without findings included.
 	Rules []Rule `json:"-"`
 	// Reviewed are the objects, in the order of the findings.
-	Reviewed []Reviewed `json:"-"`
+	Reviewed iter.Seq[Reviewed] `json:"-"`
 	// FailOn is the level from which on a finding fails the run.
 	FailOn validators.Level `json:"-"`
 }
@@ -150,11 +151,10 @@ type Rule struct {
 	Name, Level, Title, Doc string
 }
 
-// A Reviewed is an object that was reviewed, and where it stands.
+// A Reviewed is an object that was reviewed, and the file that it is in.
 type Reviewed struct {
 	Object Object
 	File   string
-	Line   int
 }
 
 // Add adds a finding, and counts it.
@@ -185,11 +185,17 @@ func (r *Report) Finish() {
 	slices.SortFunc(r.Skipped, func(a, b Skipped) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Reason, b.Reason))
 	})
-	r.Findings = append([]Finding{}, r.Findings...)
-	r.Exempted = append([]Exempted{}, r.Exempted...)
-	r.Skipped = append([]Skipped{}, r.Skipped...)
-	r.Errors = append([]Problem{}, r.Errors...)
-	r.Foreign = append([]Problem{}, r.Foreign...)
+	notNull(&r.Findings)
+	notNull(&r.Exempted)
+	notNull(&r.Skipped)
+	notNull(&r.Errors)
+	notNull(&r.Foreign)
+}
+
+func notNull[T any](list *[]T) {
+	if *list == nil {
+		*list = []T{}
+	}
 }
 
 // Fails says whether there are findings at or above the level that fails.

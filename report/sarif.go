@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -14,36 +15,57 @@ import (
 
 // SARIF writes the report as SARIF 2.1.0, which code scanning reads.
 func (r *Report) SARIF(w io.Writer) error {
-	doc := r.sarif()
-	if err := doc.PrettyWrite(w); err != nil {
+	doc, rest := r.sarif()
+	if err := writeJSON(w, doc, tails{`      "results": [`: rest}); err != nil {
 		return fmt.Errorf("write SARIF: %w", err)
 	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return nil
 }
 
-func (r *Report) sarif() *sarif.Report {
+// sarif returns a document with the first result, and all others.
+func (r *Report) sarif() (*sarif.Report, iter.Seq[any]) {
 	run := sarif.NewRun()
 	driver := sarif.NewToolComponent().WithName("stayput").WithVersion(r.Version).WithInformationURI("https://stayput.dev")
 	run.WithTool(sarif.NewTool().WithDriver(driver))
 	for _, rule := range r.Rules {
 		driver.AddRule(sarifRule(rule))
 	}
-	for i := range r.Findings {
-		run.AddResult(r.sarifResult(&r.Findings[i]))
-	}
-	for i := range r.Exempted {
-		e := &r.Exempted[i]
-		suppression := sarif.NewSuppression().WithKind("inSource").WithStatus("accepted").WithJustification(clean(e.By + ": " + e.Reason))
-		if e.By == "the configuration" {
-			suppression.WithKind("external")
-		}
-		run.AddResult(r.sarifResult(&e.Finding).WithSuppressions([]*sarif.Suppression{suppression}))
+	for result := range r.sarifResults() {
+		run.AddResult(result)
+		break
 	}
 	run.AddInvocation(r.sarifInvocation())
 	doc := sarif.NewReport()
 	doc.AddRun(run)
-	return doc
+	return doc, func(yield func(any) bool) {
+		first := true
+		for result := range r.sarifResults() {
+			if !first && !yield(result) {
+				return
+			}
+			first = false
+		}
+	}
+}
+
+func (r *Report) sarifResults() iter.Seq[*sarif.Result] {
+	return func(yield func(*sarif.Result) bool) {
+		for i := range r.Findings {
+			if !yield(r.sarifResult(&r.Findings[i])) {
+				return
+			}
+		}
+		for i := range r.Exempted {
+			e := &r.Exempted[i]
+			suppression := sarif.NewSuppression().WithKind("inSource").WithStatus("accepted").WithJustification(clean(e.By + ": " + e.Reason))
+			if e.By == "the configuration" {
+				suppression.WithKind("external")
+			}
+			if !yield(r.sarifResult(&e.Finding).WithSuppressions([]*sarif.Suppression{suppression})) {
+				return
+			}
+		}
+	}
 }
 
 func sarifRule(rule Rule) *sarif.ReportingDescriptor {

@@ -174,7 +174,7 @@ func (t *textWriter) inventory(inv *Inventory) {
 }
 
 func claimLines(claims []Claim, keep func(Claim) bool) (lines []string) {
-	for _, c := range slices.Clone(claims) {
+	for _, c := range claims {
 		if keep(c) {
 			lines = append(lines, fmt.Sprintf("%s/%s %s", c.Namespace, c.Name, c.Capacity))
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	r.Reviewed = reviewed(subjects)
 	world := s.world
 	world.Source, world.Finder = archive, archive
 	rv := &reviewer{settings: s, progress: bar}
@@ -97,7 +99,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {
 		return err
 	}
-	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants)
+	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants, archive.Forget)
 	r.Finish()
 	if a.report != "" {
 		if err := a.publish(ctx, f.client, r, stderr); err != nil {
@@ -136,7 +138,23 @@ func (ref reference) get(ctx context.Context, from client.Reader) (subject, erro
 		return subject{}, err
 	}
 	obj := made.(client.Object)
-	return subject{Object: obj}, from.Get(ctx, ref.ObjectKey, obj)
+	if err := from.Get(ctx, ref.ObjectKey, obj); err != nil {
+		return subject{}, err
+	}
+	// What is found of it is to share these, which stay.
+	obj.SetNamespace(ref.Namespace)
+	obj.SetName(ref.Name)
+	return subject{Object: obj}, nil
+}
+
+func reviewed(refs []reference) iter.Seq[report.Reviewed] {
+	return func(yield func(report.Reviewed) bool) {
+		for _, ref := range refs {
+			if !yield(report.Reviewed{Object: report.Object{APIVersion: ref.kind.GroupVersion().String(), Kind: ref.kind.Kind, Namespace: ref.Namespace, Name: ref.Name}}) {
+				return
+			}
+		}
+	}
 }
 
 // read reads the kinds that rules are about or look up, and returns what is to be

@@ -11,7 +11,7 @@ import (
 
 // garbage is how much of it may lie about before it is collected: what some
 // thousand requests leave.
-const garbage = 96 << 20
+const garbage = 80 << 20
 
 // tuneGC limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
 // says that memory counts.
@@ -40,7 +40,7 @@ func limitGarbage(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Second):
+		case <-time.After(100 * time.Millisecond): // in a second, a first list comes to more than all garbage
 		}
 	}
 }
@@ -48,5 +48,5 @@ func limitGarbage(ctx context.Context) {
 // gcPercent returns the GOGC that lets so much garbage lie about beside what
 // lives, within bounds.
 func gcPercent(live uint64) int {
-	return int(min(400, max(25, 100*garbage/max(live, 1))))
+	return int(min(400, max(15, 100*garbage/max(live, 1))))
 }

@@ -122,6 +122,7 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit, Continue: opts.Continue, Raw: &opts})
 	})
 	p.PageSize = f.chunkSize
+	p.PageBufferSize = 1 // one is read while another is on its way
 	return p.EachListItem(ctx, metav1.ListOptions{}, func(obj runtime.Object) error {
 		o, ok := obj.(client.Object)
 		if !ok {

@@ -41,10 +41,6 @@ type outcome struct {
 	problems []report.Problem
 }
 
-func (o *outcome) empty() bool {
-	return len(o.findings)+len(o.exempted)+len(o.skipped)+len(o.problems) == 0
-}
-
 // What is found without a rule.
 const (
 	unknownField = "unknown-field"
@@ -70,54 +66,53 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 	return r
 }
 
+// batch is how many subjects are reviewed before the report takes what is said
+// about them.
+const batch = 1000
+
 // review reviews n subjects, several at a time, and adds to the report in their
 // order.
 func (rv *reviewer) review(ctx context.Context, world cluster.World, n int, at func(int) (subject, error), r *report.Report) error {
-	outcomes := make([]*outcome, n) // nil where there is nothing to say, as of most
-	r.Reviewed = make([]report.Reviewed, n)
 	done := rv.progress.begin("reviewing", n)
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range n {
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			s, err := at(i)
-			if err != nil {
-				return err
-			}
-			r.Reviewed[i].Object = objectOf(s.Object)
-			if s.manifest != nil {
-				r.Reviewed[i].File = s.manifest.File
-			}
-			if o := rv.one(world.View(ctx, cluster.Request{}), s); !o.empty() {
-				outcomes[i] = &o
-			}
-			rv.progress.step()
-			return nil
-		})
-	}
-	err := group.Wait()
-	done()
-	if err != nil {
-		return err
+	defer done()
+	for from := 0; from < n; from += batch {
+		outcomes := make([]outcome, min(batch, n-from))
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for i := range outcomes {
+			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				s, err := at(from + i)
+				if err != nil {
+					return err
+				}
+				outcomes[i] = rv.one(world.View(ctx, cluster.Request{}), s)
+				rv.progress.step()
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for i := range outcomes {
+			outcomes[i].addTo(r)
+		}
 	}
 	r.Summary.Objects += n
-	for _, o := range outcomes {
-		if o == nil {
-			continue
-		}
-		for _, f := range o.findings {
-			r.Add(f)
-		}
-		r.Exempted = append(r.Exempted, o.exempted...)
-		for _, skipped := range o.skipped {
-			r.Skip(skipped.Rule, skipped.Reason)
-		}
-		r.Errors = append(r.Errors, o.problems...)
-	}
 	return nil
+}
+
+func (o *outcome) addTo(r *report.Report) {
+	for i := range o.findings {
+		r.Add(o.findings[i])
+	}
+	r.Exempted = append(r.Exempted, o.exempted...)
+	for _, s := range o.skipped {
+		r.Skip(s.Rule, s.Reason)
+	}
+	r.Errors = append(r.Errors, o.problems...)
 }
 
 // one reviews one subject.
@@ -245,9 +240,9 @@ func fieldOf(err error) string {
 // byLocation sorts what came from files in the order of their lines.
 func byLocation(r *report.Report) {
 	order := map[string]int{}
-	for i, o := range r.Reviewed {
+	for o := range r.Reviewed {
 		if _, ok := order[o.File]; !ok {
-			order[o.File] = i
+			order[o.File] = len(order)
 		}
 	}
 	slices.SortStableFunc(r.Findings, func(a, b report.Finding) int {

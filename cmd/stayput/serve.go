@@ -28,6 +28,7 @@ import (
 
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/trim"
 )
 
 // serveFlags are what may differ between two Pods of one Deployment.
@@ -188,9 +189,13 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	if err != nil {
 		return err
 	}
+	watching, err := watchingClient(config)
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme.Scheme,
-		Cache:                   cacheOptions(),
+		Cache:                   cacheOptions(watching),
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsListen},
 		HealthProbeBindAddress:  f.healthListen,
 		GracefulShutdownTimeout: new(f.drain + 10*time.Second),
@@ -252,10 +257,23 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
+// watchingClient returns the client of the caches, to which what nobody reads
+// does not come.
+func watchingClient(config *rest.Config) (*http.Client, error) {
+	config = rest.CopyConfig(config)
+	config.Wrap(trim.Transport)
+	c, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("prepare to watch %s: %w", config.Host, err)
+	}
+	return c, nil
+}
+
 // cacheOptions strip what nobody reads, pack what there is most of, and hand out
 // objects without a copy: rules never edit what a lookup returned.
-func cacheOptions() cache.Options {
+func cacheOptions(watching *http.Client) cache.Options {
 	return cache.Options{
+		HTTPClient:                   watching,
 		NewInformer:                  cluster.NewInformer,
 		ReaderFailOnMissingInformer:  true,
 		DefaultUnsafeDisableDeepCopy: new(true),

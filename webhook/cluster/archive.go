@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -73,22 +75,47 @@ func (a *Archive) open(kind schema.GroupVersionKind, obj client.Object) error {
 	return a.indexes.Add(obj, informer)
 }
 
+// Forget makes room: the kind is unknown from now on.
+func (a *Archive) Forget(kind schema.GroupVersionKind) {
+	delete(a.known, kind)
+	delete(a.stores, kind)
+	for id := range a.indexes {
+		if id.kind == kind {
+			delete(a.indexes, id)
+		}
+	}
+}
+
 // lean removes what no rule reads of an object, not even of one under review.
 func lean(obj client.Object) {
 	StripManagedFields(obj)
 	switch obj := obj.(type) {
 	case *corev1.Pod:
-		stripContainers(&obj.Spec)
-		obj.Spec.Tolerations = nil
-		for i := range obj.Spec.Volumes {
-			v := &obj.Spec.Volumes[i]
-			v.Projected, v.ConfigMap, v.Secret, v.DownwardAPI = nil, nil, nil, nil
-		}
-		obj.Status = corev1.PodStatus{Phase: obj.Status.Phase}
+		leanPod(obj)
 	case *corev1.PersistentVolumeClaim:
 		stripClaim(obj)
 	case *corev1.PersistentVolume:
 		stripVolume(obj)
+	}
+}
+
+// leanPod leaves of a Pod that a controller made its names, its claims and its
+// labels: what it runs, and where, is in the template. Of any other it removes
+// what its containers run.
+func leanPod(pod *corev1.Pod) {
+	pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+	pod.Annotations = keep(pod.Annotations, func(name string) bool {
+		return name == AnnotationMirror || strings.Contains(name, "stayput.dev/")
+	})
+	stripContainers(&pod.Spec)
+	if metav1.GetControllerOf(pod) != nil {
+		pod.Spec.Containers, pod.Spec.InitContainers = nil, nil
+		pod.Spec.Affinity, pod.Spec.Tolerations, pod.Spec.SecurityContext = nil, nil, nil
+		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim == nil })
+	}
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		v.Projected, v.ConfigMap, v.Secret, v.DownwardAPI = nil, nil, nil, nil
 	}
 }
 

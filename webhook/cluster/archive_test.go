@@ -50,4 +50,12 @@ func TestArchiveKnows(t *testing.T) {
 	if found, err := cluster.Find(v, cluster.PodsByClaim, "shop", "data-db-0"); err != nil || len(found) != 0 {
 		t.Errorf("Find: %v, %v", found, err)
 	}
+
+	a.Forget(cluster.KindOf[*corev1.PersistentVolumeClaim]())
+	if _, err := cluster.Find(v, cluster.ClaimsByBase, "shop", "data-db"); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Find what was forgotten: %v", err)
+	}
+	if err := cluster.Each(v, func(*corev1.PersistentVolumeClaim) {}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Each of what was forgotten: %v", err)
+	}
 }

@@ -1,0 +1,93 @@
+// Package trim takes out of a watch what nobody reads, before it is decoded. Most
+// of an object is what nobody reads, and to decode it takes most of the time
+// that a watch takes.
+package trim
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Fields say which fields of a protobuf message are kept.
+type fields struct {
+	listed listed
+	others bool // whether a field that is not listed is kept
+}
+
+// Listed fields are messages, of which their own fields say what is kept, or nil.
+type listed map[protowire.Number]*fields
+
+// only keeps the fields that are listed.
+func only(l listed) *fields { return &fields{l, false} }
+
+// allBut removes the fields that are listed as nil, and keeps all others.
+func allBut(l listed) *fields { return &fields{l, true} }
+
+// keep appends to dst what is kept of a message.
+func (f *fields) keep(dst, message []byte) ([]byte, error) {
+	return rewrite(dst, message, func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
+		switch inner, is := f.listed[number]; {
+		case inner != nil && kind == protowire.BytesType:
+			return edit(dst, field, inner.keep)
+		case inner != nil || is != f.others:
+			return append(dst, field...), nil
+		}
+		return dst, nil
+	})
+}
+
+// rewrite appends to dst what take appends of each field of a message: tag and
+// value, as they stand there.
+func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte, error)) ([]byte, error) {
+	for len(message) > 0 {
+		number, kind, length := protowire.ConsumeField(message)
+		if length < 0 {
+			return nil, protowire.ParseError(length)
+		}
+		var err error
+		if dst, err = take(dst, number, kind, message[:length]); err != nil {
+			return nil, err
+		}
+		message = message[length:]
+	}
+	return dst, nil
+}
+
+// rewriteOne appends a message with what change appends in the place of the bytes
+// in a field.
+func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, value []byte) ([]byte, error)) ([]byte, error) {
+	return rewrite(dst, message, func(dst []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
+		if n == number && kind == protowire.BytesType {
+			return edit(dst, field, change)
+		}
+		return append(dst, field...), nil
+	})
+}
+
+// edit appends a field of bytes with what change appends in their place.
+func edit(dst, field []byte, change func(dst, value []byte) ([]byte, error)) ([]byte, error) {
+	_, _, tag := protowire.ConsumeTag(field)
+	value, _ := protowire.ConsumeBytes(field[tag:])
+	dst = append(dst, field[:tag]...)
+	start := len(dst)
+	dst, err := change(dst, value)
+	if err != nil {
+		return nil, err
+	}
+	var length [binary.MaxVarintLen64]byte // goes before what is there now
+	return slices.Insert(dst, start, protowire.AppendVarint(length[:0], uint64(len(dst)-start))...), nil
+}
+
+// bytesIn returns the bytes in a field of a message, nil if it has none.
+func bytesIn(message []byte, number protowire.Number) (value []byte) {
+	_, _ = rewrite(nil, message, func(_ []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
+		if n == number && kind == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(field)
+			value, _ = protowire.ConsumeBytes(field[tag:])
+		}
+		return nil, nil
+	})
+	return value
+}

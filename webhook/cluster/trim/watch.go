@@ -1,0 +1,130 @@
+package trim
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Transport returns a transport that trims the objects of watches in protobuf,
+// for caches whose transform is [stayput.dev/webhook/cluster.Strip]: nothing else
+// is taken out than what that removes. What it does not know, or cannot parse,
+// comes through as it is.
+func Transport(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if err == nil && watches(resp) {
+			resp.Body = &body{Closer: resp.Body, in: bufio.NewReaderSize(resp.Body, 64<<10)}
+		}
+		return resp, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+func watches(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" &&
+		strings.ReplaceAll(resp.Header.Get("Content-Type"), " ", "") == runtime.ContentTypeProtobuf+";stream=watch"
+}
+
+// A body reads the events of a watch: each a WatchEvent behind its length in four
+// bytes, with the object as Unknown behind a prefix of its own.
+type body struct {
+	io.Closer
+	in    *bufio.Reader
+	event []byte // as it comes
+	out   []byte // what is made of it
+	rest  []byte // what is not yet read of it
+	wild  bool   // what comes is no events
+}
+
+// The fields of the messages around an object.
+const (
+	eventType      protowire.Number = 1 // of WatchEvent
+	eventObject    protowire.Number = 2
+	extensionRaw   protowire.Number = 1 // of RawExtension
+	unknownType    protowire.Number = 1 // of Unknown
+	unknownRaw     protowire.Number = 2
+	typeAPIVersion protowire.Number = 1 // of TypeMeta
+	typeKind       protowire.Number = 2
+)
+
+// prefix is what Kubernetes puts before an object in protobuf.
+var prefix = []byte("k8s\x00")
+
+// maxEvent is how many bytes of an event client-go takes.
+const maxEvent = 16 << 20
+
+// Read implements [io.Reader].
+func (b *body) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 && !b.wild {
+		if err := b.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(b.rest) == 0 {
+		return b.in.Read(p)
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// next reads an event and trims it.
+func (b *body) next() error {
+	head, err := b.in.Peek(4)
+	if err != nil {
+		if len(head) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	length := binary.BigEndian.Uint32(head)
+	if b.wild = length > maxEvent; b.wild {
+		return nil
+	}
+	b.event = slices.Grow(b.event[:0], 4+int(length))[:4+length]
+	if _, err := io.ReadFull(b.in, b.event); err != nil {
+		return err
+	}
+	b.rest = b.event
+	room := append(b.out[:0], b.event[:4]...) // for the length
+	if out, err := trim(room, b.event[4:]); err == nil {
+		binary.BigEndian.PutUint32(out, uint32(len(out)-4))
+		b.out, b.rest = out, out
+	}
+	return nil
+}
+
+// trim appends an event with what is kept of its object.
+func trim(dst, event []byte) ([]byte, error) {
+	if string(bytesIn(event, eventType)) == string(watch.Bookmark) {
+		return append(dst, event...), nil // its annotations are its message
+	}
+	return rewriteOne(dst, event, eventObject, func(dst, extension []byte) ([]byte, error) {
+		return rewriteOne(dst, extension, extensionRaw, func(dst, raw []byte) ([]byte, error) {
+			unknown, ok := bytes.CutPrefix(raw, prefix)
+			fields := kept[typeOf(unknown)]
+			if !ok || fields == nil {
+				return append(dst, raw...), nil
+			}
+			return rewriteOne(append(dst, prefix...), unknown, unknownRaw, fields.keep)
+		})
+	})
+}
+
+func typeOf(unknown []byte) string {
+	t := bytesIn(unknown, unknownType)
+	return string(bytesIn(t, typeAPIVersion)) + " " + string(bytesIn(t, typeKind))
+}
