@@ -29,7 +29,7 @@ pre-commit: # runs the hook that the repository offers
 
 .PHONY: proof
 proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders|TheWatchIsCut' ./e2e
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders|TheWatchIsCut|AFullQueue' ./e2e
 	STAYPUT_PROOF=1 go test -timeout 3h -v -run TestSoak ./e2e
 	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
@@ -123,6 +123,10 @@ fuzz: ## fuzz every target for FUZZTIME (10s; or 1000000x executions), and say h
 .PHONY: vulncheck
 vulncheck: ## look for known vulnerabilities in what the binary calls; says so where the database cannot be reached
 	.ci/vulncheck
+
+.PHONY: reproducible
+reproducible: ## build HEAD twice, elsewhere and from nothing, and compare
+	.ci/reproducible
 
 .PHONY: sbom
 sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)

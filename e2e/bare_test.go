@@ -2,6 +2,11 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,4 +67,18 @@ func (b *bare) kubectl(t *testing.T, stdin string, args ...string) string {
 		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
+}
+
+// caller returns a client that asks Stayput itself, as an API server does, on
+// so many connections that it keeps.
+func (b *bare) caller(connections int) (*http.Client, error) {
+	pem, err := os.ReadFile(filepath.Join(b.Dir, "tls.crt"))
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConns: connections, MaxIdleConnsPerHost: connections,
+	}}, nil
 }

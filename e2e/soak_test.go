@@ -3,15 +3,12 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,14 +143,11 @@ func comeAndGo(ctx context.Context, t *testing.T, client kubernetes.Interface, c
 // keepSendingHalves sends halves of reviews to both doors, past the API server,
 // each of which must be refused.
 func keepSendingHalves(ctx context.Context, t *testing.T, b *bare, count *atomic.Int64) {
-	pem, err := os.ReadFile(filepath.Join(b.Dir, "tls.crt"))
+	client, err := b.caller(1)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	half := []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"","object":{"metadata":{"name":"` + strings.Repeat("x", 100<<10))
 	for i := 0; ctx.Err() == nil; i++ {
 		url := "https://" + b.Address() + []string{"/validate", "/mutate"}[i%2]

@@ -138,7 +138,8 @@ func usesOf(w *world, c pvc) (all []use) {
 				labelled := true
 				if s.Spec.Selector != nil {
 					for k, v := range s.Spec.Selector.MatchLabels {
-						labelled = labelled && c.Labels[k] == v
+						has, ok := c.Labels[k] // an empty value is not the same as none
+						labelled = labelled && ok && has == v
 					}
 				}
 				if c.Name == t.Name+"-"+s.Name+"-"+strconv.Itoa(n) && (labelled || c.Annotations["stayput.dev/claim-of"] == record) {

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"stayput.dev/validators"
 )
@@ -63,7 +64,7 @@ var _ = register(map[string]oracle{
 				return string(s.Spec.PodManagementPolicy)
 			}
 			return hintIf(old.Spec.ServiceName != s.Spec.ServiceName || policy(old) != policy(s) ||
-				!reflect.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !reflect.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
+				!equality.Semantic.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
 		}),
 		updated(func(_ *world, old, svc *corev1.Service) validators.Level {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP

@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -62,8 +63,10 @@ func checkKeys[T client.Object](rules []string) func(*Pass, T) error {
 	}
 }
 
-// checkList checks the labels or the annotations of a place.
+// checkList checks the labels or the annotations of a place. When there are many
+// mistakes it stops: a request has thousands of keys if somebody wants it to.
 func checkList(p *Pass, pl place, sort string, list map[string]string, rules []string) {
+	const most = 20
 	var own []string
 	for name := range maps.Keys(list) {
 		if strings.HasPrefix(name, ownPrefix) || strings.HasPrefix(name, cluster.ExemptPrefix) {
@@ -71,52 +74,66 @@ func checkList(p *Pass, pl place, sort string, list map[string]string, rules []s
 		}
 	}
 	slices.Sort(own)
-	for _, name := range own {
+	mistakes := 0
+	for i, name := range own {
+		if mistakes == most {
+			p.Report(field.Forbidden(pl.path.Child(sort+"s"), fmt.Sprintf("must be keys that Stayput knows; %d more have not been looked at", len(own)-i)), "mend those named first")
+			return
+		}
 		path, value := pl.path.Child(sort+"s").Key(name), list[name]
+		var wrong *field.Error
+		var remedy string
 		if rule, ok := strings.CutPrefix(name, cluster.ExemptPrefix); ok {
-			checkExemption(p, path, sort, rule, value, rules)
+			wrong, remedy = checkExemption(path, sort, rule, value, rules)
 		} else {
-			checkKey(p, path, pl.kind, sort, name, value)
+			wrong, remedy = checkKey(path, pl.kind, sort, name, value)
+		}
+		if wrong != nil {
+			mistakes++
+			p.Report(wrong, remedy)
 		}
 	}
 }
 
-func checkKey(p *Pass, path *field.Path, kind, sort, name, value string) {
+// checkKey returns what is wrong with a key, or nil, and the remedy.
+func checkKey(path *field.Path, kind, sort, name, value string) (wrong *field.Error, remedy string) {
 	i := slices.IndexFunc(ownKeys, func(k key) bool { return k.name == name })
 	if i < 0 {
 		var all []string
 		for _, k := range ownKeys {
 			all = append(all, k.name)
 		}
-		remedy := "remove it; there are " + keysFor(kind)
+		remedy = "remove it; there are " + keysFor(kind)
 		if i := slices.Index(all, nearest(name, all)); i >= 0 {
 			remedy = "write " + ownKeys[i].yaml(kind, value)
 		}
-		p.Report(field.Forbidden(path, "must be a key that Stayput knows; this one does nothing"), remedy)
-		return
+		return field.Forbidden(path, "must be a key that Stayput knows; this one does nothing"), remedy
 	}
 	switch k := ownKeys[i]; {
 	case k.sort != sort || !slices.Contains(k.kinds, kind):
-		p.Report(field.Forbidden(path, "must be "+k.place()+"; here it does nothing"), "write "+k.yaml(kind, value))
+		return field.Forbidden(path, "must be "+k.place()+"; here it does nothing"), "write " + k.yaml(kind, value)
 	case !k.allows(value):
-		p.Report(field.Invalid(path, short(value), "must be "+k.values()+"; anything else does nothing"), "write "+k.yaml(kind, value))
+		return field.Invalid(path, short(value), "must be "+k.values()+"; anything else does nothing"), "write " + k.yaml(kind, value)
 	}
+	return nil, ""
 }
 
-func checkExemption(p *Pass, path *field.Path, sort, rule, reason string, rules []string) {
-	remedy := func(rule string) string {
+// checkExemption does so for an exemption.
+func checkExemption(path *field.Path, sort, rule, reason string, rules []string) (wrong *field.Error, remedy string) {
+	exempt := func(rule string) string {
 		return "metadata: {annotations: {" + cluster.ExemptPrefix + rule + `: "<reason>"}}`
 	}
 	switch {
 	case !slices.Contains(rules, rule):
-		to := "remove it; stayput rules lists the rules"
+		remedy = "remove it; stayput rules lists the rules"
 		if rule := nearest(rule, rules); rule != "" {
-			to = remedy(rule)
+			remedy = exempt(rule)
 		}
-		p.Report(field.Forbidden(path, "must name a rule after the slash; no rule is called that, so nothing is exempt"), to)
+		return field.Forbidden(path, "must name a rule after the slash; no rule is called that, so nothing is exempt"), remedy
 	case sort == label:
-		p.Report(field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"), remedy(rule))
+		return field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"), exempt(rule)
 	case strings.TrimSpace(reason) == "":
-		p.Report(field.Required(path, "must say why; an exemption without a reason has no effect"), remedy(rule))
+		return field.Required(path, "must say why; an exemption without a reason has no effect"), exempt(rule)
 	}
+	return nil, ""
 }

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,11 +26,12 @@ func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.P
 // to now if it has no volumeName, or nil. Like the controller, it looks at
 // volumes with the fewest access modes first and takes the smallest of those
 // that fit; like the scheduler, which chooses if the class waits for a node, it takes the
-// smallest of all. What fits the node is not considered.
+// smallest of all. What fits the node is not considered. Where modes are as many
+// but other ones, chance decides which the controller looks at first; here they
+// are one group, and what is reserved for the claim comes before all of it.
 // Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
 func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
-	groups := map[string][]*corev1.PersistentVolume{} // by access modes
-	count := map[string]int{}
+	groups := map[int][]*corev1.PersistentVolume{} // by how many access modes
 	for _, pv := range all {
 		if !volume.CheckAccessModes(pvc, pv) {
 			continue
@@ -39,27 +41,16 @@ func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolum
 			made.Status.Phase = corev1.VolumeAvailable
 			pv = &made
 		}
-		modes := slices.Clone(pv.Spec.AccessModes)
-		slices.Sort(modes)
-		modes = slices.Compact(modes)
-		key := ""
+		modes := 0
 		if !wait {
-			key = fmt.Sprint(modes)
+			sorted := slices.Clone(pv.Spec.AccessModes)
+			slices.Sort(sorted)
+			modes = len(slices.Compact(sorted))
 		}
-		groups[key], count[key] = append(groups[key], pv), len(modes)
+		groups[modes] = append(groups[modes], pv)
 	}
-	keys := make([]string, 0, len(groups))
-	for key := range groups {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b string) int {
-		if n := count[a] - count[b]; n != 0 {
-			return n
-		}
-		return strings.Compare(a, b)
-	})
-	for _, key := range keys {
-		pvs := groups[key]
+	for _, modes := range slices.Sorted(maps.Keys(groups)) {
+		pvs := groups[modes]
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
 		// The only error is a malformed selector, which no volume matches.
 		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true); pv != nil && err == nil {

@@ -56,7 +56,9 @@ func (x *exchange) accept() error {
 }
 
 // read reads the body into buf, which grows as the bytes arrive: what a
-// Content-Length promises takes no memory.
+// Content-Length promises takes no memory. But what is to be large, or does not
+// say, takes it from the beginning from where large bodies do, and so much that
+// what arrives in full can be decoded too.
 func (x *exchange) read(buf *bytes.Buffer) error {
 	conn := http.NewResponseController(x.rw)
 	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // a test's recorder has none
@@ -64,10 +66,15 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 	if x.r.ContentLength > limit {
 		limit = 0 // some of it, to know who asks
 	}
+	x.lease.large = x.r.ContentLength > largeBody || x.r.ContentLength < 0
 	for {
 		if buf.Available() == 0 {
 			grown := int64(max(minRead, 2*buf.Cap()))
-			if !x.lease.extend(grown) {
+			takes := grown
+			if grown > largeBody {
+				takes += 4 * grown
+			}
+			if !x.lease.extend(takes) {
 				return errShed
 			}
 			buf.Grow(int(grown) - buf.Len())
@@ -81,6 +88,7 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 			return refuse(http.StatusBadRequest, "the body is empty")
 		case errors.Is(err, io.EOF):
 			_ = conn.SetReadDeadline(time.Time{}) // the next header has a time of its own
+			received(x.r)
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errSlow

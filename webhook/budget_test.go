@@ -70,6 +70,8 @@ var worst = []string{
 	`StatefulSet..spec.volumeClaimTemplates[]={}`,
 	`StatefulSet..spec.volumeClaimTemplates[]={"metadata":{"name":"n#"}}`,
 	`StorageClass.escapes`,
+	`Namespace.our annotations`,
+	`Deployment.our annotations`,
 }
 
 type cost struct {

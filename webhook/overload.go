@@ -25,6 +25,9 @@ type gate struct {
 // takes a quarter of it.
 const light = 1 << 20
 
+// largeBody is how large a body is that takes more, decoded.
+const largeBody = light / 5
+
 func newGate(l Limits) *gate {
 	g := &gate{slots: make(chan struct{}, l.InFlight)}
 	g.light.size, g.heavy.size = l.Memory/2, l.Memory/2
@@ -62,9 +65,10 @@ type pool struct {
 
 // A lease is what one request holds of a gate's memory.
 type lease struct {
-	gate *gate
-	pool *pool
-	n    int64
+	gate  *gate
+	large bool // whether it takes from the pool for large bodies in any case
+	pool  *pool
+	n     int64
 }
 
 // extend makes the lease one of n bytes, and says whether there is so much
@@ -74,7 +78,7 @@ func (l *lease) extend(n int64) bool {
 		return true
 	}
 	p := &l.gate.light
-	if n > light {
+	if l.large || n > light {
 		p = &l.gate.heavy
 	}
 	held := l.n

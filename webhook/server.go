@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -38,6 +39,7 @@ type Server struct {
 	// Trusted, if set, returns why the API server would refuse the certificate.
 	Trusted func() error
 
+	most        int // how many connections at a time, if not mostConnections
 	connections atomic.Int64
 	draining    atomic.Bool
 	serving     atomic.Bool
@@ -54,6 +56,7 @@ func (s *Server) NeedLeaderElection() bool { return false }
 // each client to close its connection, and serves on until none has been open
 // for a quiet moment.
 func (s *Server) Start(ctx context.Context) error {
+	crowd := newCrowd(s.Listener, cmp.Or(s.most, mostConnections))
 	srv := &http.Server{
 		Handler:           s.closing(s.Handler),
 		ReadHeaderTimeout: headerTime,
@@ -62,7 +65,8 @@ func (s *Server) Start(ctx context.Context) error {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		ConnState:         s.count,
+		ConnContext:       crowd.with,
+		ConnState:         func(conn net.Conn, state http.ConnState) { s.count(state); crowd.state(conn, state) },
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		TLSConfig: s.Callers.Require(&tls.Config{
 			MinVersion:     tls.VersionTLS13,
@@ -71,7 +75,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(&unusedListener{Listener: s.Listener}, "", "") }()
+	go func() { failed <- srv.ServeTLS(crowd, "", "") }()
 	s.serving.Store(true)
 	s.Log.Info("serving", "address", s.Listener.Addr().String())
 	select {
@@ -121,7 +125,7 @@ func (s *Server) closing(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) count(_ net.Conn, state http.ConnState) {
+func (s *Server) count(state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.connections.Add(1)

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,8 +17,8 @@ import (
 )
 
 // startServer serves h until stop is called, and returns a client that trusts
-// it.
-func startServer(t *testing.T, h http.Handler, drain time.Duration) (s *Server, client *http.Client, stop func() error) {
+// it. What follows is done to the server first.
+func startServer(t *testing.T, h http.Handler, drain time.Duration, first ...func(s *Server)) (s *Server, client *http.Client, stop func() error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,6 +35,9 @@ func startServer(t *testing.T, h http.Handler, drain time.Duration) (s *Server, 
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	s = &Server{Listener: l, Handler: h, Source: source, Log: slog.New(slog.DiscardHandler), Drain: drain}
+	for _, f := range first {
+		f(s)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Start(ctx) }()
@@ -64,51 +66,6 @@ func TestTLS(t *testing.T) {
 	if resp, err := client.Get("https://" + s.Listener.Addr().String()); err == nil {
 		_ = resp.Body.Close()
 		t.Error("TLS 1.2 was taken")
-	}
-}
-
-// TestUnusedConnections is of what clients keep for later: a connection that
-// has carried no request yet stays open for the first, which then has its
-// time; one that has begun it does not.
-func TestUnusedConnections(t *testing.T) {
-	t.Parallel()
-	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond)
-	defer func() { _ = stop() }()
-	dial := func() *tls.Conn {
-		conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		return conn
-	}
-	wire := postOf(ValidatePath, wellFormed)
-	begun, unused := dial(), dial()
-	time.Sleep(100 * time.Millisecond) // handshake and header are read apart
-	if _, err := begun.Write(wire[:20]); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	if said, err := io.ReadAll(begun); err != nil {
-		t.Errorf("half a header: still open after %s: %q %v", time.Since(start), said, err)
-	}
-	time.Sleep(time.Until(start.Add(11 * time.Second))) // longer than net/http would wait for header and body
-	for i := range 2 {
-		for _, part := range [][]byte{wire[:20], wire[20 : len(wire)-10], wire[len(wire)-10:]} {
-			if _, err := unused.Write(part); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(unused), nil)
-		if err != nil {
-			t.Fatalf("request %d on an unused connection: %v", i+1, err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || !strings.Contains(string(body), `"allowed":true`) {
-			t.Errorf("request %d: %v: %s", i+1, err, body)
-		}
 	}
 }
 

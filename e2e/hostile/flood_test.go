@@ -3,7 +3,6 @@ package hostile
 import (
 	"bufio"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -12,81 +11,36 @@ import (
 	"time"
 )
 
-// TestFloodOfLargeBodies opens 5 000 connections that send 3 MiB each and 5 000
-// that send nothing (500 in short), all at once: figure R6. Bodies are of both
-// kinds that cost most: long strings, which are read and scanned in full, and
-// wide lists, which are denied for their width.
+// TestFloodOfLargeBodies has 5 000 connections send 3 MiB each and 5 000 send
+// nothing (500 in short), all at once, for a minute (ten seconds in short):
+// figure R6. Each that is answered or closed is opened again.
 func TestFloodOfLargeBodies(t *testing.T) {
 	n := either(500, 5000)
 	s := start(t)
 	idle := s.memory(t, "VmHWM")
-	w := s.witness(8, 5*time.Millisecond)
-	var sent, silent tally
-	var quiet []net.Conn
-	for range n {
-		conn, err := s.dial()
-		if err != nil {
-			silent.add(err.Error())
-			continue
-		}
-		silent.add("open")
-		quiet = append(quiet, conn)
-	}
-	waiting := s.memory(t, "VmRSS")
-
-	const size = 3 << 20
-	start := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":`
-	long := []byte(start + `"` + strings.Repeat("x", size) + `"}}}`)
-	wide := []byte(start + `[` + strings.Repeat("{},", size/3) + `{}]}}}`)
-	var group sync.WaitGroup
-	begun := time.Now()
-	for i := range n {
-		body := long
-		if i%2 == 1 {
-			body = wide
-		}
-		group.Go(func() { sent.add(s.send(body)) })
-	}
-	group.Wait()
-	took := time.Since(begun)
-	for _, conn := range quiet {
-		_ = conn.Close()
-	}
-	t.Logf("%d connections with bodies of 3 MiB in %s: %s", n, took.Round(time.Millisecond), &sent)
-	t.Logf("%d connections that send nothing: %s", n, &silent)
-	most := s.memory(t, "VmHWM")
-	t.Logf("memory: %d MiB idle, %d MiB with the silent connections, %d MiB at most, of %d MiB", idle>>20, waiting>>20, most>>20, containerMemory>>20)
+	w, others, k := s.witness(8, 5*time.Millisecond), s.newcomers(4, 50*time.Millisecond), s.keepWatch()
+	seen := s.attack(t, flood{Bodies: n, Silent: n, For: either(10*time.Second, time.Minute)})
+	t.Logf("%d connections that send 3 MiB: %s", n, &seen.Bodies)
+	t.Logf("%d that send nothing: %s", n, &seen.Silent)
+	k.report(t, idle)
 	w.report(t)
-	if most > containerMemory {
-		t.Errorf("%d MiB are more than the container has", most>>20)
-	}
-	if silent.counts["open"] != n {
-		t.Errorf("silent connections: %s", &silent)
+	others.report(t)
+	if seen.MostOpen < int64(2*n) {
+		t.Errorf("%d connections at a time, of %d", seen.MostOpen, 2*n)
 	}
 }
 
-// send sends a body on a connection of its own and says what came of it.
-func (s *server) send(body []byte) string {
-	conn, err := s.dial()
-	if err != nil {
-		return "refused"
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
-	go func() {
-		if _, err := fmt.Fprint(conn, head("/validate?timeout=30s", len(body))); err == nil {
-			_, _ = conn.Write(body)
-		}
-	}()
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return "cut off"
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "" {
-		return "429 without Retry-After"
-	}
-	return resp.Status[:3]
+// TestFloodOfBodiesAlone is the flood without those that send nothing, so that
+// more of the bodies get through.
+func TestFloodOfBodiesAlone(t *testing.T) {
+	n := either(500, 5000)
+	s := start(t)
+	idle := s.memory(t, "VmHWM")
+	w, k := s.witness(8, 5*time.Millisecond), s.keepWatch()
+	seen := s.attack(t, flood{Bodies: n, For: either(10*time.Second, time.Minute)})
+	t.Logf("%d connections that send 3 MiB: %s", n, &seen.Bodies)
+	k.report(t, idle)
+	w.report(t)
 }
 
 // TestSlowSenders keeps connections busy in every way that costs a client

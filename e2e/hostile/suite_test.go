@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +27,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if order := os.Getenv(flooder); order != "" {
+		if err := runFlooder(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }
@@ -131,11 +137,6 @@ func (s *server) memory(t *testing.T, field string) int64 {
 		t.Fatal(err)
 	}
 	return bytes
-}
-
-// dial opens a connection with TLS.
-func (s *server) dial() (*tls.Conn, error) {
-	return tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", s.webhook, s.tls)
 }
 
 // review is what well-behaved clients ask: a StatefulSet that is denied.

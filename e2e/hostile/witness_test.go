@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 // Witnesses are the well-behaved clients of a server under attack: each asks,
 // waits for the answer and a moment, and asks again.
 type witnesses struct {
+	name  string
 	stop  chan struct{}
 	group sync.WaitGroup
 	mu    sync.Mutex
@@ -20,13 +22,27 @@ type witnesses struct {
 	errs  []error
 }
 
-// witness starts n clients with connections of their own.
+// witness starts n clients with connections of their own, which they have before
+// the attack begins, as API servers do.
 func (s *server) witness(n int, pause time.Duration) *witnesses {
-	w := &witnesses{stop: make(chan struct{})}
-	client := s.client(n)
+	return s.witnessWith(s.client(n), "well-behaved clients", n, pause)
+}
+
+// newcomers are witnesses that open a connection for each request.
+func (s *server) newcomers(n int, pause time.Duration) *witnesses {
+	client := s.client(0)
+	client.Transport.(*http.Transport).DisableKeepAlives = true
+	return s.witnessWith(client, "those that open a connection for each request", n, pause)
+}
+
+func (s *server) witnessWith(client *http.Client, name string, n int, pause time.Duration) *witnesses {
+	w := &witnesses{name: name, stop: make(chan struct{})}
+	var connected sync.WaitGroup
+	connected.Add(n)
+	defer connected.Wait()
 	for range n {
 		w.group.Go(func() {
-			for {
+			for first := true; ; first = false {
 				select {
 				case <-w.stop:
 					return
@@ -40,6 +56,9 @@ func (s *server) witness(n int, pause time.Duration) *witnesses {
 					w.errs = append(w.errs, err)
 				}
 				w.mu.Unlock()
+				if first {
+					connected.Done()
+				}
 			}
 		})
 	}
@@ -68,14 +87,14 @@ func (w *witnesses) report(t *testing.T) {
 	at := func(q float64) time.Duration {
 		return w.took[int(q*float64(len(w.took)-1))].Round(10 * time.Microsecond)
 	}
-	t.Logf("well-behaved clients: %d requests, %d errors, p50 %s, p99 %s, max %s", len(w.took), len(w.errs), at(.5), at(.99), at(1))
+	t.Logf("%s: %d requests, %d errors, p50 %s, p99 %s, max %s", w.name, len(w.took), len(w.errs), at(.5), at(.99), at(1))
 	for i, err := range w.errs {
 		if i < 3 {
-			t.Errorf("a well-behaved client: %v", err)
+			t.Errorf("%s: %v", w.name, err)
 		}
 	}
 	if proof() && at(.99) > time.Second {
-		t.Errorf("p99 is %s, more than a second", at(.99))
+		t.Errorf("%s: p99 is %s, more than a second", w.name, at(.99))
 	}
 }
 
@@ -93,6 +112,12 @@ func (t *tally) add(what string) {
 	}
 	t.counts[what]++
 }
+
+// MarshalJSON implements [json.Marshaler].
+func (t *tally) MarshalJSON() ([]byte, error) { return json.Marshal(t.counts) }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *tally) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &t.counts) }
 
 func (t *tally) String() string {
 	t.mu.Lock()
