@@ -12,6 +12,19 @@ import (
 	"time"
 )
 
+// dial opens a connection and does the handshake. Who waits for longer than a
+// minute on it waits for nothing.
+func dial(t *testing.T, s *Server, client *http.Client) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
 // TestUnusedConnections is of what clients keep for later: a connection that
 // has carried no request yet stays open for the first, which then has its
 // time; one that has begun it does not.
@@ -19,17 +32,8 @@ func TestUnusedConnections(t *testing.T) {
 	t.Parallel()
 	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond)
 	defer func() { _ = stop() }()
-	dial := func() *tls.Conn {
-		conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		return conn
-	}
 	wire := postOf(ValidatePath, wellFormed)
-	begun, unused := dial(), dial()
+	begun, unused := dial(t, s, client), dial(t, s, client)
 	time.Sleep(100 * time.Millisecond) // handshake and header are read apart
 	if _, err := begun.Write(wire[:20]); err != nil {
 		t.Fatal(err)
@@ -65,14 +69,6 @@ func TestACrowd(t *testing.T) {
 	const most = 32
 	s, client, stop := startServer(t, ok, time.Millisecond, func(s *Server) { s.most = most })
 	defer func() { _ = stop() }()
-	dial := func() *tls.Conn {
-		conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
 	ask := func(conn *tls.Conn, what string) {
 		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		if _, err := conn.Write(httpRequest("GET /", nil, "\r\n")); err != nil {
@@ -84,13 +80,13 @@ func TestACrowd(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 	}
-	served := dial()
+	served := dial(t, s, client)
 	ask(served, "the first")
 	var silent []*tls.Conn
 	for range 3 * most {
-		silent = append(silent, dial())
+		silent = append(silent, dial(t, s, client))
 	}
-	ask(dial(), "a newcomer")
+	ask(dial(t, s, client), "a newcomer")
 	ask(served, "the first, again")
 	if n := s.connections.Load(); n > most {
 		t.Errorf("%d connections, of %d", n, most)
@@ -115,12 +111,7 @@ func TestACrowdOfSlowBodies(t *testing.T) {
 	defer func() { _ = stop() }()
 	wire := postOf(ValidatePath, wellFormed)
 	for range most {
-		conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client.Transport.(*http.Transport).TLSClientConfig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if _, err := conn.Write(wire[:len(wire)-10]); err != nil {
+		if _, err := dial(t, s, client).Write(wire[:len(wire)-10]); err != nil {
 			t.Fatal(err)
 		}
 	}
