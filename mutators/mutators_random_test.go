@@ -3,8 +3,11 @@ package mutators
 import (
 	"fmt"
 	"math/rand"
+	"os"
 	"reflect"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -28,9 +31,23 @@ func FuzzMutators(f *testing.F) {
 	f.Fuzz(mutateRandom)
 }
 
-func TestMutatorsRandom(t *testing.T) {
-	for seed := range int64(50) {
-		mutateRandom(t, seed)
+func TestMutatorsRandom(t *testing.T) { eachSeed(t, 50, mutateRandom) }
+
+// eachSeed tries n seeds, a thousand times as many with STAYPUT_PROOF=1, and
+// says how many.
+func eachSeed(t *testing.T, n int64, try func(*testing.T, int64)) {
+	if os.Getenv("STAYPUT_PROOF") != "" {
+		n *= 1000
+	}
+	t.Logf("%d random objects", n)
+	workers := int64(runtime.GOMAXPROCS(0))
+	for w := range workers {
+		t.Run(fmt.Sprint(w), func(t *testing.T) {
+			t.Parallel()
+			for seed := w; seed < n && !t.Failed(); seed += workers {
+				try(t, seed)
+			}
+		})
 	}
 }
 
@@ -65,11 +82,7 @@ func mutateRandom(t *testing.T, seed int64) {
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/metadata/annotations/stayput.dev~1reclaim-policy-set", "/spec/persistentVolumeReclaimPolicy"}},
 	} {
-		var world cluster.World
-		replay(t, tc.mutator, func(s step) client.Object {
-			world.Source = s.world.Source
-			return s.doc.Object
-		})
+		world := lastWorld(t, tc.mutator)
 		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
 		filler(rand.New(rand.NewSource(seed))).Fill(obj)
 		tc.provoke(obj)
@@ -84,4 +97,20 @@ func mutateRandom(t *testing.T, seed int64) {
 			t.Errorf("%s: operations on %q, want %q", s, paths, tc.paths)
 		}
 	}
+}
+
+// worlds are those that lastWorld has seen, by mutator.
+var worlds sync.Map
+
+// lastWorld returns the cluster as it is at the end of a mutator's testdata.
+func lastWorld(t *testing.T, m *Mutator) (world cluster.World) {
+	if known, ok := worlds.Load(m); ok {
+		return known.(cluster.World)
+	}
+	replay(t, m, func(s step) client.Object {
+		world.Source = s.world.Source
+		return s.doc.Object
+	})
+	worlds.Store(m, world)
+	return world
 }

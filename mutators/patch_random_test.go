@@ -31,11 +31,7 @@ func FuzzPatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed int64) { patchRandom(t, seed) })
 }
 
-func TestPatchRandom(t *testing.T) {
-	for seed := range int64(400) {
-		patchRandom(t, 1000+seed)
-	}
-}
+func TestPatchRandom(t *testing.T) { eachSeed(t, 400, patchRandom) }
 
 func patchRandom(t *testing.T, seed int64) {
 	r := rand.New(rand.NewSource(seed))
