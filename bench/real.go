@@ -48,11 +48,11 @@ const writers = 32
 func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.Object) error {
 	config := cluster.Config()
 	config.QPS, config.ContentType = -1, runtime.ContentTypeProtobuf
+	log.SetLogger(logr.Discard()) // or the client asks for one
 	c, err := client.New(config, client.Options{})
 	if err != nil {
 		return err
 	}
-	log.SetLogger(logr.Discard())
 	// The API server has made this one for itself.
 	others := slices.DeleteFunc(slices.Clone(objects), func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
 	namespaces := 0

@@ -45,14 +45,23 @@ func (x *exchange) accept() error {
 		x.rw.Header().Set("Allow", http.MethodPost)
 		return refuse(http.StatusMethodNotAllowed, "method %.32q: must be POST", x.r.Method)
 	}
-	contentType := x.r.Header.Get("Content-Type")
-	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
+	if contentType := x.r.Header.Get("Content-Type"); !isJSON(contentType) {
 		return refuse(http.StatusUnsupportedMediaType, "content type %.64q: must be application/json", contentType)
 	}
 	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return refuse(http.StatusUnsupportedMediaType, "content encoding %.64q: must be absent", enc)
 	}
 	return nil
+}
+
+// isJSON says whether a content type is JSON's, with parameters or without.
+func isJSON(contentType string) bool {
+	const want = "application/json"
+	if contentType == want {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == want
 }
 
 // read reads the body into buf, which grows as the bytes arrive: what a

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -169,7 +170,11 @@ func verdictOf(resp *admissionv1.AdmissionResponse) string {
 // timeout returns how long the answer may take: what the API server waits, less
 // a margin for the way back.
 func (x *exchange) timeout() (time.Duration, error) {
-	text := x.r.URL.Query().Get("timeout")
+	// What an API server writes needs no parsing.
+	text, alone := strings.CutPrefix(x.r.URL.RawQuery, "timeout=")
+	if !alone || strings.ContainsAny(text, "&;%+=") {
+		text = x.r.URL.Query().Get("timeout")
+	}
 	if text == "" {
 		return defaultTimeout, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,12 +50,38 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	}
 	resp.Warnings = fit(slices.Concat(warnings, again, resp.Warnings), 0)
 	if len(ops) > 0 {
-		if resp.Patch, err = json.Marshal(ops); err != nil {
+		if resp.Patch, err = encode(ops); err != nil {
 			return nil, fmt.Errorf("write the patch: %w", err)
 		}
 		resp.PatchType = new(admissionv1.PatchTypeJSONPatch)
 	}
 	return resp, nil
+}
+
+// encode returns operations as encoding/json would write them, which marshals
+// each several times over. Their values are JSON already.
+func encode(ops []jsonpatch.Operation) ([]byte, error) {
+	out := []byte{'['}
+	for i, op := range ops {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		path, err := json.Marshal(op.Path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(append(out, `{"op":"`...), op.Operation...), `","path":`...)
+		out = append(out, path...)
+		if op.Value != nil {
+			value, ok := op.Value.(json.RawMessage)
+			if !ok {
+				return nil, fmt.Errorf("the value of %s is a %T, and no JSON", op.Path, op.Value)
+			}
+			out = append(append(out, `,"value":`...), value...)
+		}
+		out = append(out, '}')
+	}
+	return append(out, ']'), nil
 }
 
 const mendFirst = "mend first what the recipe's apply is denied for: "
