@@ -50,7 +50,7 @@ bench: ## what an answer costs, beside the bare minimum and controller-runtime's
 COMMIT ?= HEAD
 
 .PHONY: bench-scale
-bench-scale: ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods, on paper and in a real API server; writes docs/performance.md (fifteen minutes, 16 GiB)
+bench-scale: control-plane ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods, on paper and in a real API server; writes docs/performance.md (fifteen minutes, 16 GiB)
 	go run ./bench --scale --real --statefulsets 10000 --replicas 10 --namespaces 1000 --docs docs/performance.md
 
 .PHONY: bench-latency

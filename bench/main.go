@@ -254,8 +254,8 @@ func (b *bench) stop() {
 		if p != nil {
 			_ = p.stop()
 		}
-		if p != nil && p.cluster != nil {
-			p.cluster.Stop()
+		if p != nil && p.stopCluster != nil {
+			p.stopCluster()
 		}
 	}
 }

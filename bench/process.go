@@ -27,7 +27,8 @@ type process struct {
 
 	// Of Stayput alone: the cluster that it is beside, how long it took to be
 	// ready, and how often it had listed each kind by then.
-	cluster         *paper.Cluster
+	cluster         *paper.Cluster // nil if it is a real one
+	stopCluster     func()
 	kubeconfig      string
 	ready, readyCPU time.Duration
 	lists           map[string]int
@@ -72,6 +73,9 @@ func (p *process) start() error {
 
 // stop asks the process to go, and makes it.
 func (p *process) stop() error {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return nil // it never started
+	}
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	} else if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -20,24 +20,25 @@ import (
 )
 
 // startBesideAnAPIServer stores a cluster of a size in a real API server, with a
-// real etcd, and starts Stayput beside it. Stop ends both of the former.
-func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size paper.Size) (stop func(), err error) {
+// real etcd, and starts Stayput beside it.
+func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size paper.Size) error {
 	cluster, err := localcluster.Start(ctx, localcluster.Options{
 		Bare:          true,
 		APIServerArgs: []string{"--max-requests-inflight=0", "--max-mutating-requests-inflight=0", "--enable-priority-and-fairness=false"},
 	})
 	if err != nil {
-		return func() {}, err
+		return err
 	}
-	stop = func() { _ = cluster.Stop() }
+	p := &process{name: name, kubeconfig: cluster.Kubeconfig(), stopCluster: func() { _ = cluster.Stop() }}
+	b.processes[name] = p
 	objects, err := filled(size)
 	if err != nil {
-		return stop, err
+		return err
 	}
 	if err := store(ctx, cluster, objects); err != nil {
-		return stop, err
+		return err
 	}
-	return stop, b.startStayput(ctx, &process{name: name, kubeconfig: cluster.Kubeconfig()})
+	return b.startStayput(ctx, p)
 }
 
 // writers is how many requests to make objects are under way at a time.

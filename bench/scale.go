@@ -30,9 +30,10 @@ func (b *bench) runScale(ctx context.Context) error {
 	if err := b.start(ctx, nil, clusterOf{small, paper.Size{}}, clusterOf{spread, b.size}, clusterOf{together, one}); err != nil {
 		return err
 	}
+	onPaper := []string{small, spread, together}
 	var plan []*testCase
 	for _, p := range b.payloads {
-		for _, server := range []string{small, spread, together} {
+		for _, server := range onPaper {
 			plan = append(plan, &testCase{server: server, payload: p, connections: 8})
 		}
 	}
@@ -41,12 +42,10 @@ func (b *bench) runScale(ctx context.Context) error {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "\n%s\nA large cluster has %s.\n", b.heading(), b.size)
-	names := []string{small, spread, together}
+	names := onPaper
 	if b.real {
 		// What answers cost does not depend on where the objects came from.
-		stop, err := b.startBesideAnAPIServer(ctx, onAPIServer, b.size)
-		defer stop()
-		if err != nil {
+		if err := b.startBesideAnAPIServer(ctx, onAPIServer, b.size); err != nil {
 			return err
 		}
 		names = append(names, onAPIServer)
@@ -56,7 +55,7 @@ func (b *bench) runScale(ctx context.Context) error {
 	}
 	fmt.Fprintf(&out, "\n| request, 8 connections | cluster | p50 ms | p99 ms | CPU ms | p99, ×small | CPU, ×small |\n|---|---|---|---|---|---|---|\n")
 	for i, c := range plan {
-		least := plan[i-i%3]
+		least := plan[i-i%len(onPaper)]
 		fmt.Fprintf(&out, "| %s, %s | %s | %s | %s | %s | %.2f | %.2f |\n", c.payload.title, c.payload.verdict, c.server,
 			millis(p50(c)), millis(p99(c)), millis(cpu(c)), ratio(p99, c, least), ratio(cpu, c, least))
 	}

@@ -26,7 +26,7 @@ type clusterOf struct {
 
 // startBesidePaper starts Stayput beside a cluster on paper.
 func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Size) (err error) {
-	p := &process{name: name, kubeconfig: filepath.Join(b.dir, strings.ReplaceAll(name, " ", "-")+".kubeconfig")}
+	p := &process{name: name, kubeconfig: b.file(name, "kubeconfig")}
 	objects, err := filled(size)
 	if err != nil {
 		return err
@@ -34,6 +34,7 @@ func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Si
 	if p.cluster, err = paper.Start(objects); err != nil {
 		return err
 	}
+	b.processes[name], p.stopCluster = p, p.cluster.Stop
 	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", p.cluster.URL)
 	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
 		return err
@@ -66,7 +67,6 @@ func filled(size paper.Size) ([]client.Object, error) {
 // startStayput starts Stayput with the process's kubeconfig, and measures what
 // it takes until it is ready.
 func (b *bench) startStayput(ctx context.Context, p *process) error {
-	b.processes[p.name] = p
 	// The volumes cannot be repaired on paper, and repair answers no request.
 	settings, health := filepath.Join(b.dir, "config.yaml"), ""
 	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
@@ -78,7 +78,7 @@ func (b *bench) startStayput(ctx context.Context, p *process) error {
 	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen", p.metrics,
 		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile, "--drain", "100ms", "--namespace", "stayput")
 	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
-	logFile := filepath.Join(b.dir, strings.ReplaceAll(p.name, " ", "-")+".log")
+	logFile := b.file(p.name, "log")
 	log, err := os.Create(logFile)
 	if err != nil {
 		return err
@@ -97,6 +97,11 @@ func (b *bench) startStayput(ctx context.Context, p *process) error {
 	p.ready = time.Since(start)
 	p.readyCPU, err = p.cpu()
 	return err
+}
+
+// file returns the path of a file of a server.
+func (b *bench) file(server, ext string) string {
+	return filepath.Join(b.dir, strings.ReplaceAll(server, " ", "-")+"."+ext)
 }
 
 // tail returns the end of a log.

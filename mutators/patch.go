@@ -2,6 +2,7 @@ package mutators
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -58,27 +59,23 @@ func (d *differ) value(path string, on *place, was, is reflect.Value) error {
 	case !was.IsValid() || shapeOf(was) == leaf || shapeOf(is) == leaf:
 		return d.put(path, there, was, is)
 	}
-	var open bool
-	switch shapeOf(is) {
-	case list:
-		items, err := on.items()
-		if err != nil {
-			return fmt.Errorf("decode raw%s: %w", path, err)
-		}
-		if items != nil {
-			return d.items(path, items, was, is)
-		}
-	case mapping:
-		if open, err = on.opens(was); open {
-			return d.keys(path, on, was, is)
-		}
-	case structure:
-		if open, err = on.opens(was); open {
-			return d.fields(path, on, was, is)
-		}
+	shape := shapeOf(is)
+	var items []json.RawMessage // of a list
+	var open bool               // a struct or a map
+	if shape == list {
+		items, err = on.items()
+	} else {
+		open, err = on.opens(was)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("decode raw%s: %w", path, err)
+	case items != nil:
+		return d.items(path, items, was, is)
+	case open && shape == mapping:
+		return d.keys(path, on, was, is)
+	case open:
+		return d.fields(path, on, was, is)
 	}
 	return d.put(path, there, was, is)
 }

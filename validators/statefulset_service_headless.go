@@ -45,10 +45,12 @@ claims alone, and apply it again with the other serviceName.`,
 		if err != nil {
 			return err
 		}
-		other := headlessName(name)
-		remedy := fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
+		var remedy string
 		if len(others) > 0 {
 			remedy = fmt.Sprintf("serviceName: %s (headless, selects these Pods)", others[0])
+		} else {
+			other := headlessName(name)
+			remedy = fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
 		}
 		leaving := svc.DeletionTimestamp != nil // a headless one may take its place
 		if !leaving && (replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName) {

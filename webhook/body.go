@@ -78,15 +78,15 @@ func (x *exchange) read(buf *bytes.Buffer) error {
 	x.lease.large = x.r.ContentLength > largeBody || x.r.ContentLength < 0
 	for {
 		if buf.Available() == 0 {
-			grown := int64(max(minRead, 2*buf.Cap()))
-			takes := grown
+			grown := max(minRead, 2*buf.Cap())
+			needs := int64(grown)
 			if grown > largeBody {
-				takes += 4 * grown
+				needs += takes(grown, 0)
 			}
-			if !x.lease.extend(takes) {
+			if !x.lease.extend(needs) {
 				return errShed
 			}
-			buf.Grow(int(grown) - buf.Len())
+			buf.Grow(grown - buf.Len())
 		}
 		n, err := x.r.Body.Read(buf.AvailableBuffer()[:buf.Available()])
 		buf.Write(buf.AvailableBuffer()[:n])

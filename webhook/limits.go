@@ -41,8 +41,8 @@ func (l Limits) budget() wire.Budget {
 	return wire.Budget{Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight}
 }
 
-// takes estimates what a document takes decoded, in bytes.
-func takes(body []byte, values int) int64 { return 4*int64(len(body)) + 500*int64(values) }
+// takes estimates what a document of so many bytes takes decoded, in bytes.
+func takes(size, values int) int64 { return 4*int64(size) + 500*int64(values) }
 
 // scan says of a document that the decoder has not taken whether that is for the
 // limits, which it counts as [wire.Document] does. It walks the document once,
@@ -98,7 +98,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 			return uid, 0, "has too many values"
 		}
 	}
-	return uid, takes(body, values), ""
+	return uid, takes(len(body), values), ""
 }
 
 // isKey says whether a colon follows.

@@ -52,13 +52,13 @@ var noRoom = &rejection{code: http.StatusTooManyRequests}
 // memory that it takes, in bytes, before it takes it: for the envelope, and once
 // that has told how much there is to decode, for all.
 func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *rejection) {
-	if !reserve(takes(body, 0)) {
+	if !reserve(takes(len(body), 0)) {
 		return nil, noRoom
 	}
 	var review admissionv1.AdmissionReview
 	doc := wire.NewDocument(body, l.budget())
 	plain := doc.Unmarshal(&review)
-	uid, cost, over := "", takes(body, doc.Values()), ""
+	uid, cost, over := "", takes(len(body), doc.Values()), ""
 	if !plain {
 		uid, cost, over = l.scan(body)
 	} else if review.Request != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +90,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r.Reviewed = reviewed(subjects)
+	r.Reviewed = reviewed(subjects, reference.reviewed)
 	world := s.world
 	world.Source, world.Finder = archive, archive
 	rv := &reviewer{settings: s, progress: bar}
@@ -147,14 +146,8 @@ func (ref reference) get(ctx context.Context, from client.Reader) (subject, erro
 	return subject{Object: obj}, nil
 }
 
-func reviewed(refs []reference) iter.Seq[report.Reviewed] {
-	return func(yield func(report.Reviewed) bool) {
-		for _, ref := range refs {
-			if !yield(report.Reviewed{Object: report.Object{APIVersion: ref.kind.GroupVersion().String(), Kind: ref.kind.Kind, Namespace: ref.Namespace, Name: ref.Name}}) {
-				return
-			}
-		}
-	}
+func (ref reference) reviewed() report.Reviewed {
+	return report.Reviewed{Object: report.Object{APIVersion: ref.kind.GroupVersion().String(), Kind: ref.kind.Kind, Namespace: ref.Namespace, Name: ref.Name}}
 }
 
 // read reads the kinds that rules are about or look up, and returns what is to be

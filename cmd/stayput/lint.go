@@ -93,13 +93,9 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	}
 	world := s.world
 	world.Source, world.Finder = snapshot, snapshot
-	r.Reviewed = func(yield func(report.Reviewed) bool) {
-		for _, s := range subjects {
-			if !yield(report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}) {
-				return
-			}
-		}
-	}
+	r.Reviewed = reviewed(subjects, func(s subject) report.Reviewed {
+		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
+	})
 	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
 	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -64,6 +65,18 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 		r.Rules = append(r.Rules, report.Rule{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration", Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it."})
 	}
 	return r
+}
+
+// reviewed returns what a report says of items that are reviewed, made anew for
+// whoever asks.
+func reviewed[T any](items []T, of func(T) report.Reviewed) iter.Seq[report.Reviewed] {
+	return func(yield func(report.Reviewed) bool) {
+		for _, item := range items {
+			if !yield(of(item)) {
+				return
+			}
+		}
+	}
 }
 
 // batch is how many subjects are reviewed before the report takes what is said

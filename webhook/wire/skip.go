@@ -39,14 +39,8 @@ func (d *decoder) skipFrom(i int) int {
 
 // objectEnd returns where an object ends whose brace is before i, or -1.
 func (d *decoder) objectEnd(i int) int {
-	if !d.open() {
-		return -1
-	}
-	if i = d.space(i); i < d.stop && d.data[i] == '}' {
-		d.depth--
-		return i + 1
-	}
-	for {
+	i, more := d.first(i, '}')
+	for more {
 		if i >= d.stop || d.data[i] != '"' {
 			return -1
 		}
@@ -67,31 +61,34 @@ func (d *decoder) objectEnd(i int) int {
 		if costly {
 			d.extra = 0
 		}
-		more := false
-		if i, more = d.next(i, '}'); !more {
-			return i
-		}
+		i, more = d.next(i, '}')
 	}
+	return i
 }
 
 // arrayEnd returns where an array ends whose bracket is before i, or -1.
 func (d *decoder) arrayEnd(i int) int {
-	if !d.open() {
-		return -1
-	}
-	if i = d.space(i); i < d.stop && d.data[i] == ']' {
-		d.depth--
-		return i + 1
-	}
-	for {
+	i, more := d.first(i, ']')
+	for more {
 		if i = d.skipFrom(i); i < 0 {
 			return -1
 		}
-		more := false
-		if i, more = d.next(i, ']'); !more {
-			return i
-		}
+		i, more = d.next(i, ']')
 	}
+	return i
+}
+
+// first returns where the first element begins of an object or an array that was
+// opened before i, or, if there is none, where that ends, or -1.
+func (d *decoder) first(i int, end byte) (at int, more bool) {
+	if !d.open() {
+		return -1, false
+	}
+	if i = d.space(i); i < d.stop && d.data[i] == end {
+		d.depth--
+		return i + 1, false
+	}
+	return i, true
 }
 
 // next returns where the element after one that ended at i begins, or, if there
