@@ -54,7 +54,8 @@ type Document struct {
 // A part is raw JSON, from one byte of the document to before another.
 type part struct {
 	from, to int
-	into     any // what it was decoded into
+	into     any  // what it was decoded into
+	left     bool // to others: it was tried
 }
 
 // A Chooser says what the raw JSON of a field is decoded into, a pointer to a
@@ -96,10 +97,11 @@ func (doc *Document) Decoded(raw []byte) any {
 	return nil
 }
 
-// UnmarshalRaw decodes raw JSON that was found in the document.
+// UnmarshalRaw decodes raw JSON that was found in the document, unless that was
+// tried already.
 func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
 	p := doc.partOf(raw)
-	if p == nil {
+	if p == nil || p.left {
 		return false
 	}
 	d := doc.decoder(p.to)

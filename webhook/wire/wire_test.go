@@ -240,6 +240,7 @@ func TestChosen(t *testing.T) {
 		"one that is left to others":           {`{"metadata":{"name":"a","generation":1.0},"spec":{"a":[1,2]}}`, false},
 		"one that is too deep by itself":       {`{"new":{"new":{"new":{"new":{"new":{"new":{}}}}}}}`, true},
 		"one that ends in the midst of itself": {`{"metadata":{"name":"a","labels":{"a":1}}}`, false},
+		"one that ends in what is costly":      {`{"spec":{"overhead":{"cpu":"much","a":"1","b":"2"}}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := []byte(`{"request":{"kind":{"kind":"Pod"},"object":` + tc.object + `,"oldObject":null,"options":{"a":1}}}`)
@@ -265,6 +266,9 @@ func TestChosen(t *testing.T) {
 			pod, ok := doc.Decoded(review.Request.Object.Raw).(*corev1.Pod)
 			if ok != tc.ok || ok && pod.ManagedFields != nil {
 				t.Errorf("decoded: %v, %v", ok, pod)
+			}
+			if !ok && doc.UnmarshalRaw(review.Request.Object.Raw, new(corev1.Pod), false) {
+				t.Error("decoded where it could not be before")
 			}
 		})
 	}
