@@ -260,7 +260,7 @@ func (d *decoder) key(i int) (name string, weighs bool, value int) {
 	}
 	name = d.text[i+1 : end]
 	value = d.colon(end + 1)
-	weighs = d.weigh(i+1, end, plain, value)
+	weighs = d.opens(value) && d.weigh(i+1, end, plain)
 	if !plain {
 		var ok bool
 		if name, ok = unescape(name); !ok {
@@ -270,10 +270,16 @@ func (d *decoder) key(i int) (name string, weighs bool, value int) {
 	return name, weighs, value
 }
 
+// opens says whether an object or an array begins at i.
+func (d *decoder) opens(i int) bool {
+	c := d.at(i)
+	return c == '{' || c == '['
+}
+
 // weigh lets the commas in a value count for more, if its key, which stands from
 // one index to before another, says so and no key around it did already.
-func (d *decoder) weigh(from, to int, plain bool, value int) bool {
-	if c := d.at(value); c != '{' && c != '[' || d.costly == nil || d.extra != 0 {
+func (d *decoder) weigh(from, to int, plain bool) bool {
+	if d.costly == nil || d.extra != 0 {
 		return false
 	}
 	key := d.text[from:to]
