@@ -220,7 +220,7 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 // is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
 // error. Unknown fields are left to newer versions.
 func unmarshalSlowly(data []byte, into any) error {
-	if err := checkQuantities(data); err != nil {
+	if err := wire.CheckQuantities(data, into); err != nil {
 		return err
 	}
 	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)

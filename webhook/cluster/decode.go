@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"stayput.dev/webhook/wire"
 )
 
 // A Stream is what a file holds.
@@ -147,6 +149,12 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		return s.foreign(file, m, h.meant(), "it has no apiVersion")
 	case h.Kind == "":
 		return s.foreign(file, m, h.meant(), "it has no kind")
+	}
+	if like, err := scheme.Scheme.New(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)); err == nil {
+		heavy := (*wire.QuantityError)(nil)
+		if errors.As(wire.CheckQuantities(data, like), &heavy) {
+			return &StreamError{file, m.Line(heavy.Field), heavy}
+		}
 	}
 	obj, gvk, err := strict().Decode(data, nil, nil)
 	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {

@@ -55,8 +55,12 @@ func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
 	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
 	want := reflect.New(reflect.TypeOf(like).Elem()).Interface()
+	heavy := wire.CheckQuantities(data, like)
 	if !wire.NewDocument(data, wide).Unmarshal(got, nil) {
 		return false
+	}
+	if heavy != nil {
+		t.Fatalf("%T: decoded %v\n%s", like, heavy, data)
 	}
 	if err := reference(data, want); err != nil {
 		t.Fatalf("%T: decoded what the reference refuses: %v\n%s", like, err, data)
