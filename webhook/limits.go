@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"strings"
 
 	"stayput.dev/webhook/wire"
@@ -62,7 +61,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
-			end := stringEnd(body, i+1)
+			end := wire.StringEnd(body, i+1)
 			text := body[i+1 : end]
 			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && mayBeCostly(text)
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
@@ -128,26 +127,6 @@ func known(text []byte) string {
 		return "uid"
 	}
 	return ""
-}
-
-// stringEnd returns the index of the quote that ends the string which begins
-// at i, or len(body).
-func stringEnd(body []byte, i int) int {
-	for at := i; ; {
-		n := bytes.IndexByte(body[at:], '"')
-		if n < 0 {
-			return len(body)
-		}
-		end := at + n
-		first := end // of the backslashes before the quote
-		for first > i && body[first-1] == '\\' {
-			first--
-		}
-		if (end-first)%2 == 0 {
-			return end
-		}
-		at = end + 1
-	}
 }
 
 // clean returns a uid as the API server writes them, or "" for anything else,

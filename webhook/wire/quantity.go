@@ -152,7 +152,7 @@ func (w *walk) elements(i int, end byte, each func(name string, n, i int) (int, 
 			if w.at(i) != '"' {
 				return len(w.data)
 			}
-			quote := w.stringEnd(i + 1)
+			quote := StringEnd(w.data, i+1)
 			colon := w.space(quote + 1)
 			if w.at(colon) != ':' {
 				return len(w.data)
@@ -179,7 +179,7 @@ func (w *walk) skip(i int) int {
 	for depth := 0; i < len(w.data); i++ {
 		switch w.data[i] {
 		case '"':
-			if i = w.stringEnd(i + 1); depth == 0 {
+			if i = StringEnd(w.data, i+1); depth == 0 {
 				return min(i+1, len(w.data))
 			}
 		case '{', '[':
@@ -198,22 +198,6 @@ func (w *walk) skip(i int) int {
 		}
 	}
 	return len(w.data)
-}
-
-// stringEnd returns the index of the quote that ends the string whose text begins
-// at i, or the end of all.
-func (w *walk) stringEnd(i int) int {
-	for from := i; ; {
-		n := bytes.IndexByte(w.data[min(from, len(w.data)):], '"')
-		if n < 0 {
-			return len(w.data)
-		}
-		end := from + n
-		if text := w.data[i:end]; (len(text)-len(bytes.TrimRight(text, `\`)))%2 == 0 {
-			return end
-		}
-		from = end + 1
-	}
 }
 
 func (w *walk) at(i int) byte {

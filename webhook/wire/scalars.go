@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -91,20 +92,21 @@ func unescape(raw string) (string, bool) {
 	if !utf8.ValidString(raw) {
 		return "", false
 	}
-	var out []byte
-	start := 0
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
+	i := strings.IndexByte(raw, '\\')
+	if i < 0 {
+		return raw, true
+	}
+	out := append(make([]byte, 0, len(raw)), raw[:i]...)
+	for i < len(raw) {
+		c := raw[i]
+		if c != '\\' {
+			out = append(out, c)
+			i++
 			continue
 		}
-		if out == nil {
-			out = make([]byte, 0, len(raw))
-		}
-		out = append(out, raw[start:i]...)
-		i++
-		switch c := raw[i]; c {
+		switch c = raw[i+1]; c {
 		case 'u':
-			n, err := strconv.ParseUint(raw[i+1:i+5], 16, 16)
+			n, err := strconv.ParseUint(raw[i+2:i+6], 16, 16)
 			if err != nil || 0xd800 <= n && n < 0xe000 {
 				return "", false
 			}
@@ -123,12 +125,9 @@ func unescape(raw string) (string, bool) {
 		default:
 			out = append(out, c)
 		}
-		start = i + 1
+		i += 2
 	}
-	if out == nil {
-		return raw, true
-	}
-	return string(append(out, raw[start:]...)), true
+	return string(out), true
 }
 
 // escapeLen returns how many bytes of text, which follows a backslash, are its

@@ -1,6 +1,9 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // skip returns where the value at i ends. It validates it but for the strings'
 // UTF-8: as in sigs.k8s.io/json, that only counts where a string is decoded.
@@ -86,6 +89,31 @@ func (d *decoder) richEnd(i int) int {
 		}
 	}
 	return -1
+}
+
+// StringEnd returns the index of the quote that ends the string whose text begins
+// at i, or len(data). It does not validate.
+func StringEnd(data []byte, i int) int {
+	if i > len(data) {
+		return len(data)
+	}
+	n := bytes.IndexByte(data[i:], '"')
+	if n < 0 {
+		return len(data)
+	}
+	escape := bytes.IndexByte(data[i:i+n], '\\')
+	if escape < 0 {
+		return i + n
+	}
+	for i += escape; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			return i
+		case '\\':
+			i++
+		}
+	}
+	return len(data)
 }
 
 // null returns where a null ends.
