@@ -1,6 +1,7 @@
 package mutators
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -223,9 +224,12 @@ func applyPatch(t testing.TB, raw []byte, ops []jsonpatch.Operation) []byte {
 	return out
 }
 
+// decode decodes JSON of any kind, and numbers as they are written.
 func decode(t testing.TB, data []byte) (v any) {
 	t.Helper()
-	if err := json.Unmarshal(data, &v); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
 		t.Fatal(err)
 	}
 	return v
