@@ -32,7 +32,7 @@ func FuzzMutators(f *testing.F) {
 }
 
 func TestMutatorsRandom(t *testing.T) {
-	seeds, _ := eachSeed(t, 2500, 1_250_000, mutateRandom)
+	seeds, _ := eachSeed(t, 1000, 1_250_000, mutateRandom)
 	t.Logf("%d random objects, one for each of %d mutators", seeds*int64(len(All)), len(All))
 }
 
