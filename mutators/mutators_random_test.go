@@ -51,6 +51,9 @@ func eachSeed(t *testing.T, n, proof int64, try func(*testing.T, *random, int64)
 			t.Run(fmt.Sprint(w), func(t *testing.T) {
 				t.Parallel()
 				for seed := w; seed < n && !t.Failed(); seed += workers {
+					if seed > 0 && seed%100_000 == 0 {
+						t.Logf("seed %d of %d", seed, n)
+					}
 					try(t, randoms[w], seed)
 				}
 			})
