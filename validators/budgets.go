@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"stayput.dev/webhook/cluster"
@@ -44,7 +43,7 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 		return "", nil
 	}
 	// The Pods of other workloads may make up for it.
-	sel, err := metav1.LabelSelectorAsSelector(pdb.Spec.Selector)
+	sel, err := selectorOf(pdb.Spec.Selector)
 	if err != nil {
 		return "", nil // it matched
 	}

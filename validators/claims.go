@@ -62,11 +62,15 @@ type mountedClaim struct {
 // mountedClaims returns the volumes of a Pod template that name a claim.
 func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]mountedClaim, error) {
 	var found []mountedClaim
-	read := onlyRead(spec)
-	for i, vol := range spec.Volumes {
+	var read map[string]bool
+	for i := range spec.Volumes {
+		vol := &spec.Volumes[i]
 		src := vol.PersistentVolumeClaim
 		if src == nil {
 			continue
+		}
+		if read == nil {
+			read = onlyRead(spec)
 		}
 		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, namespace, src.ClaimName)
 		if err != nil {

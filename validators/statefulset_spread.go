@@ -100,6 +100,15 @@ func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
 		}
 		return true
 	}
-	s, err := metav1.LabelSelectorAsSelector(sel)
+	s, err := selectorOf(sel)
 	return err == nil && s.Matches(on)
+}
+
+// selectorOf returns a selector, which it validates only where it must look at
+// expressions: what is made of labels alone the API server has validated, or will.
+func selectorOf(sel *metav1.LabelSelector) (labels.Selector, error) {
+	if sel != nil && len(sel.MatchExpressions) == 0 {
+		return labels.SelectorFromSet(sel.MatchLabels), nil
+	}
+	return metav1.LabelSelectorAsSelector(sel)
 }

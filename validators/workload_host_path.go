@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -49,14 +50,18 @@ no data; agents that want a directory of every node belong in a DaemonSet.`,
 }
 
 func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) string) error {
-	written := writtenVolumes(spec)
 	var at []int
-	for i, v := range spec.Volumes {
-		if v.HostPath != nil && written[v.Name] && directory(v.HostPath) {
+	for i := range spec.Volumes {
+		if hp := spec.Volumes[i].HostPath; hp != nil && directory(hp) {
 			at = append(at, i)
 		}
 	}
 	if len(at) == 0 || pinned(spec) {
+		return nil
+	}
+	written := writtenVolumes(spec)
+	at = slices.DeleteFunc(at, func(i int) bool { return !written[spec.Volumes[i].Name] })
+	if len(at) == 0 {
 		return nil
 	}
 	nodes, err := cluster.List[corev1.NodeList](p.Cluster)

@@ -35,12 +35,15 @@ namespace has, such as app.kubernetes.io/name or app.kubernetes.io/component.`,
 }
 
 func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error {
-	sel, err := metav1.LabelSelectorAsSelector(selector)
+	sel, err := selectorOf(selector)
 	if err != nil || sel.Empty() || selector == nil {
 		return nil // the API server refuses it
 	}
 	taken, err := workloadsBeside(p.Cluster, obj, sel)
 	if len(taken) > 0 {
+		if _, bad := metav1.LabelSelectorAsSelector(selector); bad != nil {
+			return nil // so it does
+		}
 		key := "app.kubernetes.io/name"
 		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
 			key = "app.kubernetes.io/component" // parts of one application share its name

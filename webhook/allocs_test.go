@@ -9,17 +9,17 @@ import "testing"
 // grow where somebody copies on the way of every request; who has a reason to
 // raises a number here.
 var allocations = map[string]float64{
-	"claim-create":              81,
-	"claim-delete":              92,
-	"claim-delete-denied":       191,
-	"pod-create":                161,
-	"pod-create-mutate":         191,
-	"statefulset-create":        250,
-	"statefulset-create-mutate": 183,
-	"statefulset-denied":        470,
-	"statefulset-update":        404,
-	"statefulset-warned":        437,
-	"volume-create":             128,
+	"claim-create":              67,
+	"claim-delete":              71,
+	"claim-delete-denied":       141,
+	"pod-create":                118,
+	"pod-create-mutate":         160,
+	"statefulset-create":        175,
+	"statefulset-create-mutate": 130,
+	"statefulset-denied":        391,
+	"statefulset-update":        239,
+	"statefulset-warned":        363,
+	"volume-create":             100,
 	"volume-create-mutate":      135,
 }
 

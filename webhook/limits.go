@@ -36,9 +36,13 @@ func DefaultLimits() Limits {
 	return Limits{Bytes: 7 << 20, Values: 20_000, Depth: 100, InFlight: 256, Memory: memory()}
 }
 
-// budget is what the limits say to the decoder.
-func (l Limits) budget() wire.Budget {
-	return wire.Budget{Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight}
+// budget is what the limits say to the decoder, which asks for the memory that a
+// document of so many bytes takes, in bytes, before it takes it.
+func (l Limits) budget(size int, reserve func(int64) bool) wire.Budget {
+	return wire.Budget{
+		Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight,
+		Room: func(values int) bool { return reserve(takes(size, values)) },
+	}
 }
 
 // takes estimates what a document of so many bytes takes decoded, in bytes.
@@ -60,7 +64,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 		case '"':
 			end := stringEnd(body, i+1)
 			text := body[i+1 : end]
-			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && costly(text)
+			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && mayBeCostly(text)
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
 				uid = string(text)
 			}

@@ -10,6 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,26 +50,30 @@ var noRoom = &rejection{code: http.StatusTooManyRequests}
 
 // decodeReview decodes an AdmissionReview and its objects, or says what is
 // wrong with it. The request's raw objects are parts of the body. It asks for the
-// memory that it takes, in bytes, before it takes it: for the envelope, and once
-// that has told how much there is to decode, for all.
+// memory that it takes, in bytes, before it takes it: for the envelope, and then
+// as it sees how much there is to decode.
 func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *rejection) {
 	if !reserve(takes(len(body), 0)) {
 		return nil, noRoom
 	}
 	var review admissionv1.AdmissionReview
-	doc := wire.NewDocument(body, l.budget())
-	plain := doc.Unmarshal(&review)
-	uid, cost, over := "", takes(len(body), doc.Values()), ""
-	if !plain {
-		uid, cost, over = l.scan(body)
-	} else if review.Request != nil {
+	doc := wire.NewDocument(body, l.budget(len(body), reserve))
+	plain := doc.Unmarshal(&review, chooser(&review, len(body)))
+	uid, over := "", ""
+	switch {
+	case plain && review.Request != nil:
 		uid = string(review.Request.UID)
+	case doc.Full():
+		return nil, noRoom
+	case !plain:
+		var cost int64
+		if uid, cost, over = l.scan(body); over == "" && !reserve(cost) {
+			return nil, noRoom
+		}
 	}
 	switch {
 	case over != "":
 		return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
-	case !reserve(cost):
-		return nil, noRoom
 	case !utf8.Valid(body): // the decoder would put other letters in their place
 		return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: it is not UTF-8"}
 	case !plain:
@@ -86,6 +91,30 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 		return nil, &rejection{uid, http.StatusBadRequest, "cannot be read: " + err.Error()}
 	}
 	return req, nil
+}
+
+// once is how large a body is at most whose objects are decoded with the
+// envelope, for that may be in vain: what is malformed at its end is decoded
+// again, by another decoder.
+const once = 64 << 10
+
+// chooser says what the objects of a review are decoded into, as soon as its
+// kind is known. An API server names that before the objects.
+func chooser(review *admissionv1.AdmissionReview, size int) wire.Chooser {
+	if size > once {
+		return nil
+	}
+	return func(field *runtime.RawExtension) (into any, managedFields bool) {
+		req := review.Request
+		if req == nil || field != &req.Object && field != &req.OldObject {
+			return nil, false
+		}
+		obj, err := newObject(schema.GroupVersionKind(req.Kind))
+		if err != nil {
+			return nil, false
+		}
+		return obj, readsManagedFields(req.Kind.Kind)
+	}
 }
 
 // decode checks the envelope and decodes the objects in it.
@@ -142,14 +171,16 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	obj, err := newObject(gvk)
-	if err != nil {
-		return nil, err
-	}
-	if !doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk.Kind)) {
+	obj, decoded := doc.Decoded(raw).(client.Object)
+	if !decoded {
+		var err error
 		if obj, err = newObject(gvk); err != nil {
 			return nil, err
 		}
+		decoded = doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk.Kind))
+	}
+	if !decoded {
+		obj, _ = newObject(gvk) // as before
 		if err := unmarshalSlowly(raw, obj); err != nil {
 			return nil, fmt.Errorf("request.%s: %w", field, err)
 		}

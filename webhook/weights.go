@@ -5,14 +5,17 @@ import "bytes"
 // costlyWeight is how many values what stands in a costly list counts as.
 const costlyWeight = 8
 
-// costly says whether the value of a key may be a list, or a map, whose entries
+// costly says whether the value of a key is a list, or a map, whose entries
 // take ten times as long as other values: quantities to decode and copy, claim
-// templates to review. A key in which a letter may stand as an escape could be
-// any.
-func costly(key []byte) bool {
-	switch string(key) {
+// templates to review.
+func costly(key string) bool {
+	switch key {
 	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used", "volumeClaimTemplates":
 		return true
 	}
-	return bytes.IndexByte(key, '\\') >= 0 && bytes.Contains(key, []byte(`\u`))
+	return false
 }
+
+// mayBeCostly says so of a key as it is written: where a letter may stand as an
+// escape it could be any.
+func mayBeCostly(key []byte) bool { return costly(string(key)) || bytes.Contains(key, []byte(`\u`)) }

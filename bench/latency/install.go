@@ -48,7 +48,8 @@ func (r *run) install(ctx context.Context) error {
 }
 
 // narrowed returns two configurations that are asked about objects with
-// Stayput's label only, and that never let anything pass unasked.
+// Stayput's label only, the mutating one also about those of its own, and that
+// never let anything pass unasked.
 func narrowed(manifest string) (string, error) {
 	var mutating admissionv1.MutatingWebhookConfiguration
 	var validating admissionv1.ValidatingWebhookConfiguration
@@ -60,19 +61,21 @@ func narrowed(manifest string) (string, error) {
 	if len(mutating.Webhooks) == 0 || len(validating.Webhooks) == 0 {
 		return "", errors.New("has no webhooks of both kinds")
 	}
-	ours := func(selector *metav1.LabelSelector) *metav1.LabelSelector {
+	ours := func(selector *metav1.LabelSelector, whose ...string) *metav1.LabelSelector {
 		if selector == nil {
 			selector = &metav1.LabelSelector{}
 		}
-		return metav1.AddLabelToSelector(selector, by, byStayput)
+		selector.MatchExpressions = append(selector.MatchExpressions,
+			metav1.LabelSelectorRequirement{Key: by, Operator: metav1.LabelSelectorOpIn, Values: whose})
+		return selector
 	}
 	for i := range mutating.Webhooks {
 		w := &mutating.Webhooks[i]
-		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector), new(admissionv1.Fail)
+		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector, byStayput, byMutatingDoor), new(admissionv1.Fail)
 	}
 	for i := range validating.Webhooks {
 		w := &validating.Webhooks[i]
-		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector), new(admissionv1.Fail)
+		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector, byStayput), new(admissionv1.Fail)
 	}
 	m, err1 := yaml.Marshal(mutating)
 	v, err2 := yaml.Marshal(validating)

@@ -175,7 +175,7 @@ func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.Pers
 // LabelKeys are the keys by which selectors are found that may match labels, and
 // labels by [SelectorKeys].
 func LabelKeys(m map[string]string) []string {
-	keys := []string{anything}
+	keys := append(make([]string, 0, len(m)+1), anything)
 	for name, value := range m {
 		keys = append(keys, name+"="+value)
 	}

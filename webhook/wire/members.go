@@ -14,36 +14,28 @@ type Member struct {
 // Members returns the members of a JSON object, parts of raw, and says whether
 // it could: a name that holds an escape it leaves to others.
 func Members(raw []byte) ([]Member, bool) {
-	d := decoder{Document: &Document{data: raw, budget: Budget{Values: math.MaxInt, Depth: math.MaxInt}}, stop: len(raw)}
-	if !d.enter('{') {
+	d := decoder{Document: &Document{budget: Budget{Values: math.MaxInt, Depth: math.MaxInt}}, data: raw}
+	i := d.space(0)
+	if d.at(i) != '{' {
 		return nil, false
 	}
 	members := make([]Member, 0, 16)
-	for {
-		more, ok := d.more(len(members) == 0, '}')
-		if !ok {
+	i, more := d.first(i+1, '}')
+	for more {
+		name := i + 1
+		end, plain := d.keyEnd(i)
+		if !plain {
 			return nil, false
 		}
-		if !more {
-			return members, d.end()
-		}
-		if d.peek() != '"' {
+		value := d.colon(end + 1)
+		if value < 0 {
 			return nil, false
 		}
-		name := d.pos + 1
-		end := d.plain(name)
-		if end >= d.stop || raw[end] != '"' {
+		if i = d.skip(value); i < 0 {
 			return nil, false
 		}
-		d.pos = end + 1
-		if !d.take(':') {
-			return nil, false
-		}
-		d.peek()
-		start := d.pos
-		if !d.skip() {
-			return nil, false
-		}
-		members = append(members, Member{raw[name:end:end], raw[start:d.pos:d.pos]})
+		members = append(members, Member{raw[name:end:end], raw[value:i:i]})
+		i, more = d.next(i, '}')
 	}
+	return members, i >= 0 && d.space(i) == len(raw)
 }

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"reflect"
 	"sync"
+	"unsafe"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// A plan decodes the next value into one of a type, which is zero.
-type plan func(d *decoder, v reflect.Value) bool
+// A plan decodes the value at an index into one of a type, which is zero. It
+// gets a pointer to that, for what reflection would check about each field was
+// checked when the plan was made.
+type plan func(d *decoder, i int, into unsafe.Pointer) int
 
 // plans are those that were made, by their reflect.Type.
 var plans sync.Map
@@ -25,9 +27,9 @@ func planOf(t reflect.Type) plan {
 	var made plan
 	var once sync.WaitGroup
 	once.Add(1)
-	first, loaded := plans.LoadOrStore(t, plan(func(d *decoder, v reflect.Value) bool {
+	first, loaded := plans.LoadOrStore(t, plan(func(d *decoder, i int, into unsafe.Pointer) int {
 		once.Wait()
-		return made(d, v)
+		return made(d, i, into)
 	}))
 	if loaded {
 		return first.(plan)
@@ -39,18 +41,17 @@ func planOf(t reflect.Type) plan {
 }
 
 func makePlan(t reflect.Type) plan {
+	if p := knownPlan(t); p != nil {
+		return p
+	}
 	pointer := reflect.PointerTo(t)
 	switch {
-	case t == reflect.TypeFor[runtime.RawExtension]():
-		return decodeRaw
-	case t == reflect.TypeFor[[]metav1.ManagedFieldsEntry]():
-		return managedFieldsPlan(t)
 	case t.Kind() == reflect.Pointer:
 		return pointerPlan(t)
 	case t.Kind() == reflect.Interface:
 		return unknown
 	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()):
-		return decodeOwn
+		return ownPlan(t)
 	case pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		return unknown
 	}
@@ -59,8 +60,10 @@ func makePlan(t reflect.Type) plan {
 		return decodeString
 	case reflect.Bool:
 		return decodeBool
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return decodeInt
+	case reflect.Int32:
+		return decodeInt32
+	case reflect.Int64:
+		return decodeInt64
 	case reflect.Slice:
 		return slicePlan(t)
 	case reflect.Map:
@@ -72,190 +75,170 @@ func makePlan(t reflect.Type) plan {
 }
 
 // unknown is the plan of types that are left to others.
-func unknown(*decoder, reflect.Value) bool { return false }
+func unknown(*decoder, int, unsafe.Pointer) int { return -1 }
 
-func decodeString(d *decoder, v reflect.Value) bool {
-	if d.peek() != '"' {
-		return d.null()
-	}
-	s, ok := d.string()
-	if ok {
-		v.SetString(s)
-	}
-	return ok
-}
-
-func decodeBool(d *decoder, v reflect.Value) bool {
-	switch d.peek() {
-	case 't':
-		v.SetBool(true)
-		return d.literal("true")
-	case 'f':
-		return d.literal("false")
-	}
-	return d.null()
-}
-
-func decodeInt(d *decoder, v reflect.Value) bool {
-	if d.peek() == 'n' {
-		return d.literal("null")
-	}
-	n, ok := d.integer()
-	if !ok || v.OverflowInt(n) {
-		return false
-	}
-	v.SetInt(n)
-	return true
-}
-
-// decodeOwn is the plan of types that decode themselves: times, quantities,
-// managed fields.
-func decodeOwn(d *decoder, v reflect.Value) bool {
-	d.peek()
-	start := d.pos
-	return d.skip() && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(d.data[start:d.pos]) == nil
-}
-
-// decodeRaw takes a part of the document as it stands.
-func decodeRaw(d *decoder, v reflect.Value) bool {
-	if d.null() {
-		return true
-	}
-	start := d.pos
-	if !d.skip() {
-		return false
-	}
-	v.Addr().Interface().(*runtime.RawExtension).Raw = d.data[start:d.pos:d.pos]
-	d.parts = append(d.parts, part{start, d.pos})
-	return true
-}
-
-func managedFieldsPlan(t reflect.Type) plan {
-	wanted := slicePlan(t)
-	return func(d *decoder, v reflect.Value) bool {
-		if d.noManagedFields {
-			return d.skip()
+// ownPlan is the plan of types that decode themselves.
+func ownPlan(t reflect.Type) plan {
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		end := d.skip(i)
+		if end < 0 || reflect.NewAt(t, into).Interface().(json.Unmarshaler).UnmarshalJSON(d.data[i:end]) != nil {
+			return -1
 		}
-		return wanted(d, v)
+		return end
 	}
 }
 
 func pointerPlan(t reflect.Type) plan {
-	elem := planOf(t.Elem())
-	return func(d *decoder, v reflect.Value) bool {
-		if d.null() {
-			return true
+	elem, place := planOf(t.Elem()), placeOf(t.Elem())
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		if d.at(i) == 'n' {
+			return d.null(i)
 		}
-		v.Set(reflect.New(t.Elem()))
-		return elem(d, v.Elem())
+		at := place(d)
+		*(*unsafe.Pointer)(into) = at
+		return elem(d, i, at)
 	}
 }
+
+// slabs are where scalars are that are pointed to: an object has many, and one
+// allocation is for some of them.
+type slabs struct {
+	bools   []bool
+	int32s  []int32
+	int64s  []int64
+	strings []string
+
+	// On their way into a map.
+	label    string
+	quantity resource.Quantity
+}
+
+// placeOf returns what makes a place for a value of a type.
+func placeOf(t reflect.Type) func(d *decoder) unsafe.Pointer {
+	switch t.Kind() {
+	case reflect.Bool:
+		return func(d *decoder) unsafe.Pointer { return place(&d.bools) }
+	case reflect.Int32:
+		return func(d *decoder) unsafe.Pointer { return place(&d.int32s) }
+	case reflect.Int64:
+		return func(d *decoder) unsafe.Pointer { return place(&d.int64s) }
+	case reflect.String:
+		return func(d *decoder) unsafe.Pointer { return place(&d.strings) }
+	}
+	return func(*decoder) unsafe.Pointer { return reflect.New(t).UnsafePointer() }
+}
+
+func place[T any](slab *[]T) unsafe.Pointer {
+	n := len(*slab)
+	if n == cap(*slab) {
+		*slab, n = make([]T, 0, 8), 0
+	}
+	*slab = (*slab)[:n+1]
+	return unsafe.Pointer(&(*slab)[n])
+}
+
+// A sliceHeader is a slice of whatever type.
+type sliceHeader struct {
+	data     unsafe.Pointer
+	len, cap int
+}
+
+// few is how many bytes of a slice are allocated to begin with, unless one
+// element is larger.
+const few = 256
 
 func slicePlan(t reflect.Type) plan {
 	if t.Elem().Kind() == reflect.Uint8 {
 		return unknown // base64
 	}
-	elem := planOf(t.Elem())
-	return func(d *decoder, v reflect.Value) bool {
-		if d.null() {
-			return true
+	elem, size := planOf(t.Elem()), t.Elem().Size()
+	begin := max(1, few/int(max(1, size)))
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		if d.at(i) != '[' {
+			return d.null(i)
 		}
-		if !d.enter('[') {
-			return false
+		i, more := d.first(i+1, ']')
+		if !more && i >= 0 {
+			reflect.NewAt(t, into).Elem().Set(reflect.MakeSlice(t, 0, 0))
 		}
-		for i := 0; ; i++ {
-			more, ok := d.more(i == 0, ']')
-			if !ok {
-				return false
+		slice := (*sliceHeader)(into)
+		for more {
+			switch {
+			case slice.cap == 0:
+				reflect.NewAt(t, into).Elem().Grow(begin)
+			case slice.len == slice.cap:
+				reflect.NewAt(t, into).Elem().Grow(1)
 			}
-			if !more {
-				if i == 0 {
-					v.Set(reflect.MakeSlice(t, 0, 0))
-				}
-				return true
+			at := unsafe.Add(slice.data, uintptr(slice.len)*size)
+			slice.len++
+			if i = elem(d, i, at); i < 0 {
+				return -1
 			}
-			if i == v.Cap() {
-				v.Grow(1)
-			}
-			v.SetLen(i + 1)
-			if !elem(d, v.Index(i)) {
-				return false
-			}
+			i, more = d.next(i, ']')
 		}
+		return i
 	}
 }
 
 func mapPlan(t reflect.Type) plan {
-	if t == reflect.TypeFor[map[string]string]() {
-		return decodeStrings
-	}
 	if t.Key().Kind() != reflect.String || reflect.PointerTo(t.Key()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return unknown
 	}
 	elem := planOf(t.Elem())
-	return func(d *decoder, v reflect.Value) bool {
-		if d.null() {
-			return true
-		}
-		if !d.enter('{') {
-			return false
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		if d.at(i) != '{' {
+			return d.null(i)
 		}
 		m := reflect.MakeMap(t)
-		v.Set(m)
-		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem() // of which the map has copies
-		for n := 0; ; n++ {
-			more, ok := d.more(n == 0, '}')
-			if !ok {
-				return false
-			}
-			if !more {
-				return m.Len() == n // or a key occurs twice
-			}
-			name, ok := d.key()
-			if !ok {
-				return false
-			}
+		reflect.NewAt(t, into).Elem().Set(m)
+		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()) // of which the map has copies
+		return d.members(i, func(name string, i int) int {
 			key.SetString(name)
-			value.SetZero()
-			if !elem(d, value) {
-				return false
+			value.Elem().SetZero()
+			if i = elem(d, i, value.UnsafePointer()); i >= 0 {
+				m.SetMapIndex(key, value.Elem())
 			}
-			m.SetMapIndex(key, value)
-		}
+			return i
+		}, m.Len)
 	}
 }
 
-// decodeStrings is the plan of labels and annotations.
-func decodeStrings(d *decoder, v reflect.Value) bool {
-	if d.null() {
-		return true
+// decodeMap decodes the members of an object into a map, one by one by way of
+// a place for its values.
+func decodeMap[K ~string, V any](d *decoder, i int, into unsafe.Pointer, value *V, elem plan) int {
+	if d.at(i) != '{' {
+		return d.null(i)
 	}
-	if !d.enter('{') {
-		return false
+	m := map[K]V{}
+	*(*map[K]V)(into) = m
+	return d.members(i, func(name string, i int) int {
+		var zero V
+		*value = zero
+		if i = elem(d, i, unsafe.Pointer(value)); i >= 0 {
+			m[K(name)] = *value
+		}
+		return i
+	}, func() int { return len(m) })
+}
+
+// members decodes the members of the object at i one by one. Len says how many
+// different ones there were.
+func (d *decoder) members(i int, member func(name string, i int) int, len func() int) int {
+	i, more := d.first(i+1, '}')
+	n := 0
+	for ; more; n++ {
+		name, weighs, value := d.key(i)
+		if value < 0 {
+			return -1
+		}
+		if i = member(name, value); i < 0 {
+			return -1
+		}
+		d.weighed(weighs)
+		i, more = d.next(i, '}')
 	}
-	m := map[string]string{}
-	*v.Addr().Interface().(*map[string]string) = m
-	for n := 0; ; n++ {
-		more, ok := d.more(n == 0, '}')
-		if !ok {
-			return false
-		}
-		if !more {
-			return len(m) == n // or a key occurs twice
-		}
-		name, ok := d.key()
-		if !ok {
-			return false
-		}
-		value := ""
-		if !d.null() {
-			if d.peek() != '"' {
-				return false
-			}
-			if value, ok = d.string(); !ok {
-				return false
-			}
-		}
-		m[name] = value
+	if n != len() { // a key occurs twice
+		return -1
 	}
+	return i
 }

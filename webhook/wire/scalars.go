@@ -5,14 +5,55 @@ import (
 	"math/bits"
 	"strconv"
 	"unicode/utf8"
+	"unsafe"
 )
+
+func decodeString(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) != '"' {
+		return d.null(i)
+	}
+	text, end := d.string(i)
+	if end >= 0 {
+		*(*string)(into) = text
+	}
+	return end
+}
+
+func decodeBool(d *decoder, i int, into unsafe.Pointer) int {
+	switch d.at(i) {
+	case 't':
+		*(*bool)(into) = true
+		return d.wordEnd(i, "true")
+	case 'f':
+		return d.wordEnd(i, "false")
+	}
+	return d.null(i)
+}
+
+func decodeInt32(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) == 'n' {
+		return d.null(i)
+	}
+	n, end := d.integer(i, 32)
+	*(*int32)(into) = int32(n)
+	return end
+}
+
+func decodeInt64(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) == 'n' {
+		return d.null(i)
+	}
+	n, end := d.integer(i, 64)
+	*(*int64)(into) = n
+	return end
+}
 
 // plain returns where the bytes that stand for themselves in a string end, from
 // i on: at a quote, a backslash, a control character, or what is not ASCII. It
 // looks at eight bytes at a time.
 func (d *decoder) plain(i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; i+8 <= d.stop; i += 8 {
+	for ; i+8 <= len(d.data); i += 8 {
 		x := binary.LittleEndian.Uint64(d.data[i:])
 		quote, backslash := x^'"'*ones, x^'\\'*ones
 		// In each term the lowest byte whose high bit is set is one of those
@@ -22,41 +63,34 @@ func (d *decoder) plain(i int) int {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}
-	for i < d.stop && ' ' <= d.data[i] && d.data[i] < utf8.RuneSelf && d.data[i] != '"' && d.data[i] != '\\' {
+	for i < len(d.data) && ' ' <= d.data[i] && d.data[i] < utf8.RuneSelf && d.data[i] != '"' && d.data[i] != '\\' {
 		i++
 	}
 	return i
 }
 
-// string reads a string, whose quote is next.
-func (d *decoder) string() (string, bool) {
-	start := d.pos + 1
-	i := d.plain(start)
-	if i < d.stop && d.text[i] == '"' {
-		d.pos = i + 1
-		return d.text[start:i], true
+// string reads the string at i.
+func (d *decoder) string(i int) (text string, end int) {
+	start := i + 1
+	if i = d.plain(start); d.at(i) == '"' {
+		return d.text[start:i], i + 1
 	}
-	return d.richString()
-}
-
-// richString reads a string that holds escapes, or more than ASCII.
-func (d *decoder) richString() (string, bool) {
-	start := d.pos + 1
-	end := d.stringEnd(start)
-	if end < 0 {
-		return "", false
+	if end = d.richEnd(i); end < 0 {
+		return "", -1
 	}
-	d.pos = end
-	raw := d.text[start : end-1]
-	if !utf8.ValidString(raw) {
-		return "", false
+	text, ok := unescape(d.text[start : end-1])
+	if !ok {
+		return "", -1
 	}
-	return unescape(raw)
+	return text, end
 }
 
 // unescape returns what a string with valid escapes stands for. It leaves
-// surrogate pairs to others.
+// invalid UTF-8 and surrogate pairs to others.
 func unescape(raw string) (string, bool) {
+	if !utf8.ValidString(raw) {
+		return "", false
+	}
 	var out []byte
 	start := 0
 	for i := 0; i < len(raw); i++ {
@@ -122,14 +156,15 @@ var isHex = func() (is [256]bool) {
 	return is
 }()
 
-// integer reads a number that is written without a fraction or an exponent.
-func (d *decoder) integer() (int64, bool) {
-	d.peek()
-	end := d.numberEnd(d.pos)
-	if end < 0 {
-		return 0, false
+// integer reads a number that is written without a fraction or an exponent, and
+// has so many bits at most.
+func (d *decoder) integer(i, bits int) (n int64, end int) {
+	if end = d.numberEnd(i); end < 0 {
+		return 0, -1
 	}
-	n, err := strconv.ParseInt(d.text[d.pos:end], 10, 64)
-	d.pos = end
-	return n, err == nil
+	n, err := strconv.ParseInt(d.text[i:end], 10, bits)
+	if err != nil {
+		return 0, -1
+	}
+	return n, end
 }

@@ -3,20 +3,21 @@ package wire
 import (
 	"reflect"
 	"strings"
+	"unsafe"
 )
 
 // A field is one of a struct, or of what it embeds.
 type field struct {
-	name  string
-	index []int
-	plan  plan
+	name   string
+	offset uintptr
+	plan   plan
 }
 
 // most is how many fields a struct may have: a word has a bit for each.
 const most = 64
 
 func structPlan(t reflect.Type) plan {
-	fields, ok := fieldsOf(t, nil)
+	fields, ok := fieldsOf(t, 0)
 	if !ok || len(fields) > most {
 		return unknown
 	}
@@ -27,48 +28,36 @@ func structPlan(t reflect.Type) plan {
 		}
 		byName[f.name] = i
 	}
-	return func(d *decoder, v reflect.Value) bool {
-		if d.null() {
-			return true
-		}
-		if !d.enter('{') {
-			return false
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		if d.at(i) != '{' {
+			return d.null(i)
 		}
 		var seen uint64
 		next := 0
-		for first := true; ; first = false {
-			more, ok := d.more(first, '}')
-			if !ok {
-				return false
+		i, more := d.first(i+1, '}')
+		for more {
+			name, weighs, value := d.key(i)
+			if value < 0 {
+				return -1
 			}
-			if !more {
-				return true
-			}
-			name, ok := d.key()
-			if !ok {
-				return false
-			}
-			i := find(fields, byName, name, next)
-			if i < 0 { // of a newer version
-				if !d.skip() {
-					return false
+			if n := find(fields, byName, name, next); n < 0 { // of a newer version
+				i = d.skip(value)
+			} else {
+				if seen&(1<<n) != 0 {
+					return -1
 				}
-				continue
+				seen |= 1 << n
+				next = n + 1
+				f := &fields[n]
+				i = f.plan(d, value, unsafe.Add(into, f.offset))
 			}
-			if seen&(1<<i) != 0 {
-				return false
+			if i < 0 {
+				return -1
 			}
-			seen |= 1 << i
-			next = i + 1
-			f := &fields[i]
-			at := v.Field(f.index[0])
-			if len(f.index) > 1 {
-				at = at.FieldByIndex(f.index[1:])
-			}
-			if !f.plan(d, at) {
-				return false
-			}
+			d.weighed(weighs)
+			i, more = d.next(i, '}')
 		}
+		return i
 	}
 }
 
@@ -88,7 +77,7 @@ func find(fields []field, byName map[string]int, name string, next int) int {
 
 // fieldsOf returns the fields of a struct as encoding/json sees them. It knows
 // neither options that change what is written, nor embedded pointers.
-func fieldsOf(t reflect.Type, index []int) (fields []field, ok bool) {
+func fieldsOf(t reflect.Type, offset uintptr) (fields []field, ok bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag := f.Tag.Get("json")
@@ -96,7 +85,7 @@ func fieldsOf(t reflect.Type, index []int) (fields []field, ok bool) {
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
-		at := append(append([]int{}, index...), i)
+		at := offset + f.Offset
 		switch {
 		case f.Anonymous && (name == "" || !f.IsExported()):
 			if f.Type.Kind() != reflect.Struct || !f.IsExported() {

@@ -11,33 +11,57 @@
 // sigs.k8s.io/json decodes: a fuzz test compares the two.
 package wire
 
-import "reflect"
+import (
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // A Budget bounds what a document may hold, and so what it may cost to decode.
 type Budget struct {
 	Values int // objects, arrays, and what follows a comma
 	Depth  int // of objects and arrays
 
-	// Costly says whether what follows a comma in the value of a key, in what is
-	// raw, counts for Weight. Nil: none. The key is as it is written.
-	Costly func(key []byte) bool
+	// Costly says whether what follows a comma in the value of a key counts for
+	// Weight. It counts, too, where the key has a letter written as an escape,
+	// and so may be any. Nil: none is costly.
+	Costly func(key string) bool
 	Weight int
+
+	// Room says whether there is memory for so many values. It is asked before
+	// they are decoded, some hundred at a time. Nil: always.
+	Room func(values int) bool
 }
 
-// A Document is JSON that is decoded in parts: an envelope first, and then what
-// is raw in it (runtime.RawExtension), once it is known what that is. Such raw
-// JSON is a part of the document itself, and lives no longer than that. All
-// strings are parts of one copy of the document.
+// step is for how many values more there should be room at a time: a StatefulSet
+// of 9 KB has some 600.
+const step = 256
+
+// A Document is JSON that is decoded once, with what is raw in it
+// (runtime.RawExtension) where it is known by then what that is, and later where
+// not. Such raw JSON is a part of the document itself, and lives no longer than
+// that. All strings are parts of one copy of the document.
 type Document struct {
 	data   []byte
 	text   string // the same
 	budget Budget
 	parts  []part
 	values int
+	full   bool
 }
 
 // A part is raw JSON, from one byte of the document to before another.
-type part struct{ from, to int }
+type part struct {
+	from, to int
+	into     any // what it was decoded into
+}
+
+// A Chooser says what the raw JSON of a field is decoded into, a pointer to a
+// zero value, or nil if that is not known; and whether its managed fields are
+// wanted. They are as large as all else in an object, and hardly anybody reads
+// them.
+type Chooser func(field *runtime.RawExtension) (into any, managedFields bool)
 
 // NewDocument returns a document that must not be edited while it is in use.
 func NewDocument(data []byte, budget Budget) *Document {
@@ -45,66 +69,94 @@ func NewDocument(data []byte, budget Budget) *Document {
 }
 
 // Unmarshal decodes the document into what into points to, which must be zero,
-// and says whether it could. If not, into holds nothing of worth.
-func (doc *Document) Unmarshal(into any) bool {
-	return doc.unmarshal(part{0, len(doc.data)}, into, false)
+// and says whether it could. If not, into holds nothing of worth. Choose, unless
+// it is nil, is asked about each raw JSON, once all before it is decoded; what
+// it named is Decoded then, unless that is left to others.
+func (doc *Document) Unmarshal(into any, choose Chooser) bool {
+	d := doc.decoder(len(doc.data))
+	d.costly, d.choose = doc.budget.Costly, choose
+	ok := d.whole(0, into)
+	doc.values = d.values
+	return ok
 }
 
 // Values returns how many values the document holds, as the budget counts them,
 // once it is decoded.
 func (doc *Document) Values() int { return doc.values }
 
-// UnmarshalRaw decodes raw JSON that was found in the document. Managed fields
-// are passed over, unless they are wanted: they are as large as all else in an
-// object, and hardly anybody reads them.
-func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
-	for _, p := range doc.parts {
-		if len(raw) == p.to-p.from && &raw[0] == &doc.data[p.from] {
-			return doc.unmarshal(p, into, !managedFields)
-		}
+// Full says whether decoding ended because there was no room.
+func (doc *Document) Full() bool { return doc.full }
+
+// Decoded returns what raw JSON that was found in the document was decoded into
+// already, or nil.
+func (doc *Document) Decoded(raw []byte) any {
+	if p := doc.partOf(raw); p != nil {
+		return p.into
 	}
-	return false
+	return nil
 }
 
-func (doc *Document) unmarshal(p part, into any, noManagedFields bool) bool {
-	v := reflect.ValueOf(into)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
+// UnmarshalRaw decodes raw JSON that was found in the document.
+func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
+	p := doc.partOf(raw)
+	if p == nil {
 		return false
 	}
-	d := decoder{Document: doc, pos: p.from, stop: p.to, noManagedFields: noManagedFields}
-	whole := p == part{0, len(doc.data)}
-	if whole {
-		d.costly = doc.budget.Costly
-	}
-	ok := planOf(v.Type().Elem())(&d, v.Elem()) && d.end()
-	if whole {
-		doc.values = d.values
-	}
-	return ok
+	d := doc.decoder(p.to)
+	d.noManagedFields = !managedFields
+	d.allowed = doc.budget.Values // it was counted before
+	return d.whole(p.from, into)
 }
 
-// A decoder reads one document, or a part, from its beginning to its end. Its
-// methods return false as soon as there is something that it leaves to others.
+func (doc *Document) partOf(raw []byte) *part {
+	for i := range doc.parts {
+		if p := &doc.parts[i]; len(raw) == p.to-p.from && &raw[0] == &doc.data[p.from] {
+			return p
+		}
+	}
+	return nil
+}
+
+func (doc *Document) decoder(stop int) *decoder {
+	return &decoder{Document: doc, data: doc.data[:stop], text: doc.text[:stop]}
+}
+
+// A decoder reads a document, or a part of it, from its beginning to its end.
+// What it reads begins at an index; its methods return the one behind it, or -1
+// as soon as there is something that it leaves to others.
 type decoder struct {
 	*Document
-	pos, stop       int
+	data            []byte
+	text            string // the same
 	depth, values   int
+	allowed         int // values, for now
+	choose          Chooser
 	noManagedFields bool
-	costly          func(key []byte) bool // nil where all is counted already, or counts the same
+	costly          func(key string) bool // nil where all is counted already, or counts the same
 	extra           int                   // what a comma counts for beside one
+
+	slabs
 }
 
-// end says whether nothing but white space is left.
-func (d *decoder) end() bool {
-	d.peek()
-	return d.pos == d.stop
+// whole decodes from i to the end, and says whether it could.
+func (d *decoder) whole(i int, into any) bool {
+	i = d.value(d.space(i), into)
+	return i >= 0 && d.space(i) == len(d.data)
 }
 
-// peek returns the first byte of the next value or mark, 0 at the end.
-func (d *decoder) peek() byte {
-	d.pos = d.space(d.pos)
-	if d.pos < d.stop {
-		return d.data[d.pos]
+// value decodes the value at i into what into points to.
+func (d *decoder) value(i int, into any) int {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return -1
+	}
+	return planOf(v.Type().Elem())(d, i, v.UnsafePointer())
+}
+
+// at returns the byte at i, 0 at the end.
+func (d *decoder) at(i int) byte {
+	if uint(i) < uint(len(d.data)) {
+		return d.data[i]
 	}
 	return 0
 }
@@ -112,75 +164,127 @@ func (d *decoder) peek() byte {
 // space returns where the white space that begins at i ends. No API server
 // writes any.
 func (d *decoder) space(i int) int {
-	if i < d.stop && d.data[i] > ' ' {
+	if uint(i) < uint(len(d.data)) && d.data[i] > ' ' {
 		return i
 	}
 	return d.spaceEnd(i)
 }
 
 func (d *decoder) spaceEnd(i int) int {
-	for i < d.stop && (d.data[i] == ' ' || d.data[i] == '\t' || d.data[i] == '\n' || d.data[i] == '\r') {
+	for i < len(d.data) && (d.data[i] == ' ' || d.data[i] == '\t' || d.data[i] == '\n' || d.data[i] == '\r') {
 		i++
 	}
 	return i
 }
 
-// take moves over a byte, if it is the next.
-func (d *decoder) take(c byte) bool {
-	if d.peek() != c {
+// count counts values, and says whether there may be so many.
+func (d *decoder) count(n int) bool {
+	d.values += n
+	return d.values <= d.allowed || d.allow()
+}
+
+// allow says whether there may be more values than were allowed until now.
+func (d *decoder) allow() bool {
+	if d.values > d.budget.Values {
 		return false
 	}
-	d.pos++
+	allowed := d.budget.Values
+	if d.budget.Room != nil {
+		allowed = min(allowed, d.values+step)
+		if d.full = !d.budget.Room(allowed); d.full {
+			return false
+		}
+	}
+	d.allowed = allowed
 	return true
 }
 
-// literal moves over a word, if it is next.
-func (d *decoder) literal(word string) bool {
-	end := d.wordEnd(d.pos, word)
-	if end < 0 {
-		return false
+// first returns where the first element begins of an object or an array that was
+// opened before i, or, if there is none, where that ends, or -1.
+func (d *decoder) first(i int, end byte) (at int, more bool) {
+	if d.depth++; d.depth > d.budget.Depth || !d.count(1) {
+		return -1, false
 	}
-	d.pos = end
-	return true
-}
-
-// null moves over a null, if it is next.
-func (d *decoder) null() bool { return d.peek() == 'n' && d.literal("null") }
-
-// enter begins an object or an array.
-func (d *decoder) enter(open byte) bool {
-	return d.take(open) && d.open()
-}
-
-// open counts an object or an array that has begun.
-func (d *decoder) open() bool {
-	d.depth++
-	d.values++
-	return d.depth <= d.budget.Depth && d.values <= d.budget.Values
-}
-
-// more moves to the next element of an object or an array, or over its end.
-func (d *decoder) more(first bool, end byte) (more, ok bool) {
-	switch c := d.peek(); {
-	case c == end:
-		d.pos++
+	if i = d.space(i); d.at(i) == end {
 		d.depth--
-		return false, true
-	case first:
-		return true, true
-	case c == ',':
-		d.pos++
-		d.values += 1 + d.extra
-		return true, d.values <= d.budget.Values
+		return i + 1, false
 	}
-	return false, false
+	return i, true
 }
 
-// key reads a key and its colon.
-func (d *decoder) key() (string, bool) {
-	if d.peek() != '"' {
-		return "", false
+// next returns where the element after one that ended at i begins, or, if there
+// are no more, where the object or the array ends, or -1.
+func (d *decoder) next(i int, end byte) (at int, more bool) {
+	i = d.space(i)
+	switch d.at(i) {
+	case ',':
+		if !d.count(1 + d.extra) {
+			return -1, false
+		}
+		return d.space(i + 1), true
+	case end:
+		d.depth--
+		return i + 1, false
 	}
-	name, ok := d.string()
-	return name, ok && d.take(':')
+	return -1, false
+}
+
+// keyEnd returns where the key at i has its last quote, or -1, and whether all
+// of it stands for itself.
+func (d *decoder) keyEnd(i int) (end int, plain bool) {
+	if d.at(i) != '"' {
+		return -1, false
+	}
+	if end = d.plain(i + 1); d.at(end) == '"' {
+		return end, true
+	}
+	return d.richEnd(end) - 1, false
+}
+
+// colon returns where the value begins whose key ended at i.
+func (d *decoder) colon(i int) int {
+	if i = d.space(i); d.at(i) != ':' {
+		return -1
+	}
+	return d.space(i + 1)
+}
+
+// key reads the key at i. Weighs is whether it made what follows costly, which
+// must then be ended with weighed.
+func (d *decoder) key(i int) (name string, weighs bool, value int) {
+	end, plain := d.keyEnd(i)
+	if end < 0 {
+		return "", false, -1
+	}
+	name = d.text[i+1 : end]
+	value = d.colon(end + 1)
+	weighs = d.weigh(i+1, end, plain, value)
+	if !plain {
+		var ok bool
+		if name, ok = unescape(name); !ok {
+			return "", false, -1
+		}
+	}
+	return name, weighs, value
+}
+
+// weigh lets the commas in a value count for more, if its key, which stands from
+// one index to before another, says so and no key around it did already.
+func (d *decoder) weigh(from, to int, plain bool, value int) bool {
+	if c := d.at(value); c != '{' && c != '[' || d.costly == nil || d.extra != 0 {
+		return false
+	}
+	key := d.text[from:to]
+	if plain && d.costly(key) || !plain && strings.Contains(key, `\u`) {
+		d.extra = d.budget.Weight - 1
+		return true
+	}
+	return false
+}
+
+// weighed ends the value of a key.
+func (d *decoder) weighed(weighs bool) {
+	if weighs {
+		d.extra = 0
+	}
 }

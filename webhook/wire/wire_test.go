@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
 	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
 	want := reflect.New(reflect.TypeOf(like).Elem()).Interface()
-	if !wire.NewDocument(data, wide).Unmarshal(got) {
+	if !wire.NewDocument(data, wide).Unmarshal(got, nil) {
 		return false
 	}
 	if err := reference(data, want); err != nil {
@@ -63,7 +64,36 @@ func compare(t *testing.T, data []byte, like any) bool {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%T: %s\n%s", like, gocmp.Diff(want, got, gocmp.Exporter(func(reflect.Type) bool { return true })), data)
 	}
+	compareInEnvelope(t, data, got)
 	return true
+}
+
+// compareInEnvelope decodes what is decoded to want with the envelope around
+// it, and holds the count of values to that of an object that is passed over.
+func compareInEnvelope(t *testing.T, data []byte, want any) {
+	t.Helper()
+	costly := wide
+	costly.Costly, costly.Weight = func(key string) bool { return key == "requests" || key == "metadata" }, 8
+	body := slices.Concat([]byte(`{"request":{"object":`), data, []byte(`,"name":"a"}}`))
+	chosen, passed := wire.NewDocument(body, costly), wire.NewDocument(body, costly)
+	var review admissionv1.AdmissionReview
+	ok := chosen.Unmarshal(&review, func(field *runtime.RawExtension) (any, bool) {
+		if field != &review.Request.Object {
+			t.Fatal("asked about another field")
+		}
+		return reflect.New(reflect.TypeOf(want).Elem()).Interface(), true
+	})
+	if !ok || review.Request.Name != "a" || !passed.Unmarshal(new(admissionv1.AdmissionReview), nil) {
+		t.Fatalf("%T: not decoded in an envelope: %s", want, data)
+	}
+	switch got := chosen.Decoded(review.Request.Object.Raw); {
+	case review.Request.Object.Raw == nil: // null
+	case !reflect.DeepEqual(got, want):
+		t.Fatalf("%T: %s\n%s", want, gocmp.Diff(want, got, gocmp.Exporter(func(reflect.Type) bool { return true })), data)
+	}
+	if chosen.Values() != passed.Values() {
+		t.Fatalf("%T: %d values, and %d where it is passed over\n%s", want, chosen.Values(), passed.Values(), data)
+	}
 }
 
 // TestEveryFieldOfEveryType fills each type at random and decodes it again.
@@ -166,7 +196,7 @@ func TestBudget(t *testing.T) {
 		{wire.Budget{Values: values - 1, Depth: 4}, false},
 		{wire.Budget{Values: values, Depth: 3}, false},
 	} {
-		if got := wire.NewDocument([]byte(text), tc.budget).Unmarshal(&corev1.Pod{}); got != tc.ok {
+		if got := wire.NewDocument([]byte(text), tc.budget).Unmarshal(&corev1.Pod{}, nil); got != tc.ok {
 			t.Errorf("%+v: %v", tc.budget, got)
 		}
 	}
@@ -179,7 +209,7 @@ func TestParts(t *testing.T) {
 	data := []byte(`{"request":{"uid":"u","object":` + pod + `,"oldObject":null}}`)
 	doc := wire.NewDocument(data, wide)
 	var review admissionv1.AdmissionReview
-	if !doc.Unmarshal(&review) || review.Request.UID != "u" || review.Request.OldObject.Raw != nil {
+	if !doc.Unmarshal(&review, nil) || review.Request.UID != "u" || review.Request.OldObject.Raw != nil {
 		t.Fatalf("%+v", review.Request)
 	}
 	for _, managed := range []bool{true, false} {
@@ -196,6 +226,72 @@ func TestParts(t *testing.T) {
 	}
 	if doc.UnmarshalRaw([]byte(pod), &corev1.Pod{}, true) {
 		t.Error("decoded what is no part of the document")
+	}
+}
+
+// TestChosen decodes what is raw with the envelope, and leaves what it cannot
+// decode so as it was.
+func TestChosen(t *testing.T) {
+	for name, tc := range map[string]struct {
+		object string
+		ok     bool
+	}{
+		"an object":                            {`{"metadata":{"name":"a","managedFields":[{"manager":"m"}]}}`, true},
+		"one that is left to others":           {`{"metadata":{"name":"a","generation":1.0},"spec":{"a":[1,2]}}`, false},
+		"one that is too deep by itself":       {`{"new":{"new":{"new":{"new":{"new":{"new":{}}}}}}}`, true},
+		"one that ends in the midst of itself": {`{"metadata":{"name":"a","labels":{"a":1}}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := []byte(`{"request":{"kind":{"kind":"Pod"},"object":` + tc.object + `,"oldObject":null,"options":{"a":1}}}`)
+			doc, plain := wire.NewDocument(data, wide), wire.NewDocument(data, wide)
+			var review admissionv1.AdmissionReview
+			asked := 0
+			ok := doc.Unmarshal(&review, func(field *runtime.RawExtension) (any, bool) {
+				asked++
+				if field != &review.Request.Object {
+					return nil, false
+				}
+				if review.Request.Kind.Kind != "Pod" {
+					t.Errorf("asked before the kind was decoded")
+				}
+				return new(corev1.Pod), false
+			})
+			if !ok || asked != 2 || string(review.Request.Object.Raw) != tc.object || string(review.Request.Options.Raw) != `{"a":1}` {
+				t.Fatalf("asked %d times: %+v", asked, review.Request)
+			}
+			if !plain.Unmarshal(new(admissionv1.AdmissionReview), nil) || plain.Values() != doc.Values() {
+				t.Errorf("%d values, and should be %d", doc.Values(), plain.Values())
+			}
+			pod, ok := doc.Decoded(review.Request.Object.Raw).(*corev1.Pod)
+			if ok != tc.ok || ok && pod.ManagedFields != nil {
+				t.Errorf("decoded: %v, %v", ok, pod)
+			}
+		})
+	}
+}
+
+// TestRoom ends a document for which there is no room where that is known.
+func TestRoom(t *testing.T) {
+	text := []byte(`{"spec":{"containers":[` + strings.Repeat("{},", 999) + `{}]}}`)
+	for _, most := range []int{0, 600, 5000} {
+		var asked []int
+		budget := wide
+		budget.Room = func(values int) bool {
+			asked = append(asked, values)
+			return values <= most
+		}
+		var pod corev1.Pod
+		doc := wire.NewDocument(text, budget)
+		ok := doc.Unmarshal(&pod, nil)
+		if ok != (most == 5000) || doc.Full() == ok || !slices.IsSorted(asked) {
+			t.Errorf("room for %d: %v, asked for %d", most, ok, asked)
+		}
+		if n := len(pod.Spec.Containers); n > most {
+			t.Errorf("room for %d: %d containers were decoded", most, n)
+		}
+		if ok && asked[len(asked)-1] < doc.Values() {
+			t.Errorf("there are %d values, and room for %d", doc.Values(), asked)
+		}
 	}
 }
 
