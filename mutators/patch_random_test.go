@@ -116,7 +116,7 @@ type random struct {
 
 func newRandom() *random {
 	r := rand.New(rand.NewSource(0))
-	small := filler(r).NilChance(.9).Funcs(func(s *string, c randfill.Continue) { *s = c.String(6) })
+	small := filler(r).NilChance(.95).Funcs(func(s *string, c randfill.Continue) { *s = c.String(6) })
 	return &random{Rand: r, small: small, large: filler(r), met: map[string]int{}}
 }
 
