@@ -131,12 +131,16 @@ func reviewEveryWay(t *testing.T, worlds map[string]cluster.World, old, obj clie
 			rules[i] = &raised
 		}
 	}
+	said := map[string]bool{}
 	blank := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
 	for name, world := range worlds {
 		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {old, obj}, {blank, obj}, {obj, blank}, {obj, nil}} {
 			found, _ := Review(world.View(context.Background(), cluster.Request{}), rules, s.old, s.obj)
 			for _, f := range found {
-				checkSafe(t, f)
+				if s := f.String(); !said[s] { // in another world
+					said[s] = true
+					checkSafe(t, f)
+				}
 			}
 		}
 		policy := &Policy{Rules: rules[:1], AllowedModes: Modes()}
