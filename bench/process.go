@@ -25,12 +25,13 @@ type process struct {
 	address, metrics string
 	exited           chan error
 
-	// Of Stayput alone: the cluster that it is beside, how long it took to be
-	// ready, and how often it had listed each kind by then.
+	// Of Stayput alone: the cluster that it is beside, what it took to be ready,
+	// and how often it had listed each kind by then.
 	cluster         *paper.Cluster // nil if it is a real one
 	stopCluster     func()
 	kubeconfig      string
 	ready, readyCPU time.Duration
+	serverCPU       time.Duration // of a real API server, until Stayput was ready
 	lists           map[string]int
 }
 

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"stayput.dev/bench/paper"
+	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
 )
 
@@ -38,7 +39,40 @@ func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size pa
 	if err := store(ctx, cluster, objects); err != nil {
 		return err
 	}
-	return b.startStayput(ctx, p)
+	server := cluster.PIDs()["kube-apiserver"]
+	before, err := atRest(ctx, server)
+	if err != nil {
+		return err
+	}
+	if err := b.startStayput(ctx, p); err != nil {
+		return err
+	}
+	after, err := harness.CPU(server)
+	p.serverCPU = after - before
+	return err
+}
+
+// atRest waits until a process has hardly done anything for some seconds, for a
+// minute at most, and returns the CPU time that it has used: an API server goes
+// on for a while after many writes.
+func atRest(ctx context.Context, pid int) (time.Duration, error) {
+	const look = 3 * time.Second
+	used, err := harness.CPU(pid)
+	for range time.Minute / look {
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(look):
+		}
+		before := used
+		if used, err = harness.CPU(pid); used-before < look/20 {
+			break
+		}
+	}
+	return used, err
 }
 
 // writers is how many requests to make objects are under way at a time.

@@ -70,7 +70,7 @@ func (b *bench) runScale(ctx context.Context) error {
 
 // scaleTable writes what each Stayput took to start and to hold its cluster.
 func (b *bench) scaleTable(out *strings.Builder, names []string) error {
-	out.WriteString("\n| Stayput beside | ready after s | CPU s until then | lists of a kind | resident MiB | at most MiB |\n|---|---|---|---|---|---|\n")
+	out.WriteString("\n| Stayput beside | ready after s | CPU s until then | the API server's | lists of a kind | resident MiB | at most MiB |\n|---|---|---|---|---|---|---|\n")
 	for _, name := range names {
 		p := b.processes[name]
 		now, err := harness.Memory(p.cmd.Process.Pid, "VmRSS")
@@ -81,11 +81,14 @@ func (b *bench) scaleTable(out *strings.Builder, names []string) error {
 		if err != nil {
 			return err
 		}
-		lists := ""
+		lists, server := "", ""
+		if p.serverCPU > 0 {
+			server = fmt.Sprintf("%.1f", p.serverCPU.Seconds())
+		}
 		if p.lists != nil {
 			lists = fmt.Sprint(slices.Max(slices.Collect(maps.Values(p.lists))))
 		}
-		fmt.Fprintf(out, "| %s | %.1f | %.1f | %s | %.0f | %.0f |\n", name, p.ready.Seconds(), p.readyCPU.Seconds(), lists, float64(now)/(1<<20), float64(peak)/(1<<20))
+		fmt.Fprintf(out, "| %s | %.1f | %.1f | %s | %s | %.0f | %.0f |\n", name, p.ready.Seconds(), p.readyCPU.Seconds(), server, lists, float64(now)/(1<<20), float64(peak)/(1<<20))
 	}
 	return nil
 }
