@@ -33,14 +33,14 @@ changed; before its next rollout, create another beside it and move the data.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		start, replicas := cluster.Ordinals(sts)
-		pod := fmt.Sprintf("%s-%d", sts.Name, start+max(replicas, 1)-1)
-		if len(pod) <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {
+		pod := memberNameLen(sts.Name, start+max(replicas, 1)-1)
+		if pod <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {
 			return nil
 		}
 		err := field.TooLong(namePath, sts.Name, maxStatefulSetName)
-		if len(pod) > validation.DNS1123LabelMaxLength {
+		if pod > validation.DNS1123LabelMaxLength {
 			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; the Pod of the highest ordinal would have a host name of %d, and with more than %d it is never created",
-				maxStatefulSetName, len(sts.Name), len(pod), validation.DNS1123LabelMaxLength)
+				maxStatefulSetName, len(sts.Name), pod, validation.DNS1123LabelMaxLength)
 		} else {
 			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; a label of the Pods adds up to 11, and with more than %d no Pod is created",
 				maxStatefulSetName, len(sts.Name), validation.LabelValueMaxLength)

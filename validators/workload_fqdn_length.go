@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,8 +30,7 @@ generate count.`,
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			all, pod := ordinals(sts), &sts.Spec.Template.Spec
-			highest := fmt.Sprintf("%s-%d", sts.Name, max(all.end()-1, all.start))
-			fqdnLength(p, sts.Namespace, podSpecPath, pod, len(highest), sts.Spec.ServiceName)
+			fqdnLength(p, sts.Namespace, podSpecPath, pod, memberNameLen(sts.Name, max(all.end()-1, all.start)), sts.Spec.ServiceName)
 			return nil
 		}),
 		On(func(p *Pass, d *appsv1.Deployment) error {
@@ -74,6 +74,11 @@ func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec
 	p.Report(field.Invalid(path.Child("setHostnameAsFQDN"), true,
 		fmt.Sprintf("must be false: the full name has %d characters, the kernel takes %d, and the Pod never starts", n, most)),
 		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
+}
+
+// memberNameLen returns the length of the name of a StatefulSet's Pod.
+func memberNameLen(sts string, ordinal int) int {
+	return len(sts) + len("-") + len(strconv.Itoa(ordinal))
 }
 
 // generatedName returns the greatest length of the names of a Deployment's

@@ -228,7 +228,14 @@ func objectDefects() (all []defect) {
 		}
 	}
 	for _, v := range []string{"2147483648", "-2147483649", "1e10", "80.5", strings.Repeat("9", 400), "1e" + strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1", "-0.1"} {
-		add("a port is "+clip(v), swap(`"containerPort":80`, `"containerPort":`+v), "cannot unmarshal")
+		add("a port is "+clip(v), swap(`"containerPort":80`, `"containerPort":`+v), "cannot unmarshal|digits")
+	}
+	for _, v := range []string{`"1e-2147483647"`, `1e-2147483647`, `" 1E+2147483647"`, `"1e2147483648"`, `"` + strings.Repeat("7", 1<<20) + `"`, `"0.` + strings.Repeat("0", 1<<20) + `1"`} {
+		for field, old := range map[string]string{"a request": `"image":"i"`, "a request after what is left to others": `"image":"\ud83d\ude00"`} {
+			body := swap(`"image":"i"`, old+`,"resources":{"requests":{"memory":`+v+`}}`)
+			add(field+" is "+clip(v), body, "request.object: a number has more than 100 digits")
+			add(field+" is "+clip(v)+" in an envelope that is left to others", strings.Replace(body, `"username":"u"`, `"username":"\ud83d\ude00"`, 1), "a number has more than 100 digits")
+		}
 	}
 	for _, v := range []string{`{"apiVersion":"v1","kind":"Node"}`, `{"apiVersion":"v2","kind":"Pod"}`, `{"apiVersion":"apps/v1","kind":"Pod"}`, `{"apiVersion":"v1","kind":"pod"}`, `{"apiVersion":"v1","kind":"PodList"}`,
 		`{"apiVersion":"v1"}`, `{"kind":"Pod"}`, `{"APIVERSION":"v1","KIND":"Pod"}`, `{"apiVersion":"v1","Kind":"Pod"}`, `{"apiversion":"v1","kind":"Pod"}`} {

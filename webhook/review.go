@@ -216,10 +216,13 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 	return o, nil
 }
 
-// unmarshalSlowly decodes what is left to it by [wire.Unmarshal], and says what
+// unmarshalSlowly decodes what is left to it by package wire, and says what
 // is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
 // error. Unknown fields are left to newer versions.
 func unmarshalSlowly(data []byte, into any) error {
+	if err := checkQuantities(data); err != nil {
+		return err
+	}
 	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)
 	if err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))

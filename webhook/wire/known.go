@@ -2,7 +2,6 @@ package wire
 
 import (
 	"reflect"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -49,6 +48,7 @@ func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
 	field := (*runtime.RawExtension)(into)
 	p := part{from: i}
 	if p.into, p.to = d.chosen(i, field); p.to < 0 {
+		p.into, p.left = nil, p.into != nil
 		if p.to = d.skip(i); p.to < 0 {
 			return -1
 		}
@@ -59,7 +59,7 @@ func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
 }
 
 // chosen decodes the value at i, if it is known what it is, or leaves
-// everything as it was.
+// everything as it was but for what it tried to decode into.
 func (d *decoder) chosen(i int, field *runtime.RawExtension) (into any, end int) {
 	choose := d.choose
 	if choose == nil {
@@ -75,7 +75,6 @@ func (d *decoder) chosen(i int, field *runtime.RawExtension) (into any, end int)
 	d.choose, d.noManagedFields = choose, false
 	if end < 0 {
 		d.depth, d.values, d.extra = depth, values, extra
-		return nil, -1
 	}
 	return into, end
 }
@@ -103,28 +102,6 @@ func decodeTime(d *decoder, i int, into unsafe.Pointer) int {
 		return -1
 	}
 	(*metav1.Time)(into).Time = t.Local()
-	return end
-}
-
-// decodeQuantity takes what stands between the quotes as it is: so does
-// [resource.Quantity.UnmarshalJSON].
-func decodeQuantity(d *decoder, i int, into unsafe.Pointer) int {
-	if d.at(i) == 'n' {
-		return d.null(i)
-	}
-	end := d.skip(i)
-	if end < 0 {
-		return -1
-	}
-	text := d.text[i:end]
-	if text[0] == '"' {
-		text = text[1 : len(text)-1]
-	}
-	q, err := resource.ParseQuantity(strings.TrimSpace(text))
-	if err != nil {
-		return -1
-	}
-	*(*resource.Quantity)(into) = q
 	return end
 }
 

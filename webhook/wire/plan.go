@@ -25,17 +25,17 @@ func planOf(t reflect.Type) plan {
 	}
 	// A type may hold others of itself: they find this, and wait.
 	var made plan
-	var once sync.WaitGroup
-	once.Add(1)
+	var ready sync.WaitGroup
+	ready.Add(1)
 	first, loaded := plans.LoadOrStore(t, plan(func(d *decoder, i int, into unsafe.Pointer) int {
-		once.Wait()
+		ready.Wait()
 		return made(d, i, into)
 	}))
 	if loaded {
 		return first.(plan)
 	}
 	made = makePlan(t)
-	once.Done()
+	ready.Done()
 	plans.Store(t, made)
 	return made
 }
@@ -221,9 +221,9 @@ func decodeMap[K ~string, V any](d *decoder, i int, into unsafe.Pointer, value *
 	}, func() int { return len(m) })
 }
 
-// members decodes the members of the object at i one by one. Len says how many
+// members decodes the members of the object at i one by one. Kept says how many
 // different ones there were.
-func (d *decoder) members(i int, member func(name string, i int) int, len func() int) int {
+func (d *decoder) members(i int, member func(name string, i int) int, kept func() int) int {
 	i, more := d.first(i+1, '}')
 	n := 0
 	for ; more; n++ {
@@ -237,7 +237,7 @@ func (d *decoder) members(i int, member func(name string, i int) int, len func()
 		d.weighed(weighs)
 		i, more = d.next(i, '}')
 	}
-	if n != len() { // a key occurs twice
+	if n != kept() { // a key occurs twice
 		return -1
 	}
 	return i

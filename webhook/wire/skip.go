@@ -34,7 +34,7 @@ func (d *decoder) objectEnd(i int) int {
 		if value < 0 {
 			return -1
 		}
-		weighs := d.weigh(i+1, end, plain, value)
+		weighs := d.opens(value) && d.weigh(i+1, end, plain)
 		if i = d.skip(value); i < 0 {
 			return -1
 		}

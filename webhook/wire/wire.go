@@ -54,7 +54,8 @@ type Document struct {
 // A part is raw JSON, from one byte of the document to before another.
 type part struct {
 	from, to int
-	into     any // what it was decoded into
+	into     any  // what it was decoded into
+	left     bool // to others: it was tried
 }
 
 // A Chooser says what the raw JSON of a field is decoded into, a pointer to a
@@ -96,10 +97,11 @@ func (doc *Document) Decoded(raw []byte) any {
 	return nil
 }
 
-// UnmarshalRaw decodes raw JSON that was found in the document.
+// UnmarshalRaw decodes raw JSON that was found in the document, unless that was
+// tried already.
 func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
 	p := doc.partOf(raw)
-	if p == nil {
+	if p == nil || p.left {
 		return false
 	}
 	d := doc.decoder(p.to)
@@ -258,7 +260,7 @@ func (d *decoder) key(i int) (name string, weighs bool, value int) {
 	}
 	name = d.text[i+1 : end]
 	value = d.colon(end + 1)
-	weighs = d.weigh(i+1, end, plain, value)
+	weighs = d.opens(value) && d.weigh(i+1, end, plain)
 	if !plain {
 		var ok bool
 		if name, ok = unescape(name); !ok {
@@ -268,10 +270,16 @@ func (d *decoder) key(i int) (name string, weighs bool, value int) {
 	return name, weighs, value
 }
 
+// opens says whether an object or an array begins at i.
+func (d *decoder) opens(i int) bool {
+	c := d.at(i)
+	return c == '{' || c == '['
+}
+
 // weigh lets the commas in a value count for more, if its key, which stands from
 // one index to before another, says so and no key around it did already.
-func (d *decoder) weigh(from, to int, plain bool, value int) bool {
-	if c := d.at(value); c != '{' && c != '[' || d.costly == nil || d.extra != 0 {
+func (d *decoder) weigh(from, to int, plain bool) bool {
+	if d.costly == nil || d.extra != 0 {
 		return false
 	}
 	key := d.text[from:to]

@@ -158,6 +158,12 @@ func TestStrict(t *testing.T) {
 		"more than 64 bits":              {`{"metadata":{"generation":9223372036854775808}}`, false},
 		"an array for an object":         {`{"spec":[]}`, false},
 		"a bad quantity":                 {`{"spec":{"overhead":{"cpu":"much"}}}`, false},
+		"a large quantity":               {`{"spec":{"overhead":{"cpu":"1e999","a":" -1E-999","b":"` + strings.Repeat("7", 100) + `","c":0.` + strings.Repeat("7", 98) + `}}}`, true},
+		"more digits, left to others":    {`{"spec":{"overhead":{"cpu":"` + strings.Repeat("7", 101) + `"}}}`, false},
+		"an exponent, left to others":    {`{"spec":{"overhead":{"cpu":"1e-1000"}}}`, false},
+		"an exponent without quotes":     {`{"spec":{"overhead":{"cpu":1E+1000}}}`, false},
+		"an exponent behind white space": {"{\"spec\":{\"overhead\":{\"cpu\":\"\u00a0\u2003 1e2147483647\"}}}", false},
+		"white space around everything":  {" {\n\"spec\"\t:\r{ \"containers\" : [ { \"name\" : \"a\" , \"args\" : [ \"b\" , null ] } , { } ] , \"overhead\" : { \"cpu\" : 1 , \"a\" : null } } } ", true},
 		"a bad time":                     {`{"metadata":{"creationTimestamp":"today"}}`, false},
 		"a leading zero":                 {`{"new":01}`, false},
 		"a bare minus":                   {`{"new":-}`, false},
@@ -181,6 +187,76 @@ func TestStrict(t *testing.T) {
 				t.Errorf("decoded: %v, and should be %v", got, tc.ok)
 			}
 		})
+	}
+}
+
+// TestEveryFieldWithEveryValue puts what belongs there, and what does not, into
+// each field of each type, at the beginning of a document and with more behind.
+func TestEveryFieldWithEveryValue(t *testing.T) {
+	values := []string{
+		"null", "true", "false", "0", "-0", "1", "-1", "00", "1.0", "0.5", "1e3", "1E+3", "1e-3", "-", "+1", ".5", "NaN", "nul", "nulll", "True",
+		"2147483647", "-2147483648", "2147483648", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "123456789012345678901234567890",
+		`""`, `"a"`, `"0"`, `"1"`, `"-1"`, `"+1"`, `" 1 "`, `"\t1"`, `"\u0031"`, `"1\u0000"`, `"null"`, `"true"`, `"1.5Gi"`, `"1e3"`, `"1E3"`, `"1e"`, `".5"`, `"5."`, `"."`, `"0.1n"`, `"1e-20"`, `"9Ei"`, `"12345678901234567890123"`, "\"1\u00a0\"",
+		`"2020-01-02T03:04:05Z"`, `"2020-01-02T03:04:05.123456789+01:00"`, `"2020-01-02T03:04:05\u005a"`, `"2020-01-02T03:04:60Z"`, `"2020-01-02 03:04:05Z"`, `"5m"`,
+		"\"\u2028\u00e4\x7f\"", "\"\xff\"", "\"\xed\xa0\x80\"", `"\ud83d\ude00"`, `"\ud83d"`, `"\uD7FF\uE000\ufffd\uFFFF"`, `"\/\b\f\r\"\\"`, "\"\t\"", `"\'"`, `"\u00g0"`, `"a`,
+		"[]", "[ ]", "[null]", "[0]", `[""]`, `["a",null,"a"]`, "[{}]", "[{},null,{}]", "[[]]", "[1,]", "[,1]", "[1 2]", "[1", "[}",
+		"{}", "{ }", `{"":null}`, `{"":""}`, `{"a":null}`, `{"a":"1","b":"2"}`, `{"a":"1","\u0061":"2"}`, `{"a":1,"b":-1.5}`, `{"a":{}}`, `{"a":["1",null]}`, `{"a":[1],"a":[2]}`, "{\"\xff\":\"1\",\"\xfe\":\"1\"}", `{"\ud800":"1"}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a":1,}`, "{]",
+		" \t\r\n1 \t\r\n", "\v1", "\u00a01", "",
+	}
+	decoded := 0
+	visited := map[reflect.Type]bool{}
+	for _, like := range types() {
+		places(reflect.TypeOf(like).Elem(), "", "", visited, func(before, after string) {
+			for _, value := range values {
+				if compare(t, []byte(before+value+after), like) {
+					decoded++
+				}
+				if compare(t, []byte(before+value+strings.Replace(after, "}", `,"zz":[{"a":1}]}`, 1)), like) {
+					decoded++
+				}
+			}
+		})
+	}
+	if decoded < 10_000 {
+		t.Errorf("only %d documents were decoded: hardly anything was compared", decoded)
+	}
+}
+
+// places names what stands before and after each value in a type, but for what
+// is in types that were visited before.
+func places(t reflect.Type, before, after string, visited map[reflect.Type]bool, place func(before, after string)) {
+	if before != "" {
+		place(before, after)
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		places(t.Elem(), before, after, visited, place)
+	case reflect.Slice:
+		places(t.Elem(), before+"[", "]"+after, visited, place)
+	case reflect.Map:
+		places(t.Elem(), before+`{"k":`, "}"+after, visited, place)
+	case reflect.Struct:
+		if visited[t] {
+			return
+		}
+		visited[t] = true
+		fieldsIn(t, func(name string, t reflect.Type) {
+			places(t, before+fmt.Sprintf("{%q:", name), "}"+after, visited, place)
+		})
+	}
+}
+
+// fieldsIn names the fields of a struct, with those that it embeds.
+func fieldsIn(t reflect.Type, field func(name string, t reflect.Type)) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		switch name, _, _ := strings.Cut(f.Tag.Get("json"), ","); {
+		case !f.IsExported() || name == "-":
+		case name == "" && f.Anonymous && f.Type.Kind() == reflect.Struct:
+			fieldsIn(f.Type, field)
+		default:
+			field(cmp.Or(name, f.Name), f.Type)
+		}
 	}
 }
 
@@ -240,6 +316,7 @@ func TestChosen(t *testing.T) {
 		"one that is left to others":           {`{"metadata":{"name":"a","generation":1.0},"spec":{"a":[1,2]}}`, false},
 		"one that is too deep by itself":       {`{"new":{"new":{"new":{"new":{"new":{"new":{}}}}}}}`, true},
 		"one that ends in the midst of itself": {`{"metadata":{"name":"a","labels":{"a":1}}}`, false},
+		"one that ends in what is costly":      {`{"spec":{"overhead":{"cpu":"much","a":"1","b":"2"}}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := []byte(`{"request":{"kind":{"kind":"Pod"},"object":` + tc.object + `,"oldObject":null,"options":{"a":1}}}`)
@@ -265,6 +342,9 @@ func TestChosen(t *testing.T) {
 			pod, ok := doc.Decoded(review.Request.Object.Raw).(*corev1.Pod)
 			if ok != tc.ok || ok && pod.ManagedFields != nil {
 				t.Errorf("decoded: %v, %v", ok, pod)
+			}
+			if !ok && doc.UnmarshalRaw(review.Request.Object.Raw, new(corev1.Pod), false) {
+				t.Error("decoded where it could not be before")
 			}
 		})
 	}
