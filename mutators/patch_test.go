@@ -108,6 +108,12 @@ func TestPatch(t *testing.T) {
 			want: `{"spec":{"newer":1,"containers":[{"name":"agent","resources":{}},{"name":"log","newer":{"of":"log"}},
 				{"name":"db","newer":{"of":"db"},"resources":{"limits":{"cpu":"1"}}}]}}`,
 		},
+		"of two items of one name, the one that stays keeps what is its own": {
+			raw:  `{"spec":{"containers":[{"name":"c","image":"a","newer":1},{"name":"c","image":"b","newer":2}]}}`,
+			edit: func(pod *corev1.Pod) { pod.Spec.Containers = pod.Spec.Containers[1:] },
+			ops:  `[{"op":"remove","path":"/spec/containers/0"}]`,
+			want: `{"spec":{"containers":[{"name":"c","image":"b","newer":2}]}}`,
+		},
 		"items are removed, last first, and inserted": {
 			raw: `{"spec":{"containers":[{"name":"a"},{"name":"b","args":["1","2","3"]},{"name":"c"}]}}`,
 			edit: func(pod *corev1.Pod) {
