@@ -88,6 +88,9 @@ func FuzzReview(f *testing.F) {
 		}
 		f.Add(body)
 	}
+	const objects = `"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"new"}}},"oldObject":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"old"}}}`
+	f.Add([]byte(review(podKind + `,"operation":"UPDATE",` + objects)))
+	f.Add([]byte(review(`"operation":"UPDATE",` + objects + `,` + podKind))) // the kind behind what is of it
 	limits := DefaultLimits()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, rejected := limits.decodeReview(body, func(int64) bool { return true })
