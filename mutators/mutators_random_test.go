@@ -2,7 +2,6 @@ package mutators
 
 import (
 	"fmt"
-	"math/rand"
 	"os"
 	"reflect"
 	"runtime"
@@ -28,30 +27,49 @@ func FuzzMutators(f *testing.F) {
 	for seed := range int64(20) {
 		f.Add(seed)
 	}
-	f.Fuzz(mutateRandom)
+	r := newRandom()
+	f.Fuzz(func(t *testing.T, seed int64) { mutateRandom(t, r, seed) })
 }
 
-func TestMutatorsRandom(t *testing.T) { eachSeed(t, 50, mutateRandom) }
+func TestMutatorsRandom(t *testing.T) {
+	seeds, _ := eachSeed(t, 1000, 1_250_000, mutateRandom)
+	t.Logf("%d random objects, one for each of %d mutators", seeds*int64(len(All)), len(All))
+}
 
-// eachSeed tries n seeds, a thousand times as many with STAYPUT_PROOF=1, and
-// says how many.
-func eachSeed(t *testing.T, n int64, try func(*testing.T, int64)) {
+// eachSeed tries n seeds, or proof with STAYPUT_PROOF=1: in both tests together
+// these are ten million objects. It returns how many, and what the small ones
+// have met.
+func eachSeed(t *testing.T, n, proof int64, try func(*testing.T, *random, int64)) (seeds int64, met map[string]int) {
 	if os.Getenv("STAYPUT_PROOF") != "" {
-		n *= 1000
+		n = proof
 	}
-	t.Logf("%d random objects", n)
 	workers := int64(runtime.GOMAXPROCS(0))
-	for w := range workers {
-		t.Run(fmt.Sprint(w), func(t *testing.T) {
-			t.Parallel()
-			for seed := w; seed < n && !t.Failed(); seed += workers {
-				try(t, seed)
-			}
-		})
+	randoms := make([]*random, workers)
+	t.Run("workers", func(t *testing.T) {
+		for w := range workers {
+			randoms[w] = newRandom()
+			t.Run(fmt.Sprint(w), func(t *testing.T) {
+				t.Parallel()
+				for seed := w; seed < n && !t.Failed(); seed += workers {
+					if seed > 0 && seed%100_000 == 0 {
+						t.Logf("seed %d of %d", seed, n)
+					}
+					try(t, randoms[w], seed)
+				}
+			})
+		}
+	})
+	met = map[string]int{}
+	for _, r := range randoms {
+		for what, n := range r.met {
+			met[what] += n
+		}
 	}
+	return n, met
 }
 
-func mutateRandom(t *testing.T, seed int64) {
+func mutateRandom(t *testing.T, r *random, seed int64) {
+	r.begin(seed)
 	for _, tc := range []struct {
 		mutator *Mutator
 		obj     client.Object
@@ -84,7 +102,7 @@ func mutateRandom(t *testing.T, seed int64) {
 	} {
 		world := lastWorld(t, tc.mutator)
 		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
-		filler(rand.New(rand.NewSource(seed))).Fill(obj)
+		r.fill(obj)
 		tc.provoke(obj)
 		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, cluster.Manifest{Object: obj}, nil, world, cluster.Request{}}
 		s.req.UID = types.UID(s.where)

@@ -1,15 +1,20 @@
 package mutators
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gomodules.xyz/jsonpatch/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -28,20 +33,31 @@ func FuzzPatch(f *testing.F) {
 	for seed := range int64(20) {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, seed int64) { patchRandom(t, seed) })
+	f.Add(int64(654747)) // two containers of one name, of which one goes
+	r := newRandom()
+	f.Fuzz(func(t *testing.T, seed int64) { patchRandom(t, r, seed) })
 }
 
-func TestPatchRandom(t *testing.T) { eachSeed(t, 400, patchRandom) }
+// TestPatchRandom also proves that the small objects mean something: they meet
+// every operation, and have unknown fields that must stay.
+func TestPatchRandom(t *testing.T) {
+	seeds, met := eachSeed(t, 4000, 5_000_000, patchRandom)
+	t.Logf("%d random objects, of which the small ones have met %v", seeds, met)
+	for _, what := range []string{"add", "remove", "replace", "move", "unknown field", "unknown field in a list"} {
+		if met[what] == 0 {
+			t.Errorf("small objects have met no %s: %v", what, met)
+		}
+	}
+}
 
-func patchRandom(t *testing.T, seed int64) {
-	r := rand.New(rand.NewSource(seed))
-	fill := filler(r)
+func patchRandom(t *testing.T, r *random, seed int64) {
+	r.begin(seed)
 	kinds := []client.Object{
 		&corev1.Pod{}, &corev1.Pod{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
 		&corev1.Service{}, &appsv1.StatefulSet{}, &storagev1.StorageClass{},
 	}
 	random := kinds[r.Intn(len(kinds))]
-	fill.Fill(random)
+	fill := r.fill(random)
 	plain, err := json.Marshal(random)
 	if err != nil {
 		t.Fatal(err)
@@ -52,12 +68,12 @@ func patchRandom(t *testing.T, seed int64) {
 		t.Fatal(err)
 	}
 	after := before.DeepCopyObject().(client.Object)
-	change(r, fill, reflect.ValueOf(after).Elem())
+	change(r.Rand, fill, reflect.ValueOf(after).Elem())
 	want, err := json.Marshal(after)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, unknown := withUnknown(t, plain, reflect.TypeOf(before))
+	raw, _, unknown := withUnknown(t, plain, reflect.TypeOf(before))
 
 	ops, err := Patch(raw, before, after)
 	if err != nil {
@@ -75,16 +91,101 @@ func patchRandom(t *testing.T, seed int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Null and left out are one.
-	if diff := cmp.Diff(withoutEmpty(decode(t, want)), withoutEmpty(decode(t, again))); diff != "" {
-		t.Fatalf("seed %d: %T (-want +got):\n%s", seed, before, diff)
+	if !bytes.Equal(want, again) { // null and left out are one
+		if diff := cmp.Diff(withoutEmpty(decode(t, want)), withoutEmpty(decode(t, again))); diff != "" {
+			t.Fatalf("seed %d: %T (-want +got):\n%s", seed, before, diff)
+		}
 	}
-	checkUnknown(t, unknown, decode(t, want), decode(t, out))
+	kept := checkUnknown(t, unknown, decode(t, want), decode(t, out))
 	if ops2, err := Patch(raw, before, after); err != nil || !reflect.DeepEqual(ops, ops2) {
 		t.Errorf("seed %d: the second time, %v, %v", seed, ops2, err)
 	}
+	if t.Failed() {
+		t.Fatalf("seed %d", seed)
+	}
+	r.meet(ops, kept)
 }
 
+// A random makes objects of seeds. Most are small: what an object costs grows
+// with its size, and what goes wrong with many elements mostly does with few.
+type random struct {
+	*rand.Rand
+	small, large *randfill.Filler
+
+	isSmall bool
+	met     map[string]int // by the small ones
+}
+
+func newRandom() *random {
+	r := rand.New(rand.NewSource(0))
+	small := filler(r).NilChance(.95).Funcs(func(s *string, c randfill.Continue) { *s = c.String(6) })
+	return &random{Rand: r, small: small, large: filler(r), met: map[string]int{}}
+}
+
+// begin has all that is drawn and filled from here on depend on the seed alone.
+func (r *random) begin(seed int64) {
+	r.Seed(seed)
+	r.isSmall = seed%64 != 0
+}
+
+// fill fills an object, and returns what fills other values.
+func (r *random) fill(obj client.Object) *randfill.Filler {
+	if !r.isSmall {
+		r.large.Fill(obj)
+		return r.large
+	}
+	r.small.Fill(obj)
+	r.thin(reflect.ValueOf(obj).Elem())
+	return r.small
+}
+
+// thin makes zero most scalars in v, most of which are nothing but more of the
+// same.
+func (r *random) thin(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			r.thin(v.Elem())
+		}
+	case reflect.Struct:
+		if shapeOf(v) == structure {
+			for i := range v.NumField() {
+				r.thin(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			r.thin(v.Index(i))
+		}
+	case reflect.Map, reflect.Interface:
+	default:
+		if v.CanSet() && r.Intn(3) > 0 {
+			v.SetZero()
+		}
+	}
+}
+
+// meet counts the operations that an object has met, and the unknown fields
+// that had to stay.
+func (r *random) meet(ops []jsonpatch.Operation, kept []string) {
+	if !r.isSmall {
+		return
+	}
+	for _, op := range ops {
+		r.met[op.Operation]++
+		if item, _ := op.Value.(json.RawMessage); bytes.Contains(item, []byte(unknownField)) {
+			r.met["move"]++ // it was on the wire
+		}
+	}
+	for _, path := range kept {
+		r.met["unknown field"]++
+		if strings.Contains(path, "/name=") {
+			r.met["unknown field in a list"]++
+		}
+	}
+}
+
+// filler returns what fills large objects with what r draws.
 func filler(r *rand.Rand) *randfill.Filler {
 	fill := fuzzer.FuzzerFor(metafuzzer.Funcs, r, scheme.Codecs).NilChance(.6).NumElements(0, 3)
 	return fill.Funcs(func(f *metav1.FieldsV1, c randfill.Continue) {
@@ -110,7 +211,9 @@ func change(r *rand.Rand, fill *randfill.Filler, v reflect.Value) {
 			change(r, fill, v.Field(i))
 		}
 	case shapeOf(v) == mapping:
-		for _, k := range v.MapKeys() {
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, k := range keys {
 			if r.Intn(5) == 0 {
 				item := reflect.New(v.Type().Elem()).Elem()
 				if r.Intn(2) == 0 {
@@ -148,9 +251,10 @@ func change(r *rand.Rand, fill *randfill.Filler, v reflect.Value) {
 
 const unknownField = "fieldOfTheNextKubernetes"
 
-// withUnknown adds to every object of raw a field that its Go type t does not
+// withUnknown adds to every object of raw a field that its Go type does not
 // know, whose value is where it is. The paths of those in a list go by name.
-func withUnknown(t testing.TB, raw []byte, typ reflect.Type) (out []byte, paths []string) {
+// Tree is what out decodes to.
+func withUnknown(t testing.TB, raw []byte, typ reflect.Type) (out []byte, tree any, paths []string) {
 	t.Helper()
 	var visit func(v any, t reflect.Type, path string)
 	visit = func(v any, t reflect.Type, path string) {
@@ -168,7 +272,12 @@ func withUnknown(t testing.TB, raw []byte, typ reflect.Type) (out []byte, paths 
 				}
 				return
 			}
-			visitFields(v, t, func(name string, t reflect.Type) { visit(v[name], t, path+"/"+name) })
+			known := fieldTypes(t)
+			for name, item := range v {
+				if t, ok := known[name]; ok && item != nil {
+					visit(item, t, path+"/"+name)
+				}
+			}
 			v[unknownField] = path
 			paths = append(paths, path)
 		case []any:
@@ -177,29 +286,39 @@ func withUnknown(t testing.TB, raw []byte, typ reflect.Type) (out []byte, paths 
 			}
 		}
 	}
-	v := decodeExact(t, raw)
-	visit(v, typ, "")
-	out, err := json.Marshal(v)
+	tree = decode(t, raw)
+	visit(tree, typ, "")
+	out, err := json.Marshal(tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out, paths
+	return out, tree, paths
 }
 
-func visitFields(v map[string]any, t reflect.Type, do func(name string, t reflect.Type)) {
+// fieldTypes returns the types of a struct's fields by their names in JSON.
+func fieldTypes(t reflect.Type) map[string]reflect.Type {
+	if known, ok := typesOfFields.Load(t); ok {
+		return known.(map[string]reflect.Type)
+	}
+	types := map[string]reflect.Type{}
 	for i := range t.NumField() {
-		switch f := fieldOf(t.Field(i)); {
-		case f.inline:
-			visitFields(v, t.Field(i).Type, do)
-		case v[f.name] != nil:
-			do(f.name, t.Field(i).Type)
+		if f := fieldOf(t.Field(i)); f.inline {
+			maps.Copy(types, fieldTypes(t.Field(i).Type))
+		} else if f.name != "" {
+			types[f.name] = t.Field(i).Type
 		}
 	}
+	typesOfFields.Store(t, types)
+	return types
 }
 
+// typesOfFields remembers what was asked, for reflection takes its time.
+var typesOfFields sync.Map
+
 // checkUnknown checks that every unknown field is where it was, if there is
-// such a place in want, and nowhere else.
-func checkUnknown(t testing.TB, paths []string, want, got any) {
+// such a place in want, and nowhere else. It returns the paths of those that had
+// to be there.
+func checkUnknown(t testing.TB, paths []string, want, got any) (kept []string) {
 	t.Helper()
 	places, found := map[string]map[string]any{}, map[string]map[string]any{}
 	collect(want, "", places)
@@ -208,15 +327,21 @@ func checkUnknown(t testing.TB, paths []string, want, got any) {
 		if strings.Contains(path, "/#") {
 			continue // an item without a name, which may be any other
 		}
-		if places[path] != nil && found[path][unknownField] != path {
+		if places[path] == nil {
+			continue
+		}
+		if kept = append(kept, path); found[path][unknownField] != path {
 			t.Errorf("the unknown field of %q is gone: %v", path, found[path])
 		}
 	}
 	for path, obj := range found {
-		if at, ok := obj[unknownField]; ok && at != path && !strings.Contains(path, "/#") {
+		// Of several items of one name, one may be left.
+		at, ok := obj[unknownField].(string)
+		if ok && at != path && numbered.ReplaceAllString(at, "/name=") != path && !strings.Contains(path, "/#") {
 			t.Errorf("the unknown field of %q is now in %q", at, path)
 		}
 	}
+	return kept
 }
 
 // collect finds all objects by path.
@@ -234,7 +359,8 @@ func collect(v any, path string, into map[string]map[string]any) {
 	}
 }
 
-// placeOf returns the name of a list item, or #index.
+// placeOf returns the name of a list item, or #index where it has none, or
+// #index=name where others have that, too.
 func placeOf(items []any, i int) string {
 	name := func(item any) string {
 		m, _ := item.(map[string]any)
@@ -250,11 +376,17 @@ func placeOf(items []any, i int) string {
 			n++
 		}
 	}
-	if s == "" || n > 1 {
+	switch {
+	case s == "":
 		return fmt.Sprintf("#%d", i)
+	case n > 1:
+		return fmt.Sprintf("#%d=%s", i, s)
 	}
 	return "name=" + s
 }
+
+// numbered is how the place of an item begins whose name others have, too.
+var numbered = regexp.MustCompile(`/#[0-9]+=`)
 
 // withoutEmpty drops nulls, and maps and lists that are empty.
 func withoutEmpty(v any) any {
@@ -271,16 +403,6 @@ func withoutEmpty(v any) any {
 		if len(v) == 0 {
 			return nil
 		}
-	}
-	return v
-}
-
-func decodeExact(t testing.TB, data []byte) (v any) {
-	t.Helper()
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.UseNumber()
-	if err := dec.Decode(&v); err != nil {
-		t.Fatal(err)
 	}
 	return v
 }

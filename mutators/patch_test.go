@@ -1,6 +1,7 @@
 package mutators
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -106,6 +107,12 @@ func TestPatch(t *testing.T) {
 				{"op":"add","path":"/spec/containers/2/resources","value":{"limits":{"cpu":"1"}}}]`,
 			want: `{"spec":{"newer":1,"containers":[{"name":"agent","resources":{}},{"name":"log","newer":{"of":"log"}},
 				{"name":"db","newer":{"of":"db"},"resources":{"limits":{"cpu":"1"}}}]}}`,
+		},
+		"of two items of one name, the one that stays keeps what is its own": {
+			raw:  `{"spec":{"containers":[{"name":"c","image":"a","newer":1},{"name":"c","image":"b","newer":2}]}}`,
+			edit: func(pod *corev1.Pod) { pod.Spec.Containers = pod.Spec.Containers[1:] },
+			ops:  `[{"op":"remove","path":"/spec/containers/0"}]`,
+			want: `{"spec":{"containers":[{"name":"c","image":"b","newer":2}]}}`,
 		},
 		"items are removed, last first, and inserted": {
 			raw: `{"spec":{"containers":[{"name":"a"},{"name":"b","args":["1","2","3"]},{"name":"c"}]}}`,
@@ -223,9 +230,12 @@ func applyPatch(t testing.TB, raw []byte, ops []jsonpatch.Operation) []byte {
 	return out
 }
 
+// decode decodes JSON of any kind, and numbers as they are written.
 func decode(t testing.TB, data []byte) (v any) {
 	t.Helper()
-	if err := json.Unmarshal(data, &v); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
 		t.Fatal(err)
 	}
 	return v

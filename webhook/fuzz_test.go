@@ -4,19 +4,29 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
+
+	"stayput.dev/webhook/wire"
 )
 
-// seeds are short malformed bodies to begin with: some, for the fuzzer measures
-// what each covers of all Kubernetes' packages, which takes a tenth of a second.
-// TestEveryDefectIsAnswered sends them all.
+// seeds are malformed bodies to begin with: the short ones of those that
+// TestEveryDefectIsAnswered sends.
 func seeds() (bodies [][]byte) {
-	for i, d := range defects() {
-		if wire := d.wire(ValidatePath); i%31 == 0 && len(wire) < 2000 {
+	for _, d := range slices.Concat(jsonDefects(), envelopeDefects(), objectDefects()) {
+		if wire := d.wire(ValidatePath); len(wire) < 2000 {
 			_, body, _ := bytes.Cut(wire, []byte("\r\n\r\n"))
 			bodies = append(bodies, body)
 		}
@@ -56,6 +66,60 @@ func FuzzHandler(f *testing.F) {
 		}
 		if !got.Allowed && (got.Result == nil || got.Result.Message == "") {
 			t.Errorf("a denial without a reason: %s", rec.Body)
+		}
+	})
+}
+
+// FuzzReview compares what a review is decoded to, its objects with the envelope
+// or after it, with what sigs.k8s.io/json alone decodes: both refuse the same,
+// or have the same request and the same objects.
+func FuzzReview(f *testing.F) {
+	for _, body := range seeds() {
+		f.Add(body)
+	}
+	files, err := filepath.Glob("../bench/payloads/*-*.json")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err, "no payloads")
+	}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	const objects = `"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"new"}}},"oldObject":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"old"}}}`
+	f.Add([]byte(review(podKind + `,"operation":"UPDATE",` + objects)))
+	f.Add([]byte(review(`"operation":"UPDATE",` + objects + `,` + podKind))) // the kind behind what is of it
+	limits := DefaultLimits()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, rejected := limits.decodeReview(body, func(int64) bool { return true })
+		if rejected != nil && rejected.code != http.StatusBadRequest || !utf8.Valid(body) {
+			return // too much, or what the reference would put other letters into
+		}
+		var review admissionv1.AdmissionReview
+		err := unmarshalSlowly(body, &review)
+		want := &request{AdmissionRequest: review.Request}
+		if err == nil {
+			err = want.decode(&review, wire.NewDocument(nil, wire.Budget{})) // which has decoded nothing
+		}
+		// Managed fields that nobody reads are not looked into.
+		if err != nil && rejected == nil && (bytes.Contains(body, []byte("managedFields")) || bytes.Contains(body, []byte(`\u`))) {
+			return
+		}
+		if (err != nil) != (rejected != nil) {
+			t.Fatalf("rejected: %+v, and by the reference: %v\n%s", rejected, err, body)
+		}
+		if err != nil {
+			return
+		}
+		for _, obj := range []client.Object{got.old, got.obj, want.old, want.obj} {
+			if obj != nil && !readsManagedFields(got.Kind.Kind) {
+				obj.SetManagedFields(nil)
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s\n%s", cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })), body)
 		}
 	})
 }

@@ -71,7 +71,12 @@ func loadSettings(file string) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("--config: %w", err)
 	}
-	c = configuration{}
+	return parseSettings(file, data)
+}
+
+// parseSettings is loadSettings of what the file holds.
+func parseSettings(file string, data []byte) (settings, error) {
+	var c configuration
 	decoder := yaml.NewDecoder(bytes.NewReader(data)) // YAML 1.2, in which off is a word
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&c); err != nil {
