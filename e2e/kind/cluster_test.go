@@ -137,6 +137,9 @@ func (c *cluster) install(chart, image string, replicas int) {
 	start := time.Now()
 	c.helm("install", "stayput", chart, "--values", c.values(image, replicas), "--wait", "--timeout", "5m")
 	c.t.Logf("installed in %.0f s", time.Since(start).Seconds())
+	// A Pod is ready before every kube-proxy knows where it is.
+	client := c.client()
+	c.eventually("a Pod can be created", time.Minute, func() error { return create(c.t.Context(), client) })
 }
 
 // chart is the one of this checkout.
