@@ -28,13 +28,14 @@ pre-commit: # runs the hook that the repository offers
 	@command -v pre-commit >/dev/null || { echo "installing pre-commit, in which the hook is tested ..."; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pre-commit >/dev/null; }
 
 .PHONY: proof
-proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, pre-commit's build; then make proof-kind
+proof: control-plane pre-commit ## what takes hours: renewals under load, floods, faults, the search for costly bodies, fuzzers, pre-commit's build; then make proof-kind
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders|TheWatchIsCut|AFullQueue' ./e2e
 	STAYPUT_PROOF=1 go test -timeout 3h -v -run TestSoak ./e2e
 	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run TestOracles ./validators
 	STAYPUT_PROOF=1 GOGC=400 go test -timeout 2h -v -run 'TestMutatorsRandom|TestPatchRandom' ./mutators
+	.ci/fuzz 10000000x '^Fuzz(Configuration|Handler|ReadStream|Review|Rules|Scan|Unmarshal)$$'
 	STAYPUT_PROOF=1 go test -timeout 1h -v -run TestPreCommit ./cmd/stayput
 	@$(MAKE) proof-kind
 
