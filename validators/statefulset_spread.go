@@ -100,7 +100,7 @@ func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
 		}
 		return true
 	}
-	s, err := selectorOf(sel)
+	s, err := metav1.LabelSelectorAsSelector(sel)
 	return err == nil && s.Matches(on)
 }
 

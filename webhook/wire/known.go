@@ -54,7 +54,7 @@ func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
 		}
 	}
 	field.Raw = d.data[p.from:p.to:p.to]
-	d.parts = append(d.parts, p)
+	d.doc.parts = append(d.doc.parts, p)
 	return p.to
 }
 

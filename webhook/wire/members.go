@@ -14,7 +14,7 @@ type Member struct {
 // Members returns the members of a JSON object, parts of raw, and says whether
 // it could: a name that holds an escape it leaves to others.
 func Members(raw []byte) ([]Member, bool) {
-	d := decoder{Document: &Document{budget: Budget{Values: math.MaxInt, Depth: math.MaxInt}}, data: raw}
+	d := decoder{doc: &Document{budget: Budget{Values: math.MaxInt, Depth: math.MaxInt}}, input: input{raw}}
 	i := d.space(0)
 	if d.at(i) != '{' {
 		return nil, false
@@ -23,12 +23,8 @@ func Members(raw []byte) ([]Member, bool) {
 	i, more := d.first(i+1, '}')
 	for more {
 		name := i + 1
-		end, plain := d.keyEnd(i)
+		end, plain, value := d.rawKey(i)
 		if !plain {
-			return nil, false
-		}
-		value := d.colon(end + 1)
-		if value < 0 {
 			return nil, false
 		}
 		if i = d.skip(value); i < 0 {

@@ -81,7 +81,7 @@ func heavy[T string | []byte](text T) bool {
 // decodes JSON otherwise than with a [Document], which leaves such to others,
 // asks here first. It does not validate.
 func CheckQuantities(data []byte, like any) error {
-	w := walk{data: data}
+	w := walk{input: input{data}}
 	w.value(0, reflect.TypeOf(like))
 	if w.found == nil {
 		return nil
@@ -101,7 +101,7 @@ func (e *QuantityError) Error() string {
 // methods return where what they were at ends, the end of all where they do not
 // understand what there is.
 type walk struct {
-	data  []byte
+	input
 	found []string // the steps to a heavy quantity, the last first
 }
 
@@ -198,20 +198,6 @@ func (w *walk) skip(i int) int {
 		}
 	}
 	return len(w.data)
-}
-
-func (w *walk) at(i int) byte {
-	if i < len(w.data) {
-		return w.data[i]
-	}
-	return 0
-}
-
-func (w *walk) space(i int) int {
-	for i < len(w.data) && (w.data[i] == ' ' || w.data[i] == '\t' || w.data[i] == '\n' || w.data[i] == '\r') {
-		i++
-	}
-	return i
 }
 
 // quantities says of types whether they hold any, and structs of fields by name:

@@ -29,11 +29,7 @@ func (d *decoder) skip(i int) int {
 func (d *decoder) objectEnd(i int) int {
 	i, more := d.first(i, '}')
 	for more {
-		end, plain := d.keyEnd(i)
-		if end < 0 {
-			return -1
-		}
-		value := d.colon(end + 1)
+		end, plain, value := d.rawKey(i)
 		if value < 0 {
 			return -1
 		}

@@ -120,15 +120,42 @@ func (doc *Document) partOf(raw []byte) *part {
 }
 
 func (doc *Document) decoder(stop int) *decoder {
-	return &decoder{Document: doc, data: doc.data[:stop], text: doc.text[:stop]}
+	return &decoder{doc: doc, input: input{doc.data[:stop]}, text: doc.text[:stop]}
+}
+
+// An input is JSON, which is read by index.
+type input struct{ data []byte }
+
+// at returns the byte at i, 0 at the end.
+func (in *input) at(i int) byte {
+	if uint(i) < uint(len(in.data)) {
+		return in.data[i]
+	}
+	return 0
+}
+
+// space returns where the white space that begins at i ends. No API server
+// writes any.
+func (in *input) space(i int) int {
+	if uint(i) < uint(len(in.data)) && in.data[i] > ' ' {
+		return i
+	}
+	return in.spaceEnd(i)
+}
+
+func (in *input) spaceEnd(i int) int {
+	for i < len(in.data) && (in.data[i] == ' ' || in.data[i] == '\t' || in.data[i] == '\n' || in.data[i] == '\r') {
+		i++
+	}
+	return i
 }
 
 // A decoder reads a document, or a part of it, from its beginning to its end.
 // What it reads begins at an index; its methods return the one behind it, or -1
 // as soon as there is something that it leaves to others.
 type decoder struct {
-	*Document
-	data            []byte
+	doc *Document
+	input
 	text            string // the same
 	depth, values   int
 	allowed         int // values, for now
@@ -155,30 +182,6 @@ func (d *decoder) value(i int, into any) int {
 	return planOf(v.Type().Elem())(d, i, v.UnsafePointer())
 }
 
-// at returns the byte at i, 0 at the end.
-func (d *decoder) at(i int) byte {
-	if uint(i) < uint(len(d.data)) {
-		return d.data[i]
-	}
-	return 0
-}
-
-// space returns where the white space that begins at i ends. No API server
-// writes any.
-func (d *decoder) space(i int) int {
-	if uint(i) < uint(len(d.data)) && d.data[i] > ' ' {
-		return i
-	}
-	return d.spaceEnd(i)
-}
-
-func (d *decoder) spaceEnd(i int) int {
-	for i < len(d.data) && (d.data[i] == ' ' || d.data[i] == '\t' || d.data[i] == '\n' || d.data[i] == '\r') {
-		i++
-	}
-	return i
-}
-
 // count counts values, and says whether there may be so many.
 func (d *decoder) count(n int) bool {
 	d.values += n
@@ -187,13 +190,13 @@ func (d *decoder) count(n int) bool {
 
 // allow says whether there may be more values than were allowed until now.
 func (d *decoder) allow() bool {
-	if d.values > d.budget.Values {
+	if d.values > d.doc.budget.Values {
 		return false
 	}
-	allowed := d.budget.Values
-	if d.budget.Room != nil {
+	allowed := d.doc.budget.Values
+	if d.doc.budget.Room != nil {
 		allowed = min(allowed, d.values+step)
-		if d.full = !d.budget.Room(allowed); d.full {
+		if d.doc.full = !d.doc.budget.Room(allowed); d.doc.full {
 			return false
 		}
 	}
@@ -204,7 +207,7 @@ func (d *decoder) allow() bool {
 // first returns where the first element begins of an object or an array that was
 // opened before i, or, if there is none, where that ends, or -1.
 func (d *decoder) first(i int, end byte) (at int, more bool) {
-	if d.depth++; d.depth > d.budget.Depth || !d.count(1) {
+	if d.depth++; d.depth > d.doc.budget.Depth || !d.count(1) {
 		return -1, false
 	}
 	if i = d.space(i); d.at(i) == end {
@@ -231,35 +234,32 @@ func (d *decoder) next(i int, end byte) (at int, more bool) {
 	return -1, false
 }
 
-// keyEnd returns where the key at i has its last quote, or -1, and whether all
-// of it stands for itself.
-func (d *decoder) keyEnd(i int) (end int, plain bool) {
+// rawKey returns where the key at i has its last quote, whether all of it stands
+// for itself, and where its value begins, or -1.
+func (d *decoder) rawKey(i int) (end int, plain bool, value int) {
 	if d.at(i) != '"' {
-		return -1, false
+		return -1, false, -1
 	}
 	if end = d.plain(i + 1); d.at(end) == '"' {
-		return end, true
+		plain = true
+	} else if end = d.richEnd(end) - 1; end < 0 {
+		return -1, false, -1
 	}
-	return d.richEnd(end) - 1, false
-}
-
-// colon returns where the value begins whose key ended at i.
-func (d *decoder) colon(i int) int {
-	if i = d.space(i); d.at(i) != ':' {
-		return -1
+	colon := d.space(end + 1)
+	if d.at(colon) != ':' {
+		return -1, false, -1
 	}
-	return d.space(i + 1)
+	return end, plain, d.space(colon + 1)
 }
 
 // key reads the key at i. Weighs is whether it made what follows costly, which
 // must then be ended with weighed.
 func (d *decoder) key(i int) (name string, weighs bool, value int) {
-	end, plain := d.keyEnd(i)
-	if end < 0 {
+	end, plain, value := d.rawKey(i)
+	if value < 0 {
 		return "", false, -1
 	}
 	name = d.text[i+1 : end]
-	value = d.colon(end + 1)
 	weighs = d.opens(value) && d.weigh(i+1, end, plain)
 	if !plain {
 		var ok bool
@@ -284,7 +284,7 @@ func (d *decoder) weigh(from, to int, plain bool) bool {
 	}
 	key := d.text[from:to]
 	if plain && d.costly(key) || !plain && strings.Contains(key, `\u`) {
-		d.extra = d.budget.Weight - 1
+		d.extra = d.doc.budget.Weight - 1
 		return true
 	}
 	return false
