@@ -6,8 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"stayput.dev/webhook/cluster"
 )
 
 // maxStatefulSetName leaves room for what the controller appends to the name
@@ -32,8 +30,7 @@ Give the StatefulSet a shorter name. The name of one that exists cannot be
 changed; before its next rollout, create another beside it and move the data.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
-		start, replicas := cluster.Ordinals(sts)
-		pod := memberNameLen(sts.Name, start+max(replicas, 1)-1)
+		pod := memberNameLen(sts)
 		if pod <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {
 			return nil
 		}

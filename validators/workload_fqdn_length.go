@@ -29,8 +29,7 @@ generate count.`,
 
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
-			all, pod := ordinals(sts), &sts.Spec.Template.Spec
-			fqdnLength(p, sts.Namespace, podSpecPath, pod, memberNameLen(sts.Name, max(all.end()-1, all.start)), sts.Spec.ServiceName)
+			fqdnLength(p, sts.Namespace, podSpecPath, &sts.Spec.Template.Spec, memberNameLen(sts), sts.Spec.ServiceName)
 			return nil
 		}),
 		On(func(p *Pass, d *appsv1.Deployment) error {
@@ -76,9 +75,11 @@ func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec
 		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
 }
 
-// memberNameLen returns the length of the name of a StatefulSet's Pod.
-func memberNameLen(sts string, ordinal int) int {
-	return len(sts) + len("-") + len(strconv.Itoa(ordinal))
+// memberNameLen returns the length of the name of a StatefulSet's Pod of the
+// highest ordinal; where it is scaled to nothing, of the first.
+func memberNameLen(sts *appsv1.StatefulSet) int {
+	all := ordinals(sts)
+	return len(sts.Name) + len("-") + len(strconv.Itoa(max(all.end()-1, all.start)))
 }
 
 // generatedName returns the greatest length of the names of a Deployment's
