@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ spec:
 `)
 	config := rest.CopyConfig(env.Cluster.Config())
 	config.ContentType = runtime.ContentTypeProtobuf
-	config.Wrap(trim.Transport)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) })
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)

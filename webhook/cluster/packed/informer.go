@@ -94,27 +94,13 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 		return
 	}
 	i.started = true
-	i.reflector = cache.NewReflectorWithOptions(i.lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
+	lw := &listing{ListerWatcher: i.lw, store: i.store, patience: time.Minute}
+	i.reflector = cache.NewReflectorWithOptions(lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)
 	i.mu.Lock()
 	i.stopped = true
 	i.mu.Unlock()
-}
-
-// reflected is the store as a reflector fills it: complete after the first list.
-type reflected struct {
-	*store
-	complete func()
-}
-
-// Replace stores all of a list and forgets everything else.
-func (r reflected) Replace(list []any, version string) error {
-	err := r.store.Replace(list, version)
-	if err == nil {
-		r.complete()
-	}
-	return err
 }
 
 // IsStopped says whether the informer has run.

@@ -182,6 +182,9 @@ func (d *diary) handler() cache.ResourceEventHandlerDetailedFuncs {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		for i, obj := range objs {
+			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = unknown.Obj
+			}
 			p := obj.(*corev1.Pod)
 			objs[i] = fmt.Sprintf("%s %q %q", name(p), p.Spec.Hostname, p.Status.PodIP)
 		}

@@ -31,6 +31,7 @@ type store struct {
 	entries []entry           // the first stands for none
 	spare   uint32            // the first of the entries that hold nothing
 	version string
+	list    uint32 // the number of the list that came last, or is coming
 }
 
 // A listener is told of one change after another.
@@ -43,6 +44,7 @@ type listener interface {
 type row struct {
 	data  []byte // nil where the row is free; never edited
 	first uint32 // of its entries
+	list  uint32 // the last that had it
 }
 
 // A decoded row is kept until another takes its place: Pods come one after
@@ -103,9 +105,6 @@ func (s *store) addIndex(name string, keys cache.IndexFunc) {
 	s.indexes[name] = index{keys, maphash.MakeSeed()}
 }
 
-// An encoded object is one that was stripped and encoded as it came.
-type encoded []byte
-
 // strip returns an object as it is stored.
 func (s *store) strip(obj any) (Object, error) {
 	if s.transform != nil {
@@ -122,7 +121,7 @@ func (s *store) strip(obj any) (Object, error) {
 }
 
 // pack returns an object as it is stored, and encoded.
-func (s *store) pack(obj any) (Object, encoded, error) {
+func (s *store) pack(obj any) (Object, []byte, error) {
 	o, err := s.strip(obj)
 	if err != nil {
 		return nil, nil, err
@@ -132,15 +131,6 @@ func (s *store) pack(obj any) (Object, encoded, error) {
 		return nil, nil, fmt.Errorf("store a %s: %w", s.kind.Name(), err)
 	}
 	return o, data, nil
-}
-
-// Transformer implements [cache.TransformingStore]: a reflector that collects
-// objects keeps them as small as the store does.
-func (s *store) Transformer() cache.TransformFunc {
-	return func(obj any) (any, error) {
-		_, data, err := s.pack(obj)
-		return data, err
-	}
 }
 
 func (s *store) decode(data []byte) (Object, error) {
@@ -155,8 +145,7 @@ func (s *store) decode(data []byte) (Object, error) {
 func (s *store) Add(obj any) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
-	_, err := s.set(obj, false)
-	return err
+	return s.set(obj, false)
 }
 
 // Update stores an object in the place of the one of its name.
@@ -188,19 +177,42 @@ func (s *store) Delete(obj any) error {
 
 // Replace stores all of a list and forgets everything else.
 func (s *store) Replace(list []any, version string) error {
+	s.beginList()
+	return s.endList(list, version)
+}
+
+// beginList says that what is stored from now on is of a list, until endList.
+func (s *store) beginList() {
 	s.writes.Lock()
 	defer s.writes.Unlock()
-	s.reserve(len(list))
-	kept := make([]bool, len(s.rows)+len(list))
-	for i, obj := range list {
-		at, err := s.set(obj, true)
-		if err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list++
+}
+
+// addEncoded stores an object of a list that comes in protobuf, and does not keep
+// the bytes.
+func (s *store) addEncoded(data []byte) error {
+	obj, err := s.decode(data)
+	if err != nil {
+		return err
+	}
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	return s.set(obj, true)
+}
+
+// endList stores the rest of a list, and forgets what was not in it.
+func (s *store) endList(rest []any, version string) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	for _, obj := range rest {
+		if err := s.set(obj, true); err != nil {
 			return err
 		}
-		kept[at], list[i] = true, nil
 	}
 	for at := range s.rows {
-		if data := s.rows[at].data; data != nil && !kept[at] {
+		if data := s.rows[at].data; data != nil && s.rows[at].list != s.list {
 			was, err := s.decode(data)
 			if err != nil {
 				return err
@@ -217,44 +229,28 @@ func (s *store) Replace(list []any, version string) error {
 	return nil
 }
 
-// reserve makes room for a first list, which slices that grow would overdo.
-func (s *store) reserve(rows int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.rows) == 0 {
-		s.rows = make([]row, 0, rows)
-		s.entries = slices.Grow(s.entries, rows*len(s.indexes))
-	}
-}
-
-// set stores an object, encoded or not, and returns its row.
-func (s *store) set(obj any, initial bool) (uint32, error) {
-	var now Object
-	data, packed := obj.(encoded)
-	var err error
-	if packed {
-		now, err = s.decode(data)
-	} else {
-		now, data, err = s.pack(obj)
-	}
+// set stores an object.
+func (s *store) set(obj any, initial bool) error {
+	now, data, err := s.pack(obj)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	at, was, err := s.put(now, data)
+	was, err := s.put(now, data)
 	if err == nil {
 		s.told.set(was, now, initial)
 	}
-	return at, err
+	return err
 }
 
-func (s *store) put(now Object, data []byte) (at uint32, was Object, err error) {
+// put stores an object in the place of the one of its name, and returns that.
+func (s *store) put(now Object, data []byte) (was Object, err error) {
 	key, err := cache.MetaNamespaceKeyFunc(now)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, was = s.named(key)
+	at, was := s.named(key)
 	switch {
 	case was != nil:
 		s.unlink(at)
@@ -265,13 +261,13 @@ func (s *store) put(now Object, data []byte) (at uint32, was Object, err error) 
 		at = uint32(len(s.rows))
 		s.rows = append(s.rows, row{})
 	}
-	s.rows[at].data = data
+	s.rows[at].data, s.rows[at].list = data, s.list
 	for name, idx := range s.indexes {
 		if err := s.link(at, now, idx); err != nil {
-			return at, was, fmt.Errorf("index %s %s by %q: %w", s.kind.Name(), key, name, err)
+			return was, fmt.Errorf("index %s %s by %q: %w", s.kind.Name(), key, name, err)
 		}
 	}
-	return at, was, nil
+	return was, nil
 }
 
 func (s *store) remove(at uint32) {

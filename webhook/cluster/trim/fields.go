@@ -1,6 +1,6 @@
-// Package trim takes out of a watch what nobody reads, before it is decoded. Most
-// of an object is what nobody reads, and to decode it takes most of the time
-// that a watch takes.
+// Package trim takes out of lists and watches what nobody reads, before it is
+// decoded. Most of an object is what nobody reads, and to decode it takes most of
+// the time that a list takes.
 package trim
 
 import (

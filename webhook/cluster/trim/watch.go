@@ -6,41 +6,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// Transport returns a transport that trims the objects of watches in protobuf,
-// for caches whose transform is [stayput.dev/webhook/cluster.Strip]: nothing else
-// is taken out than what that removes. What it does not know, or cannot parse,
-// comes through as it is.
-func Transport(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		resp, err := next.RoundTrip(r)
-		if err == nil && watches(resp) {
-			resp.Body = &body{Closer: resp.Body, in: bufio.NewReaderSize(resp.Body, 64<<10)}
-		}
-		return resp, err
-	})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
-
-func watches(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" &&
-		strings.ReplaceAll(resp.Header.Get("Content-Type"), " ", "") == runtime.ContentTypeProtobuf+";stream=watch"
-}
-
-// A body reads the events of a watch: each a WatchEvent behind its length in four
+// A watchBody reads the events of a watch: each a WatchEvent behind its length in four
 // bytes, with the object as Unknown behind a prefix of its own.
-type body struct {
+type watchBody struct {
 	io.Closer
 	in    *bufio.Reader
 	event []byte // as it comes
@@ -67,7 +41,7 @@ var prefix = []byte("k8s\x00")
 const maxEvent = 16 << 20
 
 // Read implements [io.Reader].
-func (b *body) Read(p []byte) (int, error) {
+func (b *watchBody) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 && !b.wild {
 		if err := b.next(); err != nil {
 			return 0, err
@@ -82,7 +56,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // next reads an event and trims it.
-func (b *body) next() error {
+func (b *watchBody) next() error {
 	head, err := b.in.Peek(4)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
@@ -115,7 +89,7 @@ func trim(dst, event []byte) ([]byte, error) {
 	return rewriteOne(dst, event, eventObject, func(dst, extension []byte) ([]byte, error) {
 		return rewriteOne(dst, extension, extensionRaw, func(dst, raw []byte) ([]byte, error) {
 			unknown, ok := bytes.CutPrefix(raw, prefix)
-			fields := kept[typeOf(unknown)]
+			fields := kept[typeOf(bytesIn(unknown, unknownType))]
 			if !ok || fields == nil {
 				return append(dst, raw...), nil
 			}
@@ -124,7 +98,7 @@ func trim(dst, event []byte) ([]byte, error) {
 	})
 }
 
-func typeOf(unknown []byte) string {
-	t := bytesIn(unknown, unknownType)
-	return string(bytesIn(t, typeAPIVersion)) + " " + string(bytesIn(t, typeKind))
+// typeOf returns what a TypeMeta says, as kept has it.
+func typeOf(meta []byte) string {
+	return string(bytesIn(meta, typeAPIVersion)) + " " + string(bytesIn(meta, typeKind))
 }

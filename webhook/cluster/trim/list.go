@@ -1,0 +1,182 @@
+package trim
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A listBody reads a list, which comes as Unknown behind its prefix: first what
+// it is a list of, then the list, whose items go where they are taken.
+type listBody struct {
+	io.Closer
+	in   *bufio.Reader
+	read int64 // bytes of it
+	take func(item []byte) error
+
+	field []byte    // as it comes
+	out   []byte    // what is made of it
+	rest  io.Reader // what comes through, nil before anything was read
+	err   error
+}
+
+// The fields of every list.
+const (
+	listMetadata protowire.Number = 1
+	listItems    protowire.Number = 2
+)
+
+// Read implements [io.Reader].
+func (b *listBody) Read(p []byte) (int, error) {
+	if b.rest == nil && b.err == nil {
+		b.begin()
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.rest.Read(p)
+}
+
+// begin reads the list and keeps what comes through of it.
+func (b *listBody) begin() {
+	if head, _ := b.in.Peek(len(prefix)); !bytes.Equal(head, prefix) {
+		b.rest = b.in
+		return
+	}
+	_, _ = b.in.Discard(len(prefix)) // they are there
+	list, err := b.unknown()
+	if err != nil {
+		b.err = fmt.Errorf("read a list: %w", err)
+		return
+	}
+	b.rest = bytes.NewReader(list)
+}
+
+// unknown returns the list without its items.
+func (b *listBody) unknown() ([]byte, error) {
+	out := bytes.Clone(prefix)
+	var of *fields
+	for listed := false; ; {
+		number, length, err := b.header()
+		if listed && err == io.EOF {
+			return out, nil
+		}
+		var value []byte
+		switch {
+		case err != nil:
+			err = cutShort(err)
+		case number == unknownRaw:
+			listed = true
+			value, err = b.list(of, int64(length))
+		default:
+			value, err = b.value(length)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if number == unknownType {
+			of = kept[strings.TrimSuffix(typeOf(value), "List")]
+		}
+		out = appendBytes(out, number, value)
+	}
+}
+
+// list returns a list of so many bytes without its items.
+func (b *listBody) list(of *fields, length int64) (out []byte, err error) {
+	end := b.read + length
+	for b.read < end {
+		number, length, err := b.header()
+		if err != nil {
+			return nil, cutShort(err)
+		}
+		value, err := b.value(length)
+		switch {
+		case err != nil:
+		case number == listItems:
+			err = b.take(b.trimmed(of, value))
+		default:
+			out = appendBytes(out, number, value)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if b.read > end {
+		return nil, errors.New("its last item is longer than the list")
+	}
+	return out, nil
+}
+
+// trimmed returns what is kept of an item, all of it if that cannot be told.
+func (b *listBody) trimmed(of *fields, item []byte) []byte {
+	if of == nil {
+		return item
+	}
+	out, err := of.keep(b.out[:0], item)
+	if err != nil {
+		return item
+	}
+	b.out = out
+	return out
+}
+
+// header reads the number of a field and the length of its value, which each
+// field of a list has. The error is [io.EOF] where there is no field.
+func (b *listBody) header() (number protowire.Number, length uint64, err error) {
+	tag, err := b.varint()
+	if err != nil {
+		return 0, 0, err
+	}
+	number, kind := protowire.DecodeTag(tag)
+	if number <= 0 || kind != protowire.BytesType {
+		return 0, 0, fmt.Errorf("field %d is of type %d, not of bytes", number, kind)
+	}
+	length, err = b.varint()
+	return number, length, cutShort(err)
+}
+
+func (b *listBody) varint() (uint64, error) {
+	return binary.ReadUvarint(counter{b})
+}
+
+// A counter reads byte by byte.
+type counter struct{ *listBody }
+
+// ReadByte implements [io.ByteReader].
+func (c counter) ReadByte() (byte, error) {
+	one, err := c.in.ReadByte()
+	if err == nil {
+		c.read++
+	}
+	return one, err
+}
+
+// value reads so many bytes, which are good until the next are read.
+func (b *listBody) value(length uint64) ([]byte, error) {
+	if length > maxEvent {
+		return nil, fmt.Errorf("a field of %d bytes is longer than %d", length, maxEvent)
+	}
+	b.field = slices.Grow(b.field[:0], int(length))[:length]
+	n, err := io.ReadFull(b.in, b.field)
+	b.read += int64(n)
+	return b.field, cutShort(err)
+}
+
+// cutShort is the error of what ends where it must not.
+func cutShort(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func appendBytes(dst []byte, number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(dst, number, protowire.BytesType), value)
+}
