@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"stayput.dev/webhook/cluster"
 	"stayput.dev/webhook/cluster/trim"
 )
 
@@ -65,6 +67,71 @@ spec:
 			changed = listed
 		case <-time.After(env.patient):
 			t.Fatal("nothing comes")
+		}
+	}
+}
+
+// TestListsAreTrimmed lists at a real API server as the caches do: the items come
+// one by one and small, and they are those of a list that is not trimmed.
+func TestListsAreTrimmed(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	for _, name := range []string{"a", "b", "c"} {
+		apply(t, ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: "+name+", labels: {app: db}, finalizers: [example.com/mine]}\n"+
+			"spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
+	}
+	config := rest.CopyConfig(env.Cluster.Config())
+	config.ContentType = runtime.ContentTypeProtobuf
+	whole, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) })
+	trimmed, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := whole.CoreV1().PersistentVolumeClaims(ns).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int64{0, 2} {
+		var items []corev1.PersistentVolumeClaim
+		more := ""
+		for page := 0; page == 0 || more != ""; page++ {
+			ctx := trim.WithItems(t.Context(), func(data []byte) error {
+				var item corev1.PersistentVolumeClaim
+				err := item.Unmarshal(data)
+				items = append(items, item)
+				return err
+			})
+			list, err := trimmed.CoreV1().PersistentVolumeClaims(ns).List(ctx, metav1.ListOptions{Limit: limit, Continue: more})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list.Items) > 0 || list.ResourceVersion == "" {
+				t.Errorf("this is left of the list: %v", list)
+			}
+			more = list.Continue
+		}
+		if len(items) != 3 || len(want.Items) != 3 {
+			t.Fatalf("%d items, want %d", len(items), len(want.Items))
+		}
+		for i := range items {
+			got, err := cluster.Strip(&items[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(items[i].Finalizers) > 0 {
+				t.Errorf("not trimmed: %v", items[i])
+			}
+			wanted, err := cluster.Strip(want.Items[i].DeepCopy())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(wanted, got); diff != "" {
+				t.Errorf("limit %d (-whole +trimmed):\n%s", limit, diff)
+			}
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 
 // Strip removes from an object what nobody reads of one that was looked up: it
 // is what the caches hold, and decides what they take. The tests of rules and
-// mutators run over stripped objects too. Most of it does not even come by a
-// watch: what Strip begins to leave, package trim has to let through. It edits
-// obj, and is good for [cache.TransformFunc].
+// mutators run over stripped objects too. Most of it is taken out of lists and
+// watches before it is decoded: what Strip begins to leave, package trim has to let
+// through. It edits obj, and is good for [cache.TransformFunc].
 func Strip(obj any) (any, error) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		gone.Obj, _ = Strip(gone.Obj)

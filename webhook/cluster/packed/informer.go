@@ -98,6 +98,8 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 	i.reflector = cache.NewReflectorWithOptions(lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)
+	lw.one.Lock() // the last list stores nothing any more
+	defer lw.one.Unlock()
 	i.mu.Lock()
 	i.stopped = true
 	i.mu.Unlock()

@@ -3,6 +3,7 @@ package packed
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +23,8 @@ import (
 type listing struct {
 	cache.ListerWatcher
 	store *store
-	pages bool // instead of the whole, which was not read to its end
+	one   sync.Mutex // is held by a list: a reflector that stops does not wait for its last
+	pages bool       // whether the whole was too much once
 
 	// How long nothing may come: an API server that hangs is not waited for, nor a
 	// network that loses what is sent.
@@ -34,47 +36,72 @@ type listing struct {
 // (--request-timeout). Pages cost it the double.
 const pageSize = 10_000
 
-// ListWithContext returns a list, or a page of it, without the items that were
-// stored.
+// ListWithContext stores what is there, and returns a list without items, which is
+// never continued: of all that the options say, it takes the selectors.
 func (l *listing) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	switch {
-	case l.pages:
-		options.ResourceVersion, options.Limit = "", pageSize
-	case options.ResourceVersion == "0":
-		// Of what is there now, not of what an API server that lags behind knows of;
-		// it answers this from its cache, too, and at once where there is no limit.
-		options.ResourceVersion, options.Limit = "", 0
+	l.one.Lock()
+	defer l.one.Unlock()
+	l.store.beginList()
+	// Of what is there now, never of what an API server that lags behind knows of.
+	// From Kubernetes 1.31 on, it answers this from its cache; and a limit beside a
+	// version would be for what was there then.
+	options.ResourceVersion, options.ResourceVersionMatch = "", ""
+	options.Limit, options.Continue = 0, ""
+	if l.pages {
+		options.Limit = pageSize
 	}
-	if options.Continue == "" {
-		l.store.beginList()
+	version := ""
+	for {
+		list, err := l.page(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		page, err := meta.ListAccessor(list)
+		if err != nil {
+			return nil, err
+		}
+		if version == "" {
+			version = page.GetResourceVersion()
+		}
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			page.SetResourceVersion(version)
+			return list, nil
+		}
 	}
+}
+
+// page lists, stores the items, and takes them out of the list.
+func (l *listing) page(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	stalled := fmt.Errorf("nothing has come of a list for %s", l.patience)
 	watchdog := time.AfterFunc(l.patience, func() { giveUp(stalled) })
 	defer watchdog.Stop()
 	some := false
-	ctx = trim.WithItems(ctx, func(item []byte) error {
+	streamed := trim.WithItems(ctx, func(item []byte) error {
 		some = true
 		watchdog.Reset(l.patience)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		return l.store.addEncoded(item)
 	})
-	list, err := cache.ToListerWithContext(l.ListerWatcher).ListWithContext(ctx, options)
+	list, err := cache.ToListerWithContext(l.ListerWatcher).ListWithContext(streamed, options)
 	if err != nil {
-		if context.Cause(ctx) == stalled {
-			err = stalled
+		// Where the connection was refused, or the API server is busy, pages are no
+		// better.
+		hangs := context.Cause(ctx) == stalled
+		l.pages = l.pages || some || hangs || apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
+		if hangs {
+			err = fmt.Errorf("%w: %w", stalled, err)
 		}
-		l.pages = some || apierrors.IsTimeout(err)
 		return nil, err
 	}
-	l.pages = l.pages && continues(list)
-	return list, nil
-}
-
-// continues says whether there is another page of a list.
-func continues(list runtime.Object) bool {
-	l, err := meta.ListAccessor(list)
-	return err == nil && l.GetContinue() != ""
+	// Those that did not come in protobuf.
+	if err := meta.EachListItem(list, func(item runtime.Object) error { return l.store.addListed(item) }); err != nil {
+		return nil, err
+	}
+	return list, meta.SetList(list, nil)
 }
 
 // WatchWithContext watches.
@@ -91,9 +118,12 @@ type reflected struct {
 	complete func()
 }
 
-// Replace stores the rest of a list and forgets what was not in it.
+// Replace forgets what was not in a list whose items are stored.
 func (r reflected) Replace(rest []any, version string) error {
-	err := r.store.endList(rest, version)
+	if len(rest) > 0 {
+		return fmt.Errorf("complete a list: %d items came behind it", len(rest))
+	}
+	err := r.endList(version)
 	if err == nil {
 		r.complete()
 	}

@@ -3,6 +3,7 @@ package packed_test
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -25,35 +27,37 @@ import (
 	"stayput.dev/webhook/cluster/trim"
 )
 
-// An apiServer lists Pods page by page, and can break off a list. Its watches say
-// nothing but that they are too old, when they are told to.
+// An apiServer lists Pods, in pages where a limit is asked for, and does with one
+// list after another what it is told to. Its watches say nothing but that they are
+// too old, once they are told to.
 type apiServer struct {
+	json bool
+
 	mu      sync.Mutex
 	pods    []corev1.Pod
 	version int
-	breaks  int      // how many lists are broken off from now on
 	asked   []string // the queries of lists
+	faults  []string // what happens to the next lists
 	expired chan struct{}
 }
 
+// A page is smaller than any limit that is asked for.
+const page = 7
+
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("watch") != "" {
-		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf+";stream=watch")
-		w.(http.Flusher).Flush()
-		select {
-		case <-r.Context().Done():
-		case <-s.expired:
-			_, _ = w.Write(gone())
-		}
+	query := r.URL.Query()
+	if query.Get("watch") != "" {
+		s.watch(w, r)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	query := r.URL.Query()
-	s.asked = append(s.asked, fmt.Sprintf("rv=%q limit=%s continue=%s", query.Get("resourceVersion"), query.Get("limit"), query.Get("continue")))
-	const page = 7
+	s.asked = append(s.asked, fmt.Sprintf("version=%s limit=%s continue=%s", query.Get("resourceVersion"), query.Get("limit"), query.Get("continue")))
 	from, _ := strconv.Atoi(query.Get("continue"))
-	to := min(from+page, len(s.pods))
+	to := len(s.pods)
+	if query.Get("limit") != "" {
+		to = min(from+page, to)
+	}
 	list := &corev1.PodList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"},
 		ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(s.version)}, Items: s.pods[from:to],
@@ -61,55 +65,183 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if to < len(s.pods) {
 		list.Continue = strconv.Itoa(to)
 	}
-	raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), list)
+	fault := ""
+	if len(s.faults) > 0 {
+		fault, s.faults = s.faults[0], s.faults[1:]
+	}
+	media, raw := s.encode(list)
+	switch fault {
+	case "breaks off":
+		w.Header().Set("Content-Type", media)
+		_, _ = w.Write(raw[:len(raw)*2/3])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	case "timeout":
+		s.refuse(w, apierrors.NewTimeoutError("it took too long", 0))
+	case "expired":
+		s.refuse(w, apierrors.NewResourceExpired("the continue token is too old"))
+	case "busy":
+		s.refuse(w, apierrors.NewForbidden(corev1.Resource("pods"), "", nil))
+	default:
+		w.Header().Set("Content-Type", media)
+		_, _ = w.Write(raw)
+	}
+}
+
+func (s *apiServer) encode(obj runtime.Object) (media string, raw []byte) {
+	var err error
+	if s.json {
+		media = runtime.ContentTypeJSON
+		raw, err = json.Marshal(obj)
+	} else {
+		media = runtime.ContentTypeProtobuf
+		raw, err = runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), obj)
+	}
 	if err != nil {
 		panic(err)
 	}
-	w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
-	if from > 0 && s.breaks > 0 {
-		s.breaks--
-		_, _ = w.Write(raw[:len(raw)/2])
-		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
+	return media, raw
+}
+
+func (s *apiServer) refuse(w http.ResponseWriter, err *apierrors.StatusError) {
+	status := err.Status()
+	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	media, raw := s.encode(&status)
+	w.Header().Set("Content-Type", media)
+	w.WriteHeader(int(status.Code))
+	_, _ = w.Write(raw)
+}
+
+func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
+	media := runtime.ContentTypeProtobuf + ";stream=watch"
+	if s.json {
+		media = runtime.ContentTypeJSON
+	}
+	w.Header().Set("Content-Type", media)
+	w.(http.Flusher).Flush()
+	select {
+	case <-r.Context().Done():
+		return
+	case <-s.expired:
+	}
+	status := apierrors.NewResourceExpired("too old").Status()
+	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	_, raw := s.encode(&status)
+	event := metav1.WatchEvent{Type: string(watch.Error), Object: runtime.RawExtension{Raw: raw}}
+	var err error
+	if s.json {
+		raw, err = json.Marshal(event)
+	} else if raw, err = event.Marshal(); err == nil {
+		_, _ = w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw))))
+	}
+	if err != nil {
+		panic(err)
 	}
 	_, _ = w.Write(raw)
 }
 
-// gone is the event of a watch that is too old.
-func gone() []byte {
-	raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), &metav1.Status{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonExpired, Code: http.StatusGone,
-	})
-	if err != nil {
-		panic(err)
-	}
-	event, err := (&metav1.WatchEvent{Type: string(watch.Error), Object: runtime.RawExtension{Raw: raw}}).Marshal()
-	if err != nil {
-		panic(err)
-	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(event))), event...)
-}
-
-// TestListIsStoredWhileItIsRead lists several pages from a server, some of which
-// break off, and lists again when the watch is too old: the store then holds what
-// the last whole list has, without what nobody reads, and the handlers were told.
-func TestListIsStoredWhileItIsRead(t *testing.T) {
-	server := &apiServer{version: 10, expired: make(chan struct{})}
-	for n := range 20 {
-		server.pods = append(server.pods, corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("pod-%d", n), ResourceVersion: "1"},
-			Spec:       corev1.PodSpec{Hostname: "w1", Containers: []corev1.Container{{Name: "trimmed"}}},
+// TestLists lists from a server, and lists again when the watch is too old, while
+// lists break off, or are refused: the store then holds what the last whole list
+// has, without what nobody reads, and the handlers were told. A version is never
+// asked for, and pages where the whole was too much.
+func TestLists(t *testing.T) {
+	const whole, first, second, third = "version= limit= continue=", "version= limit=10000 continue=", "version= limit=10000 continue=7", "version= limit=10000 continue=14"
+	for name, tt := range map[string]struct {
+		json          bool
+		before, after []string // what happens to lists
+		asked         []string
+	}{
+		"protobuf":                  {asked: []string{whole, whole}},
+		"JSON":                      {json: true, asked: []string{whole, whole}},
+		"the first breaks off":      {before: []string{"breaks off"}, asked: []string{whole, first, second, third, first, second}},
+		"JSON breaks off":           {json: true, after: []string{"breaks off"}, asked: []string{whole, whole, whole}},
+		"the second breaks off":     {after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
+		"a page breaks off":         {before: []string{"timeout", "", "breaks off"}, asked: []string{whole, first, second, first, second, third, first, second}},
+		"a page is too old":         {before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
+		"JSON, a page is too old":   {json: true, before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
+		"refused, which is no help": {before: []string{"busy"}, asked: []string{whole, whole, whole}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := &apiServer{json: tt.json, version: 10, expired: make(chan struct{}), faults: tt.before}
+			var all []string
+			for n := range 20 {
+				all = append(all, fmt.Sprintf("ns/pod-%d", n))
+				server.pods = append(server.pods, corev1.Pod{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("pod-%d", n), ResourceVersion: "1"},
+					Spec:       corev1.PodSpec{Hostname: "w1"}, Status: corev1.PodStatus{PodIP: "1"},
+				})
+			}
+			informer := informerOf(t, server)
+			if err := informer.SetTransform(clear); err != nil {
+				t.Fatal(err)
+			}
+			var told diary
+			if _, err := informer.AddEventHandler(told.handler()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			defer running.Wait()
+			defer cancel()
+			running.Go(func() { informer.RunWithContext(ctx) })
+			if !cache.WaitFor(ctx, "", informer.HasSyncedChecker()) {
+				t.Fatal("not synced")
+			}
+			if keys := sortedText(informer.GetStore().ListKeys()); !slices.Equal(keys, sortedText(all)) {
+				t.Fatalf("synced with %q", keys) // at once: this is what is relied on
+			}
+			server.mu.Lock()
+			for n := range server.pods {
+				server.pods[n].ResourceVersion, server.pods[n].Spec.Hostname = "2", "w2"
+			}
+			server.pods = append(server.pods[2:12:12], corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "new"}})
+			server.version, server.faults = 20, tt.after
+			server.mu.Unlock()
+			close(server.expired)
+			eventually(t, func() bool { return informer.LastSyncResourceVersion() == "20" })
+			if keys, want := sortedText(informer.GetStore().ListKeys()), sortedText(append(all[2:12:12], "ns/new")); !slices.Equal(keys, want) {
+				t.Errorf("it holds %q, want %q", keys, want)
+			}
+			for _, obj := range informer.GetStore().List() {
+				if p := obj.(*corev1.Pod); p.Name != "new" && p.Spec.Hostname != "w2" || p.Status.PodIP != "" {
+					t.Errorf("this is stored: %v", p)
+				}
+			}
+			if found, err := informer.GetIndexer().ByIndex(words, "w1"); err != nil || len(found) > 0 {
+				t.Errorf("found by what it was: %v, %v", found, err)
+			}
+			server.mu.Lock()
+			if !slices.Equal(server.asked[:min(len(tt.asked), len(server.asked))], tt.asked) {
+				t.Errorf("asked for %q, want %q", server.asked, tt.asked)
+			}
+			server.mu.Unlock()
+			count := map[string]int{}
+			for _, line := range told.read() {
+				count[line[:3]]++
+			}
+			if count["add"] != 21 || count["upd"] != 10 || count["del"] != 10 {
+				t.Errorf("told of %v", count)
+			}
 		})
 	}
+}
+
+// informerOf returns an informer of a server's Pods.
+func informerOf(t *testing.T, server *apiServer) *packed.Informer {
+	t.Helper()
 	web := httptest.NewServer(server)
-	defer web.Close()
+	t.Cleanup(web.Close)
 	config := &rest.Config{Host: web.URL, ContentConfig: rest.ContentConfig{ContentType: runtime.ContentTypeProtobuf}}
+	if server.json {
+		config.ContentType = runtime.ContentTypeJSON
+	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) })
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	informer := packed.New(&cache.ListWatch{
+	return packed.New(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return c.CoreV1().Pods("").List(ctx, o)
 		},
@@ -117,61 +249,4 @@ func TestListIsStoredWhileItIsRead(t *testing.T) {
 			return c.CoreV1().Pods("").Watch(ctx, o)
 		},
 	}, &corev1.Pod{}, indexers())
-	var told diary
-	if _, err := informer.AddEventHandler(told.handler()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-	running.Go(func() { informer.RunWithContext(ctx) })
-	if !cache.WaitFor(ctx, "", informer.HasSyncedChecker()) {
-		t.Fatal("not synced")
-	}
-	holds := func(version string, names ...string) func() bool {
-		return func() bool {
-			return informer.LastSyncResourceVersion() == version && slices.Equal(sortedText(informer.GetStore().ListKeys()), sortedText(names))
-		}
-	}
-	var all []string
-	for n := range 20 {
-		all = append(all, fmt.Sprintf("ns/pod-%d", n))
-	}
-	eventually(t, holds("10", all...))
-	for _, obj := range informer.GetStore().List() {
-		if p := obj.(*corev1.Pod); p.Spec.Hostname != "w1" || len(p.Spec.Containers) > 0 {
-			t.Fatalf("this is stored: %v", p.Spec)
-		}
-	}
-	server.mu.Lock()
-	for n := range server.pods {
-		server.pods[n].ResourceVersion, server.pods[n].Spec.Hostname = "2", "w2"
-	}
-	server.pods, server.version, server.breaks = append(server.pods[2:15:15], corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "new"}}), 20, 1
-	server.mu.Unlock()
-	close(server.expired)
-	eventually(t, holds("20", append(all[2:15:15], "ns/new")...))
-	found, err := informer.GetIndexer().ByIndex(words, "w1")
-	if err != nil || len(found) > 0 {
-		t.Errorf("found by what it was: %v, %v", found, err)
-	}
-	// What is there now, at once; then what is not older than that; but in pages,
-	// after a list was broken off.
-	want := []string{
-		`rv="" limit= continue=`, `rv="" limit=500 continue=7`, `rv="" limit=500 continue=14`, `rv="10" limit=500 continue=`, `rv="" limit=500 continue=7`,
-		`rv="" limit=10000 continue=`, `rv="" limit=10000 continue=7`,
-	}
-	server.mu.Lock()
-	if !slices.Equal(server.asked[:len(want)], want) {
-		t.Errorf("asked for %q, want %q", server.asked, want)
-	}
-	server.mu.Unlock()
-	count := map[string]int{}
-	for _, line := range told.read() {
-		count[line[:3]]++
-	}
-	if count["add"] != 21 || count["upd"] != 13 || count["del"] != 7 {
-		t.Errorf("told of %v", count)
-	}
 }

@@ -178,16 +178,29 @@ func (s *store) Delete(obj any) error {
 // Replace stores all of a list and forgets everything else.
 func (s *store) Replace(list []any, version string) error {
 	s.beginList()
-	return s.endList(list, version)
+	for _, obj := range list {
+		if err := s.addListed(obj); err != nil {
+			return err
+		}
+	}
+	return s.endList(version)
 }
 
-// beginList says that what is stored from now on is of a list, until endList.
+// beginList says that what is stored from now on is of a list, until endList. A
+// list that does not come to its end leaves what it has brought.
 func (s *store) beginList() {
 	s.writes.Lock()
 	defer s.writes.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list++
+}
+
+// addListed stores an object of a list.
+func (s *store) addListed(obj any) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	return s.set(obj, true)
 }
 
 // addEncoded stores an object of a list that comes in protobuf, and does not keep
@@ -197,20 +210,13 @@ func (s *store) addEncoded(data []byte) error {
 	if err != nil {
 		return err
 	}
-	s.writes.Lock()
-	defer s.writes.Unlock()
-	return s.set(obj, true)
+	return s.addListed(obj)
 }
 
-// endList stores the rest of a list, and forgets what was not in it.
-func (s *store) endList(rest []any, version string) error {
+// endList forgets what was not in the list.
+func (s *store) endList(version string) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
-	for _, obj := range rest {
-		if err := s.set(obj, true); err != nil {
-			return err
-		}
-	}
 	for at := range s.rows {
 		if data := s.rows[at].data; data != nil && s.rows[at].list != s.list {
 			was, err := s.decode(data)
@@ -225,8 +231,21 @@ func (s *store) endList(rest []any, version string) error {
 			s.told.gone(cache.DeletedFinalStateUnknown{Key: key, Obj: was})
 		}
 	}
+	s.clip()
 	s.Bookmark(version)
 	return nil
+}
+
+// clip gives back what slices that grew have too much, if that is much.
+func (s *store) clip() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cap(s.rows) > len(s.rows)+len(s.rows)/16 {
+		s.rows = slices.Clone(s.rows)
+	}
+	if cap(s.entries) > len(s.entries)+len(s.entries)/16 {
+		s.entries = slices.Clone(s.entries)
+	}
 }
 
 // set stores an object.

@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -74,7 +74,7 @@ func (b *listBody) unknown() ([]byte, error) {
 			err = cutShort(err)
 		case number == unknownRaw:
 			listed = true
-			value, err = b.list(of, int64(length))
+			value, err = b.list(of, length)
 		default:
 			value, err = b.value(length)
 		}
@@ -89,12 +89,18 @@ func (b *listBody) unknown() ([]byte, error) {
 }
 
 // list returns a list of so many bytes without its items.
-func (b *listBody) list(of *fields, length int64) (out []byte, err error) {
-	end := b.read + length
+func (b *listBody) list(of *fields, length uint64) (out []byte, err error) {
+	if length > math.MaxInt64/2 {
+		return nil, fmt.Errorf("it says that it has %d bytes", length)
+	}
+	end := b.read + int64(length)
 	for b.read < end {
 		number, length, err := b.header()
 		if err != nil {
 			return nil, cutShort(err)
+		}
+		if b.read > end || length > uint64(end-b.read) {
+			return nil, fmt.Errorf("field %d of the list ends behind it", number)
 		}
 		value, err := b.value(length)
 		switch {
@@ -107,9 +113,6 @@ func (b *listBody) list(of *fields, length int64) (out []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-	}
-	if b.read > end {
-		return nil, errors.New("its last item is longer than the list")
 	}
 	return out, nil
 }
@@ -160,8 +163,8 @@ func (c counter) ReadByte() (byte, error) {
 
 // value reads so many bytes, which are good until the next are read.
 func (b *listBody) value(length uint64) ([]byte, error) {
-	if length > maxEvent {
-		return nil, fmt.Errorf("a field of %d bytes is longer than %d", length, maxEvent)
+	if length > maxObject {
+		return nil, fmt.Errorf("a field of %d bytes is longer than %d", length, maxObject)
 	}
 	b.field = slices.Grow(b.field[:0], int(length))[:length]
 	n, err := io.ReadFull(b.in, b.field)

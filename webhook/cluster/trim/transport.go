@@ -11,9 +11,10 @@ import (
 
 // Transport returns a transport that trims the objects of watches and lists in
 // protobuf, for caches whose transform is [stayput.dev/webhook/cluster.Strip]:
-// nothing else is taken out than what that removes. What it does not know, or
-// cannot parse, comes through as it is. Of lists, it trims those alone whose
-// request asks for it by [WithItems], and which go by a transport of their own.
+// nothing else is taken out than what that removes. What it does not know comes
+// through as it is. Of lists, it trims those alone whose request asks for it by
+// [WithItems], and which go by a transport of their own; one that is malformed, or
+// cut off, is an error.
 func Transport(watches, lists http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		next := watches

@@ -37,8 +37,9 @@ const (
 // prefix is what Kubernetes puts before an object in protobuf.
 var prefix = []byte("k8s\x00")
 
-// maxEvent is how many bytes of an event client-go takes.
-const maxEvent = 16 << 20
+// maxObject is how many bytes of an event client-go takes. An object in etcd has a
+// tenth of that at most, unless etcd is told otherwise.
+const maxObject = 16 << 20
 
 // Read implements [io.Reader].
 func (b *watchBody) Read(p []byte) (int, error) {
@@ -65,7 +66,7 @@ func (b *watchBody) next() error {
 		return err
 	}
 	length := binary.BigEndian.Uint32(head)
-	if b.wild = length > maxEvent; b.wild {
+	if b.wild = length > maxObject; b.wild {
 		return nil
 	}
 	b.event = slices.Grow(b.event[:0], 4+int(length))[:4+length]
