@@ -258,9 +258,9 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 }
 
 // watchingClient returns the client of the caches, to which what nobody reads
-// does not come. The lists with which they begin come in HTTP/1.1 and as they are:
-// in HTTP/2, whose frames are small, they cost the API server a third more CPU and
-// this process as well; compressed, they would cost it the double.
+// does not come. The lists with which most of them begin (package packed) come in
+// HTTP/1.1: in HTTP/2, whose frames are small, they cost the API server a third
+// more CPU, and this process as well. They come uncompressed, as watches do.
 func watchingClient(config *rest.Config) (*http.Client, error) {
 	listing := rest.CopyConfig(config)
 	listing.NextProtos, listing.DisableCompression = []string{"http/1.1"}, true

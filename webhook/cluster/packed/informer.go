@@ -94,7 +94,7 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 		return
 	}
 	i.started = true
-	lw := &listing{ListerWatcher: i.lw, store: i.store, patience: time.Minute}
+	lw := &listing{ListerWatcher: i.lw, store: i.store}
 	i.reflector = cache.NewReflectorWithOptions(lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)

@@ -2,9 +2,10 @@ package packed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,10 +26,6 @@ type listing struct {
 	store *store
 	one   sync.Mutex // is held by a list: a reflector that stops does not wait for its last
 	pages bool       // whether the whole was too much once
-
-	// How long nothing may come: an API server that hangs is not waited for, nor a
-	// network that loses what is sent.
-	patience time.Duration
 }
 
 // pageSize is how many items are asked for at a time where the whole was too much:
@@ -36,8 +33,8 @@ type listing struct {
 // (--request-timeout). Pages cost it the double.
 const pageSize = 10_000
 
-// ListWithContext stores what is there, and returns a list without items, which is
-// never continued: of all that the options say, it takes the selectors.
+// ListWithContext stores what is there now, whichever version the options name, and
+// returns a list without items, which is never continued.
 func (l *listing) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	l.one.Lock()
 	defer l.one.Unlock()
@@ -72,15 +69,9 @@ func (l *listing) ListWithContext(ctx context.Context, options metav1.ListOption
 
 // page lists, stores the items, and takes them out of the list.
 func (l *listing) page(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	stalled := fmt.Errorf("nothing has come of a list for %s", l.patience)
-	watchdog := time.AfterFunc(l.patience, func() { giveUp(stalled) })
-	defer watchdog.Stop()
 	some := false
 	streamed := trim.WithItems(ctx, func(item []byte) error {
 		some = true
-		watchdog.Reset(l.patience)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -90,11 +81,8 @@ func (l *listing) page(ctx context.Context, options metav1.ListOptions) (runtime
 	if err != nil {
 		// Where the connection was refused, or the API server is busy, pages are no
 		// better.
-		hangs := context.Cause(ctx) == stalled
-		l.pages = l.pages || some || hangs || apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
-		if hangs {
-			err = fmt.Errorf("%w: %w", stalled, err)
-		}
+		l.pages = l.pages || some || errors.Is(err, trim.ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF) ||
+			apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
 		return nil, err
 	}
 	// Those that did not come in protobuf.

@@ -28,8 +28,8 @@ import (
 )
 
 // An apiServer lists Pods, in pages where a limit is asked for, and does with one
-// list after another what it is told to. Its watches say nothing but that they are
-// too old, once they are told to.
+// list after another what it is told to. Its watches say nothing, until they
+// are told to: then that there is another Pod, and that they are too old.
 type apiServer struct {
 	json bool
 
@@ -124,10 +124,17 @@ func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	case <-s.expired:
 	}
+	s.event(w, watch.Added, &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "passing", ResourceVersion: "11"},
+	})
 	status := apierrors.NewResourceExpired("too old").Status()
 	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
-	_, raw := s.encode(&status)
-	event := metav1.WatchEvent{Type: string(watch.Error), Object: runtime.RawExtension{Raw: raw}}
+	s.event(w, watch.Error, &status)
+}
+
+func (s *apiServer) event(w http.ResponseWriter, kind watch.EventType, obj runtime.Object) {
+	_, raw := s.encode(obj)
+	event := metav1.WatchEvent{Type: string(kind), Object: runtime.RawExtension{Raw: raw}}
 	var err error
 	if s.json {
 		raw, err = json.Marshal(event)
@@ -154,7 +161,7 @@ func TestLists(t *testing.T) {
 		"protobuf":                  {asked: []string{whole, whole}},
 		"JSON":                      {json: true, asked: []string{whole, whole}},
 		"the first breaks off":      {before: []string{"breaks off"}, asked: []string{whole, first, second, third, first, second}},
-		"JSON breaks off":           {json: true, after: []string{"breaks off"}, asked: []string{whole, whole, whole}},
+		"JSON breaks off":           {json: true, after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
 		"the second breaks off":     {after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
 		"a page breaks off":         {before: []string{"timeout", "", "breaks off"}, asked: []string{whole, first, second, first, second, third, first, second}},
 		"a page is too old":         {before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
@@ -163,7 +170,7 @@ func TestLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := &apiServer{json: tt.json, version: 10, expired: make(chan struct{}), faults: tt.before}
+			server := &apiServer{json: tt.json, version: 10, expired: make(chan struct{}, 1), faults: tt.before}
 			var all []string
 			for n := range 20 {
 				all = append(all, fmt.Sprintf("ns/pod-%d", n))
@@ -198,7 +205,7 @@ func TestLists(t *testing.T) {
 			server.pods = append(server.pods[2:12:12], corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "new"}})
 			server.version, server.faults = 20, tt.after
 			server.mu.Unlock()
-			close(server.expired)
+			server.expired <- struct{}{}
 			eventually(t, func() bool { return informer.LastSyncResourceVersion() == "20" })
 			if keys, want := sortedText(informer.GetStore().ListKeys()), sortedText(append(all[2:12:12], "ns/new")); !slices.Equal(keys, want) {
 				t.Errorf("it holds %q, want %q", keys, want)
@@ -220,7 +227,7 @@ func TestLists(t *testing.T) {
 			for _, line := range told.read() {
 				count[line[:3]]++
 			}
-			if count["add"] != 21 || count["upd"] != 10 || count["del"] != 10 {
+			if count["add"] != 22 || count["upd"] != 10 || count["del"] != 11 {
 				t.Errorf("told of %v", count)
 			}
 		})
@@ -249,4 +256,21 @@ func informerOf(t *testing.T, server *apiServer) *packed.Informer {
 			return c.CoreV1().Pods("").Watch(ctx, o)
 		},
 	}, &corev1.Pod{}, indexers())
+}
+
+// TestEmptyList lists what there is none of.
+func TestEmptyList(t *testing.T) {
+	informer := informerOf(t, &apiServer{version: 10, expired: make(chan struct{}, 1)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { informer.RunWithContext(ctx) })
+	if !cache.WaitFor(ctx, "", informer.HasSyncedChecker()) {
+		t.Fatal("not synced")
+	}
+	eventually(t, func() bool { return informer.LastSyncResourceVersion() == "10" })
+	if keys := informer.GetStore().ListKeys(); len(keys) > 0 {
+		t.Errorf("it holds %q", keys)
+	}
 }

@@ -13,9 +13,10 @@ import (
 // protobuf, for caches whose transform is [stayput.dev/webhook/cluster.Strip]:
 // nothing else is taken out than what that removes. What it does not know comes
 // through as it is. Of lists, it trims those alone whose request asks for it by
-// [WithItems], and which go by a transport of their own; one that is malformed, or
-// cut off, is an error.
+// [WithItems], and which go by a transport of their own; one that is malformed or
+// cut off is an error, and one of which nothing comes for a minute is [ErrStalled].
 func Transport(watches, lists http.RoundTripper) http.RoundTripper {
+	lists = patient{lists, patience}
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		next := watches
 		take, items := r.Context().Value(itemsKey{}).(func([]byte) error)

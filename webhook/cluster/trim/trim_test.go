@@ -268,11 +268,12 @@ func TestTrimListErrors(t *testing.T) {
 		}
 	}
 	for name, body := range map[string]string{
-		"a number":        "k8s\x00\x08\x01",
-		"field 0":         "k8s\x00\x02\x00",
-		"a long field":    "k8s\x00\x0a\xff\xff\xff\xff\x7f",
-		"a long item":     "k8s\x00\x12\x03\x12\x05hello",
-		"a list too long": "k8s\x00\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"a number":          "k8s\x00\x08\x01",
+		"field 0":           "k8s\x00\x02\x00",
+		"a long field":      "k8s\x00\x0a\xff\xff\xff\xff\x7f",
+		"a long item":       "k8s\x00\x12\x03\x12\x05hello",
+		"a number too long": "k8s\x00\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"a list too long":   "k8s\x00\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
 	} {
 		if got, err := throughTrim(t, nowhere, runtime.ContentTypeProtobuf, strings.NewReader(body)); err == nil {
 			t.Errorf("%s: %q", name, got)

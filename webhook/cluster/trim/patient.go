@@ -1,0 +1,79 @@
+package trim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// ErrStalled is the error of a list of which nothing more comes.
+var ErrStalled = errors.New("nothing more has come of a list")
+
+// patience is how long nothing may come of a list: neither an API server that
+// hangs is waited for, nor a network that loses what is sent. A watch in HTTP/2
+// has pings for that.
+const patience = time.Minute
+
+// patient is a transport that gives up a request of which nothing comes for so
+// long: no answer, or no more of it.
+type patient struct {
+	next     http.RoundTripper
+	patience time.Duration
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, giveUp := context.WithCancelCause(r.Context())
+	stalled := fmt.Errorf("%w for %s", ErrStalled, p.patience)
+	w := &watched{patience: p.patience, ctx: ctx, giveUp: giveUp}
+	w.timer = time.AfterFunc(p.patience, func() { giveUp(stalled) })
+	resp, err := p.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		err = w.reason(err)
+		w.end()
+		return nil, err
+	}
+	w.ReadCloser, resp.Body = resp.Body, w
+	return resp, nil
+}
+
+// A watched body is an answer whose reader does not wait for ever.
+type watched struct {
+	io.ReadCloser
+	patience time.Duration
+	timer    *time.Timer
+	ctx      context.Context
+	giveUp   context.CancelCauseFunc
+}
+
+// Read implements [io.Reader].
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err != nil {
+		return n, w.reason(err)
+	}
+	w.timer.Reset(w.patience)
+	return n, nil
+}
+
+// Close implements [io.Closer].
+func (w *watched) Close() error {
+	w.end()
+	return w.ReadCloser.Close()
+}
+
+func (w *watched) end() {
+	w.timer.Stop()
+	w.giveUp(nil)
+}
+
+// reason returns why there was an error.
+func (w *watched) reason(err error) error {
+	if cause := context.Cause(w.ctx); errors.Is(cause, ErrStalled) && err != io.EOF {
+		return cause
+	}
+	return err
+}
