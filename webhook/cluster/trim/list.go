@@ -27,11 +27,8 @@ type listBody struct {
 	err   error
 }
 
-// The fields of every list.
-const (
-	listMetadata protowire.Number = 1
-	listItems    protowire.Number = 2
-)
+// listItems is the field of the items in every list.
+const listItems protowire.Number = 2
 
 // Read implements [io.Reader].
 func (b *listBody) Read(p []byte) (int, error) {
