@@ -12,10 +12,26 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 
 	"stayput.dev/webhook/cluster"
 	"stayput.dev/webhook/cluster/trim"
 )
+
+// inProtobuf returns a client that asks for protobuf.
+func inProtobuf(t *testing.T, wrap transport.WrapperFunc) *kubernetes.Clientset {
+	t.Helper()
+	config := rest.CopyConfig(env.Cluster.Config())
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.Wrap(wrap)
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func trimming(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) }
 
 // TestWatchesAreTrimmed watches Pods at a real API server, as the caches do: what
 // is there comes small, then the bookmark that ends the list, then changes.
@@ -31,14 +47,7 @@ spec:
   containers: [{name: a, image: b, volumeMounts: [{name: data, mountPath: /data}]}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `)
-	config := rest.CopyConfig(env.Cluster.Config())
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) })
-	c, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := c.CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{
+	w, err := inProtobuf(t, trimming).CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{
 		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 	})
 	if err != nil {
@@ -80,17 +89,7 @@ func TestListsAreTrimmed(t *testing.T) {
 		apply(t, ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: "+name+", labels: {app: db}, finalizers: [example.com/mine]}\n"+
 			"spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
 	}
-	config := rest.CopyConfig(env.Cluster.Config())
-	config.ContentType = runtime.ContentTypeProtobuf
-	whole, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) })
-	trimmed, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole, trimmed := inProtobuf(t, nil), inProtobuf(t, trimming)
 	want, err := whole.CoreV1().PersistentVolumeClaims(ns).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)

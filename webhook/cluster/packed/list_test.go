@@ -80,7 +80,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, apierrors.NewTimeoutError("it took too long", 0))
 	case "expired":
 		s.refuse(w, apierrors.NewResourceExpired("the continue token is too old"))
-	case "busy":
+	case "forbidden":
 		s.refuse(w, apierrors.NewForbidden(corev1.Resource("pods"), "", nil))
 	default:
 		w.Header().Set("Content-Type", media)
@@ -166,7 +166,7 @@ func TestLists(t *testing.T) {
 		"a page breaks off":         {before: []string{"timeout", "", "breaks off"}, asked: []string{whole, first, second, first, second, third, first, second}},
 		"a page is too old":         {before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
 		"JSON, a page is too old":   {json: true, before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
-		"refused, which is no help": {before: []string{"busy"}, asked: []string{whole, whole, whole}},
+		"refused, which is no help": {before: []string{"forbidden"}, asked: []string{whole, whole, whole}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,14 +187,7 @@ func TestLists(t *testing.T) {
 			if _, err := informer.AddEventHandler(told.handler()); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(t.Context())
-			var running sync.WaitGroup
-			defer running.Wait()
-			defer cancel()
-			running.Go(func() { informer.RunWithContext(ctx) })
-			if !cache.WaitFor(ctx, "", informer.HasSyncedChecker()) {
-				t.Fatal("not synced")
-			}
+			run(t, informer)
 			if keys := sortedText(informer.GetStore().ListKeys()); !slices.Equal(keys, sortedText(all)) {
 				t.Fatalf("synced with %q", keys) // at once: this is what is relied on
 			}
@@ -258,17 +251,23 @@ func informerOf(t *testing.T, server *apiServer) *packed.Informer {
 	}, &corev1.Pod{}, indexers())
 }
 
-// TestEmptyList lists what there is none of.
-func TestEmptyList(t *testing.T) {
-	informer := informerOf(t, &apiServer{version: 10, expired: make(chan struct{}, 1)})
+// run runs an informer until the test ends, and waits until it has synced.
+func run(t *testing.T, informer *packed.Informer) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
 	running.Go(func() { informer.RunWithContext(ctx) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
 	if !cache.WaitFor(ctx, "", informer.HasSyncedChecker()) {
 		t.Fatal("not synced")
 	}
+}
+
+// TestEmptyList lists what there is none of.
+func TestEmptyList(t *testing.T) {
+	informer := informerOf(t, &apiServer{version: 10, expired: make(chan struct{}, 1)})
+	run(t, informer)
 	eventually(t, func() bool { return informer.LastSyncResourceVersion() == "10" })
 	if keys := informer.GetStore().ListKeys(); len(keys) > 0 {
 		t.Errorf("it holds %q", keys)

@@ -169,14 +169,6 @@ func (b *listBody) value(length uint64) ([]byte, error) {
 	return b.field, cutShort(err)
 }
 
-// cutShort is the error of what ends where it must not.
-func cutShort(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 func appendBytes(dst []byte, number protowire.Number, value []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, number, protowire.BytesType), value)
 }

@@ -3,6 +3,8 @@ package trim
 import (
 	"bufio"
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -55,4 +57,12 @@ type itemsKey struct{}
 // item is only good during the call. The request fails with what take returns.
 func WithItems(ctx context.Context, take func(item []byte) error) context.Context {
 	return context.WithValue(ctx, itemsKey{}, take)
+}
+
+// cutShort is the error of what ends where it must not.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -19,11 +19,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/randfill"
 
 	"stayput.dev/webhook/cluster"
@@ -49,21 +51,32 @@ func throughTrim(t *testing.T, ctx context.Context, media string, body io.Reader
 
 const watchMedia = "application/vnd.kubernetes.protobuf;stream=watch"
 
+func kindOf(t *testing.T, obj runtime.Object) schema.GroupVersionKind {
+	t.Helper()
+	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gvk
+}
+
+func encoded(t *testing.T, obj runtime.Object) []byte {
+	t.Helper()
+	raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // events encodes objects as the API server does in a watch.
 func events(t *testing.T, kind watch.EventType, objs ...client.Object) []byte {
 	t.Helper()
 	var stream bytes.Buffer
 	frames := protobuf.LengthDelimitedFramer.NewFrameWriter(&stream)
 	for _, obj := range objs {
-		gvk, _, err := scheme.Scheme.ObjectKinds(obj)
-		if err != nil {
-			t.Fatal(err)
-		}
-		obj.GetObjectKind().SetGroupVersionKind(gvk[0])
-		raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), obj)
-		if err != nil {
-			t.Fatal(err)
-		}
+		obj.GetObjectKind().SetGroupVersionKind(kindOf(t, obj))
+		raw := encoded(t, obj)
 		event, err := (&metav1.WatchEvent{Type: string(kind), Object: runtime.RawExtension{Raw: raw}}).Marshal()
 		if err != nil {
 			t.Fatal(err)
@@ -182,11 +195,8 @@ func TestTrimLeaves(t *testing.T) {
 // list encodes a list as the API server does.
 func list(t *testing.T, objs ...client.Object) []byte {
 	t.Helper()
-	gvk, _, err := scheme.Scheme.ObjectKinds(objs[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	of := gvk[0].GroupVersion().WithKind(gvk[0].Kind + "List")
+	of := kindOf(t, objs[0])
+	of.Kind += "List"
 	made, err := scheme.Scheme.New(of)
 	if err != nil {
 		t.Fatal(err)
@@ -201,11 +211,7 @@ func list(t *testing.T, objs ...client.Object) []byte {
 	if err := meta.SetList(made, items); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), made)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return encoded(t, made)
 }
 
 // TestTrimList holds that the items of a list come one by one, and that nothing is

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 	"slices"
 
@@ -60,8 +59,8 @@ func (b *watchBody) Read(p []byte) (int, error) {
 func (b *watchBody) next() error {
 	head, err := b.in.Peek(4)
 	if err != nil {
-		if len(head) > 0 && errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		if len(head) > 0 {
+			err = cutShort(err)
 		}
 		return err
 	}
