@@ -15,9 +15,10 @@ import (
 )
 
 var claimInUse = &Rule{
-	Name:  "claim-in-use",
-	Level: Deny,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.PersistentVolume{}, &corev1.Pod{}, &corev1.Namespace{}},
+	Name:      "claim-in-use",
+	Level:     Deny,
+	SavesData: true,
+	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.PersistentVolume{}, &corev1.Pod{}, &corev1.Namespace{}},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted
 
 A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on,

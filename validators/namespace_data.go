@@ -16,9 +16,10 @@ import (
 )
 
 var namespaceData = &Rule{
-	Name:  "namespace-data",
-	Level: Deny,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
+	Name:      "namespace-data",
+	Level:     Deny,
+	SavesData: true,
+	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
 	Doc: `a Namespace must not be deleted with volumes that go with it
 
 Deleting a Namespace deletes its claims, and with each claim the volume whose

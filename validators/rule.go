@@ -31,6 +31,15 @@ type Rule struct {
 	// teardown.
 	NeverDeny bool
 
+	// SavesData says that a denial keeps a disk from being destroyed. No owner of
+	// the object and no Pod that lives on lowers it; only that nothing can be
+	// destroyed does.
+	SavesData bool
+
+	// Style says that the rule is about how well a workload runs, not whether it
+	// works. What a foreign controller owns is told of it once, at creation.
+	Style bool
+
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object

@@ -13,6 +13,7 @@ import (
 var statefulsetDisruptionBudget = &Rule{
 	Name:  "statefulset-disruption-budget",
 	Level: Warn,
+	Style: true,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
 	Doc: `a StatefulSet with replicas must have a PodDisruptionBudget that lets one go
 

@@ -12,6 +12,7 @@ import (
 var statefulsetParallel = &Rule{
 	Name:  "statefulset-parallel",
 	Level: Warn,
+	Style: true,
 	Doc: `the Pods of a StatefulSet should start and stop one after the other
 
 With podManagementPolicy Parallel all Pods start and stop at once, none waits

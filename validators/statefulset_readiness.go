@@ -11,6 +11,7 @@ import (
 var statefulsetReadiness = &Rule{
 	Name:  "statefulset-readiness",
 	Level: Warn,
+	Style: true,
 	Doc: `an update must wait until the Pod it has replaced is back at work
 
 A rolling update replaces the next Pod when the last is available: ready for

@@ -13,9 +13,10 @@ import (
 )
 
 var statefulsetRetention = &Rule{
-	Name:  "statefulset-retention",
-	Level: Deny,
-	Reads: []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Name:      "statefulset-retention",
+	Level:     Deny,
+	SavesData: true,
+	Reads:     []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
 
 With persistentVolumeClaimRetentionPolicy Delete the garbage collector deletes

@@ -11,6 +11,7 @@ import (
 var statefulsetSpread = &Rule{
 	Name:  "statefulset-spread",
 	Level: Warn,
+	Style: true,
 	Doc: `the Pods of a StatefulSet should run on different nodes
 
 Replicas protect against the loss of a node only if they do not share one. The

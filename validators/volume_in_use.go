@@ -12,9 +12,10 @@ import (
 )
 
 var volumeInUse = &Rule{
-	Name:  "volume-in-use",
-	Level: Deny,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Name:      "volume-in-use",
+	Level:     Deny,
+	SavesData: true,
+	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume that a claim is bound to must not be deleted
 
 A deletion cannot be taken back. Kubernetes delays it until the claim is gone,
