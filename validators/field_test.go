@@ -1,0 +1,110 @@
+package validators
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/cluster/clustertest"
+)
+
+// missing are inputs of the field that are not answered as they should be. One
+// that is has to leave this list.
+var missing = map[string]string{
+	"40-update-claim-labels":              "the recipe does not name the label that changed",
+	"41-update-versioned-selector":        "the recipe is cut away as a whole",
+	"42-delete-static-claim":              "nothing says that the disk is destroyed with the claim",
+	"45-create-exported-volume":           "nothing looks at the uid in a claimRef",
+	"47-restored-claims-ok":               "statefulset-scale-up would have restored claims deleted",
+	"49-volume-for-static-claim":          "a claim by name is no claim of a StatefulSet",
+	"54-create-after-orphan":              "statefulset-scale-up does not see that the Pod lives on the claim",
+	"59-reserved-volume-class-gone-ok":    "claim-template-class does not see that the volume is reserved",
+	"62-delete-claim-by-operator":         "a service account is told of an annotation, which it will not write",
+	"65-deployed-as-is-ok":                "what is deployed is reviewed as if it were created",
+	"10-ordered-ready-needs-peers-mended": "statefulset-parallel does not see that the Service publishes not-ready addresses",
+	"24-directory-each-ok":                "statefulset-shared-claim does not see the directories",
+}
+
+// TestField asks what was asked in the field: every request, and every file that
+// people mended or that was right, in which nothing is found but what its comment
+// names.
+func TestField(t *testing.T) {
+	all, err := clustertest.LoadFields("testdata/field")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 70 {
+		t.Fatalf("only %d inputs", len(all))
+	}
+	for _, f := range all {
+		if f.Linted() && !strings.HasSuffix(f.Name, "-mended") && !strings.HasSuffix(f.Name, "-ok") {
+			continue
+		}
+		faults := wrongAbout(t, f)
+		switch why, known := missing[f.Name]; {
+		case known && len(faults) == 0:
+			t.Errorf("%s: answered as it should be: it must leave the list of what is missing (%s)", f.File, why)
+		case !known:
+			for _, fault := range faults {
+				t.Errorf("%s: %s", f.File, fault)
+			}
+		}
+	}
+	for name := range missing {
+		if !slices.ContainsFunc(all, func(f *clustertest.Field) bool { return f.Name == name }) {
+			t.Errorf("%s is missing, and is no input", name)
+		}
+	}
+}
+
+// wrongAbout says what is wrong with what is said of an input.
+func wrongAbout(t *testing.T, f *clustertest.Field) (faults []string) {
+	t.Helper()
+	var found []Finding
+	for _, complete := range []bool{false, true} {
+		if !f.Linted() && !complete {
+			continue
+		}
+		snapshot, err := f.Snapshot(complete)
+		if err != nil {
+			t.Fatal(err)
+		}
+		world := cluster.World{Source: snapshot, Finder: snapshot}
+		for _, s := range f.Steps {
+			verdict, err := (&Policy{Rules: All}).Review(world.View(context.Background(), s.Request), s.Old, s.Obj)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, verdict.Findings...)
+		}
+	}
+	if f.Linted() {
+		for _, v := range found {
+			if !strings.Contains(f.Want, v.Rule.Name) {
+				faults = append(faults, fmt.Sprintf("not wanted: %s: %s", v.Level, v))
+			}
+		}
+		return faults
+	}
+	for _, expect := range f.Expect {
+		level, rest, _ := strings.Cut(expect, " ")
+		rule, text, _ := strings.Cut(rest, " ")
+		said := slices.ContainsFunc(found, func(v Finding) bool {
+			sent := v.Short(warningRunes)
+			if v.Level == Deny {
+				sent = v.Short(denialRunes)
+			}
+			return strings.HasPrefix(v.Rule.Name, rule) && strings.Contains(sent, text) && (level == "not" || v.Level.String() == level)
+		})
+		denied := slices.ContainsFunc(found, denies)
+		switch {
+		case level == "not" && !said, level == "allow" && !denied, level != "not" && level != "allow" && said:
+		default:
+			faults = append(faults, fmt.Sprintf("expected %s, found %v", expect, found))
+		}
+	}
+	return faults
+}
