@@ -42,9 +42,8 @@ type Policy struct {
 	// ForbidExemptions are the rules from which no annotation exempts.
 	ForbidExemptions []string
 
-	// DeletionCallers are the users, with * as a wildcard, that are warned but
-	// never denied a deletion.
-	DeletionCallers []string
+	// DeletionCallers are those who are warned but never denied a deletion.
+	DeletionCallers []Caller
 }
 
 // A Verdict is what a Policy makes of the findings about one object.
@@ -149,9 +148,7 @@ func (p *Policy) neverDenied(req cluster.Request, old, obj client.Object) bool {
 	if old == nil && req.ByController() {
 		return true
 	}
-	return obj == nil && slices.ContainsFunc(p.DeletionCallers, func(pattern string) bool {
-		return matches(pattern, req.User.Username)
-	})
+	return obj == nil && p.mayDelete(req.User.Username, old)
 }
 
 // lower turns denials into warnings, and changes nothing else.
@@ -169,17 +166,12 @@ func (v *Verdict) lower() {
 }
 
 // namespaceOf returns the Namespace that obj lives in or is, or nil if there
-// is none or it is not known here. A volume belongs where its claim lives.
+// is none or it is not known here.
 func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
-	name := obj.GetNamespace()
-	switch obj := obj.(type) {
-	case *corev1.Namespace:
-		return obj, nil
-	case *corev1.PersistentVolume:
-		if obj.Spec.ClaimRef != nil {
-			name = obj.Spec.ClaimRef.Namespace
-		}
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		return ns, nil
 	}
+	name := placeOf(obj)
 	if name == "" {
 		return nil, nil
 	}

@@ -95,8 +95,8 @@ func TestPolicyReview(t *testing.T) {
 		"another account of kube-system is denied": {req: user("system:serviceaccount:kube-system:default"), old: sts(1), want: "deny"},
 		"so is a like-named one elsewhere":         {req: user("system:serviceaccount:prod:generic-garbage-collector"), old: sts(1), want: "deny"},
 		"what a controller creates only warns":     {req: user("system:serviceaccount:kube-system:statefulset-controller"), obj: sts(3), want: "warn"},
-		"configured callers are only warned":       {policy: Policy{DeletionCallers: []string{"system:serviceaccount:argocd:*"}}, req: user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
-		"of deletions only":                        {policy: Policy{DeletionCallers: []string{"argo"}}, req: user("argo"), obj: sts(3), want: "deny"},
+		"configured callers are only warned":       {policy: Policy{DeletionCallers: []Caller{{User: "system:serviceaccount:argocd:*"}}}, req: user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
+		"of deletions only":                        {policy: Policy{DeletionCallers: []Caller{{User: "argo"}}}, req: user("argo"), obj: sts(3), want: "deny"},
 		"nothing in a terminating namespace":       {ns: func(ns *corev1.Namespace) { ns.Status.Phase = corev1.NamespaceTerminating }, old: sts(1)},
 	} {
 		t.Run(name, func(t *testing.T) {

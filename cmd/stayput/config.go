@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ type configuration struct {
 	Exemptions       []exemption       `yaml:"exemptions"`
 	ForbidExemptions []string          `yaml:"forbidExemptions"`
 	Deletions        struct {
-		Callers []string `yaml:"callers"`
+		Callers []caller `yaml:"callers"`
 	} `yaml:"deletions"`
 	Retain        cluster.Retain `yaml:"retain"`
 	Repair        webhook.Repair `yaml:"repair"`
@@ -45,6 +44,40 @@ type exemption struct {
 	Name      string `yaml:"name"`
 	User      string `yaml:"user"`
 	Reason    string `yaml:"reason"`
+}
+
+// A caller is written as the name of a user alone, or with what it deletes.
+type caller validators.Caller
+
+// UnmarshalYAML reads both. It names the key that it does not know itself, for
+// the decoder does not look into what another reads.
+func (c *caller) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		return node.Decode(&c.User)
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		var into *string
+		switch key := node.Content[i]; key.Value {
+		case "user":
+			into = &c.User
+		case "namespace":
+			into = &c.Namespace
+		case "kind":
+			into = &c.Kind
+		default:
+			return fmt.Errorf("line %d: field %s not found: a caller has user, namespace and kind", key.Line, key.Value)
+		}
+		if *into != "" {
+			return fmt.Errorf("line %d: field %s is there twice", node.Content[i].Line, node.Content[i].Value)
+		}
+		if err := node.Content[i+1].Decode(into); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (
@@ -119,7 +152,6 @@ func (c configuration) resolve() (settings, error) {
 		Mode:             c.Mode,
 		AllowedModes:     c.AllowedModes,
 		ForbidExemptions: c.ForbidExemptions,
-		DeletionCallers:  c.Deletions.Callers,
 	}
 	if c.Mode != "" && !slices.Contains(validators.Modes(), c.Mode) {
 		return settings{}, fmt.Errorf("mode: %q: must be one of %q", c.Mode, validators.Modes())
@@ -144,10 +176,12 @@ func (c configuration) resolve() (settings, error) {
 		}
 		policy.Exemptions = append(policy.Exemptions, v)
 	}
-	for _, pattern := range c.Deletions.Callers {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return settings{}, fmt.Errorf("deletions.callers: %q: must be the name of a user, * standing for anything", pattern)
+	for _, dc := range c.Deletions.Callers {
+		v := validators.Caller(dc)
+		if err := v.Validate(); err != nil {
+			return settings{}, fmt.Errorf("deletions.callers: %w", err)
 		}
+		policy.DeletionCallers = append(policy.DeletionCallers, v)
 	}
 	ms, err := c.selectMutators()
 	if err != nil {

@@ -75,6 +75,17 @@ var controllerUsers = sync.OnceValue(func() map[string]bool {
 
 // ByPerson says whether somebody asks who may read the answer: neither a
 // controller of Kubernetes nor a service account.
-func (r Request) ByPerson() bool {
-	return !r.ByController() && !strings.HasPrefix(r.User.Username, "system:serviceaccount:")
+func (r Request) ByPerson() bool { return !r.ByController() && !r.ofServiceAccount() }
+
+// ByServiceAccount says whether a service account asks that is none of
+// Kubernetes' own controllers: an operator, a tool that applies what is in a
+// repository, or anything else that runs in a Pod.
+func (r Request) ByServiceAccount() bool { return r.ofServiceAccount() && !r.ByController() }
+
+func (r Request) ofServiceAccount() bool {
+	return strings.HasPrefix(r.User.Username, "system:serviceaccount:")
 }
+
+// AtAdmission says whether somebody asks at all: lint and audit look at what is
+// there, on nobody's behalf.
+func (r Request) AtAdmission() bool { return r.User.Username != "" }
