@@ -7,7 +7,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -26,6 +29,49 @@ func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.P
 	}
 	slices.SortFunc(budgets, func(a, b *policyv1.PodDisruptionBudget) int { return strings.Compare(a.Name, b.Name) })
 	return budgets, nil
+}
+
+// meantFor says whether there is a budget that may be for the Pods of a
+// StatefulSet although it does not select its template: one that selects by labels
+// which they may get at run time, or of the operator that owns the StatefulSet.
+func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
+	// The labels that are not there yet may be the ones that it is indexed by.
+	all, err := cluster.List[policyv1.PodDisruptionBudgetList](v, client.InNamespace(sts.Namespace))
+	if err != nil {
+		return false, fmt.Errorf("list PodDisruptionBudgets: %w", err)
+	}
+	owner := cluster.ForeignController(sts)
+	return slices.ContainsFunc(all.Items, func(pdb policyv1.PodDisruptionBudget) bool {
+		return pdb.DeletionTimestamp == nil && (owner != nil && ownedToo(&pdb, owner) || mayMatch(pdb.Spec.Selector, sts.Spec.Template.Labels))
+	}), nil
+}
+
+// ownedToo says whether an object has an owner. Manifests do not know its uid.
+func ownedToo(obj client.Object, owner *metav1.OwnerReference) bool {
+	return slices.ContainsFunc(obj.GetOwnerReferences(), func(o metav1.OwnerReference) bool {
+		return o.UID == owner.UID && o.Kind == owner.Kind && o.Name == owner.Name
+	})
+}
+
+// mayMatch says whether a selector matches labels once there are more of them:
+// all that it wants of those that are there it has, which must be something.
+func mayMatch(sel *metav1.LabelSelector, on map[string]string) bool {
+	wanted, err := selectorOf(sel)
+	if err != nil {
+		return false
+	}
+	requirements, selectable := wanted.Requirements()
+	known := 0
+	for _, r := range requirements {
+		if _, there := on[r.Key()]; !there {
+			continue
+		}
+		if !r.Matches(labels.Set(on)) {
+			return false
+		}
+		known++
+	}
+	return selectable && known > 0
 }
 
 // neverAllows returns what keeps a budget from ever allowing an eviction, even

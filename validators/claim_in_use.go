@@ -34,7 +34,14 @@ StatefulSet down first; a StatefulSet that is gone or being deleted needs no
 claim. To keep the disk, set the volume's policy to Retain; to let it go,
 annotate the claim stayput.dev/reclaim-policy: Delete. To wipe a member that
 runs, exempt its claim. Claims of anything else are never held back, nor is
-what controllers and terminating namespaces delete.`,
+what controllers and terminating namespaces delete.
+
+An operator may delete claims before the StatefulSet that it controls, and cannot
+read an answer: its service account is warned of (a) where nothing can be
+destroyed, for the volume's policy is Retain and the volume itself is not being
+deleted. Else it waits until the volumes are set to Retain, or until the
+configuration lets it through: the denial holds the entry for deletions.callers.
+A person is denied, whatever the ownerReferences say.`,
 
 	Checks: []Check{OnDelete(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		of, err := usesOf(p.Cluster, pvc)
@@ -54,31 +61,53 @@ what controllers and terminating namespaces delete.`,
 		owner, condemned := controllerOf(pvc, exists)
 		needed := exists && member.InRange()
 		var whose, letGo string
-		if owner == nil && !needed && !condemned {
-			if whose, letGo, err = destroyed(p.Cluster, pvc, pv, of); err != nil {
-				return err
-			}
+		spared := false
+		switch {
+		case needed:
+			pods = slices.DeleteFunc(pods, func(name string) bool { return name == podOf(member) })
+			spared, err = sparedOperator(p.Cluster, pvc, of)
+		case !condemned: // whatever owner it claims to have
+			whose, letGo, err = destroyed(p.Cluster, pvc, pv, of)
+		}
+		if err != nil {
+			return err
 		}
 		switch {
-		case owner != nil: // operators delete claims before Pods, and must not hang
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s", owner.Kind, owner.Name, fate(pv))),
-				fmt.Sprintf("let what controls it do that: kubectl edit %s %s -n %s", strings.ToLower(owner.Kind), owner.Name, pvc.Namespace))
+		case spared:
+			keeps, remedy := "no volume is bound to it", "have it made anew, "
+			if pv != nil {
+				keeps, remedy = "volume "+pv.Name+" keeps the data", "stayput recover brings it back; act "
+			}
+			through := throughOwner(cluster.ForeignController(member.StatefulSet))
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s", podOf(member), keeps)), remedy+through)
+			p.Briefly(through)
 
 		case needed:
-			sts := member.StatefulSet.Name
-			pod := fmt.Sprintf("%s-%d", sts, member.Ordinal)
-			pods = slices.DeleteFunc(pods, func(name string) bool { return name == pod })
+			sts, pod := member.StatefulSet.Name, podOf(member)
 			start, replicas := cluster.Ordinals(member.StatefulSet)
 			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace, member.Ordinal-start)
 			if last := start + replicas - 1; member.Ordinal < last { // it would take the others with it
 				remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
 			}
-			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod would run on until its next restart, then start empty%s", sts, pod, fate(pv))),
-				fmt.Sprintf("%s; to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", remove, pvc.Name, pvc.Namespace, cluster.ExemptPrefix+p.rule.Name))
+			wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", pvc.Name, pvc.Namespace, cluster.ExemptPrefix+p.rule.Name)
+			remedy := remove + "; " + wipe
+			if owner := cluster.ForeignController(member.StatefulSet); owner != nil { // which scales it
+				remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
+			}
+			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod would run on until its next restart, then start empty%s", sts, pod, fate(pv))), remedy)
+			if pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
+				p.Loses(pv.Name)
+			}
 
 		case letGo != "":
 			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its volume is Delete; the disk would be destroyed with it", whose)),
 				fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(pv.Name), letGo))
+			p.Loses(pv.Name)
+
+		case owner != nil: // operators delete claims before Pods, and must not hang
+			through := throughOwner(owner)
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s", owner.Kind, owner.Name, fate(pv))),
+				fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name, pvc.Namespace, through))
 
 		case exists:
 			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
@@ -90,6 +119,30 @@ what controllers and terminating namespaces delete.`,
 		}
 		return nil
 	})},
+}
+
+// sparedOperator says whether the deletion of a claim that a replica needs is an
+// operator's that can destroy nothing: a service account asks, every StatefulSet
+// that needs the claim has a foreign controller, and the volume, as the API server
+// knows it now, will outlive the claim. The owner alone would be no ground.
+func sparedOperator(v *cluster.View, pvc *corev1.PersistentVolumeClaim, of []cluster.ClaimOf) (bool, error) {
+	if !v.Request.ByServiceAccount() {
+		return false, nil
+	}
+	for _, c := range of {
+		if c.StatefulSet.DeletionTimestamp == nil && c.InRange() && cluster.ForeignController(c.StatefulSet) == nil {
+			return false, nil
+		}
+	}
+	if live := v.Live(); live != nil {
+		v = live
+	}
+	pv, err := volumeOf(v, pvc)
+	if err != nil {
+		return false, err
+	}
+	// One that is being deleted goes with its claim, whatever its policy.
+	return pv == nil || pv.DeletionTimestamp == nil && pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
 }
 
 // usesOf returns what a claim may be of. Where that is no replica that needs it,
@@ -108,6 +161,9 @@ func usesOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]cluster.Claim
 	}
 	return of, nil
 }
+
+// podOf returns the name of the Pod whose claim it is.
+func podOf(c cluster.ClaimOf) string { return fmt.Sprintf("%s-%d", c.StatefulSet.Name, c.Ordinal) }
 
 // memberOf returns the replica whose claim it is, one that its StatefulSet
 // still has if possible. A StatefulSet that is being deleted has none: kubectl

@@ -94,8 +94,8 @@ func TestClaimInUse(t *testing.T) {
 		"so it is for the claim of a condemned Pod, by whenScaled: Delete": {
 			claim(owned("Pod", "db-0")), []client.Object{none, disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
-		"any other owner knows what it does": {
-			claim(owned("Pod", "other")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+		"any other owner buys nothing": {
+			claim(owned("Pod", "other")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"somebody else did": {
 			claim(nil), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,

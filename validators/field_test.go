@@ -22,7 +22,6 @@ var missing = map[string]string{
 	"49-volume-for-static-claim":          "a claim by name is no claim of a StatefulSet",
 	"54-create-after-orphan":              "statefulset-scale-up does not see that the Pod lives on the claim",
 	"59-reserved-volume-class-gone-ok":    "claim-template-class does not see that the volume is reserved",
-	"62-delete-claim-by-operator":         "a service account is told of an annotation, which it will not write",
 	"65-deployed-as-is-ok":                "what is deployed is reviewed as if it were created",
 	"10-ordered-ready-needs-peers-mended": "statefulset-parallel does not see that the Service publishes not-ready addresses",
 	"24-directory-each-ok":                "statefulset-shared-claim does not see the directories",

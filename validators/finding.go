@@ -19,7 +19,10 @@ type Finding struct {
 	Rule   *Rule
 	Level  Level
 	Remedy string
+	Loses  []string // names of the volumes whose disks are at stake
 	*field.Error
+
+	briefs []string // for where Remedy is too long, the best first
 }
 
 // String returns the whole finding on one line:
@@ -37,15 +40,25 @@ func (f Finding) fix() string {
 	return cluster.OneLine("; fix: " + f.Remedy)
 }
 
+// printRule is the command that prints what a rule says.
+const printRule = "stayput rules "
+
 // Short returns the finding in at most limit runes. What does not fit is the
-// remedy first, in whose place stands the command that prints it.
+// remedy first, in whose place stands a shorter one, or the command that prints
+// it.
 func (f Finding) Short(limit int) string {
 	what, fix := f.what(), f.fix()
 	long := utf8.RuneCountInString(what)
-	if long+utf8.RuneCountInString(fix) <= limit {
-		return what + fix
+	for briefs := f.briefs; ; briefs = briefs[1:] {
+		if long+utf8.RuneCountInString(fix) <= limit {
+			return what + fix
+		}
+		if len(briefs) == 0 {
+			break
+		}
+		fix = cluster.OneLine("; fix: " + briefs[0])
 	}
-	more := "; fix: stayput rules " + f.Rule.Name
+	more := "; fix: " + printRule + f.Rule.Name
 	if room := limit - utf8.RuneCountInString(more); long > room {
 		what = string([]rune(what)[:max(room-1, 0)]) + "…"
 	}

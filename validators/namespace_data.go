@@ -30,7 +30,8 @@ so; of other claims the rule warns.
 
 Set the volumes to Retain first; they stay, released, when the claims go. Or say
 that the data may go: annotate the Namespace (or a claim, or a volume, which
-count before it) with stayput.dev/reclaim-policy: Delete.`,
+count before it) with stayput.dev/reclaim-policy: Delete. Of what may go nothing
+is said.`,
 
 	Checks: []Check{OnDelete(func(p *Pass, ns *corev1.Namespace) error {
 		world := p.Cluster
@@ -69,6 +70,7 @@ count before it) with stayput.dev/reclaim-policy: Delete.`,
 		}
 		p.Report(field.Invalid(path, ns.Name, what+", such as "+member+" of a StatefulSet"),
 			fmt.Sprintf("%s; or, to lose them, kubectl annotate namespace %s %s=Delete --overwrite", retainAll(ns.Name, volumes), ns.Name, cluster.AnnotationReclaim))
+		p.Loses(volumes...)
 		return nil
 	})},
 }
@@ -100,7 +102,8 @@ type doomedClaim struct {
 	volume *corev1.PersistentVolume
 }
 
-// doomedIn returns the doomed claims of a namespace, sorted by name.
+// doomedIn returns the doomed claims of a namespace of which nobody has said that
+// they may go, sorted by name.
 func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err error) {
 	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(namespace))
 	if err != nil {
@@ -123,7 +126,14 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	}
 	for _, pv := range volumes { // whose claimRef names the namespace
 		c := bound[pv.Spec.ClaimRef.Name]
-		if c != nil && c.Spec.VolumeName == pv.Name && volume.IsVolumeBoundToClaim(pv, c) && destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) || !destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+			continue
+		}
+		wanted, err := cluster.ReclaimByAnnotation(v, pv, c)
+		if err != nil {
+			return nil, err
+		}
+		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
 			doomed = append(doomed, doomedClaim{c, pv})
 		}
 	}
@@ -135,23 +145,15 @@ func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
 	return policy == corev1.PersistentVolumeReclaimDelete || policy == corev1.PersistentVolumeReclaimRecycle
 }
 
-// mournedMember returns the name of a claim that a StatefulSet made and that
-// nobody wants to be deleted, or "".
+// mournedMember returns the name of a claim that a StatefulSet made, or "".
 func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (string, error) {
 	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
 	if err != nil {
 		return "", fmt.Errorf("list StatefulSets: %w", err)
 	}
 	for _, d := range doomed {
-		if d.volume.Annotations[cluster.AnnotationClaimOf] == "" && !cluster.MadeByStatefulSet(d.claim) &&
-			len(cluster.ClaimsAmong(sets.Items, d.claim)) == 0 {
-			continue
-		}
-		wanted, err := cluster.ReclaimByAnnotation(v, d.volume, d.claim)
-		if err != nil {
-			return "", err
-		}
-		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
+		if d.volume.Annotations[cluster.AnnotationClaimOf] != "" || cluster.MadeByStatefulSet(d.claim) ||
+			len(cluster.ClaimsAmong(sets.Items, d.claim)) > 0 {
 			return d.claim.Name, nil
 		}
 	}

@@ -301,6 +301,9 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	for range one(g, 0, 1, 1, 1, 2) {
 		s.VolumeClaimTemplates = append(s.VolumeClaimTemplates, *g.claimTemplate())
 	}
+	if g.chance(.3) {
+		sts.OwnerReferences = []metav1.OwnerReference{g.operator()}
+	}
 	return sts
 }
 
@@ -512,13 +515,18 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 	}
 	switch g.IntN(8) {
 	case 0:
-		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "Cluster", Name: "operated", Controller: new(true)}}
+		pvc.OwnerReferences = []metav1.OwnerReference{g.operator()}
 	case 1:
 		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "Pod", Name: one(g, "db-0", "data-db"), Controller: new(true)}}
 	case 2:
 		pvc.OwnerReferences = []metav1.OwnerReference{{Kind: "StatefulSet", Name: "db"}}
 	}
 	return pvc
+}
+
+// operator is the custom resource that controls an object.
+func (g gen) operator() metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: "db.example.com/v1", Kind: "Cluster", Name: "operated", UID: one(g, types.UID("o-1"), "o-2"), Controller: new(true)}
 }
 
 func (g gen) claimTemplate() *corev1.PersistentVolumeClaim {
@@ -627,6 +635,9 @@ func (g gen) budget() *policyv1.PodDisruptionBudget {
 		pdb.Spec.MinAvailable = &value
 	default:
 		pdb.Spec.MaxUnavailable = &value
+	}
+	if g.chance(.1) {
+		pdb.OwnerReferences = []metav1.OwnerReference{g.operator()}
 	}
 	return pdb
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -79,24 +80,29 @@ var _ = register(map[string]oracle{
 		return warnIf(w.retain == "off" || w.retain == "statefulsets" && !ofStatefulSets(w, c))
 	}),
 	"claim-in-use": deleted(func(w *world, c pvc) validators.Level {
-		needed, known := false, false
+		needed, known, operated := false, false, true
 		for _, u := range usesOf(w, c) {
 			if u.set.DeletionTimestamp == nil {
 				known = true
-				needed = needed || slices.Contains(ordinalsOf(u.set), u.ordinal)
+				if slices.Contains(ordinalsOf(u.set), u.ordinal) {
+					needed, operated = true, operated && ofOperator(u.set)
+				}
 			}
 		}
 		pv := volumeHad(w, c)
 		made := ofStatefulSets(w, c) || pv != nil && claimRecorded(pv) == c.Name
 		destroyed := made && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
-		if owner := ownerOf(c); owner != nil {
-			if owner.Kind != "Pod" || !strings.HasSuffix(c.Name, "-"+owner.Name) {
-				return warn // an operator's
-			}
-			destroyed = false // the Pod is being scaled away, and takes the claim with it
+		owner := ownerOf(c)
+		scaledAway := owner != nil && owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) // the Pod takes the claim with it
+		if needed {
+			goes := pv != nil && (pv.Spec.PersistentVolumeReclaimPolicy != "Retain" || pv.DeletionTimestamp != nil)
+			return denyIf(!operated || goes || !strings.HasPrefix(w.user, "system:serviceaccount:") || strings.Contains(w.user, ":kube-system:"))
 		}
-		if needed || destroyed {
+		if destroyed && !scaledAway {
 			return deny
+		}
+		if owner != nil && !scaledAway {
+			return warn // an operator's
 		}
 		for _, pod := range in(w.pods, c.Namespace) {
 			for _, v := range pod.Spec.Volumes {
@@ -108,6 +114,16 @@ var _ = register(map[string]oracle{
 		return warnIf(known)
 	}),
 })
+
+// ofOperator says whether a controller of no group of Kubernetes' own has an object.
+func ofOperator(o client.Object) bool {
+	owner := ownerOf(o)
+	if owner == nil {
+		return false
+	}
+	group, _, _ := strings.Cut(owner.APIVersion, "/")
+	return strings.Contains(group, ".example.")
+}
 
 // claimRecorded returns the name of the claim that a volume was made for.
 func claimRecorded(v *corev1.PersistentVolume) string {

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"stayput.dev/validators"
@@ -157,7 +159,16 @@ var _ = register(map[string]oracle{
 				for_ = append(for_, pdb)
 			}
 		}
-		if len(for_) != 1 {
+		if len(for_) == 0 {
+			return warnIf(!slices.ContainsFunc(in(w.budgets, s.Namespace), func(pdb *policyv1.PodDisruptionBudget) bool {
+				if pdb.DeletionTimestamp != nil {
+					return false
+				}
+				sameOwner := ofOperator(s) && slices.ContainsFunc(pdb.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == ownerOf(s).UID })
+				return sameOwner || matchesOnceLabelled(pdb.Spec.Selector, s.Spec.Template.Labels)
+			}))
+		}
+		if len(for_) > 1 {
 			return warn
 		}
 		pods := count(s.Spec.Replicas)
@@ -173,6 +184,26 @@ var _ = register(map[string]oracle{
 		return warnIf(!w.orphan && w.user == "jane" && len(claimsFor(w, s, upTo(100))) > 0)
 	}),
 })
+
+// matchesOnceLabelled says whether a selector that asks for some of the labels that
+// there are would match them if there were more.
+func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
+	if sel == nil {
+		return false
+	}
+	known := &metav1.LabelSelector{MatchLabels: map[string]string{}}
+	for k, v := range sel.MatchLabels {
+		if _, ok := on[k]; ok {
+			known.MatchLabels[k] = v
+		}
+	}
+	for _, e := range sel.MatchExpressions {
+		if _, ok := on[e.Key]; ok {
+			known.MatchExpressions = append(known.MatchExpressions, e)
+		}
+	}
+	return len(known.MatchLabels)+len(known.MatchExpressions) > 0 && matches(known, on)
+}
 
 func hasTemplate(s sts, name string) bool {
 	for _, t := range s.Spec.VolumeClaimTemplates {

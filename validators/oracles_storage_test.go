@@ -48,10 +48,10 @@ var _ = register(map[string]oracle{
 	"namespace-data": deleted(func(w *world, ns *corev1.Namespace) (level validators.Level) {
 		for _, c := range in(w.claims, ns.Name) {
 			v := volumeHad(w, c)
-			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound || c.DeletionTimestamp != nil {
+			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound || c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
 				continue
 			}
-			level = max(level, denyIf((ofStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != "") && wishFor(w, v, c, ns.Name) != "Delete"))
+			level = max(level, denyIf(ofStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != ""))
 		}
 		return level
 	}),

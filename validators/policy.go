@@ -83,7 +83,11 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if p.modeOf(ns) == ModeOff {
 		return Verdict{Mode: ModeOff}, nil
 	}
-	found, undecided := Review(v, p.Rules, old, obj)
+	rules := p.Rules
+	if cluster.ForeignController(subject(old, obj)) != nil {
+		rules = speaking(rules, v.Request, old, obj)
+	}
+	found, undecided := Review(v, rules, old, obj)
 	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
 	live := v.Live()
 	if live == nil || !verdict.Denied() {
@@ -100,17 +104,23 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	return p.judge(v.Request, ns, old, obj, found, undecided), nil
 }
 
-// judge applies the mode of a namespace and the exemptions to what the rules
-// found.
+// judge applies the mode of a namespace, the exemptions and the policy for what
+// operators own to what the rules found.
 func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding, undecided []*Undecided) Verdict {
 	verdict := Verdict{Mode: p.modeOf(ns)}
 	if verdict.Mode == ModeOff {
 		return verdict
 	}
-	p.exempt(&verdict, req, ns, subject(old, obj), found, undecided)
-	if verdict.Mode == ModeWarn || p.neverDenied(req, old, obj) {
-		verdict.lower()
+	about := subject(old, obj)
+	p.exempt(&verdict, req, ns, about, found, undecided)
+	if owner := cluster.ForeignController(about); owner != nil {
+		verdict.ownedBy(owner, req)
 	}
+	if verdict.Mode == ModeWarn || p.neverDenied(req, old, obj) {
+		verdict.lower(func(*Rule) bool { return true })
+	}
+	verdict.letThrough(req, about, obj == nil)
+	slices.SortStableFunc(verdict.Findings, byLevel)
 	return verdict
 }
 
@@ -151,13 +161,15 @@ func (p *Policy) neverDenied(req cluster.Request, old, obj client.Object) bool {
 	return obj == nil && p.mayDelete(req.User.Username, old)
 }
 
-// lower turns denials into warnings, and changes nothing else.
-func (v *Verdict) lower() {
+// lower turns denials by some rules into warnings, and changes nothing else.
+func (v *Verdict) lower(by func(*Rule) bool) {
 	for i := range v.Findings {
-		v.Findings[i].Level = min(v.Findings[i].Level, Warn)
+		if f := &v.Findings[i]; by(f.Rule) {
+			f.Level = min(f.Level, Warn)
+		}
 	}
 	for i, u := range v.Undecided {
-		if u.Rule.Level == Deny {
+		if u.Rule.Level == Deny && by(u.Rule) {
 			r := *u.Rule
 			r.Level = Warn
 			v.Undecided[i] = &Undecided{&r, u.Err}

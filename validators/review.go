@@ -56,9 +56,12 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 		}
 		findings = append(findings, found...)
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int { return int(b.Level - a.Level) })
+	slices.SortStableFunc(findings, byLevel)
 	return findings, undecided
 }
+
+// byLevel puts the gravest finding first.
+func byLevel(a, b Finding) int { return int(b.Level - a.Level) }
 
 // subject returns the object that a request is about.
 func subject(old, obj client.Object) client.Object {

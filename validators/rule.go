@@ -40,6 +40,11 @@ type Rule struct {
 	// works. What a foreign controller owns is told of it once, at creation.
 	Style bool
 
+	// Companion says that the rule is about what must stand beside the object. An
+	// operator makes that a second later: of what it owns, the rule says nothing at
+	// creation.
+	Companion bool
+
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object
@@ -143,6 +148,14 @@ func (p *Pass) Report(err *field.Error, remedy string) { p.add(p.rule.Level, err
 func (p *Pass) Warn(err *field.Error, remedy string) {
 	p.add(min(p.rule.Level, Warn), err, remedy)
 }
+
+// Briefly gives shorter remedies, the best first, for where that of what was
+// reported last does not fit.
+func (p *Pass) Briefly(remedies ...string) { p.findings[len(p.findings)-1].briefs = remedies }
+
+// Loses names the volumes whose disks are lost if what was reported last comes to
+// pass.
+func (p *Pass) Loses(volumes ...string) { p.findings[len(p.findings)-1].Loses = volumes }
 
 func (p *Pass) add(level Level, err *field.Error, remedy string) {
 	p.findings = append(p.findings, Finding{Rule: p.rule, Level: level, Remedy: remedy, Error: err})

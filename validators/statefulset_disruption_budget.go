@@ -11,10 +11,11 @@ import (
 )
 
 var statefulsetDisruptionBudget = &Rule{
-	Name:  "statefulset-disruption-budget",
-	Level: Warn,
-	Style: true,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
+	Name:      "statefulset-disruption-budget",
+	Level:     Warn,
+	Style:     true,
+	Companion: true,
+	Reads:     []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
 	Doc: `a StatefulSet with replicas must have a PodDisruptionBudget that lets one go
 
 Without a budget, draining nodes evicts as many Pods at a time as stand on them,
@@ -24,7 +25,13 @@ rounded up to all, neither of the two, or two budgets for one Pod) no node with
 such a Pod can be drained, until somebody deletes the budget in a hurry.
 
 Create one budget with maxUnavailable: 1. It stays right whatever the number of
-replicas.`,
+replicas.
+
+Nothing is said where a budget may be meant for Pods that it is not seen to
+select: one whose selector also has labels that the template lacks, for they may
+come at run time, as a database's role does, and one of the operator that owns
+the StatefulSet. A second budget would keep a Pod that both select from ever
+being evicted.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		replicas := replicasOf(sts.Spec.Replicas)
@@ -38,6 +45,9 @@ replicas.`,
 		path := replicasPath
 		switch len(budgets) {
 		case 0:
+			if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
+				return err
+			}
 			p.Report(field.Invalid(path, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
 				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts))))
 			return nil

@@ -42,14 +42,21 @@ For data that may go, annotate the template or the Namespace.`,
 		if len(deletes) == 0 || len(sts.Spec.VolumeClaimTemplates) == 0 {
 			return nil
 		}
-		reason, mend, err := destroys(p.Cluster, sts)
+		reason, disk, err := destroys(p.Cluster, sts)
 		if err != nil {
 			return err
+		}
+		mend := ""
+		if disk != "" {
+			mend = ", or for each volume " + retainCommand(disk)
 		}
 		for _, d := range deletes {
 			path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", d)
 			if reason != "" {
 				p.Report(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), d+": Retain"+mend)
+				if disk != "" {
+					p.Loses(disk)
+				}
 				continue
 			}
 			p.Warn(field.Invalid(path, "Delete", "must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
@@ -74,8 +81,9 @@ func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
 }
 
 // destroys returns why the data of a StatefulSet would be destroyed with its
-// claims although nobody asked for that, and what else mends it; or "".
-func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, err error) {
+// claims although nobody asked for that, and on which volume, if that exists; or
+// "".
+func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, err error) {
 	claims, err := replicaClaims(v, sts)
 	if err != nil {
 		return "", "", err
@@ -97,8 +105,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, mend string, er
 			return "", "", err
 		}
 		if asked.Policy != corev1.PersistentVolumeReclaimDelete {
-			return fmt.Sprintf("the volume of %s has the policy %s", c.claim.Name, pv.Spec.PersistentVolumeReclaimPolicy),
-				", or for each volume " + retainCommand(pv.Name), nil
+			return fmt.Sprintf("the volume of %s has the policy %s", c.claim.Name, pv.Spec.PersistentVolumeReclaimPolicy), pv.Name, nil
 		}
 	}
 	if v.Retain() != cluster.RetainOff {

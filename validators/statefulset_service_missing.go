@@ -8,9 +8,10 @@ import (
 )
 
 var statefulsetServiceMissing = &Rule{
-	Name:  "statefulset-service-missing",
-	Level: Warn,
-	Reads: []client.Object{&corev1.Service{}},
+	Name:      "statefulset-service-missing",
+	Level:     Warn,
+	Companion: true,
+	Reads:     []client.Object{&corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must exist
 
 The DNS names of the Pods are made from the Service that spec.serviceName names.

@@ -49,6 +49,7 @@ means the claim of that name.`,
 			return nil
 		}
 		p.Report(finding, fmt.Sprintf("%s; or kubectl annotate pv %s %s=\"why\"", remedy, pv.Name, cluster.ExemptPrefix+p.rule.Name))
+		p.Loses(pv.Name)
 		return nil
 	})},
 }

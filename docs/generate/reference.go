@@ -43,8 +43,33 @@ The configuration sets the level of a rule: ` + "`rules: {claim-class: deny, sta
 of a Namespace, are exempt from a rule by an annotation whose value is the reason:
 ` + "`exempt.stayput.dev/<rule>: \"<reason>\"`" + `; without a reason it has no effect.
 
+### What an operator owns
+
+An object whose controller (ownerReferences, ` + "`controller: true`" + `) is of none of Kubernetes' own API groups is an operator's,
+and whoever reads of it cannot edit it. Of such an object
+
+- a denial is a warning for service accounts, except by the rules that keep a disk from being destroyed: %s.
+  A person is denied as always, for whoever writes an object writes its owner, too;
+- every remedy ends in the owner: ` + "`through RedisCluster db`" + `;
+- conventions of style are told once, at creation: %s;
+- what operators make beside it, a second later, is not missed at creation, but upon later updates and in audit: %s.
+
+A service account that is denied is told the narrowest entry of the [configuration](configuration.md) that lets it through, and
+which disks that lets go.
+
 ## All rules
 `
+
+// links returns links to some rules.
+func links(which func(*validators.Rule) bool) string {
+	var all []string
+	for _, r := range validators.All {
+		if which(r) {
+			all = append(all, fmt.Sprintf("[%[1]s](#%[1]s)", r.Name))
+		}
+	}
+	return strings.Join(all, ", ")
+}
 
 // reference returns the page.
 func reference(root string) ([]byte, error) {
@@ -57,7 +82,10 @@ func reference(root string) ([]byte, error) {
 		shown[r.Name] = s
 	}
 	var page bytes.Buffer
-	fmt.Fprintf(&page, intro, sample(shown))
+	saving := links(func(r *validators.Rule) bool { return r.SavesData })
+	companions := links(func(r *validators.Rule) bool { return r.Companion })
+	style := links(func(r *validators.Rule) bool { return r.Style && !r.Companion })
+	fmt.Fprintf(&page, intro, sample(shown), saving, style, companions)
 	grouped := groups(validators.All)
 	for _, g := range grouped {
 		fmt.Fprintf(&page, "\n### %s\n\n| rule | level | what must hold |\n|---|---|---|\n", g.subject)

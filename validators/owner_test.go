@@ -1,0 +1,306 @@
+package validators
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+const operator = "system:serviceaccount:operators:redis-operator"
+
+func ownedBy(apiVersion, kind, name string) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: "o", Controller: new(true)}}
+}
+
+func foreignOwner() []metav1.OwnerReference {
+	return ownedBy("redis.example.com/v1", "RedisCluster", "r")
+}
+
+// always reports the same about every StatefulSet, whatever happens to it.
+func always(r Rule) *Rule {
+	said := func(p *Pass) { p.Report(field.Forbidden(namePath, "cannot be"), "mend it") }
+	r.Checks = []Check{
+		On(func(p *Pass, _ *appsv1.StatefulSet) error { said(p); return nil }),
+		OnDelete(func(p *Pass, _ *appsv1.StatefulSet) error { said(p); return nil }),
+	}
+	return &r
+}
+
+// TestOwnerPolicy holds what an operator owns, and what it does not, to the policy.
+func TestOwnerPolicy(t *testing.T) {
+	rules := []*Rule{
+		always(Rule{Name: "plain", Level: Deny}), always(Rule{Name: "saves", Level: Deny, SavesData: true}),
+		always(Rule{Name: "style", Level: Warn, Style: true}), always(Rule{Name: "companion", Level: Warn, Companion: true, Style: true}),
+	}
+	owned := func(by []metav1.OwnerReference) *appsv1.StatefulSet {
+		s := sts(3)
+		s.OwnerReferences = by
+		return s
+	}
+	type said map[string]string // levels by rule
+	everything := said{"plain": "deny", "saves": "deny", "style": "warn", "companion": "warn"}
+	for name, tc := range map[string]struct {
+		user string
+		by   []metav1.OwnerReference
+		// What is said when it is created, updated and deleted.
+		created, updated, deleted said
+	}{
+		"nobody's":                {operator, nil, everything, everything, everything},
+		"a built-in controller's": {operator, ownedBy("apps/v1", "Deployment", "d"), everything, everything, everything},
+		"an operator's, by a service account": {operator, foreignOwner(),
+			said{"plain": "warn", "saves": "deny", "style": "warn"},
+			said{"plain": "warn", "saves": "deny", "companion": "warn"},
+			said{"plain": "warn", "saves": "deny", "style": "warn", "companion": "warn"}},
+		"an operator's, by a person: an owner can be forged": {"jane", foreignOwner(),
+			said{"plain": "deny", "saves": "deny", "style": "warn"},
+			said{"plain": "deny", "saves": "deny", "companion": "warn"}, everything},
+		"an operator's, in audit": {"", foreignOwner(),
+			said{"plain": "warn", "saves": "deny", "style": "warn", "companion": "warn"}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj := owned(tc.by)
+			for _, event := range []struct {
+				name     string
+				old, obj client.Object
+				want     said
+			}{{"created", nil, obj, tc.created}, {"updated", sts(1), obj, tc.updated}, {"deleted", obj, nil, tc.deleted}} {
+				if event.want == nil {
+					continue
+				}
+				if event.name == "updated" {
+					rules = []*Rule{unratcheted(rules[0]), unratcheted(rules[1]), rules[2], rules[3]}
+				}
+				got := reviewed(t, &Policy{Rules: rules}, user(tc.user), event.old, event.obj)
+				levels := said{}
+				for i, f := range got.Findings {
+					levels[f.Rule.Name] = f.Level.String()
+					if i > 0 && f.Level > got.Findings[i-1].Level {
+						t.Errorf("%s: %v is graver than the one before", event.name, f)
+					}
+					if named := strings.Contains(f.String(), "mend it, through RedisCluster r"); f.Level != Deny && named != (tc.by != nil && tc.by[0].Kind == "RedisCluster") {
+						t.Errorf("%s: the owner is named: %t: %v", event.name, named, f)
+					}
+				}
+				for rule := range everything {
+					if levels[rule] != event.want[rule] {
+						t.Errorf("%s: %s says %q, want %q", event.name, rule, levels[rule], event.want[rule])
+					}
+				}
+			}
+		})
+	}
+}
+
+// unratcheted returns a rule that denies what the old object had already.
+func unratcheted(r *Rule) *Rule {
+	c := *r
+	c.Checks = []Check{
+		OnCreate(func(p *Pass, _ *appsv1.StatefulSet) error {
+			p.Report(field.Forbidden(namePath, "cannot be"), "mend it")
+			return nil
+		}),
+		OnUpdate(func(p *Pass, _, _ *appsv1.StatefulSet) error {
+			p.Report(field.Forbidden(namePath, "cannot be"), "mend it")
+			return nil
+		}),
+		OnDelete(func(p *Pass, _ *appsv1.StatefulSet) error {
+			p.Report(field.Forbidden(namePath, "cannot be"), "mend it")
+			return nil
+		}),
+	}
+	return &c
+}
+
+func reviewed(t *testing.T, p *Policy, req cluster.Request, old, obj client.Object) Verdict {
+	t.Helper()
+	snap := &cluster.Snapshot{Complete: true}
+	if err := snap.Add(prod(nil)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Review(cluster.World{Source: snap}.View(context.Background(), req), old, obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestOwnerOfUndecided has a rule that cannot look: it stops an operator only
+// where data is at stake.
+func TestOwnerOfUndecided(t *testing.T) {
+	obj := sts(3)
+	obj.OwnerReferences = foreignOwner()
+	for saves, want := range map[bool]Level{false: Warn, true: Deny} {
+		r := &Rule{Name: "blind", Level: Deny, SavesData: saves, Checks: []Check{On(func(*Pass, *appsv1.StatefulSet) error { return errBroken })}}
+		got := reviewed(t, &Policy{Rules: []*Rule{r}}, user(operator), nil, obj)
+		if len(got.Undecided) != 1 || got.Undecided[0].Rule.Level != want {
+			t.Errorf("saves data %t: %v, want it to count as %s", saves, got.Undecided, want)
+		}
+	}
+}
+
+// TestWayThrough refuses a service account all that the testdata of the rules
+// has denied, takes the entry that it is told of into the policy, and asks again:
+// it lets that through, for nobody else, nowhere else, and no other kind.
+func TestWayThrough(t *testing.T) {
+	denied := map[string]int{}
+	for _, r := range All {
+		for _, s := range steps(t, r) {
+			s.Request.User.Username = operator
+			policy := Policy{Rules: []*Rule{r}}
+			review := func(p Policy, user string) Verdict {
+				t.Helper()
+				s.Request.User.Username = user
+				got, err := p.Review(cluster.World{Source: s.snapshot, Retain: s.Retain}.View(context.Background(), s.Request), s.Old, s.Obj)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			refused := review(policy, operator)
+			if !refused.Denied() {
+				continue
+			}
+			obj := subject(s.Old, s.Obj)
+			let, others := policy, policy
+			var entry string
+			if s.Obj == nil {
+				c := CallerFor(operator, obj)
+				entry = "deletions: {callers: [" + c.YAML() + "]}"
+				let.DeletionCallers = []Caller{c}
+				others.DeletionCallers = []Caller{
+					{User: operator, Namespace: "elsewhere", Kind: c.Kind}, {User: operator, Namespace: c.Namespace, Kind: "Secret"},
+				}
+				if c.Namespace == "" || c.Kind == "" {
+					t.Errorf("%s:%d: wider than it need be: %s", s.File, s.Line(""), c.YAML())
+				}
+			} else {
+				e := ExemptionFor(r.Name, operator, obj)
+				entry = "exemptions: [" + e.YAML() + "]"
+				let.Exemptions = []Exemption{e}
+				other, elsewhere, kind := e, e, e
+				other.Rule, elsewhere.Namespace, kind.Kind = "other", "elsewhere", "Secret"
+				others.Exemptions = []Exemption{other, elsewhere, kind}
+				if obj.GetName() != "" && e.Namespace == "" && e.Name == "" {
+					t.Errorf("%s:%d: wider than it need be: %s", s.File, s.Line(""), e.YAML())
+				}
+			}
+			denied[r.Name]++
+			for _, f := range refused.Findings {
+				if f.Level != Deny {
+					continue
+				}
+				short := f.Short(denialRunes)
+				if !strings.Contains(short, "a platform engineer must add "+entry) {
+					t.Errorf("%s:%d: %s\n\tis missing in %s", s.File, s.Line(""), entry, short)
+				}
+				if n := utf8.RuneCountInString(short); n > denialRunes {
+					t.Errorf("%s:%d: %d runes: %s", s.File, s.Line(""), n, short)
+				}
+				for _, volume := range f.Loses {
+					if !strings.Contains(short, volume) {
+						t.Errorf("%s:%d: the disk of %s is missing in %s", s.File, s.Line(""), volume, short)
+					}
+				}
+				if r.SavesData != strings.Contains(short, "which lets go ") {
+					t.Errorf("%s:%d: what it costs: %s", s.File, s.Line(""), short)
+				}
+			}
+			if again := review(let, operator); again.Denied() {
+				t.Errorf("%s:%d: %s does not let it through: %v", s.File, s.Line(""), entry, again.Findings)
+			}
+			for _, somebody := range []string{operator + "-2", "system:serviceaccount:other:redis-operator", "jane"} {
+				if again := review(let, somebody); !again.Denied() {
+					t.Errorf("%s:%d: %s lets %s through, too", s.File, s.Line(""), entry, somebody)
+				}
+			}
+			if again := review(others, operator); !again.Denied() {
+				t.Errorf("%s:%d: what is for others lets it through", s.File, s.Line(""))
+			}
+		}
+	}
+	for _, r := range All {
+		if r.Level == Deny && denied[r.Name] == 0 {
+			t.Errorf("no service account is ever denied by %s", r.Name)
+		}
+	}
+}
+
+// TestWayThroughInLittleRoom has names as long as they come: the owner and the
+// entry are the last to go.
+func TestWayThroughInLittleRoom(t *testing.T) {
+	long := strings.Repeat("n", 63)
+	obj := sts(3)
+	obj.OwnerReferences = ownedBy("redis.example.com/v1", "RedisCluster", long)
+	r := always(Rule{Name: "saves", Level: Deny, SavesData: true})
+	deletion := reviewed(t, &Policy{Rules: []*Rule{r}}, user("system:serviceaccount:"+long+":"+long), obj, nil).Findings[0]
+	if short := deletion.Short(300); !strings.Contains(short, "{user: \"system:serviceaccount:"+long+":"+long+`", namespace: prod, kind: StatefulSet}`) {
+		t.Errorf("the entry is missing in %s", short)
+	}
+	warning := reviewed(t, &Policy{Rules: []*Rule{always(Rule{Name: "style", Level: Warn})}}, user(operator), nil, obj).Findings[0]
+	warning.Remedy = strings.Repeat("x", 200) + warning.Remedy
+	if short := warning.Short(warningRunes); !strings.HasSuffix(short, "fix: stayput rules style, through RedisCluster "+long) {
+		t.Errorf("the owner is missing in %s", short)
+	}
+	if short := warning.Short(140); !strings.HasSuffix(short, "fix: through RedisCluster "+long) {
+		t.Errorf("the owner is missing in %s", short)
+	}
+}
+
+// TestOperatorsAreSparedByTheAPIServersWord has a cache that says what was: only
+// the volume as it is now spares an operator a denial.
+func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
+	set, claim := sts(1), &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "1"}}
+	set.OwnerReferences = foreignOwner()
+	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+	claim.Spec.VolumeName = "disk"
+	ref := &corev1.ObjectReference{Namespace: "prod", Name: "data-db-0", UID: "1"}
+	volume := func(policy corev1.PersistentVolumeReclaimPolicy, deleted *metav1.Time) *corev1.PersistentVolume {
+		return &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "disk", DeletionTimestamp: deleted},
+			Spec: corev1.PersistentVolumeSpec{PersistentVolumeReclaimPolicy: policy, ClaimRef: ref}}
+	}
+	retained, doomed := volume(corev1.PersistentVolumeReclaimRetain, nil), volume(corev1.PersistentVolumeReclaimDelete, nil)
+	now := metav1.Now()
+	world := func(pv *corev1.PersistentVolume) *cluster.Snapshot {
+		snap := &cluster.Snapshot{Complete: true}
+		if err := snap.Add(prod(nil), set, pv); err != nil {
+			t.Fatal(err)
+		}
+		return snap
+	}
+	for name, tc := range map[string]struct {
+		cached, live *corev1.PersistentVolume
+		by           string
+		want         bool // denied
+	}{
+		"retained":                        {retained, retained, operator, false},
+		"since a moment ago":              {doomed, retained, operator, false},
+		"not any more":                    {retained, doomed, operator, true},
+		"but being deleted":               {retained, volume(corev1.PersistentVolumeReclaimRetain, &now), operator, true},
+		"a person forged the owner":       {retained, retained, "jane", true},
+		"another account has its own way": {retained, retained, "system:serviceaccount:argocd:sync", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := cluster.World{Source: world(tc.cached), Live: world(tc.live)}.View(context.Background(), user(tc.by))
+			got, err := (&Policy{Rules: []*Rule{claimInUse}}).Review(v, claim, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Findings) != 1 || len(got.Undecided) > 0 || got.Denied() != tc.want {
+				t.Errorf("%v %v, want it denied: %t", got.Findings, got.Undecided, tc.want)
+			}
+		})
+	}
+	v := cluster.World{Source: world(retained), Live: broken{}}.View(context.Background(), user(operator))
+	if _, undecided := Review(v, []*Rule{claimInUse}, claim, nil); len(undecided) != 1 {
+		t.Errorf("%v: want undecided where the API server cannot be asked", undecided)
+	}
+}
