@@ -3,12 +3,13 @@ package localcluster
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,21 @@ type program struct {
 	module string // directory under modules/
 	pkg    string // in that module
 }
+
+// built is what go names the program: after the last element of its package's
+// path that is no version.
+func (p program) built() string {
+	if p.pkg == "." {
+		return p.module
+	}
+	name := path.Base(p.pkg)
+	if majorVersion.MatchString(name) {
+		name = path.Base(path.Dir(p.pkg))
+	}
+	return name
+}
+
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
 // The control plane of a bare cluster, and what a whole one has beside it.
 func programs(bare bool) []program {
@@ -55,8 +71,21 @@ func Build(ctx context.Context, log io.Writer) (Binaries, error) {
 // BuildCertManager makes cert-manager, as Build makes the control plane, and
 // says where it is.
 func BuildCertManager(ctx context.Context, log io.Writer) (string, error) {
-	bin, err := build(ctx, log, []program{{"certmanager", "certmanager", "."}})
-	return bin["certmanager"], err
+	return buildOne(ctx, log, program{"certmanager", "certmanager", "."})
+}
+
+// BuildPrometheusOperator makes prometheus-operator and says where it is. Its
+// CustomResourceDefinitions are in the module that modules/prometheusoperator
+// requires.
+func BuildPrometheusOperator(ctx context.Context, log io.Writer) (string, error) {
+	return buildOne(ctx, log, program{
+		"prometheus-operator", "prometheusoperator", "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+	})
+}
+
+func buildOne(ctx context.Context, log io.Writer, p program) (string, error) {
+	bin, err := build(ctx, log, []program{p})
+	return bin[p.name], err
 }
 
 func build(ctx context.Context, log io.Writer, want []program) (Binaries, error) {
@@ -138,9 +167,10 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	} else if err != nil {
 		return fmt.Errorf("go build in %s: %w\n%s", cmd.Dir, err, lastLines(output.Bytes(), 20))
 	}
-	// go names a program after the last element of its package's path.
-	if err := os.Rename(filepath.Join(dir, "server"), filepath.Join(dir, "etcd")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, p := range ps {
+		if err := os.Rename(filepath.Join(dir, p.built()), filepath.Join(dir, p.name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

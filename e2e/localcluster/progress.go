@@ -45,11 +45,7 @@ func (b *builder) reportProgress(ps []program, dir string) (stop func()) {
 
 func unfinished(ps []program, dir string) (left []program) {
 	for _, p := range ps {
-		file := p.name
-		if p.name == "etcd" {
-			file = "server" // go's name for it
-		}
-		if !isExecutable(filepath.Join(dir, file)) {
+		if !isExecutable(filepath.Join(dir, p.built())) {
 			left = append(left, p)
 		}
 	}
