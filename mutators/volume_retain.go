@@ -21,8 +21,8 @@ var volumeRetain = &Mutator{
 A provisioner copies the reclaim policy of the StorageClass, which is Delete
 unless somebody thought of it, into the volume: with the claim goes the disk. A
 volume that is provisioned for a claim of a StatefulSet gets Retain instead;
-the configuration can extend this to all volumes that are provisioned, or to
-none.
+the configuration can extend this to those of claims that a custom resource
+owns, to all volumes that are provisioned, or to none.
 
 Annotation stayput.dev/reclaim-policy: Retain or Delete decides for itself: on
 the PersistentVolume, on the claim (StatefulSets copy it from the

@@ -24,6 +24,7 @@ func TestClaimTemplateReclaim(t *testing.T) {
 	}
 	for retain, want := range map[cluster.Retain]int{
 		cluster.RetainStatefulSets: 0,
+		cluster.RetainOwned:        0,
 		cluster.RetainAll:          0,
 		cluster.RetainOff:          1,
 	} {

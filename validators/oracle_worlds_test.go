@@ -32,7 +32,7 @@ type world struct {
 	budgets      []*policyv1.PodDisruptionBudget
 	namespaces   []*corev1.Namespace
 
-	retain string // the configuration's: statefulsets, all, off
+	retain string // the configuration's: statefulsets, owned, all, off
 	user   string // who asks
 	orphan bool   // of a deletion: dependents stay
 }
@@ -106,7 +106,7 @@ func one[T any](g gen, of ...T) T { return of[g.IntN(len(of))] }
 // world makes a cluster.
 func (g gen) world() *world {
 	w := &world{
-		retain: one(g, "statefulsets", "statefulsets", "all", "off"),
+		retain: one(g, "statefulsets", "statefulsets", "owned", "owned", "all", "off"),
 		user:   one(g, "jane", "system:serviceaccount:argo:argo", "system:serviceaccount:kube-system:generic-garbage-collector"),
 		orphan: g.chance(.2),
 	}

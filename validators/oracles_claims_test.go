@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
@@ -77,7 +78,9 @@ var _ = register(map[string]oracle{
 		case "Delete":
 			return warn
 		}
-		return warnIf(w.retain == "off" || w.retain == "statefulsets" && !ofStatefulSets(w, c))
+		operated := slices.ContainsFunc(c.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Cluster" })
+		kept := map[string]bool{"all": true, "owned": operated || ofStatefulSets(w, c), "statefulsets": ofStatefulSets(w, c)}
+		return warnIf(!kept[w.retain])
 	}),
 	"claim-in-use": deleted(func(w *world, c pvc) validators.Level {
 		needed, known, operated := false, false, true

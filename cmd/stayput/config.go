@@ -187,7 +187,7 @@ func (c configuration) resolve() (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	retains := []cluster.Retain{"", cluster.RetainStatefulSets, cluster.RetainAll, cluster.RetainOff}
+	retains := []cluster.Retain{"", cluster.RetainStatefulSets, cluster.RetainOwned, cluster.RetainAll, cluster.RetainOff}
 	if !slices.Contains(retains, c.Retain) {
 		return settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
 	}

@@ -15,14 +15,33 @@ import (
 // ground for letting anything be destroyed. The result must not be edited.
 func ForeignController(obj metav1.Object) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(obj)
-	if owner == nil {
-		return nil
-	}
-	gv, err := schema.ParseGroupVersion(owner.APIVersion)
-	if err != nil || scheme.Scheme.IsGroupRegistered(gv.Group) || slices.Contains(ownGroups, gv.Group) {
+	if owner == nil || !isForeign(owner.APIVersion) {
 		return nil
 	}
 	return owner
+}
+
+// ForeignOwner returns the owner of an object that is of none of Kubernetes' own
+// API groups: its controller if that is one, else the first such, else nil. The
+// garbage collector deletes the object with it, controller or not. The result
+// must not be edited.
+func ForeignOwner(obj metav1.Object) *metav1.OwnerReference {
+	if owner := ForeignController(obj); owner != nil {
+		return owner
+	}
+	owners := obj.GetOwnerReferences()
+	for i := range owners {
+		if isForeign(owners[i].APIVersion) {
+			return &owners[i]
+		}
+	}
+	return nil
+}
+
+// isForeign says whether an API version is of none of Kubernetes' own groups.
+func isForeign(apiVersion string) bool {
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	return err == nil && !scheme.Scheme.IsGroupRegistered(gv.Group) && !slices.Contains(ownGroups, gv.Group)
 }
 
 // ownGroups are the groups that every API server serves, and the scheme does not

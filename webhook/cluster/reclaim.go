@@ -13,6 +13,7 @@ type Retain string
 
 const (
 	RetainStatefulSets Retain = "statefulsets" // those of claims that a StatefulSet made
+	RetainOwned        Retain = "owned"        // those too of claims that a custom resource owns
 	RetainAll          Retain = "all"          // every one that was provisioned for a claim
 	RetainOff          Retain = "off"          // none
 )
@@ -95,6 +96,9 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	}
 	if pvc == nil {
 		return Reclaim{}, nil
+	}
+	if v.Retain() == RetainOwned && ForeignOwner(pvc) != nil {
+		return retained, nil
 	}
 	of, err := ClaimsOf(v, pvc)
 	if err != nil {
