@@ -32,6 +32,7 @@ func (v *htmlView) page() g.Node {
 				h.H2(g.Text("At a glance")),
 				h.Div(h.Class("charts"), v.namespaceChart(), v.ruleChart()),
 				v.survivors(),
+				v.owners(),
 				h.H2(g.Text("Findings")), v.findingList(),
 				panel("Exempted", v.Exempted, func(e Exempted) g.Node { return g.Textf("%s: %s, by %s: %s", e.Object, e.Rule, e.By, e.Reason) }),
 				panel("Skipped", v.Skipped, func(s Skipped) g.Node { return g.Textf("%s, for %d: %s", s.Rule, s.Objects, s.Reason) }),
@@ -146,6 +147,27 @@ func (v *htmlView) survivors() g.Node {
 		})}
 	}
 	return g.Group{h.H2(g.Text("What would survive")), h.Div(h.Class("panel tree"), branches)}
+}
+
+// owners says what goes with each custom resource.
+func (v *htmlView) owners() g.Node {
+	if v.Inventory == nil || len(v.Inventory.Owners)+len(v.Inventory.UnreadOwners) == 0 {
+		return nil
+	}
+	return g.Group{h.H2(g.Text("What goes with a custom resource")), h.Div(h.Class("panel tree"),
+		inTurn(v.Inventory.Owners, func(o *Owner) g.Node {
+			return h.Details(h.Summary(g.Text(o.String())), h.P(h.Class("why"), g.Text(o.Sentence())),
+				g.If(o.Remedy != "", h.Pre(h.Class("remedy"), g.Text(o.Remedy))),
+				h.Ul(inTurn(o.Claims, func(c *OwnedClaim) g.Node {
+					fate, what := Retained, "stays"
+					if c.Goes {
+						fate, what = c.Fate, "deleted · "+string(c.Fate)
+					}
+					return h.Li(dot(fate), g.Textf("%s %s ", c.Name, c.Capacity), h.Span(h.Class("hop"), after("→ ", c.Volume), g.Text("· "+what)))
+				})))
+		}),
+		g.Map(v.Inventory.UnreadOwners, func(why string) g.Node { return h.P(h.Class("why"), g.Text("Could not be read: "+why)) }),
+	)}
 }
 
 // after is a name after a sign, and nothing where there is no name.

@@ -55,6 +55,11 @@ func example() *Report {
 			{"pv-1", "Bound", "20Gi", 20 * gib, "disk", "Delete", "shop/data-orders-0"}, {"pv-2", "Bound", "20Gi", 20 * gib, "disk", "Retain", "shop/data-orders-1"},
 			{"pv-3", "Bound", "100Gi", 100 * gib, "fast", "Delete", "search/data-index-0"}, {"pv-9", "Released", "8Gi", 8 * gib, "disk", "Retain", "gone/data-x-0"},
 		},
+		Owners: []Owner{{
+			APIVersion: "search.example.com/v1", Kind: "Index", Namespace: "search", Name: "index", StatefulSets: []string{"index"}, Bytes: 100 * gib,
+			Claims: []OwnedClaim{{"search", "data-index-0", "pv-3", "100Gi", 100 * gib, true, Destroyed}},
+			Remedy: `kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
+		}},
 	}
 	r.Summary.Objects = 14
 	r.Finish()

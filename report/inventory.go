@@ -22,6 +22,11 @@ type Inventory struct {
 	StatefulSets []StatefulSet `json:"statefulSets"`
 	Claims       []Claim       `json:"claims"`
 	Volumes      []Volume      `json:"volumes"`
+	// Owners are the custom resources that claims depend on, the one with which
+	// most is destroyed first.
+	Owners []Owner `json:"owners,omitempty"`
+	// UnreadOwners say which kinds of them could not be listed, and why.
+	UnreadOwners []string `json:"unreadOwners,omitempty"`
 	// Unknown are the kinds that could not be read, so that what is said about
 	// claims and names may lack something.
 	Unknown []string `json:"unknown,omitempty"`
@@ -106,8 +111,10 @@ type world struct {
 // TakeInventory takes stock of what is in view, which has a [cluster.Walker],
 // and of the claims and StatefulSets that keep says are wanted. What is not known
 // is named, and left out. Done is told of a kind whose objects are many and are
-// not needed any longer.
-func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind)) *Inventory {
+// not needed any longer. Lookup lists the custom resources that own claims or
+// StatefulSets.
+func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind), lookup Lookup) *Inventory {
+	depend := &owned{}
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
 	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{}, policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
 	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
@@ -124,6 +131,7 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 		w.mount(sts.Namespace, &sts.Spec.Template.Spec)
 		if keep(sts.Namespace) {
 			inv.StatefulSets = append(inv.StatefulSets, w.statefulSet(sts))
+			depend.statefulSet(sts)
 		}
 	})
 	w.used = pods && deployments && sets
@@ -139,8 +147,10 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	each(v, inv, func(pvc *corev1.PersistentVolumeClaim) {
 		if keep(pvc.Namespace) {
 			inv.Claims = append(inv.Claims, w.claim(v, pvc))
+			depend.claim(v, pvc, inv.Claims[len(inv.Claims)-1])
 		}
 	})
+	inv.Owners, inv.UnreadOwners = depend.resolve(lookup)
 	inv.sort()
 	return inv
 }

@@ -22,6 +22,7 @@ func (r *Report) JSON(w io.Writer) error {
 		rest[`    "statefulSets": [`] = cut(&inv.StatefulSets)
 		rest[`    "claims": [`] = cut(&inv.Claims)
 		rest[`    "volumes": [`] = cut(&inv.Volumes)
+		rest[`    "owners": [`] = cut(&inv.Owners)
 	}
 	if err := writeJSON(w, doc, rest); err != nil {
 		return fmt.Errorf("write JSON: %w", err)

@@ -29,6 +29,7 @@ func TestJSONIsThatOfTheLibrary(t *testing.T) {
 				if inventory {
 					r.Inventory.StatefulSets = append(r.Inventory.StatefulSets, StatefulSet{Name: fmt.Sprint(i)})
 					r.Inventory.Claims = append(r.Inventory.Claims, Claim{Name: fmt.Sprint(i)})
+					r.Inventory.Owners = append(r.Inventory.Owners, Owner{Name: fmt.Sprint(i)})
 					r.Inventory.Volumes = append(r.Inventory.Volumes, Volume{Name: fmt.Sprint(i)})
 				}
 			}

@@ -53,6 +53,16 @@ func (r *Report) Markdown(w io.Writer) error {
 
 func (inv *Inventory) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\n### Inventory\n\n%s, %s, %s of %s\n", count(len(inv.StatefulSets), "StatefulSet"), count(len(inv.Claims), "claim"), count(len(inv.Volumes), "volume"), inv.Total())
+	if len(inv.Owners) > 0 {
+		fmt.Fprint(w, "\n| Custom resource | If deleted | Fix |\n|---|---|---|\n")
+		for i := range inv.Owners {
+			o := &inv.Owners[i]
+			fmt.Fprintf(w, "| %s | %s | %s |\n", codeSpan(o.String()), escapeMarkdown(o.Sentence()), codeSpan(o.Remedy))
+		}
+	}
+	for _, why := range inv.UnreadOwners {
+		fmt.Fprintf(w, "\nOwners that could not be read: %s\n", escapeMarkdown(why))
+	}
 	if len(inv.Claims) == 0 {
 		return
 	}

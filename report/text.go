@@ -157,6 +157,8 @@ func (t *textWriter) inventory(inv *Inventory) {
 		}
 	}
 	section("destroyed if the claim were deleted", claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Destroyed }))
+	section("custom resources, and what their deletion takes with it", ownerLines(inv.Owners))
+	section("owners that could not be read, so that what is said of them may lack something", inv.UnreadOwners)
 	section("claims that nobody needs", claimLines(inv.Claims, func(c Claim) bool { return !c.Needed }))
 	var released, names []string
 	for _, v := range inv.Volumes {
@@ -171,6 +173,17 @@ func (t *textWriter) inventory(inv *Inventory) {
 		}
 	}
 	section("names that do not resolve", names)
+}
+
+func ownerLines(owners []Owner) (lines []string) {
+	for i := range owners {
+		o := &owners[i]
+		lines = append(lines, o.String()+": "+o.Sentence())
+		if o.Remedy != "" {
+			lines = append(lines, "  fix: "+o.Remedy)
+		}
+	}
+	return lines
 }
 
 func claimLines(claims []Claim, keep func(Claim) bool) (lines []string) {

@@ -98,7 +98,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {
 		return err
 	}
-	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants, archive.Forget)
+	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants, archive.Forget, f.owners(ctx))
 	r.Finish()
 	if a.report != "" {
 		if err := a.publish(ctx, f.client, r, stderr); err != nil {

@@ -15,7 +15,7 @@ import (
 // ground for letting anything be destroyed. The result must not be edited.
 func ForeignController(obj metav1.Object) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(obj)
-	if owner == nil || !isForeign(owner.APIVersion) {
+	if owner == nil || !IsForeign(*owner) {
 		return nil
 	}
 	return owner
@@ -31,16 +31,16 @@ func ForeignOwner(obj metav1.Object) *metav1.OwnerReference {
 	}
 	owners := obj.GetOwnerReferences()
 	for i := range owners {
-		if isForeign(owners[i].APIVersion) {
+		if IsForeign(owners[i]) {
 			return &owners[i]
 		}
 	}
 	return nil
 }
 
-// isForeign says whether an API version is of none of Kubernetes' own groups.
-func isForeign(apiVersion string) bool {
-	gv, err := schema.ParseGroupVersion(apiVersion)
+// IsForeign says whether an owner is of none of Kubernetes' own API groups.
+func IsForeign(owner metav1.OwnerReference) bool {
+	gv, err := schema.ParseGroupVersion(owner.APIVersion)
 	return err == nil && !scheme.Scheme.IsGroupRegistered(gv.Group) && !slices.Contains(ownGroups, gv.Group)
 }
 
