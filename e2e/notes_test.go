@@ -29,9 +29,6 @@ type note struct {
 // neither probes nor a budget nor rules about where its Pods go.
 var replicated = []string{"warn statefulset-disruption-budget", "warn statefulset-readiness", "warn statefulset-spread"}
 
-// hurried is what it is told that has no minReadySeconds either.
-var hurried = append([]string{"warn statefulset-readiness"}, replicated...)
-
 var notes = map[string]note{
 	"state-persistence-1-nginx-service": {},
 	"state-persistence-2-web-statefulset": {
@@ -52,8 +49,8 @@ var notes = map[string]note{
 		says:   []string{"persistentvolume/pv-vol2 created"},
 	},
 	"volumes-4-parallel-statefulset": {
-		lint:  append([]string{"warn statefulset-parallel", "warn statefulset-service-missing"}, hurried...),
-		apply: append([]string{"warn statefulset-parallel", "warn statefulset-service-missing"}, hurried...),
+		lint:  append([]string{"warn statefulset-parallel", "warn statefulset-service-missing"}, replicated...),
+		apply: append([]string{"warn statefulset-parallel", "warn statefulset-service-missing"}, replicated...),
 		says:  []string{`Not found: "mysql-h"`, "statefulset.apps/mysql created"},
 	},
 	"volumes-5-headless-service": {},
@@ -74,7 +71,7 @@ var notes = map[string]note{
 		lint: append([]string{
 			`warn unknown-field: unknown field "spec.volumeClaimTemplates[0].spec.resource"`, "hint claim-template-storage",
 			"deny statefulset-service-name", "warn claim-template-class",
-		}, hurried...),
+		}, replicated...),
 		strict: `unknown field "spec.volumeClaimTemplates[0].spec.resource"`,
 		// The API server refuses it by itself; the hint says why.
 		apply: []string{"warn claim-template-storage"}, denied: true,

@@ -167,6 +167,17 @@ func (r *Report) Add(f Finding) {
 	}
 }
 
+// Drop takes out the findings for whose places it holds, and counts anew.
+func (r *Report) Drop(holds func(i int) bool) {
+	all := r.Findings
+	r.Findings, r.Summary.Denials, r.Summary.Warnings = nil, 0, 0
+	for i := range all {
+		if !holds(i) {
+			r.Add(all[i])
+		}
+	}
+}
+
 // Skip notes that a rule could not look at an object.
 func (r *Report) Skip(rule, reason string) {
 	for i := range r.Skipped {

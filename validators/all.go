@@ -32,6 +32,7 @@ var All = withStayputAnnotation(
 	statefulsetGracePeriod,
 	statefulsetIdentity,
 	statefulsetMaxUnavailable,
+	statefulsetMinReadySeconds,
 	statefulsetNameLength,
 	statefulsetNoStorage,
 	statefulsetOnDelete,

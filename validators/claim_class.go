@@ -21,6 +21,8 @@ the claim's events say why. Name one of the classes there are, or mark one as
 the default. A class that exists in name only is no finding where some volume
 carries it: that is how volumes made by hand are told apart.`,
 
+	Exempt: "the volume or the class is made later by something else, such as an operator or a second chart",
+
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {
 			return nil // claim-volume

@@ -43,6 +43,8 @@ deleted. Else it waits until the volumes are set to Retain, or until the
 configuration lets it through: the denial holds the entry for deletions.callers.
 A person is denied, whatever the ownerReferences say.`,
 
+	Exempt: "the member is to be wiped and synchronised anew, or its data is elsewhere already",
+
 	Checks: []Check{OnDelete(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		of, err := usesOf(p.Cluster, pvc)
 		if err != nil {
@@ -113,8 +115,11 @@ A person is denied, whatever the ownerReferences say.`,
 			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
 				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 		}
-		if len(pods) > 0 {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", cluster.Few(pods))),
+		if name := cluster.Few(pods); len(pods) > 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it", name)),
+				"first "+retainCommand(pv.Name))
+		} else if len(pods) > 0 {
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", name)),
 				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s", strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
 		}
 		return nil
@@ -209,15 +214,20 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 	return whose, fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
 }
 
+// goesWithClaim says whether a volume is destroyed once its claim is gone.
+func goesWithClaim(pv *corev1.PersistentVolume) bool {
+	return pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
+}
+
 // fate says what becomes of the data on a claim's volume.
 func fate(pv *corev1.PersistentVolume) string {
 	switch {
 	case pv == nil:
 		return ""
-	case pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain:
-		return ", the data left in a released volume"
-	default:
+	case goesWithClaim(pv):
 		return ", the data destroyed"
+	default:
+		return ", the data left in a released volume"
 	}
 }
 

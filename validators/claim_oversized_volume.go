@@ -24,6 +24,8 @@ Up to a tenth more is how disks are cut, 100G for 93Gi, and no finding.
 Make a volume of the right size, choose one with volumeName or a selector, name
 a class that provisions, or ask for the whole of it.`,
 
+	Exempt: "the whole volume is meant for this claim, and its size is only what the claim says",
+
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {
 			return nil // bound, or chosen

@@ -25,6 +25,8 @@ that retains. If the data may go, annotate it stayput.dev/reclaim-policy: Delete
 The claims of StatefulSets are retained without a word, unless the configuration
 or an annotation says otherwise.`,
 
+	Exempt: "what is on the volume can be computed or fetched again, as a cache or a scratch directory",
+
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {
 			return boundReclaim(p, pvc)

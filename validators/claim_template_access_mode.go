@@ -20,6 +20,8 @@ make, so that the claim stays Pending. A volume that is ReadOnlyMany alone is
 new and empty, and stays so. Ask for ReadWriteOnce, or ReadWriteOncePod.
 Templates cannot be changed later.`,
 
+	Exempt: "the storage offers no other mode, as some file shares do, or another workload mounts the same claims",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]

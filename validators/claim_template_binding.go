@@ -25,6 +25,8 @@ zones or nodes, an anti-affinity, it is Pending for ever, or the spread is not
 what it says. Name a class with volumeBindingMode: WaitForFirstConsumer, which
 makes the volume where the scheduler puts the Pod.`,
 
+	Exempt: "all nodes that the Pods may run on reach every volume, as with network storage without zones",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		what := placed(&sts.Spec.Template.Spec)
 		if what == "" {

@@ -24,6 +24,8 @@ StatefulSet. So is a claim of the class "", which is never provisioned, while
 no volume is available for it. Templates cannot be changed later: name one of
 the classes that there are now.`,
 
+	Exempt: "the class is made later by something else, such as the provisioner's own chart",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			pvc := &sts.Spec.VolumeClaimTemplates[i]

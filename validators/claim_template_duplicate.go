@@ -17,6 +17,8 @@ takes the last and drops the others without a word, so that the size or the
 class that somebody asked for is not the one that the Pods get. Templates cannot
 be changed later. Remove all but one, or rename them.`,
 
+	Exempt: "never: one of the two templates is without any effect",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		first := map[string]int{}
 		for i, t := range sts.Spec.VolumeClaimTemplates {

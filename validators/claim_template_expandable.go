@@ -20,6 +20,8 @@ API server refuses every larger request, and a disk that is full has to be
 replaced, with its data, Pod by Pod. The field can be set on a class that is in
 use, if the driver is able to expand volumes.`,
 
+	Exempt: "the size is fixed for good, as on local disks, and growth means more replicas",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			name, class, _, err := classOf(p.Cluster, &sts.Spec.VolumeClaimTemplates[i])

@@ -22,6 +22,8 @@ honours one: it waits for a volume made by hand. Templates cannot be changed
 later. Remove the field; to give each replica a volume of its own choice, reserve
 the volumes with claimRef, or make the claims before the StatefulSet.`,
 
+	Exempt: "the one replica is bound to that volume on purpose, and will never have a second",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			pvc := &sts.Spec.VolumeClaimTemplates[i]

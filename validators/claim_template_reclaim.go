@@ -25,6 +25,8 @@ otherwise: this warning says that nothing will. Annotate the template
 stayput.dev/reclaim-policy: Retain, or name a class that retains. If the data
 may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 
+	Exempt: "the data can be had again from elsewhere, as of caches, or of members that synchronise",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			claim := sts.Spec.VolumeClaimTemplates[i] // shallow: only read, but for its namespace

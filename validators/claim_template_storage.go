@@ -24,6 +24,8 @@ such as resource instead of resources, is dropped before anything looks at it.
 Correct the name or the indentation; kubectl apply --validate=strict, the default,
 finds such fields, while Helm and --validate=false do not.`,
 
+	Exempt: "never: the API server refuses the object whatever Stayput says",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]

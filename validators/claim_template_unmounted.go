@@ -18,6 +18,8 @@ template and volumeMount differ by a letter, and the program writes its data
 into the container, where it dies with the Pod. Templates cannot be removed
 later.`,
 
+	Exempt: "an injector adds the container that mounts it when the Pod is made",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		mounted := map[string]bool{}
 		for _, c := range containers(&sts.Spec.Template.Spec) {

@@ -26,6 +26,8 @@ was released by a claim belongs to it still, with its data, until its claimRef
 is removed. Where a default class exists, a claim for a volume without a class
 must say storageClassName: "".`,
 
+	Exempt: "the volume is changed or given free before the claim is needed",
+
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName == "" {
 			return nil

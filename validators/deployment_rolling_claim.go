@@ -21,8 +21,11 @@ var deploymentRollingClaim = &Rule{
 A rolling update starts the new Pod before it stops the old one. If the new one
 comes to another node, it waits for the volume that the old one holds, and the
 old one is kept until the new one is ready: the update hangs. On the same node
-both write the same files for a while. Say strategy: {type: Recreate}, or
+both write the same files for a while. A ReadWriteOncePod claim lets the new Pod
+start nowhere. Say strategy: {type: Recreate}, or
 maxSurge: 0.`,
+
+	Exempt: "the application locks its files, and all its Pods run on one node",
 
 	Checks: []Check{On(func(p *Pass, deploy *appsv1.Deployment) error {
 		if replicasOf(deploy.Spec.Replicas) != 1 || !surges(deploy.Spec.Strategy) {
@@ -33,16 +36,20 @@ maxSurge: 0.`,
 			return err
 		}
 		var claims []string
+		cost := "Pods on another node wait for claim %s"
 		for _, v := range volumes {
 			if v.pvc != nil && exclusive(v.pvc.Spec.AccessModes) {
 				claims = append(claims, v.claim)
+				if onePod(v.pvc.Spec.AccessModes) {
+					cost = "the new Pod waits for claim %s"
+				}
 			}
 		}
 		if len(claims) == 0 {
 			return nil
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
-			fmt.Sprintf("must be Recreate; the new Pod waits for claim %s", cluster.Few(claims))),
+			"must be Recreate; "+fmt.Sprintf(cost, cluster.Few(claims))),
 			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
 		return nil
 	})},

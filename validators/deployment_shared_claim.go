@@ -22,6 +22,8 @@ programs expect, and the others wait for the volume for ever. If every replica
 needs a disk, use a StatefulSet with volumeClaimTemplates; if all need the same
 files, a ReadWriteMany claim; or else run one replica.`,
 
+	Exempt: "all Pods are kept on one node and only one of them writes, or the application locks its files",
+
 	Checks: []Check{On(func(p *Pass, deploy *appsv1.Deployment) error {
 		replicas := replicasOf(deploy.Spec.Replicas)
 		if replicas <= 1 {

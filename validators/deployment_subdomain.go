@@ -25,6 +25,8 @@ stayput.dev/subdomain: <subdomain>, and Stayput gives every Pod its own name as
 hostname. In a namespace that is labelled stayput.dev/inject: enabled that is
 done without being asked for.`,
 
+	Exempt: "only the subdomain is wanted, as the domain that processes see, and nobody resolves the Pods",
+
 	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
 		template := &dep.Spec.Template
 		subdomain := template.Spec.Subdomain

@@ -39,6 +39,8 @@ denied for: Stayput says so beside the recipe, and kubectl create
 StorageClass can be deleted and applied again without any effect on the volumes
 that it made.`,
 
+	Exempt: "never: the API server refuses the change whatever Stayput says; an exemption only silences the recipe",
+
 	Checks: []Check{
 		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 			statefulSetFixed(p, old, sts)

@@ -14,17 +14,14 @@ import (
 // missing are inputs of the field that are not answered as they should be. One
 // that is has to leave this list.
 var missing = map[string]string{
-	"40-update-claim-labels":              "the recipe does not name the label that changed",
-	"41-update-versioned-selector":        "the recipe is cut away as a whole",
-	"42-delete-static-claim":              "nothing says that the disk is destroyed with the claim",
-	"45-create-exported-volume":           "nothing looks at the uid in a claimRef",
-	"47-restored-claims-ok":               "statefulset-scale-up would have restored claims deleted",
-	"49-volume-for-static-claim":          "a claim by name is no claim of a StatefulSet",
-	"54-create-after-orphan":              "statefulset-scale-up does not see that the Pod lives on the claim",
-	"59-reserved-volume-class-gone-ok":    "claim-template-class does not see that the volume is reserved",
-	"65-deployed-as-is-ok":                "what is deployed is reviewed as if it were created",
-	"10-ordered-ready-needs-peers-mended": "statefulset-parallel does not see that the Service publishes not-ready addresses",
-	"24-directory-each-ok":                "statefulset-shared-claim does not see the directories",
+	"40-update-claim-labels":           "the recipe does not name the label that changed",
+	"41-update-versioned-selector":     "the recipe is cut away as a whole",
+	"45-create-exported-volume":        "nothing looks at the uid in a claimRef",
+	"47-restored-claims-ok":            "statefulset-scale-up would have restored claims deleted",
+	"49-volume-for-static-claim":       "a claim by name is no claim of a StatefulSet",
+	"54-create-after-orphan":           "statefulset-scale-up does not see that the Pod lives on the claim",
+	"59-reserved-volume-class-gone-ok": "claim-template-class does not see that the volume is reserved",
+	"65-deployed-as-is-ok":             "what is deployed is reviewed as if it were created",
 }
 
 // TestField asks what was asked in the field: every request, and every file that

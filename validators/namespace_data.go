@@ -33,6 +33,8 @@ that the data may go: annotate the Namespace (or a claim, or a volume, which
 count before it) with stayput.dev/reclaim-policy: Delete. Of what may go nothing
 is said.`,
 
+	Exempt: "the namespace is a test's or a preview's, and its data goes with it",
+
 	Checks: []Check{OnDelete(func(p *Pass, ns *corev1.Namespace) error {
 		world := p.Cluster
 		if live := world.Live(); live != nil {

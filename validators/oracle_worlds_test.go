@@ -444,6 +444,18 @@ func (g gen) container(name string) corev1.Container {
 	if g.chance(.4) {
 		c.ReadinessProbe = &corev1.Probe{}
 	}
+	if g.chance(.15) {
+		c.Args = []string{one(g, "db-0.db", "--peers=c-1.db:80,db-7.db.app", "web-0.web", "db-0.db-h", "x-db-0.db", "db-x.db", "db.db", "$(POD_NAME).db", "n@${POD}.web", "$HOST.db-h", "db-0.dbs")}
+	}
+	if g.chance(.2) {
+		c.Env = []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: one(g, "metadata.name", "metadata.name", "metadata.namespace")}}}}
+		for i := range c.VolumeMounts {
+			c.VolumeMounts[i].SubPathExpr = one(g, "$(POD_NAME)", "$(POD_NAME)", "db/$(POD_NAME)", "$(OTHER)", "")
+		}
+	}
+	if g.chance(.05) {
+		c.Env = append(c.Env, corev1.EnvVar{Name: "PEER", Value: one(g, "db-1.db", "web-0.web")})
+	}
 	if g.chance(.1) {
 		c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
 	}

@@ -130,7 +130,7 @@ var _ = register(map[string]oracle{
 		default:
 			return nothing
 		}
-		if pinnedToNode(pod) || nodesOpenTo(w, pod) <= 1 {
+		if pinnedToNode(pod) || len(w.nodes) > 0 && nodesOpenTo(w, pod) <= 1 {
 			return nothing
 		}
 		for _, v := range pod.Volumes {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,9 @@ var _ = register(map[string]oracle{
 				continue
 			}
 			pvc := find(w.claims, s.Namespace, v.PersistentVolumeClaim.ClaimName)
+			if pvc != nil && slices.Contains(pvc.Spec.AccessModes, "ReadWriteMany") && separate(pod, v.Name) {
+				continue
+			}
 			onlyRead := v.PersistentVolumeClaim.ReadOnly || mounted(pod, v.Name) && !written(pod, v.Name)
 			level = max(level, denyIf(pvc != nil && fitsOne(pvc.Spec.AccessModes) && !onlyRead))
 		}
@@ -108,15 +112,20 @@ var _ = register(map[string]oracle{
 		}
 		return warnIf(down >= replicas)
 	}),
-	"statefulset-parallel": created(func(_ *world, s sts) validators.Level {
-		return warnIf(s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1)
+	"statefulset-parallel": created(func(w *world, s sts) validators.Level {
+		svc := governing(w, s)
+		quorum := svc != nil && svc.Spec.PublishNotReadyAddresses
+		return warnIf(s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !quorum)
 	}),
 	"statefulset-readiness": stored(func(_ *world, s sts) validators.Level {
 		probed := false
 		for _, c := range allContainers(&s.Spec.Template.Spec) {
 			probed = probed || c.ReadinessProbe != nil
 		}
-		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && (!probed || s.Spec.MinReadySeconds == 0))
+		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && !probed)
+	}),
+	"statefulset-min-ready-seconds": stored(func(_ *world, s sts) validators.Level {
+		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && s.Spec.MinReadySeconds == 0)
 	}),
 	"statefulset-identity": stored(func(_ *world, s sts) validators.Level {
 		pod := s.Spec.Template.Spec
@@ -150,7 +159,7 @@ var _ = register(map[string]oracle{
 		return warnIf(count(s.Spec.Replicas) > 1)
 	}),
 	"statefulset-disruption-budget": stored(func(w *world, s sts) validators.Level {
-		if count(s.Spec.Replicas) <= 1 {
+		if count(s.Spec.Replicas) == 0 {
 			return nothing
 		}
 		var for_ []*policyv1.PodDisruptionBudget
@@ -160,7 +169,7 @@ var _ = register(map[string]oracle{
 			}
 		}
 		if len(for_) == 0 {
-			return warnIf(!slices.ContainsFunc(in(w.budgets, s.Namespace), func(pdb *policyv1.PodDisruptionBudget) bool {
+			return warnIf(count(s.Spec.Replicas) > 1 && !slices.ContainsFunc(in(w.budgets, s.Namespace), func(pdb *policyv1.PodDisruptionBudget) bool {
 				if pdb.DeletionTimestamp != nil {
 					return false
 				}
@@ -279,8 +288,23 @@ var _ = register(map[string]oracle{
 		if svc == nil || headless(svc) {
 			return nothing
 		}
+		if len(svc.Spec.Selector) == 0 && svc.Spec.Type != "ExternalName" {
+			return nothing
+		}
 		leaving := svc.DeletionTimestamp != nil // and so mended by the next apply
-		return denyIf((count(s.Spec.Replicas) > 1 || svc.Spec.Type == "ExternalName") && !leaving)
+		called := speaksOf(&s.Spec.Template.Spec, `([a-z0-9-]*-)?\$(\(\w+\)|\{\w+\}|\w+)`, svc.Name)
+		specs := []*corev1.PodSpec{&s.Spec.Template.Spec}
+		for _, o := range in(w.statefulSets, s.Namespace) {
+			specs = append(specs, &o.Spec.Template.Spec)
+		}
+		for _, d := range in(w.deployments, s.Namespace) {
+			specs = append(specs, &d.Spec.Template.Spec)
+		}
+		for _, spec := range specs {
+			called = called || speaksOf(spec, `(^|[^a-z0-9-])`+s.Name+`-[0-9]+`, svc.Name)
+		}
+		return denyIf(count(s.Spec.Replicas) > 1 && svc.Spec.Type != "ExternalName" && !leaving &&
+			selects(svc, s.Spec.Template.Labels) && (len(s.Spec.VolumeClaimTemplates) > 0 || called))
 	}),
 	"statefulset-service-selector": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
@@ -291,17 +315,37 @@ var _ = register(map[string]oracle{
 		if svc == nil || !selects(svc, s.Spec.Template.Labels) {
 			return nothing
 		}
-		beside, _ := templatesBeside(w, s)
-		for _, l := range beside {
-			if selects(svc, l) {
-				return warn
+		type other struct {
+			names   bool
+			selects map[string]string
+		}
+		var others []other
+		for _, o := range in(w.statefulSets, s.Namespace) {
+			if o.Name != s.Name && o.DeletionTimestamp == nil && selects(svc, o.Spec.Template.Labels) {
+				others = append(others, other{o.Spec.ServiceName == svc.Name, wants(o.Spec.Selector)})
 			}
 		}
-		return nothing
+		for _, d := range in(w.deployments, s.Namespace) {
+			if d.DeletionTimestamp == nil && selects(svc, d.Spec.Template.Labels) {
+				others = append(others, other{false, wants(d.Spec.Selector)})
+			}
+		}
+		byChance := false
+		for _, o := range others {
+			byChance = byChance || !o.names
+		}
+		for name, value := range svc.Spec.Selector { // each of these somebody selects by
+			selected := wants(s.Spec.Selector)[name] == value
+			for _, o := range others {
+				selected = selected || o.selects[name] == value
+			}
+			byChance = byChance && selected
+		}
+		return warnIf(byChance)
 	}),
 	"statefulset-service-not-ready-addresses": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
-		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && svc.Spec.Type != "ExternalName")
+		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && headless(svc))
 	}),
 	"service-governing": gravest(
 		created(func(w *world, svc *corev1.Service) validators.Level { return governs(w, nil, svc) }),
@@ -309,6 +353,59 @@ var _ = register(map[string]oracle{
 		deleted(func(w *world, svc *corev1.Service) validators.Level { return warnIf(len(governed(w, svc)) > 0) }),
 	),
 })
+
+// speaksOf says whether a container of a Pod says <pattern>.<service>, to be
+// followed by nothing that would make it another name.
+func speaksOf(spec *corev1.PodSpec, pattern, service string) bool {
+	name := regexp.MustCompile(pattern + `\.` + regexp.QuoteMeta(service) + `([^a-z0-9-]|$)`)
+	for _, c := range allContainers(spec) {
+		said := slices.Concat(c.Command, c.Args)
+		for _, e := range c.Env {
+			said = append(said, e.Value)
+		}
+		if slices.ContainsFunc(said, name.MatchString) {
+			return true
+		}
+	}
+	return false
+}
+
+// wants returns the labels that a selector wants one by one.
+func wants(sel *metav1.LabelSelector) map[string]string {
+	if sel == nil {
+		return nil
+	}
+	return sel.MatchLabels
+}
+
+// separate says whether all that mount a volume of a Pod have a directory there
+// that is named after the Pod.
+func separate(pod *corev1.PodSpec, volume string) bool {
+	mounts := 0
+	for _, c := range allContainers(pod) {
+		for _, d := range c.VolumeDevices {
+			if d.Name == volume {
+				return false
+			}
+		}
+		for _, m := range c.VolumeMounts {
+			if m.Name != volume {
+				continue
+			}
+			mounts++
+			own := false
+			for _, e := range c.Env {
+				if e.ValueFrom != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.name" {
+					own = own || strings.Contains(m.SubPathExpr, "$("+e.Name+")")
+				}
+			}
+			if !own {
+				return false
+			}
+		}
+	}
+	return mounts > 0
+}
 
 func governing(w *world, s sts) *corev1.Service {
 	return find(w.services, s.Namespace, s.Spec.ServiceName)
@@ -328,7 +425,9 @@ func governed(w *world, svc *corev1.Service) (found []sts) {
 // before: it names no Pods, is not headless, or does not select them.
 func governs(w *world, old, svc *corev1.Service) validators.Level {
 	alias := func(svc *corev1.Service, _ sts) bool { return svc.Spec.Type == "ExternalName" }
-	virtual := func(svc *corev1.Service, s sts) bool { return !headless(svc) && !alias(svc, s) }
+	virtual := func(svc *corev1.Service, s sts) bool {
+		return !headless(svc) && !alias(svc, s) && len(svc.Spec.Selector) > 0
+	}
 	stranger := func(svc *corev1.Service, s sts) bool { return !selects(svc, s.Spec.Template.Labels) && !alias(svc, s) }
 	for _, s := range governed(w, svc) {
 		for _, wrong := range []func(*corev1.Service, sts) bool{alias, virtual, stranger} {

@@ -34,7 +34,7 @@ var _ = register(map[string]oracle{
 		return denyIf(byProvisioner(v))
 	}),
 	"volume-host-path": created(func(w *world, v pv) validators.Level {
-		return warnIf(v.Spec.HostPath != nil && v.Spec.NodeAffinity == nil && len(w.nodes) > 1)
+		return warnIf(v.Spec.HostPath != nil && v.Spec.NodeAffinity == nil && len(w.nodes) != 1)
 	}),
 	"storageclass-reclaim": created(func(_ *world, sc class) validators.Level {
 		return warnIf(sc.ReclaimPolicy != nil && destroyer(sc)) // who leaves it out has chosen nothing

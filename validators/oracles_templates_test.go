@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -23,18 +22,15 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"claim-template-shadows-volume": func(_ *world, old, obj client.Object) validators.Level {
-		s, ok := obj.(sts)
-		if !ok {
-			return nothing
-		}
+	"claim-template-shadows-volume": stored(func(w *world, s sts) validators.Level {
 		for _, v := range s.Spec.Template.Spec.Volumes {
-			if hasTemplate(s, v.Name) {
-				return denyIf(old == nil)
+			claim := v.PersistentVolumeClaim
+			if hasTemplate(s, v.Name) && (claim == nil || find(w.claims, s.Namespace, claim.ClaimName) != nil) {
+				return warn
 			}
 		}
 		return nothing
-	},
+	}),
 	"claim-template-pinned": template(func(w *world, s sts, t *corev1.PersistentVolumeClaim) validators.Level {
 		if t.Spec.VolumeName != "" {
 			if count(s.Spec.Replicas) > 1 {

@@ -25,6 +25,8 @@ arrive at the second. Neither field can be changed once the Pod exists. Give one
 of them another hostname; a DNS name that is meant to be shared is the Service's
 own.`,
 
+	Exempt: "two Pods are to answer for one name, as while one takes over from the other",
+
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
 		hostname, subdomain := pod.Spec.Hostname, pod.Spec.Subdomain
 		if hostname == "" || subdomain == "" || !live(pod) {

@@ -26,6 +26,8 @@ otherwise. Such a Pod starts without the name, and can never be given it.
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,
 
+	Exempt: "the label comes with a template that other Pods share, and this one needs no name",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		service, asked := sts.Spec.Template.Labels[cluster.LabelSubdomain]
 		if asked && service != sts.Spec.ServiceName {

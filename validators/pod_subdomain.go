@@ -31,6 +31,8 @@ Label the Pod, or the template that it is made from, stayput.dev/subdomain:
 Pods of StatefulSets, which have their names from their controller, are the
 business of the rules about StatefulSets.`,
 
+	Exempt: "the Service comes later, or nobody resolves the Pod",
+
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
 		name := pod.Spec.Subdomain
 		if name == "" || ofStatefulSet(pod) || !live(pod) {

@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,19 @@ func pinned(spec *corev1.PodSpec) bool {
 	term := required.NodeSelectorTerms[0]
 	return slices.ContainsFunc(term.MatchExpressions, one(corev1.LabelHostname)) ||
 		slices.ContainsFunc(term.MatchFields, one(metav1.ObjectNameField))
+}
+
+// knownNodes returns the nodes of the cluster, none where none is known: manifests
+// bring no nodes, and a cluster without any has yet to get them.
+func knownNodes(v *cluster.View) ([]corev1.Node, error) {
+	nodes, err := cluster.List[corev1.NodeList](v)
+	switch {
+	case errors.Is(err, cluster.ErrUnknown):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("list Nodes: %w", err)
+	}
+	return nodes.Items, nil
 }
 
 // nodesFor counts the nodes on which a Pod may run, as its selector, its

@@ -158,6 +158,7 @@ func TestAModeThatCannotBeReadIsNoAnswer(t *testing.T) {
 func TestDenialIsAskedAgain(t *testing.T) {
 	stale, live := &cluster.Snapshot{Complete: true}, &cluster.Snapshot{Complete: true}
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db"}}
+	svc.Spec.Selector = map[string]string{"app": "db"}
 	recreated := svc.DeepCopy()
 	recreated.Spec.ClusterIP = corev1.ClusterIPNone
 	for _, err := range []error{stale.Add(svc, prod(nil)), live.Add(recreated, prod(nil))} {
@@ -166,7 +167,8 @@ func TestDenialIsAskedAgain(t *testing.T) {
 		}
 	}
 	set := sts(3)
-	set.Spec.ServiceName = "db"
+	set.Spec.ServiceName, set.Spec.Template.Labels = "db", svc.Spec.Selector
+	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 	review := func(w cluster.World) Verdict {
 		p := &Policy{Rules: []*Rule{statefulsetServiceHeadless}}
 		got, err := p.Review(w.View(context.Background(), cluster.Request{}), nil, set)

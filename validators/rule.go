@@ -23,6 +23,10 @@ type Rule struct {
 	// that says what must hold; the rest says why, and how to comply.
 	Doc string
 
+	// Exempt says when it is right to exempt an object from the rule: a clause
+	// that ends "exempt it where ...", or begins with "never: " and why.
+	Exempt string
+
 	// Level is the most that a finding can do. The configuration may lower it,
 	// or raise it unless NeverDeny.
 	Level Level

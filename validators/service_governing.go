@@ -30,6 +30,8 @@ has a virtual IP has that one as the address of its own name, and not the Pods'.
 Neither serviceName nor the clusterIP of a Service can be changed: what is wrong
 about either is mended by deleting the Service and creating it as it should be.`,
 
+	Exempt: "the StatefulSet is about to go, or its members are found by other means than DNS",
+
 	Checks: []Check{
 		OnCreate(func(p *Pass, svc *corev1.Service) error { return governs(p, nil, svc) }),
 		OnUpdate(governs),
@@ -79,8 +81,10 @@ func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
 	return svc.Spec.Type == corev1.ServiceTypeExternalName
 }
 
+// balances says whether a Service leads to its Pods by one virtual IP. One without
+// a selector leads to what somebody wrote; that it selects nothing is enough to say.
 func balances(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
-	return !cluster.Headless(svc) && !alias(svc, sts)
+	return !cluster.Headless(svc) && !alias(svc, sts) && len(svc.Spec.Selector) > 0
 }
 
 func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {

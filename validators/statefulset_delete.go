@@ -27,6 +27,8 @@ Ask first: kubectl delete --dry-run=server. To replace a StatefulSet whose field
 cannot be changed, kubectl delete --cascade=orphan leaves Pods and claims alone.
 The rule speaks to people only, not to controllers and service accounts.`,
 
+	Exempt: "never: it only tells whoever deletes what becomes of the claims",
+
 	Checks: []Check{OnDelete(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if p.Cluster.Request.Orphan || !p.Cluster.Request.ByPerson() {
 			return nil

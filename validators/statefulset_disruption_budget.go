@@ -25,7 +25,8 @@ rounded up to all, neither of the two, or two budgets for one Pod) no node with
 such a Pod can be drained, until somebody deletes the budget in a hurry.
 
 Create one budget with maxUnavailable: 1. It stays right whatever the number of
-replicas.
+replicas. One replica needs no budget; but one that never lets it go, such as
+minAvailable: 1, keeps its node from being drained as well.
 
 Nothing is said where a budget may be meant for Pods that it is not seen to
 select: one whose selector also has labels that the template lacks, for they may
@@ -33,9 +34,11 @@ come at run time, as a database's role does, and one of the operator that owns
 the StatefulSet. A second budget would keep a Pod that both select from ever
 being evicted.`,
 
+	Exempt: "losing all members at once costs nothing, or an operator moves them before a node is drained",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		replicas := replicasOf(sts.Spec.Replicas)
-		if replicas <= 1 {
+		if replicas == 0 {
 			return nil
 		}
 		budgets, err := budgetsFor(p.Cluster, sts)
@@ -45,6 +48,9 @@ being evicted.`,
 		path := replicasPath
 		switch len(budgets) {
 		case 0:
+			if replicas == 1 {
+				return nil // a budget could only keep its node
+			}
 			if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 				return err
 			}

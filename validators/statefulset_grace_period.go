@@ -19,6 +19,8 @@ seconds are rarely enough to flush and hand over.
 Leave the field out, which means 30 seconds, or set it to what a clean shutdown
 takes under load. The rule denies 0 and warns below 10.`,
 
+	Exempt: "the application writes nothing, or survives being killed at any moment and starts faster for it",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		const fair = 10
 		seconds := sts.Spec.Template.Spec.TerminationGracePeriodSeconds

@@ -21,6 +21,8 @@ which no DNS server knows, and members that register under it are taken for one.
 Remove the fields. The DNS name of a Pod is
 <statefulset>-<ordinal>.<serviceName>.<namespace>.`,
 
+	Exempt: "the template is shared with other workloads, for which these fields matter",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod := &sts.Spec.Template.Spec
 		path := podSpecPath

@@ -21,6 +21,8 @@ its members has lost it.
 Leave the field out, which means 1, or keep it below half of the replicas. A
 percentage is rounded down, to 1 at least.`,
 
+	Exempt: "all members must be of one version, so that an outage at each update is wanted",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		update, replicas := sts.Spec.UpdateStrategy.RollingUpdate, replicasOf(sts.Spec.Replicas)
 		if !rolling(sts) || update == nil || update.MaxUnavailable == nil || replicas <= 1 {

@@ -29,6 +29,8 @@ may work today and fail at the next change of the template.
 Give the StatefulSet a shorter name. The name of one that exists cannot be
 changed; before its next rollout, create another beside it and move the data.`,
 
+	Exempt: "never: no Pod of it can be made",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod := memberNameLen(sts)
 		if pod <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {

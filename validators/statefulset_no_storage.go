@@ -20,6 +20,8 @@ Add volumeClaimTemplates. The rule is off, as caches and brokers may need names
 only; raise it to warn or deny where a StatefulSet means data:
 rules: {statefulset-no-storage: warn}.`,
 
+	Exempt: "the Pods need stable names only, as proxies or members that keep everything in memory",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if len(sts.Spec.VolumeClaimTemplates) > 0 {
 			return nil

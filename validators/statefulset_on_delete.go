@@ -22,6 +22,8 @@ Use RollingUpdate, which replaces one Pod after the other and waits for each, an
 its partition to hold some of them back. Where an operator deletes the Pods,
 exempt the StatefulSet.`,
 
+	Exempt: "somebody or an operator decides which member is next, as where each must be unsealed",
+
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			if onDelete(sts) {

@@ -24,6 +24,8 @@ Leave the first ordinal as it is. To move members to another StatefulSet, as
 between clusters, change it together with replicas by one Pod at a time, and only
 after the data of that Pod has been moved.`,
 
+	Exempt: "the members move to another cluster, and these ordinals are meant to go",
+
 	Checks: []Check{OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 		was, is := ordinals(old), ordinals(sts)
 		if was.start == is.start {

@@ -1,18 +1,17 @@
 package validators
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"stayput.dev/webhook/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 var statefulsetParallel = &Rule{
 	Name:  "statefulset-parallel",
 	Level: Warn,
 	Style: true,
+	Reads: []client.Object{&corev1.Service{}},
 	Doc: `the Pods of a StatefulSet should start and stop one after the other
 
 With podManagementPolicy Parallel all Pods start and stop at once, none waits
@@ -22,19 +21,23 @@ cluster that the others join may so begin as several. The field cannot be
 changed later.
 
 Leave it out, which means OrderedReady, unless the application forms its cluster
-by itself and members must meet to become ready. In that case write so:
-exempt.stayput.dev/statefulset-parallel: "members elect their leader". A Service
-that publishes not-ready addresses, as such members need, does not silence the
-warning: that updates no longer wait either is news to most who wrote Parallel,
-and a creation is the last moment to choose.`,
+by itself and members must meet to become ready. That is taken to be so where
+the governing Service publishes the addresses of Pods that are not ready, as such
+members need it (publishNotReadyAddresses: true): the rule is silent then.`,
+
+	Exempt: "members elect their leader without DNS, or are independent of each other, as runners are",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || replicasOf(sts.Spec.Replicas) <= 1 {
 			return nil
 		}
+		svc, err := governingService(p.Cluster, sts)
+		if err != nil || svc != nil && svc.Spec.PublishNotReadyAddresses {
+			return err
+		}
 		p.Report(field.Invalid(field.NewPath("spec", "podManagementPolicy"), string(sts.Spec.PodManagementPolicy),
-			"must be OrderedReady, or no member waits for another: each may begin a cluster of its own; cannot be changed later"),
-			fmt.Sprintf("podManagementPolicy: OrderedReady; or, for a quorum, annotation %s: \"<why>\"", cluster.ExemptPrefix+p.rule.Name))
+			"must be OrderedReady, or each Pod may begin a cluster; cannot be changed later"),
+			"podManagementPolicy: OrderedReady; or publishNotReadyAddresses: true on its Service")
 		return nil
 	})},
 }

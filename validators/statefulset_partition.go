@@ -21,6 +21,8 @@ change of the template ever reaches any Pod.
 Lower the partition step by step, to 0 in the end. It counts Pods, not ordinals:
 where the ordinals start at 5, partition 1 holds back the Pod with ordinal 5.`,
 
+	Exempt: "the partition is part of a staged rollout that a tool brings to its end",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		strategy, all := sts.Spec.UpdateStrategy, ordinals(sts)
 		if !rolling(sts) || strategy.RollingUpdate == nil || strategy.RollingUpdate.Partition == nil || all.n == 0 {

@@ -16,14 +16,14 @@ var statefulsetReadiness = &Rule{
 
 A rolling update replaces the next Pod when the last is available: ready for
 minReadySeconds. Without a readinessProbe a Pod is ready as soon as its process
-runs, before it has recovered its data or joined the others; and with
-minReadySeconds 0 it is available at its first good answer, even if it fails a
-second later. Either way an update walks through the whole set faster than its
-members come back.
+runs, before it has recovered its data or joined the others, and an update walks
+through the whole set faster than its members come back.
 
-Give a container a readinessProbe that answers only when the member takes part,
-and set minReadySeconds to what shows that it stays. One replica, or another
-update strategy, needs neither.`,
+Give a container a readinessProbe that answers only when the member takes part.
+One replica, or another update strategy, needs none. How long a Pod must stay
+ready is the business of statefulset-min-ready-seconds.`,
+
+	Exempt: "the process exits by itself as long as it cannot serve, so that running means ready",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 {
@@ -33,11 +33,6 @@ update strategy, needs neither.`,
 			path := podSpecPath.Child("containers").Index(0).Child("readinessProbe")
 			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process runs"),
 				"readinessProbe: "+probeFor(pod.Containers[0]))
-		}
-		if sts.Spec.MinReadySeconds <= 0 {
-			p.Report(field.Invalid(field.NewPath("spec", "minReadySeconds"), sts.Spec.MinReadySeconds,
-				"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
-				"minReadySeconds: 10")
 		}
 		return nil
 	})},

@@ -37,6 +37,8 @@ Leave the field out, or set it to Retain. Volumes that exist are made safe by
 kubectl patch pv NAME -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'.
 For data that may go, annotate the template or the Namespace.`,
 
+	Exempt: "the data can be had again from elsewhere, as of caches, runners and test databases",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		deletes := deletedWhen(sts)
 		if len(deletes) == 0 || len(sts.Spec.VolumeClaimTemplates) == 0 {

@@ -26,6 +26,8 @@ deleted with the Pods instead, and scaling up again starts with nothing.
 Delete claims that nobody needs any more. To keep what is about to be deleted,
 scale up again at once and set whenScaled to Retain first.`,
 
+	Exempt: "never: it only tells whoever scales what becomes of the claims",
+
 	Checks: []Check{OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 		was, is := ordinals(old), ordinals(sts)
 		if is.n >= was.n {

@@ -30,6 +30,8 @@ Delete the claims beforehand if nobody needs what they hold. If they are meant t
 be used again there is nothing to do; a claim with too small a volume can be
 grown: kubectl patch pvc, if its StorageClass allows expansion.`,
 
+	Exempt: "the members are meant to come back to their old data",
+
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			if sts.ResourceVersion != "" {

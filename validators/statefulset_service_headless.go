@@ -14,50 +14,122 @@ import (
 var statefulsetServiceHeadless = &Rule{
 	Name:  "statefulset-service-headless",
 	Level: Deny,
-	Reads: []client.Object{&corev1.Service{}},
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must be headless
 
 The name of a headless Service resolves to the addresses of all Pods, which is
 how the members of a database find each other. The name of any other Service
 resolves to one virtual IP, behind which every connection may reach another
-Pod. Neither clusterIP nor serviceName can be changed later.
+Pod. serviceName can never be changed, nor the clusterIP of such a Service.
 
 Create a second, headless Service (clusterIP: None) and name that one; clients
-may keep the first. With one replica the rule only warns, unless the Service is
-an alias (ExternalName), which never leads to a Pod. For a StatefulSet that
-exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods and
-claims alone, and apply it again with the other serviceName.`,
+may keep the first. For a StatefulSet that exists: kubectl delete statefulset
+NAME --cascade=orphan, which leaves Pods and claims alone, and apply it again
+with the other serviceName.
+
+Denied is only what has members that must be told apart: more than one replica
+behind a Service that selects them, and either a claim for each or the name of
+one of the Pods under that Service (NAME-0.SERVICE) in the command, arguments or
+environment of its containers; in lint and audit, of any workload of its
+namespace. Whatever else stands behind one virtual IP, a proxy or an alias
+(ExternalName), is warned of. A Service without a selector, to which somebody
+writes endpoints, is the business of statefulset-service-selector alone.`,
+
+	Exempt: "nobody needs to reach a member in particular: any of them answers for all",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
-		path, name := serviceNamePath, sts.Spec.ServiceName
-		if name == "" {
-			return nil // statefulset-service-name
-		}
 		svc, err := governingService(p.Cluster, sts)
 		if err != nil || svc == nil || cluster.Headless(svc) {
-			return err // statefulset-service-missing
+			return err // statefulset-service-name, statefulset-service-missing
 		}
-		what := "must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
-			what = "must name a headless Service; this one is an alias of " + svc.Spec.ExternalName + " and gives no Pod a name"
+			p.Warn(field.Invalid(serviceNamePath, svc.Name,
+				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"), headlessBeside(svc))
+			return nil
 		}
-		others, err := cluster.HeadlessFor(p.Cluster.Cached(), sts.Namespace, sts.Spec.Template.Labels) // for the remedy
-		if err != nil {
+		if len(svc.Spec.Selector) == 0 {
+			return nil // statefulset-service-selector
+		}
+		apart, err := toldApart(p.Cluster, sts, svc)
+		if known(err) != nil {
 			return err
 		}
-		var remedy string
-		if len(others) > 0 {
-			remedy = fmt.Sprintf("serviceName: %s (headless, selects these Pods)", others[0])
-		} else {
-			other := headlessName(name)
-			remedy = fmt.Sprintf("serviceName: %s, and apply %s", other, headlessService(sts, other, 280))
+		if !apart {
+			p.Warn(field.Invalid(serviceNamePath, svc.Name, "must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
+				headlessBeside(svc))
+			return err // what is not known might make it graver
 		}
-		leaving := svc.DeletionTimestamp != nil // a headless one may take its place
-		if !leaving && (replicasOf(sts.Spec.Replicas) > 1 || svc.Spec.Type == corev1.ServiceTypeExternalName) {
-			p.Report(field.Invalid(path, name, what), remedy)
-		} else {
-			p.Warn(field.Invalid(path, name, what), remedy)
+		own, err := ownHeadless(p.Cluster.Cached(), sts) // for the remedy
+		if known(err) != nil {
+			return err
 		}
-		return nil
+		name := headlessName(svc.Name)
+		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 280))
+		if own != "" {
+			remedy = fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)
+		}
+		p.Report(field.Invalid(serviceNamePath, svc.Name,
+			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"), remedy)
+		return err
 	})},
+}
+
+// headlessBeside is the remedy of a warning, which has no room for the Service.
+func headlessBeside(svc *corev1.Service) string {
+	return fmt.Sprintf("serviceName: %s, a Service with clusterIP: None", headlessName(svc.Name))
+}
+
+// ownHeadless returns the name of a headless Service that selects the Pods of a
+// StatefulSet, and nobody's beside them but on purpose; empty if there is none.
+// Where a kind is not known, what is known decides, and the error is
+// [cluster.ErrUnknown].
+func ownHeadless(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
+	names, err := cluster.HeadlessFor(v, sts.Namespace, sts.Spec.Template.Labels)
+	if err != nil {
+		return "", err
+	}
+	var unknown error
+	for _, name := range names {
+		svc, err := cluster.Get[corev1.Service](v, sts.Namespace, name)
+		if err != nil {
+			return "", fmt.Errorf("get Service %s: %w", name, err)
+		}
+		if svc == nil {
+			continue
+		}
+		beside, err := sharing(v, sts, svc)
+		if known(err) != nil {
+			return "", err
+		}
+		if unknown = err; len(beside) == 0 {
+			return name, unknown
+		}
+	}
+	return "", unknown
+}
+
+// toldApart says whether anybody must tell the Pods of a StatefulSet apart that
+// stand behind a Service with a virtual IP. Where a kind is not known, nobody is
+// known to, and the error is [cluster.ErrUnknown].
+func toldApart(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) (bool, error) {
+	switch {
+	case svc.DeletionTimestamp != nil: // a headless one may take its place
+		return false, nil
+	case replicasOf(sts.Spec.Replicas) <= 1, !cluster.Selects(svc, sts.Spec.Template.Labels):
+		return false, nil
+	case len(sts.Spec.VolumeClaimTemplates) > 0, addressed(&sts.Spec.Template.Spec, sts.Name, svc.Name, true):
+		return true, nil
+	case v.Admission(): // the caches do not hold what containers run
+		return false, nil
+	}
+	all, err := templatesIn(v, sts.Namespace)
+	if known(err) != nil {
+		return false, err
+	}
+	for _, spec := range all {
+		if addressed(spec, sts.Name, svc.Name, false) {
+			return true, nil
+		}
+	}
+	return false, err
 }

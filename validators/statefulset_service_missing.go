@@ -22,6 +22,8 @@ it does.
 The finding holds a headless Service that fits the StatefulSet. Save it in a
 file, adjust the ports, and kubectl apply -f it.`,
 
+	Exempt: "the members need no names, or another chart brings the Service later",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		name := sts.Spec.ServiceName
 		if name == "" {

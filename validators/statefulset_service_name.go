@@ -22,6 +22,8 @@ name that selects the Pods. With one replica the rule only warns. For a
 StatefulSet that exists: kubectl delete statefulset NAME --cascade=orphan, which
 leaves Pods and claims alone, and apply it again with the field.`,
 
+	Exempt: "the Pods are never addressed one by one, as of workers that fetch their tasks themselves",
+
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.Spec.ServiceName != "" {
 			return nil

@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetServiceNotReadyAddresses = &Rule{
@@ -23,18 +25,21 @@ none is ready before it has met the others, none is found before it is ready.
 
 Set publishNotReadyAddresses: true on the headless Service that the StatefulSet
 names. Clients should use another Service, which lists ready Pods only. With
-OrderedReady, or one replica, the rule has nothing to say.`,
+OrderedReady, or one replica, the rule has nothing to say; nor of a Service with
+a virtual IP, which would send its clients to Pods that are not ready.`,
+
+	Exempt: "the members become ready before they have met",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || replicasOf(sts.Spec.Replicas) <= 1 {
 			return nil // nobody to meet, or one after the other
 		}
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || svc.Spec.Type == corev1.ServiceTypeExternalName {
+		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || !cluster.Headless(svc) {
 			return err // statefulset-service-missing, statefulset-service-headless
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
-			"must publish not-ready addresses, or Pods that start in Parallel never meet"),
+			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
 			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace))
 		return nil
 	})},

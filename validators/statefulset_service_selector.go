@@ -29,6 +29,8 @@ Set the Service's selector to labels of the template, best to those of the
 StatefulSet's own selector, which never change. Mind labels that change with
 every release, such as a version, in the selector of a Service.`,
 
+	Exempt: "something else writes the endpoints of the Service, as Patroni does",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		svc, err := governingService(p.Cluster, sts)
 		if err != nil || svc == nil || cluster.Selects(svc, sts.Spec.Template.Labels) {

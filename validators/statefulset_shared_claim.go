@@ -2,11 +2,15 @@ package validators
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var statefulsetSharedClaim = &Rule{
@@ -22,7 +26,10 @@ it is ReadWriteOncePod, only one of them ever starts. Move the volume to
 volumeClaimTemplates, and every replica gets a claim of its own, which it keeps
 wherever it runs. A volume that many nodes may mount, one that is only read,
 and a claim that does not exist yet only cause a warning: to share them may be
-what is wanted.`,
+what is wanted. It is where a claim is ReadWriteMany and every mount of it has a
+subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
+
+	Exempt: "the replicas lock their files, or each writes to paths that no other does",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		replicas := replicasOf(sts.Spec.Replicas)
@@ -41,6 +48,9 @@ what is wanted.`,
 		for _, v := range volumes {
 			if shadowed[v.name] {
 				continue // claim-template-shadows-volume
+			}
+			if v.pvc != nil && slices.Contains(v.pvc.Spec.AccessModes, corev1.ReadWriteMany) && directoryEach(spec, v.name) {
+				continue
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
 			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
@@ -65,4 +75,29 @@ func sizeOr(pvc *corev1.PersistentVolumeClaim, example string) string {
 		return example
 	}
 	return pvc.Spec.Resources.Requests.Storage().String()
+}
+
+// directoryEach says whether every mount of a volume, of which there must be one,
+// is a directory that no two Pods of a StatefulSet have in common.
+func directoryEach(spec *corev1.PodSpec, volume string) bool {
+	mounted := false
+	for _, c := range containers(spec) {
+		for _, m := range c.item.VolumeMounts {
+			if m.Name != volume {
+				continue
+			}
+			mounted = true
+			if !slices.ContainsFunc(c.item.Env, func(e corev1.EnvVar) bool {
+				return cluster.OwnName(e) && strings.Contains(m.SubPathExpr, "$("+e.Name+")")
+			}) {
+				return false
+			}
+		}
+		for _, d := range c.item.VolumeDevices {
+			if d.Name == volume {
+				return false
+			}
+		}
+	}
+	return mounted
 }

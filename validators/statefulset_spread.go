@@ -23,6 +23,8 @@ whose selector matches the Pods of the StatefulSet; for zones, add another. With
 whenUnsatisfiable ScheduleAnyway, or preferred anti-affinity, Pods still start
 where there are too few nodes. Pods that use ports of their node need neither.`,
 
+	Exempt: "the cluster has one node, or the members are better off close to each other",
+
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod, on := &sts.Spec.Template.Spec, labels.Set(sts.Spec.Template.Labels)
 		over := spreadOver(pod, on)

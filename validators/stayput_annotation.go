@@ -36,6 +36,8 @@ of object and in the list (labels or annotations) where it has an effect, and
 hold a value that it can have. An exemption names a rule that exists and gives
 the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 
+		Exempt: "another tool of yours uses the prefix for itself",
+
 		Checks: []Check{
 			On(checkKeys[*appsv1.StatefulSet](names)),
 			On(checkKeys[*appsv1.Deployment](names)),

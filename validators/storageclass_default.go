@@ -23,6 +23,8 @@ and whether they are retained. With none, such claims are Pending until there is
 a default again. To change it, mark the new class first, and unmark the old one
 at once.`,
 
+	Exempt: "a default class is being replaced by another, and both exist for a moment",
+
 	Checks: []Check{
 		On(func(p *Pass, sc *storagev1.StorageClass) error {
 			if !isDefault(sc) {

@@ -18,6 +18,8 @@ cannot be changed later, and volumes keep the policy that they were made with.
 Say reclaimPolicy: Retain; released volumes then stay, and cost money, until
 somebody deletes them. For data that may go, make a second class and exempt it.`,
 
+	Exempt: "the class is for what can be had again: caches, builds, tests",
+
 	Checks: []Check{OnCreate(func(p *Pass, sc *storagev1.StorageClass) error {
 		// Nil is no author's choice: lint sees it before the mutator
 		// storageclass-retain does.

@@ -41,13 +41,15 @@ func TestServiceOnItsWayOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default", DeletionTimestamp: tt.deleted}}
-			svc.Spec.ClusterIP = "10.0.0.1"
+			svc.Spec.ClusterIP, svc.Spec.Selector = "10.0.0.1", map[string]string{"app": "db"}
 			snap := &cluster.Snapshot{Complete: true}
 			if err := snap.Add(svc); err != nil {
 				t.Fatal(err)
 			}
 			sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default"}}
 			sts.Spec.ServiceName, sts.Spec.Replicas = "db", new(int32(3))
+			sts.Spec.Template.Labels = svc.Spec.Selector
+			sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 			view := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
 			found, _ := Review(view, []*Rule{statefulsetServiceHeadless}, nil, sts)
 			if len(found) != 1 || found[0].Level != tt.want {

@@ -126,6 +126,14 @@ func checkDoc(t *testing.T, r *Rule) {
 	if title == "" || strings.HasSuffix(title, ".") || strings.Contains(title, "\n") || rest == "" {
 		t.Errorf("%s: Doc needs a title of one line without a full stop, an empty line, and the reasons", r.Name)
 	}
+	if n := len(r.Exempt); n < 30 || n > 120 || strings.HasSuffix(r.Exempt, ".") || strings.Contains(r.Exempt, "\n") {
+		t.Errorf("%s: Exempt needs a clause, which says when it is right to exempt an object: %q", r.Name, r.Exempt)
+	}
+	for _, other := range All {
+		if other != r && other.Exempt == r.Exempt {
+			t.Errorf("%s: Exempt says what that of %s says", r.Name, other.Name)
+		}
+	}
 	if r.Level == Off && len(r.Checks) == 0 {
 		t.Errorf("%s: no checks", r.Name)
 	}

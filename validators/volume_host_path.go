@@ -6,8 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"stayput.dev/webhook/cluster"
 )
 
 var volumeHostPath = &Rule{
@@ -20,18 +18,18 @@ A hostPath is a directory of whatever node the Pod happens to run on. When the
 Pod moves, it finds an empty directory there, and its data has stayed behind on
 the old node. Give the volume a nodeAffinity, so that its Pods run where the
 data is; better, use the source local, for which the API server asks for one.
-In a cluster of one node there is nothing to say.`,
+In a cluster of one node there is nothing to say; where no node is known, as in
+lint, there are taken to be several.`,
+
+	Exempt: "the directory is the same on every node, as a mounted file share is",
 
 	Checks: []Check{OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
 		if pv.Spec.HostPath == nil || pv.Spec.NodeAffinity != nil && pv.Spec.NodeAffinity.Required != nil {
 			return nil
 		}
-		nodes, err := cluster.List[corev1.NodeList](p.Cluster)
-		if err != nil {
-			return fmt.Errorf("list Nodes: %w", err)
-		}
-		if len(nodes.Items) <= 1 {
-			return nil
+		nodes, err := knownNodes(p.Cluster)
+		if err != nil || len(nodes) == 1 {
+			return err
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "hostPath", "path"), pv.Spec.HostPath.Path,
 			"must have a node, by nodeAffinity; a Pod that moves finds an empty directory, its data left behind"),

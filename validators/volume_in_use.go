@@ -29,6 +29,8 @@ their manifests delete them with the claims, in any order.
 A claim is the volume's if it has the uid in claimRef; a claimRef without a uid
 means the claim of that name.`,
 
+	Exempt: "the disk is to be given to another claim, and a copy of the data exists",
+
 	Checks: []Check{OnDelete(func(p *Pass, pv *corev1.PersistentVolume) error {
 		ref := pv.Spec.ClaimRef
 		if ref == nil || pv.Status.Phase != corev1.VolumeBound {

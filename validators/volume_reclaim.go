@@ -22,6 +22,8 @@ claim has it loses its data to the next kubectl delete pvc, or namespace. Say
 persistentVolumeReclaimPolicy: Retain, the default; if the data may go, annotate
 the volume stayput.dev/reclaim-policy: Delete.`,
 
+	Exempt: "the volume is for what can be had again, and cleaned up by its provisioner",
+
 	Checks: []Check{
 		On(func(p *Pass, pv *corev1.PersistentVolume) error {
 			if provisioned(pv) || letsGo(pv) {

@@ -27,6 +27,8 @@ Leave setHostnameAsFQDN out, for the DNS name of the Pod does not depend on it,
 or shorten the names. For the Pods of a Deployment the longest names that it can
 generate count.`,
 
+	Exempt: "the configured cluster domain is longer than that of the cluster in which it will run",
+
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			fqdnLength(p, sts.Namespace, podSpecPath, &sts.Spec.Template.Spec, memberNameLen(sts), sts.Spec.ServiceName)

@@ -10,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"stayput.dev/webhook/cluster"
 )
 
 var workloadHostPath = &Rule{
@@ -28,7 +26,11 @@ a StatefulSet). If it must be this directory, keep the Pod on the one node that
 has it, with nodeSelector: {kubernetes.io/hostname: <node>}.
 
 Sockets, devices, single files and directories that are mounted read-only are
-no data; agents that want a directory of every node belong in a DaemonSet.`,
+no data; agents that want a directory of every node belong in a DaemonSet. In a
+cluster of one node there is nothing to say; where no node is known, as in lint,
+there are taken to be several.`,
+
+	Exempt: "the directory is the same on every node, as a mounted file share is, or holds what can be had again",
 
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
@@ -64,18 +66,22 @@ func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(vol
 	if len(at) == 0 {
 		return nil
 	}
-	nodes, err := cluster.List[corev1.NodeList](p.Cluster)
+	nodes, err := knownNodes(p.Cluster)
 	if err != nil {
-		return fmt.Errorf("list Nodes: %w", err)
+		return err
 	}
-	n := nodesFor(spec, nodes.Items)
-	if n <= 1 {
-		return nil
+	where := "nodes"
+	if len(nodes) > 0 {
+		n := nodesFor(spec, nodes)
+		if n <= 1 {
+			return nil
+		}
+		where = fmt.Sprintf("%d nodes", n)
 	}
 	for _, i := range at {
 		v := &spec.Volumes[i]
 		p.Report(field.Invalid(path.Child("volumes").Index(i).Child("hostPath", "path"), v.HostPath.Path,
-			fmt.Sprintf("must not hold data; the Pod may move between %d nodes, and the data stays behind", n)), instead(v.Name))
+			fmt.Sprintf("must not hold data; the Pod may move between %s, and the data stays behind", where)), instead(v.Name))
 	}
 	return nil
 }

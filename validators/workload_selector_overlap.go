@@ -24,6 +24,8 @@ The selector cannot be changed later.
 Give the selector and the template a label that no other workload of the
 namespace has, such as app.kubernetes.io/name or app.kubernetes.io/component.`,
 
+	Exempt: "no autoscaler, budget or command goes by the selector, and it cannot be changed any more",
+
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			return overlaps(p, sts, sts.Spec.Selector)

@@ -54,6 +54,8 @@ type workload struct {
 	kind, name string
 	replicas   int
 	labels     map[string]string // of its Pods
+	selects    map[string]string // the labels by which it selects them
+	service    string            // that a StatefulSet names
 }
 
 // String returns the kind and the name.
@@ -84,12 +86,14 @@ func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) (
 	_, isSet := self.(*appsv1.StatefulSet)
 	for _, o := range sets {
 		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
-			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
+			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
+				selectorLabels(o.Spec.Selector), o.Spec.ServiceName})
 		}
 	}
 	for _, o := range deployments {
 		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
-			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels})
+			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
+				selectorLabels(o.Spec.Selector), ""})
 		}
 	}
 	slices.SortFunc(all, func(a, b workload) int {

@@ -78,10 +78,10 @@ func answered(t *testing.T, rec *httptest.ResponseRecorder) *admissionv1.Admissi
 }
 
 func TestDenial(t *testing.T) {
-	w := newWebhook(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1"}})
+	w := newWebhook(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "db"}}})
 	got := answered(t, post(t, w.Handler(), ValidatePath, review(statefulSetKind+`,"operation":"CREATE","namespace":"prod","name":"db","object":
 		{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},"spec":{"replicas":3,"serviceName":"db",
-		"template":{"spec":{"terminationGracePeriodSeconds":0}}}}`)))
+		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0}},"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}}`)))
 	if got.Allowed || got.UID != "u-1" || got.Result.Code != http.StatusForbidden || got.Result.Reason != metav1.StatusReasonForbidden {
 		t.Errorf("%+v", got)
 	}

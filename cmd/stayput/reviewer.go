@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,9 @@ type reviewer struct {
 	settings
 	progress *progress
 	rendered map[string]bool
+
+	stand  map[string]bool // the causes of findings that stand
+	yields map[int]string  // the causes of those that go where another stands, by their place in the report
 }
 
 // A subject is an object, and how it is written if that is known.
@@ -40,6 +44,8 @@ type outcome struct {
 	exempted []report.Exempted
 	skipped  []report.Skipped
 	problems []report.Problem
+	stand    []string       // causes, see reviewer
+	yields   map[int]string // by their place in findings
 }
 
 // What is found without a rule.
@@ -110,15 +116,28 @@ func (rv *reviewer) review(ctx context.Context, world cluster.World, n int, at f
 			return err
 		}
 		for i := range outcomes {
-			outcomes[i].addTo(r)
+			rv.add(&outcomes[i], r)
 		}
+	}
+	if len(rv.yields) > 0 {
+		r.Drop(func(i int) bool { return rv.stand[rv.yields[i]] })
 	}
 	r.Summary.Objects += n
 	return nil
 }
 
-func (o *outcome) addTo(r *report.Report) {
+// add adds what is said about one object to the report.
+func (rv *reviewer) add(o *outcome, r *report.Report) {
+	if rv.stand == nil {
+		rv.stand, rv.yields = map[string]bool{}, map[int]string{}
+	}
+	for _, cause := range o.stand {
+		rv.stand[cause] = true
+	}
 	for i := range o.findings {
+		if cause := o.yields[i]; cause != "" {
+			rv.yields[len(r.Findings)] = cause
+		}
 		r.Add(o.findings[i])
 	}
 	r.Exempted = append(r.Exempted, o.exempted...)
@@ -132,7 +151,7 @@ func (o *outcome) addTo(r *report.Report) {
 func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	if s.manifest != nil {
 		for _, err := range s.manifest.Unknown {
-			o.findings = append(o.findings, rv.note(s, unknownField, fieldOf(err), err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?"))
+			o.findings = append(o.findings, rv.unknown(s, err))
 		}
 	}
 	obj, notes, err := rv.mutated(v, s)
@@ -144,9 +163,22 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		return rv.failed(o, s, err)
 	}
 	for _, f := range verdict.Findings {
+		switch cause, yields := f.Cause(obj); {
+		case cause == "":
+		case !yields:
+			o.stand = append(o.stand, cause)
+		default:
+			if o.yields == nil {
+				o.yields = map[int]string{}
+			}
+			o.yields[len(o.findings)] = cause
+		}
 		o.findings = append(o.findings, rv.finding(s, obj, f))
 	}
 	for _, e := range verdict.Exempted {
+		if cause, yields := e.Cause(obj); cause != "" && !yields {
+			o.stand = append(o.stand, cause)
+		}
 		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, obj, e.Finding), By: e.By, Reason: e.Reason})
 	}
 	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil {
@@ -217,6 +249,23 @@ func (rv *reviewer) note(s subject, rule, field, text string) report.Finding {
 		Rule: rule, Level: validators.Warn.String(), Object: o, Field: field, Message: text, Location: rv.location(s, field),
 		Fingerprint: validators.Fingerprint(rule, o.APIVersion, o.Kind, o.Namespace, o.Name, field, text),
 	}
+}
+
+// unknown is the finding about a field that the kind does not have, or that is
+// written twice.
+func (rv *reviewer) unknown(s subject, err error) report.Finding {
+	twice := (*cluster.RepeatedError)(nil)
+	if !errors.As(err, &twice) {
+		return rv.note(s, unknownField, fieldOf(err), err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?")
+	}
+	f := rv.note(s, unknownField, twice.Field, err.Error())
+	if l := f.Location; l != nil {
+		source := s.manifest.Source(twice.Last)
+		indent := len(source) - len(strings.TrimLeft(source, " "))
+		l.Line, l.Column, l.EndColumn = twice.Last, indent+1, utf8.RuneCountInString(source)+1
+		l.Excerpt(source)
+	}
+	return f
 }
 
 func (rv *reviewer) location(s subject, field string) *report.Location {

@@ -125,6 +125,7 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
 	}
 	fmt.Fprintf(page, "- **Exempt:** `%s`\n", r.ExemptCommand())
+	fmt.Fprintf(page, "- **When it is right to exempt it:** %s\n", prose(r.Exempt))
 	fmt.Fprintf(page, "- **Try it:** %s\n", try(r))
 	if s.good != nil {
 		fmt.Fprintf(page, "\nGood%s\n", s.good)

@@ -99,11 +99,10 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 		var err error
 		data, err = yaml.YAMLToJSONStrict(doc.text)
 		if err != nil { // perhaps only a key that occurs twice
-			twice := err
 			if data, err = yaml.YAMLToJSON(doc.text); err != nil {
 				return doc.fault(file, err)
 			}
-			unknown = []error{errors.New(strings.ReplaceAll(strings.TrimPrefix(twice.Error(), "yaml: unmarshal errors:\n  "), "\n ", ";"))}
+			unknown = doc.repeated()
 		}
 	}
 	var h header

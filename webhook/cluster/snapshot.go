@@ -20,6 +20,10 @@ import (
 // A Snapshot is a cluster held in memory, as lint fills one from manifests and
 // from what is beside them in a cluster. It is a [client.Reader]. Objects are handed out without
 // a deep copy and must not be edited.
+//
+// A manifest without a namespace lands in whichever the command that applies it
+// names, which may be that of its neighbours: what is looked for in one namespace,
+// and is not there, is looked for among what has none, and the other way round.
 type Snapshot struct {
 	// Complete says that the objects are the whole cluster, so that a kind
 	// without objects is empty. Otherwise it is unknown.
@@ -116,11 +120,33 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 		return err
 	}
 	obj, found := kind.byKey[key]
+	if !found && Namespaced(gvk.GroupKind()) {
+		obj, found = kind.elsewhere(key)
+	}
 	if !found {
 		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, key.Name)
 	}
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
 	return nil
+}
+
+// elsewhere returns what may be the object of a key, for one of the two has no
+// namespace: none if several may be.
+func (kind *kindIndex) elsewhere(key client.ObjectKey) (found client.Object, ok bool) {
+	if key.Namespace != "" {
+		found, ok = kind.byKey[client.ObjectKey{Name: key.Name}]
+		return found, ok
+	}
+	for namespace := range kind.byNamespace {
+		obj, there := kind.byKey[client.ObjectKey{Namespace: namespace, Name: key.Name}]
+		if there && ok {
+			return nil, false
+		}
+		if there {
+			found, ok = obj, true
+		}
+	}
+	return found, ok
 }
 
 // List implements [client.Reader] for the namespace and label options. It
@@ -181,7 +207,17 @@ func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key strin
 			return nil, err
 		}
 	}
-	return kind.byIndex[indexKey{index, namespace, key}], nil
+	found := kind.byIndex[indexKey{index, namespace, key}]
+	switch {
+	case len(found) > 0, !Namespaced(gvk.GroupKind()):
+	case namespace != "":
+		found = kind.byIndex[indexKey{index, "", key}]
+	case len(kind.byNamespace) == 1: // or which of them is not known
+		for only := range kind.byNamespace {
+			found = kind.byIndex[indexKey{index, only, key}]
+		}
+	}
+	return found, nil
 }
 
 func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -110,12 +111,40 @@ func keep(m map[string]string, wanted func(name string) bool) map[string]string 
 	return m
 }
 
-// stripContainers removes what containers run, and with what.
+// OwnName says whether a variable holds what no two Pods of a StatefulSet have in
+// common: the Pod's name or ordinal.
+func OwnName(e corev1.EnvVar) bool {
+	if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil {
+		return false
+	}
+	switch e.ValueFrom.FieldRef.FieldPath {
+	case "metadata.name", "metadata.labels['" + appsv1.StatefulSetPodNameLabel + "']", "metadata.labels['" + appsv1.PodIndexLabel + "']":
+		return true
+	}
+	return false
+}
+
+// ownNames returns the variables by which a container mounts a directory of its
+// own, nil if it mounts none.
+func ownNames(c *corev1.Container) (names []corev1.EnvVar) {
+	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.SubPathExpr != "" }) {
+		return nil
+	}
+	for _, e := range c.Env {
+		if OwnName(e) {
+			names = append(names, e)
+		}
+	}
+	return names
+}
+
+// stripContainers removes what containers run, and with what, but for the names
+// of directories of their own.
 func stripContainers(pod *corev1.PodSpec) {
 	for _, containers := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
 		for i := range containers {
 			c := &containers[i]
-			c.Image, c.Command, c.Args, c.Env, c.EnvFrom = "", nil, nil, nil, nil
+			c.Image, c.Command, c.Args, c.Env, c.EnvFrom = "", nil, nil, ownNames(c), nil
 			c.Resources, c.SecurityContext, c.TerminationMessagePath = corev1.ResourceRequirements{}, nil, ""
 			c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle = nil, nil, nil, nil
 		}

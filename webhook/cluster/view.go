@@ -102,6 +102,10 @@ func (v *View) Cached() *View {
 	return v
 }
 
+// Admission says whether a request is reviewed, and not what lint or audit come
+// across: these see all objects, and see them whole.
+func (v *View) Admission() bool { return v.Request.UID != "" }
+
 // Reads returns how many lookups have been made through the view.
 func (v *View) Reads() int { return v.reads }
 

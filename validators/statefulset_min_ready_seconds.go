@@ -1,0 +1,35 @@
+package validators
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetMinReadySeconds = &Rule{
+	Name:  "statefulset-min-ready-seconds",
+	Level: Off,
+	Style: true,
+	Doc: `an update should wait until the Pod it has replaced stays ready
+
+A rolling update replaces the next Pod when the last is available: ready for
+minReadySeconds. With 0, the default, a Pod is available at its first good
+answer, even if it fails a second later, and a bad update walks through the whole
+set. Set minReadySeconds to what shows that a member stays.
+
+The rule is off: 125 of 131 replicated StatefulSets in public charts leave the
+field out, and a readinessProbe that answers only when the member takes part does
+most of what it would. One replica, or another update strategy, needs it not at
+all.`,
+
+	Exempt: "the readinessProbe itself answers only once the member stays",
+
+	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 || sts.Spec.MinReadySeconds > 0 {
+			return nil
+		}
+		p.Report(field.Invalid(field.NewPath("spec", "minReadySeconds"), sts.Spec.MinReadySeconds,
+			"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
+			"minReadySeconds: 10")
+		return nil
+	})},
+}
