@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -66,9 +67,16 @@ func newClaimsFirst(t *testing.T) (o *claimsFirst, volumes []string) {
 	t.Cleanup(func() {
 		cancel()
 		<-o.stopped
-		_, _ = env.Kubectl(context.Background(), "", "patch", "ledger", "mysql", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+		finish(ns)
 	})
 	return o, volumes
+}
+
+// finish does what the operator has left.
+func finish(ns string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_, _ = env.Kubectl(ctx, "", "patch", "ledger", "mysql", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 }
 
 // run does the operator's work until the custom resource is gone.
@@ -220,15 +228,70 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 		}
 	})
 
+	t.Run("what saves no data only warns an operator", func(t *testing.T) {
+		ns := namespace(t)
+		newAccount(t, ns, "operator")
+		apply(t, ns, ledger)
+		t.Cleanup(func() { finish(ns) })
+		owner := metav1.OwnerReference{APIVersion: "owner.example.com/v1", Kind: "Ledger", Name: "mysql", Controller: new(true),
+			UID: types.UID(kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}"))}
+		made := func(name string, owners ...metav1.OwnerReference) *appsv1.StatefulSet {
+			sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, OwnerReferences: owners}}
+			sts.Spec.Replicas, sts.Spec.ServiceName = new(int32(2)), name
+			sts.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
+			sts.Spec.Template.Labels = sts.Spec.Selector.MatchLabels
+			sts.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(0))
+			sts.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "db"}}
+			return sts
+		}
+		user := "system:serviceaccount:" + ns + ":operator"
+		operator, person := newClient(t, env.Cluster.Config(), user), newClient(t, env.Cluster.Config(), "jane")
+		create := func(c client.Client, sts *appsv1.StatefulSet) (answer, string) {
+			a := ask(t.Context(), func(ctx context.Context) error { return c.Create(ctx, sts) })
+			return a, strings.Join(a.warnings, "\n") + fmt.Sprint(a.err)
+		}
+		silent := func(text string, rules ...string) {
+			t.Helper()
+			for _, rule := range rules {
+				if strings.Contains(text, rule) {
+					t.Errorf("%s speaks:\n%s", rule, text)
+				}
+			}
+		}
+		sts := made("owned", owner)
+		a, text := create(operator, sts)
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		contains(t, text, "statefulset-grace-period: ", "statefulset-spread: ", "through Ledger mysql")
+		silent(text, "statefulset-service-missing", "statefulset-disruption-budget")
+		a = ask(t.Context(), func(ctx context.Context) error {
+			return operator.Patch(ctx, sts, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":3}}`)))
+		})
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		text = strings.Join(a.warnings, "\n")
+		contains(t, text, "statefulset-disruption-budget: ", "through Ledger mysql")
+		silent(text, "statefulset-spread", "statefulset-readiness")
+
+		if a, text = create(person, made("by-person", owner)); !apierrors.IsForbidden(a.err) {
+			t.Errorf("a person is not denied: %s", text)
+		}
+		contains(t, text, "statefulset-grace-period: ", "through Ledger mysql")
+		if a, text = create(operator, made("of-nobody")); !apierrors.IsForbidden(a.err) {
+			t.Errorf("of nobody, not denied: %s", text)
+		}
+		contains(t, text, fmt.Sprintf(`exemptions: [{rule: statefulset-grace-period, kind: StatefulSet, namespace: %s, user: "%s", reason: why}]`, ns, user))
+	})
+
 	t.Run("an owner that a tenant has written buys no disk", func(t *testing.T) {
 		ns := namespace(t)
 		volumes := database(t, ns, 1)
 		letGo(t, volumes)
 		newAccount(t, ns, "tenant", "rolebinding --clusterrole=admin")
 		apply(t, ns, ledger)
-		t.Cleanup(func() {
-			_, _ = env.Kubectl(context.Background(), "", "patch", "ledger", "mysql", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
-		})
+		t.Cleanup(func() { finish(ns) })
 		forged := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"owner.example.com/v1","kind":"Ledger","name":"mysql","uid":"%s","controller":true}]}}`,
 			kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}"))
 		reclaim(t, "Delete", volumes)

@@ -39,6 +39,12 @@ func speaking(rules []*Rule, req cluster.Request, old, obj client.Object) []*Rul
 	})
 }
 
+// comesLater says whether what is missing beside an object that is created is
+// another that its operator may make a second later.
+func (p *Pass) comesLater(obj client.Object) bool {
+	return p.Cluster.Request.AtAdmission() && cluster.ForeignController(obj) != nil
+}
+
 // ownedBy does to a verdict what the policy says of an object with that owner.
 func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	if req.ByServiceAccount() || !req.AtAdmission() {

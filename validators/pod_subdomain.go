@@ -48,6 +48,7 @@ business of the rules about StatefulSets.`,
 		path := field.NewPath("spec", "subdomain")
 		set := fmt.Sprintf("kubectl set selector service %s %s -n %s", name, selectorFor(pod), pod.Namespace)
 		switch {
+		case svc == nil && p.comesLater(pod):
 		case svc == nil:
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"

@@ -48,11 +48,12 @@ of a Namespace, are exempt from a rule by an annotation whose value is the reaso
 An object whose controller (ownerReferences, ` + "`controller: true`" + `) is of none of Kubernetes' own API groups is an operator's,
 and whoever reads of it cannot edit it. Of such an object
 
-- a denial is a warning for service accounts, except by the rules that keep a disk from being destroyed: %s.
-  A person is denied as always, for whoever writes an object writes its owner, too;
+- a denial is a warning for service accounts, and in lint and audit, except by the rules that keep a disk from being destroyed:
+  %s. A person is denied as always, for whoever writes an object writes its owner, too;
 - every remedy ends in the owner: ` + "`through RedisCluster db`" + `;
 - conventions of style are told once, at creation: %s;
-- what operators make beside it, a second later, is not missed at creation, but upon later updates and in audit: %s.
+- what operators make beside it, a second later, is not missed at creation, but upon later updates and in audit: %s, and the
+  Service that a Pod's subdomain names.
 
 A service account that is denied is told the narrowest entry of the [configuration](configuration.md) that lets it through, and
 which disks that lets go.
