@@ -116,6 +116,11 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
 
+.PHONY: noise
+noise: ## what lint finds in well-made and other inputs, by rule; writes docs/adoption.md
+	@go run ./docs/generate noise ../shared/field/inputs
+	@go run ./docs/generate
+
 FUZZTIME ?= 10s
 
 .PHONY: fuzz

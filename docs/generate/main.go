@@ -1,7 +1,9 @@
 // Command generate writes from the values of all rules and mutators and their
 // testdata docs/rules.md, the reference, and cmd/stayput/messages.txt, all that
-// they say; and from what the demo has recorded, a picture of it. Run it in the
-// root of the repository: go run ./docs/generate.
+// they say; from what the demo has recorded, a picture of it; and from what lint
+// finds in the repository's inputs a table in docs/adoption.md. Run it in the root
+// of the repository: go run ./docs/generate. With noise and directories of further
+// inputs it prints what is found there, and writes nothing.
 package main
 
 import (
@@ -11,7 +13,13 @@ import (
 )
 
 func main() {
-	if err := run("."); err != nil {
+	var err error
+	if len(os.Args) > 1 && os.Args[1] == "noise" {
+		err = printNoise(os.Stdout, ".", os.Args[2:])
+	} else {
+		err = run(".")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
@@ -22,6 +30,7 @@ var pages = map[string]func(root string) ([]byte, error){
 	"docs/rules.md":            reference,
 	"cmd/stayput/messages.txt": messages,
 	"docs/images/denial.svg":   still,
+	"docs/adoption.md":         adoption,
 }
 
 func run(root string) error {
