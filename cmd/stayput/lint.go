@@ -86,7 +86,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	subjects := make([]subject, len(in.manifests))
 	for i := range in.manifests {
 		m := &in.manifests[i]
-		if err := snapshot.Add(m.Object); err != nil {
+		if err := m.AddTo(snapshot); err != nil {
 			return fmt.Errorf("%s:%d: %w", m.File, m.Line(""), err)
 		}
 		subjects[i] = subject{m.Object, m}

@@ -23,10 +23,10 @@ import (
 // A linted is one file as lint sees it, which knows nothing else but what stands
 // beside it.
 type linted struct {
-	name     string
-	wellMade bool
-	objects  []client.Object // those of the file
-	beside   []client.Object
+	name      string
+	wellMade  bool
+	manifests []cluster.Manifest // those of the file
+	beside    []client.Object
 }
 
 // A noisy counts what a rule finds.
@@ -98,19 +98,23 @@ func inRepository(root string) (all []linted, err error) {
 		var classes []client.Object
 		storage := filepath.Join(dir, "storage.yaml")
 		if slices.Contains(names, storage) {
-			if classes, err = objectsOf(storage); err != nil {
+			manifests, err := manifestsOf(storage)
+			if err != nil {
 				return nil, err
+			}
+			for _, m := range manifests {
+				classes = append(classes, m.Object)
 			}
 		}
 		for _, name := range names {
 			if name == storage {
 				continue
 			}
-			objects, err := objectsOf(name)
+			manifests, err := manifestsOf(name)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, linted{name, wellMade, objects, classes})
+			all = append(all, linted{name, wellMade, manifests, classes})
 		}
 	}
 	field, err := ofField(filepath.Join(root, "validators", "testdata", "field"))
@@ -126,24 +130,18 @@ func ofField(dir string) (all []linted, err error) {
 		if !f.Linted() {
 			continue
 		}
-		l := linted{name: f.File, beside: f.Objects, wellMade: strings.HasSuffix(f.Name, "-mended") || strings.HasSuffix(f.Name, "-ok")}
-		for _, m := range f.Manifests {
-			l.objects = append(l.objects, m.Object)
-		}
-		all = append(all, l)
+		wellMade := strings.HasSuffix(f.Name, "-mended") || strings.HasSuffix(f.Name, "-ok")
+		all = append(all, linted{f.File, wellMade, f.Manifests, f.Objects})
 	}
 	return all, nil
 }
 
-func objectsOf(file string) (objects []client.Object, err error) {
+func manifestsOf(file string) ([]cluster.Manifest, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range cluster.ReadStream(file, data).Manifests {
-		objects = append(objects, m.Object)
-	}
-	return objects, nil
+	return cluster.ReadStream(file, data).Manifests, nil
 }
 
 // noiseTable reviews files, each by itself, and returns what the rules find.
@@ -191,8 +189,13 @@ func noiseTable(files []linted) (string, error) {
 // lint: mutators first.
 func (l linted) lint() (map[string]int, error) {
 	snapshot := &cluster.Snapshot{}
-	if err := snapshot.Add(slices.Concat(l.beside, l.objects)...); err != nil {
+	if err := snapshot.Add(l.beside...); err != nil {
 		return nil, err
+	}
+	for _, m := range l.manifests {
+		if err := m.AddTo(snapshot); err != nil {
+			return nil, err
+		}
 	}
 	rules, err := validators.Select(validators.All, nil)
 	if err != nil {
@@ -200,7 +203,8 @@ func (l linted) lint() (map[string]int, error) {
 	}
 	found, policy := map[string]int{}, &validators.Policy{Rules: rules}
 	stand, yield := map[string]bool{}, map[string]int{}
-	for _, obj := range l.objects {
+	for _, m := range l.manifests {
+		obj := m.Object
 		v := cluster.World{Source: snapshot, Finder: snapshot}.View(context.Background(), cluster.Request{})
 		if made, _, err := mutators.Apply(v, mutators.All, nil, obj); err == nil { // or what it needs is not known
 			obj = made

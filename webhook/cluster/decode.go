@@ -34,6 +34,9 @@ type Stream struct {
 	Errors []*StreamError
 }
 
+// DefaultNamespace is the namespace of what names none, as for kubectl.
+const DefaultNamespace = "default"
+
 // ReadStream reads a stream of YAML or JSON documents, Lists unrolled.
 // Namespaced objects without a namespace are in the namespace "default", as
 // for kubectl.
@@ -176,7 +179,8 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	}
 	o.GetObjectKind().SetGroupVersionKind(*gvk) // the decoder takes "kinD: Pod", and does not set it
 	if o.GetNamespace() == "" && Namespaced(gvk.GroupKind()) {
-		o.SetNamespace("default")
+		o.SetNamespace(DefaultNamespace)
+		m.Unplaced = true
 	}
 	m.Object, m.Directives = o, doc.comments()
 	if item >= 0 {

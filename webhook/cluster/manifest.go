@@ -24,6 +24,10 @@ type Manifest struct {
 	// "as USER" who asks.
 	Directives []string
 
+	// Unplaced says that the object has a namespace by default only: the command
+	// that applies it may name another.
+	Unplaced bool
+
 	// Unknown are the fields that its type does not have: the API server would
 	// drop them, and kubectl refuses them.
 	Unknown []error
@@ -53,6 +57,14 @@ func (m Manifest) Directive(word string) (rest string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// AddTo puts the object into a snapshot.
+func (m Manifest) AddTo(s *Snapshot) error {
+	if m.Unplaced {
+		return s.AddUnplaced(m.Object)
+	}
+	return s.Add(m.Object)
 }
 
 // Line returns the line of the field at path, or of its nearest ancestor that

@@ -21,15 +21,18 @@ import (
 // from what is beside them in a cluster. It is a [client.Reader]. Objects are handed out without
 // a deep copy and must not be edited.
 //
-// A manifest without a namespace lands in whichever the command that applies it
-// names, which may be that of its neighbours: what is looked for in one namespace,
-// and is not there, is looked for among what has none, and the other way round.
+// A manifest without a namespace ([Snapshot.AddUnplaced]) lands in whichever the
+// command that applies it names, which may be that of its neighbours: what is
+// looked for in one namespace, and is not there, is looked for among such, and the
+// other way round.
 type Snapshot struct {
 	// Complete says that the objects are the whole cluster, so that a kind
 	// without objects is empty. Otherwise it is unknown.
 	Complete bool
 
 	kinds map[schema.GroupVersionKind]*kindIndex
+
+	unplaced bool // whether any object is
 
 	mu    sync.Mutex
 	lists map[listKey]reflect.Value // answers that were given before
@@ -49,6 +52,7 @@ type kindIndex struct {
 	all         []client.ObjectKey
 	byIndex     map[indexKey][]client.Object
 	indexed     map[string]bool // the indexes that were made
+	unplaced    map[client.ObjectKey]bool
 }
 
 var (
@@ -73,6 +77,25 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 		kind.byKey[key] = obj
 		kind.byIndex, kind.indexed = nil, nil
 	}
+	return nil
+}
+
+// AddUnplaced is Add for an object whose manifest names no namespace, which has
+// [DefaultNamespace] in the place of it.
+func (s *Snapshot) AddUnplaced(obj client.Object) error {
+	if err := s.Add(obj); err != nil {
+		return err
+	}
+	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	kind := s.know(gvk)
+	if kind.unplaced == nil {
+		kind.unplaced = map[client.ObjectKey]bool{}
+	}
+	kind.unplaced[client.ObjectKeyFromObject(obj)] = true
+	s.unplaced = true
 	return nil
 }
 
@@ -120,7 +143,7 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 		return err
 	}
 	obj, found := kind.byKey[key]
-	if !found && Namespaced(gvk.GroupKind()) {
+	if !found && s.unplaced {
 		obj, found = kind.elsewhere(key)
 	}
 	if !found {
@@ -133,20 +156,36 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 // elsewhere returns what may be the object of a key, for one of the two has no
 // namespace: none if several may be.
 func (kind *kindIndex) elsewhere(key client.ObjectKey) (found client.Object, ok bool) {
-	if key.Namespace != "" {
-		found, ok = kind.byKey[client.ObjectKey{Name: key.Name}]
-		return found, ok
+	if key.Namespace != DefaultNamespace {
+		key.Namespace = DefaultNamespace
+		return kind.byKey[key], kind.unplaced[key]
 	}
-	for namespace := range kind.byNamespace {
-		obj, there := kind.byKey[client.ObjectKey{Namespace: namespace, Name: key.Name}]
-		if there && ok {
+	for key.Namespace = range kind.byNamespace {
+		if obj, there := kind.byKey[key]; there && ok {
 			return nil, false
-		}
-		if there {
+		} else if there {
 			found, ok = obj, true
 		}
 	}
 	return found, ok
+}
+
+// findElsewhere is elsewhere for an index.
+func (kind *kindIndex) findElsewhere(index, namespace, key string) (found []client.Object) {
+	if namespace != DefaultNamespace {
+		for _, obj := range kind.byIndex[indexKey{index, DefaultNamespace, key}] {
+			if kind.unplaced[client.ObjectKeyFromObject(obj)] {
+				found = append(found, obj)
+			}
+		}
+		return found
+	}
+	if len(kind.byNamespace) == 1 { // or which of them is not known
+		for only := range kind.byNamespace {
+			found = kind.byIndex[indexKey{index, only, key}]
+		}
+	}
+	return found
 }
 
 // List implements [client.Reader] for the namespace and label options. It
@@ -208,14 +247,8 @@ func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key strin
 		}
 	}
 	found := kind.byIndex[indexKey{index, namespace, key}]
-	switch {
-	case len(found) > 0, !Namespaced(gvk.GroupKind()):
-	case namespace != "":
-		found = kind.byIndex[indexKey{index, "", key}]
-	case len(kind.byNamespace) == 1: // or which of them is not known
-		for only := range kind.byNamespace {
-			found = kind.byIndex[indexKey{index, only, key}]
-		}
+	if len(found) == 0 && s.unplaced {
+		found = kind.findElsewhere(index, namespace, key)
 	}
 	return found, nil
 }

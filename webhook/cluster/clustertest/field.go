@@ -91,7 +91,15 @@ func (f *Field) Linted() bool { return len(f.Expect) == 0 }
 // Snapshot returns the objects as a cluster, complete or as lint knows it.
 func (f *Field) Snapshot(complete bool) (*cluster.Snapshot, error) {
 	s := &cluster.Snapshot{Complete: complete}
-	return s, s.Add(f.Objects...)
+	if err := s.Add(f.Objects...); err != nil || !f.Linted() {
+		return s, err
+	}
+	for _, m := range f.Manifests {
+		if err := m.AddTo(s); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // besides returns the names of the files that are the cluster of this one.
