@@ -10,6 +10,7 @@ import (
 var claimTemplateDuplicate = &Rule{
 	Name:  "claim-template-duplicate",
 	Level: Deny,
+	Runs:  haveClaim,
 	Doc: `the claim templates of a StatefulSet must have different names
 
 The API server accepts two templates of one name. The StatefulSet controller

@@ -4,15 +4,19 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
 )
 
 var claimTemplatePinned = &Rule{
 	Name:  "claim-template-pinned",
 	Level: Deny,
-	Reads: []client.Object{&storagev1.StorageClass{}},
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Runs:  claimsAsk,
 	Doc: `a claim template must not ask for one particular volume
 
 A volume has one claim. With volumeName in a template, the claim of every
@@ -50,4 +54,20 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 		}
 		return nil
 	})},
+}
+
+// claimsAsk says whether the claim of a Pod that lives on asks for the volume that
+// was found.
+func claimsAsk(v *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+	claims, err := replicaClaims(v, obj.(*appsv1.StatefulSet))
+	if err != nil {
+		return nil, err
+	}
+	asked := map[any]bool{}
+	for _, c := range claims {
+		if left.ordinals[c.ordinal] && left.mounting[c.claim.Name] > 0 {
+			asked[c.claim.Spec.VolumeName] = true
+		}
+	}
+	return func(denial *Finding) bool { return asked[denial.BadValue] }, nil
 }

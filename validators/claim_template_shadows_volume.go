@@ -16,6 +16,7 @@ var claimTemplateShadowsVolume = &Rule{
 	Name:  "claim-template-shadows-volume",
 	Level: Warn,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Runs:  haveClaim,
 	Doc: `a volume of the Pod template must not have the name of a claim template
 
 The StatefulSet controller replaces the volume by the claim, without a word,

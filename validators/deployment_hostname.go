@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -12,6 +13,11 @@ import (
 var deploymentHostname = &Rule{
 	Name:  "deployment-hostname",
 	Level: Deny,
+	Runs: func(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+		return func(denial *Finding) bool {
+			return left.any(func(r remnant) bool { return r.pods > 1 && r.spec.Hostname == denial.BadValue })
+		}, nil
+	},
 	Doc: `the template of a Deployment must not fix a hostname
 
 All Pods of a Deployment are made from one template, so they all get its

@@ -1,6 +1,7 @@
 package validators_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -23,6 +24,7 @@ import (
 type world struct {
 	statefulSets []*appsv1.StatefulSet
 	deployments  []*appsv1.Deployment
+	replicaSets  []*appsv1.ReplicaSet
 	pods         []*corev1.Pod
 	services     []*corev1.Service
 	claims       []*corev1.PersistentVolumeClaim
@@ -39,7 +41,7 @@ type world struct {
 
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
-	for _, list := range []any{w.statefulSets, w.deployments, w.pods, w.services, w.claims, w.volumes, w.classes, w.nodes, w.budgets, w.namespaces} {
+	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes, w.classes, w.nodes, w.budgets, w.namespaces} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -65,6 +67,8 @@ func (w *world) put(obj client.Object) {
 		w.statefulSets = with(w.statefulSets, obj)
 	case *appsv1.Deployment:
 		w.deployments = with(w.deployments, obj)
+	case *appsv1.ReplicaSet:
+		w.replicaSets = with(w.replicaSets, obj)
 	case *corev1.Pod:
 		w.pods = with(w.pods, obj)
 	case *corev1.Service:
@@ -133,6 +137,9 @@ func (g gen) makers() []func() client.Object {
 // claims that it names, or that its controller would make, volumes that are
 // reserved for them, and Pods that have its names.
 func (g gen) belongings(w *world, obj client.Object) {
+	if g.chance(.3) {
+		g.remnants(w, obj)
+	}
 	if g.chance(.4) {
 		return
 	}
@@ -182,6 +189,71 @@ func (g gen) belongings(w *world, obj client.Object) {
 		}
 	}
 	g.bind(w)
+}
+
+// remnants puts into the world what may live on of a workload that was deleted
+// without it: Pods or a ReplicaSet as its controller made them, or nearly.
+func (g gen) remnants(w *world, obj client.Object) {
+	controlled := func(o client.Object, kind string) {
+		if g.chance(.4) {
+			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: one(g, "apps/v1", "apps.example.com/v1"), Kind: kind, Name: one(g, obj.GetName(), "other"), Controller: new(true)}})
+		}
+		if g.chance(.1) {
+			o.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1_700_000_000, 0)})
+		}
+	}
+	switch o := obj.(type) {
+	case *appsv1.StatefulSet:
+		start, whole := 0, g.chance(.5) // all Pods, and volumes that nothing destroys
+		if o.Spec.Ordinals != nil {
+			start = int(o.Spec.Ordinals.Start)
+		}
+		if whole && g.chance(.4) {
+			w.retain = "off"
+			o.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: "Delete"}
+		}
+		for i := range count(o.Spec.Replicas) {
+			n := start + i
+			if !whole && g.chance(.3) {
+				continue
+			}
+			pod := &corev1.Pod{ObjectMeta: *o.Spec.Template.ObjectMeta.DeepCopy(), Spec: *o.Spec.Template.Spec.DeepCopy()}
+			if g.chance(.3) {
+				pod.Spec = g.podSpec()
+			}
+			pod.Namespace, pod.Name = o.Namespace, fmt.Sprintf("%s-%d", o.Name, n)
+			pod.Spec.Hostname, pod.Spec.Subdomain = one(g, pod.Name, pod.Name, ""), one(g, o.Spec.ServiceName, o.Spec.ServiceName, "web", "")
+			for _, t := range o.Spec.VolumeClaimTemplates {
+				name := fmt.Sprintf("%s-%s-%d", t.Name, o.Name, n)
+				pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: t.Name, VolumeSource: corev1.VolumeSource{
+					PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}})
+				if whole || g.chance(.8) { // with a volume that is kept, mostly
+					pvc, pv := g.claim(), g.volume()
+					pvc.Namespace, pvc.Name, pv.Name = o.Namespace, name, cmp.Or(t.Spec.VolumeName, "pv-"+name)
+					pvc.Spec.VolumeName, pv.Spec.ClaimRef = pv.Name, &corev1.ObjectReference{Namespace: pvc.Namespace, Name: name, UID: pvc.UID}
+					pv.Spec.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete)
+					if whole {
+						pv.Spec.PersistentVolumeReclaimPolicy, pv.DeletionTimestamp = corev1.PersistentVolumeReclaimRetain, nil
+					}
+					pv.Status.Phase, pvc.Status.Phase = corev1.VolumeBound, corev1.ClaimBound
+					w.put(pvc)
+					w.put(pv)
+				}
+			}
+			pod.Status.Phase = one(g, corev1.PodRunning, corev1.PodRunning, corev1.PodPending, corev1.PodFailed)
+			controlled(pod, "StatefulSet")
+			w.put(pod)
+		}
+	case *appsv1.Deployment:
+		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name + "-5d8c", Labels: o.Spec.Template.Labels}}
+		rs.Spec.Template = *o.Spec.Template.DeepCopy()
+		if g.chance(.3) {
+			rs.Spec.Template.Spec = g.podSpec()
+		}
+		rs.Status.Replicas = one(g, int32(0), 1, 2, 3)
+		controlled(rs, "Deployment")
+		w.put(rs)
+	}
 }
 
 // bind does what the volume controller does, for some claims and volumes.

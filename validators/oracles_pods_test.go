@@ -254,7 +254,7 @@ func claimsMounted(w *world, d deployment) (found []pvc) {
 
 func ownedBy(pod *corev1.Pod, kind string) bool {
 	o := ownerOf(pod)
-	return o != nil && o.Kind == kind
+	return o != nil && strings.HasPrefix(o.APIVersion, "apps/") && o.Kind == kind
 }
 
 // tooLong says whether the kernel refuses the full name of a Pod.

@@ -39,17 +39,17 @@ var _ = register(map[string]oracle{
 		if count(s.Spec.Replicas) <= 1 {
 			return nothing
 		}
-		pod := &s.Spec.Template.Spec
-		for _, v := range pod.Volumes {
+		for _, v := range s.Spec.Template.Spec.Volumes {
 			if v.PersistentVolumeClaim == nil || hasTemplate(s, v.Name) { // whose claim takes its place
 				continue
 			}
 			pvc := find(w.claims, s.Namespace, v.PersistentVolumeClaim.ClaimName)
-			if pvc != nil && slices.Contains(pvc.Spec.AccessModes, "ReadWriteMany") && separate(pod, v.Name) {
-				continue
+			if pvc == nil || !slices.Contains(pvc.Spec.AccessModes, "ReadWriteMany") || !separate(&s.Spec.Template.Spec, v.Name) {
+				level = warn
 			}
-			onlyRead := v.PersistentVolumeClaim.ReadOnly || mounted(pod, v.Name) && !written(pod, v.Name)
-			level = max(level, denyIf(pvc != nil && fitsOne(pvc.Spec.AccessModes) && !onlyRead))
+		}
+		if len(overwritten(w, s)) > 0 {
+			return deny
 		}
 		return level
 	}),
@@ -76,9 +76,9 @@ var _ = register(map[string]oracle{
 		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(claimsFor(w, s, gone)) > 0)
 	}),
 	"statefulset-scale-up": gravest(
-		created(func(w *world, s sts) validators.Level { return warnIf(len(claimsFor(w, s, ordinalsOf(s))) > 0) }),
+		created(func(w *world, s sts) validators.Level { return warnIf(findsClaim(w, s, ordinalsOf(s))) }),
 		updated(func(w *world, old, s sts) validators.Level {
-			return warnIf(len(claimsFor(w, s, without(ordinalsOf(s), ordinalsOf(old)))) > 0)
+			return warnIf(findsClaim(w, s, without(ordinalsOf(s), ordinalsOf(old))))
 		}),
 	),
 	"statefulset-ordinals": updated(func(_ *world, old, s sts) validators.Level {
@@ -212,6 +212,40 @@ func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
 		}
 	}
 	return len(known.MatchLabels)+len(known.MatchExpressions) > 0 && matches(known, on)
+}
+
+// findsClaim says whether Pods that are new find a claim of theirs. Whatever
+// labels the Pod of its name has, while it lives with the claim it is not new.
+func findsClaim(w *world, s sts, ordinals []int) bool {
+	for _, t := range s.Spec.VolumeClaimTemplates {
+		for _, n := range ordinals {
+			claim, pod := fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n), find(w.pods, s.Namespace, fmt.Sprintf("%s-%d", s.Name, n))
+			has := func(v corev1.Volume) bool {
+				return v.Name == t.Name && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim
+			}
+			its := pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) && slices.ContainsFunc(pod.Spec.Volumes, has)
+			if find(w.claims, s.Namespace, claim) != nil && !its {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overwritten returns the claims that all replicas write, and only one may.
+func overwritten(w *world, s sts) (names []string) {
+	pod := &s.Spec.Template.Spec
+	for _, v := range pod.Volumes {
+		if v.PersistentVolumeClaim == nil || hasTemplate(s, v.Name) {
+			continue
+		}
+		pvc := find(w.claims, s.Namespace, v.PersistentVolumeClaim.ClaimName)
+		onlyRead := v.PersistentVolumeClaim.ReadOnly || mounted(pod, v.Name) && !written(pod, v.Name)
+		if pvc != nil && fitsOne(pvc.Spec.AccessModes) && !onlyRead {
+			names = append(names, pvc.Name)
+		}
+	}
+	return names
 }
 
 func hasTemplate(s sts, name string) bool {

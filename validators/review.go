@@ -36,8 +36,9 @@ func (u *Undecided) Unwrap() error { return u.Err }
 //
 // On an update, a finding that the old object already had only warns: nobody
 // should be stopped from scaling a StatefulSet by a convention younger than it.
-// Before it denies, a rule that looked anything up in a cache looks again at
-// the API server.
+// Nor is what runs already refused where it is made anew around its Pods: see
+// [Rule.Runs]. Before it denies, a rule that looked anything up in a cache looks
+// again at the API server.
 func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
 	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
 	if err != nil {
@@ -77,18 +78,18 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 	v := p.Cluster
 	before := v.Reads()
 	found, err := r.run(p, kind, old, obj)
-	if err != nil || v.Reads() == before || !slices.ContainsFunc(found, denies) {
+	if known(err) != nil || !slices.ContainsFunc(found, denies) {
 		return found, err
 	}
-	live := v.Live()
-	if live == nil {
-		return found, nil
+	if live := v.Live(); live != nil && v.Reads() > before {
+		if found, err = r.run(&Pass{Cluster: live}, kind, old, obj); err != nil {
+			return nil, fmt.Errorf("look again before denying: %w", err)
+		}
 	}
-	found, err = r.run(&Pass{Cluster: live}, kind, old, obj)
-	if err != nil {
-		return nil, fmt.Errorf("look again before denying: %w", err)
+	if wrong := r.letRun(v, old, obj, found); wrong != nil {
+		return nil, fmt.Errorf("look again before denying: %w", wrong)
 	}
-	return found, nil
+	return found, err
 }
 
 func denies(f Finding) bool { return f.Level == Deny }

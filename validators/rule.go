@@ -49,6 +49,12 @@ type Rule struct {
 	// creation.
 	Companion bool
 
+	// Runs says whether what lives on of a workload, deleted without its Pods and
+	// made anew, shows already what the rule denies to its creation, which then
+	// only warns. Nil means that it does if anything lives on, and of a rule that
+	// saves data, that it never does.
+	Runs shown
+
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object

@@ -8,6 +8,10 @@ import (
 var statefulsetGracePeriod = &Rule{
 	Name:  "statefulset-grace-period",
 	Level: Deny,
+	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
+		seconds := r.spec.TerminationGracePeriodSeconds
+		return seconds != nil && *seconds == 0
+	}),
 	Doc: `the Pods of a StatefulSet must have time to shut down
 
 With terminationGracePeriodSeconds 0 every deletion of a Pod is a forced one: the

@@ -16,6 +16,7 @@ var statefulsetRetention = &Rule{
 	Name:      "statefulset-retention",
 	Level:     Deny,
 	SavesData: true,
+	Runs:      allRetained,
 	Reads:     []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
 
@@ -131,4 +132,31 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 		}
 	}
 	return "", "", nil
+}
+
+// allRetained says whether nothing can be destroyed with the claims of a
+// StatefulSet: each that it wants has a volume, and the volume of each that there
+// is, in its range or not, is retained.
+func allRetained(v *cluster.View, obj client.Object, _ *remnants) (func(*Finding) bool, error) {
+	sts := obj.(*appsv1.StatefulSet)
+	claims, err := replicaClaims(v, sts)
+	if err != nil {
+		return nil, err
+	}
+	wanted := ordinals(sts)
+	missing, doomed := len(sts.Spec.VolumeClaimTemplates)*wanted.n, false
+	for _, c := range claims {
+		pv, err := volumeOf(v, c.claim)
+		if err != nil {
+			return nil, err
+		}
+		if pv == nil || pv.DeletionTimestamp != nil || destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+			doomed = true
+			break
+		}
+		if wanted.has(c.ordinal) {
+			missing--
+		}
+	}
+	return func(*Finding) bool { return missing == 0 && !doomed }, nil
 }

@@ -18,13 +18,15 @@ import (
 var statefulsetScaleUp = &Rule{
 	Name:  "statefulset-scale-up",
 	Level: Warn,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `whoever scales a StatefulSet up should know which claims it finds
 
 A new Pod takes the claim of its name if there is one, left from before it was
 scaled down or from an earlier StatefulSet of that name, and all that is on the
 volume. Neither size nor class is compared with the template. A database may take
-stale data for current, or find its disk smaller than that of the others.
+stale data for current, or find its disk smaller than that of the others. Of
+claims that its own Pods use, which live on where a StatefulSet was deleted with
+--cascade=orphan and is made anew, nothing is said.
 
 Delete the claims beforehand if nobody needs what they hold. If they are meant to
 be used again there is nothing to do; a claim with too small a volume can be
@@ -54,11 +56,18 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	if err != nil {
 		return err
 	}
+	claims = slices.DeleteFunc(claims, func(c replicaClaim) bool {
+		return !slices.ContainsFunc(added, func(s span) bool { return s.has(c.ordinal) })
+	})
+	used, err := usedByOwn(p.Cluster, sts, claims)
+	if err != nil {
+		return err
+	}
 	var names []string
 	var example []string // what is to be said of the claim that differs most
 	of := ""
 	for _, c := range claims {
-		if !slices.ContainsFunc(added, func(s span) bool { return s.has(c.ordinal) }) {
+		if used[c.claim.Name] {
 			continue
 		}
 		names = append(names, c.claim.Name)
@@ -79,6 +88,32 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		strings.TrimSpace(fmt.Sprintf("cannot start empty, as %s %s", found, strings.Join(example, ", ")))),
 		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
 	return nil
+}
+
+// usedByOwn returns the names of those claims of a StatefulSet that its own Pods
+// mount, each that of its ordinal, and live.
+func usedByOwn(v *cluster.View, sts *appsv1.StatefulSet, claims []replicaClaim) (map[string]bool, error) {
+	names := claimNames(claims, func(replicaClaim) bool { return true })
+	if len(names) == 0 {
+		return nil, nil
+	}
+	pods, err := cluster.Find(v, cluster.PodsByClaim, sts.Namespace, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list Pods: %w", err)
+	}
+	used := map[string]bool{}
+	for _, pod := range pods {
+		n, ok := cluster.OrdinalOf(sts, pod.Name)
+		if !ok || !ownPod(sts, pod) {
+			continue
+		}
+		for _, vol := range pod.Spec.Volumes {
+			if src := vol.PersistentVolumeClaim; src != nil && src.ClaimName == cluster.ClaimName(sts, vol.Name, n) {
+				used[src.ClaimName] = true
+			}
+		}
+	}
+	return used, nil
 }
 
 // differences says how old a claim is, and how it differs from its template.

@@ -15,6 +15,9 @@ var statefulsetServiceHeadless = &Rule{
 	Name:  "statefulset-service-headless",
 	Level: Deny,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
+	Runs: aPod(func(sts *appsv1.StatefulSet, r remnant) bool {
+		return r.spec.Subdomain == sts.Spec.ServiceName
+	}),
 	Doc: `the Service that a StatefulSet names must be headless
 
 The name of a headless Service resolves to the addresses of all Pods, which is

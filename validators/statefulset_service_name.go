@@ -10,6 +10,9 @@ import (
 var statefulsetServiceName = &Rule{
 	Name:  "statefulset-service-name",
 	Level: Deny,
+	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
+		return r.hasOwnName() && r.spec.Subdomain == ""
+	}),
 	Doc: `a StatefulSet must name its headless Service
 
 Each Pod gets the DNS name <pod>.<serviceName>.<namespace>, by which the others

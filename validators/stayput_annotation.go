@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +27,7 @@ func withStayputAnnotation(rules ...*Rule) []*Rule {
 	rules = append(rules, &Rule{
 		Name:  "stayput-annotation",
 		Level: Deny,
+		Runs:  keyRuns,
 		Doc: `Stayput's labels and annotations must be ones that it knows
 
 A label or an annotation with a mistake in it is accepted by Kubernetes and does
@@ -52,6 +54,35 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 	})
 	slices.SortFunc(rules, func(a, b *Rule) int { return strings.Compare(a.Name, b.Name) })
 	return rules
+}
+
+// keyRuns says whether what lives on of a workload has the label or annotation of
+// its Pod template that was found.
+func keyRuns(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+	var template *metav1.ObjectMeta
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		template = &obj.Spec.Template.ObjectMeta
+	case *appsv1.Deployment:
+		template = &obj.Spec.Template.ObjectMeta
+	}
+	return func(denial *Finding) bool {
+		at := cluster.SplitPath(denial.Field)
+		if len(at) != 5 || at[1] != "template" { // spec.template.metadata.labels[key]
+			return false
+		}
+		list := func(meta *metav1.ObjectMeta) map[string]string {
+			if at[3] == label+"s" {
+				return meta.Labels
+			}
+			return meta.Annotations
+		}
+		is := list(template)[at[4]]
+		return left.any(func(r remnant) bool {
+			was, ok := list(r.meta)[at[4]]
+			return ok && was == is
+		})
+	}, nil
 }
 
 func checkKeys[T client.Object](rules []string) func(*Pass, T) error {

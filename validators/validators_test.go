@@ -54,12 +54,16 @@ func replay(t *testing.T, r *Rule, cached bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spy := clustertest.NewSpy(snap)
+	whole, err := data.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spy, live := clustertest.NewSpy(snap), clustertest.NewSpy(whole)
 	for _, s := range data.Steps {
 		before := s.DeepCopyObject()
 		world := cluster.World{Source: spy, Retain: s.Retain}
 		if cached {
-			world.Finder = spy
+			world.Finder, world.Live = spy, live
 		}
 		view := world.View(context.Background(), s.Request)
 		findings, undecided := Review(view, []*Rule{r}, s.Old, s.Obj)
@@ -79,9 +83,10 @@ func replay(t *testing.T, r *Rule, cached bool) {
 		t.Error(left)
 	}
 	declared := map[string]bool{}
-	for _, o := range r.Reads {
+	for _, o := range slices.Concat(r.Reads, r.adopts()) {
 		declared[fmt.Sprintf("%T", o)] = true
 	}
+	maps.Copy(spy.Kinds, live.Kinds)
 	if diff := cmp.Diff(declared, spy.Kinds); diff != "" {
 		t.Errorf("Reads (-declared +read):\n%s", diff)
 	}

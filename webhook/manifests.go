@@ -346,6 +346,18 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		slices.Sort(groups[group])
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
+	for _, obj := range validators.Adopted(rules) { // listed before a denial, and not watched
+		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+		if !slices.Contains(groups[gvr.Group], gvr.Resource) {
+			role.Rules = append(role.Rules, rbacv1.PolicyRule{
+				APIGroups: []string{gvr.Group}, Resources: []string{gvr.Resource}, Verbs: []string{"list"},
+			})
+		}
+	}
 	role.Rules = append(role.Rules, d.configurationRule())
 	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
 		return role, nil

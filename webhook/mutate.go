@@ -88,12 +88,14 @@ const mendFirst = "mend first what the recipe's apply is denied for: "
 
 // madeAgain says what would deny an object to whom the recipe of a hint is to
 // delete it and apply it again: an update lets pass what the object always had,
-// a creation does not.
+// a creation only what its Pods show.
 func (w *Webhook) madeAgain(v *cluster.View, req *request, hints validators.Verdict, after client.Object) (warnings []string, err error) {
 	if req.old == nil || !slices.ContainsFunc(hints.Findings, validators.Finding.Recreates) {
 		return nil, nil
 	}
-	verdict, err := w.rules.Review(v, nil, after)
+	made := after.DeepCopyObject().(client.Object)
+	made.SetResourceVersion("") // as it will be applied, around the Pods that live on
+	verdict, err := w.rules.Review(v, nil, made)
 	if err != nil {
 		return nil, err
 	}

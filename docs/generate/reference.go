@@ -125,6 +125,9 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 	if len(r.Reads) > 0 {
 		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
 	}
+	if adopted := validators.Adopted([]*validators.Rule{r}); len(adopted) > 0 {
+		fmt.Fprintf(page, "- **Before it denies a creation:** lists %s that live on, [which may be so already](adoption.md#what-runs-already)\n", kinds(adopted))
+	}
 	fmt.Fprintf(page, "- **Exempt:** `%s`\n", r.ExemptCommand())
 	fmt.Fprintf(page, "- **When it is right to exempt it:** %s\n", prose(r.Exempt))
 	fmt.Fprintf(page, "- **Try it:** %s\n", try(r))

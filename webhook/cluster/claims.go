@@ -146,6 +146,13 @@ func HasMatchLabels(sel *metav1.LabelSelector, on map[string]string) bool {
 	return labels.SelectorFromSet(sel.MatchLabels).Matches(labels.Set(on))
 }
 
+// OrdinalOf returns the ordinal of the Pod of a StatefulSet that has a name, and
+// whether it is such a name.
+func OrdinalOf(sts *appsv1.StatefulSet, pod string) (ordinal int, ok bool) {
+	base, ordinal, ok := cutOrdinal(pod)
+	return ordinal, ok && base == sts.Name
+}
+
 // cutOrdinal splits a-b-7 into a-b and 7. Like the StatefulSet controller, it
 // takes only ordinals that are written as the controller writes them.
 func cutOrdinal(name string) (base string, ordinal int, ok bool) {

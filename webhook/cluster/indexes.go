@@ -248,22 +248,42 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 	if v.world.Finder == nil {
 		all, err := idx.list(v, client.InNamespace(namespace))
 		return slices.DeleteFunc(all, func(obj P) bool {
-			return !slices.ContainsFunc(idx.keys(obj), func(k string) bool { return slices.Contains(keys, k) })
+			return !slices.ContainsFunc(idx.keys(obj), wanted(keys))
 		}), err
 	}
 	var found []P
-	for i, key := range keys {
+	var seen map[string]bool
+	if len(keys) > 1 {
+		seen = map[string]bool{}
+	}
+	for _, key := range keys {
 		some, err := v.world.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
 		if err != nil {
 			return nil, err
 		}
 		for _, obj := range some {
-			if o := obj.(P); i == 0 || !slices.ContainsFunc(found, func(f P) bool { return f.GetName() == o.GetName() }) {
-				found = append(found, o)
+			if seen[obj.GetName()] {
+				continue
 			}
+			if seen != nil {
+				seen[obj.GetName()] = true
+			}
+			found = append(found, obj.(P))
 		}
 	}
 	return found, nil
+}
+
+// wanted says of a key whether it is among some, which may be many.
+func wanted(keys []string) func(string) bool {
+	if len(keys) == 1 {
+		return func(k string) bool { return k == keys[0] }
+	}
+	set := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		set[k] = true
+	}
+	return func(k string) bool { return set[k] }
 }
 
 // Caches are the informers of a process, which are asked without a copy of what

@@ -155,9 +155,9 @@ func List[L any, P interface {
 	client.ObjectList
 }](v *View, opts ...client.ListOption) (P, error) {
 	v.reads++
-	namespace, plain := onlyNamespace(opts)
+	namespace, labels, plain := asked(opts)
 	if plain {
-		if a := v.answered(P(nil), namespace, ""); a != nil {
+		if a := v.answered(P(nil), namespace, labels); a != nil {
 			return a.obj.(P), a.err
 		}
 	}
@@ -167,7 +167,7 @@ func List[L any, P interface {
 		list = nil
 	}
 	if plain {
-		v.known = append(v.known, answer{P(nil), namespace, "", list, err})
+		v.known = append(v.known, answer{P(nil), namespace, labels, list, err})
 	}
 	return list, err
 }
@@ -190,15 +190,25 @@ func Each[P client.Object](v *View, visit func(P)) error {
 	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
 }
 
-// onlyNamespace returns the namespace that options ask for, empty for all, and
-// whether that is all that they ask for.
-func onlyNamespace(opts []client.ListOption) (namespace string, ok bool) {
-	switch len(opts) {
-	case 0:
-		return "", true
-	case 1:
-		in, ok := opts[0].(client.InNamespace)
-		return string(in), ok
+// asked returns the namespace and the labels that options ask for, empty for
+// all, and whether that is all that they ask for. An answer keeps the labels in
+// the place of a name.
+func asked(opts []client.ListOption) (namespace, labels string, ok bool) {
+	for _, opt := range opts {
+		switch opt := opt.(type) {
+		case client.InNamespace:
+			namespace = string(opt)
+		case client.MatchingLabelsSelector:
+			if opt.Selector == nil {
+				return "", "", false
+			}
+			if _, selectable := opt.Requirements(); !selectable {
+				return "", "", false // it is written as one that selects everything
+			}
+			labels = opt.String()
+		default:
+			return "", "", false
+		}
 	}
-	return "", false
+	return namespace, labels, true
 }

@@ -1,0 +1,228 @@
+package validators
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// A remnant is what lives on of a workload that was deleted without its
+// dependents, and what one of that name, made anew, adopts: a Pod of a
+// StatefulSet, or the ReplicaSet of a Deployment.
+type remnant struct {
+	pods int                // for how many Pods it stands
+	meta *metav1.ObjectMeta // of the Pod, or of the template of the ReplicaSet
+	spec *corev1.PodSpec    // likewise
+}
+
+// Remnants are all of a workload, of which there are some.
+type remnants struct {
+	all      []remnant
+	mounting map[string]int  // how many of their Pods mount a claim, by its name
+	own      map[string]bool // the volumes that are the claims of the Pod's own ordinal, by name
+	ordinals map[int]bool    // of the Pods of a StatefulSet
+}
+
+func (rs *remnants) add(r remnant) {
+	rs.all = append(rs.all, r)
+	seen := map[string]bool{} // two volumes may be one claim
+	for _, v := range r.spec.Volumes {
+		if src := v.PersistentVolumeClaim; src != nil && !seen[src.ClaimName] {
+			seen[src.ClaimName] = true
+			rs.mounting[src.ClaimName] += r.pods
+		}
+	}
+}
+
+// any says whether something holds of one of them.
+func (rs *remnants) any(holds func(remnant) bool) bool { return slices.ContainsFunc(rs.all, holds) }
+
+// hasOwnName says whether the Pod has the host name that a StatefulSet gives.
+func (r remnant) hasOwnName() bool { return r.spec.Hostname == r.meta.Name }
+
+// A shown returns what says of a denial of the creation of obj whether remnants
+// show already what is denied.
+type shown func(v *cluster.View, obj client.Object, left *remnants) (func(denial *Finding) bool, error)
+
+// aPod says so where one Pod of a StatefulSet shows it.
+func aPod(shows func(sts *appsv1.StatefulSet, r remnant) bool) shown {
+	return func(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+		sts := obj.(*appsv1.StatefulSet)
+		return func(*Finding) bool { return left.any(func(r remnant) bool { return shows(sts, r) }) }, nil
+	}
+}
+
+// severalMount says so where at least two Pods mount the claim that was found.
+func severalMount(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+	return func(denial *Finding) bool { return left.mounting[fmt.Sprint(denial.BadValue)] > 1 }, nil
+}
+
+// haveClaim says so where a Pod has the claim of the template whose name was
+// found.
+func haveClaim(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+	return func(denial *Finding) bool { return left.own[fmt.Sprint(denial.BadValue)] }, nil
+}
+
+// adopts returns the kinds of remnants that are listed before the rule denies a
+// creation.
+func (r *Rule) adopts() (kinds []client.Object) {
+	if r.Level != Deny {
+		return nil
+	}
+	for gvk, kind := range map[schema.GroupVersionKind]client.Object{
+		cluster.KindOf[*appsv1.StatefulSet](): &corev1.Pod{},
+		cluster.KindOf[*appsv1.Deployment]():  &appsv1.ReplicaSet{},
+	} {
+		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind == gvk && (c.When == Stored || c.When == Created) }) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.SortFunc(kinds, func(a, b client.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b)) })
+	return kinds
+}
+
+// Adopted returns the kinds that are listed at the API server itself before one
+// of the rules denies the creation of a workload, sorted: what lives on of one
+// of that name is not to be stopped. No informer is needed for them.
+func Adopted(rules []*Rule) (kinds []client.Object) {
+	for _, r := range rules {
+		for _, kind := range r.adopts() {
+			if !slices.ContainsFunc(kinds, func(k client.Object) bool { return fmt.Sprintf("%T", k) == fmt.Sprintf("%T", kind) }) {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	slices.SortFunc(kinds, func(a, b client.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b)) })
+	return kinds
+}
+
+// letRun lowers to a warning what is denied to the creation of a workload whose
+// Pods run already, and show that they have it: to refuse it would mend nothing,
+// and leave them without a controller. What saves data is lowered only as the
+// rule itself says. Where the source does not know what runs, denials stand.
+func (r *Rule) letRun(v *cluster.View, old, obj client.Object, found []Finding) error {
+	// What exists was not created just now: audit comes across it.
+	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
+		return nil
+	}
+	if live := v.Live(); live != nil {
+		v = live
+	}
+	left, err := remnantsOf(v, obj)
+	if err == nil && len(left.all) > 0 {
+		err = r.lowerShown(v, obj, found, left)
+	}
+	if errors.Is(err, cluster.ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+func (r *Rule) lowerShown(v *cluster.View, obj client.Object, found []Finding, left *remnants) error {
+	runs := func(*Finding) bool { return !r.SavesData }
+	if r.Runs != nil {
+		var err error
+		if runs, err = r.Runs(v, obj, left); err != nil {
+			return err
+		}
+	}
+	for i := range found {
+		if f := &found[i]; f.Level == Deny && runs(f) {
+			f.Level = Warn
+		}
+	}
+	return nil
+}
+
+// remnantsOf returns what a workload that is created will adopt.
+func remnantsOf(v *cluster.View, obj client.Object) (*remnants, error) {
+	left := &remnants{mounting: map[string]int{}, own: map[string]bool{}, ordinals: map[int]bool{}}
+	var err error
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		err = left.addPods(v, obj)
+	case *appsv1.Deployment:
+		err = left.addReplicaSets(v, obj)
+	}
+	return left, err
+}
+
+func (rs *remnants) addPods(v *cluster.View, sts *appsv1.StatefulSet) error {
+	match, ok := selectedBy(sts.Namespace, sts.Spec.Selector)
+	if !ok {
+		return nil
+	}
+	pods, err := cluster.List[corev1.PodList](v, match...)
+	if err != nil {
+		return fmt.Errorf("list Pods: %w", err)
+	}
+	wanted := ordinals(sts)
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		n, ok := cluster.OrdinalOf(sts, pod.Name)
+		if !ok || !wanted.has(n) || !ownPod(sts, pod) {
+			continue
+		}
+		rs.add(remnant{1, &pod.ObjectMeta, &pod.Spec})
+		rs.ordinals[n] = true
+		for _, v := range pod.Spec.Volumes {
+			if src := v.PersistentVolumeClaim; src != nil && src.ClaimName == cluster.ClaimName(sts, v.Name, n) {
+				rs.own[v.Name] = true
+			}
+		}
+	}
+	return nil
+}
+
+func (rs *remnants) addReplicaSets(v *cluster.View, d *appsv1.Deployment) error {
+	match, ok := selectedBy(d.Namespace, d.Spec.Selector)
+	if !ok {
+		return nil
+	}
+	sets, err := cluster.List[appsv1.ReplicaSetList](v, match...)
+	if err != nil {
+		return fmt.Errorf("list ReplicaSets: %w", err)
+	}
+	for i := range sets.Items {
+		set := &sets.Items[i]
+		if set.DeletionTimestamp == nil && set.Status.Replicas > 0 && own(set, "Deployment", d.Name) {
+			rs.add(remnant{int(set.Status.Replicas), &set.Spec.Template.ObjectMeta, &set.Spec.Template.Spec})
+		}
+	}
+	return nil
+}
+
+// selectedBy returns what lists what a selector selects in a namespace, and
+// whether the API server accepts the selector.
+func selectedBy(namespace string, selector *metav1.LabelSelector) ([]client.ListOption, bool) {
+	sel, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil || selector == nil {
+		return nil, false
+	}
+	return []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}}, true
+}
+
+// ownPod says whether a Pod of a StatefulSet's name lives, and is nobody
+// else's. One that a StatefulSet of that name controls is its own, too: at a
+// creation that one is gone, or the API server refuses the name.
+func ownPod(sts *appsv1.StatefulSet, pod *corev1.Pod) bool {
+	return live(pod) && own(pod, "StatefulSet", sts.Name)
+}
+
+func own(obj client.Object, kind, name string) bool {
+	owner := metav1.GetControllerOf(obj)
+	if owner == nil {
+		return true
+	}
+	gv, err := schema.ParseGroupVersion(owner.APIVersion)
+	return err == nil && gv.Group == appsv1.GroupName && owner.Kind == kind && owner.Name == name
+}
