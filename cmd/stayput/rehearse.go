@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/rehearsal"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// A rehearser is the command rehearse.
+type rehearser struct {
+	clusterFlags
+	config, format, as string
+	try                bool
+}
+
+func rehearseCommand() *cobra.Command {
+	var r rehearser
+	cmd := &cobra.Command{
+		Use:   "rehearse [AUDITLOG...]",
+		Short: "Replay the audit log against enforce: who would have been refused",
+		Long: `Replay what the API server's audit log recorded against the rules, as if every
+namespace that is not off were in enforce: what would have been refused, to whom,
+by which rule, how often, and the narrowest configuration that lets these callers
+through. Entries that let a disk be destroyed are commented out. The present
+cluster is read, as audit reads it: it has the objects that the log does not, and
+says what would be refused if it were made anew.
+
+An AUDITLOG is a file of audit.k8s.io/v1 events, one JSON object a line, or such a
+file compressed by gzip. Creations and updates need the level Request; patches,
+and deletions of what is gone by now, RequestResponse. What cannot be replayed is
+listed, with the reason.
+
+--try-deletions tries, for one instance of each kind of custom resource that owns a
+StatefulSet or claims, what its operator does at the end: it makes the StatefulSet
+anew, and deletes the claims, the StatefulSet and the volumes. The rules say what
+enforce would refuse, and the API server, in a dry run under the operator's account,
+what it and its webhooks do. That needs the right to impersonate. Nothing is changed.
+
+Exit code 0: nothing would be refused. 1: something would. 2: bad usage, or
+something could not be read.`,
+		Example: `  stayput rehearse audit.log --config stayput.yaml
+  stayput rehearse audit-*.log.gz audit.log --format json
+  stayput rehearse --try-deletions --as system:serviceaccount:databases:operator`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.config, "config", "", "configuration file")
+	flags.StringVarP(&r.format, "format", "f", "text", "text or json")
+	flags.BoolVar(&r.try, "try-deletions", false, "try the re-creation and deletion of one instance of each owner's kind")
+	flags.StringVar(&r.as, "as", "", "account of the operators; else the log or a field manager's name tells")
+	r.clusterFlags.register(flags)
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.Writer) error {
+	switch {
+	case c.format != "text" && c.format != "json":
+		return fmt.Errorf("--format %q: must be text or json", c.format)
+	case len(files) == 0 && !c.try:
+		return errors.New("nothing to rehearse: give a file of the audit log, or --try-deletions")
+	}
+	s, err := loadSettings(c.config)
+	if err != nil {
+		return err
+	}
+	go limitGarbage(ctx)
+	bar := newProgress(stderr)
+	archive := &cluster.Archive{}
+	f, err := c.fetcher(archive, bar)
+	if err != nil {
+		return err
+	}
+	problems := s.newReport("rehearse", validators.Deny)
+	subjects, err := (&auditor{}).read(ctx, f, s, labels.Everything(), problems)
+	if err != nil {
+		return err
+	}
+	log := rehearsal.NewLog(kindsOf(s.policy.Rules))
+	for _, file := range files {
+		if err := log.ReadFile(file); err != nil {
+			return err
+		}
+	}
+	world := s.world
+	world.Source, world.Finder = archive, archive
+	r := rehearsal.New(*s.policy, s.mutators, world)
+	if err := r.Replay(ctx, archive, log); err != nil {
+		return err
+	}
+	for _, ref := range subjects {
+		subject, err := ref.get(ctx, archive)
+		if err != nil {
+			return err
+		}
+		r.MadeNow(ctx, subject.Object)
+	}
+	if c.try {
+		if err := c.trials(ctx, f, world, r); err != nil {
+			return err
+		}
+	}
+	r.Finish()
+	if c.format == "json" {
+		err = r.JSON(stdout)
+	} else {
+		err = r.Text(stdout)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(problems.Errors) > 0:
+		return fmt.Errorf("not all could be read: %s", problems.Errors[0])
+	case r.Refuses():
+		return errFindings
+	}
+	return nil
+}
+
+// kindsOf returns the kinds that rules are about.
+func kindsOf(rules []*validators.Rule) (kinds []schema.GroupVersionKind) {
+	for _, r := range rules {
+		for _, check := range r.Checks {
+			kinds = append(kinds, check.Kind)
+		}
+	}
+	return kinds
+}
+
+// trials tries one instance of each kind of owner.
+func (c *rehearser) trials(ctx context.Context, f *fetcher, world cluster.World, r *rehearsal.Rehearsal) error {
+	instances, err := rehearsal.Instances(world.View(ctx, cluster.Request{}))
+	if err != nil {
+		return err
+	}
+	config, err := c.restConfig()
+	if err != nil {
+		return err
+	}
+	for _, i := range instances {
+		subject := i.Subject()
+		if subject == nil {
+			continue
+		}
+		as, by := c.as, "--as"
+		if as == "" {
+			as, by = r.Account(subject), "the log"
+		}
+		if as == "" {
+			as, by = accountByManager(ctx, f, subject), "the field manager"
+		}
+		r.Try(ctx, i, as, by, dryRuns(config))
+	}
+	return nil
+}
+
+// accountByManager returns the one service account that is called what manages
+// the fields of an object, or "".
+func accountByManager(ctx context.Context, f *fetcher, obj client.Object) string {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return ""
+	}
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(kind)
+	if err := f.client.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+		return ""
+	}
+	accounts, err := f.metadata(ctx, corev1.SchemeGroupVersion.WithKind("ServiceAccount"), metav1.NamespaceAll)
+	if err != nil {
+		return ""
+	}
+	found := map[string]bool{}
+	for _, entry := range live.ManagedFields {
+		for _, a := range accounts {
+			if entry.Subresource == "" && a.Name == entry.Manager {
+				found["system:serviceaccount:"+a.Namespace+":"+a.Name] = true
+			}
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	for name := range found {
+		return name
+	}
+	return ""
+}
+
+// dryRuns returns a server that answers dry runs under the account of others.
+func dryRuns(config *rest.Config) rehearsal.Server {
+	return func(ctx context.Context, user authenticationv1.UserInfo, verb string, obj client.Object) string {
+		as := rest.CopyConfig(config)
+		as.Impersonate = rest.ImpersonationConfig{UserName: user.Username, Groups: user.Groups}
+		cl, err := client.New(as, client.Options{Scheme: scheme.Scheme})
+		if err != nil {
+			return err.Error()
+		}
+		obj = obj.DeepCopyObject().(client.Object)
+		if verb == "create" {
+			obj.SetResourceVersion("")
+			obj.SetUID("")
+			// Admission is asked before the name is looked for, which is taken.
+			if err = cl.Create(ctx, obj, client.DryRunAll); apierrors.IsAlreadyExists(err) {
+				return ""
+			}
+		} else {
+			err = cl.Delete(ctx, obj, client.DryRunAll, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		}
+		if err == nil {
+			return ""
+		}
+		return strings.Join(strings.Fields(err.Error()), " ")
+	}
+}

@@ -1,0 +1,101 @@
+package rehearsal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// entries are the narrowest ones that let through what was refused.
+type entries struct {
+	exemptions, callers map[string]*entry
+}
+
+// An entry is one, and why it is not for everybody to write.
+type entry struct {
+	item  string
+	times int
+	why   string // it is commented out, or ""
+}
+
+const (
+	destroys = "lets disks be destroyed"
+	person   = "is for a person, who can read the denial and follow it"
+)
+
+// add adds the entry that lets a user through a rule with an object, which is
+// deleted or written. Nobody in particular needs none.
+func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj client.Object, deleted bool) {
+	if user == "" {
+		return
+	}
+	var item string
+	into := &es.exemptions
+	if deleted {
+		item, into = validators.CallerFor(user, obj).YAML(), &es.callers
+	} else {
+		exemption := validators.ExemptionFor(rule.Name, user, obj)
+		exemption.Reason = "rehearsed: " + rule.Name
+		item = exemption.YAML()
+	}
+	if *into == nil {
+		*into = map[string]*entry{}
+	}
+	e := (*into)[item]
+	if e == nil {
+		e = &entry{item: item}
+		(*into)[item] = e
+	}
+	e.times++
+	switch {
+	case rule.SavesData && !retained(v, obj):
+		e.why = destroys
+	case e.why == "" && !strings.HasPrefix(user, "system:serviceaccount:"):
+		e.why = person
+	}
+}
+
+// retained says whether what is deleted is a claim whose disk stays. A volume that
+// is deleted itself is forgotten, whatever its policy; of anything else it cannot
+// be said.
+func retained(v *cluster.View, obj client.Object) bool {
+	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
+	if !ok || pvc.Spec.VolumeName == "" {
+		return false
+	}
+	pv, err := cluster.Get[corev1.PersistentVolume](v, "", pvc.Spec.VolumeName)
+	return err == nil && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain
+}
+
+// yaml returns the entries as a part of a configuration.
+func (es *entries) yaml() string {
+	var b strings.Builder
+	section := func(head, indent string, items map[string]*entry) {
+		if len(items) == 0 {
+			return
+		}
+		var live, dead []string
+		for _, e := range items {
+			if e.why == "" {
+				live = append(live, fmt.Sprintf("%s- %s\n", indent, e.item))
+			} else {
+				dead = append(dead, fmt.Sprintf("%s# %s:\n%s# - %s\n", indent, e.why, indent, e.item))
+			}
+		}
+		slices.Sort(live)
+		slices.Sort(dead)
+		if len(live) == 0 {
+			head = "# " + strings.ReplaceAll(strings.TrimSuffix(head, "\n"), "\n", "\n# ") + "\n"
+		}
+		b.WriteString(head + strings.Join(live, "") + strings.Join(dead, ""))
+	}
+	section("exemptions:\n", "", es.exemptions)
+	section("deletions:\n  callers:\n", "  ", es.callers)
+	return b.String()
+}

@@ -1,0 +1,265 @@
+// Package rehearsal replays what an API server's audit log recorded against the
+// rules in enforce: what would have been refused, and to whom.
+package rehearsal
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/webhook/cluster"
+)
+
+// An Event is one of audit.k8s.io/v1: a request that the API server answered.
+type Event struct {
+	APIVersion       string                     `json:"apiVersion"`
+	Kind             string                     `json:"kind"`
+	Level            string                     `json:"level"`
+	Stage            string                     `json:"stage"`
+	RequestURI       string                     `json:"requestURI"`
+	Verb             string                     `json:"verb"`
+	User             authenticationv1.UserInfo  `json:"user"`
+	ImpersonatedUser *authenticationv1.UserInfo `json:"impersonatedUser"`
+	ObjectRef        *Reference                 `json:"objectRef"`
+	ResponseStatus   *struct{ Code int }        `json:"responseStatus"`
+	RequestObject    json.RawMessage            `json:"requestObject"`
+	ResponseObject   json.RawMessage            `json:"responseObject"`
+	Received         time.Time                  `json:"requestReceivedTimestamp"`
+	Annotations      map[string]string          `json:"annotations"`
+	kind             schema.GroupVersionKind    // of what the request is about
+}
+
+// A Reference says what a request is about.
+type Reference struct {
+	Resource, Namespace, Name, APIGroup, Subresource string
+}
+
+// A Log is what was read of an audit log: the requests that change objects of
+// some kinds, in the order in which they came.
+type Log struct {
+	Events []*Event
+	Lines  int // of all files
+
+	kinds map[schema.GroupResource]schema.GroupVersionKind
+}
+
+// NewLog returns an empty log of the requests about some kinds.
+func NewLog(kinds []schema.GroupVersionKind) *Log {
+	l := &Log{kinds: map[schema.GroupResource]schema.GroupVersionKind{}}
+	for _, kind := range kinds {
+		plural, _ := meta.UnsafeGuessKindToResource(kind)
+		l.kinds[plural.GroupResource()] = kind
+	}
+	return l
+}
+
+// ReadFile reads a file of JSON lines, compressed by gzip or not.
+func (l *Log) ReadFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := bufio.NewReaderSize(f, 1<<16)
+	var in io.Reader = buf
+	if magic, err := buf.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		if in, err = gzip.NewReader(buf); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return l.read(name, in)
+}
+
+// read reads lines, and sorts in what they say. A line that is cut off, as the
+// last of a file that is being written, ends the file.
+func (l *Log) read(name string, in io.Reader) error {
+	lines := bufio.NewReaderSize(in, 1<<16)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s:%d: %w", name, n, err)
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			if broken := l.add(line); broken != nil && err == nil {
+				return fmt.Errorf("%s:%d: no event of audit.k8s.io/v1 in JSON: %w", name, n, broken)
+			}
+			l.Lines++
+		}
+		if err != nil {
+			break
+		}
+	}
+	slices.SortStableFunc(l.Events, func(a, b *Event) int { return a.Received.Compare(b.Received) })
+	return nil
+}
+
+// add keeps an event if it was answered and changed, or was to change, an object
+// of one of the kinds.
+func (l *Log) add(line []byte) error {
+	e := &Event{}
+	if err := json.Unmarshal(line, e); err != nil {
+		return err
+	}
+	if e.Kind != "Event" || e.APIVersion != "audit.k8s.io/v1" {
+		return fmt.Errorf("apiVersion and kind are %q and %q", e.APIVersion, e.Kind)
+	}
+	ref := e.ObjectRef
+	if e.Stage != "ResponseComplete" || ref == nil || !slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, e.Verb) {
+		return nil
+	}
+	kind, known := l.kinds[schema.GroupResource{Group: ref.APIGroup, Resource: ref.Resource}]
+	scales := ref.Subresource == "scale" && ref.APIGroup == "apps"
+	if !known || ref.Subresource != "" && !scales || e.dryRun() || !e.counts() {
+		return nil
+	}
+	e.kind = kind
+	l.Events = append(l.Events, e)
+	return nil
+}
+
+// counts says whether the API server did what was asked, or Stayput refused it.
+func (e *Event) counts() bool {
+	if e.ResponseStatus == nil {
+		return false
+	}
+	return e.ResponseStatus.Code/100 == 2 || e.ResponseStatus.Code == 403 && e.byStayput()
+}
+
+func (e *Event) byStayput() bool {
+	for name, value := range e.Annotations {
+		if strings.HasSuffix(name, "stayput.dev/rules") && strings.Contains(value, "=deny") {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Event) query() url.Values {
+	u, err := url.Parse(e.RequestURI)
+	if err != nil {
+		return nil
+	}
+	return u.Query()
+}
+
+func (e *Event) dryRun() bool { return e.query().Get("dryRun") != "" || len(e.options().DryRun) > 0 }
+
+// options are those of a deletion, as its body has them.
+func (e *Event) options() (o metav1.DeleteOptions) {
+	if strings.HasPrefix(e.Verb, "delete") {
+		_ = json.Unmarshal(e.RequestObject, &o) // without a body, or with another, there are none
+	}
+	return o
+}
+
+func (e *Event) orphan() bool {
+	p := e.options().PropagationPolicy
+	return e.query().Get("propagationPolicy") == string(metav1.DeletePropagationOrphan) || p != nil && *p == metav1.DeletePropagationOrphan
+}
+
+// who returns the user for whom the request was made.
+func (e *Event) who() authenticationv1.UserInfo {
+	if e.ImpersonatedUser != nil {
+		return *e.ImpersonatedUser
+	}
+	return e.User
+}
+
+func (e *Event) request() cluster.Request { return cluster.Request{User: e.who(), Orphan: e.orphan()} }
+
+// creates says whether the request made the object, which a patch may.
+func (e *Event) creates() bool {
+	return e.Verb == "create" || !strings.HasPrefix(e.Verb, "delete") && e.ResponseStatus.Code == 201
+}
+
+// object returns what a body holds if that is an object of the event's kind, and
+// nil if not.
+func (e *Event) object(body json.RawMessage) client.Object {
+	var t metav1.TypeMeta
+	if json.Unmarshal(body, &t) != nil || t.GroupVersionKind() != e.kind {
+		return nil
+	}
+	made, err := scheme.Scheme.New(e.kind)
+	if err != nil {
+		return nil
+	}
+	obj, ok := made.(client.Object)
+	if !ok || json.Unmarshal(body, obj) != nil {
+		return nil
+	}
+	cluster.StripManagedFields(obj)
+	if e.ObjectRef.Namespace != "" && e.kind.Kind != "Namespace" {
+		obj.SetNamespace(e.ObjectRef.Namespace)
+	}
+	return obj
+}
+
+// written returns the object that a creation, an update or a patch came to. What
+// was sent serves if it was the object.
+func (e *Event) written() client.Object {
+	if obj := e.object(e.ResponseObject); obj != nil {
+		return obj
+	}
+	if e.Verb == "patch" {
+		return nil
+	}
+	obj := e.object(e.RequestObject)
+	if obj != nil && obj.GetName() == "" {
+		obj.SetName(e.ObjectRef.Name)
+	}
+	return obj
+}
+
+// scale returns the Scale that a request came to.
+func (e *Event) scale() *autoscalingv1.Scale {
+	for _, body := range []json.RawMessage{e.ResponseObject, e.RequestObject} {
+		s := &autoscalingv1.Scale{}
+		if json.Unmarshal(body, s) == nil && s.Kind == "Scale" {
+			return s
+		}
+	}
+	return nil
+}
+
+// deleted returns what a deletion says it deleted, nothing if it does not.
+func (e *Event) deleted() (objs []client.Object) {
+	var list struct{ Items []json.RawMessage }
+	if e.Verb == "deletecollection" {
+		_ = json.Unmarshal(e.ResponseObject, &list) // what is no list has no items
+		for _, item := range list.Items {
+			var fields map[string]any
+			if json.Unmarshal(item, &fields) != nil {
+				continue
+			}
+			// The items of a list have neither.
+			fields["apiVersion"], fields["kind"] = e.kind.GroupVersion().String(), e.kind.Kind
+			if whole, err := json.Marshal(fields); err == nil {
+				objs = append(objs, e.object(whole))
+			}
+		}
+	} else {
+		objs = append(objs, e.object(e.ResponseObject))
+	}
+	objs = slices.DeleteFunc(objs, func(obj client.Object) bool { return obj == nil })
+	for _, obj := range objs {
+		alive(obj)
+	}
+	return objs
+}

@@ -1,0 +1,386 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/mutators"
+	"stayput.dev/validators"
+	"stayput.dev/webhook/cluster"
+)
+
+// A Rehearsal is what the rules say in enforce of requests that were made
+// without them.
+type Rehearsal struct {
+	// Replayed counts the requests that the rules were asked about.
+	Replayed int `json:"replayed"`
+	// Refused are the requests that would have been refused, by user and rule.
+	Refused []*Refusal `json:"refused"`
+	// MadeAnew are the objects of the present cluster that would be refused if
+	// they were created now, by whoever the log says writes them.
+	MadeAnew []*Refusal `json:"madeAnew"`
+	// Trials are the re-creations and deletions that were tried.
+	Trials []*Trial `json:"trials,omitempty"`
+	// Left are the requests that could not be replayed, or only roughly.
+	Left []*Left `json:"notReplayed"`
+	// Configuration is what lets the refused through, in YAML.
+	Configuration string `json:"configuration"`
+
+	policy   *validators.Policy
+	mutators []*mutators.Mutator
+	world    cluster.World
+	then     *cluster.Overlay
+	writers  map[place]string // who wrote an object last
+	refusals map[refusalKey]*Refusal
+	left     map[string]*Left
+	entries  entries
+}
+
+// A Refusal is what one rule refuses one user, of one kind in one namespace.
+type Refusal struct {
+	User      string   `json:"user,omitempty"`
+	Rule      string   `json:"rule"`
+	Verb      string   `json:"verb"`
+	Kind      string   `json:"kind"`
+	Namespace string   `json:"namespace,omitempty"`
+	Times     int      `json:"times"`
+	Objects   []string `json:"objects"` // the first three names
+	// Message is what the first one would have been told.
+	Message string `json:"message"`
+}
+
+// Left is why requests could not be replayed, or only roughly.
+type Left struct {
+	Verb  string `json:"verb"`
+	Kind  string `json:"kind"`
+	Why   string `json:"why"`
+	Times int    `json:"times"`
+	// Roughly says that they were replayed, with less than all.
+	Roughly bool `json:"roughly,omitempty"`
+}
+
+type place struct {
+	kind schema.GroupVersionKind
+	client.ObjectKey
+}
+
+type refusalKey struct {
+	anew                              bool
+	user, rule, verb, kind, namespace string
+}
+
+// New returns a rehearsal in the present cluster, of a policy that is taken for
+// enforce wherever it is not off.
+func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.World) *Rehearsal {
+	policy.Mode = validators.ModeEnforce
+	var allowed []validators.Mode
+	for _, m := range policy.AllowedModes {
+		if m == validators.ModeOff {
+			allowed = append(allowed, m)
+		}
+	}
+	policy.AllowedModes = allowed
+	return &Rehearsal{
+		Refused: []*Refusal{}, MadeAnew: []*Refusal{}, Left: []*Left{},
+		policy: &policy, mutators: ms, world: present,
+		writers: map[place]string{}, refusals: map[refusalKey]*Refusal{}, left: map[string]*Left{},
+	}
+}
+
+// Present is what the present cluster is kept in.
+type Present interface {
+	client.Reader
+	cluster.Finder
+}
+
+// Replay replays a log. What the log says of an object before and after counts,
+// and the present cluster for the rest.
+func (r *Rehearsal) Replay(ctx context.Context, present Present, log *Log) error {
+	r.then = &cluster.Overlay{Below: present}
+	if err := r.rewind(ctx, present, log); err != nil {
+		return err
+	}
+	world := r.world
+	world.Source, world.Finder = r.then, r.then
+	for _, e := range log.Events {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.replay(world.View(ctx, e.request()), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewind makes the cluster what it was before the first event: without what the
+// log saw made, and with what it saw deleted.
+func (r *Rehearsal) rewind(ctx context.Context, present Present, log *Log) error {
+	for _, e := range log.Events {
+		if e.ObjectRef.Subresource != "" || e.ResponseStatus.Code == 403 {
+			continue
+		}
+		before := e.deleted()
+		key := client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name}
+		if !strings.HasPrefix(e.Verb, "delete") {
+			obj := e.written()
+			if obj == nil {
+				continue
+			}
+			if key = client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
+				r.then.Remove(e.kind, key)
+				continue
+			}
+			before = []client.Object{obj}
+		}
+		for _, obj := range before {
+			key := client.ObjectKeyFromObject(obj)
+			if r.then.Changed(e.kind, key) {
+				continue
+			}
+			if !strings.HasPrefix(e.Verb, "delete") {
+				if err := present.Get(ctx, key, obj.DeepCopyObject().(client.Object)); err == nil {
+					continue // the present one is as good a guess
+				}
+			}
+			if err := r.then.Put(obj); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replay reviews what one event asks, and does it.
+func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
+	done := e.ResponseStatus.Code != 403
+	switch {
+	case e.ObjectRef.Subresource == "scale":
+		old, obj := r.scaled(e)
+		if obj == nil {
+			return nil
+		}
+		r.review(v, e.Verb+" scale of", old, obj)
+		return r.then.Put(obj)
+	case e.Verb == "delete" || e.Verb == "deletecollection":
+		olds := e.deleted()
+		if e.Verb == "delete" {
+			key := client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name}
+			if e.kind.Kind == "Namespace" {
+				key.Namespace = ""
+			}
+			if known := r.known(e.kind, key); known != nil {
+				olds = []client.Object{known}
+			}
+		}
+		if len(olds) == 0 {
+			r.leave(e, "neither the log nor the cluster has the object any more; level RequestResponse records it", false)
+		}
+		for _, old := range olds {
+			r.review(v, "delete", old, nil)
+			if done {
+				r.then.Remove(e.kind, client.ObjectKeyFromObject(old))
+			}
+		}
+		return nil
+	}
+	obj := e.written()
+	if obj == nil {
+		why := "the log does not have the object; level Request records it"
+		if e.Verb == "patch" {
+			why = "the log does not have the object that the patch came to; level RequestResponse records it"
+		}
+		r.leave(e, why, false)
+		return nil
+	}
+	var old client.Object
+	key := client.ObjectKeyFromObject(obj)
+	verb := "create"
+	if !e.creates() {
+		verb = "update"
+		if old = r.known(e.kind, key); old == nil {
+			r.leave(e, "the object before is not known", false)
+			return r.then.Put(obj)
+		}
+		if !r.then.Changed(e.kind, key) && !v.Request.ByController() {
+			r.leave(e, "compared with the present object, for the log has none from before", true)
+		}
+	}
+	if !v.Request.ByController() {
+		r.writers[place{e.kind, key}] = e.who().Username
+	}
+	r.review(v, verb, old, obj)
+	if !done {
+		return nil
+	}
+	return r.then.Put(obj)
+}
+
+// known returns an object as the log or the cluster has it, alive, or nil.
+func (r *Rehearsal) known(kind schema.GroupVersionKind, key client.ObjectKey) client.Object {
+	made, err := scheme.Scheme.New(kind)
+	if err != nil {
+		return nil
+	}
+	obj := made.(client.Object)
+	if err := r.then.Get(context.Background(), key, obj); err != nil {
+		return nil
+	}
+	obj = obj.DeepCopyObject().(client.Object)
+	obj.SetNamespace(key.Namespace)
+	obj.SetName(key.Name)
+	alive(obj)
+	return obj
+}
+
+// scaled returns the workload before and after it was scaled.
+func (r *Rehearsal) scaled(e *Event) (old, obj client.Object) {
+	scale := e.scale()
+	old = r.known(e.kind, client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name})
+	if scale == nil || old == nil {
+		r.leave(e, "the log does not have the scale, or the workload is gone; level RequestResponse records it", false)
+		return nil, nil
+	}
+	obj = old.DeepCopyObject().(client.Object)
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		obj.Spec.Replicas = &scale.Spec.Replicas
+	case *appsv1.Deployment:
+		obj.Spec.Replicas = &scale.Spec.Replicas
+	}
+	return old, obj
+}
+
+// review asks the rules, as admission would, and notes what they refuse.
+func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object) {
+	if v.Request.ByController() {
+		return // to whom nothing is ever denied
+	}
+	r.Replayed++
+	for _, f := range r.denials(v, old, obj) {
+		r.note(false, v, verb, f, old, obj)
+	}
+}
+
+// denials returns what the rules refuse. What they cannot decide is none.
+func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []validators.Finding) {
+	if obj != nil {
+		if after, _, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
+			obj = after
+		}
+	}
+	verdict, err := r.policy.Review(v, old, obj)
+	if err != nil {
+		r.undecided(err.Error())
+		return nil
+	}
+	for _, u := range verdict.Undecided {
+		if u.Rule.Level == validators.Deny {
+			r.undecided(u.Error())
+		}
+	}
+	for _, f := range verdict.Findings {
+		if f.Level == validators.Deny {
+			denials = append(denials, f)
+		}
+	}
+	return denials
+}
+
+// MadeNow asks what would be refused if an object of the present cluster were
+// created now, by whoever the log says wrote it.
+func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return
+	}
+	var req cluster.Request
+	req.User.Username = r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
+	v := r.world.View(ctx, req)
+	for _, f := range r.denials(v, nil, obj) {
+		r.note(true, v, "create", f, nil, obj)
+	}
+}
+
+// note adds up a refusal, and what would let it through.
+func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.Finding, old, obj client.Object) {
+	on := obj
+	if on == nil {
+		on = old
+	}
+	kind, _ := apiutil.GVKForObject(on, scheme.Scheme)
+	user := v.Request.User.Username
+	key := refusalKey{anew, user, f.Rule.Name, verb, kind.Kind, on.GetNamespace()}
+	known := r.refusals[key]
+	if known == nil {
+		known = &Refusal{User: user, Rule: f.Rule.Name, Verb: verb, Kind: kind.Kind, Namespace: on.GetNamespace(), Message: f.String()}
+		r.refusals[key] = known
+		if anew {
+			r.MadeAnew = append(r.MadeAnew, known)
+		} else {
+			r.Refused = append(r.Refused, known)
+		}
+	}
+	known.Times++
+	if n := len(known.Objects); n < 3 && !slices.Contains(known.Objects, on.GetName()) {
+		known.Objects = append(known.Objects, on.GetName())
+	}
+	r.entries.add(v, f.Rule, user, on, obj == nil)
+}
+
+func (r *Rehearsal) leave(e *Event, why string, roughly bool) {
+	if e.request().ByController() {
+		return // nothing is refused to them, and what they did hardly counts
+	}
+	key := e.Verb + "/" + e.kind.Kind + "/" + why
+	if r.left[key] == nil {
+		r.left[key] = &Left{Verb: e.Verb, Kind: e.kind.Kind, Why: why, Roughly: roughly}
+		r.Left = append(r.Left, r.left[key])
+	}
+	r.left[key].Times++
+}
+
+// undecided notes that a rule could not look.
+func (r *Rehearsal) undecided(why string) {
+	if r.left[why] == nil {
+		r.left[why] = &Left{Verb: "any", Kind: "object", Why: "a rule could not be decided: " + why}
+		r.Left = append(r.Left, r.left[why])
+	}
+	r.left[why].Times++
+}
+
+// alive takes from an object what says that it is being deleted.
+func alive(obj client.Object) {
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		ns.Status.Phase = corev1.NamespaceActive
+	}
+}
+
+// Account returns the user who wrote an object last, as the log has it, or "".
+func (r *Rehearsal) Account(obj client.Object) string {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return ""
+	}
+	return r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
+}
+
+// Sentence says what the rehearsal came to.
+func (r *Rehearsal) Sentence() string {
+	refused := 0
+	for _, f := range r.Refused {
+		refused += f.Times
+	}
+	return fmt.Sprintf("rehearsal: %d requests replayed, %d refusals in enforce", r.Replayed, refused)
+}

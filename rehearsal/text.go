@@ -1,0 +1,96 @@
+package rehearsal
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Finish puts what came in any order into one, and writes the configuration.
+func (r *Rehearsal) Finish() {
+	for _, list := range [][]*Refusal{r.Refused, r.MadeAnew} {
+		slices.SortStableFunc(list, func(a, b *Refusal) int {
+			return cmp.Or(strings.Compare(a.User, b.User), cmp.Compare(b.Times, a.Times), strings.Compare(a.Rule, b.Rule),
+				strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Verb+a.Kind, b.Verb+b.Kind))
+		})
+	}
+	slices.SortStableFunc(r.Left, func(a, b *Left) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Verb, b.Verb), strings.Compare(a.Why, b.Why))
+	})
+	r.Configuration = r.entries.yaml()
+}
+
+// Refuses says whether anything would be refused.
+func (r *Rehearsal) Refuses() bool {
+	return len(r.Refused)+len(r.MadeAnew) > 0 || slices.ContainsFunc(r.Trials, func(t *Trial) bool {
+		return slices.ContainsFunc(t.Steps, func(s Step) bool { return len(s.Refused) > 0 })
+	})
+}
+
+// JSON writes the rehearsal for programs.
+func (r *Rehearsal) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// Text writes the rehearsal for people.
+func (r *Rehearsal) Text(w io.Writer) error {
+	buf := bufio.NewWriter(w)
+	refusals(buf, "refused, had enforce been on:", r.Refused)
+	refusals(buf, "refused, if the present objects were made anew:", r.MadeAnew)
+	for _, t := range r.Trials {
+		t.text(buf)
+	}
+	if len(r.Left) > 0 {
+		fmt.Fprintln(buf, "not replayed, or roughly:")
+		for _, l := range r.Left {
+			fmt.Fprintf(buf, "  %d x %s %s: %s\n", l.Times, l.Verb, l.Kind, clean(l.Why))
+		}
+	}
+	if r.Configuration != "" {
+		fmt.Fprintf(buf, "configuration that lets them through, for a platform engineer to judge:\n\n%s\n", r.Configuration)
+	}
+	fmt.Fprintln(buf, r.Sentence())
+	return buf.Flush()
+}
+
+func refusals(w io.Writer, title string, list []*Refusal) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(w, title)
+	user := "\x00"
+	for _, f := range list {
+		if f.User != user {
+			user = f.User
+			fmt.Fprintf(w, "  %s\n", clean(cmp.Or(user, "nobody that the log knows")))
+		}
+		in := ""
+		if f.Namespace != "" {
+			in = " in " + f.Namespace
+		}
+		more := ""
+		if f.Times > len(f.Objects) {
+			more = ", ..."
+		}
+		fmt.Fprintf(w, "    %d x %s %s%s (%s%s)\n      %s\n", f.Times, f.Verb, f.Kind, in, clean(strings.Join(f.Objects, ", ")), more, clean(f.Message))
+	}
+}
+
+// clean replaces what could move the cursor of a terminal: names come from
+// whoever made the request.
+func clean(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
