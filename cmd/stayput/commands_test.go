@@ -112,6 +112,11 @@ func TestRulesJSON(t *testing.T) {
 	if r := stayput(t, "", "rules", "claim-in-use", "--format", "json"); !strings.HasPrefix(r.stdout, "[\n  {\n    \"name\": \"claim-in-use\"") {
 		t.Errorf("one rule: %s", r.stdout)
 	}
+	for _, without := range withoutRule { // what lint calls a finding, it explains
+		if r := stayput(t, "", "rules", without.Name); r.code != 0 || !strings.Contains(r.stdout, without.Doc) {
+			t.Errorf("rules %s: exit code %d: %s%s", without.Name, r.code, r.stdout, r.stderr)
+		}
+	}
 	if r := stayput(t, "", "rules", "--format", "xml"); r.code != 2 {
 		t.Errorf("a format of no kind: %+v", r)
 	}

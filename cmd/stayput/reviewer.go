@@ -55,6 +55,15 @@ const (
 	weakerMode   = "mode"
 )
 
+// withoutRule says what these are.
+var withoutRule = []report.Rule{
+	{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
+	{Name: unknownField, Level: "warn", Title: "every field is one that the kind has, and is written once",
+		Doc: "The API server drops what it does not know, and kubectl refuses it. Of a field that is written twice only the last one counts."},
+	{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration",
+		Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it. Only audit says so."},
+}
+
 // newReport returns a report that knows what findings may be called.
 func (s settings) newReport(command string, failOn validators.Level) *report.Report {
 	r := &report.Report{Command: command, Version: versionText(), FailOn: failOn}
@@ -64,11 +73,10 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 	for _, m := range s.mutators {
 		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
 	}
-	r.Rules = append(r.Rules,
-		report.Rule{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
-		report.Rule{Name: unknownField, Level: "warn", Title: "every field is one that the kind has", Doc: "The API server drops what it does not know, and kubectl refuses it."})
-	if command == "audit" {
-		r.Rules = append(r.Rules, report.Rule{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration", Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it."})
+	for _, without := range withoutRule {
+		if command == "audit" || without.Name != weakerMode {
+			r.Rules = append(r.Rules, without)
+		}
 	}
 	return r
 }

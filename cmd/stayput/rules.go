@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stayput.dev/report"
 	"stayput.dev/validators"
 )
 
@@ -56,6 +57,11 @@ func rulesCommand() *cobra.Command {
 				return listRules(cmd.OutOrStdout())
 			}
 			i := slices.IndexFunc(validators.All, func(r *validators.Rule) bool { return r.Name == args[0] })
+			if w := slices.IndexFunc(withoutRule, func(r report.Rule) bool { return r.Name == args[0] }); i < 0 && w >= 0 {
+				r := withoutRule[w]
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s (%s): %s\n\n%s\n", r.Name, r.Level, r.Title, r.Doc)
+				return err
+			}
 			if i < 0 {
 				return fmt.Errorf("no rule is called %q: stayput rules lists them", args[0])
 			}
@@ -92,6 +98,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		NeverDeny bool     `json:"neverDeny"`
 		Title     string   `json:"title"`
 		Doc       string   `json:"doc"`
+		Exempt    string   `json:"exempt"`
 		Reads     []string `json:"reads"`
 		When      []string `json:"when"`
 	}
@@ -102,7 +109,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
-		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, reads, r.Occasions()})
+		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, r.Exempt, reads, r.Occasions()})
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")

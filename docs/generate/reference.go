@@ -58,6 +58,9 @@ and whoever reads of it cannot edit it. Of such an object
 A service account that is denied is told the narrowest entry of the [configuration](configuration.md) that lets it through, and
 which disks that lets go.
 
+Lint and audit find three things more, which have names and no rule: ` + "`unknown-field`" + `, a field that the kind does not have, or that is written
+twice; ` + "`exemption`" + `, an exemption without effect; and ` + "`mode`" + `, a Namespace that has chosen a weaker mode than the configuration's.
+
 ## All rules
 `
 
