@@ -61,16 +61,23 @@ func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj 
 	}
 }
 
-// retained says whether what is deleted is a claim whose disk stays. A volume that
-// is deleted itself is forgotten, whatever its policy; of anything else it cannot
-// be said.
+// retained says whether what is deleted is a claim whose disk stays, as do those
+// of all claims of its namespace, for an entry is for all of them. A volume that is
+// deleted itself is forgotten, whatever its policy; of anything else it cannot be
+// said.
 func retained(v *cluster.View, obj client.Object) bool {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
 	if !ok || pvc.Spec.VolumeName == "" {
 		return false
 	}
 	pv, err := cluster.Get[corev1.PersistentVolume](v, "", pvc.Spec.VolumeName)
-	return err == nil && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain
+	if err != nil || pv == nil {
+		return false
+	}
+	all, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(pvc.Namespace))
+	return err == nil && !slices.ContainsFunc(slices.Concat(all, []*corev1.PersistentVolume{pv}), func(pv *corev1.PersistentVolume) bool {
+		return pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
+	})
 }
 
 // yaml returns the entries as a part of a configuration.

@@ -177,6 +177,23 @@ func TestReplayLetsThrough(t *testing.T) {
 	}
 }
 
+// TestRetainedCallers has the claim of a retained volume deleted: the entry is for
+// all claims of the namespace, and is commented out if one of them has a disk to lose.
+func TestRetainedCallers(t *testing.T) {
+	const all = "RequestResponse"
+	for policy, commented := range map[string]bool{"Retain": false, "Delete": true} {
+		r := rehearse(t, validators.Policy{}, &cluster.Snapshot{Complete: true},
+			line(1, binder, "create", "persistentvolumes", "pv-data-safe-0", all, "", volume("data-safe-0", "Retain")),
+			line(2, binder, "create", "persistentvolumes", "pv-data-other-0", all, "", volume("data-other-0", policy)),
+			line(3, gitops, "create", "statefulsets", "safe", all, "", set("safe", 30)),
+			line(4, operator, "delete", "persistentvolumeclaims", "data-safe-0", all, "", claim("data-safe-0")),
+		)
+		if got := strings.Contains(r.Configuration, destroys); got != commented || len(r.Refused) != 1 {
+			t.Errorf("beside a volume with %s: commented out: %v; refused: %v\n%s", policy, got, refused(r), r.Configuration)
+		}
+	}
+}
+
 // TestBrokenLogs are refused with the line, but for an end that is being written.
 func TestBrokenLogs(t *testing.T) {
 	good := line(1, gitops, "create", "statefulsets", "db", "Request", set("db", 30), "")
