@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -41,7 +42,8 @@ func TestTestdataOnARealAPIServer(t *testing.T) {
 
 type replayer struct {
 	*bare
-	setup client.Client // is never denied anything
+	setup client.Client           // is never denied anything
+	uids  map[types.UID]types.UID // what the API server made of those that testdata names
 }
 
 func newReplayer(t *testing.T) *replayer {
@@ -52,7 +54,7 @@ func newReplayer(t *testing.T) *replayer {
 		}
 	}
 	b := newBare(t, off+"}\n")
-	return &replayer{b, newClient(t, b.Cluster.Config(), "system:kube-controller-manager")}
+	return &replayer{b, newClient(t, b.Cluster.Config(), "system:kube-controller-manager"), map[types.UID]types.UID{}}
 }
 
 // replay compares what the API server says about each step with what the rule
@@ -71,6 +73,7 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		stored[obj] = true
 		r.put(t, obj.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
 	}
+	r.own(t, data.Objects)
 	if rule.Level == validators.Off {
 		rule.Level = validators.Warn // as the configuration has it
 	}
@@ -80,6 +83,7 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		if s.Old != nil && !stored[s.Old] { // an update of what an earlier step left
 			r.remove(t, s.Old.DeepCopyObject().(client.Object))
 			r.put(t, s.Old.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
+			r.own(t, data.Objects)
 		}
 		a := r.step(t, s)
 		var got, want []string
@@ -143,6 +147,7 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 	} else if err != nil {
 		t.Fatalf("set up %T %s: %v", obj, obj.GetName(), err)
 	}
+	r.uids[status.GetUID()] = obj.GetUID()
 	t.Cleanup(func() { r.remove(t, obj) })
 	status.SetResourceVersion(obj.GetResourceVersion())
 	status.SetUID(obj.GetUID())
@@ -152,6 +157,30 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 	if terminating {
 		if err := r.setup.Delete(ctx, obj); err != nil {
 			t.Fatalf("set up the deletion of %T %s: %v", obj, obj.GetName(), err)
+		}
+	}
+}
+
+// own makes claims name the UIDs of their StatefulSets that the API server chose.
+func (r *replayer) own(t *testing.T, objs []client.Object) {
+	t.Helper()
+	for _, obj := range objs {
+		pvc, ok := obj.(*corev1.PersistentVolumeClaim)
+		if !ok || len(pvc.OwnerReferences) == 0 {
+			continue
+		}
+		refs := slices.Clone(pvc.OwnerReferences)
+		for i, o := range refs {
+			if uid, ok := r.uids[o.UID]; ok {
+				refs[i].UID = uid
+			}
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": refs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.setup.Patch(t.Context(), pvc.DeepCopy(), client.RawPatch(types.MergePatchType, patch)); err != nil {
+			t.Fatalf("set up the owners of %s: %v", pvc.Name, err)
 		}
 	}
 }

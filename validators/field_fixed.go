@@ -51,7 +51,7 @@ that it made.`,
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
 				return nil // an empty one is filled in with the old one
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; a Service stays headless or not"),
+			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
 				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name is gone", svc.Name, svc.Namespace, applyAgain))
 			return nil
 		}),

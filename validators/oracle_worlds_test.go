@@ -178,6 +178,11 @@ func (g gen) belongings(w *world, obj client.Object) {
 	for _, name := range names {
 		pvc := g.claim()
 		pvc.Namespace, pvc.Name = obj.GetNamespace(), name
+		its := newGen(uint64(len(w.claims)*100 + len(names))) // so that the rest of each world stays what it was
+		if set, ok := obj.(*appsv1.StatefulSet); ok && its.chance(.3) {
+			pvc.OwnerReferences = append(pvc.OwnerReferences[:len(pvc.OwnerReferences)*its.IntN(2)],
+				metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: set.Name, UID: set.UID, Controller: new(true)})
+		}
 		if _, itself := obj.(*corev1.PersistentVolumeClaim); !itself && g.chance(.5) {
 			w.put(pvc)
 		}

@@ -97,6 +97,9 @@ var _ = register(map[string]oracle{
 		destroyed := made && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
 		owner := ownerOf(c)
 		scaledAway := owner != nil && owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) // the Pod takes the claim with it
+		if owner != nil && owner.Kind == "StatefulSet" && owner.APIVersion == "apps/v1" {
+			owner, scaledAway = nil, !known // as whenDeleted wants it: once it is gone, so is the claim
+		}
 		if needed {
 			goes := pv != nil && (pv.Spec.PersistentVolumeReclaimPolicy != "Retain" || pv.DeletionTimestamp != nil)
 			return denyIf(!operated || goes || !strings.HasPrefix(w.user, "system:serviceaccount:") || strings.Contains(w.user, ":kube-system:"))

@@ -53,7 +53,12 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
-	"statefulset-retention": stored(func(w *world, s sts) validators.Level {
+	"statefulset-retention": gravest(created(func(w *world, s sts) validators.Level { return freed(w, s, s) }), updated(func(w *world, old, s sts) validators.Level {
+		if policy := old.Spec.PersistentVolumeClaimRetentionPolicy; policy == nil || policy.WhenDeleted != "Delete" {
+			return nothing
+		}
+		return freed(w, old, s)
+	}), stored(func(w *world, s sts) validators.Level {
 		policy := s.Spec.PersistentVolumeClaimRetentionPolicy
 		if policy == nil || policy.WhenDeleted != "Delete" && policy.WhenScaled != "Delete" || len(s.Spec.VolumeClaimTemplates) == 0 {
 			return nothing
@@ -70,10 +75,13 @@ var _ = register(map[string]oracle{
 			}
 		}
 		return warn
-	}),
+	})),
 	"statefulset-scale-down": updated(func(w *world, old, s sts) validators.Level {
-		gone := without(ordinalsOf(old), ordinalsOf(s))
-		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(claimsFor(w, s, gone)) > 0)
+		gone := claimsFor(w, s, without(ordinalsOf(old), ordinalsOf(s)))
+		if policy := s.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == "Delete" {
+			gone = slices.DeleteFunc(gone, func(pvc *corev1.PersistentVolumeClaim) bool { return ownedElsewhere(s, pvc) })
+		}
+		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(gone) > 0)
 	}),
 	"statefulset-scale-up": gravest(
 		created(func(w *world, s sts) validators.Level { return warnIf(findsClaim(w, s, ordinalsOf(s))) }),
@@ -190,7 +198,8 @@ var _ = register(map[string]oracle{
 		return warnIf(!lets(for_[0].Spec, pods) && !lets(for_[0].Spec, count(s.Spec.Replicas)))
 	}),
 	"statefulset-delete": deleted(func(w *world, s sts) validators.Level {
-		return warnIf(!w.orphan && w.user == "jane" && len(claimsFor(w, s, upTo(100))) > 0)
+		claims := slices.DeleteFunc(claimsFor(w, s, upTo(100)), ofItsPod)
+		return warnIf(!w.orphan && w.user == "jane" && len(claims) > 0)
 	}),
 })
 
@@ -246,6 +255,45 @@ func overwritten(w *world, s sts) (names []string) {
 		}
 	}
 	return names
+}
+
+// ofItsPod says whether the Pod of a replica owns its claim: data-db-0 of db-0.
+func ofItsPod(pvc *corev1.PersistentVolumeClaim) bool {
+	return slices.ContainsFunc(pvc.OwnerReferences, func(o metav1.OwnerReference) bool {
+		return o.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+o.Name) && strings.Count(pvc.Name, "-") > strings.Count(o.Name, "-")
+	})
+}
+
+// ownedBySet says whether a StatefulSet is an owner of a claim.
+func ownedBySet(s sts, pvc *corev1.PersistentVolumeClaim) bool {
+	return slices.ContainsFunc(pvc.OwnerReferences, func(o metav1.OwnerReference) bool { return o.APIVersion == "apps/v1" && o.UID == s.UID })
+}
+
+// ownedElsewhere says whether a claim has owners besides its StatefulSet and its
+// Pod.
+func ownedElsewhere(s sts, pvc *corev1.PersistentVolumeClaim) bool {
+	own := 0
+	if ownedBySet(s, pvc) {
+		own++
+	}
+	if ofItsPod(pvc) {
+		own++
+	}
+	return len(pvc.OwnerReferences) > own
+}
+
+// freed says whether whenDeleted is Retain while claims, neither in range nor
+// just scaled away, are the StatefulSet's alone.
+func freed(w *world, old, s sts) validators.Level {
+	if policy := s.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenDeleted == "Delete" {
+		return nothing
+	}
+	for _, pvc := range claimsFor(w, s, without(without(upTo(100), ordinalsOf(s)), ordinalsOf(old))) {
+		if ownedBySet(s, pvc) && len(pvc.OwnerReferences) == 1 {
+			return warn
+		}
+	}
+	return nothing
 }
 
 func hasTemplate(s sts, name string) bool {

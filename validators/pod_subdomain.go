@@ -55,9 +55,9 @@ business of the rules about StatefulSets.`,
 			p.Report(missing, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, set))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
 			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
-				fmt.Sprintf("kubectl delete service %s -n %s && kubectl create service clusterip %[1]s --clusterip=None -n %[2]s && %s", name, pod.Namespace, set))
+				unalias(svc)+" && "+set)
 		case len(svc.Spec.Selector) == 0:
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so the Pod has no DNS name"), set)
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), set)
 		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),

@@ -27,8 +27,9 @@ or its type changes, the names are gone within seconds, and the members of a
 database no longer find each other, although every Pod runs on. A Service that
 has a virtual IP has that one as the address of its own name, and not the Pods'.
 
-Neither serviceName nor the clusterIP of a Service can be changed: what is wrong
-about either is mended by deleting the Service and creating it as it should be.`,
+An alias (ExternalName) becomes headless in place, by kubectl patch. A Service
+with a virtual IP keeps it, and serviceName cannot be changed: delete the Service
+and create it as it should be. Nobody resolves its name in between.`,
 
 	Exempt: "the StatefulSet is about to go, or its members are found by other means than DNS",
 
@@ -65,7 +66,7 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	spec := specPath
 	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), again)
+		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), unalias(svc))
 	}
 	if s := suffer(balances); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
@@ -75,6 +76,12 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(s[0])), svc.Namespace))
 	}
 	return nil
+}
+
+// unalias returns the command that makes an alias headless; nothing has to be
+// deleted.
+func unalias(svc *corev1.Service) string {
+	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null}}'`, svc.Name, svc.Namespace)
 }
 
 func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {

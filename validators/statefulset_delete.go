@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,12 +20,16 @@ var statefulsetDelete = &Rule{
 	Doc: `whoever deletes a StatefulSet should know what becomes of its claims
 
 By default they stay, with their volumes and what these cost, and a StatefulSet
-of the same name finds them again. Where
-persistentVolumeClaimRetentionPolicy.whenDeleted is Delete, the garbage collector
-deletes those of its Pods as soon as the StatefulSet is gone.
+of the same name finds them again. The garbage collector deletes those whose
+metadata.ownerReferences name the StatefulSet. The controller writes that into
+the claims of the Pods that exist where persistentVolumeClaimRetentionPolicy.
+whenDeleted is Delete, and takes it out again where it is Retain; the claims of
+Pods that were scaled away meanwhile keep what they have, whatever the policy
+says later.
 
 Ask first: kubectl delete --dry-run=server. To replace a StatefulSet whose fields
-cannot be changed, kubectl delete --cascade=orphan leaves Pods and claims alone.
+cannot be changed, or to keep its claims in any case, kubectl delete
+--cascade=orphan leaves Pods and claims alone, and frees the claims.
 The rule speaks to people only, not to controllers and service accounts.`,
 
 	Exempt: "never: it only tells whoever deletes what becomes of the claims",
@@ -37,20 +42,38 @@ The rule speaks to people only, not to controllers and service accounts.`,
 		if err != nil || len(claims) == 0 {
 			return err
 		}
-		wanted, policy := ordinals(sts), sts.Spec.PersistentVolumeClaimRetentionPolicy
-		deletes := policy != nil && policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType
-		// The controller makes the StatefulSet the owner of its Pods' claims only.
-		lost := claimNames(claims, func(c replicaClaim) bool { return deletes && wanted.has(c.ordinal) })
-		kept := claimNames(claims, func(c replicaClaim) bool { return !deletes || !wanted.has(c.ordinal) })
-		path := namePath
-		if len(lost) > 0 {
-			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", cluster.Few(lost))),
-				fmt.Sprintf(`first kubectl patch sts %s -n %s -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain"}}}'`, sts.Name, sts.Namespace))
+		of := func(fate claimFate) []string {
+			return claimNames(claims, func(c replicaClaim) bool { return fateWith(sts, c) == fate })
 		}
-		if len(kept) > 0 {
-			p.Report(field.Invalid(path, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
+		if lost := of(goes); len(lost) > 0 {
+			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", cluster.Few(lost))), orphanAll(sts))
+		}
+		if unsettled := of(unsettled); len(unsettled) > 0 {
+			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("must not lose data: %s may be deleted with it; ownerReferences decide", cluster.Few(unsettled))), orphanAll(sts))
+		}
+		if kept := of(stays); len(kept) > 0 {
+			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
 				deleteClaims(kept, sts.Namespace)+", if nobody needs the data")
 		}
 		return nil
 	})},
+}
+
+// orphanAll returns the command that deletes a StatefulSet and its Pods, and
+// frees all claims.
+func orphanAll(sts *appsv1.StatefulSet) string {
+	remedy := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
+	const most = 5
+	wanted, more := ordinals(sts), ""
+	if wanted.n > most {
+		wanted.n, more = most, ", and so on"
+	}
+	var pods []string
+	for i := range wanted.n {
+		pods = append(pods, fmt.Sprintf("%s-%d", sts.Name, wanted.start+i))
+	}
+	if len(pods) == 0 {
+		return remedy
+	}
+	return fmt.Sprintf("%s, then kubectl delete pod %s -n %s%s", remedy, strings.Join(pods, " "), sts.Namespace, more)
 }

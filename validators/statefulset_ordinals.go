@@ -18,7 +18,8 @@ var statefulsetOrdinals = &Rule{
 spec.ordinals.start shifts the whole range. Pods that are no longer in it are
 deleted, in any number of replicas, and the new ones get other names and other
 claims, which are empty. What was written stays behind in the claims of the old
-ordinals.
+ordinals, or, where persistentVolumeClaimRetentionPolicy.whenScaled is Delete, is
+deleted with them.
 
 Leave the first ordinal as it is. To move members to another StatefulSet, as
 between clusters, change it together with replicas by one Pod at a time, and only
@@ -39,8 +40,17 @@ after the data of that Pod has been moved.`,
 			return nil
 		}
 		start, _ := cluster.Ordinals(sts)
+		cost := "; what they wrote stays behind in their claims"
+		switch {
+		case len(sts.Spec.VolumeClaimTemplates) == 0:
+			cost = "; others with new names take their place"
+		case deletesWhenScaled(sts):
+			cost = ", and their claims WILL BE DELETED with them"
+		case deletesWhenDeleted(sts):
+			cost = "; what they wrote stays in claims that go when it is deleted"
+		}
 		p.Report(field.Invalid(field.NewPath("spec", "ordinals", "start"), start,
-			fmt.Sprintf("cannot keep %s, which are out of range now and deleted; what they wrote stays behind in their claims", strings.Join(gone, " and "))),
+			fmt.Sprintf("cannot keep %s, which are out of range now and deleted%s", strings.Join(gone, " and "), cost)),
 			fmt.Sprintf("ordinals: {start: %d}", was.start))
 		return nil
 	})},

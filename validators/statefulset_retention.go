@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -36,11 +37,27 @@ Namespace, says Delete, which is its author's explicit wish.
 
 Leave the field out, or set it to Retain. Volumes that exist are made safe by
 kubectl patch pv NAME -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'.
-For data that may go, annotate the template or the Namespace.`,
+For data that may go, annotate the template or the Namespace.
+
+Setting whenDeleted back to Retain frees the claims of the Pods that exist. Those
+of Pods that were scaled away under Delete keep the StatefulSet as their owner,
+and go with it all the same: the rule warns of them when the field changes, and in
+an audit. This takes the owners off a claim:
+kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'`,
 
 	Exempt: "the data can be had again from elsewhere, as of caches, runners and test databases",
 
-	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
+	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		if sts.UID == "" {
+			return nil // new, so that it owns nothing
+		}
+		return stillOwned(p, sts, sts)
+	}), OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
+		if !deletesWhenDeleted(old) {
+			return nil
+		}
+		return stillOwned(p, old, sts)
+	}), On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		deletes := deletedWhen(sts)
 		if len(deletes) == 0 || len(sts.Spec.VolumeClaimTemplates) == 0 {
 			return nil
@@ -68,16 +85,35 @@ For data that may go, annotate the template or the Namespace.`,
 	})},
 }
 
-// deletedWhen returns the fields of the retention policy that say Delete.
-func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
-	policy := sts.Spec.PersistentVolumeClaimRetentionPolicy
-	if policy == nil {
+// stillOwned reports the claims that whenDeleted: Retain does not keep. Those of
+// Pods that exist the controller frees, also if they are scaled away in the same
+// request.
+func stillOwned(p *Pass, old, sts *appsv1.StatefulSet) error {
+	if deletesWhenDeleted(sts) {
 		return nil
 	}
-	if policy.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+	claims, err := replicaClaims(p.Cluster, sts)
+	if err != nil {
+		return err
+	}
+	was := ordinals(old)
+	claims = slices.DeleteFunc(claims, func(c replicaClaim) bool { return was.has(c.ordinal) })
+	owned := leftOwned(sts, claims)
+	if len(owned) == 0 {
+		return nil
+	}
+	p.Warn(field.Invalid(field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"), "Retain",
+		fmt.Sprintf("cannot keep %s, scaled away under Delete; they WILL BE DELETED with it", cluster.Few(owned))),
+		freeClaims(owned, sts.Namespace))
+	return nil
+}
+
+// deletedWhen returns the fields of the retention policy that say Delete.
+func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
+	if deletesWhenDeleted(sts) {
 		when = append(when, "whenDeleted")
 	}
-	if policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+	if deletesWhenScaled(sts) {
 		when = append(when, "whenScaled")
 	}
 	return when

@@ -21,10 +21,13 @@ By default the claims of the Pods that go stay, and so do their volumes and what
 these cost. Scaled up again, the Pods get the same volumes back, with data as old
 as that: a database may take it for current. Where
 persistentVolumeClaimRetentionPolicy.whenScaled is Delete, the claims are
-deleted with the Pods instead, and scaling up again starts with nothing.
+deleted with the Pods instead, and scaling up again starts with nothing. Where
+whenDeleted is Delete, those that stay are owned by the StatefulSet, and go with
+it, also when whenDeleted is Retain by then.
 
 Delete claims that nobody needs any more. To keep what is about to be deleted,
-scale up again at once and set whenScaled to Retain first.`,
+set whenScaled to Retain while the Pods terminate: the controller takes the
+claims from them.`,
 
 	Exempt: "never: it only tells whoever scales what becomes of the claims",
 
@@ -37,18 +40,28 @@ scale up again at once and set whenScaled to Retain first.`,
 		if err != nil {
 			return err
 		}
-		leaving := claimNames(claims, func(c replicaClaim) bool { return was.has(c.ordinal) && !is.has(c.ordinal) })
-		if len(leaving) == 0 {
+		leaves := func(c replicaClaim) bool { return was.has(c.ordinal) && !is.has(c.ordinal) }
+		if deletesWhenScaled(sts) {
+			// The garbage collector deletes nothing that has another owner.
+			lost := claimNames(claims, func(c replicaClaim) bool {
+				_, _, others, _ := owners(sts, c)
+				return leaves(c) && !others
+			})
+			if len(lost) > 0 {
+				p.Report(field.Invalid(replicasPath, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods", cluster.Few(lost))),
+					fmt.Sprintf(`at once: kubectl patch sts %s -n %s -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'`, sts.Name, sts.Namespace))
+			}
 			return nil
 		}
-		path := replicasPath
-		if policy := sts.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
-			p.Report(field.Invalid(path, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED", cluster.Few(leaving))),
-				fmt.Sprintf("at once kubectl scale sts %s -n %s --replicas=%d, and whenScaled: Retain", sts.Name, sts.Namespace, was.n))
+		left := claimNames(claims, leaves)
+		if len(left) == 0 {
 			return nil
 		}
-		p.Report(field.Invalid(path, is.n, fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", cluster.Few(leaving))),
-			deleteClaims(leaving, sts.Namespace)+", if nobody needs the data")
+		what := fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", cluster.Few(left))
+		if deletesWhenDeleted(sts) {
+			what += "; they go when it is deleted"
+		}
+		p.Report(field.Invalid(replicasPath, is.n, what), deleteClaims(left, sts.Namespace)+", if nobody needs the data")
 		return nil
 	})},
 }

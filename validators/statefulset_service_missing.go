@@ -16,8 +16,8 @@ var statefulsetServiceMissing = &Rule{
 
 The DNS names of the Pods are made from the Service that spec.serviceName names.
 Nothing creates that Service: without it the Pods run, and find nobody. It may
-come after the StatefulSet, so the rule only warns; the names appear as soon as
-it does.
+come after the StatefulSet, so the rule only warns; the names appear soon after
+it, where DNS caches have kept no answer of before.
 
 The finding holds a headless Service that fits the StatefulSet. Save it in a
 file, adjust the ports, and kubectl apply -f it.`,
