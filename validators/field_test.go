@@ -19,7 +19,6 @@ var missing = map[string]string{
 	"45-create-exported-volume":        "nothing looks at the uid in a claimRef",
 	"47-restored-claims-ok":            "statefulset-scale-up would have restored claims deleted",
 	"49-volume-for-static-claim":       "a claim by name is no claim of a StatefulSet",
-	"54-create-after-orphan":           "statefulset-scale-up does not see that the Pod lives on the claim",
 	"59-reserved-volume-class-gone-ok": "claim-template-class does not see that the volume is reserved",
 	"65-deployed-as-is-ok":             "what is deployed is reviewed as if it were created",
 }
