@@ -188,17 +188,17 @@ func TestRecipe(t *testing.T) {
 	output(t, claims, "get", "pvc", "-n", ns, "-o", uids)
 }
 
-// TestRecipeThatWouldBeDenied has a StatefulSet older than Stayput, of which an
-// update lets pass what a creation does not: who follows the recipe is told
-// before anything is deleted.
+// TestRecipeThatWouldBeDenied has a manifest whose creation is denied for what its
+// Pods do not have: who follows the recipe is told before anything is deleted. What
+// they have, from before Stayput, stops nobody.
 func TestRecipeThatWouldBeDenied(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "stayput.dev/mode=off")
-	letGo(t, database(t, ns, 1, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 0\n"))
+	letGo(t, database(t, ns, 1, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 5\n"))
 	kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=enforce")
 	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", `jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
-	larger := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
-	mended := strings.Replace(larger, `"terminationGracePeriodSeconds":0`, `"terminationGracePeriodSeconds":10`, 1)
+	mended := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
+	larger := strings.Replace(mended, `"terminationGracePeriodSeconds":5`, `"terminationGracePeriodSeconds":0`, 1)
 	const denial = "statefulset-grace-period: spec.template.spec.terminationGracePeriodSeconds"
 	refused := func(manifest string, args ...string) string {
 		t.Helper()

@@ -305,7 +305,7 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 		objs = append(objs, m.Reads...)
 	}
 	if len(Repaired(ms)) > 0 {
-		objs = append(objs, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{})
+		objs = append(objs, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{})
 	}
 	byKind := map[string]client.Object{}
 	for _, obj := range objs {

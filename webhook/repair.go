@@ -167,7 +167,12 @@ func (r *Repairer) plan(v *cluster.View, since time.Time, pv *corev1.PersistentV
 	case mark == want.Mark() && pv.Spec.PersistentVolumeReclaimPolicy != want.Policy:
 		return plan{want: want, claim: pvc, overruled: true}, nil
 	case !asked && mark == "" && r.Mode == RepairNew && pv.CreationTimestamp.Time.Before(since):
-		return plan{}, nil
+		if want.Policy != corev1.PersistentVolumeReclaimRetain {
+			return plan{}, nil
+		}
+		if alone, err := orphaned(v, pvc); err != nil || !alone {
+			return plan{}, err
+		}
 	}
 	after, _, err := mutators.Apply(v, r.Mutators, nil, pv)
 	if err != nil || after == client.Object(pv) {

@@ -4,8 +4,10 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
@@ -29,9 +31,22 @@ func TestRepairPlan(t *testing.T) {
 		claim     map[string]string // annotations; nil if it is gone
 		mark      string            // that the plan writes; empty if nothing is done
 		overruled bool
+		beside    []client.Object // in the cluster, too
 	}{
-		"missed":                                      {claim: map[string]string{}, mark: "Retain/configuration"},
-		"older":                                       {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}},
+		"missed": {claim: map[string]string{}, mark: "Retain/configuration"},
+		"older":  {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}},
+		"older, and its Pod is an orphan": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration",
+			beside: []client.Object{podOf("db-0", nil)}},
+		"older, and its Pod has a controller": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
+			beside: []client.Object{podOf("db-0", []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}})}},
+		"older, and another Pod mounts its claim": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
+			beside: []client.Object{podOf("reader", nil)}},
+		"older, and its StatefulSet leaves its Pods": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration",
+			beside: []client.Object{leaving("orphan")}},
+		"older, and its StatefulSet goes with its Pods": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
+			beside: []client.Object{leaving("foregroundDeletion")}},
+		"older, an orphan's, and its claim lets it go": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{cluster.AnnotationReclaim: "Delete"}, mark: "Delete/claim",
+			beside: []client.Object{podOf("db-0", nil)}},
 		"older, where all are repaired":               {mode: RepairAll, pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration"},
 		"older, where all are reported":               {mode: RepairReport, pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration"},
 		"older, and its claim asks":                   {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{cluster.AnnotationReclaim: "Retain"}, mark: "Retain/claim"},
@@ -62,6 +77,9 @@ func TestRepairPlan(t *testing.T) {
 			edit(pv)
 		}
 		snap := &cluster.Snapshot{Complete: true}
+		if err := snap.Add(tc.beside...); err != nil {
+			t.Fatal(err)
+		}
 		if tc.claim != nil {
 			claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "u-1", Annotations: tc.claim,
 				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{}}}`)}}}}
@@ -88,4 +106,19 @@ func TestRepairPlan(t *testing.T) {
 			t.Errorf("%s: marked %q, overruled %v; want %q, %v", what, mark, got.overruled, tc.mark, tc.overruled)
 		}
 	}
+}
+
+func podOf(name string, owners []metav1.OwnerReference) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: name, OwnerReferences: owners}}
+	pod.Spec.Hostname = name
+	pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}}
+	return pod
+}
+
+// leaving returns a StatefulSet that is being deleted, with a finalizer.
+func leaving(finalizer string) *appsv1.StatefulSet {
+	sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db", DeletionTimestamp: new(metav1.Now()), Finalizers: []string{finalizer}}}
+	sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+	return sts
 }

@@ -32,7 +32,7 @@ func (r *Repairer) SetUp(mgr ctrl.Manager) error {
 		For(&corev1.PersistentVolume{}).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
 		// The claim of a StatefulSet is known by it, and may be seen first.
-		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet), builder.WithPredicates(created())).
+		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet), builder.WithPredicates(createdOrLeaving())).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfNamespace), builder.WithPredicates(changed())).
 		WatchesRawSource(source.Channel(r.volumes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
