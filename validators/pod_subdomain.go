@@ -55,7 +55,7 @@ business of the rules about StatefulSets.`,
 			p.Report(missing, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, set))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
 			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
-				unalias(svc)+" && "+set)
+				unalias(svc, selectorFor(pod)))
 		case len(svc.Spec.Selector) == 0:
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), set)
 		case !cluster.Selects(svc, pod.Labels):

@@ -66,7 +66,7 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	spec := specPath
 	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), unalias(svc))
+		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), unalias(svc, labels.FormatLabels(memberLabels(s[0]))))
 	}
 	if s := suffer(balances); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
@@ -78,10 +78,18 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	return nil
 }
 
-// unalias returns the command that makes an alias headless; nothing has to be
-// deleted.
-func unalias(svc *corev1.Service) string {
-	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null}}'`, svc.Name, svc.Namespace)
+// unalias returns the command that makes an alias a headless Service that selects
+// k=v,k=v; nothing has to be deleted. It is one command: a headless Service
+// without a selector is given two families of addresses, and a cluster that has
+// one then refuses every selector.
+func unalias(svc *corev1.Service, selector string) string {
+	var pairs []string
+	for _, pair := range strings.Split(selector, ",") {
+		k, v, _ := strings.Cut(pair, "=")
+		pairs = append(pairs, fmt.Sprintf("%q:%q", k, v))
+	}
+	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{%s}}}'`,
+		svc.Name, svc.Namespace, strings.Join(pairs, ","))
 }
 
 func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
