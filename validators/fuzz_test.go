@@ -63,7 +63,7 @@ var odd = []string{
 	`{"metadata":{"name":"\u0000\n\u2028\ud800","labels":{"stayput.dev/subdomain":"\u001b[31m"}}}`,
 	`{"spec":{"replicas":-2147483648,"ordinals":{"start":2147483647},"serviceName":"x"}}`,
 	`{"spec":{"replicas":2147483647,"ordinals":{"start":2147483647},"updateStrategy":{"rollingUpdate":{"partition":-1,"maxUnavailable":"999999999999%"}}}}`,
-	`{"spec":{"volumeClaimTemplates":[{"spec":{"resources":{"requests":{"storage":"1e999999999"}}}},{"spec":{"resources":{"requests":{"storage":"-9E18"}}}}]}}`,
+	`{"spec":{"volumeClaimTemplates":[{"spec":{"resources":{"requests":{"storage":"1e999"}}}},{"spec":{"resources":{"requests":{"storage":"-9E18"}}}}]}}`,
 	`{"spec":{"resources":{"requests":{"storage":"99999999999999999999999999Ei"}},"volumeName":"v"},"status":{"capacity":{"storage":"0.0000000001n"}}}`,
 	`{"spec":{"template":{"spec":{"volumes":[{},{"persistentVolumeClaim":{}},{"hostPath":{}}],"containers":[{"volumeMounts":[{}]},{"ports":[{"containerPort":-1}]}],"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{}]}}}}}}}`,
 	`{"spec":{"selector":{"matchExpressions":[{"key":"","operator":"Nonsense"}]},"template":{"spec":{"topologySpreadConstraints":[{}]}}}}`,

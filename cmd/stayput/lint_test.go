@@ -93,7 +93,7 @@ func TestLintExitCodes(t *testing.T) {
 			stderr: "standard input:4: spec.replicas: must be int32, and is a string"},
 		"a name that YAML takes for a truth": {args: []string{"-"}, stdin: "apiVersion: v1\nkind: Service\nmetadata:\n  name: n\n", code: 2,
 			stderr: "standard input:4: metadata.name: must be string, and is a bool"},
-		"a quantity that takes hours to read": {args: []string{"-"}, stdin: "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    overhead:\n      cpu: '1e-2147483647'\n", code: 2,
+		"a quantity that takes hours to read": {args: []string{"-"}, stdin: "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    overhead:\n      cpu: '1e-1000'\n", code: 2,
 			stderr: "standard input:8: spec.overhead[cpu]: a quantity must have at most 100 digits"},
 		"a file of something else":             {args: []string{file("values.yaml", "a: 1\n")}, stdout: "0 objects: 0 denials, 0 warnings; 1 document without"},
 		"a wrong flag":                         {args: []string{"mixed", "--colour"}, code: 2, stderr: "unknown flag: --colour"},

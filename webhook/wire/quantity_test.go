@@ -21,8 +21,8 @@ func TestCheckQuantities(t *testing.T) {
 		like  any
 		field string
 	}{
-		`{"spec":{"overhead":{"cpu":"1e-2147483647"}}}`:                                         {&corev1.Pod{}, "spec.overhead[cpu]"},
-		`{"spec":{"overhead":{"cpu":1e2147483647}}}`:                                            {&corev1.Pod{}, "spec.overhead[cpu]"},
+		`{"spec":{"overhead":{"cpu":"1e-1000"}}}`:                                               {&corev1.Pod{}, "spec.overhead[cpu]"},
+		`{"spec":{"overhead":{"cpu":1e1000}}}`:                                                  {&corev1.Pod{}, "spec.overhead[cpu]"},
 		`{"spec":{"overhead":{"a":"1","cpu":` + digits + ` } } }`:                               {&corev1.Pod{}, "spec.overhead[cpu]"},
 		`{"spec":{"containers":[{},{"resources":{"limits":{"cpu":"` + digits + `"}}}]}}`:        {&corev1.Pod{}, "spec.containers[1].resources.limits[cpu]"},
 		`{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"1E1234"}}]}}`:                            {&corev1.Pod{}, "spec.volumes[0].emptyDir.sizeLimit"},
