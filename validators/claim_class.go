@@ -12,7 +12,7 @@ import (
 var claimClass = &Rule{
 	Name:  "claim-class",
 	Level: Warn,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a claim must have a class that exists
 
 A claim whose class does not exist, or which names none in a cluster without a
@@ -36,13 +36,22 @@ carries it: that is how volumes made by hand are told apart.`,
 		if missing.kind == noDefault {
 			remedy := "create a StorageClass and mark it as the default with the annotation storageclass.kubernetes.io/is-default-class"
 			if name := missing.first(); name != "" {
-				remedy = fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (%s)`, pvc.Name, pvc.Namespace, name, offered(missing.classes))
+				remedy = p.Mend(fmt.Sprintf("storageClassName: %s (%s)", name, offered(missing.classes)),
+					fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (%s)`, pvc.Name, pvc.Namespace, name, offered(missing.classes)))
 			}
 			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil
 		}
-		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost),
-			fmt.Sprintf("kubectl delete pvc %s -n %s, and create it again with another storageClassName (%s)", pvc.Name, pvc.Namespace, offered(missing.classes)))
+		remedy := p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s, or make the claim anew with another (%s)", missing.name, offered(missing.classes)))
+		nothing, err := holdsNothing(p.Cluster, pvc)
+		switch {
+		case err != nil:
+			return err
+		case nothing && pvc.ResourceVersion != "": // audit: it is there
+			remedy = fmt.Sprintf("create StorageClass %s, or kubectl delete pvc %s -n %s && %s with another (%s)",
+				missing.name, pvc.Name, pvc.Namespace, applyAgain, offered(missing.classes))
+		}
+		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost), remedy)
 		return nil
 	})},
 }

@@ -44,7 +44,8 @@ or an annotation says otherwise.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
-			fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim))
+			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
+				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim)))
 		return nil
 	})},
 }
@@ -63,6 +64,6 @@ func boundReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		return err
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "volumeName"), pv.Name,
-		"must be retained; its disk would be destroyed as soon as the claim is deleted"), retainCommand(pv.Name))
+		"must be retained; its disk would be destroyed as soon as the claim is deleted"), p.retained(pv.Name))
 	return nil
 }

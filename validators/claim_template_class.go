@@ -43,18 +43,26 @@ the classes that there are now.`,
 				continue
 			}
 			path := templatesPath.Index(i).Child("spec", "storageClassName")
-			// A claim that is Pending already would be found again, with its class.
-			remedy := fmt.Sprintf("kubectl delete sts/%s pvc/%s -n %s, and apply it with another class (%s)",
-				sts.Name, first.Name, sts.Namespace, offered(missing.classes))
 			switch missing.kind {
 			case noClass:
-				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"), remedy)
+				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"),
+					p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s, or %s", missing.name, otherClass(sts, missing))))
 			case noDefault:
-				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending"), remedy)
+				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending until there is one"),
+					p.Mend(missing.named(), "mark a class as the default, or "+otherClass(sts, missing)))
 			case noVolume:
-				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"), remedy)
+				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"),
+					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits, or "+otherClass(sts, missing)))
 			}
 		}
 		return nil
 	})},
+}
+
+// otherClass returns how the templates of a StatefulSet come to another class.
+// Claims that it has made already are Pending still, and statefulset-scale-up
+// says what to do about those that hold nothing.
+func otherClass(sts *appsv1.StatefulSet, missing *classless) string {
+	return fmt.Sprintf("name another (%s) after kubectl delete sts %s -n %s --cascade=orphan",
+		offered(missing.classes), sts.Name, sts.Namespace)
 }

@@ -34,7 +34,8 @@ use, if the driver is able to expand volumes.`,
 			}
 			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				"must allow expansion; a full disk could never grow"),
-				fmt.Sprintf(`kubectl patch sc %s -p '{"allowVolumeExpansion":true}', if its driver can`, name))
+				p.Mend(fmt.Sprintf("allowVolumeExpansion: true in StorageClass %s, if its driver can", name),
+					fmt.Sprintf(`kubectl patch sc %s -p '{"allowVolumeExpansion":true}', if its driver can`, name)))
 		}
 		return nil
 	})},

@@ -39,7 +39,7 @@ must say storageClassName: "".`,
 		}
 		if pv == nil {
 			p.Report(notFound(path, pvc.Spec.VolumeName, "must exist; the claim stays Pending until it does, and so does every Pod that mounts it"),
-				"create the PersistentVolume, or choose one of: kubectl get pv")
+				"create the PersistentVolume, or choose one that is Available"+p.Mend("", ": kubectl get pv"))
 			return nil
 		}
 		if reservedFor(pv, pvc) {
@@ -49,7 +49,7 @@ must say storageClassName: "".`,
 		if err != nil {
 			return err
 		}
-		if why, remedy := misfit(pv, pvc, class); why != "" {
+		if why, remedy := p.misfit(pv, pvc, class); why != "" {
 			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy)
 		}
 		return nil
@@ -66,16 +66,17 @@ func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim)
 
 // misfit says why a volume that is not the claim's yet cannot become it, and
 // what to do. The tests are the controller's own (checkVolumeSatisfyClaim).
-func misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why, remedy string) {
+func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why, remedy string) {
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
 	switch {
 	case pv.DeletionTimestamp != nil:
-		return "this one is being deleted", "choose another: kubectl get pv"
+		return "this one is being deleted", "choose another" + p.Mend("", ": kubectl get pv")
 	case pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed:
 		return "this one still belongs to a claim that is gone",
-			fmt.Sprintf(`to pass on its data: kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name)
+			"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
+				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))
 	case pv.Spec.ClaimRef != nil:
-		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name), "choose one that is Available: kubectl get pv"
+		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name), "choose one that is Available" + p.Mend("", ": kubectl get pv")
 	case size.Cmp(*asked) < 0:
 		return fmt.Sprintf("this one has %s of the %s asked for", size, asked), fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
 	case volume.GetPersistentVolumeClass(pv) != class:

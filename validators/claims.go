@@ -106,6 +106,27 @@ func onePod(modes []corev1.PersistentVolumeAccessMode) bool {
 	return slices.Contains(modes, corev1.ReadWriteOncePod)
 }
 
+// holdsNothing says whether a claim that was seen in a cluster is one that
+// nobody misses: Pending, for which no volume was named, filled from anywhere or
+// reserved, and no Pod waits. No other may stand in a command that deletes it.
+func holdsNothing(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	if v.Manifests() || pvc.Status.Phase != corev1.ClaimPending || pvc.DeletionTimestamp != nil ||
+		pvc.Spec.VolumeName != "" || pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil {
+		return false, nil
+	}
+	pods, err := podsWith(v, pvc)
+	if err != nil || len(pods) > 0 {
+		return false, err
+	}
+	pvs, err := volumesFor(v, pvc)
+	return err == nil && !slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef != nil }), err
+}
+
+// retained returns what makes a volume outlive its claim.
+func (p *Pass) retained(pv string) string {
+	return p.Mend(fmt.Sprintf("persistentVolumeReclaimPolicy: Retain in PersistentVolume %s", pv), retainCommand(pv))
+}
+
 // retainCommand is the command that makes a volume outlive its claim.
 func retainCommand(pv string) string {
 	return fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, pv)

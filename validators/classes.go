@@ -135,18 +135,21 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 		if len(pvs) > 0 {
 			return nil, nil
 		}
-	} else {
-		pvs, err := volumesFor(v, pvc)
-		if err != nil {
-			return nil, err
-		}
-		if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
-			return nil, nil
-		}
+	}
+	// A volume that is reserved for a claim is its, whatever the class of either.
+	pvs, err := volumesFor(v, pvc)
+	if err != nil {
+		return nil, err
+	}
+	if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
+		return nil, nil
+	}
+	switch {
+	case name != "":
+	case named:
+		missing.kind = noVolume
+	default:
 		missing.kind = noDefault
-		if named {
-			missing.kind = noVolume
-		}
 	}
 	missing.classes, err = listClasses(v)
 	return missing, err
@@ -164,6 +167,14 @@ func (c *classless) first() string {
 		return ""
 	}
 	return slices.MinFunc(c.classes, func(a, b storagev1.StorageClass) int { return strings.Compare(a.Name, b.Name) }).Name
+}
+
+// named returns the class to write into a manifest.
+func (c *classless) named() string {
+	if name := c.first(); name != "" {
+		return fmt.Sprintf("storageClassName: %s (%s)", name, offered(c.classes))
+	}
+	return "storageClassName: <class>, one that the cluster has"
 }
 
 // notFound is field.NotFound with a detail.

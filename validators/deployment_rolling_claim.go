@@ -50,7 +50,8 @@ maxSurge: 0.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
 			"must be Recreate; "+fmt.Sprintf(cost, cluster.Few(claims))),
-			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace))
+			p.Mend("strategy: {type: Recreate}",
+				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace)))
 		return nil
 	})},
 }

@@ -19,7 +19,7 @@ import (
 var fieldFixed = &Rule{
 	Name:  "field-fixed",
 	Level: Hint,
-	Reads: []client.Object{&storagev1.StorageClass{}},
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a field that cannot change must be changed by its recipe
 
 Kubernetes refuses to change some fields, and does not say what to do instead:
@@ -51,8 +51,8 @@ that it made.`,
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
 				return nil // an empty one is filled in with the old one
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
-				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name is gone", svc.Name, svc.Namespace, applyAgain))
+			p.ReportBrief(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
+				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name and its clients' connections are gone", svc.Name, svc.Namespace, applyAgain), "leave clusterIP out")
 			return nil
 		}),
 		OnUpdate(storageClassFixed),
@@ -61,10 +61,10 @@ that it made.`,
 }
 
 func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
-	remedy := fmt.Sprintf("kubectl delete storageclass %s && %s", sc.Name, applyAgain)
+	remedy := fmt.Sprintf("kubectl delete storageclass %s && %s; in between new claims of it wait", sc.Name, applyAgain)
 	fixed := func(path *field.Path, was, is string) {
 		if was != is {
-			p.Report(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy)
+			p.ReportBrief(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy, keepAs(was))
 		}
 	}
 	fixed(field.NewPath("provisioner"), old.Provisioner, sc.Provisioner)
@@ -102,8 +102,15 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	case order == 0:
 		return nil
 	case old.Status.Phase != corev1.ClaimBound:
-		p.Report(field.Invalid(path, after.String(), "cannot be changed before the claim is bound; it holds no data yet"),
-			fmt.Sprintf("kubectl delete %s && %s", at, applyAgain))
+		nothing, err := holdsNothing(p.Cluster, old)
+		if err != nil {
+			return err
+		}
+		what, remedy := "cannot be changed before the claim is bound", fmt.Sprintf("write storage: %s again, and change it once the claim is bound", &before)
+		if nothing {
+			what, remedy = what+"; it holds no data yet", fmt.Sprintf("kubectl delete %s && %s", at, applyAgain)
+		}
+		p.ReportBrief(field.Invalid(path, after.String(), what), remedy, fmt.Sprintf("write storage: %s again", &before))
 		return nil
 	case order < 0:
 		// After an expansion that failed it may go back, but not to what there is.

@@ -44,8 +44,8 @@ func (f Finding) fix() string {
 const printRule = "stayput rules "
 
 // Short returns the finding in at most limit runes. What does not fit is the
-// remedy first, in whose place stands a shorter one, or the command that prints
-// it.
+// remedy first: as much stands in its place as is of use by itself, and the
+// command that prints the rest.
 func (f Finding) Short(limit int) string {
 	what, fix := f.what(), f.fix()
 	long := utf8.RuneCountInString(what)
@@ -58,11 +58,39 @@ func (f Finding) Short(limit int) string {
 		}
 		fix = cluster.OneLine("; fix: " + briefs[0])
 	}
-	more := "; fix: " + printRule + f.Rule.Name
+	more := printRule + f.Rule.Name
+	if brief := f.alternatives(limit - long - utf8.RuneCountInString("; fix: "+orElse+more)); brief != "" {
+		return what + "; fix: " + brief + orElse + more
+	}
+	more = "; fix: " + more
 	if room := limit - utf8.RuneCountInString(more); long > room {
 		what = string([]rune(what)[:max(room-1, 0)]) + "…"
 	}
 	return what + more
+}
+
+// orElse stands between a remedy and where the rest of it is to be found.
+const orElse = ", or: "
+
+// alternatives returns the first of the alternatives of a remedy that fit into
+// room runes, or "". A sequence of commands is never cut.
+func (f Finding) alternatives(room int) string {
+	remedy, best := cluster.OneLine(f.Remedy), ""
+	for _, or := range []string{"; or ", "; or, ", ", or "} {
+		for end, rest := 0, remedy; ; {
+			i := strings.Index(rest, or)
+			if i < 0 {
+				break
+			}
+			end += i
+			if part := remedy[:end]; utf8.RuneCountInString(part) <= room && len(part) > len(best) {
+				best = part
+			}
+			end += len(or)
+			rest = remedy[end:]
+		}
+	}
+	return best
 }
 
 // applyAgain is the end of a remedy that deletes an object.

@@ -61,7 +61,7 @@ func steps(t *testing.T, r *Rule) (all []situation) {
 
 // review reviews a situation through the given readers.
 func (s situation) review(r *Rule, source, live client.Reader) ([]Finding, []*Undecided) {
-	world := cluster.World{Source: source, Live: live, Retain: s.Retain}
+	world := cluster.World{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests}
 	return Review(world.View(context.Background(), s.Request), []*Rule{r}, s.Old, s.Obj)
 }
 

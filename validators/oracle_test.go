@@ -250,6 +250,12 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		for _, f := range found {
 			got = max(got, f.Level)
 		}
+		c.remedies(t, seed, w, false, found)
+		if old == nil && obj != nil { // as lint sees it
+			manifests := cluster.World{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Manifests: true}
+			found, _ := validators.Review(manifests.View(context.Background(), req), []*validators.Rule{&rule}, old, obj)
+			c.remedies(t, seed, w, true, found)
+		}
 		want := ask(w, old, obj)
 		if slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.Kind == kind }) {
 			c.said[r.Name][want]++
@@ -264,6 +270,19 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		if got != want && !c.disagreed[r.Name] {
 			c.disagreed[r.Name] = true
 			t.Errorf("seed %d: %s comes to %s, its oracle to %s; it says %v\n%s", seed, r.Name, got, want, found, describe(w, r, old, obj))
+		}
+	}
+}
+
+// remedies holds what findings tell people to do to what the world shows.
+func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests bool, found []validators.Finding) {
+	t.Helper()
+	for _, f := range found {
+		for _, fault := range destructive(w.objects(), manifests, f.Remedy) {
+			if name := "remedy of " + f.Rule.Name; !c.disagreed[name] {
+				c.disagreed[name] = true
+				t.Errorf("seed %d: %s: %s", seed, fault, f)
+			}
 		}
 	}
 }

@@ -233,12 +233,19 @@ func findsClaim(w *world, s sts, ordinals []int) bool {
 				return v.Name == t.Name && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim
 			}
 			its := pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) && slices.ContainsFunc(pod.Spec.Volumes, has)
-			if find(w.claims, s.Namespace, claim) != nil && !its {
+			if c := find(w.claims, s.Namespace, claim); c != nil && !its && strange(c) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// strange says whether a claim that a new Pod will find was not made for it to
+// find: it wants no data from elsewhere, and waits for no volume of its own.
+func strange(c *corev1.PersistentVolumeClaim) bool {
+	waits := c.Spec.VolumeName != "" && c.Status.Phase != "Bound"
+	return c.Spec.DataSource == nil && c.Spec.DataSourceRef == nil && !waits
 }
 
 // overwritten returns the claims that all replicas write, and only one may.

@@ -131,9 +131,8 @@ func pendsForEver(w *world, pvc *corev1.PersistentVolumeClaim) bool {
 				return false
 			}
 		}
-		return true
 	}
-	for _, pv := range w.volumes {
+	for _, pv := range w.volumes { // and one that is kept for the claim is of any class
 		its := pv.Status.Phase == "Bound" && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == pvc.Namespace && pv.Spec.ClaimRef.Name == pvc.Name
 		if its || fits(pvc, pv) {
 			return false

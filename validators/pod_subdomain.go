@@ -46,23 +46,27 @@ business of the rules about StatefulSets.`,
 			return fmt.Errorf("get Service %s: %w", name, err)
 		}
 		path := field.NewPath("spec", "subdomain")
-		set := fmt.Sprintf("kubectl set selector service %s %s -n %s", name, selectorFor(pod), pod.Namespace)
+		selector := selectorFor(pod)
+		selecting := p.selecting(name, pod.Namespace, selector)
 		switch {
 		case svc == nil && p.comesLater(pod):
 		case svc == nil:
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
-			p.Report(missing, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, set))
+			p.Report(missing, p.Mend("apply "+serviceYAML(pod.Namespace, name, selector, nil), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, selecting)))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
 			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
-				unalias(svc, selectorFor(pod)))
+				p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s", flowYAML(map[string]any{"clusterIP": "None", "selector": selector}), name),
+					unalias(svc, selector)))
 		case len(svc.Spec.Selector) == 0:
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), set)
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), selecting)
 		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
-				fmt.Sprintf("the subdomain of a headless Service of its own; or, if it belongs to these, kubectl label --overwrite pod %s -n %s %s",
-					cmp.Or(pod.Name, "NAME"), pod.Namespace, strings.Join(unmatched(svc.Spec.Selector, pod.Labels), " ")))
+				"the subdomain of a headless Service of its own; or, if it belongs to these, "+p.Mend(
+					fmt.Sprintf("labels: %s", flowYAML(svc.Spec.Selector)),
+					fmt.Sprintf("kubectl label --overwrite pod %s -n %s %s",
+						cmp.Or(pod.Name, "NAME"), pod.Namespace, strings.Join(unmatched(svc.Spec.Selector, pod.Labels), " "))))
 		}
 		return nil
 	})},

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
@@ -36,7 +35,7 @@ func injects(v *cluster.View, namespace string) (bool, error) {
 
 // selectorFor returns labels by which a Service should select a Pod: those
 // that say which application it is, or else all that are its author's.
-func selectorFor(pod *corev1.Pod) string {
+func selectorFor(pod *corev1.Pod) map[string]string {
 	chosen := map[string]string{}
 	for _, names := range [][]string{{"app.kubernetes.io/name", "app.kubernetes.io/instance"}, {"app"}} {
 		for _, name := range names {
@@ -45,7 +44,7 @@ func selectorFor(pod *corev1.Pod) string {
 			}
 		}
 		if len(chosen) > 0 {
-			return labels.FormatLabels(chosen)
+			return chosen
 		}
 	}
 	for name, v := range pod.Labels {
@@ -54,9 +53,9 @@ func selectorFor(pod *corev1.Pod) string {
 		}
 	}
 	if len(chosen) == 0 {
-		return "<label>=<value>"
+		chosen["<label>"] = "<value>"
 	}
-	return labels.FormatLabels(chosen)
+	return chosen
 }
 
 // pinned says whether a Pod is written so that only one node can be its own,

@@ -151,7 +151,8 @@ type Pass struct {
 
 // Report records a finding at the rule's level. The error's detail says what
 // is wrong and what it would cost; the remedy is the command or the lines of
-// YAML, in flow style, that mend it.
+// YAML, in flow style, that mend it. Where the two differ by who reads it, the
+// remedy is a [Pass.Mend]. No remedy deletes what may hold data.
 func (p *Pass) Report(err *field.Error, remedy string) { p.add(p.rule.Level, err, remedy) }
 
 // Warn records a finding that is never more than a warning.
@@ -166,6 +167,22 @@ func (p *Pass) Briefly(remedies ...string) { p.findings[len(p.findings)-1].brief
 // Loses names the volumes whose disks are lost if what was reported last comes to
 // pass.
 func (p *Pass) Loses(volumes ...string) { p.findings[len(p.findings)-1].Loses = volumes }
+
+// ReportBrief is [Pass.Report] with what is said in place of a remedy that a
+// warning has no room for, beside where to find the rest.
+func (p *Pass) ReportBrief(err *field.Error, remedy, brief string) {
+	p.Report(err, remedy)
+	p.Briefly(brief + orElse + printRule + p.rule.Name)
+}
+
+// Mend returns the remedy for whoever reads of the finding: the fields to write
+// where manifests are reviewed, or else the commands for what is in a cluster.
+func (p *Pass) Mend(manifest, command string) string {
+	if p.Cluster.Manifests() {
+		return manifest
+	}
+	return command
+}
 
 func (p *Pass) add(level Level, err *field.Error, remedy string) {
 	p.findings = append(p.findings, Finding{Rule: p.rule, Level: level, Remedy: remedy, Error: err})

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,7 +43,7 @@ and create it as it should be. Nobody resolves its name in between.`,
 				return err
 			}
 			p.Report(field.Invalid(namePath, svc.Name, "must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
-				fmt.Sprintf("create Service %s again, headless, or kubectl delete statefulset %s -n %s", svc.Name, governed[0].Name, svc.Namespace))
+				fmt.Sprintf("create Service %s again, headless; or let it go last, after StatefulSet %s", svc.Name, governed[0].Name))
 			return nil
 		}),
 	},
@@ -64,32 +65,38 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 		return suffering
 	}
 	spec := specPath
-	again := fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None", svc.Name, svc.Namespace)
 	if s := suffer(alias); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"), unalias(svc, labels.FormatLabels(memberLabels(s[0]))))
+		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"),
+			p.Mend("type: ClusterIP, clusterIP: None and no externalName", unalias(svc, memberLabels(s[0]))))
 	}
 	if s := suffer(balances); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"), again)
+		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"),
+			p.Mend("clusterIP: None", fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None; in between its name and clients are cut off", svc.Name, svc.Namespace)))
 	}
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
-			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(s[0])), svc.Namespace))
+			p.selecting(svc.Name, svc.Namespace, memberLabels(s[0])))
 	}
 	return nil
 }
 
 // unalias returns the command that makes an alias a headless Service that selects
-// k=v,k=v; nothing has to be deleted. It is one command: a headless Service
-// without a selector is given two families of addresses, and a cluster that has
-// one then refuses every selector.
-func unalias(svc *corev1.Service, selector string) string {
+// Pods by labels; nothing has to be deleted. It is one command: a headless
+// Service without a selector is given two families of addresses, and a cluster
+// that has one then refuses every selector.
+func unalias(svc *corev1.Service, on map[string]string) string {
 	var pairs []string
-	for _, pair := range strings.Split(selector, ",") {
-		k, v, _ := strings.Cut(pair, "=")
-		pairs = append(pairs, fmt.Sprintf("%q:%q", k, v))
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		pairs = append(pairs, fmt.Sprintf("%q:%q", name, on[name]))
 	}
 	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{%s}}}'`,
 		svc.Name, svc.Namespace, strings.Join(pairs, ","))
+}
+
+// selecting returns what makes a Service select Pods that have labels.
+func (p *Pass) selecting(name, namespace string, on map[string]string) string {
+	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), name),
+		fmt.Sprintf("kubectl set selector service %s %s -n %s", name, labels.FormatLabels(on), namespace))
 }
 
 func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {

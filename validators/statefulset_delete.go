@@ -53,7 +53,7 @@ The rule speaks to people only, not to controllers and service accounts.`,
 		}
 		if kept := of(stays); len(kept) > 0 {
 			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
-				deleteClaims(kept, sts.Namespace)+", if nobody needs the data")
+				"apply it again to use them; or, to free it, find out first what each holds and keep a copy")
 		}
 		return nil
 	})},

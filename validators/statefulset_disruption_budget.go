@@ -55,12 +55,13 @@ being evicted.`,
 				return err
 			}
 			p.Report(field.Invalid(path, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
-				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts))))
+				p.Mend("apply "+budgetYAML(sts),
+					fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts)))))
 			return nil
 		case 1:
 		default:
 			p.Report(field.Invalid(path, replicas, fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name, budgets[1].Name)),
-				fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace))
+				p.Mend("remove PodDisruptionBudget "+budgets[1].Name, fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace)))
 			return nil
 		}
 		pdb := budgets[0]
@@ -68,12 +69,23 @@ being evicted.`,
 		if err != nil || stuck == "" {
 			return err
 		}
-		unset := ""
+		unset, without := "", ""
 		if pdb.Spec.MinAvailable != nil {
-			unset = `"minAvailable":null,` // one excludes the other
+			unset, without = `"minAvailable":null,`, ", without minAvailable" // one excludes the other
 		}
 		p.Report(field.Invalid(path, replicas, fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
-			fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset))
+			p.Mend("maxUnavailable: 1 in PodDisruptionBudget "+pdb.Name+without,
+				fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset)))
 		return nil
 	})},
+}
+
+// budgetYAML returns, ready to apply, a budget for the Pods of a StatefulSet.
+func budgetYAML(sts *appsv1.StatefulSet) string {
+	return flowYAML(map[string]any{
+		"apiVersion": "policy/v1",
+		"kind":       "PodDisruptionBudget",
+		"metadata":   map[string]any{"name": sts.Name, "namespace": sts.Namespace},
+		"spec":       map[string]any{"maxUnavailable": 1, "selector": map[string]any{"matchLabels": memberLabels(sts)}},
+	})
 }

@@ -25,18 +25,19 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	}
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.Report(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
-			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain))
+		p.ReportBrief(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
+			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain), "keep it")
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
-		p.Report(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
-			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace))
+		p.ReportBrief(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
+			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace), keepAs(old.Spec.ServiceName))
 	}
 	policy := func(sts *appsv1.StatefulSet) appsv1.PodManagementPolicyType {
 		return cmp.Or(sts.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
 	}
 	if policy(old) != policy(sts) {
-		p.Report(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"), again+"; the Pods run on")
+		p.ReportBrief(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"),
+			again+"; the Pods run on", keepAs(policy(old)))
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, sts.Spec.VolumeClaimTemplates) {
 		templatesFixed(p, old, sts, again, newPods)
@@ -60,8 +61,8 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		delete(before, is.Name)
 		switch {
 		case was == nil:
-			p.Report(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
-				again+" && "+newPods())
+			p.ReportBrief(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
+				again+" && "+newPods(), "leave it out")
 		case equality.Semantic.DeepEqual(was, is):
 			continue
 		default:
@@ -70,7 +71,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		said = true
 	}
 	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
-		p.Report(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again)
+		p.ReportBrief(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again, "keep it")
 	} else if !said {
 		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
 	}
@@ -79,19 +80,87 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *corev1.PersistentVolumeClaim, again string) {
 	before, after := was.Spec.Resources.Requests[corev1.ResourceStorage], is.Spec.Resources.Requests[corev1.ResourceStorage]
 	storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
+	anew := again + ", for new replicas alone"
 	switch order := after.Cmp(before); {
 	case order > 0:
-		p.Report(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
-			growClaims(old, was.Name, after.String())+again)
+		p.ReportBrief(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
+			growClaims(old, was.Name, after.String())+again, keepAs(before.String()))
 	case order < 0:
-		p.Report(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"),
-			again+", for new replicas alone")
+		p.ReportBrief(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew, keepAs(before.String()))
 	case !equality.Semantic.DeepEqual(was.Spec.StorageClassName, is.Spec.StorageClassName):
-		p.Report(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
-			again+", for new replicas alone")
+		p.ReportBrief(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
+			anew, keepAs(ptr.Deref(was.Spec.StorageClassName, "")))
 	default:
-		p.Report(field.Forbidden(path, "cannot be changed; claims stay as they are"), again+", for new replicas alone")
+		for _, meta := range []struct {
+			name    string
+			was, is map[string]string
+		}{{"labels", was.Labels, is.Labels}, {"annotations", was.Annotations, is.Annotations}} {
+			if key, differs := differingKey(meta.was, meta.is); differs {
+				p.keyFixed(path.Child("metadata", meta.name).Key(key), key, meta.was, meta.is, again)
+				return
+			}
+		}
+		if name := differingField(was, is); name != "" {
+			path = path.Child("spec", name)
+		}
+		p.ReportBrief(field.Forbidden(path, "cannot be changed; claims stay as they are"), anew, "keep it as it was")
 	}
+}
+
+// keyFixed reports a label or an annotation of a claim template. The value that
+// changes with each release must not be there at all.
+func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string, again string) {
+	before, had := was[key]
+	after, has := is[key]
+	switch brief := keepAs(before); {
+	case had && has:
+		p.ReportBrief(field.Invalid(path, short(after), "cannot be changed; claims stay as they are"),
+			brief+"; or, to end this, take it out of the template: "+again, brief)
+	case has:
+		p.ReportBrief(field.Invalid(path, short(after), "cannot be added; claims stay as they are"), "leave it out; or "+again, "leave it out")
+	default:
+		p.ReportBrief(field.Forbidden(path, "cannot be taken out; claims stay as they are"), brief+"; or, to end this, "+again, brief)
+	}
+}
+
+// keepAs returns the brief remedy of a field that has another value now.
+func keepAs[T ~string](was T) string { return fmt.Sprintf("keep %q", short(string(was))) }
+
+// differingKey returns the first key, by name, whose values differ.
+func differingKey(was, is map[string]string) (key string, differs bool) {
+	for _, list := range []map[string]string{was, is} {
+		for k := range list {
+			before, had := was[k]
+			after, has := is[k]
+			if (had != has || before != after) && (!differs || k < key) {
+				key, differs = k, true
+			}
+		}
+	}
+	return key, differs
+}
+
+// differingField returns the field of the spec in which two templates differ, or
+// "" where it is none of those that claims are made of.
+func differingField(was, is *corev1.PersistentVolumeClaim) string {
+	for _, f := range []struct {
+		name    string
+		was, is any
+	}{
+		{"accessModes", was.Spec.AccessModes, is.Spec.AccessModes},
+		{"selector", was.Spec.Selector, is.Spec.Selector},
+		{"resources", was.Spec.Resources, is.Spec.Resources},
+		{"volumeName", was.Spec.VolumeName, is.Spec.VolumeName},
+		{"volumeMode", was.Spec.VolumeMode, is.Spec.VolumeMode},
+		{"dataSource", was.Spec.DataSource, is.Spec.DataSource},
+		{"dataSourceRef", was.Spec.DataSourceRef, is.Spec.DataSourceRef},
+		{"volumeAttributesClassName", was.Spec.VolumeAttributesClassName, is.Spec.VolumeAttributesClassName},
+	} {
+		if !equality.Semantic.DeepEqual(f.was, f.is) {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // growClaims returns the command, with && behind it, that grows the claims of

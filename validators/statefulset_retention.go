@@ -68,7 +68,7 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 		}
 		mend := ""
 		if disk != "" {
-			mend = ", or for each volume " + retainCommand(disk)
+			mend = ", or for each volume " + p.retained(disk)
 		}
 		for _, d := range deletes {
 			path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", d)

@@ -25,7 +25,7 @@ deleted with the Pods instead, and scaling up again starts with nothing. Where
 whenDeleted is Delete, those that stay are owned by the StatefulSet, and go with
 it, also when whenDeleted is Retain by then.
 
-Delete claims that nobody needs any more. To keep what is about to be deleted,
+Before you delete a claim, find out what it holds. To keep what is about to be deleted,
 set whenScaled to Retain while the Pods terminate: the controller takes the
 claims from them.`,
 
@@ -61,7 +61,8 @@ claims from them.`,
 		if deletesWhenDeleted(sts) {
 			what += "; they go when it is deleted"
 		}
-		p.Report(field.Invalid(replicasPath, is.n, what), deleteClaims(left, sts.Namespace)+", if nobody needs the data")
+		p.Report(field.Invalid(replicasPath, is.n, what),
+			"scale up again to use them; or, to free it, find out first what each holds and keep a copy")
 		return nil
 	})},
 }

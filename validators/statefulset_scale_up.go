@@ -18,7 +18,7 @@ import (
 var statefulsetScaleUp = &Rule{
 	Name:  "statefulset-scale-up",
 	Level: Warn,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `whoever scales a StatefulSet up should know which claims it finds
 
 A new Pod takes the claim of its name if there is one, left from before it was
@@ -28,9 +28,11 @@ stale data for current, or find its disk smaller than that of the others. Of
 claims that its own Pods use, which live on where a StatefulSet was deleted with
 --cascade=orphan and is made anew, nothing is said.
 
-Delete the claims beforehand if nobody needs what they hold. If they are meant to
-be used again there is nothing to do; a claim with too small a volume can be
-grown: kubectl patch pvc, if its StorageClass allows expansion.`,
+If they are meant to be used again there is nothing to do; a claim with too
+small a volume can be grown: kubectl patch pvc, if its StorageClass allows
+expansion. If not, find out what each holds, and keep a copy, before anything is
+deleted. A claim that comes with the StatefulSet in the same manifests, or that
+is to be filled from a snapshot or another claim, is meant, and no finding.`,
 
 	Exempt: "the members are meant to come back to their old data",
 
@@ -64,13 +66,14 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		return err
 	}
 	var names []string
+	var found []*corev1.PersistentVolumeClaim
 	var example []string // what is to be said of the claim that differs most
 	of := ""
 	for _, c := range claims {
-		if used[c.claim.Name] {
+		if used[c.claim.Name] || meant(p.Cluster, c.claim) {
 			continue
 		}
-		names = append(names, c.claim.Name)
+		names, found = append(names, c.claim.Name), append(found, c.claim)
 		if facts := differences(c); len(facts) > len(example) {
 			of, example = c.claim.Name, facts
 		}
@@ -78,15 +81,21 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	if len(names) == 0 {
 		return nil
 	}
-	found := "claims exist: " + cluster.Few(names)
+	what := "claims exist: " + cluster.Few(names)
 	if len(names) == 1 {
-		found = "its claim exists: " + names[0]
+		what = "its claim exists: " + names[0]
 	} else if of != "" {
-		found += "; " + of
+		what += "; " + of
+	}
+	remedy := "to start empty: another name for the StatefulSet; to use what they hold: nothing"
+	if empty, err := allHoldNothing(p.Cluster, found); err != nil {
+		return err
+	} else if empty {
+		remedy = deleteClaims(names, sts.Namespace) + ", for nothing is on them yet"
 	}
 	p.Report(field.Invalid(replicasPath, replicasOf(sts.Spec.Replicas),
-		strings.TrimSpace(fmt.Sprintf("cannot start empty, as %s %s", found, strings.Join(example, ", ")))),
-		deleteClaims(names, sts.Namespace)+" beforehand, if nobody needs the data")
+		strings.TrimSpace(fmt.Sprintf("cannot start empty, as %s %s", what, strings.Join(example, ", ")))),
+		remedy)
 	return nil
 }
 
@@ -114,6 +123,23 @@ func usedByOwn(v *cluster.View, sts *appsv1.StatefulSet, claims []replicaClaim) 
 		}
 	}
 	return used, nil
+}
+
+// meant says whether a claim was made for the StatefulSet to find: it is among
+// the same manifests, or asks for the data of something else.
+func meant(v *cluster.View, pvc *corev1.PersistentVolumeClaim) bool {
+	return v.Manifests() && pvc.UID == "" || pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil ||
+		pvc.Spec.VolumeName != "" && pvc.Status.Phase != corev1.ClaimBound
+}
+
+// allHoldNothing is [holdsNothing] for several claims.
+func allHoldNothing(v *cluster.View, claims []*corev1.PersistentVolumeClaim) (bool, error) {
+	for _, pvc := range claims {
+		if nothing, err := holdsNothing(v.Cached(), pvc); err != nil || !nothing {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // differences says how old a claim is, and how it differs from its template.

@@ -40,7 +40,8 @@ a virtual IP, which would send its clients to Pods that are not ready.`,
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
-			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace))
+			p.Mend("publishNotReadyAddresses: true in Service "+svc.Name,
+				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace)))
 		return nil
 	})},
 }

@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +44,7 @@ every release, such as a version, in the selector of a Service.`,
 				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name, what),
-			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(sts)), sts.Namespace))
+			p.selecting(svc.Name, sts.Namespace, memberLabels(sts)))
 		return nil
 	})},
 }

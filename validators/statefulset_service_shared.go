@@ -61,7 +61,7 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 		}
 		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, own, 250))
 		if svc.Name == name || svc.Name == sts.Name {
-			remedy = fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(own), sts.Namespace)
+			remedy = p.selecting(svc.Name, sts.Namespace, own)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))), first+remedy)

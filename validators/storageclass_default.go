@@ -36,7 +36,8 @@ at once.`,
 			}
 			p.Report(field.Invalid(defaultPath(sc), "true",
 				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(others))),
-				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass))
+				p.Mend(fmt.Sprintf("annotations: {%s: \"false\"} in StorageClass %s", cluster.AnnotationDefaultClass, others[0]),
+					fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass)))
 			return nil
 		}),
 		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {

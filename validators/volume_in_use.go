@@ -45,7 +45,7 @@ means the claim of that name.`,
 		}
 		finding := field.Forbidden(namePath,
 			fmt.Sprintf("cannot be undone: once claim %s, which is bound to it, goes, it goes too, even if it is to be retained", pvc.Name))
-		remedy := fmt.Sprintf("delete the claim instead: kubectl delete pvc %s -n %s", pvc.Name, pvc.Namespace)
+		remedy := "leave it to its claim, whose end it follows by its reclaim policy"
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {
 			p.Warn(finding, remedy)
 			return nil

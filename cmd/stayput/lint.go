@@ -92,7 +92,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		subjects[i] = subject{m.Object, m}
 	}
 	world := s.world
-	world.Source, world.Finder = snapshot, snapshot
+	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
 	r.Reviewed = reviewed(subjects, func(s subject) report.Reviewed {
 		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
 	})

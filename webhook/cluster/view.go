@@ -39,6 +39,10 @@ type World struct {
 	// Retain says which volumes are retained when no annotation decides;
 	// empty means [RetainStatefulSets].
 	Retain Retain
+
+	// Manifests says that what is reviewed are files, as in lint: who reads of
+	// a mistake mends it there, and no object needs to be in any cluster.
+	Manifests bool
 }
 
 // View returns a window on the world for one review, which lives as long as
@@ -116,6 +120,10 @@ func (v *View) ClusterDomain() string {
 	}
 	return v.world.ClusterDomain
 }
+
+// Manifests says whether files are reviewed, and not what is in a cluster or on
+// its way there.
+func (v *View) Manifests() bool { return v.world.Manifests }
 
 // Retain returns which volumes are retained when no annotation decides.
 func (v *View) Retain() Retain {

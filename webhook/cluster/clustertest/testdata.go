@@ -19,7 +19,7 @@ import (
 // cluster. An object that occurs again is an update of itself. Comments above
 // an object say more: "# delete" is its deletion, "# orphan" one that leaves
 // the dependents, "# as USER" who asks, "# retain POLICY" how the process is
-// configured.
+// configured, "# manifests" that lint looks at it.
 type Testdata struct {
 	File    string
 	Objects []client.Object
@@ -36,6 +36,8 @@ type Step struct {
 	Old, Obj client.Object
 	Request  cluster.Request
 	Retain   cluster.Retain
+
+	Manifests bool // see [cluster.World]
 }
 
 // A want is a finding that a comment asks for, on the line it is about:
@@ -81,6 +83,7 @@ func Load(file string) (*Testdata, error) {
 		_, s.Request.Orphan = d.Directive("orphan")
 		retain, _ := d.Directive("retain")
 		s.Retain = cluster.Retain(retain)
+		_, s.Manifests = d.Directive("manifests")
 		t.Steps, last[key] = append(t.Steps, s), d.Object
 	}
 	return t, t.parseWants(string(data))
