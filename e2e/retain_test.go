@@ -204,7 +204,7 @@ func TestStorageClassRetains(t *testing.T) {
 				output(t, "Retain true", "get", "storageclass", class, "-o", `jsonpath={.reclaimPolicy} {.metadata.annotations.stayput\.dev/reclaim-policy-defaulted}`)
 			}
 			manifest := manifestOfClass(class, "")
-			contains(t, run("apply", manifest), "Warning: storageclass-retain: reclaimPolicy was left out and is now Retain")
+			contains(t, run("apply", manifest), "Warning: storageclass-retain: reclaimPolicy, which was left out, is now Retain")
 			retained()
 			for range 2 {
 				before := kubectl(t, "get", "storageclass", class, "-o", "jsonpath={.metadata.resourceVersion}")

@@ -87,6 +87,17 @@ func (p *Pass) Warn(format string, args ...any) {
 	p.warnings = append(p.warnings, warning(p.mutator.Name+": "+fmt.Sprintf(format, args...)))
 }
 
+// Filled tells the user what a field was filled in with: that it is now so, or,
+// of a manifest, that it would be, and where. Otherwise is what holds elsewhere; why
+// and what to write follow.
+func (p *Pass) Filled(what, value, otherwise, rest string) {
+	if p.Cluster.Manifests() {
+		p.Warn("%s would be %s where Stayput runs, and %s elsewhere%s", what, value, otherwise, rest)
+		return
+	}
+	p.Warn("%s is now %s%s", what, value, rest)
+}
+
 // maxWarning is the number of runes at which a warning is cut: the API server
 // cuts at 256 where a request has many.
 const maxWarning = 250

@@ -38,7 +38,8 @@ would refuse anything else.`,
 				return err
 			case len(names) == 1:
 				sts.Spec.ServiceName = names[0]
-				p.Warn("spec.serviceName was empty and is now %s, the only headless Service that selects the Pods; it cannot be changed later: write it into the manifest", names[0])
+				p.Filled("spec.serviceName, which was empty,", names[0], "empty",
+					": only this headless Service selects the Pods; it cannot be changed later; fix: write it into the manifest")
 			case len(names) > 1:
 				p.Warn("spec.serviceName is left empty, for several headless Services select the Pods (%s), and cannot be filled in later; fix: write one of them into the manifest", cluster.Few(names))
 			}

@@ -34,7 +34,8 @@ refusal.`,
 			switch createdWith(sc) {
 			case omitted:
 				retain(sc)
-				p.Warn("reclaimPolicy was left out and is now Retain, which cannot be changed later: volumes stay, and cost, until they are deleted by hand; write reclaimPolicy: Retain, or Delete if claims shall take their disks with them")
+				p.Filled("reclaimPolicy, which was left out,", "Retain", "Delete",
+					", and cannot be changed later; fix: write reclaimPolicy: Retain (volumes stay, and cost), or Delete (claims take their disks with them)")
 			case unknown:
 				p.Warn("reclaimPolicy is Delete, and nothing shows whether somebody chose it; it cannot be changed later: with a claim goes the disk; fix: write reclaimPolicy: Retain, or use kubectl apply")
 			}

@@ -58,9 +58,11 @@ afterwards has the last one.`,
 		if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
 			return nil
 		}
+		was := pv.Spec.PersistentVolumeReclaimPolicy
 		pv.Spec.PersistentVolumeReclaimPolicy = want.Policy
 		if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
-			p.Warn("persistentVolumeReclaimPolicy is now %s, as %s wants it; annotation %s on the volume would decide for itself", want.Policy, want.From, cluster.AnnotationReclaim)
+			p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
+				fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From, cluster.AnnotationReclaim))
 		}
 		return nil
 	})},

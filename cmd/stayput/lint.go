@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -83,20 +82,16 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 			return err
 		}
 	}
-	subjects := make([]subject, len(in.manifests))
-	for i := range in.manifests {
-		m := &in.manifests[i]
-		if err := m.AddTo(snapshot); err != nil {
-			return fmt.Errorf("%s:%d: %w", m.File, m.Line(""), err)
-		}
-		subjects[i] = subject{m.Object, m}
-	}
 	world := s.world
 	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
+	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
+	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests)
+	if err != nil {
+		return err
+	}
 	r.Reviewed = reviewed(subjects, func(s subject) report.Reviewed {
 		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
 	})
-	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
 	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (m *mutation) run(ctx context.Context, manifests []cluster.Manifest, snapsh
 		}
 	}
 	world := m.world
-	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
+	world.Source, world.Finder = snapshot, snapshot
 	for _, d := range manifests {
 		before, err := d.JSON()
 		if err != nil {

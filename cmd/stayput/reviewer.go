@@ -32,10 +32,13 @@ type reviewer struct {
 	yields map[int]string  // the causes of those that go where another stands, by their place in the report
 }
 
-// A subject is an object, and how it is written if that is known.
+// A subject is an object, and how it is written if that is known: then the
+// object is what admission makes of it.
 type subject struct {
 	client.Object
 	manifest *cluster.Manifest
+	notes    []string // of the mutators
+	failed   error    // why it cannot be said what admission makes of it
 }
 
 // An outcome is what is said about one object.
@@ -162,16 +165,15 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 			o.findings = append(o.findings, rv.unknown(s, err))
 		}
 	}
-	obj, notes, err := rv.mutated(v, s)
-	if err != nil {
-		return rv.failed(o, s, err)
+	if s.failed != nil {
+		return rv.failed(o, s, s.failed)
 	}
-	verdict, err := rv.policy.Review(v, nil, obj)
+	verdict, err := rv.policy.Review(v, nil, s.Object)
 	if err != nil {
 		return rv.failed(o, s, err)
 	}
 	for _, f := range verdict.Findings {
-		switch cause, yields := f.Cause(obj); {
+		switch cause, yields := f.Cause(s.Object); {
 		case cause == "":
 		case !yields:
 			o.stand = append(o.stand, cause)
@@ -181,13 +183,13 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 			}
 			o.yields[len(o.findings)] = cause
 		}
-		o.findings = append(o.findings, rv.finding(s, obj, f))
+		o.findings = append(o.findings, rv.finding(s, f))
 	}
 	for _, e := range verdict.Exempted {
-		if cause, yields := e.Cause(obj); cause != "" && !yields {
+		if cause, yields := e.Cause(s.Object); cause != "" && !yields {
 			o.stand = append(o.stand, cause)
 		}
-		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, obj, e.Finding), By: e.By, Reason: e.Reason})
+		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, e.Finding), By: e.By, Reason: e.Reason})
 	}
 	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil {
 		if mode, weaker := rv.policy.Weakened(ns); weaker {
@@ -198,7 +200,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 			})
 		}
 	}
-	for _, note := range notes { // <mutator>: <text>
+	for _, note := range s.notes { // <mutator>: <text>
 		name, text, _ := strings.Cut(note, ": ")
 		o.findings = append(o.findings, rv.note(s, name, "", text))
 	}
@@ -215,22 +217,57 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	return o
 }
 
-// mutated returns the object as admission would make it, in lint. In a cluster
-// it is what it is; and where a mutator would have to look at what is not
-// known, it is taken as written.
-func (rv *reviewer) mutated(v *cluster.View, s subject) (client.Object, []string, error) {
-	if s.manifest == nil {
-		return s.Object, nil, nil
+// admitted returns manifests as admission would make them, and puts them into the
+// snapshot so: a rule that looks at one sees what another will find in a cluster,
+// as a class that retains although its author did not say so.
+func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot *cluster.Snapshot, manifests []cluster.Manifest) ([]subject, error) {
+	add := func(m *cluster.Manifest, obj client.Object) error {
+		admitted := *m
+		admitted.Object = obj
+		if err := admitted.AddTo(snapshot); err != nil {
+			return fmt.Errorf("%s:%d: %w", m.File, m.Line(""), err)
+		}
+		return nil
 	}
-	mode, err := rv.policy.ModeFor(v, s.Object)
+	for i := range manifests {
+		if err := add(&manifests[i], manifests[i].Object); err != nil {
+			return nil, err
+		}
+	}
+	subjects := make([]subject, len(manifests))
+	for i := range manifests {
+		m := &manifests[i]
+		obj, notes, err := rv.mutated(world.View(ctx, cluster.Request{}), m.Object)
+		if err != nil {
+			obj = m.Object
+		}
+		subjects[i] = subject{obj, m, notes, err}
+	}
+	for i, s := range subjects {
+		m := &manifests[i]
+		if client.ObjectKeyFromObject(s.Object) != client.ObjectKeyFromObject(m.Object) {
+			continue // a Pod that was given a name: it is there without one
+		}
+		if err := add(m, s.Object); err != nil {
+			return nil, err
+		}
+	}
+	return subjects, nil
+}
+
+// mutated returns an object as admission would make it, and what the mutators say
+// of it. Where one would have to look at what is not known, it is taken as
+// written.
+func (rv *reviewer) mutated(v *cluster.View, obj client.Object) (client.Object, []string, error) {
+	mode, err := rv.policy.ModeFor(v, obj)
 	if err != nil || mode == validators.ModeOff {
-		return s.Object, nil, err
+		return obj, nil, err
 	}
-	obj, notes, err := mutators.Apply(v, rv.mutators, nil, s.Object)
+	after, notes, err := mutators.Apply(v, rv.mutators, nil, obj)
 	if errors.Is(err, cluster.ErrUnknown) {
-		return s.Object, nil, nil
+		return obj, nil, nil
 	}
-	return obj, notes, err
+	return after, notes, err
 }
 
 func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
@@ -242,11 +279,11 @@ func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
 	return o
 }
 
-func (rv *reviewer) finding(s subject, obj client.Object, f validators.Finding) report.Finding {
+func (rv *reviewer) finding(s subject, f validators.Finding) report.Finding {
 	return report.Finding{
 		Rule: f.Rule.Name, Level: f.Level.String(), Title: title(f.Rule.Doc), Object: objectOf(s.Object),
 		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy,
-		Location: rv.location(s, f.Field), Fingerprint: f.Fingerprint(obj),
+		Location: rv.location(s, f.Field), Fingerprint: f.Fingerprint(s.Object),
 	}
 }
 
