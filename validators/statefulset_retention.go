@@ -48,8 +48,8 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 	Exempt: "the data can be had again from elsewhere, as of caches, runners and test databases",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
-		if sts.UID == "" {
-			return nil // new, so that it owns nothing
+		if sts.UID == "" || p.Cluster.Manifests() {
+			return nil // new, or a file, so that it owns nothing
 		}
 		return stillOwned(p, sts, sts)
 	}), OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
