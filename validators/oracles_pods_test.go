@@ -70,8 +70,9 @@ var _ = register(map[string]oracle{
 			return nothing
 		}
 		svc := find(w.services, pod.Namespace, pod.Spec.Subdomain)
-		_, asked := pod.Labels["stayput.dev/subdomain"] // and has one, or pod-identity-skipped says why not
-		return warnIf(pod.Spec.Hostname == "" && !asked && !willBeNamed(w, pod) || svc == nil || !selects(svc, pod.Labels))
+		missing := svc == nil && (w.user == "" || !ownedByOperator(pod)) // else it may come a second later
+		_, asked := pod.Labels["stayput.dev/subdomain"]                  // and has one, or pod-identity-skipped says why not
+		return warnIf(pod.Spec.Hostname == "" && !asked && !willBeNamed(w, pod) || missing || svc != nil && !selects(svc, pod.Labels))
 	}),
 	"pod-identity-skipped": gravest(
 		stored(func(_ *world, s sts) validators.Level {
@@ -255,6 +256,17 @@ func claimsMounted(w *world, d deployment) (found []pvc) {
 func ownedBy(pod *corev1.Pod, kind string) bool {
 	o := ownerOf(pod)
 	return o != nil && strings.HasPrefix(o.APIVersion, "apps/") && o.Kind == kind
+}
+
+// ownedByOperator says whether the controller of a Pod is of a group with a domain
+// that is not Kubernetes' own.
+func ownedByOperator(pod *corev1.Pod) bool {
+	o := ownerOf(pod)
+	if o == nil {
+		return false
+	}
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
 }
 
 // tooLong says whether the kernel refuses the full name of a Pod.
