@@ -130,13 +130,12 @@ func (r *Rehearsal) rewind(ctx context.Context, present Present, log *Log) error
 			continue
 		}
 		before := e.deleted()
-		key := client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name}
 		if !strings.HasPrefix(e.Verb, "delete") {
 			obj := e.written()
 			if obj == nil {
 				continue
 			}
-			if key = client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
+			if key := client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
 				r.then.Remove(e.kind, key)
 				continue
 			}
