@@ -41,7 +41,7 @@ var sentences = []sentence{
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim", says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
 	{rule: "volume-reclaim", says: `every file on the volume would be deleted`, beyond: "a recycler's Pod does it"},
-	{rule: "claim-template-access-mode", says: `stays? empty|it would stay empty`, beyond: kubelet},
+	{rule: "claim-template-access-mode", says: `leaves it empty`, beyond: kubelet},
 	{rule: "claim-template-binding", says: `pins it to a zone`, beyond: "a driver chooses the zone"},
 	{rule: "claim-template-duplicate claim-template-shadows-volume", says: `dropped silently|replace`, shown: templatesReplace},
 	{rule: "claim-template-expandable", says: `never grow`, by: "TestHints"},

@@ -148,8 +148,8 @@ func refuseClaim(claim *corev1.PersistentVolumeClaim, had []Volume) error {
 	case claim.DeletionTimestamp != nil:
 		return errors.New("it is being deleted; stop the Pods that mount it, wait until it is gone, and run again")
 	case claim.Status.Phase == corev1.ClaimBound && len(had) > 0:
-		return fmt.Errorf("it exists, and is bound to volume %s; its data would be another's; if that volume's data may be given up, stop the Pods that mount it, kubectl delete pvc %s, and run again with --volume %s",
-			claim.Spec.VolumeName, name, had[0].Name)
+		return fmt.Errorf("it exists, and is bound to volume %s; its data would be another's; to have volume %s in its place, stop the Pods that mount the claim, keep what is on the other by kubectl patch pv %s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', then kubectl delete pvc %s, and run again with --volume %s",
+			claim.Spec.VolumeName, had[0].Name, claim.Spec.VolumeName, name, had[0].Name)
 	case claim.Status.Phase == corev1.ClaimBound:
 		return nil
 	case !slices.ContainsFunc(had, func(v Volume) bool { return v.Name == claim.Spec.VolumeName }):

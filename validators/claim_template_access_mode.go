@@ -17,8 +17,8 @@ Every claim of a template belongs to one Pod. ReadWriteMany asks for a volume
 that many nodes can write at once, which is mostly a network file system,
 slower, with other rules for locks, and which most drivers for disks cannot
 make, so that the claim stays Pending. A volume that is ReadOnlyMany alone is
-new and empty, and stays so. Ask for ReadWriteOnce, or ReadWriteOncePod.
-Templates cannot be changed later.`,
+new and empty, and a driver that takes the mode at its word mounts it read-only.
+Ask for ReadWriteOnce, or ReadWriteOncePod. Templates cannot be changed later.`,
 
 	Exempt: "the storage offers no other mode, as some file shares do, or another workload mounts the same claims",
 
@@ -32,7 +32,7 @@ Templates cannot be changed later.`,
 			}
 			writes := func(m corev1.PersistentVolumeAccessMode) bool { return m != corev1.ReadOnlyMany }
 			if len(modes) > 0 && !slices.ContainsFunc(modes, writes) && t.Spec.DataSource == nil && t.Spec.DataSourceRef == nil {
-				p.Report(field.Invalid(path(0), modes[0], "must let the Pod write; its volume would stay empty for ever"), "accessModes: [ReadWriteOnce]")
+				p.Report(field.Invalid(path(0), modes[0], "must let the Pod write; a driver that mounts the new volume read-only leaves it empty"), "accessModes: [ReadWriteOnce]")
 			}
 		}
 		return nil

@@ -21,22 +21,23 @@ autoscaler averages over them, kubectl logs and kubectl exec pick any, and after
 a deletion with --cascade=orphan one controller adopts what the other has left.
 The selector cannot be changed later.
 
-Give the selector and the template a label that no other workload of the
-namespace has, such as app.kubernetes.io/name or app.kubernetes.io/component.`,
+Give the selector and the template one more label that no other workload of the
+namespace has, such as app.kubernetes.io/component. A label that the Pods have
+already keeps its value, for Services select by it.`,
 
 	Exempt: "no autoscaler, budget or command goes by the selector, and it cannot be changed any more",
 
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
-			return overlaps(p, sts, sts.Spec.Selector)
+			return overlaps(p, sts, sts.Spec.Selector, sts.Spec.Template.Labels)
 		}),
 		OnCreate(func(p *Pass, d *appsv1.Deployment) error {
-			return overlaps(p, d, d.Spec.Selector)
+			return overlaps(p, d, d.Spec.Selector, d.Spec.Template.Labels)
 		}),
 	},
 }
 
-func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error {
+func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLabels map[string]string) error {
 	sel, err := selectorOf(selector)
 	if err != nil || sel.Empty() || selector == nil {
 		return nil // the API server refuses it
@@ -46,13 +47,23 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector) error 
 		if _, bad := metav1.LabelSelectorAsSelector(selector); bad != nil {
 			return nil // so it does
 		}
-		key := "app.kubernetes.io/name"
-		if slices.ContainsFunc(taken, func(w workload) bool { return w.labels[key] == obj.GetName() }) {
-			key = "app.kubernetes.io/component" // parts of one application share its name
-		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), short(formatSelector(selector)),
 			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later", fewWorkloads(taken))),
-			fmt.Sprintf("add %s: %s to selector and template", key, obj.GetName()))
+			fmt.Sprintf("add %s: %s to selector and template", distinctKey(podLabels, taken, obj.GetName()), obj.GetName()))
 	}
 	return err
+}
+
+// distinctKey returns the key of a label that tells the Pods of a workload from
+// those of others by the workload's name. Its Pods do not have the key yet: a
+// Service may select them by the value that it has.
+func distinctKey(podLabels map[string]string, others []workload, name string) string {
+	keys := []string{"app.kubernetes.io/name", "app.kubernetes.io/component"}
+	for _, key := range keys {
+		_, used := podLabels[key]
+		if !used && !slices.ContainsFunc(others, func(w workload) bool { return w.labels[key] == name }) {
+			return key
+		}
+	}
+	return "workload"
 }
