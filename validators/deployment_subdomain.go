@@ -43,5 +43,8 @@ done without being asked for.`,
 			"must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
 			fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, subdomain))
 		return nil
-	})},
+	}).Of(
+		"spec.template.spec.hostname", "spec.template.spec.subdomain",
+		"spec.template.metadata.labels[stayput.dev/subdomain]",
+	)},
 }

@@ -48,7 +48,7 @@ type Policy struct {
 
 // A Verdict is what a Policy makes of the findings about one object.
 type Verdict struct {
-	Mode      Mode
+	Mode      Mode         // empty where nobody had to know
 	Findings  []Finding    // gravest first
 	Exempted  []Exempted   // findings that an exemption took away
 	Undecided []*Undecided // rules that could not look, at the level that counts here
@@ -65,13 +65,18 @@ func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) 
 // Nothing is ever found about what is being deleted already, about anything in
 // a terminating namespace, or about what Kubernetes' own controllers and nodes
 // update or delete: they finish what somebody else began. What they create
-// only warns.
+// only warns. About an update that changes nothing that a rule may ask about
+// there is nothing to say in any mode, and nothing is looked up: the Verdict is
+// empty.
 func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
 	if old != nil && old.GetDeletionTimestamp() != nil {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	if old != nil && v.Request.ByController() {
 		return Verdict{Mode: ModeOff}, nil
+	}
+	if isUpdate(old, obj) && !changed(old, obj) {
+		return Verdict{}, nil
 	}
 	ns, err := namespaceOf(v, subject(old, obj))
 	if err != nil {
@@ -87,7 +92,7 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if cluster.ForeignController(subject(old, obj)) != nil {
 		rules = speaking(rules, v.Request, old, obj)
 	}
-	found, undecided := Review(v, rules, old, obj)
+	found, undecided := review(v, rules, old, obj)
 	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
 	live := v.Live()
 	if live == nil || !verdict.Denied() {

@@ -3,6 +3,7 @@ package validators
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,19 +35,30 @@ func (u *Undecided) Unwrap() error { return u.Err }
 // not take it back. Of a lookup that failed nothing stands, for half a look at
 // the cluster is no ground for a denial, and asking again may answer.
 //
-// On an update, a finding that the old object already had only warns: nobody
+// An update speaks of what it changed alone: a check is run if one of its
+// [Check.Reads] is another than it was, or the exemption from its rule. What
+// another object's change has made dangerous was said there, and is in audit.
+// Of those checks, a finding that the old object already had only warns: nobody
 // should be stopped from scaling a StatefulSet by a convention younger than it.
 // Nor is what runs already refused where it is made anew around its Pods: see
 // [Rule.Runs]. Before it denies, a rule that looked anything up in a cache looks
 // again at the API server.
 func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
+	if isUpdate(old, obj) && !changed(old, obj) {
+		return nil, nil
+	}
+	return review(v, rules, old, obj)
+}
+
+// review is [Review] of what is no update, or one that has changed something.
+func review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
 	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
 	if err != nil {
 		return nil, nil // no rule concerns what the scheme does not know
 	}
 	var findings []Finding
 	var undecided []*Undecided
-	p := &Pass{Cluster: v}
+	p := &Pass{Cluster: v, exemption: isUpdate(old, obj) && exemptionsDiffer(old, obj)}
 	for _, r := range rules {
 		if !r.concerns(kind, old, obj) {
 			continue
@@ -63,6 +75,8 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 
 // byLevel puts the gravest finding first.
 func byLevel(a, b Finding) int { return int(b.Level - a.Level) }
+
+func isUpdate(old, obj client.Object) bool { return old != nil && obj != nil }
 
 // subject returns the object that a request is about.
 func subject(old, obj client.Object) client.Object {
@@ -82,7 +96,7 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 		return found, err
 	}
 	if live := v.Live(); live != nil && v.Reads() > before {
-		if found, err = r.run(&Pass{Cluster: live}, kind, old, obj); err != nil {
+		if found, err = r.run(&Pass{Cluster: live, exemption: p.exemption}, kind, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}
 	}
@@ -100,7 +114,7 @@ func denies(f Finding) bool { return f.Level == Deny }
 func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
 	for _, c := range r.Checks {
-		if c.Kind != kind || !c.When.is(old, obj) {
+		if c.Kind != kind || !c.When.is(old, obj) || !p.concerned(&c, old, obj) {
 			continue
 		}
 		first := len(p.findings)
@@ -110,7 +124,7 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 			}
 			return nil, err
 		}
-		if c.When != Stored || old == nil || obj == nil || !slices.ContainsFunc(p.findings[first:], denies) {
+		if c.When != Stored || !isUpdate(old, obj) || !slices.ContainsFunc(p.findings[first:], denies) {
 			continue
 		}
 		was := &Pass{Cluster: p.Cluster, rule: r}
@@ -137,6 +151,15 @@ func ratchet(findings []Finding, obj client.Object, before []Finding, old client
 			f.Level = Warn
 		}
 	}
+}
+
+// concerned says whether what happens is something to a check of the pass's rule:
+// of an update, whether it changed what the check reads, or lifted or wrote an
+// exemption.
+func (p *Pass) concerned(c *Check, old, obj client.Object) bool {
+	return !isUpdate(old, obj) ||
+		differ(c.Reads, reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem()) ||
+		p.exemption && exemptionDiffers(p.rule.Name, old, obj)
 }
 
 func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj client.Object) bool {

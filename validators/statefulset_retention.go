@@ -65,7 +65,7 @@ For data that may go, annotate the template or the Namespace.`,
 			p.Warn(field.Invalid(path, "Delete", "must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
 		}
 		return nil
-	})},
+	}).Of("spec.persistentVolumeClaimRetentionPolicy", "spec.volumeClaimTemplates")},
 }
 
 // deletedWhen returns the fields of the retention policy that say Delete.

@@ -42,5 +42,5 @@ a virtual IP, which would send its clients to Pods that are not ready.`,
 			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
 			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace))
 		return nil
-	})},
+	}).Of("spec.replicas > 1", "spec.podManagementPolicy", "spec.serviceName")},
 }

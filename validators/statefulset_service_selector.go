@@ -47,7 +47,7 @@ every release, such as a version, in the selector of a Service.`,
 		p.Report(field.Invalid(serviceNamePath, svc.Name, what),
 			fmt.Sprintf("kubectl set selector service %s %s -n %s", svc.Name, labels.FormatLabels(memberLabels(sts)), sts.Namespace))
 		return nil
-	})},
+	}).Of("spec.serviceName", "spec.template.metadata.labels")},
 }
 
 // unmatched returns what a selector wants and labels do not have, sorted.

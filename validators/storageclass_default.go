@@ -38,7 +38,7 @@ at once.`,
 				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(others))),
 				fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass))
 			return nil
-		}),
+		}).Of("metadata.annotations["+cluster.AnnotationDefaultClass+"]", "metadata.annotations["+betaDefaultClass+"]"),
 		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
 			if !isDefault(old) || isDefault(sc) {
 				return nil
