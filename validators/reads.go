@@ -76,6 +76,12 @@ func (c Check) Of(paths ...string) Check {
 	return c
 }
 
+// narrow says whether a check reads less than all.
+func (c Check) narrow() bool {
+	all := whole(c.object)
+	return !slices.EqualFunc(c.Reads, all, func(a, b Read) bool { return a.String() == b.String() })
+}
+
 // parseRead returns a path as the way to a value in a struct of type t.
 func parseRead(t reflect.Type, path string) (Read, error) {
 	read := Read{Path: path}

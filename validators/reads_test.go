@@ -123,12 +123,12 @@ func TestWholeIsWhatAuthorsWrite(t *testing.T) {
 // TestReadsThatAreNone has paths that lead nowhere.
 func TestReadsThatAreNone(t *testing.T) {
 	for path, want := range map[string]string{
-		"spec.replica":                     "has no field replica",
-		"spec.replicas.count":              "is behind a int32",
-		"spec.template.spec.volumes[0]":    "and not [*]",
-		"spec.serviceName > 1":             "no number of replicas",
-		"spec.replicas > some":             "invalid syntax",
-		"spec.template.spec.overhead[cpu]": "none of strings",
+		"spec.replica":                                       "has no field replica",
+		"spec.replicas.count":                                "is behind a int32",
+		"spec.template.spec.volumes[0]":                      "and not [*]",
+		"spec.serviceName > 1":                               "no number of replicas",
+		"spec.replicas > some":                               "invalid syntax",
+		"spec.template.spec.overhead[cpu]":                   "none of strings",
 		"spec.template.spec.containers[*].ports[*].hostPort": "more than one list or map",
 	} {
 		if _, err := parseRead(reflect.TypeFor[appsv1.StatefulSet](), path); err == nil || !strings.Contains(err.Error(), want) {
