@@ -27,7 +27,7 @@ import (
 // field; then it says of the update what it says of the object. What it reads is
 // held to be no more than it should by its oracle.
 func TestReadsCoverTheRules(t *testing.T) {
-	worlds := uint64(400)
+	worlds := uint64(800)
 	if os.Getenv("STAYPUT_PROOF") != "" {
 		worlds = 20_000
 	}
