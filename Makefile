@@ -109,6 +109,10 @@ krew: ## write the archives of the kubectl plugin, and its krew manifest for $(V
 e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the node's image; SHORT=1 repeats less of make test)
 	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind $(if $(SHORT),-short)
 
+.PHONY: e2e-operators
+e2e-operators: control-plane ## try real operators, those too that take minutes to build (Linux); docs/operators.md says what they did
+	go test -tags operators -count 1 -timeout 60m -v -run 'TestCloudNativePG|TestPrometheusOperator' ./e2e
+
 .PHONY: generate
 generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate

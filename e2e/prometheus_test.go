@@ -45,11 +45,7 @@ spec:
 // disk is lost.
 func TestPrometheusOperator(t *testing.T) {
 	t.Parallel()
-	binary, err := localcluster.BuildPrometheusOperator(t.Context(), os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	module := moduleDir(t, filepath.Join("localcluster", "modules", "prometheusoperator"), "github.com/prometheus-operator/prometheus-operator")
+	binary, module := foreign(t, localcluster.PrometheusOperator)
 	installCRDs(t, filepath.Join(module, "example", "prometheus-operator-crd"))
 	home, ns := namespace(t), namespace(t)
 	operator := record(t, home, "prometheus-operator", "clusterrolebinding --clusterrole=cluster-admin")
@@ -106,6 +102,16 @@ func TestPrometheusOperator(t *testing.T) {
 		t.Errorf("%d writes: does the tap listen?", writes)
 	}
 	t.Logf("%d writes, %d warnings", writes, len(warnings))
+}
+
+// foreign builds an operator, and returns where it and its module are.
+func foreign(t *testing.T, o localcluster.Operator) (binary, module string) {
+	t.Helper()
+	binary, err := o.Build(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary, moduleDir(t, filepath.Join("localcluster", "modules", o.Nested), o.Module)
 }
 
 // installCRDs creates the definitions in a directory, for this test.

@@ -60,7 +60,7 @@ var (
 		"TestFixedHostnameInADeploymentIsDenied", "TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded",
 		"TestWhatIsBeingDeletedIsNotHeldBack", "TestOrphansAreNotHeldBack", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
 		"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
-		"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses",
+		"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses", "TestOperators",
 	}
 )
 

@@ -74,13 +74,24 @@ func BuildCertManager(ctx context.Context, log io.Writer) (string, error) {
 	return buildOne(ctx, log, program{"certmanager", "certmanager", "."})
 }
 
-// BuildPrometheusOperator makes prometheus-operator and says where it is. Its
-// CustomResourceDefinitions are in the module that modules/prometheusoperator
-// requires.
-func BuildPrometheusOperator(ctx context.Context, log io.Writer) (string, error) {
-	return buildOne(ctx, log, program{
-		"prometheus-operator", "prometheusoperator", "github.com/prometheus-operator/prometheus-operator/cmd/operator",
-	})
+// An Operator is a foreign program that works in a cluster, under an account of
+// its own. What it defines, and its manifests, are in its module.
+type Operator struct {
+	Module string // its import path
+	Nested string // directory under modules/
+	pkg    string // in Module
+}
+
+// Operators that the end-to-end tests run.
+var (
+	PrometheusOperator = Operator{"github.com/prometheus-operator/prometheus-operator", "prometheusoperator", "cmd/operator"}
+	CloudNativePG      = Operator{"github.com/cloudnative-pg/cloudnative-pg", "cloudnativepg", "cmd/manager"}
+)
+
+// Build makes the operator, as [Build] makes the control plane, and says where
+// it is.
+func (o Operator) Build(ctx context.Context, log io.Writer) (string, error) {
+	return buildOne(ctx, log, program{o.Nested, o.Nested, o.Module + "/" + o.pkg})
 }
 
 func buildOne(ctx context.Context, log io.Writer, p program) (string, error) {

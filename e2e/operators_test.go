@@ -1,0 +1,307 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/e2e/operator"
+)
+
+// An operated Database is run by an operator of the suite's own, under an
+// account of its own, in a namespace of its own.
+type operated struct {
+	*testing.T
+	ns      string
+	account *tap
+	spec    operator.Spec
+	admin   client.Client
+}
+
+// operators are the cases of a habit: a Database that is made under Stayput's
+// eyes, and one that was there before Stayput was. An old one is made in a
+// namespace of mode off; before, if not nil, may do things to it there.
+func operators(t *testing.T, spec operator.Spec, before, f func(operated)) {
+	for _, age := range []string{"new", "old"} {
+		t.Run(age, func(t *testing.T) {
+			t.Parallel()
+			o := operated{T: t, ns: namespace(t), spec: spec}
+			var err error
+			if o.admin, err = client.New(env.Cluster.Config(), client.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			o.account = record(t, namespace(t), "operator", "clusterrolebinding --clusterrole=cluster-admin")
+			ended, ctx := make(chan error, 1), t.Context()
+			go func() { ended <- operator.Run(ctx, o.account.config(t), o.ns) }()
+			t.Cleanup(func() {
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+			o.spec.Class, o.spec.Image, o.spec.Storage = "disk-growing", "database", "1Gi"
+			if *outside.image != "" {
+				o.spec.Image = *outside.image
+			}
+			if age == "old" {
+				o.mode("off")
+			}
+			db, err := operator.New(o.ns, "db", o.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := o.admin.Create(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+			o.ready()
+			volumes := volumesOf(t, o.ns)
+			letGo(t, volumes)
+			if len(volumes) != int(spec.Replicas) {
+				t.Fatalf("volumes %v", volumes)
+			}
+			if age == "old" {
+				if before != nil {
+					before(o)
+				}
+				o.mode("enforce")
+			}
+			f(o)
+		})
+	}
+}
+
+// mode changes that of the namespace.
+func (o operated) mode(mode string) {
+	o.Helper()
+	kubectl(o.T, "label", "--overwrite", "namespace", o.ns, "stayput.dev/mode="+mode)
+}
+
+// has waits until the StatefulSet, which may be missing for a while, has it.
+func (o operated) has(want, path string) {
+	o.Helper()
+	output(o.T, want, "get", "statefulset", "db", "-n", o.ns, "--ignore-not-found", "-o", "jsonpath={"+path+"}")
+}
+
+func (o operated) ready() {
+	o.Helper()
+	n := fmt.Sprint(o.spec.Replicas)
+	o.has(n+" "+n, ".status.readyReplicas} {.status.updatedReplicas")
+}
+
+// grow asks for larger disks, waits until the StatefulSet was made anew and has
+// its Pods again, and returns how long the longest of them had no controller.
+func (o operated) grow(storage string) time.Duration {
+	o.Helper()
+	before := o.pods()
+	old := o.uid()
+	w := o.watchPods()
+	kubectl(o.T, "patch", "database", "db", "-n", o.ns, "--type=merge", "-p", `{"spec":{"storage":"`+storage+`"}}`)
+	o.has(storage, ".spec.volumeClaimTemplates[0].spec.resources.requests.storage")
+	now := o.uid()
+	if now == old {
+		o.Fatal("the StatefulSet was not made anew; so this tests nothing")
+	}
+	eventually(o.T, "all Pods adopted", func() error {
+		for name, pod := range o.pods() {
+			if c := metav1.GetControllerOf(&pod); c == nil || c.UID != now {
+				return fmt.Errorf("%s has the controller %v", name, c)
+			}
+		}
+		return nil
+	})
+	after := o.pods()
+	for name, pod := range before {
+		if after[name].UID != pod.UID {
+			o.Errorf("Pod %s was made anew", name)
+		}
+	}
+	if !maps.EqualFunc(before, after, func(a, b corev1.Pod) bool { return a.UID == b.UID }) {
+		o.Errorf("%d Pods, then %d", len(before), len(after))
+	}
+	return w()
+}
+
+func (o operated) uid() types.UID {
+	o.Helper()
+	return types.UID(kubectl(o.T, "get", "statefulset", "db", "-n", o.ns, "-o", "jsonpath={.metadata.uid}"))
+}
+
+func (o operated) pods() map[string]corev1.Pod {
+	o.Helper()
+	var list corev1.PodList
+	if err := o.admin.List(o.Context(), &list, client.InNamespace(o.ns)); err != nil {
+		o.Fatal(err)
+	}
+	pods := map[string]corev1.Pod{}
+	for _, pod := range list.Items {
+		pods[pod.Name] = pod
+	}
+	return pods
+}
+
+// watchPods watches for Pods without a controller; the function that it returns
+// ends that, and says how long the longest was without.
+func (o operated) watchPods() (end func() time.Duration) {
+	o.Helper()
+	ctx, cancel := context.WithCancel(o.Context())
+	w, err := env.client.CoreV1().Pods(o.ns).Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		o.Fatal(err)
+	}
+	longest := make(chan time.Duration)
+	go func() {
+		var most time.Duration
+		alone := map[types.UID]time.Time{}
+		for e := range w.ResultChan() {
+			pod, ok := e.Object.(*corev1.Pod)
+			if !ok {
+				continue
+			}
+			since, was := alone[pod.UID]
+			switch controlled := metav1.GetControllerOf(pod) != nil; {
+			case !controlled && !was:
+				alone[pod.UID] = time.Now()
+			case controlled && was:
+				most = max(most, time.Since(since))
+				delete(alone, pod.UID)
+			}
+		}
+		for _, since := range alone {
+			most = max(most, time.Since(since))
+		}
+		longest <- most
+	}()
+	return func() time.Duration {
+		time.Sleep(200 * time.Millisecond) // the last event may be under way
+		cancel()
+		w.Stop()
+		return <-longest
+	}
+}
+
+// keep sets volumes to Retain, by hand.
+func (o operated) keep() { o.policy("Retain") }
+
+// weaken leaves volumes on Delete, as a person's own choice: Stayput has set
+// them to Retain before, says the mark, and does not do so again.
+func (o operated) weaken() {
+	for _, pv := range volumesOf(o.T, o.ns) {
+		kubectl(o.T, "annotate", "--overwrite", "pv", pv, "stayput.dev/reclaim-policy-set=Retain/configuration")
+	}
+	o.policy("Delete")
+}
+
+func (o operated) policy(policy string) {
+	o.Helper()
+	for _, pv := range volumesOf(o.T, o.ns) {
+		kubectl(o.T, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"`+policy+`"}}`)
+	}
+}
+
+// TestOperators runs databases by an operator that has the habits of real ones.
+// What is there already is refused nothing; what is new, nothing that cannot be
+// mended by whoever made the operator.
+func TestOperators(t *testing.T) {
+	t.Parallel()
+	provisioned := class
+	if *outside.provisioner != "" {
+		provisioned = strings.Replace(class, "kubernetes.io/host-path", *outside.provisioner, 1)
+	}
+	growing := strings.Replace(provisioned, "name: disk", "name: disk-growing", 1) +
+		"allowVolumeExpansion: true\nvolumeBindingMode: WaitForFirstConsumer\n"
+	apply(t, "default", growing)
+	apply(t, "default", operator.Definition)
+	t.Cleanup(func() {
+		_, _ = env.Kubectl(context.Background(), "", "delete", "crd/databases.e2e.stayput.dev", "storageclass/disk-growing", "--wait=false")
+	})
+	kubectl(t, "wait", "--for=condition=Established", "crd/databases.e2e.stayput.dev")
+
+	for name, spec := range map[string]operator.Spec{
+		"grows":                             {Replicas: 3, Service: operator.Headless},
+		"grows, with an ordinary Service":   {Replicas: 3, Service: operator.Ordinary},
+		"grows, with a Service for nobody":  {Replicas: 3, Service: operator.Unselecting},
+		"grows, with a placeholder":         {Replicas: 3, Service: operator.Headless, Placeholder: true},
+		"grows, and takes its claims along": {Replicas: 3, Service: operator.Headless, WhenDeleted: "Delete"},
+		"grows, with companions that come late": {
+			Replicas: 3, Service: operator.Headless, Late: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			operators(t, spec, operated.keep, grows)
+		})
+	}
+	t.Run("deletes claims first", func(t *testing.T) {
+		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, operated.keep, goes)
+	})
+	t.Run("deletes claims first, and disks with them", func(t *testing.T) {
+		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, nil, goesWhenItMay)
+	})
+}
+
+// grows: the StatefulSet is deleted with orphans and made anew. How fast is told
+// by the same without Stayput. A busy machine may be slow once, and then again
+// it is not; who is refused tries again after a pause each time.
+func grows(o operated) {
+	gaps := []time.Duration{o.grow("2Gi")}
+	o.account.unhindered(o.T)
+	o.mode("off")
+	control := o.grow("3Gi")
+	o.mode("enforce")
+	limit := max(time.Second, 2*control)
+	for i := 4; slices.Min(gaps) > limit && i < 7; i++ {
+		gaps = append(gaps, o.grow(fmt.Sprintf("%dGi", i)))
+	}
+	o.Logf("without a controller for %v, and for %v without Stayput", gaps, control)
+	if slices.Min(gaps) > limit {
+		o.Errorf("a Pod had no controller for %v", gaps)
+	}
+	o.account.unhindered(o.T)
+	for _, pv := range volumesOf(o.T, o.ns) {
+		output(o.T, "Retain", "get", "pv", pv, "-o", policyPath)
+	}
+}
+
+// goes: nothing can be lost, so nothing is refused.
+func goes(o operated) {
+	volumes := volumesOf(o.T, o.ns)
+	kubectl(o.T, "delete", "database", "db", "-n", o.ns)
+	gone(o.T, "statefulset,pvc", "-n", o.ns)
+	for _, pv := range volumes {
+		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+	}
+	o.account.unhindered(o.T)
+}
+
+// goesWhenItMay: the disks would be destroyed, so they are kept, until somebody
+// sets them to Retain.
+func goesWhenItMay(o operated) {
+	o.mode("off")
+	o.weaken()
+	o.mode("enforce")
+	volumes := volumesOf(o.T, o.ns)
+	kubectl(o.T, "delete", "database", "db", "-n", o.ns, "--wait=false")
+	eventually(o.T, "the operator is refused", func() error {
+		if denials, _, _ := o.account.said(); strings.Contains(strings.Join(denials, "\n"), "claim-in-use") {
+			return nil
+		}
+		return errors.New("it is not")
+	})
+	for _, pv := range volumes {
+		output(o.T, "Delete Bound", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+	}
+	o.keep()
+	gone(o.T, "database,statefulset,pvc", "-n", o.ns)
+	for _, pv := range volumes {
+		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+	}
+}
