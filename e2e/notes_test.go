@@ -109,9 +109,9 @@ var (
 )
 
 // TestNotesApplied applies one manifest after the other, for the claim takes the
-// volume that comes before it.
+// volume that comes before it. No other test makes claims in that time: one of
+// theirs might take the volume.
 func TestNotesApplied(t *testing.T) {
-	t.Parallel()
 	t.Cleanup(func() {
 		_, _ = env.Kubectl(context.Background(), "", "delete", "pv", "pv-vol1", "pv-vol2", "--wait=false", "--ignore-not-found")
 	})
