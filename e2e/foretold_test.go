@@ -141,14 +141,7 @@ func TestEveryForetellingIsShown(t *testing.T) {
 func shortNamespace(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("f%d", time.Now().UnixNano()%1_000_000)
-	kubectl(t, "create", "namespace", name)
-	kubectl(t, "label", "namespace", name, "stayput.dev/mode=warn")
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		_, _ = env.Kubectl(ctx, "", "label", "--overwrite", "namespace", name, "stayput.dev/mode=off")
-		_, _ = env.Kubectl(ctx, "", "delete", "namespace", name, "--wait=false")
-	})
+	makeNamespace(t, name, "stayput.dev/mode=warn")
 	return name
 }
 

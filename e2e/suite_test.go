@@ -153,6 +153,14 @@ func namespace(t *testing.T, labels ...string) string {
 		name = strings.Trim(name[:40], "-")
 	}
 	name += fmt.Sprintf("-%d", time.Now().UnixNano()%100000)
+	makeNamespace(t, name, labels...)
+	return name
+}
+
+// makeNamespace makes a namespace of a name, with labels, and deletes it when the
+// test ends.
+func makeNamespace(t *testing.T, name string, labels ...string) {
+	t.Helper()
 	kubectl(t, "create", "namespace", name)
 	if len(labels) > 0 {
 		kubectl(t, append([]string{"label", "namespace", name}, labels...)...)
@@ -164,7 +172,6 @@ func namespace(t *testing.T, labels ...string) string {
 		_, _ = env.Kubectl(ctx, "", "label", "--overwrite", "namespace", name, "stayput.dev/mode=off")
 		_, _ = env.Kubectl(ctx, "", "delete", "namespace", name, "--wait=false")
 	})
-	return name
 }
 
 // eventually tries until f returns nil, for at most env.patient.

@@ -7,9 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/webhook/cluster"
 )
@@ -56,7 +54,7 @@ func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namesp
 	if len(found) == 0 && len(undecided) == 0 {
 		return
 	}
-	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+	kind := kindName(obj)
 	exempted := func(rule string) (by, reason string) {
 		for _, source := range []struct {
 			by          string
@@ -77,7 +75,7 @@ func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namesp
 			}
 		}
 		for _, e := range p.Exemptions {
-			if matches(e.Rule, rule) && matches(e.Namespace, obj.GetNamespace()) && matches(e.Kind, kind.Kind) &&
+			if matches(e.Rule, rule) && matches(e.Namespace, obj.GetNamespace()) && matches(e.Kind, kind) &&
 				matches(e.Name, obj.GetName()) && matches(e.User, req.User.Username) {
 				return "the configuration", e.Reason
 			}
