@@ -209,12 +209,12 @@ func TestRecipeThatWouldBeDenied(t *testing.T) {
 		return out
 	}
 	out := refused(larger, "apply")
-	contains(t, out, "Warning: mend first what the recipe's apply is denied for: "+denial, "Warning: field-fixed: ")
-	if strings.Index(out, denial) > strings.Index(out, "field-fixed") {
-		t.Errorf("the recipe comes first:\n%s", out)
+	contains(t, out, "Warning: mend first what its re-creation is denied for: "+denial, "Warning: field-fixed: ", `fix: keep "1Gi"`)
+	if strings.Contains(out, "kubectl delete") {
+		t.Errorf("it is to be deleted, and could not be made again:\n%s", out)
 	}
 	out = refused(mended, "apply")
-	contains(t, out, "Warning: field-fixed: ")
+	contains(t, out, "Warning: field-fixed: ", "stayput rules field-fixed")
 	if strings.Contains(out, "mend first") {
 		t.Errorf("nothing is left to mend:\n%s", out)
 	}

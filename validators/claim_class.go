@@ -44,14 +44,18 @@ carries it: that is how volumes made by hand are told apart.`,
 		}
 		remedy := p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s, or make the claim anew with another (%s)", missing.name, offered(missing.classes)))
 		nothing, err := holdsNothing(p.Cluster, pvc)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case nothing && pvc.ResourceVersion != "": // audit: it is there
+		}
+		there := nothing && pvc.ResourceVersion != "" // audit
+		if there {
 			remedy = fmt.Sprintf("create StorageClass %s, or kubectl delete pvc %s -n %s && %s with another (%s)",
 				missing.name, pvc.Name, pvc.Namespace, applyAgain, offered(missing.classes))
 		}
 		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost), remedy)
+		if there {
+			p.Recreates("create StorageClass " + missing.name)
+		}
 		return nil
 	})},
 }

@@ -34,8 +34,9 @@ applied next adopts them. Claims made from a template do not follow it: each is
 grown by itself, kubectl patch pvc <name> -p
 '{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink.
 What an update lets pass because the object always had it, a creation may be
-denied for: Stayput says so beside the recipe, and kubectl create
---dry-run=server -f <file> says so, too, while the old one still stands. A
+denied for: then Stayput says what is to be mended first, and gives the recipe
+only once that is done. kubectl create --dry-run=server -f <file> says the same,
+while the old one still stands. A
 StorageClass can be deleted and applied again without any effect on the volumes
 that it made.`,
 
@@ -51,7 +52,7 @@ that it made.`,
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
 				return nil // an empty one is filled in with the old one
 			}
-			p.ReportBrief(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
+			p.ReportRecreating(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
 				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name and its clients' connections are gone", svc.Name, svc.Namespace, applyAgain), "leave clusterIP out")
 			return nil
 		}),
@@ -64,7 +65,7 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 	remedy := fmt.Sprintf("kubectl delete storageclass %s && %s; in between new claims of it wait", sc.Name, applyAgain)
 	fixed := func(path *field.Path, was, is string) {
 		if was != is {
-			p.ReportBrief(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy, keepAs(was))
+			p.ReportRecreating(field.Invalid(path, short(is), "cannot be changed; volumes keep theirs"), remedy, keepAs(was))
 		}
 	}
 	fixed(field.NewPath("provisioner"), old.Provisioner, sc.Provisioner)
@@ -110,7 +111,11 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		if nothing {
 			what, remedy = what+"; it holds no data yet", fmt.Sprintf("kubectl delete %s && %s", at, applyAgain)
 		}
-		p.ReportBrief(field.Invalid(path, after.String(), what), remedy, fmt.Sprintf("write storage: %s again", &before))
+		keep := fmt.Sprintf("write storage: %s again", &before)
+		p.ReportBrief(field.Invalid(path, after.String(), what), remedy, keep)
+		if nothing {
+			p.Recreates(keep)
+		}
 		return nil
 	case order < 0:
 		// After an expansion that failed it may go back, but not to what there is.

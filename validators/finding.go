@@ -22,7 +22,11 @@ type Finding struct {
 	Loses  []string // names of the volumes whose disks are at stake
 	*field.Error
 
+	// Recreates says that the remedy deletes the object and makes it again.
+	Recreates bool
+
 	briefs []string // for where Remedy is too long, the best first
+	keep   string   // the remedy that leaves the object alone, where Recreates
 }
 
 // String returns the whole finding on one line:
@@ -96,9 +100,14 @@ func (f Finding) alternatives(room int) string {
 // applyAgain is the end of a remedy that deletes an object.
 const applyAgain = "kubectl apply -f <file>"
 
-// Recreates says whether the remedy is to delete the object and to make it
-// again.
-func (f Finding) Recreates() bool { return strings.Contains(f.Remedy, applyAgain) }
+// InPlace returns the finding with the remedy that leaves the object alone, for
+// where making it again would be refused: nobody is to delete it then.
+func (f Finding) InPlace() Finding {
+	if f.Recreates {
+		f.Remedy, f.briefs, f.Recreates = f.keep, nil, false
+	}
+	return f
+}
 
 // stablePaths returns a function that replaces the indexes of a path by the
 // names of the list items, so that an item is the same one wherever it stands:

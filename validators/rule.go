@@ -175,6 +175,20 @@ func (p *Pass) ReportBrief(err *field.Error, remedy, brief string) {
 	p.Briefly(brief + orElse + printRule + p.rule.Name)
 }
 
+// ReportRecreating is [Pass.ReportBrief] of a remedy that deletes the object and
+// makes it again. Brief leaves it alone.
+func (p *Pass) ReportRecreating(err *field.Error, remedy, brief string) {
+	p.ReportBrief(err, remedy, brief)
+	p.Recreates(brief)
+}
+
+// Recreates says that the remedy of what was reported last deletes the object and
+// makes it again, and which remedy leaves it alone.
+func (p *Pass) Recreates(keep string) {
+	f := &p.findings[len(p.findings)-1]
+	f.Recreates, f.keep = true, keep
+}
+
 // Mend returns the remedy for whoever reads of the finding: the fields to write
 // where manifests are reviewed, or else the commands for what is in a cluster.
 func (p *Pass) Mend(manifest, command string) string {

@@ -25,18 +25,18 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	}
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.ReportBrief(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
+		p.ReportRecreating(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
 			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain), "keep it")
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
-		p.ReportBrief(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
+		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
 			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace), keepAs(old.Spec.ServiceName))
 	}
 	policy := func(sts *appsv1.StatefulSet) appsv1.PodManagementPolicyType {
 		return cmp.Or(sts.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
 	}
 	if policy(old) != policy(sts) {
-		p.ReportBrief(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"),
+		p.ReportRecreating(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"),
 			again+"; the Pods run on", keepAs(policy(old)))
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, sts.Spec.VolumeClaimTemplates) {
@@ -61,7 +61,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		delete(before, is.Name)
 		switch {
 		case was == nil:
-			p.ReportBrief(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
+			p.ReportRecreating(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
 				again+" && "+newPods(), "leave it out")
 		case equality.Semantic.DeepEqual(was, is):
 			continue
@@ -71,7 +71,7 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		said = true
 	}
 	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
-		p.ReportBrief(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again, "keep it")
+		p.ReportRecreating(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again, "keep it")
 	} else if !said {
 		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
 	}
@@ -83,12 +83,12 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 	anew := again + ", for new replicas alone"
 	switch order := after.Cmp(before); {
 	case order > 0:
-		p.ReportBrief(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
+		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
 			growClaims(old, was.Name, after.String())+again, keepAs(before.String()))
 	case order < 0:
-		p.ReportBrief(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew, keepAs(before.String()))
+		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew, keepAs(before.String()))
 	case !equality.Semantic.DeepEqual(was.Spec.StorageClassName, is.Spec.StorageClassName):
-		p.ReportBrief(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
+		p.ReportRecreating(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
 			anew, keepAs(ptr.Deref(was.Spec.StorageClassName, "")))
 	default:
 		for _, meta := range []struct {
@@ -103,7 +103,7 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 		if name := differingField(was, is); name != "" {
 			path = path.Child("spec", name)
 		}
-		p.ReportBrief(field.Forbidden(path, "cannot be changed; claims stay as they are"), anew, "keep it as it was")
+		p.ReportRecreating(field.Forbidden(path, "cannot be changed; claims stay as they are"), anew, "keep it as it was")
 	}
 }
 
@@ -114,12 +114,12 @@ func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string,
 	after, has := is[key]
 	switch brief := keepAs(before); {
 	case had && has:
-		p.ReportBrief(field.Invalid(path, short(after), "cannot be changed; claims stay as they are"),
+		p.ReportRecreating(field.Invalid(path, short(after), "cannot be changed; claims stay as they are"),
 			brief+"; or, to end this, take it out of the template: "+again, brief)
 	case has:
-		p.ReportBrief(field.Invalid(path, short(after), "cannot be added; claims stay as they are"), "leave it out; or "+again, "leave it out")
+		p.ReportRecreating(field.Invalid(path, short(after), "cannot be added; claims stay as they are"), "leave it out; or "+again, "leave it out")
 	default:
-		p.ReportBrief(field.Forbidden(path, "cannot be taken out; claims stay as they are"), brief+"; or, to end this, "+again, brief)
+		p.ReportRecreating(field.Forbidden(path, "cannot be taken out; claims stay as they are"), brief+"; or, to end this, "+again, brief)
 	}
 }
 

@@ -40,7 +40,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, err
 	}
-	again, err := w.madeAgain(v, req, verdict, after)
+	again, err := w.madeAgain(v, req, &verdict, after)
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +84,14 @@ func encode(ops []jsonpatch.Operation) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-const mendFirst = "mend first what the recipe's apply is denied for: "
+const mendFirst = "mend first what its re-creation is denied for: "
 
 // madeAgain says what would deny an object to whom the recipe of a hint is to
 // delete it and apply it again: an update lets pass what the object always had,
-// a creation only what its Pods show.
-func (w *Webhook) madeAgain(v *cluster.View, req *request, hints validators.Verdict, after client.Object) (warnings []string, err error) {
-	if req.old == nil || !slices.ContainsFunc(hints.Findings, validators.Finding.Recreates) {
+// a creation only what its Pods show. Then no hint gives such a recipe.
+func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Verdict, after client.Object) (warnings []string, err error) {
+	recreates := func(f validators.Finding) bool { return f.Recreates }
+	if req.old == nil || !slices.ContainsFunc(hints.Findings, recreates) {
 		return nil, nil
 	}
 	made := after.DeepCopyObject().(client.Object)
@@ -102,6 +103,16 @@ func (w *Webhook) madeAgain(v *cluster.View, req *request, hints validators.Verd
 	for _, f := range verdict.Findings {
 		if f.Level == validators.Deny {
 			warnings = append(warnings, mendFirst+f.Short(warningRunes-len(mendFirst)))
+		}
+	}
+	for _, u := range verdict.Undecided {
+		if u.Rule.Level == validators.Deny {
+			warnings = append(warnings, fmt.Sprintf("%s: whether its re-creation is denied could not be checked: %v", u.Rule.Name, u.Err))
+		}
+	}
+	for i := range hints.Findings {
+		if len(warnings) > 0 {
+			hints.Findings[i] = hints.Findings[i].InPlace()
 		}
 	}
 	return warnings, nil
