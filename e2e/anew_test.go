@@ -1,62 +1,238 @@
 package e2e
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/e2e/localcluster"
 )
 
-// TestMadeAnewAroundItsPods grows StatefulSets from before Stayput as operators
-// and people do: deleted with --cascade=orphan and applied with larger templates.
-// Each is one that a creation is denied for; what runs already is not.
+// A forerunner is a workload from before Stayput that a rule denies the creation of.
+type forerunner struct {
+	manifest string
+	beside   string // applied first
+	kind     string // "" for statefulset
+	name     string // "" for mysql
+	ready    string // how many Pods are, "" for all 3
+	owned    bool   // its Pods are its ReplicaSet's
+	untried  bool   // another of its kind would not be denied
+}
+
+// forerunners are the workloads, by rule and so by namespace.
+func forerunners(t *testing.T) map[string]*forerunner {
+	t.Helper()
+	mysql := func(edits ...string) string {
+		manifest := readFile(t, "testdata", "mysql.yaml")
+		for i := 0; i < len(edits); i += 2 {
+			if !strings.Contains(manifest, edits[i]) {
+				t.Fatalf("%q is not in the manifest", edits[i])
+			}
+			manifest = strings.Replace(manifest, edits[i], edits[i+1], 1)
+		}
+		return manifest
+	}
+	claim := func(name, mode string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: %s, labels: {app: mysql}}\n"+
+			"spec: {accessModes: [%s], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n---\n", name, mode)
+	}
+	deployment := func(spec string) string {
+		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: mysql}\n" +
+			"spec: {replicas: 3, selector: {matchLabels: {app: mysql}}, template: {metadata: {labels: {app: mysql}}, " +
+			"spec: {containers: [{name: a, image: a}], " + spec + "}}}\n"
+	}
+	const long = "mysql-with-a-name-that-is-too-long-for-labels-of-pods"
+	const claims, template = "  - metadata: {name: data}\n", "    spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n"
+	return map[string]*forerunner{
+		"statefulset-service-headless": {manifest: mysql(),
+			beside: "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {selector: {app: mysql}, ports: [{port: 3306}]}\n---\n"},
+		"statefulset-service-name": {manifest: mysql("  serviceName: mysql-h\n", "")},
+		"statefulset-name-length":  {manifest: mysql("{name: mysql}", "{name: "+long+"}"), name: long},
+		"statefulset-grace-period": {manifest: mysql("    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 0\n")},
+		"statefulset-shared-claim": {beside: claim("shared", "ReadWriteOnce"),
+			manifest: mysql("    spec:\n", "    spec:\n      volumes: [{name: files, persistentVolumeClaim: {claimName: shared}}]\n")},
+		"statefulset-retention": {untried: true,
+			manifest: mysql("  replicas: 3\n", "  replicas: 3\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n")},
+		"claim-template-duplicate": {manifest: mysql(claims, claims+template+claims)},
+		"claim-template-pinned": { // by whoever made the claims of the others first
+			manifest: mysql("storageClassName: disk", `storageClassName: "", volumeName: pinned`),
+			beside: claim("data-mysql-1", "ReadWriteOnce") + claim("data-mysql-2", "ReadWriteOnce") +
+				"apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: pinned}\n" +
+				"spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: example.com, volumeHandle: pinned}}\n---\n"},
+		"deployment-hostname": {manifest: deployment("hostname: db"), kind: "deployment", owned: true},
+		"deployment-shared-claim": {beside: claim("shared", "ReadWriteOncePod"), kind: "deployment", owned: true, ready: "1",
+			manifest: deployment("volumes: [{name: files, persistentVolumeClaim: {claimName: shared}}]")},
+	}
+}
+
+// make makes it where nothing reviews it, and waits for its Pods.
+func (f *forerunner) make(s side, ns string) {
+	s.t.Helper()
+	f.kind, f.name, f.ready = cmp.Or(f.kind, "statefulset"), cmp.Or(f.name, "mysql"), cmp.Or(f.ready, "3")
+	s.kubectl("", "create", "namespace", ns)
+	if len(f.name) > 52 {
+		f.fit(s, ns)
+	}
+	s.kubectl(f.beside+f.manifest, "apply", "-n", ns, "-f", "-")
+}
+
+// fit edits a template until its hash is so short that Pods can be made of it in
+// spite of the name, as one in four is.
+func (f *forerunner) fit(s side, ns string) {
+	s.t.Helper()
+	const meta = "template:\n    metadata: {"
+	for i := range 100 {
+		tried := strings.Replace(f.manifest, meta, fmt.Sprintf(`%sannotations: {try: "%d"}, `, meta, i), 1)
+		s.kubectl(strings.Replace(tried, "replicas: 3", "replicas: 0", 1), "apply", "-n", ns, "-f", "-")
+		generation := s.kubectl("", "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.metadata.generation}")
+		s.output(generation, "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.status.observedGeneration}")
+		if revision := s.kubectl("", "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.status.updateRevision}"); len(revision) <= 63 {
+			f.manifest = tried
+			return
+		}
+	}
+	s.t.Fatal("no template has a short hash")
+}
+
+// another returns one of its kind around which no Pods live.
+func (f *forerunner) another() string {
+	return strings.NewReplacer("metadata: {name: "+f.name, "metadata: {name: fresh"+f.name[5:], "{app: mysql}", "{app: mysql, of: fresh}").Replace(f.manifest)
+}
+
+// TestMadeAnewAroundItsPods grows workloads that were there before anything of
+// Stayput was, as operators and people do: deleted with --cascade=orphan and
+// applied again, larger. Each is one that a creation is denied for; what runs
+// already is not.
 func TestMadeAnewAroundItsPods(t *testing.T) {
 	t.Parallel()
-	const ordinary = "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {selector: {app: mysql}, ports: [{port: 3306}]}\n---\n"
-	for rule, tc := range map[string]struct{ before, was, is string }{
-		"statefulset-service-headless": {before: ordinary},
-		"statefulset-service-name":     {was: "  serviceName: mysql-h\n"},
-		"statefulset-grace-period":     {was: "    spec:\n", is: "    spec:\n      terminationGracePeriodSeconds: 0\n"},
-		"statefulset-shared-claim": {
-			before: "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: shared}\n" +
-				"spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n---\n",
-			was: "    spec:\n", is: "    spec:\n      volumes: [{name: files, persistentVolumeClaim: {claimName: shared}}]\n",
-		},
-		"claim-template-duplicate": {
-			was: "  - metadata: {name: data}\n",
-			is:  "  - metadata: {name: data}\n    spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n  - metadata: {name: data}\n",
-		},
-	} {
+	s := ownCluster(t, config, localcluster.Options{})
+	s.kubectl(class, "create", "-f", "-")
+	all := forerunners(t)
+	for rule, f := range all {
+		f.make(s, rule)
+	}
+	for i := range hasty {
+		all["statefulset-retention"].make(s, fmt.Sprint("hasty-", i))
+	}
+	for rule, f := range all {
+		s.output(f.ready, "get", f.kind, f.name, "-n", rule, "-o", allReady)
+		s.output("3", "get", f.kind, f.name, "-n", rule, "-o", "jsonpath={.status.replicas}")
+	}
+	s.start()
+	if err := s.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes("stayput_repair_leading", 1)
+	for rule, f := range all {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
-			ns := namespace(t, "stayput.dev/mode=off")
-			manifest := readFile(t, "testdata", "mysql.yaml")
-			if !strings.Contains(manifest, tc.was) {
-				t.Fatalf("%q is not in the manifest", tc.was)
-			}
-			if tc.was != "" {
-				manifest = strings.Replace(manifest, tc.was, tc.is, 1)
-			}
-			apply(t, ns, tc.before+manifest)
-			output(t, "3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
-			letGo(t, strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}")))
-			kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=enforce")
-			pods := kubectl(t, "get", "pod", "-n", ns, "-o", uids)
-
-			// Another of its kind, around which no Pods live, is denied it.
-			fresh := strings.NewReplacer("metadata: {name: mysql}", "metadata: {name: fresh}", "{app: mysql}", "{app: mysql, of: fresh}").Replace(manifest)
-			deniedBy(t, ns, rule, fresh)
-
-			kubectl(t, "delete", "statefulset", "mysql", "-n", ns, "--cascade=orphan")
-			out := apply(t, ns, strings.ReplaceAll(manifest, "storage: 1Gi", "storage: 2Gi"))
-			contains(t, out, "Warning: "+rule+": ")
-			if strings.Contains(out, "statefulset-scale-up") {
-				t.Errorf("its own Pods use those claims:\n%s", out)
-			}
-			uid := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}")
-			output(t, strings.Join([]string{uid, uid, uid}, " "), "get", "pod", "-n", ns, "-o", "jsonpath={.items[*].metadata.ownerReferences[0].uid}")
-			output(t, pods, "get", "pod", "-n", ns, "-o", uids)
+			side{s.Stayput, t}.remake(rule, f)
 		})
 	}
+	t.Run("within milliseconds", func(t *testing.T) {
+		t.Parallel()
+		for i := range hasty {
+			madeAtOnce(t, side{s.Stayput, t}, fmt.Sprint("hasty-", i))
+		}
+	})
+}
+
+// remake deletes a workload without its Pods and applies it again, larger.
+func (s side) remake(rule string, f *forerunner) {
+	s.t.Helper()
+	ns := rule
+	pods := s.kubectl("", "get", "pod", "-n", ns, "-o", uids)
+	if !f.untried {
+		out, err := s.Kubectl(s.t.Context(), f.another(), "apply", "-n", ns, "-f", "-")
+		if err == nil {
+			s.t.Errorf("another is not denied:\n%s", out)
+		}
+		contains(s.t, out, "denied the request", rule+": ")
+	}
+	s.kubectl("", "delete", f.kind, f.name, "-n", ns, "--cascade=orphan")
+	out := s.kubectl(strings.ReplaceAll(f.manifest, "storage: 1Gi", "storage: 2Gi"), "apply", "-n", ns, "-f", "-")
+	contains(s.t, out, "Warning: "+rule+": ")
+	if strings.Contains(out, "statefulset-scale-up") {
+		s.t.Errorf("its own Pods use those claims:\n%s", out)
+	}
+	uid := s.kubectl("", "get", f.kind, f.name, "-n", ns, "-o", "jsonpath={.metadata.uid}")
+	const owners = "jsonpath={.items[*].metadata.ownerReferences[0].uid}"
+	if f.owned {
+		s.output(uid, "get", "replicaset", "-n", ns, "-o", owners)
+		uid = s.kubectl("", "get", "replicaset", "-n", ns, "-o", uids)
+	}
+	s.output(strings.Join([]string{uid, uid, uid}, " "), "get", "pod", "-n", ns, "-o", owners)
+	s.stays(pods, "get", "pod", "-n", ns, "-o", uids)
+	s.output(f.ready, "get", f.kind, f.name, "-n", ns, "-o", allReady)
+	if f.kind == "statefulset" { // what is older than Stayput is made safe before it is made anew
+		s.retained(ns)
+	}
+}
+
+// retained waits until no volume of a template's claim is on Delete.
+func (s side) retained(ns string) {
+	s.t.Helper()
+	claims := s.kubectl("", "get", "pvc", "-n", ns, "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.volumeName}{"\n"}{end}`)
+	for claim := range strings.Lines(claims) {
+		if name, pv, _ := strings.Cut(strings.TrimSpace(claim), " "); strings.HasPrefix(name, "data-") {
+			s.output("Retain", "get", "pv", pv, "-o", policyPath)
+		}
+	}
+}
+
+// hasty is how many StatefulSets are made anew as fast as a client can.
+const hasty = 5
+
+// madeAtOnce deletes a StatefulSet without its Pods and makes it anew as soon as
+// its name is free: repair, which begins when the deletion does, has its volumes
+// retained by the time that the creation is answered.
+func madeAtOnce(t *testing.T, s side, ns string) {
+	t.Helper()
+	c := newClient(t, s.Cluster.Config(), "")
+	sts := &appsv1.StatefulSet{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "mysql"}, sts); err != nil {
+		t.Fatal(err)
+	}
+	pods := s.kubectl("", "get", "pod", "-n", ns, "-o", uids)
+	volumes := strings.Fields(s.kubectl("", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}"))
+	for _, pv := range volumes {
+		s.output("Delete", "get", "pv", pv, "-o", policyPath)
+	}
+	larger := sts.DeepCopy()
+	larger.ObjectMeta = metav1.ObjectMeta{Namespace: ns, Name: "mysql", Labels: sts.Labels}
+	larger.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("2Gi")
+	if err := c.Delete(t.Context(), sts, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	a := ask(t.Context(), func(ctx context.Context) error {
+		for {
+			if err := c.Create(ctx, larger.DeepCopy()); !apierrors.IsAlreadyExists(err) {
+				return err
+			}
+		}
+	})
+	t.Logf("made anew %v after its deletion", time.Since(began))
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	contains(t, strings.Join(a.warnings, "\n"), "statefulset-retention: ")
+	for _, pv := range volumes { // not a moment later
+		if got := s.kubectl("", "get", "pv", pv, "-o", policyPath); got != "Retain" {
+			t.Errorf("%s has the policy %s", pv, got)
+		}
+	}
+	s.stays(pods, "get", "pod", "-n", ns, "-o", uids)
 }
 
 // deniedBy applies what must be denied by a rule.

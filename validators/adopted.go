@@ -109,22 +109,39 @@ func Adopted(rules []*Rule) (kinds []client.Object) {
 // Pods run already, and show that they have it: to refuse it would mend nothing,
 // and leave them without a controller. What saves data is lowered only as the
 // rule itself says. Where the source does not know what runs, denials stand.
-func (r *Rule) letRun(v *cluster.View, old, obj client.Object, found []Finding) error {
+func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object, found []Finding) ([]Finding, error) {
 	// What exists was not created just now: audit comes across it.
 	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
-		return nil
+		return found, nil
 	}
 	if live := v.Live(); live != nil {
 		v = live
 	}
 	left, err := remnantsOf(v, obj)
 	if err == nil && len(left.all) > 0 {
-		err = r.lowerShown(v, obj, found, left)
+		found, err = r.afterWaiting(v, kind, obj, found, left)
 	}
 	if errors.Is(err, cluster.ErrUnknown) {
-		return nil
+		return found, nil
 	}
-	return err
+	return found, err
+}
+
+// afterWaiting waits, if the rule does that, and lowers what is denied then.
+func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj client.Object, found []Finding, left *remnants) ([]Finding, error) {
+	if r.Awaits != nil {
+		now, err := r.Awaits(v, obj, left)
+		if err != nil {
+			return found, err
+		}
+		if now != nil {
+			if found, err = r.run(&Pass{Cluster: now}, kind, nil, obj); err != nil {
+				return nil, err
+			}
+			v = now
+		}
+	}
+	return found, r.lowerShown(v, obj, found, left)
 }
 
 func (r *Rule) lowerShown(v *cluster.View, obj client.Object, found []Finding, left *remnants) error {

@@ -86,10 +86,11 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}
 	}
-	if wrong := r.letRun(v, old, obj, found); wrong != nil {
+	running, wrong := r.letRun(v, kind, old, obj, found)
+	if wrong != nil {
 		return nil, fmt.Errorf("look again before denying: %w", wrong)
 	}
-	return found, err
+	return running, err
 }
 
 func denies(f Finding) bool { return f.Level == Deny }

@@ -55,6 +55,10 @@ type Rule struct {
 	// saves data, that it never does.
 	Runs shown
 
+	// Awaits is asked before such a denial stands. It may wait, and returns the
+	// cluster as it is then, or nil; the rule looks again at the former.
+	Awaits func(v *cluster.View, obj client.Object, left *remnants) (*cluster.View, error)
+
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object

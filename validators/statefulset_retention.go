@@ -18,6 +18,7 @@ var statefulsetRetention = &Rule{
 	Level:     Deny,
 	SavesData: true,
 	Runs:      allRetained,
+	Awaits:    awaitRetained,
 	Reads:     []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
 

@@ -3,7 +3,6 @@ package webhook
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,16 +27,13 @@ func orphaned(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) 
 	if slices.ContainsFunc(of, func(c cluster.ClaimOf) bool { return leavesOrphans(c.StatefulSet) }) {
 		return true, nil
 	}
-	if !cluster.MadeByStatefulSet(pvc) {
-		return false, nil
-	}
 	pods, err := cluster.Find(v, cluster.PodsByClaim, pvc.Namespace, pvc.Name)
 	if err != nil {
 		return false, fmt.Errorf("list Pods: %w", err)
 	}
 	return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
 		lives := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
-		return lives && metav1.GetControllerOf(pod) == nil && pod.Spec.Hostname == pod.Name && strings.HasSuffix(pvc.Name, "-"+pod.Name)
+		return lives && cluster.Orphaned(&pod.ObjectMeta, pod.Spec.Hostname, pvc)
 	}), nil
 }
 
@@ -51,5 +47,16 @@ func leavesOrphans(obj client.Object) bool {
 func createdOrLeaving() predicate.Predicate {
 	p := created().(predicate.Funcs)
 	p.UpdateFunc = func(e event.UpdateEvent) bool { return leavesOrphans(e.ObjectNew) && !leavesOrphans(e.ObjectOld) }
+	return p
+}
+
+// left lets pass the Pods that lose their controller. Their StatefulSet may be gone
+// by then, and is not the last that is to be seen of its deletion: what one cache
+// holds another may not hold yet.
+func left() predicate.Predicate {
+	p := changed().(predicate.Funcs)
+	p.UpdateFunc = func(e event.UpdateEvent) bool {
+		return metav1.GetControllerOfNoCopy(e.ObjectOld) != nil && metav1.GetControllerOfNoCopy(e.ObjectNew) == nil
+	}
 	return p
 }

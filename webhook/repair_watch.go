@@ -33,6 +33,7 @@ func (r *Repairer) SetUp(mgr ctrl.Manager) error {
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
 		// The claim of a StatefulSet is known by it, and may be seen first.
 		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet), builder.WithPredicates(createdOrLeaving())).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfPod), builder.WithPredicates(left())).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfNamespace), builder.WithPredicates(changed())).
 		WatchesRawSource(source.Channel(r.volumes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
@@ -67,6 +68,21 @@ func (r *Repairer) volumesOfStatefulSet(ctx context.Context, obj client.Object) 
 			if err := r.Cluster.Get(ctx, key, pvc); err == nil {
 				all = append(all, volumeOf(ctx, pvc)...)
 			}
+		}
+	}
+	return all
+}
+
+func (r *Repairer) volumesOfPod(ctx context.Context, obj client.Object) (all []reconcile.Request) {
+	pod := obj.(*corev1.Pod)
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim == nil {
+			continue
+		}
+		pvc := new(corev1.PersistentVolumeClaim)
+		key := client.ObjectKey{Namespace: pod.Namespace, Name: v.PersistentVolumeClaim.ClaimName}
+		if err := r.Cluster.Get(ctx, key, pvc); err == nil {
+			all = append(all, volumeOf(ctx, pvc)...)
 		}
 	}
 	return all

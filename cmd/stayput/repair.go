@@ -22,6 +22,10 @@ import (
 // take four minutes, and nobody else is kept waiting.
 const repairRate = 20
 
+// repairWaiters is how many creations may wait at once for repair to retain their
+// volumes. Each holds one of the places of requests that are worked on.
+const repairWaiters = 8
+
 // addRepair adds what watches volumes to the manager: the count of those that
 // are retained, and repair unless it is off.
 func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhook.Repair) error {
@@ -41,6 +45,9 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
 		Metrics: webhook.NewRepairMetrics(metrics.Registry), Log: w.Log,
+	}
+	if mode != webhook.RepairReport {
+		w.World.Waiters = make(chan struct{}, repairWaiters)
 	}
 	namespace, err := f.ownNamespace()
 	if err != nil {

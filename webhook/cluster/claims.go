@@ -183,6 +183,14 @@ func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
 	return wroteAccessModes(pvc.ManagedFields)
 }
 
+// Orphaned says whether a Pod of a name and host name was left behind by the
+// StatefulSet that made a claim: it has no controller any more, and the claim is
+// that of its ordinal. Whether it lives is for the caller to say.
+func Orphaned(pod *metav1.ObjectMeta, hostname string, pvc *corev1.PersistentVolumeClaim) bool {
+	return metav1.GetControllerOfNoCopy(pod) == nil && hostname == pod.Name &&
+		strings.HasSuffix(pvc.Name, "-"+pod.Name) && MadeByStatefulSet(pvc)
+}
+
 // wroteAccessModes says whether kube-controller-manager made a claim, rather
 // than bound it.
 func wroteAccessModes(fields []metav1.ManagedFieldsEntry) bool {

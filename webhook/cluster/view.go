@@ -40,6 +40,10 @@ type World struct {
 	// empty means [RetainStatefulSets].
 	Retain Retain
 
+	// Waiters has room for as many reviews as may wait for repair at once, the
+	// others being answered as things are. Nil where nothing is repaired.
+	Waiters chan struct{}
+
 	// Manifests says that what is reviewed are files, as in lint: who reads of
 	// a mistake mends it there, and no object needs to be in any cluster.
 	Manifests bool

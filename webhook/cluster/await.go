@@ -1,0 +1,50 @@
+package cluster
+
+import "time"
+
+// pollInterval is how long [View.Await] lets pass before it looks again.
+const pollInterval = 50 * time.Millisecond
+
+// MayWait says whether a review may wait for what repair is about to do: at an
+// admission that comes to pass, where Stayput repairs.
+func (v *View) MayWait() bool { return v.world.Waiters != nil && v.Admission() && !v.Request.DryRun }
+
+// Await asks done of one fresh view after another, and returns the one of which it
+// holds; or nil if that takes more than half of the time that is left to answer, or
+// if as many others wait as may.
+func (v *View) Await(done func(now *View) (bool, error)) (*View, error) {
+	deadline, bounded := v.ctx.Deadline()
+	if !v.MayWait() || !bounded {
+		return nil, nil
+	}
+	select {
+	case v.world.Waiters <- struct{}{}:
+		defer func() { <-v.world.Waiters }()
+	default:
+		return nil, nil
+	}
+	w := v.world
+	if w.Live != nil {
+		w.Source, w.Live, w.Finder = w.Live, nil, nil
+	}
+	timeout := time.NewTimer(time.Until(deadline) / 2)
+	defer timeout.Stop()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		now := w.View(v.ctx, v.Request)
+		switch ok, err := done(now); {
+		case err != nil:
+			return nil, err
+		case ok:
+			return now, nil
+		}
+		select {
+		case <-ticker.C:
+		case <-timeout.C:
+			return nil, nil
+		case <-v.ctx.Done():
+			return nil, v.ctx.Err()
+		}
+	}
+}
