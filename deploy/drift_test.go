@@ -13,15 +13,16 @@ import (
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 	"stayput.dev/webhook"
+	"stayput.dev/webhook/repair"
 )
 
 // TestTheChartFollowsTheRules renders the chart, and compares the webhooks and
 // the permissions with what the rules come to.
 func TestTheChartFollowsTheRules(t *testing.T) {
-	for repair, values := range map[webhook.Repair]string{
-		webhook.RepairNew:    "{}",
-		webhook.RepairReport: "config: {repair: report}",
-		webhook.RepairOff:    "config: {repair: off}",
+	for repair, values := range map[repair.Mode]string{
+		repair.New:    "{}",
+		repair.Report: "config: {repair: report}",
+		repair.Off:    "config: {repair: off}",
 	} {
 		t.Run(string(repair), func(t *testing.T) {
 			d := webhook.Deployment{Namespace: "stayput", Service: "stayput", Repair: repair}

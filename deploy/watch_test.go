@@ -13,6 +13,7 @@ import (
 
 	"stayput.dev/certs"
 	"stayput.dev/webhook"
+	"stayput.dev/webhook/repair"
 )
 
 // promtool comes with Debian's package prometheus, among others.
@@ -65,7 +66,7 @@ var ofTheAPIServer = []string{
 func TestMetricsExist(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	webhook.NewMetrics(registry)
-	webhook.NewRepairMetrics(registry)
+	repair.NewMetrics(registry)
 	certs.NewMetrics().Expose(registry, nil, nil, nil)
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exist := map[string]bool{}

@@ -21,8 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // TestClaimsFateIsForetold scales, renumbers, orphans, deletes and makes anew

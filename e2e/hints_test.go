@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // growing is a class whose volumes may grow, though nothing here grows them.

@@ -19,8 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // TestOversizedVolumesAreForetold makes random sets of volumes and claims, and

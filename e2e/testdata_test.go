@@ -18,9 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
 )
 
 // rulesOnly has every rule on, and no mutator that would mend what the

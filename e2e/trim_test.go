@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/trim"
+	"stayput.dev/cluster/cache"
+	"stayput.dev/cluster/cache/trim"
 )
 
 // inProtobuf returns a client that asks for protobuf.
@@ -117,14 +117,14 @@ func TestListsAreTrimmed(t *testing.T) {
 			t.Fatalf("%d items, want %d", len(items), len(want.Items))
 		}
 		for i := range items {
-			got, err := cluster.Strip(&items[i])
+			got, err := cache.Strip(&items[i])
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(items[i].Finalizers) > 0 {
 				t.Errorf("not trimmed: %v", items[i])
 			}
-			wanted, err := cluster.Strip(want.Items[i].DeepCopy())
+			wanted, err := cache.Strip(want.Items[i].DeepCopy())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,9 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 const storage = "storage.yaml"
@@ -187,7 +188,7 @@ type world struct {
 	all []client.Object
 }
 
-func newWorld(t *testing.T, docs ...[]cluster.Manifest) *world {
+func newWorld(t *testing.T, docs ...[]manifest.Manifest) *world {
 	t.Helper()
 	w := &world{World: cluster.World{Source: &cluster.Snapshot{Complete: true}}}
 	for _, name := range []string{"node-a", "node-b", "node-c"} {
@@ -220,7 +221,7 @@ func find(t *testing.T, w *world, kind, name string) client.Object {
 
 // running returns what the controllers make of StatefulSets: Pods, claims and
 // volumes.
-func running(docs []cluster.Manifest, policy corev1.PersistentVolumeReclaimPolicy) (made []client.Object) {
+func running(docs []manifest.Manifest, policy corev1.PersistentVolumeReclaimPolicy) (made []client.Object) {
 	for _, d := range docs {
 		sts, ok := d.Object.(*appsv1.StatefulSet)
 		if !ok {
@@ -277,9 +278,9 @@ func read(t *testing.T, app string) string {
 	return string(data)
 }
 
-func parse(t *testing.T, text string) []cluster.Manifest {
+func parse(t *testing.T, text string) []manifest.Manifest {
 	t.Helper()
-	docs, skipped, err := cluster.ParseManifests("manifest", []byte(text))
+	docs, skipped, err := manifest.ParseManifests("manifest", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

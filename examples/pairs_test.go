@@ -11,9 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // besides are what else is found in the broken example of a rule: one mistake
@@ -100,13 +101,13 @@ func lint(t *testing.T, files ...string) map[string]map[string]validators.Level 
 		t.Fatal(err)
 	}
 	policy, snapshot := &validators.Policy{Rules: rules}, &cluster.Snapshot{}
-	var docs []cluster.Manifest
+	var docs []manifest.Manifest
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stream := cluster.ReadStream(file, data)
+		stream := manifest.ReadStream(file, data)
 		for _, err := range stream.Errors {
 			t.Error(err)
 		}

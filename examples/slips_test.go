@@ -3,8 +3,8 @@ package examples
 import (
 	corev1 "k8s.io/api/core/v1"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // A slip is one small change to a good application that one rule notices.

@@ -16,7 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 )
 
 // FuzzMutators mutates random objects, made just as meaningful as it takes for
@@ -104,7 +105,7 @@ func mutateRandom(t *testing.T, r *random, seed int64) {
 		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
 		r.fill(obj)
 		tc.provoke(obj)
-		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, cluster.Manifest{Object: obj}, nil, world, cluster.Request{}}
+		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, manifest.Manifest{Object: obj}, nil, world, cluster.Request{}}
 		s.req.UID = types.UID(s.where)
 		_, ops, _ := s.check(t)
 		var paths []string

@@ -20,8 +20,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
+	"stayput.dev/manifest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -69,7 +70,7 @@ func TestMutators(t *testing.T) {
 type step struct {
 	where   string
 	mutator *Mutator
-	doc     cluster.Manifest
+	doc     manifest.Manifest
 	old     client.Object
 	world   cluster.World
 	req     cluster.Request
@@ -95,7 +96,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs, skipped, err := cluster.ParseManifests(file, data)
+	docs, skipped, err := manifest.ParseManifests(file, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 	return objects
 }
 
-func keyOf(d cluster.Manifest) string {
+func keyOf(d manifest.Manifest) string {
 	return fmt.Sprintf("%T/%s/%s", d.Object, d.GetNamespace(), d.GetName()+d.GetGenerateName())
 }
 

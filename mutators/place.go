@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 
-	"stayput.dev/webhook/wire"
+	"stayput.dev/internal/fastjson"
 )
 
 // A place is one in a JSON document, whether or not there is something. What
@@ -16,7 +16,7 @@ type place struct {
 	parent *place          // nil once raw is known
 	name   string          // in the parent, an object
 
-	members []wire.Member // of what is there
+	members []fastjson.Member // of what is there
 }
 
 // member returns the place of a member of an object.
@@ -72,7 +72,7 @@ func (p *place) read() (json.RawMessage, error) {
 }
 
 // object returns the members of the object that is there.
-func (p *place) object() ([]wire.Member, error) {
+func (p *place) object() ([]fastjson.Member, error) {
 	if p.members != nil {
 		return p.members, nil
 	}
@@ -80,14 +80,14 @@ func (p *place) object() ([]wire.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, ok := wire.Members(raw)
+	members, ok := fastjson.Members(raw)
 	if !ok {
 		var slowly map[string]json.RawMessage
 		if err := json.Unmarshal(raw, &slowly); err != nil {
 			return nil, err
 		}
 		for name, value := range slowly {
-			members = append(members, wire.Member{Name: []byte(name), Value: value})
+			members = append(members, fastjson.Member{Name: []byte(name), Value: value})
 		}
 	}
 	p.members = members

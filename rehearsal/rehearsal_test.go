@@ -16,9 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 const (
@@ -217,7 +218,7 @@ func TestTry(t *testing.T) {
 	present := &cluster.Snapshot{Complete: true}
 	owner := `"uid":"u-db","ownerReferences":[{"apiVersion":"db.example.com/v1","kind":"Database","name":"db","uid":"o","controller":true}]`
 	manifests := strings.Join([]string{strings.Replace(set("db", 30), `"uid":"u-db"`, owner, 1), strings.Replace(claim("data-db-0"), `"deletionTimestamp":"2026-11-28T10:00:00Z"`, `"uid":"c"`, 1), strings.Replace(volume("data-db-0", "Delete"), `"name":"data-db-0"}}`, `"name":"data-db-0","uid":"c"}},"status":{"phase":"Bound"}`, 1)}, "\n---\n")
-	docs, _, err := cluster.ParseManifests("present", []byte(manifests))
+	docs, _, err := manifest.ParseManifests("present", []byte(manifests))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // An Inventory is what a cluster keeps for its stateful workloads.

@@ -10,7 +10,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/rivo/uniseg"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // TextOptions say how a report is written for people.

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // ownPrefix begins the keys of Stayput but those of exemptions.

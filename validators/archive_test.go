@@ -11,8 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
+	"stayput.dev/cluster/clustertest"
 )
 
 // TestArchive reviews what testdata has stored, as audit does: what comes out of
@@ -29,7 +30,7 @@ func TestArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		archive := &cluster.Archive{}
+		archive := &cache.Archive{}
 		for gvk := range scheme.Scheme.AllKnownTypes() {
 			archive.Know(gvk)
 		}
@@ -45,7 +46,7 @@ func TestArchive(t *testing.T) {
 			}
 		}
 		for _, obj := range objs {
-			kept := &cluster.Archive{}
+			kept := &cache.Archive{}
 			if err := kept.Add(obj.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // A repairing reader shows volumes on Delete until they were asked for so often.

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 var claimTemplateStorage = &Rule{

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // Occasions says when the rule runs, each kind once: a StatefulSet is created

@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 var fieldFixed = &Rule{

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 )
 
 // missing are inputs of the field that are not answered as they should be. One

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 )
 
 // TestFailingLookups lets each lookup of each rule fail, over each step of its

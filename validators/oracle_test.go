@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // An oracle says what a rule must come to about what happens to an object in a

@@ -12,9 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
 )
 
 // A deletion is a command in a remedy that deletes objects.

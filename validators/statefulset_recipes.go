@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 // statefulSetFixed reports the fields of a StatefulSet that cannot change.

@@ -10,7 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 )
 
 // TestWhatNoCacheHasSeenIsGuarded lets the API server have what the caches do not,
@@ -66,7 +67,7 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			review := func(live client.Reader) ([]Finding, []*Undecided) {
-				view := cluster.World{Source: cluster.Cached(seen, live), Finder: seen, Live: live}.View(context.Background(), cluster.Request{})
+				view := cluster.World{Source: cache.Cached(seen, live), Finder: seen, Live: live}.View(context.Background(), cluster.Request{})
 				return Review(view, []*Rule{tt.rule}, tt.obj, nil)
 			}
 			found, undecided := review(real)

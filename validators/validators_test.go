@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 )
 
 // TestRules replays testdata/<rule>.yaml through each rule and compares what it

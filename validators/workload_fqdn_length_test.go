@@ -7,7 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/cluster"
 )
 
 func TestWorkloadFQDNLength(t *testing.T) {

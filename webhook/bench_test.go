@@ -14,8 +14,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
-	"stayput.dev/webhook/cluster"
 )
 
 // payloads are AdmissionReviews that a real API server has sent, with the
@@ -34,7 +34,7 @@ func readPayload(tb testing.TB, name string) []byte {
 // shop returns a webhook over the cluster of the payloads.
 func shop(tb testing.TB) *Webhook {
 	tb.Helper()
-	manifests, _, err := cluster.ParseManifests("cluster.json", readPayload(tb, "cluster"))
+	manifests, _, err := manifest.ParseManifests("cluster.json", readPayload(tb, "cluster"))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
-	"stayput.dev/webhook/wire"
+	"stayput.dev/internal/fastjson"
 )
 
 // seeds are malformed bodies to begin with: the short ones of those that
@@ -101,7 +101,7 @@ func FuzzReview(f *testing.F) {
 		err := unmarshalSlowly(body, &review)
 		want := &request{AdmissionRequest: review.Request}
 		if err == nil {
-			err = want.decode(&review, wire.NewDocument(nil, wire.Budget{})) // which has decoded nothing
+			err = want.decode(&review, fastjson.NewDocument(nil, fastjson.Budget{})) // which has decoded nothing
 		}
 		// Managed fields that nobody reads are not looked into.
 		if err != nil && rejected == nil && (bytes.Contains(body, []byte("managedFields")) || bytes.Contains(body, []byte(`\u`))) {

@@ -21,9 +21,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // newWebhook returns a webhook over a cluster of the objects, with all rules

@@ -3,7 +3,7 @@ package webhook
 import (
 	"strings"
 
-	"stayput.dev/webhook/wire"
+	"stayput.dev/internal/fastjson"
 )
 
 // Limits bound what one request, and all of them together, may cost.
@@ -37,8 +37,8 @@ func DefaultLimits() Limits {
 
 // budget is what the limits say to the decoder, which asks for the memory that a
 // document of so many bytes takes, in bytes, before it takes it.
-func (l Limits) budget(size int, reserve func(int64) bool) wire.Budget {
-	return wire.Budget{
+func (l Limits) budget(size int, reserve func(int64) bool) fastjson.Budget {
+	return fastjson.Budget{
 		Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight,
 		Room: func(values int) bool { return reserve(takes(size, values)) },
 	}
@@ -48,7 +48,7 @@ func (l Limits) budget(size int, reserve func(int64) bool) wire.Budget {
 func takes(size, values int) int64 { return 4*int64(size) + 500*int64(values) }
 
 // scan says of a document that the decoder has not taken whether that is for the
-// limits, which it counts as [wire.Document] does. It walks the document once,
+// limits, which it counts as [fastjson.Document] does. It walks the document once,
 // without allocating, and stops where it is over the limits; it says why. It also
 // finds request.uid, so that the answer can name it, and estimates what the
 // document takes decoded. It does not validate: that is the decoder's work.
@@ -61,7 +61,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
-			end := wire.StringEnd(body, i+1)
+			end := fastjson.StringEnd(body, i+1)
 			text := body[i+1 : end]
 			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && mayBeCostly(text)
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {

@@ -18,9 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/repair"
 )
 
 // The webhooks, by the name that the API server's messages and metrics give
@@ -50,8 +51,8 @@ type Deployment struct {
 	// URL is https://host:port, instead of a Service.
 	URL string
 
-	// Repair is what the configuration says; empty means [RepairNew].
-	Repair Repair
+	// Repair is what the configuration says; empty means [repair.New].
+	Repair repair.Mode
 
 	// CABundle is the PEM of the authorities that the API server trusts.
 	CABundle []byte
@@ -304,7 +305,7 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	for _, m := range ms {
 		objs = append(objs, m.Reads...)
 	}
-	if len(Repaired(ms)) > 0 {
+	if len(repair.Of(ms)) > 0 {
 		objs = append(objs, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{})
 	}
 	byKind := map[string]client.Object{}
@@ -359,10 +360,10 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		}
 	}
 	role.Rules = append(role.Rules, d.configurationRule())
-	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
+	if len(repair.Of(ms)) == 0 || d.Repair == repair.Off {
 		return role, nil
 	}
-	if d.Repair != RepairReport {
+	if d.Repair != repair.Report {
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"patch"}})
 	}
 	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}})
@@ -374,10 +375,10 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 // the first start. It is nil where nothing is repaired. A creation cannot be
 // permitted by name, for it has none in its path.
 func (d Deployment) Role(ms []*mutators.Mutator) *rbacv1.Role {
-	if len(Repaired(ms)) == 0 || d.Repair == RepairOff {
+	if len(repair.Of(ms)) == 0 || d.Repair == repair.Off {
 		return nil
 	}
-	name := []string{LeaseName}
+	name := []string{repair.LeaseName}
 	return &rbacv1.Role{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
 		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Namespace: d.Namespace, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
@@ -388,9 +389,4 @@ func (d Deployment) Role(ms []*mutators.Mutator) *rbacv1.Role {
 			{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: name, Verbs: []string{"get"}},
 		},
 	}
-}
-
-// Repaired returns the mutators whose edits may be made up for later.
-func Repaired(ms []*mutators.Mutator) []*mutators.Mutator {
-	return slices.DeleteFunc(slices.Clone(ms), func(m *mutators.Mutator) bool { return !m.Repair })
 }

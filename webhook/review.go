@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/wire"
+	"stayput.dev/cluster"
+	"stayput.dev/internal/fastjson"
 )
 
 // A request is an AdmissionRequest with its objects decoded.
@@ -57,7 +57,7 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 		return nil, noRoom
 	}
 	var review admissionv1.AdmissionReview
-	doc := wire.NewDocument(body, l.budget(len(body), reserve))
+	doc := fastjson.NewDocument(body, l.budget(len(body), reserve))
 	plain := doc.Unmarshal(&review, chooser(&review, len(body)))
 	uid, over := "", ""
 	switch {
@@ -100,7 +100,7 @@ const once = 64 << 10
 
 // chooser says what the objects of a review are decoded into, as soon as its
 // kind is known. An API server names that before the objects.
-func chooser(review *admissionv1.AdmissionReview, size int) wire.Chooser {
+func chooser(review *admissionv1.AdmissionReview, size int) fastjson.Chooser {
 	if size > once {
 		return nil
 	}
@@ -118,7 +118,7 @@ func chooser(review *admissionv1.AdmissionReview, size int) wire.Chooser {
 }
 
 // decode checks the envelope and decodes the objects in it.
-func (r *request) decode(review *admissionv1.AdmissionReview, doc *wire.Document) error {
+func (r *request) decode(review *admissionv1.AdmissionReview, doc *fastjson.Document) error {
 	if review.APIVersion != admissionv1.SchemeGroupVersion.String() || review.Kind != "AdmissionReview" {
 		return fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind, admissionv1.SchemeGroupVersion, "AdmissionReview")
 	}
@@ -133,7 +133,7 @@ func (r *request) decode(review *admissionv1.AdmissionReview, doc *wire.Document
 
 // decodeObjects decodes the objects into the types that the request's kind
 // names, and checks that there are those that the operation has.
-func (r *request) decodeObjects(doc *wire.Document) (err error) {
+func (r *request) decodeObjects(doc *fastjson.Document) (err error) {
 	gvk := schema.GroupVersionKind(r.Kind)
 	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace, doc); err != nil {
 		return err
@@ -167,7 +167,7 @@ func (r *request) decodeObjects(doc *wire.Document) (err error) {
 	return nil
 }
 
-func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, doc *wire.Document) (client.Object, error) {
+func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, doc *fastjson.Document) (client.Object, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
@@ -220,7 +220,7 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 // is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
 // error. Unknown fields are left to newer versions.
 func unmarshalSlowly(data []byte, into any) error {
-	if err := wire.CheckQuantities(data, into); err != nil {
+	if err := fastjson.CheckQuantities(data, into); err != nil {
 		return err
 	}
 	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)

@@ -7,8 +7,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // validate is the door at /validate: it reviews the objects with the rules.

@@ -7,7 +7,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"stayput.dev/webhook/wire"
+	"stayput.dev/internal/fastjson"
 )
 
 // TestOneCount holds the decoder's count of values, which what API servers send
@@ -36,7 +36,7 @@ func TestOneCount(t *testing.T) {
 	}
 	decoded := 0
 	for name, body := range bodies {
-		doc := wire.NewDocument(body, DefaultLimits().budget(len(body), room))
+		doc := fastjson.NewDocument(body, DefaultLimits().budget(len(body), room))
 		if !doc.Unmarshal(new(admissionv1.AdmissionReview), nil) {
 			continue // the scan alone decides
 		}

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"stayput.dev/cluster"
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
 )
 
 // by is the label that says who is asked about an object.

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/manifest"
 )
 
 // A Size says how many StatefulSets there are, in how many namespaces. Each has
@@ -26,7 +26,7 @@ func (s Size) String() string {
 
 // Read returns the objects of a file that kubectl get -o json wrote.
 func Read(file string, data []byte) ([]client.Object, error) {
-	manifests, _, err := cluster.ParseManifests(file, data)
+	manifests, _, err := manifest.ParseManifests(file, data)
 	if err != nil {
 		return nil, err
 	}

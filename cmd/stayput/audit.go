@@ -18,10 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/report"
 	"stayput.dev/validators"
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
 )
 
 // An auditor is the command audit.
@@ -78,7 +79,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	s.mutators = nil // what is there is not made anew
 	go limitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := &cluster.Archive{}
+	archive := &cache.Archive{}
 	f, err := a.fetcher(archive, bar)
 	if err != nil {
 		return err

@@ -13,10 +13,10 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/repair"
 )
 
 // configuration is the file given with --config.
@@ -33,7 +33,7 @@ type configuration struct {
 		Callers []caller `yaml:"callers"`
 	} `yaml:"deletions"`
 	Retain        cluster.Retain `yaml:"retain"`
-	Repair        webhook.Repair `yaml:"repair"`
+	Repair        repair.Mode    `yaml:"repair"`
 	ClusterDomain string         `yaml:"clusterDomain"`
 }
 
@@ -90,7 +90,7 @@ type settings struct {
 	policy   *validators.Policy
 	mutators []*mutators.Mutator
 	world    cluster.World // without its readers
-	repair   webhook.Repair
+	repair   repair.Mode
 }
 
 // loadSettings reads the configuration from a file, or takes the defaults where
@@ -191,8 +191,8 @@ func (c configuration) resolve() (settings, error) {
 	if !slices.Contains(retains, c.Retain) {
 		return settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
 	}
-	repairs := []webhook.Repair{webhook.RepairOff, webhook.RepairReport, webhook.RepairNew, webhook.RepairAll}
-	c.Repair = cmp.Or(c.Repair, webhook.RepairNew)
+	repairs := []repair.Mode{repair.Off, repair.Report, repair.New, repair.All}
+	c.Repair = cmp.Or(c.Repair, repair.New)
 	if !slices.Contains(repairs, c.Repair) {
 		return settings{}, fmt.Errorf("repair: %q: must be one of %q", c.Repair, repairs)
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"stayput.dev/cluster/clustertest"
 	"stayput.dev/report"
-	"stayput.dev/webhook/cluster/clustertest"
 )
 
 // TestLintField lints what people mended and what was right as it is: nothing is

@@ -15,8 +15,9 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/report"
-	"stayput.dev/webhook/cluster"
 )
 
 // standardInput stands for the name of a file.
@@ -24,7 +25,7 @@ const standardInput = "standard input"
 
 // An input is all that was read from files.
 type input struct {
-	manifests []cluster.Manifest
+	manifests []manifest.Manifest
 	rendered  map[string]bool // files whose lines are those of what a tool made of them
 	others    map[string]int
 	foreign   []report.Problem
@@ -51,7 +52,7 @@ func (s sources) read() (*input, error) {
 				return nil, fmt.Errorf("read standard input: %w", err)
 			}
 			in.rendered[standardInput] = true
-			in.add(cluster.ReadStream(standardInput, data))
+			in.add(manifest.ReadStream(standardInput, data))
 			continue
 		}
 		found, err := in.walk(path)
@@ -68,7 +69,7 @@ func (s sources) read() (*input, error) {
 			continue
 		}
 		in.rendered[name] = true
-		in.add(cluster.ReadStream(name, data))
+		in.add(manifest.ReadStream(name, data))
 	}
 	if len(in.manifests)+len(in.others)+len(in.foreign)+len(in.errors) == 0 {
 		return nil, fmt.Errorf("no manifest in %s", strings.Join(append(slices.Clone(s.paths), s.kustomizations...), ", "))
@@ -118,7 +119,7 @@ func problem(name string, err error) report.Problem {
 
 // readFiles reads files at once, and keeps their order.
 func (in *input) readFiles(files []string, bar *progress) {
-	streams := make([]cluster.Stream, len(files))
+	streams := make([]manifest.Stream, len(files))
 	failed := make([]error, len(files))
 	done := bar.begin("reading", len(files))
 	var group errgroup.Group
@@ -127,7 +128,7 @@ func (in *input) readFiles(files []string, bar *progress) {
 		group.Go(func() error {
 			data, err := os.ReadFile(name)
 			if failed[i] = err; err == nil {
-				streams[i] = cluster.ReadStream(name, data)
+				streams[i] = manifest.ReadStream(name, data)
 			}
 			bar.step()
 			return nil
@@ -144,7 +145,7 @@ func (in *input) readFiles(files []string, bar *progress) {
 	}
 }
 
-func (in *input) add(s cluster.Stream) {
+func (in *input) add(s manifest.Stream) {
 	in.manifests = append(in.manifests, s.Manifests...)
 	for kind, n := range s.Others {
 		in.others[kind] += n
@@ -153,7 +154,7 @@ func (in *input) add(s cluster.Stream) {
 	in.errors = append(in.errors, problems(s.Errors)...)
 }
 
-func problems(errs []*cluster.StreamError) (ps []report.Problem) {
+func problems(errs []*manifest.StreamError) (ps []report.Problem) {
 	for _, e := range errs {
 		ps = append(ps, report.Problem{File: e.File, Line: e.Line, Message: e.Err.Error()})
 	}

@@ -13,7 +13,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"stayput.dev/webhook/cluster/trim"
+	"stayput.dev/cluster/cache/trim"
 )
 
 // TestNoCluster runs every command that needs a cluster where there is none.

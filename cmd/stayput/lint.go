@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
 	"stayput.dev/report"
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
 )
 
 // A linter is the command lint.

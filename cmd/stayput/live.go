@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/report"
-	"stayput.dev/webhook/cluster"
 )
 
 // clusterFlags say which cluster, and how to read it.

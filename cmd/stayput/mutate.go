@@ -12,9 +12,10 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/yaml"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 func mutateCommand() *cobra.Command {
@@ -66,7 +67,7 @@ type mutation struct {
 	out, notes io.Writer
 }
 
-func (m *mutation) run(ctx context.Context, manifests []cluster.Manifest, snapshot *cluster.Snapshot) error {
+func (m *mutation) run(ctx context.Context, manifests []manifest.Manifest, snapshot *cluster.Snapshot) error {
 	for _, d := range manifests {
 		if err := snapshot.Add(d.Object); err != nil {
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
@@ -91,7 +92,7 @@ func (m *mutation) run(ctx context.Context, manifests []cluster.Manifest, snapsh
 }
 
 // mutate returns the object as it is written, patched as admission patches it.
-func (m *mutation) mutate(v *cluster.View, d cluster.Manifest, raw []byte) ([]byte, error) {
+func (m *mutation) mutate(v *cluster.View, d manifest.Manifest, raw []byte) ([]byte, error) {
 	if mode, err := m.policy.ModeFor(v, d.Object); err != nil || mode == validators.ModeOff {
 		return raw, err
 	}
@@ -121,7 +122,7 @@ func (m *mutation) mutate(v *cluster.View, d cluster.Manifest, raw []byte) ([]by
 	return patch.Apply(raw)
 }
 
-func (m *mutation) print(d cluster.Manifest, before, after []byte) error {
+func (m *mutation) print(d manifest.Manifest, before, after []byte) error {
 	is, err := yaml.JSONToYAML(after)
 	if err != nil {
 		return err

@@ -19,9 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/rehearsal"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // A rehearser is the command rehearse.
@@ -86,7 +87,7 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	}
 	go limitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := &cluster.Archive{}
+	archive := &cache.Archive{}
 	f, err := c.fetcher(archive, bar)
 	if err != nil {
 		return err

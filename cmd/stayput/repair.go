@@ -14,8 +14,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"stayput.dev/cluster"
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
+	"stayput.dev/webhook/repair"
 )
 
 // repairRate is how many volumes are written or reported in a second: 5 000
@@ -28,25 +29,25 @@ const repairWaiters = 8
 
 // addRepair adds what watches volumes to the manager: the count of those that
 // are retained, and repair unless it is off.
-func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhook.Repair) error {
-	repaired := webhook.Repaired(w.Mutators)
+func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair.Mode) error {
+	repaired := repair.Of(w.Mutators)
 	if len(repaired) == 0 {
 		return nil
 	}
-	if err := metrics.Registry.Register(webhook.RetainedVolumes{World: w.World}); err != nil {
+	if err := metrics.Registry.Register(repair.RetainedVolumes{World: w.World}); err != nil {
 		return fmt.Errorf("prepare to count volumes: %w", err)
 	}
-	if mode == webhook.RepairOff {
+	if mode == repair.Off {
 		return nil
 	}
-	r := &webhook.Repairer{
+	r := &repair.Controller{
 		Mode: mode, Policy: w.Policy, Mutators: repaired,
 		World:   cluster.World{Source: mgr.GetCache(), Finder: w.World.Finder, Live: w.World.Live, Retain: w.World.Retain, ClusterDomain: w.World.ClusterDomain},
 		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
-		Metrics: webhook.NewRepairMetrics(metrics.Registry), Log: w.Log,
+		Metrics: repair.NewMetrics(metrics.Registry), Log: w.Log,
 	}
-	if mode != webhook.RepairReport {
+	if mode != repair.Report {
 		w.World.Waiters = make(chan struct{}, repairWaiters)
 	}
 	namespace, err := f.ownNamespace()
@@ -66,7 +67,7 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode webhoo
 		if err != nil {
 			return fmt.Errorf("prepare to repair: %w", err)
 		}
-		r.Lead = &webhook.Leadership{Leases: leases, ConfigMaps: core, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
+		r.Lead = &repair.Leadership{Leases: leases, ConfigMaps: core, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
 	}
 	return r.SetUp(mgr)
 }

@@ -16,10 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/report"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
 )
 
 // A reviewer reviews objects as admission does, and reports.
@@ -36,7 +37,7 @@ type reviewer struct {
 // object is what admission makes of it.
 type subject struct {
 	client.Object
-	manifest *cluster.Manifest
+	manifest *manifest.Manifest
 	notes    []string // of the mutators
 	failed   error    // why it cannot be said what admission makes of it
 }
@@ -220,8 +221,8 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 // admitted returns manifests as admission would make them, and puts them into the
 // snapshot so: a rule that looks at one sees what another will find in a cluster,
 // as a class that retains although its author did not say so.
-func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot *cluster.Snapshot, manifests []cluster.Manifest) ([]subject, error) {
-	add := func(m *cluster.Manifest, obj client.Object) error {
+func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot *cluster.Snapshot, manifests []manifest.Manifest) ([]subject, error) {
+	add := func(m *manifest.Manifest, obj client.Object) error {
 		admitted := *m
 		admitted.Object = obj
 		if err := admitted.AddTo(snapshot); err != nil {
@@ -299,7 +300,7 @@ func (rv *reviewer) note(s subject, rule, field, text string) report.Finding {
 // unknown is the finding about a field that the kind does not have, or that is
 // written twice.
 func (rv *reviewer) unknown(s subject, err error) report.Finding {
-	twice := (*cluster.RepeatedError)(nil)
+	twice := (*manifest.RepeatedError)(nil)
 	if !errors.As(err, &twice) {
 		return rv.note(s, unknownField, fieldOf(err), err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?")
 	}

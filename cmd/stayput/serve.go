@@ -20,15 +20,16 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"stayput.dev/cluster/cache"
+	"stayput.dev/cluster/cache/trim"
 	"stayput.dev/webhook"
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/trim"
+	"stayput.dev/webhook/repair"
 )
 
 // serveFlags are what may differ between two Pods of one Deployment.
@@ -184,7 +185,7 @@ func health(server *webhook.Server) http.Handler {
 
 // runInCluster serves beside an API server, with an informer for each kind
 // that a lookup is about.
-func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair webhook.Repair) error {
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair repair.Mode) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err
@@ -207,9 +208,9 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	if err != nil {
 		return err
 	}
-	caches := cluster.Caches{}
+	caches := cache.Caches{}
 	for _, obj := range reads {
-		informer, err := mgr.GetCache().GetInformer(ctx, obj, cache.BlockUntilSynced(false))
+		informer, err := mgr.GetCache().GetInformer(ctx, obj, ctrlcache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
 		}
@@ -219,7 +220,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	}
 	w.Metrics = webhook.NewMetrics(metrics.Registry)
 	live := w.Metrics.Counted(mgr.GetAPIReader())
-	w.World.Source, w.World.Live, w.World.Finder = cluster.Cached(mgr.GetCache(), live), live, caches
+	w.World.Source, w.World.Live, w.World.Finder = cache.Cached(mgr.GetCache(), live), live, caches
 	server.Handler = w.Handler()
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err
@@ -277,13 +278,13 @@ func watchingClient(config *rest.Config) (*http.Client, error) {
 
 // cacheOptions strip what nobody reads, pack what there is most of, and hand out
 // objects without a copy: rules never edit what a lookup returned.
-func cacheOptions(watching *http.Client) cache.Options {
-	return cache.Options{
+func cacheOptions(watching *http.Client) ctrlcache.Options {
+	return ctrlcache.Options{
 		HTTPClient:                   watching,
-		NewInformer:                  cluster.NewInformer,
+		NewInformer:                  cache.NewInformer,
 		ReaderFailOnMissingInformer:  true,
 		DefaultUnsafeDisableDeepCopy: new(true),
-		DefaultTransform:             cluster.Strip,
+		DefaultTransform:             cache.Strip,
 	}
 }
 

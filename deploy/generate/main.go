@@ -15,6 +15,7 @@ import (
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 	"stayput.dev/webhook"
+	"stayput.dev/webhook/repair"
 )
 
 const chart = "deploy/chart"
@@ -65,8 +66,8 @@ func ruleFiles() (map[string][]byte, error) {
 	// The namespace and the Service are the release's: the chart sets them.
 	d := webhook.Deployment{Namespace: "release", Service: "release"}
 	mutating, validating := d.Configurations(validators.All, mutators.All)
-	rbac := map[webhook.Repair]permissions{}
-	for _, d.Repair = range []webhook.Repair{webhook.RepairOff, webhook.RepairReport, webhook.RepairNew, webhook.RepairAll} {
+	rbac := map[repair.Mode]permissions{}
+	for _, d.Repair = range []repair.Mode{repair.Off, repair.Report, repair.New, repair.All} {
 		role, err := d.ClusterRole(validators.All, mutators.All)
 		if err != nil {
 			return nil, err

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
 )
 
 // shown is what the testdata of a rule shows about it.

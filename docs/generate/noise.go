@@ -14,10 +14,11 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/clustertest"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/cluster"
-	"stayput.dev/webhook/cluster/clustertest"
 )
 
 // A linted is one file as lint sees it, which knows nothing else but what stands
@@ -25,7 +26,7 @@ import (
 type linted struct {
 	name      string
 	wellMade  bool
-	manifests []cluster.Manifest // those of the file
+	manifests []manifest.Manifest // those of the file
 	beside    []client.Object
 }
 
@@ -136,12 +137,12 @@ func ofField(dir string) (all []linted, err error) {
 	return all, nil
 }
 
-func manifestsOf(file string) ([]cluster.Manifest, error) {
+func manifestsOf(file string) ([]manifest.Manifest, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return cluster.ReadStream(file, data).Manifests, nil
+	return manifest.ReadStream(file, data).Manifests, nil
 }
 
 // noiseTable reviews files, each by itself, and returns what the rules find.

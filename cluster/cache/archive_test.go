@@ -1,0 +1,62 @@
+package cache_test
+
+import (
+	"errors"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
+)
+
+// TestArchiveKnows holds that a kind is unknown until all of it was added, and
+// empty when nothing was.
+func TestArchiveKnows(t *testing.T) {
+	a := &cache.Archive{}
+	v := cluster.World{Source: a, Finder: a}.View(t.Context(), cluster.Request{})
+	if err := a.Add(claim("data-db-0")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.Find(v, cluster.ClaimsByBase, "shop", "data-db"); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Find: %v", err)
+	}
+	if err := cluster.Each(v, func(*corev1.PersistentVolumeClaim) {}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Each: %v", err)
+	}
+	if err := a.List(t.Context(), &corev1.PersistentVolumeClaimList{}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("List: %v", err)
+	}
+	a.Know(cluster.KindOf[*corev1.PersistentVolumeClaim]())
+	found, err := cluster.Find(v, cluster.ClaimsByBase, "shop", "data-db")
+	if err != nil || len(found) != 1 || found[0].Name != "data-db-0" {
+		t.Errorf("Find: %v, %v", found, err)
+	}
+	for want, opts := range map[int][]client.ListOption{
+		1: {client.InNamespace("shop"), client.MatchingLabelsSelector{Selector: labels.SelectorFromSet(labels.Set{"app": "db"})}},
+		0: {client.InNamespace("elsewhere")},
+	} {
+		var list corev1.PersistentVolumeClaimList
+		if err := a.List(t.Context(), &list, opts...); err != nil || len(list.Items) != want {
+			t.Errorf("List: %d, %v; want %d", len(list.Items), err, want)
+		}
+	}
+	a.Know(cluster.KindOf[*corev1.Pod]())
+	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db-0"}, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+		t.Errorf("Get: %v", err)
+	}
+	if found, err := cluster.Find(v, cluster.PodsByClaim, "shop", "data-db-0"); err != nil || len(found) != 0 {
+		t.Errorf("Find: %v, %v", found, err)
+	}
+
+	a.Forget(cluster.KindOf[*corev1.PersistentVolumeClaim]())
+	if _, err := cluster.Find(v, cluster.ClaimsByBase, "shop", "data-db"); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Find what was forgotten: %v", err)
+	}
+	if err := cluster.Each(v, func(*corev1.PersistentVolumeClaim) {}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("Each of what was forgotten: %v", err)
+	}
+}

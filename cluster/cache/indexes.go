@@ -1,0 +1,76 @@
+package cache
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/cluster"
+)
+
+// Caches are the informers of a process, which are asked without a copy of what
+// they hold.
+type Caches map[indexID]toolscache.Indexer
+
+type indexID struct {
+	kind schema.GroupVersionKind
+	name string
+}
+
+var _ cluster.Finder = Caches(nil)
+
+// Add makes the indexes of a kind in its informer, which must not have started.
+func (c Caches) Add(obj client.Object, informer cache.Informer) error {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	indexed, ok := informer.(interface{ GetIndexer() toolscache.Indexer })
+	if !ok {
+		return fmt.Errorf("index %s: a %T has no indexer", kind.Kind, informer)
+	}
+	for name, keys := range cluster.Keys(kind) {
+		if err := informer.AddIndexers(toolscache.Indexers{name: inNamespace(name, keys)}); err != nil {
+			return fmt.Errorf("index %s by %s: %w", kind.Kind, name, err)
+		}
+		c[indexID{kind, name}] = indexed.GetIndexer()
+	}
+	return nil
+}
+
+// inNamespace makes the keys of an index for an informer.
+func inNamespace(name string, keysOf func(client.Object) []string) toolscache.IndexFunc {
+	return func(obj any) ([]string, error) {
+		o, ok := obj.(client.Object)
+		if !ok {
+			return nil, fmt.Errorf("index by %s: a %T is no object", name, obj)
+		}
+		keys := keysOf(o)
+		for i := range keys {
+			keys[i] = o.GetNamespace() + "/" + keys[i]
+		}
+		return keys, nil
+	}
+}
+
+// Find implements [cluster.Finder].
+func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+	indexer := c[indexID{kind, index}]
+	if indexer == nil {
+		return nil, fmt.Errorf("find %s: no index is called %q", kind.Kind, index)
+	}
+	found, err := indexer.ByIndex(index, namespace+"/"+key)
+	if err != nil {
+		return nil, err
+	}
+	objs := make([]client.Object, len(found))
+	for i := range found {
+		objs[i] = found[i].(client.Object)
+	}
+	return objs, nil
+}

@@ -1,0 +1,188 @@
+// Package clustertest reads the testdata of rules and mutators: a stream of
+// manifests that is both the cluster and what happens to it.
+package clustertest
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
+	"stayput.dev/manifest"
+)
+
+// A Testdata is one file. Its objects, each as it occurs first, are the
+// cluster. An object that occurs again is an update of itself. Comments above
+// an object say more: "# delete" is its deletion, "# orphan" one that leaves
+// the dependents, "# as USER" who asks, "# retain POLICY" how the process is
+// configured, "# manifests" that lint looks at it.
+type Testdata struct {
+	File    string
+	Objects []client.Object
+	Steps   []Step
+
+	wants map[int][]want
+}
+
+// A Step is what happens to one object. Obj is nil for a deletion, Old is nil
+// for a creation.
+type Step struct {
+	manifest.Manifest
+
+	Old, Obj client.Object
+	Request  cluster.Request
+	Retain   cluster.Retain
+
+	Manifests bool // see [cluster.World]
+}
+
+// A want is a finding that a comment asks for, on the line it is about:
+// # want deny `regexp` warn `regexp`.
+type want struct {
+	level string
+	text  *regexp.Regexp
+}
+
+var (
+	wantLine = regexp.MustCompile("# want (.*)")
+	wantItem = regexp.MustCompile("(hint|warn|deny) `([^`]*)`")
+)
+
+// Load reads a file. Whatever in it no API server would take is an error.
+func Load(file string) (*Testdata, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	docs, skipped, err := manifest.ParseManifests(file, data)
+	if err != nil {
+		return nil, err
+	}
+	if skipped > 0 {
+		return nil, fmt.Errorf("%s: %d objects of unknown kinds", file, skipped)
+	}
+	t := &Testdata{File: file, wants: map[int][]want{}}
+	last := map[string]client.Object{}
+	for _, d := range docs {
+		if len(d.Unknown) > 0 {
+			return nil, fmt.Errorf("%s:%d: %w", file, d.Line(""), d.Unknown[0])
+		}
+		key := fmt.Sprintf("%T/%s/%s", d.Object, d.GetNamespace(), d.GetName())
+		if last[key] == nil {
+			t.Objects = append(t.Objects, d.Object)
+		}
+		s := Step{Manifest: d, Old: last[key], Obj: d.Object}
+		if _, ok := d.Directive("delete"); ok {
+			s.Old, s.Obj = d.Object, nil
+		}
+		s.Request.User.Username, _ = d.Directive("as")
+		_, s.Request.Orphan = d.Directive("orphan")
+		retain, _ := d.Directive("retain")
+		s.Retain = cluster.Retain(retain)
+		_, s.Manifests = d.Directive("manifests")
+		t.Steps, last[key] = append(t.Steps, s), d.Object
+	}
+	return t, t.parseWants(string(data))
+}
+
+func (t *Testdata) parseWants(data string) error {
+	for i, line := range strings.Split(data, "\n") {
+		m := wantLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		items := wantItem.FindAllStringSubmatch(m[1], -1)
+		if len(items) == 0 {
+			return fmt.Errorf("%s:%d: want what? # want deny `regexp`", t.File, i+1)
+		}
+		for _, item := range items {
+			text, err := regexp.Compile(item[2])
+			if err != nil {
+				return fmt.Errorf("%s:%d: %w", t.File, i+1, err)
+			}
+			t.wants[i+1] = append(t.wants[i+1], want{item[1], text})
+		}
+	}
+	return nil
+}
+
+// Snapshot returns the objects as a cluster that has no others.
+func (t *Testdata) Snapshot() (*cluster.Snapshot, error) {
+	s := &cluster.Snapshot{Complete: true}
+	return s, s.Add(t.Objects...)
+}
+
+// Cached returns the objects as the webhook's caches hold them. Where a workload
+// is updated but for its template, as it is by a request to scale, both states
+// come from there, too.
+func (t *Testdata) Cached() (*cluster.Snapshot, error) {
+	s := &cluster.Snapshot{Complete: true}
+	for _, obj := range t.Objects {
+		if err := s.Add(Stripped(obj)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range t.Steps {
+		if s := &t.Steps[i]; s.Old != nil && s.Obj != nil && reflect.DeepEqual(template(s.Old), template(s.Obj)) {
+			s.Old, s.Obj = Stripped(s.Old), Stripped(s.Obj)
+		}
+	}
+	return s, nil
+}
+
+// template returns the Pod template of a workload that can be scaled, or the
+// object itself.
+func template(obj client.Object) any {
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		return obj.Spec.Template
+	case *appsv1.Deployment:
+		return obj.Spec.Template
+	}
+	return obj
+}
+
+// Stripped returns a copy of an object as a cache would hold it.
+func Stripped(obj client.Object) client.Object {
+	stripped, err := cache.Strip(obj.DeepCopyObject())
+	if err != nil {
+		panic(err) // it never fails
+	}
+	return stripped.(client.Object)
+}
+
+// Take crosses off a want for a finding on a line, and says whether there was
+// one.
+func (t *Testdata) Take(line int, level, text string) bool {
+	for i, w := range t.wants[line] {
+		if w.level == level && w.text.MatchString(text) {
+			t.wants[line] = append(t.wants[line][:i:i], t.wants[line][i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// Left returns what is still wanted, by line.
+func (t *Testdata) Left() (left []string) {
+	for line, ws := range t.wants {
+		for _, w := range ws {
+			left = append(left, fmt.Sprintf("%s:%d: no %s that matches %q", t.File, line, w.level, w.text))
+		}
+	}
+	return left
+}
+
+// Wants returns how many findings are asked for.
+func (t *Testdata) Wants() (n int) {
+	for _, ws := range t.wants {
+		n += len(ws)
+	}
+	return n
+}

@@ -1,0 +1,316 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// An Index finds objects of one kind in a namespace by keys that are made of
+// what they hold, however many others there are. Look something up in one with
+// [Find].
+type Index[P client.Object] struct {
+	id   indexID
+	keys func(P) []string
+	list func(*View, ...client.ListOption) ([]P, error)
+}
+
+type indexID struct {
+	kind schema.GroupVersionKind
+	name string
+}
+
+func newIndex[P client.Object](name string, keys func(P) []string, list func(*View, ...client.ListOption) ([]P, error)) *Index[P] {
+	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
+}
+
+// anIndex is an [Index] of whatever kind.
+type anIndex interface {
+	identity() indexID
+	keysOf(client.Object) []string
+}
+
+func (idx *Index[P]) identity() indexID                 { return idx.id }
+func (idx *Index[P]) keysOf(obj client.Object) []string { return idx.keys(obj.(P)) }
+
+// Keys returns, by the name of each index of a kind, the keys that it finds an
+// object under in the object's namespace.
+func Keys(kind schema.GroupVersionKind) map[string]func(client.Object) []string {
+	keys := map[string]func(client.Object) []string{}
+	for _, idx := range indexes() {
+		if id := idx.identity(); id.kind == kind {
+			keys[id.name] = idx.keysOf
+		}
+	}
+	return keys
+}
+
+func indexes() []anIndex {
+	return []anIndex{
+		PodsByClaim, PodsByHostname,
+		ClaimsByBase,
+		VolumesByClaim, ReleasedVolumes,
+		StatefulSetsByClaim, StatefulSetsByService, StatefulSetsByLabel,
+		DeploymentsByLabel,
+		ServicesBySelector, BudgetsBySelector,
+	}
+}
+
+// A Finder has indexes, by the names that this package gives them.
+type Finder interface {
+	// Find returns the objects of a namespace that have a key. They must not be
+	// edited.
+	Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error)
+}
+
+// The indexes. Where objects have many keys in common, as labels are, the rest
+// of what is asked for must be looked for among what is found.
+var (
+	// PodsByClaim finds Pods by the names of the claims that they mount.
+	PodsByClaim = newIndex("claim", claimsOfPod, pods)
+
+	// PodsByHostname finds Pods by <hostname>.<subdomain>.
+	PodsByHostname = newIndex("hostname", func(pod *corev1.Pod) []string {
+		return []string{pod.Spec.Hostname + "." + pod.Spec.Subdomain}
+	}, pods)
+
+	// ClaimsByBase finds claims by their names without the ordinal.
+	ClaimsByBase = newIndex("base", func(pvc *corev1.PersistentVolumeClaim) []string {
+		base, _, _ := cutOrdinal(pvc.Name)
+		return []string{base}
+	}, claims)
+
+	// VolumesByClaim finds volumes by the claim that they name, for
+	// [VolumesForClaim], and by its namespace.
+	VolumesByClaim = newIndex("claim", func(pv *corev1.PersistentVolume) []string {
+		class, ref := volume.GetPersistentVolumeClass(pv), pv.Spec.ClaimRef
+		if ref == nil {
+			return []string{OfClass(class), unclaimed(class)}
+		}
+		return []string{OfClass(class), claimed(ref.Namespace, ref.Name), ClaimedIn(ref.Namespace)}
+	}, volumes)
+
+	// ReleasedVolumes finds volumes whose claims are gone, which are few, by their
+	// phase.
+	ReleasedVolumes = newIndex("released", func(pv *corev1.PersistentVolume) []string {
+		if pv.Status.Phase != corev1.VolumeReleased {
+			return nil
+		}
+		return []string{string(corev1.VolumeReleased)}
+	}, volumes)
+
+	// StatefulSetsByClaim finds StatefulSets by the names, without the ordinal, of
+	// the claims that they make.
+	StatefulSetsByClaim = newIndex("claim", func(sts *appsv1.StatefulSet) (keys []string) {
+		for _, t := range sts.Spec.VolumeClaimTemplates {
+			keys = append(keys, t.Name+"-"+sts.Name)
+		}
+		return keys
+	}, statefulSets)
+
+	// StatefulSetsByService finds StatefulSets by their governing Service.
+	StatefulSetsByService = newIndex("service", func(sts *appsv1.StatefulSet) []string {
+		return []string{sts.Spec.ServiceName}
+	}, statefulSets)
+
+	// StatefulSetsByLabel finds StatefulSets by the labels of their Pods, for
+	// [SelectorKeys].
+	StatefulSetsByLabel = newIndex("label", func(sts *appsv1.StatefulSet) []string {
+		return LabelKeys(sts.Spec.Template.Labels)
+	}, statefulSets)
+
+	// DeploymentsByLabel finds Deployments by the labels of their Pods, for
+	// [SelectorKeys].
+	DeploymentsByLabel = newIndex("label", func(d *appsv1.Deployment) []string {
+		return LabelKeys(d.Spec.Template.Labels)
+	}, deployments)
+
+	// ServicesBySelector finds Services that may select a Pod, by its
+	// [LabelKeys].
+	ServicesBySelector = newIndex("selector", func(svc *corev1.Service) []string {
+		return oneOf(svc.Spec.Selector)
+	}, services)
+
+	// BudgetsBySelector finds PodDisruptionBudgets that may select a Pod, by its
+	// [LabelKeys].
+	BudgetsBySelector = newIndex("selector", func(pdb *policyv1.PodDisruptionBudget) []string {
+		if pdb.Spec.Selector == nil {
+			return []string{anything}
+		}
+		return oneOf(pdb.Spec.Selector.MatchLabels)
+	}, budgets)
+)
+
+// How everything of a kind is listed, for where nothing is indexed.
+var (
+	pods         = listing(func(l *corev1.PodList) []corev1.Pod { return l.Items })
+	claims       = listing(func(l *corev1.PersistentVolumeClaimList) []corev1.PersistentVolumeClaim { return l.Items })
+	volumes      = listing(func(l *corev1.PersistentVolumeList) []corev1.PersistentVolume { return l.Items })
+	statefulSets = listing(func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items })
+	deployments  = listing(func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items })
+	services     = listing(func(l *corev1.ServiceList) []corev1.Service { return l.Items })
+	budgets      = listing(func(l *policyv1.PodDisruptionBudgetList) []policyv1.PodDisruptionBudget { return l.Items })
+)
+
+// anything is the key of what no label narrows down.
+const anything = "*"
+
+// OfClass is the key in [VolumesByClaim] of all volumes of a class.
+func OfClass(class string) string { return "class " + class }
+
+// ClaimedIn is the key in [VolumesByClaim] of the volumes that name a claim of a
+// namespace.
+func ClaimedIn(namespace string) string { return "namespace " + namespace }
+
+func claimed(namespace, name string) string { return "claim " + namespace + "/" + name }
+func unclaimed(class string) string         { return "unclaimed " + class }
+
+// VolumesForClaim returns the volumes that a claim may be bound to by their
+// claimRef and class.
+func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
+	return Find(v, VolumesByClaim, "", claimed(pvc.Namespace, pvc.Name), unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
+}
+
+// LabelKeys are the keys by which selectors are found that may match labels, and
+// labels by [SelectorKeys].
+func LabelKeys(m map[string]string) []string {
+	keys := append(make([]string, 0, len(m)+1), anything)
+	for name, value := range m {
+		keys = append(keys, name+"="+value)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// oneOf returns a key for all the labels that a selector wants: whatever it
+// matches has that one, too.
+func oneOf(wanted map[string]string) []string {
+	return []string{slices.MinFunc(LabelKeys(wanted), byRank)}
+}
+
+// SelectorKeys are the keys by which labels are found that a selector may match.
+func SelectorKeys(sel labels.Selector) []string {
+	best := []string{anything}
+	requirements, selectable := sel.Requirements()
+	if !selectable {
+		return nil
+	}
+	for _, r := range requirements {
+		switch r.Operator() {
+		case selection.Equals, selection.DoubleEquals, selection.In:
+			var keys []string
+			for _, value := range r.ValuesUnsorted() {
+				keys = append(keys, r.Key()+"="+value)
+			}
+			if len(keys) > 0 && byRank(keys[0], best[0]) < 0 {
+				best = keys
+			}
+		}
+	}
+	return best
+}
+
+// byRank orders keys by how much they are likely to narrow down: a whole
+// namespace may be part of one application.
+func byRank(a, b string) int {
+	rank := func(key string) int {
+		name, _, _ := strings.Cut(key, "=")
+		name = name[strings.LastIndexByte(name, '/')+1:]
+		if key == anything {
+			return 9
+		}
+		if i := slices.Index([]string{"instance", "name", "app"}, name); i >= 0 {
+			return i
+		}
+		return 8
+	}
+	if n := rank(a) - rank(b); n != 0 {
+		return n
+	}
+	return strings.Compare(a, b)
+}
+
+func claimsOfPod(pod *corev1.Pod) (keys []string) {
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			keys = append(keys, v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return keys
+}
+
+// Find returns the objects of a namespace that have one of the keys, each once,
+// in no order. They must not be edited. An error means that the question could
+// not be answered.
+func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
+	v.reads++
+	if v.world.Finder == nil {
+		all, err := idx.list(v, client.InNamespace(namespace))
+		return slices.DeleteFunc(all, func(obj P) bool {
+			return !slices.ContainsFunc(idx.keys(obj), wanted(keys))
+		}), err
+	}
+	var found []P
+	var seen map[string]bool
+	if len(keys) > 1 {
+		seen = map[string]bool{}
+	}
+	for _, key := range keys {
+		some, err := v.world.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
+		if err != nil {
+			return nil, err
+		}
+		for _, obj := range some {
+			if seen[obj.GetName()] {
+				continue
+			}
+			if seen != nil {
+				seen[obj.GetName()] = true
+			}
+			found = append(found, obj.(P))
+		}
+	}
+	return found, nil
+}
+
+// wanted says of a key whether it is among some, which may be many.
+func wanted(keys []string) func(string) bool {
+	if len(keys) == 1 {
+		return func(k string) bool { return k == keys[0] }
+	}
+	set := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		set[k] = true
+	}
+	return func(k string) bool { return set[k] }
+}
+
+// listing makes a list of a kind, of the items of its list type.
+func listing[L, T any, PL interface {
+	*L
+	client.ObjectList
+}](items func(PL) []T) func(*View, ...client.ListOption) ([]*T, error) {
+	return func(v *View, opts ...client.ListOption) ([]*T, error) {
+		l, err := List[L, PL](v, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return pointers(items(l)), nil
+	}
+}
+
+func pointers[T any](items []T) []*T {
+	all := make([]*T, len(items))
+	for i := range items {
+		all[i] = &items[i]
+	}
+	return all
+}

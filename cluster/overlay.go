@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// An Overlay is a cluster that differs from the one below it in some objects, as
+// it was at another time. Nothing may be changed while it is read.
+type Overlay struct {
+	// Below is the cluster, which stays as it is.
+	Below interface {
+		client.Reader
+		Finder
+	}
+
+	changed map[schema.GroupVersionKind]map[client.ObjectKey]client.Object // nil for what does not exist
+}
+
+var (
+	_ client.Reader = (*Overlay)(nil)
+	_ Finder        = (*Overlay)(nil)
+)
+
+// Put puts an object in the place of the one of its name, if there is any.
+func (o *Overlay) Put(obj client.Object) error {
+	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	if err == nil {
+		o.change(kind, client.ObjectKeyFromObject(obj), obj)
+	}
+	return err
+}
+
+// Remove takes an object away, if there is one of that name.
+func (o *Overlay) Remove(kind schema.GroupVersionKind, key client.ObjectKey) {
+	o.change(kind, key, nil)
+}
+
+// Changed says whether an object was put or removed.
+func (o *Overlay) Changed(kind schema.GroupVersionKind, key client.ObjectKey) bool {
+	_, changed := o.changed[kind][key]
+	return changed
+}
+
+func (o *Overlay) change(kind schema.GroupVersionKind, key client.ObjectKey, obj client.Object) {
+	if o.changed == nil {
+		o.changed = map[schema.GroupVersionKind]map[client.ObjectKey]client.Object{}
+	}
+	if o.changed[kind] == nil {
+		o.changed[kind] = map[client.ObjectKey]client.Object{}
+	}
+	o.changed[kind][key] = obj
+}
+
+// Get implements [client.Reader].
+func (o *Overlay) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	kind, err := apiutil.GVKForObject(into, scheme.Scheme)
+	if err != nil {
+		return err
+	}
+	obj, changed := o.changed[kind][key]
+	switch {
+	case !changed:
+		return o.Below.Get(ctx, key, into, opts...)
+	case obj == nil:
+		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
+	}
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
+	return nil
+}
+
+// List implements [client.Reader] for the namespace and label options.
+func (o *Overlay) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	kind, options, err := Listed(into, opts)
+	if err != nil {
+		return err
+	}
+	if err := o.Below.List(ctx, into, opts...); err != nil || len(o.changed[kind]) == 0 {
+		return err
+	}
+	all, err := meta.ExtractList(into)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(item runtime.Object) bool {
+		return o.Changed(kind, client.ObjectKeyFromObject(item.(client.Object)))
+	})
+	for key, obj := range o.changed[kind] {
+		if obj != nil && (options.Namespace == "" || options.Namespace == key.Namespace) &&
+			(options.LabelSelector == nil || options.LabelSelector.Matches(labels.Set(obj.GetLabels()))) {
+			all = append(all, obj)
+		}
+	}
+	return meta.SetList(into, all)
+}
+
+// Find implements [Finder].
+func (o *Overlay) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+	below, err := o.Below.Find(kind, index, namespace, key)
+	if err != nil || len(o.changed[kind]) == 0 {
+		return below, err
+	}
+	var found []client.Object
+	for _, obj := range below {
+		if !o.Changed(kind, client.ObjectKeyFromObject(obj)) {
+			found = append(found, obj)
+		}
+	}
+	keys := Keys(kind)[index]
+	for at, obj := range o.changed[kind] {
+		if obj != nil && at.Namespace == namespace && keys != nil && slices.Contains(keys(obj), key) {
+			found = append(found, obj)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,19 @@
+package cluster
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// OwnName says whether a variable holds what no two Pods of a StatefulSet have in
+// common: the Pod's name or ordinal.
+func OwnName(e corev1.EnvVar) bool {
+	if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil {
+		return false
+	}
+	switch e.ValueFrom.FieldRef.FieldPath {
+	case "metadata.name", "metadata.labels['" + appsv1.StatefulSetPodNameLabel + "']", "metadata.labels['" + appsv1.PodIndexLabel + "']":
+		return true
+	}
+	return false
+}

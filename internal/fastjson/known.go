@@ -1,0 +1,115 @@
+package fastjson
+
+import (
+	"reflect"
+	"time"
+	"unsafe"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// knownPlan returns the plan of a type that is in most objects and decodes
+// itself, or whose values take reflection to set, or that is decoded here alone;
+// nil for others.
+func knownPlan(t reflect.Type) plan {
+	switch t {
+	case reflect.TypeFor[runtime.RawExtension]():
+		return decodeRaw
+	case reflect.TypeFor[[]metav1.ManagedFieldsEntry]():
+		return managedFieldsPlan(t)
+	case reflect.TypeFor[metav1.Time]():
+		return decodeTime
+	case reflect.TypeFor[resource.Quantity]():
+		return decodeQuantity
+	case reflect.TypeFor[intstr.IntOrString]():
+		return decodeIntOrString
+	case reflect.TypeFor[map[string]string]():
+		return func(d *decoder, i int, into unsafe.Pointer) int {
+			return decodeMap[string](d, i, into, &d.label, decodeString)
+		}
+	case reflect.TypeFor[corev1.ResourceList]():
+		return func(d *decoder, i int, into unsafe.Pointer) int {
+			return decodeMap[corev1.ResourceName](d, i, into, &d.quantity, decodeQuantity)
+		}
+	}
+	return nil
+}
+
+// decodeRaw takes a part of the document as it stands, and decodes it, too, if
+// it is known what it is.
+func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) == 'n' {
+		return d.null(i)
+	}
+	field := (*runtime.RawExtension)(into)
+	p := part{from: i}
+	if p.into, p.to = d.chosen(i, field); p.to < 0 {
+		p.into, p.left = nil, p.into != nil
+		if p.to = d.skip(i); p.to < 0 {
+			return -1
+		}
+	}
+	field.Raw = d.data[p.from:p.to:p.to]
+	d.doc.parts = append(d.doc.parts, p)
+	return p.to
+}
+
+// chosen decodes the value at i, if it is known what it is, or leaves
+// everything as it was but for what it tried to decode into.
+func (d *decoder) chosen(i int, field *runtime.RawExtension) (into any, end int) {
+	choose := d.choose
+	if choose == nil {
+		return nil, -1
+	}
+	into, managedFields := choose(field)
+	if into == nil {
+		return nil, -1
+	}
+	depth, values, extra := d.depth, d.values, d.extra
+	d.choose, d.noManagedFields = nil, !managedFields
+	end = d.value(i, into)
+	d.choose, d.noManagedFields = choose, false
+	if end < 0 {
+		d.depth, d.values, d.extra = depth, values, extra
+	}
+	return into, end
+}
+
+func managedFieldsPlan(t reflect.Type) plan {
+	wanted := slicePlan(t)
+	return func(d *decoder, i int, into unsafe.Pointer) int {
+		if d.noManagedFields {
+			return d.skip(i)
+		}
+		return wanted(d, i, into)
+	}
+}
+
+func decodeTime(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) != '"' {
+		return d.null(i)
+	}
+	text, end := d.string(i)
+	if end < 0 {
+		return -1
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return -1
+	}
+	(*metav1.Time)(into).Time = t.Local()
+	return end
+}
+
+func decodeIntOrString(d *decoder, i int, into unsafe.Pointer) int {
+	v := (*intstr.IntOrString)(into)
+	if d.at(i) == '"' {
+		v.Type = intstr.String
+		return decodeString(d, i, unsafe.Pointer(&v.StrVal))
+	}
+	return decodeInt32(d, i, unsafe.Pointer(&v.IntVal))
+}

@@ -1,0 +1,252 @@
+package fastjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// decodeQuantity takes what stands between the quotes as it is: so does
+// [resource.Quantity.UnmarshalJSON].
+func decodeQuantity(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) == 'n' {
+		return d.null(i)
+	}
+	end := d.skip(i)
+	if end < 0 {
+		return -1
+	}
+	text := d.text[i:end]
+	if text[0] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	if heavy(text) {
+		return -1
+	}
+	q, err := resource.ParseQuantity(strings.TrimSpace(text))
+	if err != nil {
+		return -1
+	}
+	*(*resource.Quantity)(into) = q
+	return end
+}
+
+// How large a quantity is at most that does not count as heavy. The largest that
+// Kubernetes has a use for is 2^63.
+const (
+	mostDigits         = 100
+	mostExponentDigits = 3
+)
+
+// heavy says whether it could take long to read a text as a quantity, or to
+// compare with what was read: k8s.io/apimachinery 0.37 takes hours and gigabytes
+// for some exponents, and seconds for very many digits. Tests stay just beyond
+// the limits, where every parser answers at once.
+func heavy[T string | []byte](text T) bool {
+	i := 0
+	for i < len(text) && (text[i] <= ' ' || text[i] >= 0x80) { // white space
+		i++
+	}
+	digits := i
+	for i < len(text) && ('0' <= text[i] && text[i] <= '9' || text[i] == '.' || text[i] == '+' || text[i] == '-') {
+		i++
+	}
+	if i == digits {
+		return false // no quantity
+	}
+	if i-digits > mostDigits {
+		return true
+	}
+	if i == len(text) || text[i] != 'e' && text[i] != 'E' {
+		return false
+	}
+	for i++; i < len(text) && (text[i] == '+' || text[i] == '-' || text[i] == '0'); i++ {
+	}
+	exponent := i
+	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+		i++
+	}
+	return i-exponent > mostExponentDigits
+}
+
+// CheckQuantities returns a [QuantityError] if JSON holds, where the type that
+// like points to has a quantity, one that could take hours to read. Whoever
+// decodes JSON otherwise than with a [Document], which leaves such to others,
+// asks here first. It does not validate.
+func CheckQuantities(data []byte, like any) error {
+	w := walk{input: input{data}}
+	w.value(0, reflect.TypeOf(like))
+	if w.found == nil {
+		return nil
+	}
+	slices.Reverse(w.found)
+	return &QuantityError{strings.TrimPrefix(strings.Join(w.found, ""), ".")}
+}
+
+// A QuantityError says which field is a quantity that could take hours to read.
+type QuantityError struct{ Field string }
+
+func (e *QuantityError) Error() string {
+	return fmt.Sprintf("%s: a quantity must have at most %d digits, and %d in its exponent", e.Field, mostDigits, mostExponentDigits)
+}
+
+// A walk goes through JSON of which nothing is known, along with a type. Its
+// methods return where what they were at ends, the end of all where they do not
+// understand what there is.
+type walk struct {
+	input
+	found []string // the steps to a heavy quantity, the last first
+}
+
+// value goes through the value at i, of a type.
+func (w *walk) value(i int, t reflect.Type) int {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	i = w.space(i)
+	switch {
+	case !holdsQuantity(t):
+	case t == reflect.TypeFor[resource.Quantity]():
+		end := w.skip(i)
+		if heavy(bytes.Trim(w.data[i:end], `"`)) {
+			w.found = []string{}
+			return len(w.data)
+		}
+		return end
+	case t.Kind() == reflect.Struct && w.at(i) == '{':
+		types := typesOf(t)
+		return w.elements(i, '}', func(name string, _, i int) (int, string) {
+			if of := types[name]; of != nil {
+				return w.value(i, of), "." + name
+			}
+			return w.skip(i), ""
+		})
+	case t.Kind() == reflect.Map && w.at(i) == '{':
+		return w.elements(i, '}', func(name string, _, i int) (int, string) { return w.value(i, t.Elem()), "[" + name + "]" })
+	case t.Kind() == reflect.Slice && w.at(i) == '[':
+		return w.elements(i, ']', func(_ string, n, i int) (int, string) { return w.value(i, t.Elem()), fmt.Sprintf("[%d]", n) })
+	}
+	return w.skip(i)
+}
+
+// elements goes through those of the object or the array at i, until something
+// is found. Each says where it ends, and what leads to it.
+func (w *walk) elements(i int, end byte, each func(name string, n, i int) (int, string)) int {
+	i++
+	for n := 0; ; n++ {
+		if i = w.space(i); w.at(i) == ',' {
+			i = w.space(i + 1)
+		}
+		if w.at(i) == end {
+			return i + 1
+		}
+		name := ""
+		if end == '}' {
+			if w.at(i) != '"' {
+				return len(w.data)
+			}
+			quote := StringEnd(w.data, i+1)
+			colon := w.space(quote + 1)
+			if w.at(colon) != ':' {
+				return len(w.data)
+			}
+			if name = string(w.data[i+1 : quote]); strings.Contains(name, `\`) {
+				_ = json.Unmarshal(w.data[i:quote+1], &name) // or it is no known one
+			}
+			i = w.space(colon + 1)
+		}
+		before := i
+		var step string
+		if i, step = each(name, n, i); w.found != nil {
+			w.found = append(w.found, step)
+			return len(w.data)
+		}
+		if i <= before {
+			return len(w.data)
+		}
+	}
+}
+
+// skip goes through the value at i.
+func (w *walk) skip(i int) int {
+	for depth := 0; i < len(w.data); i++ {
+		switch w.data[i] {
+		case '"':
+			if i = StringEnd(w.data, i+1); depth == 0 {
+				return min(i+1, len(w.data))
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return i
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(w.data)
+}
+
+// quantities says of types whether they hold any, and structs of fields by name:
+// reflection takes its time.
+var quantities, fieldTypes sync.Map
+
+// holdsQuantity says whether a value of a type may hold a quantity.
+func holdsQuantity(t reflect.Type) bool {
+	if known, ok := quantities.Load(t); ok {
+		return known.(bool)
+	}
+	holds := reaches(t, map[reflect.Type]bool{})
+	quantities.Store(t, holds)
+	return holds
+}
+
+// reaches says so of a type that was not asked about before, on the way from one
+// that holds it.
+func reaches(t reflect.Type, asked map[reflect.Type]bool) bool {
+	if t == reflect.TypeFor[resource.Quantity]() {
+		return true
+	}
+	if asked[t] {
+		return false
+	}
+	asked[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return reaches(t.Elem(), asked)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if reaches(t.Field(i).Type, asked) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// typesOf returns the types of a struct's fields, by their names in JSON.
+func typesOf(t reflect.Type) map[string]reflect.Type {
+	if known, ok := fieldTypes.Load(t); ok {
+		return known.(map[string]reflect.Type)
+	}
+	types := map[string]reflect.Type{}
+	fields, _ := fieldsOf(t, 0)
+	for _, f := range fields {
+		types[f.name] = f.of
+	}
+	fieldTypes.Store(t, types)
+	return types
+}

@@ -1,0 +1,159 @@
+package fastjson
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// skip returns where the value at i ends. It validates it but for the strings'
+// UTF-8: as in sigs.k8s.io/json, that only counts where a string is decoded.
+func (d *decoder) skip(i int) int {
+	switch d.at(i) {
+	case '"':
+		return d.stringEnd(i + 1)
+	case '{':
+		return d.objectEnd(i + 1)
+	case '[':
+		return d.arrayEnd(i + 1)
+	case 't':
+		return d.wordEnd(i, "true")
+	case 'f':
+		return d.wordEnd(i, "false")
+	case 'n':
+		return d.null(i)
+	}
+	return d.numberEnd(i)
+}
+
+// objectEnd returns where an object ends whose brace is before i.
+func (d *decoder) objectEnd(i int) int {
+	i, more := d.first(i, '}')
+	for more {
+		end, plain, value := d.rawKey(i)
+		if value < 0 {
+			return -1
+		}
+		weighs := d.opens(value) && d.weigh(i+1, end, plain)
+		if i = d.skip(value); i < 0 {
+			return -1
+		}
+		d.weighed(weighs)
+		i, more = d.next(i, '}')
+	}
+	return i
+}
+
+// arrayEnd returns where an array ends whose bracket is before i.
+func (d *decoder) arrayEnd(i int) int {
+	i, more := d.first(i, ']')
+	for more {
+		if i = d.skip(i); i < 0 {
+			return -1
+		}
+		i, more = d.next(i, ']')
+	}
+	return i
+}
+
+// stringEnd returns where a string ends whose first quote is before i. Its
+// escapes are valid.
+func (d *decoder) stringEnd(i int) int {
+	if i = d.plain(i); d.at(i) == '"' {
+		return i + 1
+	}
+	return d.richEnd(i)
+}
+
+// richEnd is stringEnd for a string that holds escapes, or more than ASCII.
+func (d *decoder) richEnd(i int) int {
+	for i < len(d.data) {
+		switch c := d.data[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			n := escapeLen(d.data[i+1:])
+			if n == 0 {
+				return -1
+			}
+			i += 1 + n
+		case c >= utf8.RuneSelf:
+			i++
+		case c < ' ':
+			return -1
+		default:
+			i = d.plain(i)
+		}
+	}
+	return -1
+}
+
+// StringEnd returns the index of the quote that ends the string whose text begins
+// at i, or len(data). It does not validate.
+func StringEnd(data []byte, i int) int {
+	if i > len(data) {
+		return len(data)
+	}
+	n := bytes.IndexByte(data[i:], '"')
+	if n < 0 {
+		return len(data)
+	}
+	escape := bytes.IndexByte(data[i:i+n], '\\')
+	if escape < 0 {
+		return i + n
+	}
+	for i += escape; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			return i
+		case '\\':
+			i++
+		}
+	}
+	return len(data)
+}
+
+// null returns where a null ends.
+func (d *decoder) null(i int) int { return d.wordEnd(i, "null") }
+
+// wordEnd returns where a word ends that begins at i.
+func (d *decoder) wordEnd(i int, word string) int {
+	if end := i + len(word); end <= len(d.data) && string(d.data[i:end]) == word {
+		return end
+	}
+	return -1
+}
+
+// numberEnd returns where a number ends that begins at i.
+func (d *decoder) numberEnd(i int) int {
+	if d.at(i) == '-' {
+		i++
+	}
+	first := i
+	if i = d.digitsEnd(i); i == first || i > first+1 && d.data[first] == '0' {
+		return -1
+	}
+	if d.at(i) == '.' {
+		first = i + 1
+		if i = d.digitsEnd(first); i == first {
+			return -1
+		}
+	}
+	if c := d.at(i); c == 'e' || c == 'E' {
+		if i++; d.at(i) == '+' || d.at(i) == '-' {
+			i++
+		}
+		first = i
+		if i = d.digitsEnd(i); i == first {
+			return -1
+		}
+	}
+	return i
+}
+
+// digitsEnd returns where the digits end that begin at i.
+func (d *decoder) digitsEnd(i int) int {
+	for i < len(d.data) && '0' <= d.data[i] && d.data[i] <= '9' {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,298 @@
+// Package wire decodes the JSON that an API server sends into typed objects,
+// several times as fast as sigs.k8s.io/json and as strictly: keys are
+// case-sensitive, a key that occurs twice in an object is refused, and so is
+// every value that its field cannot hold.
+//
+// It knows the shape of what API servers write, and no more. Whatever is
+// malformed, and whatever is rare (numbers with a fraction, surrogate pairs,
+// invalid UTF-8, types without a plan), it leaves to the caller to decode with
+// sigs.k8s.io/json, which either does so or says what is wrong. So it can be
+// simple, and no error message depends on it. What it does decode is what
+// sigs.k8s.io/json decodes: a fuzz test compares the two.
+package fastjson
+
+import (
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// A Budget bounds what a document may hold, and so what it may cost to decode.
+type Budget struct {
+	Values int // objects, arrays, and what follows a comma
+	Depth  int // of objects and arrays
+
+	// Costly says whether what follows a comma in the value of a key counts for
+	// Weight. It counts, too, where the key has a letter written as an escape,
+	// and so may be any. Nil: none is costly.
+	Costly func(key string) bool
+	Weight int
+
+	// Room says whether there is memory for so many values. It is asked before
+	// they are decoded, some hundred at a time. Nil: always.
+	Room func(values int) bool
+}
+
+// step is for how many values more there should be room at a time: a StatefulSet
+// of 9 KB has some 600.
+const step = 256
+
+// A Document is JSON that is decoded once, with what is raw in it
+// (runtime.RawExtension) where it is known by then what that is, and later where
+// not. Such raw JSON is a part of the document itself, and lives no longer than
+// that. All strings are parts of one copy of the document.
+type Document struct {
+	data   []byte
+	text   string // the same
+	budget Budget
+	parts  []part
+	values int
+	full   bool
+}
+
+// A part is raw JSON, from one byte of the document to before another.
+type part struct {
+	from, to int
+	into     any  // what it was decoded into
+	left     bool // to others: it was tried
+}
+
+// A Chooser says what the raw JSON of a field is decoded into, a pointer to a
+// zero value, or nil if that is not known; and whether its managed fields are
+// wanted. They are as large as all else in an object, and hardly anybody reads
+// them.
+type Chooser func(field *runtime.RawExtension) (into any, managedFields bool)
+
+// NewDocument returns a document that must not be edited while it is in use.
+func NewDocument(data []byte, budget Budget) *Document {
+	return &Document{data: data, text: string(data), budget: budget}
+}
+
+// Unmarshal decodes the document into what into points to, which must be zero,
+// and says whether it could. If not, into holds nothing of worth. Choose, unless
+// it is nil, is asked about each raw JSON, once all before it is decoded; what
+// it named is Decoded then, unless that is left to others.
+func (doc *Document) Unmarshal(into any, choose Chooser) bool {
+	d := doc.decoder(len(doc.data))
+	d.costly, d.choose = doc.budget.Costly, choose
+	ok := d.whole(0, into)
+	doc.values = d.values
+	return ok
+}
+
+// Values returns how many values the document holds, as the budget counts them,
+// once it is decoded.
+func (doc *Document) Values() int { return doc.values }
+
+// Full says whether decoding ended because there was no room.
+func (doc *Document) Full() bool { return doc.full }
+
+// Decoded returns what raw JSON that was found in the document was decoded into
+// already, or nil.
+func (doc *Document) Decoded(raw []byte) any {
+	if p := doc.partOf(raw); p != nil {
+		return p.into
+	}
+	return nil
+}
+
+// UnmarshalRaw decodes raw JSON that was found in the document, unless that was
+// tried already.
+func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
+	p := doc.partOf(raw)
+	if p == nil || p.left {
+		return false
+	}
+	d := doc.decoder(p.to)
+	d.noManagedFields = !managedFields
+	d.allowed = doc.budget.Values // it was counted before
+	return d.whole(p.from, into)
+}
+
+func (doc *Document) partOf(raw []byte) *part {
+	for i := range doc.parts {
+		if p := &doc.parts[i]; len(raw) == p.to-p.from && &raw[0] == &doc.data[p.from] {
+			return p
+		}
+	}
+	return nil
+}
+
+func (doc *Document) decoder(stop int) *decoder {
+	return &decoder{doc: doc, input: input{doc.data[:stop]}, text: doc.text[:stop]}
+}
+
+// An input is JSON, which is read by index.
+type input struct{ data []byte }
+
+// at returns the byte at i, 0 at the end.
+func (in *input) at(i int) byte {
+	if uint(i) < uint(len(in.data)) {
+		return in.data[i]
+	}
+	return 0
+}
+
+// space returns where the white space that begins at i ends. No API server
+// writes any.
+func (in *input) space(i int) int {
+	if uint(i) < uint(len(in.data)) && in.data[i] > ' ' {
+		return i
+	}
+	return in.spaceEnd(i)
+}
+
+func (in *input) spaceEnd(i int) int {
+	for i < len(in.data) && (in.data[i] == ' ' || in.data[i] == '\t' || in.data[i] == '\n' || in.data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// A decoder reads a document, or a part of it, from its beginning to its end.
+// What it reads begins at an index; its methods return the one behind it, or -1
+// as soon as there is something that it leaves to others.
+type decoder struct {
+	doc *Document
+	input
+	text            string // the same
+	depth, values   int
+	allowed         int // values, for now
+	choose          Chooser
+	noManagedFields bool
+	costly          func(key string) bool // nil where all is counted already, or counts the same
+	extra           int                   // what a comma counts for beside one
+
+	slabs
+}
+
+// whole decodes from i to the end, and says whether it could.
+func (d *decoder) whole(i int, into any) bool {
+	i = d.value(d.space(i), into)
+	return i >= 0 && d.space(i) == len(d.data)
+}
+
+// value decodes the value at i into what into points to.
+func (d *decoder) value(i int, into any) int {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return -1
+	}
+	return planOf(v.Type().Elem())(d, i, v.UnsafePointer())
+}
+
+// count counts values, and says whether there may be so many.
+func (d *decoder) count(n int) bool {
+	d.values += n
+	return d.values <= d.allowed || d.allow()
+}
+
+// allow says whether there may be more values than were allowed until now.
+func (d *decoder) allow() bool {
+	if d.values > d.doc.budget.Values {
+		return false
+	}
+	allowed := d.doc.budget.Values
+	if d.doc.budget.Room != nil {
+		allowed = min(allowed, d.values+step)
+		if d.doc.full = !d.doc.budget.Room(allowed); d.doc.full {
+			return false
+		}
+	}
+	d.allowed = allowed
+	return true
+}
+
+// first returns where the first element begins of an object or an array that was
+// opened before i, or, if there is none, where that ends, or -1.
+func (d *decoder) first(i int, end byte) (at int, more bool) {
+	if d.depth++; d.depth > d.doc.budget.Depth || !d.count(1) {
+		return -1, false
+	}
+	if i = d.space(i); d.at(i) == end {
+		d.depth--
+		return i + 1, false
+	}
+	return i, true
+}
+
+// next returns where the element after one that ended at i begins, or, if there
+// are no more, where the object or the array ends, or -1.
+func (d *decoder) next(i int, end byte) (at int, more bool) {
+	i = d.space(i)
+	switch d.at(i) {
+	case ',':
+		if !d.count(1 + d.extra) {
+			return -1, false
+		}
+		return d.space(i + 1), true
+	case end:
+		d.depth--
+		return i + 1, false
+	}
+	return -1, false
+}
+
+// rawKey returns where the key at i has its last quote, whether all of it stands
+// for itself, and where its value begins, or -1.
+func (d *decoder) rawKey(i int) (end int, plain bool, value int) {
+	if d.at(i) != '"' {
+		return -1, false, -1
+	}
+	if end = d.plain(i + 1); d.at(end) == '"' {
+		plain = true
+	} else if end = d.richEnd(end) - 1; end < 0 {
+		return -1, false, -1
+	}
+	colon := d.space(end + 1)
+	if d.at(colon) != ':' {
+		return -1, false, -1
+	}
+	return end, plain, d.space(colon + 1)
+}
+
+// key reads the key at i. Weighs is whether it made what follows costly, which
+// must then be ended with weighed.
+func (d *decoder) key(i int) (name string, weighs bool, value int) {
+	end, plain, value := d.rawKey(i)
+	if value < 0 {
+		return "", false, -1
+	}
+	name = d.text[i+1 : end]
+	weighs = d.opens(value) && d.weigh(i+1, end, plain)
+	if !plain {
+		var ok bool
+		if name, ok = unescape(name); !ok {
+			return "", false, -1
+		}
+	}
+	return name, weighs, value
+}
+
+// opens says whether an object or an array begins at i.
+func (d *decoder) opens(i int) bool {
+	c := d.at(i)
+	return c == '{' || c == '['
+}
+
+// weigh lets the commas in a value count for more, if its key, which stands from
+// one index to before another, says so and no key around it did already.
+func (d *decoder) weigh(from, to int, plain bool) bool {
+	if d.costly == nil || d.extra != 0 {
+		return false
+	}
+	key := d.text[from:to]
+	if plain && d.costly(key) || !plain && strings.Contains(key, `\u`) {
+		d.extra = d.doc.budget.Weight - 1
+		return true
+	}
+	return false
+}
+
+// weighed ends the value of a key.
+func (d *decoder) weighed(weighs bool) {
+	if weighs {
+		d.extra = 0
+	}
+}

@@ -1,0 +1,238 @@
+package manifest
+
+import (
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/cluster"
+	"stayput.dev/internal/fastjson"
+)
+
+// A Stream is what a file holds.
+type Stream struct {
+	Manifests []Manifest
+
+	// Others counts the objects of kinds that Kubernetes does not have, by
+	// kind.group. They are left out.
+	Others map[string]int
+
+	// Foreign are the documents without an apiVersion or a kind that have no
+	// metadata and no spec either: a values.yaml is no mistake in a directory.
+	// They are left out.
+	Foreign []*StreamError
+
+	// Errors are the documents that cannot be read. The rest stands.
+	Errors []*StreamError
+}
+
+// ReadStream reads a stream of YAML or JSON documents, Lists unrolled.
+// Namespaced objects without a namespace are in the namespace "default", as
+// for kubectl.
+func ReadStream(file string, data []byte) Stream {
+	s := Stream{Others: map[string]int{}}
+	docs, err := split(data)
+	if err != nil {
+		s.Errors = append(s.Errors, &StreamError{File: file, Err: err})
+		return s
+	}
+	for _, doc := range docs {
+		if doc.empty() {
+			continue
+		}
+		if err := s.read(file, doc); err != nil {
+			s.Errors = append(s.Errors, err)
+			if errors.Is(err, ErrTemplate) {
+				return s // whatever follows is no more YAML than this
+			}
+		}
+	}
+	return s
+}
+
+// ParseManifests reads a stream of which every document must be an object. The
+// second result counts the objects of kinds that Kubernetes does not have,
+// which are left out. Errors name the file and the line.
+func ParseManifests(file string, data []byte) (manifests []Manifest, skipped int, err error) {
+	s := ReadStream(file, data)
+	for _, bad := range append(s.Errors, s.Foreign...) {
+		return nil, 0, bad
+	}
+	for _, n := range s.Others {
+		skipped += n
+	}
+	return s.Manifests, skipped, nil
+}
+
+// A header is what tells one object from another.
+type header struct {
+	APIVersion string               `json:"apiVersion"`
+	Kind       string               `json:"kind"`
+	Items      []stdjson.RawMessage `json:"items"`
+	Metadata   stdjson.RawMessage   `json:"metadata"`
+	Spec       stdjson.RawMessage   `json:"spec"`
+}
+
+// meant says whether somebody meant to write an object.
+func (h header) meant() bool { return len(h.Metadata) > 0 || len(h.Spec) > 0 }
+
+// nameless says whether the name is one that a template has yet to fill in.
+func (h header) nameless() bool {
+	var meta struct {
+		Name string `json:"name"`
+	}
+	return stdjson.Unmarshal(h.Metadata, &meta) == nil && strings.Contains(meta.Name, "{{")
+}
+
+// read reads one document.
+func (s *Stream) read(file string, doc *document) *StreamError {
+	data, unknown := doc.text, []error(nil)
+	if !doc.json {
+		var err error
+		data, err = yaml.YAMLToJSONStrict(doc.text)
+		if err != nil { // perhaps only a key that occurs twice
+			if data, err = yaml.YAMLToJSON(doc.text); err != nil {
+				return doc.fault(file, err)
+			}
+			unknown = doc.repeated()
+		}
+	}
+	var h header
+	if err := stdjson.Unmarshal(data, &h); err != nil {
+		if doc.templated() {
+			return doc.fault(file, err)
+		}
+		if at := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &at) && at.Field != "" {
+			return s.misfit(file, Manifest{doc: doc, item: -1}, err)
+		}
+		return s.foreign(file, Manifest{doc: doc, item: -1}, false, "a mapping with apiVersion and kind is expected")
+	}
+	if h.nameless() {
+		return doc.fault(file, ErrTemplate)
+	}
+	if !strings.HasSuffix(h.Kind, "List") || h.Items == nil {
+		return s.object(file, doc, -1, data, h, unknown)
+	}
+	for i, item := range h.Items {
+		var ih header
+		if err := stdjson.Unmarshal(item, &ih); err != nil {
+			return &StreamError{file, doc.line, fmt.Errorf("items[%d]: %w", i, err)}
+		}
+		if ih.Kind == "" && ih.APIVersion == "" && h.Kind != "List" { // a StatefulSetList need not repeat itself
+			ih.Kind, ih.APIVersion = strings.TrimSuffix(h.Kind, "List"), h.APIVersion
+			item = append([]byte(fmt.Sprintf(`{"kind":%q,"apiVersion":%q,`, ih.Kind, ih.APIVersion)), item[1:]...)
+		}
+		if err := s.object(file, doc, i, item, ih, unknown); err != nil {
+			return err
+		}
+		unknown = nil
+	}
+	return nil
+}
+
+func (d *document) templated() bool { return strings.Contains(string(d.text), "{{") }
+
+// object decodes one object, or counts it among those that are left out.
+func (s *Stream) object(file string, doc *document, item int, data []byte, h header, unknown []error) *StreamError {
+	m := Manifest{File: file, Unknown: unknown, doc: doc, item: item}
+	switch {
+	case h.APIVersion == "":
+		return s.foreign(file, m, h.meant(), "it has no apiVersion")
+	case h.Kind == "":
+		return s.foreign(file, m, h.meant(), "it has no kind")
+	}
+	if like, err := scheme.Scheme.New(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)); err == nil {
+		heavy := (*fastjson.QuantityError)(nil)
+		if errors.As(fastjson.CheckQuantities(data, like), &heavy) {
+			return &StreamError{file, m.Line(heavy.Field), heavy}
+		}
+	}
+	obj, gvk, err := strict().Decode(data, nil, nil)
+	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
+		m.Unknown, err = append(m.Unknown, strictErr.Errors()...), nil
+	}
+	if runtime.IsNotRegisteredError(err) {
+		s.other(h)
+		return nil
+	}
+	if err != nil {
+		if doc.templated() {
+			return doc.fault(file, err)
+		}
+		return s.misfit(file, m, err)
+	}
+	o, ok := obj.(client.Object)
+	if !ok {
+		s.other(h)
+		return nil
+	}
+	o.GetObjectKind().SetGroupVersionKind(*gvk) // the decoder takes "kinD: Pod", and does not set it
+	if o.GetNamespace() == "" && cluster.Namespaced(gvk.GroupKind()) {
+		o.SetNamespace(cluster.DefaultNamespace)
+		m.Unplaced = true
+	}
+	m.Object, m.Directives = o, doc.comments()
+	if item >= 0 {
+		m.Directives = m.itemComments()
+	}
+	s.Manifests = append(s.Manifests, m)
+	return nil
+}
+
+// misfit says which field holds a value of a wrong type:
+// ... cannot unmarshal string into Go struct field StatefulSetSpec.spec.replicas of type int32.
+func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
+	found := misfit.FindStringSubmatch(err.Error())
+	if found == nil {
+		return &StreamError{file, m.Line(""), errors.New(strings.TrimPrefix(err.Error(), "json: "))}
+	}
+	got, path, want := found[1], found[2], found[3]
+	return &StreamError{file, m.Line(path), fmt.Errorf("%s: must be %s, and is a %s", path, want, got)}
+}
+
+var misfit = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.\s]+\.(\S+) of type (\S+)`)
+
+// foreign leaves a document out that is no object, unless it was meant to be.
+func (s *Stream) foreign(file string, m Manifest, meant bool, why string) *StreamError {
+	err := &StreamError{file, m.Line(""), fmt.Errorf("%w: %s", ErrNoObject, why)}
+	if meant {
+		return err
+	}
+	s.Foreign = append(s.Foreign, err)
+	return nil
+}
+
+func (s *Stream) other(h header) {
+	gv, err := schema.ParseGroupVersion(h.APIVersion)
+	if err != nil {
+		gv.Group = h.APIVersion
+	}
+	s.Others[strings.TrimSuffix(h.Kind+"."+gv.Group, ".")]++
+}
+
+// itemComments returns the comments above an item of a List.
+func (m Manifest) itemComments() (lines []string) {
+	node := m.root()
+	if node == nil {
+		return nil
+	}
+	for line := range strings.Lines(node.HeadComment + "\n" + first(node).HeadComment) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "# "); ok {
+			lines = append(lines, text)
+		}
+	}
+	return lines
+}
+
+func strict() runtime.Decoder {
+	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+}

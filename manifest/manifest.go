@@ -1,0 +1,206 @@
+package manifest
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"stayput.dev/cluster"
+)
+
+// A Manifest is one object as written in a file.
+type Manifest struct {
+	client.Object
+
+	// File is the name of the file, as given to [Parse].
+	File string
+
+	// Directives are the comments above the object, without "# ". In the
+	// testdata of the rules, "delete" means the deletion of the object, and
+	// "as USER" who asks.
+	Directives []string
+
+	// Unplaced says that the object has a namespace by default only: the command
+	// that applies it may name another.
+	Unplaced bool
+
+	// Unknown are the fields that its type does not have: the API server would
+	// drop them, and kubectl refuses them.
+	Unknown []error
+
+	doc  *document
+	item int // its index in the items of a List, or -1
+}
+
+// Directive returns what stands behind a word in the comments above the
+// object: "as alice" is alice for "as".
+func (m Manifest) Directive(word string) (rest string, ok bool) {
+	for _, d := range m.Directives {
+		if first, rest, _ := strings.Cut(d, " "); first == word {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// AddTo puts the object into a snapshot.
+func (m Manifest) AddTo(s *cluster.Snapshot) error {
+	if m.Unplaced {
+		return s.AddUnplaced(m.Object)
+	}
+	return s.Add(m.Object)
+}
+
+// Line returns the line of the field at path, or of its nearest ancestor that
+// is written down. Lines count from 1.
+func (m Manifest) Line(path string) int { return m.Position(path).Line }
+
+// A Position is where a field is written: a line, and on it the columns, from
+// the first of the field to the one behind its last. Both count from 1, in
+// characters.
+type Position struct{ Line, Column, EndColumn int }
+
+// Position returns where the field at path, or its nearest ancestor that is
+// written down, stands: the key and, where it is on the same line, the value.
+func (m Manifest) Position(path string) Position {
+	node := m.root()
+	if node == nil {
+		return Position{Line: m.doc.line, Column: 1, EndColumn: 1}
+	}
+	key, value := node, node
+	for _, elem := range cluster.SplitPath(path) {
+		k, v := child(value, elem)
+		if v == nil {
+			break
+		}
+		key, value = k, v
+	}
+	if key == node { // the object itself is told by its first key
+		return m.span(first(node), first(node))
+	}
+	if key.Kind == yaml.MappingNode && len(key.Content) > 1 { // an item of a list by its own
+		key, value = key.Content[0], key.Content[1]
+	}
+	return m.span(key, value)
+}
+
+// span returns the columns from a key to the end of its value.
+func (m Manifest) span(key, value *yaml.Node) Position {
+	p := Position{Line: m.doc.line + key.Line - 1, Column: key.Column, EndColumn: key.Column + width(key)}
+	if value.Line == key.Line && value.Kind == yaml.ScalarNode {
+		p.EndColumn = value.Column + width(value)
+	}
+	p.EndColumn = max(min(p.EndColumn, utf8.RuneCountInString(m.Source(p.Line))+1), p.Column+1)
+	return p
+}
+
+// width returns how many columns a scalar takes, or one if it is none.
+func width(n *yaml.Node) int {
+	w := utf8.RuneCountInString(n.Value)
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		w += 2
+	}
+	return max(w, 1)
+}
+
+// first returns the first key of an object.
+func first(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.MappingNode && len(n.Content) > 0 {
+		return n.Content[0]
+	}
+	return n
+}
+
+// Source returns a line of the file as it is written, without the end of the
+// line. It knows the lines of the document that the object stands in.
+func (m Manifest) Source(line int) string {
+	starts := m.doc.lines()
+	n := line - m.doc.line
+	if n < 0 || n >= len(starts) {
+		return ""
+	}
+	end := len(m.doc.text)
+	if n+1 < len(starts) {
+		end = starts[n+1]
+	}
+	return strings.TrimRight(string(m.doc.text[starts[n]:end]), "\r\n")
+}
+
+// root returns the node of the object.
+func (m Manifest) root() *yaml.Node {
+	node := m.doc.node()
+	if node == nil || m.item < 0 {
+		return node
+	}
+	_, items := child(node, "items")
+	if items == nil {
+		return node
+	}
+	_, item := child(items, strconv.Itoa(m.item))
+	if item != nil && item.Kind == yaml.AliasNode {
+		item = item.Alias
+	}
+	return item
+}
+
+func child(node *yaml.Node, elem string) (key, value *yaml.Node) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	switch node.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == elem {
+				return node.Content[i], node.Content[i+1]
+			}
+		}
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Tag != "!!merge" {
+				continue
+			}
+			for _, merged := range merges(node.Content[i+1]) {
+				if key, value := child(merged, elem); value != nil {
+					return key, value
+				}
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(elem); err == nil && i >= 0 && i < len(node.Content) {
+			return node.Content[i], node.Content[i]
+		}
+	}
+	return nil, nil
+}
+
+// merges returns the mappings behind a merge key: << is one, or a list of them.
+func merges(node *yaml.Node) []*yaml.Node {
+	if node.Kind == yaml.SequenceNode {
+		return node.Content
+	}
+	return []*yaml.Node{node}
+}
+
+// JSON returns the object as it is written, in JSON.
+func (m Manifest) JSON() ([]byte, error) {
+	data, err := m.doc.text, error(nil)
+	if !m.doc.json {
+		if data, err = sigsyaml.YAMLToJSON(m.doc.text); err != nil {
+			return nil, err
+		}
+	}
+	if m.item < 0 {
+		return data, nil
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, err
+	}
+	return list.Items[m.item], nil
+}

@@ -1,0 +1,196 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	yaml "go.yaml.in/yaml/v3"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// A document is one document of a stream: its text, and the line of the file
+// on which it begins.
+type document struct {
+	text []byte
+	line int
+	json bool
+
+	parse sync.Once
+	root  *yaml.Node
+
+	index  sync.Once
+	starts []int
+}
+
+// lines returns where each line of the text begins.
+func (d *document) lines() []int {
+	d.index.Do(func() {
+		d.starts = []int{0}
+		for i, c := range d.text {
+			if c == '\n' && i+1 < len(d.text) {
+				d.starts = append(d.starts, i+1)
+			}
+		}
+	})
+	return d.starts
+}
+
+// node returns the document with its lines and columns. It is only asked for
+// where there is something to say about the document, so it is not kept ready.
+func (d *document) node() *yaml.Node {
+	d.parse.Do(func() {
+		var doc yaml.Node
+		if err := yaml.Unmarshal(d.text, &doc); err == nil && len(doc.Content) > 0 {
+			d.root = doc.Content[0]
+			if d.root.Kind == yaml.AliasNode {
+				d.root = d.root.Alias
+			}
+		}
+	})
+	return d.root
+}
+
+// split cuts a stream into documents: JSON values that follow each other, or
+// YAML with --- between. A byte order mark is removed, and UTF-16, which
+// PowerShell writes, is read as well.
+func split(data []byte) ([]*document, error) {
+	data, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
+	if err != nil {
+		return nil, err
+	}
+	if docs, ok := splitJSON(data); ok {
+		return docs, nil
+	}
+	var docs []*document
+	doc := &document{line: 1}
+	line := 1
+	start := 0
+	for at := 0; at < len(data); line++ {
+		end := len(data)
+		if n := bytes.IndexByte(data[at:], '\n'); n >= 0 {
+			end = at + n + 1
+		}
+		text := bytes.TrimRight(data[at:end], "\r\n")
+		if marks(text, "---") || marks(text, "...") {
+			doc.text = data[start:at:at]
+			docs = append(docs, doc)
+			start, doc = at, &document{line: line}
+			if text[0] == '.' {
+				start, doc.line = end, line+1
+			}
+		}
+		at = end
+	}
+	doc.text = data[start:]
+	return append(docs, doc), nil
+}
+
+// marks says whether a line is a document marker, behind which anything may
+// stand.
+func marks(line []byte, marker string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(marker))
+	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t')
+}
+
+// splitJSON cuts a stream of JSON values. Whatever is not one is left to YAML,
+// of which JSON is a part, and which names the line of a mistake.
+func splitJSON(data []byte) ([]*document, bool) {
+	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, false
+	}
+	var docs []*document
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for at, line := 0, 1; ; {
+		var value json.RawMessage
+		if err := dec.Decode(&value); errors.Is(err, io.EOF) {
+			return docs, true
+		} else if err != nil {
+			return nil, false
+		}
+		end := int(dec.InputOffset())
+		// The white space before the value is kept: its columns count.
+		docs = append(docs, &document{text: data[at:end:end], line: line, json: true})
+		line += bytes.Count(data[at:end], []byte("\n"))
+		at = end
+	}
+}
+
+// empty says whether a document holds nothing but comments and directives.
+func (d *document) empty() bool {
+	for line := range bytes.Lines(d.text) {
+		if marks(bytes.TrimRight(line, "\r\n"), "---") {
+			line = line[len("---"):]
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' && line[0] != '%' {
+			return false
+		}
+	}
+	return true
+}
+
+// comments returns the comments above the first line of the document.
+func (d *document) comments() (lines []string) {
+	for line := range bytes.Lines(d.text) {
+		text := strings.TrimSpace(string(line))
+		switch comment, ok := strings.CutPrefix(text, "#"); {
+		case ok:
+			lines = append(lines, strings.TrimPrefix(comment, " "))
+		case text != "" && text != "---":
+			return lines
+		}
+	}
+	return lines
+}
+
+// A StreamError says what is wrong with a file, and on which line. Line is 0
+// where it is the whole file.
+type StreamError struct {
+	File string
+	Line int
+	Err  error
+}
+
+// Error returns file:line: what is wrong.
+func (e *StreamError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *StreamError) Unwrap() error { return e.Err }
+
+// ErrTemplate is the error of a file that becomes YAML only when it is
+// rendered.
+var ErrTemplate = errors.New("not YAML but a template: lint what it renders, as in helm template CHART | stayput lint -")
+
+// ErrNoObject is the error of a document that is no object of Kubernetes.
+var ErrNoObject = errors.New("not a Kubernetes object")
+
+var lineOf = regexp.MustCompile(`^(?:error converting YAML to JSON: )?(?:yaml: )?(?:line (\d+): )?`)
+
+// fault places the error of a decoder, whose lines count from the beginning of
+// the document.
+func (d *document) fault(file string, err error) *StreamError {
+	if i := bytes.Index(d.text, []byte("{{")); i >= 0 {
+		return &StreamError{file, d.line + bytes.Count(d.text[:i], []byte("\n")), ErrTemplate}
+	}
+	text, line := err.Error(), d.line
+	if m := lineOf.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line += n - 1
+		}
+		text = text[len(m[0]):]
+	}
+	return &StreamError{file, line, errors.New(strings.ReplaceAll(text, "\n", " "))}
+}

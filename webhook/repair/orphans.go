@@ -1,0 +1,62 @@
+package repair
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"stayput.dev/cluster"
+)
+
+// orphaned says whether a claim is of a StatefulSet that is being deleted without
+// its Pods, or of a Pod that it has left. It will be made anew, maybe with a policy
+// that deletes claims, and must find nothing that could be destroyed.
+func orphaned(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	if pvc == nil {
+		return false, nil
+	}
+	of, err := cluster.ClaimsOf(v, pvc)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(of, func(c cluster.ClaimOf) bool { return leavesOrphans(c.StatefulSet) }) {
+		return true, nil
+	}
+	pods, err := cluster.Find(v, cluster.PodsByClaim, pvc.Namespace, pvc.Name)
+	if err != nil {
+		return false, fmt.Errorf("list Pods: %w", err)
+	}
+	return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
+		lives := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+		return lives && cluster.Orphaned(&pod.ObjectMeta, pod.Spec.Hostname, pvc)
+	}), nil
+}
+
+// leavesOrphans says whether an object is being deleted without its dependents.
+func leavesOrphans(obj client.Object) bool {
+	return obj.GetDeletionTimestamp() != nil && slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents)
+}
+
+// createdOrLeaving lets pass the StatefulSets that are new, and those that begin
+// to be deleted without their Pods.
+func createdOrLeaving() predicate.Predicate {
+	p := created().(predicate.Funcs)
+	p.UpdateFunc = func(e event.UpdateEvent) bool { return leavesOrphans(e.ObjectNew) && !leavesOrphans(e.ObjectOld) }
+	return p
+}
+
+// left lets pass the Pods that lose their controller. Their StatefulSet may be gone
+// by then, and is not the last that is to be seen of its deletion: what one cache
+// holds another may not hold yet.
+func left() predicate.Predicate {
+	p := changed().(predicate.Funcs)
+	p.UpdateFunc = func(e event.UpdateEvent) bool {
+		return metav1.GetControllerOfNoCopy(e.ObjectOld) != nil && metav1.GetControllerOfNoCopy(e.ObjectNew) == nil
+	}
+	return p
+}
