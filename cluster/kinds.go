@@ -3,18 +3,86 @@ package cluster
 import (
 	"fmt"
 	"reflect"
-	"strings"
+	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// KindOf returns the kind of a typed object. It panics for a type that
-// Kubernetes does not have, which a test of any rule shows.
-func KindOf[T client.Object]() schema.GroupVersionKind {
-	obj := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object)
+// A Kind is a kind of object that conventions are about or look up. Its entry in
+// [Kinds] is all that a new one needs: rules of webhooks, permissions, informers,
+// the label of metrics and what caches leave out follow from it.
+type Kind struct {
+	Object        client.Object // an empty one
+	Resource      string        // its plural, as in paths of the API
+	ClusterScoped bool
+	Scalable      bool // has the subresource scale
+	ManagedFields bool // some rule reads who set a field
+	Packed        bool // a cluster has many, or large ones: caches keep them as bytes
+}
+
+// Kinds are all kinds that conventions are about or look up.
+var Kinds = []Kind{
+	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
+	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true},
+	{Object: &appsv1.StatefulSet{}, Resource: "statefulsets", Scalable: true, Packed: true},
+	{Object: &corev1.Namespace{}, Resource: "namespaces", ClusterScoped: true},
+	{Object: &corev1.Node{}, Resource: "nodes", ClusterScoped: true},
+	{Object: &corev1.PersistentVolume{}, Resource: "persistentvolumes", ClusterScoped: true, Packed: true},
+	{Object: &corev1.PersistentVolumeClaim{}, Resource: "persistentvolumeclaims", ManagedFields: true, Packed: true},
+	{Object: &corev1.Pod{}, Resource: "pods", Packed: true},
+	{Object: &corev1.Service{}, Resource: "services"},
+	{Object: &policyv1.PodDisruptionBudget{}, Resource: "poddisruptionbudgets"},
+	{Object: &storagev1.StorageClass{}, Resource: "storageclasses", ClusterScoped: true, ManagedFields: true},
+}
+
+var byGVK = sync.OnceValue(func() map[schema.GroupVersionKind]*Kind {
+	kinds := make(map[schema.GroupVersionKind]*Kind, len(Kinds))
+	for i := range Kinds {
+		kinds[gvkOf(Kinds[i].Object)] = &Kinds[i]
+	}
+	return kinds
+})
+
+// Known returns the entry of a kind in [Kinds], or nil.
+func Known(kind schema.GroupVersionKind) *Kind { return byGVK()[kind] }
+
+// KnownObject returns the entry in [Kinds] of an object's kind, or nil.
+func KnownObject(obj any) *Kind {
+	for i := range Kinds {
+		if reflect.TypeOf(obj) == reflect.TypeOf(Kinds[i].Object) {
+			return &Kinds[i]
+		}
+	}
+	return nil
+}
+
+// KnownResource returns the entry in [Kinds] of a resource, as "statefulsets",
+// or nil.
+func KnownResource(name string) *Kind {
+	for i := range Kinds {
+		if Kinds[i].Resource == name {
+			return &Kinds[i]
+		}
+	}
+	return nil
+}
+
+// GVK returns the group, version and kind.
+func (k *Kind) GVK() schema.GroupVersionKind { return gvkOf(k.Object) }
+
+// GVR returns the group, version and resource.
+func (k *Kind) GVR() schema.GroupVersionResource {
+	return k.GVK().GroupVersion().WithResource(k.Resource)
+}
+
+func gvkOf(obj client.Object) schema.GroupVersionKind {
 	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err != nil {
 		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
@@ -22,16 +90,61 @@ func KindOf[T client.Object]() schema.GroupVersionKind {
 	return gvk
 }
 
-// Namespaced says whether objects of a kind live in a namespace, for the kinds
-// that some convention is about.
+// KindOf returns the kind of a typed object. It panics for a type that
+// Kubernetes does not have, which a test of any rule shows.
+func KindOf[T client.Object]() schema.GroupVersionKind {
+	return gvkOf(reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object))
+}
+
+// clusterScoped are the other kinds of Kubernetes that live in no namespace,
+// which lint meets beside those of [Kinds].
+var clusterScoped = map[schema.GroupKind]bool{
+	{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}:          true,
+	{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicyBinding"}:   true,
+	{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}:     true,
+	{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"}:        true,
+	{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicyBinding"}: true,
+	{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}:   true,
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}:                 true,
+	{Group: "apiregistration.k8s.io", Kind: "APIService"}:                             true,
+	{Group: "authentication.k8s.io", Kind: "SelfSubjectReview"}:                       true,
+	{Group: "authentication.k8s.io", Kind: "TokenReview"}:                             true,
+	{Group: "authorization.k8s.io", Kind: "SelfSubjectAccessReview"}:                  true,
+	{Group: "authorization.k8s.io", Kind: "SelfSubjectRulesReview"}:                   true,
+	{Group: "authorization.k8s.io", Kind: "SubjectAccessReview"}:                      true,
+	{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"}:                 true,
+	{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"}:                        true,
+	{Group: "flowcontrol.apiserver.k8s.io", Kind: "FlowSchema"}:                       true,
+	{Group: "flowcontrol.apiserver.k8s.io", Kind: "PriorityLevelConfiguration"}:       true,
+	{Group: "internal.apiserver.k8s.io", Kind: "StorageVersion"}:                      true,
+	{Group: "networking.k8s.io", Kind: "IPAddress"}:                                   true,
+	{Group: "networking.k8s.io", Kind: "IngressClass"}:                                true,
+	{Group: "networking.k8s.io", Kind: "ServiceCIDR"}:                                 true,
+	{Group: "node.k8s.io", Kind: "RuntimeClass"}:                                      true,
+	{Group: "policy", Kind: "PodSecurityPolicy"}:                                      true,
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}:                         true,
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}:                  true,
+	{Group: "resource.k8s.io", Kind: "DeviceClass"}:                                   true,
+	{Group: "resource.k8s.io", Kind: "DeviceTaintRule"}:                               true,
+	{Group: "resource.k8s.io", Kind: "ResourceSlice"}:                                 true,
+	{Group: "scheduling.k8s.io", Kind: "PriorityClass"}:                               true,
+	{Group: "storage.k8s.io", Kind: "CSIDriver"}:                                      true,
+	{Group: "storage.k8s.io", Kind: "CSINode"}:                                        true,
+	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}:                               true,
+	{Group: "storage.k8s.io", Kind: "VolumeAttributesClass"}:                          true,
+	{Group: "storagemigration.k8s.io", Kind: "StorageVersionMigration"}:               true,
+	{Kind: "ComponentStatus"}:                                                         true,
+}
+
+// Namespaced says whether objects of a kind live in a namespace. Of a kind that
+// Kubernetes does not have it says yes.
 func Namespaced(kind schema.GroupKind) bool {
-	switch kind.Group + "/" + kind.Kind {
-	case "/Namespace", "/Node", "/PersistentVolume", "storage.k8s.io/StorageClass", "storage.k8s.io/CSIDriver",
-		"rbac.authorization.k8s.io/ClusterRole", "rbac.authorization.k8s.io/ClusterRoleBinding",
-		"scheduling.k8s.io/PriorityClass", "node.k8s.io/RuntimeClass":
-		return false
+	for gvk, known := range byGVK() {
+		if gvk.GroupKind() == kind {
+			return !known.ClusterScoped
+		}
 	}
-	return !strings.HasPrefix(kind.Group, "admissionregistration.") && !strings.HasPrefix(kind.Group, "apiextensions.")
+	return !clusterScoped[kind]
 }
 
 // DefaultNamespace is the namespace of what names none, as for kubectl.

@@ -18,7 +18,6 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -64,8 +63,7 @@ type Log struct {
 func NewLog(kinds []schema.GroupVersionKind) *Log {
 	l := &Log{kinds: map[schema.GroupResource]schema.GroupVersionKind{}}
 	for _, kind := range kinds {
-		plural, _ := meta.UnsafeGuessKindToResource(kind)
-		l.kinds[plural.GroupResource()] = kind
+		l.kinds[cluster.Known(kind).GVR().GroupResource()] = kind
 	}
 	return l
 }

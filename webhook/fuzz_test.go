@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
@@ -114,7 +115,7 @@ func FuzzReview(f *testing.F) {
 			return
 		}
 		for _, obj := range []client.Object{got.old, got.obj, want.old, want.obj} {
-			if obj != nil && !readsManagedFields(got.Kind.Kind) {
+			if obj != nil && !readsManagedFields(schema.GroupVersionKind(got.Kind)) {
 				obj.SetManagedFields(nil)
 			}
 		}

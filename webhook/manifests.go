@@ -11,12 +11,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -235,8 +232,9 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 		}
 	}
 	// kubectl scale and the HorizontalPodAutoscaler update nothing else.
-	for _, name := range []string{"deployments", "statefulsets"} {
-		if update := (resource{"apps", "v1", name, admissionv1.Update}); w.validated[update] {
+	for _, kind := range cluster.Kinds {
+		gvr := kind.GVR()
+		if update := (resource{gvr.Group, gvr.Version, gvr.Resource, admissionv1.Update}); kind.Scalable && w.validated[update] {
 			update.name += "/scale"
 			w.validated[update] = true
 		}
@@ -258,7 +256,7 @@ var (
 )
 
 func (rs resources) add(gvk schema.GroupVersionKind, ops ...admissionv1.OperationType) {
-	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+	gvr := cluster.Known(gvk).GVR()
 	for _, op := range ops {
 		rs[resource{gvr.Group, gvr.Version, gvr.Resource, op}] = true
 	}
@@ -281,7 +279,7 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 	}) {
 		slices.Sort(ops[t])
 		scope := admissionv1.NamespacedScope
-		if t.name == "persistentvolumes" || t.name == "storageclasses" || t.name == "namespaces" {
+		if kind := cluster.KnownResource(t.name); kind != nil && kind.ClusterScoped {
 			scope = admissionv1.ClusterScope
 		}
 		out = append(out, admissionv1.RuleWithOperations{
@@ -310,11 +308,11 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	}
 	byKind := map[string]client.Object{}
 	for _, obj := range objs {
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
-		if err != nil {
-			return nil, fmt.Errorf("%T is read: %w", obj, err)
+		kind := cluster.KnownObject(obj)
+		if kind == nil {
+			return nil, fmt.Errorf("%T is read, and is not in the table of kinds", obj)
 		}
-		byKind[gvk.String()] = obj
+		byKind[kind.GVK().String()] = obj
 	}
 	var out []client.Object
 	for _, k := range slices.Sorted(maps.Keys(byKind)) {
@@ -332,11 +330,7 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 	}
 	groups := map[string][]string{}
 	for _, obj := range reads {
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
-		if err != nil {
-			return nil, err
-		}
-		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+		gvr := cluster.KnownObject(obj).GVR()
 		groups[gvr.Group] = append(groups[gvr.Group], gvr.Resource)
 	}
 	role := &rbacv1.ClusterRole{
@@ -348,11 +342,7 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
 	}
 	for _, obj := range validators.Adopted(rules) { // listed before a denial, and not watched
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
-		if err != nil {
-			return nil, err
-		}
-		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+		gvr := cluster.KnownObject(obj).GVR()
 		if !slices.Contains(groups[gvr.Group], gvr.Resource) {
 			role.Rules = append(role.Rules, rbacv1.PolicyRule{
 				APIGroups: []string{gvr.Group}, Resources: []string{gvr.Resource}, Verbs: []string{"list"},

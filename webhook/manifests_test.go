@@ -9,8 +9,11 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 	"stayput.dev/webhook/repair"
@@ -192,6 +195,37 @@ func checkReads(t *testing.T, role *rbacv1.ClusterRole) {
 	}
 	if readable.HasAny("secrets", "configmaps", "*") {
 		t.Errorf("may read %q", sets.List(readable))
+	}
+}
+
+// TestEachKindIsKnown: what a rule or a mutator is about, and what it looks up,
+// stands in the table of kinds, from which all else follows.
+func TestEachKindIsKnown(t *testing.T) {
+	about := map[schema.GroupVersionKind]string{}
+	reads := func(of string, objs []client.Object) {
+		for _, obj := range objs {
+			if cluster.KnownObject(obj) == nil {
+				t.Errorf("%s reads a %T, which is not in cluster.Kinds", of, obj)
+			}
+		}
+	}
+	for _, r := range validators.All {
+		reads(r.Name, r.Reads)
+		for _, c := range r.Checks {
+			about[c.Kind] = r.Name
+		}
+	}
+	for _, m := range mutators.All {
+		reads(m.Name, m.Reads)
+		for _, e := range m.Edits {
+			about[e.Kind] = m.Name
+		}
+	}
+	reads("what is adopted", validators.Adopted(validators.All))
+	for gvk, of := range about {
+		if cluster.Known(gvk) == nil {
+			t.Errorf("%s is about %s, which is not in cluster.Kinds", of, gvk)
+		}
 	}
 }
 

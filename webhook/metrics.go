@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
 )
 
@@ -58,26 +59,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) answered(x *exchange, took time.Duration) {
 	var operation, resource string
 	if x.req != nil {
-		operation, resource = string(x.req.Operation), x.req.Resource.Resource
-		if x.req.SubResource != "" {
-			resource += "/" + x.req.SubResource
-		}
-		if !watched(resource) {
-			resource = "other" // a label of the caller's choosing would grow without bounds
+		operation, resource = string(x.req.Operation), "other" // a label of the caller's choosing would grow without bounds
+		switch kind := cluster.KnownResource(x.req.Resource.Resource); {
+		case kind == nil:
+		case x.req.SubResource == "":
+			resource = kind.Resource
+		case x.req.SubResource == "scale" && kind.Scalable:
+			resource = kind.Resource + "/scale"
 		}
 	}
 	m.requests.WithLabelValues(x.door, operation, resource, x.verdict).Inc()
 	m.durations.WithLabelValues(x.door).Observe(took.Seconds())
-}
-
-// watched says whether a resource may be the value of a label.
-func watched(resource string) bool {
-	switch resource {
-	case "pods", "statefulsets", "statefulsets/scale", "deployments", "deployments/scale", "services", "namespaces",
-		"persistentvolumeclaims", "persistentvolumes", "storageclasses", "poddisruptionbudgets":
-		return true
-	}
-	return false
 }
 
 func (m *Metrics) judged(v validators.Verdict) {

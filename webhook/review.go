@@ -113,7 +113,7 @@ func chooser(review *admissionv1.AdmissionReview, size int) fastjson.Chooser {
 		if err != nil {
 			return nil, false
 		}
-		return obj, readsManagedFields(req.Kind.Kind)
+		return obj, readsManagedFields(schema.GroupVersionKind(req.Kind))
 	}
 }
 
@@ -177,7 +177,7 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 		if obj, err = newObject(gvk); err != nil {
 			return nil, err
 		}
-		decoded = doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk.Kind))
+		decoded = doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk))
 	}
 	if !decoded {
 		obj, _ = newObject(gvk) // as before
@@ -195,10 +195,11 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 	return obj, nil
 }
 
-// readsManagedFields says whether anybody reads the managed fields of a kind:
+// readsManagedFields says whether any rule reads the managed fields of a kind:
 // who made a claim, and whether the author of a class wrote its reclaimPolicy.
-func readsManagedFields(kind string) bool {
-	return kind == "PersistentVolumeClaim" || kind == "StorageClass"
+func readsManagedFields(gvk schema.GroupVersionKind) bool {
+	kind := cluster.Known(gvk)
+	return kind != nil && kind.ManagedFields
 }
 
 func newObject(gvk schema.GroupVersionKind) (client.Object, error) {

@@ -1,6 +1,12 @@
 package trim
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"stayput.dev/cluster"
+)
 
 // The numbers of fields, from generated.proto of k8s.io/api and
 // k8s.io/apimachinery.
@@ -19,10 +25,26 @@ const (
 // unmanaged is for any kind but a claim, see cluster.StripManagedFields.
 var unmanaged = allBut(listed{metadata: allBut(listed{metaManagedFields: nil})})
 
-// kept are the fields that are left of a kind, by apiVersion and kind: those that
-// [stayput.dev/cluster/cache.Strip] leaves and, of most, some more. Of a kind
-// that is not listed, all are.
-var kept = map[string]*fields{
+// kept returns the fields that are left of a kind, by apiVersion and kind: those
+// that [stayput.dev/cluster/cache.Strip] leaves and, of most, some more. Of a kind
+// that is not in [cluster.Kinds], all are: it is nil.
+func kept(apiVersionKind string) *fields { return fieldsOf()[apiVersionKind] }
+
+var fieldsOf = sync.OnceValue(func() map[string]*fields {
+	all := map[string]*fields{}
+	for _, kind := range cluster.Kinds {
+		apiVersion, name := kind.GVK().ToAPIVersionAndKind()
+		all[apiVersion+" "+name] = unmanaged
+	}
+	for name, fields := range special {
+		all[name] = fields
+	}
+	return all
+})
+
+// special are the kinds of which caches keep less than all but managed fields,
+// and the claims, of which they keep those.
+var special = map[string]*fields{
 	"v1 Pod": only(listed{
 		metadata: only(listed{
 			metaName: nil, metaNamespace: nil, metaUID: nil, metaResourceVersion: nil, metaDeletionTimestamp: nil, metaOwnerReferences: nil,
@@ -33,12 +55,10 @@ var kept = map[string]*fields{
 		}),
 		status: only(listed{podPhase: nil}),
 	}),
-	"v1 Node":    allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),
-	"v1 Service": unmanaged,
+	"v1 Node": allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),
 	"v1 PersistentVolumeClaim": allBut(listed{
 		metadata: allBut(listed{metaFinalizers: nil}), status: allBut(listed{claimConditions: nil}),
 	}),
 	"v1 PersistentVolume": allBut(listed{metadata: allBut(listed{metaFinalizers: nil, metaManagedFields: nil})}),
-	"apps/v1 StatefulSet": unmanaged,
 	"apps/v1 Deployment":  allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),
 }

@@ -79,7 +79,7 @@ func (b *listBody) unknown() ([]byte, error) {
 			return nil, err
 		}
 		if number == unknownType {
-			of = kept[strings.TrimSuffix(typeOf(value), "List")]
+			of = kept(strings.TrimSuffix(typeOf(value), "List"))
 		}
 		out = appendBytes(out, number, value)
 	}

@@ -13,7 +13,6 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/randfill"
 
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 	"stayput.dev/cluster/cache/trim"
 )
@@ -127,10 +127,11 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 			m.FieldsV1.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 		},
 	)
-	for _, like := range []client.Object{
-		&corev1.Pod{}, &corev1.Node{}, &corev1.Service{}, &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{},
-		&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{},
-	} {
+	likes := []client.Object{&corev1.ConfigMap{}}
+	for _, kind := range cluster.Kinds {
+		likes = append(likes, kind.Object)
+	}
+	for _, like := range likes {
 		var objs []client.Object
 		for range 50 {
 			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface().(client.Object)

@@ -89,7 +89,7 @@ func trim(dst, event []byte) ([]byte, error) {
 	return rewriteOne(dst, event, eventObject, func(dst, extension []byte) ([]byte, error) {
 		return rewriteOne(dst, extension, extensionRaw, func(dst, raw []byte) ([]byte, error) {
 			unknown, ok := bytes.CutPrefix(raw, prefix)
-			fields := kept[typeOf(bytesIn(unknown, unknownType))]
+			fields := kept(typeOf(bytesIn(unknown, unknownType)))
 			if !ok || fields == nil {
 				return append(dst, raw...), nil
 			}
