@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,7 +32,8 @@ type Stream struct {
 	// They are left out.
 	Foreign []*StreamError
 
-	// Errors are the documents that cannot be read. The rest stands.
+	// Errors are the documents that cannot be read, and what kubectl would refuse
+	// or leave out. The rest stands.
 	Errors []*StreamError
 }
 
@@ -40,7 +42,7 @@ type Stream struct {
 // for kubectl.
 func ReadStream(file string, data []byte) Stream {
 	s := Stream{Others: map[string]int{}}
-	docs, err := split(data)
+	docs, refused, err := split(data)
 	if err != nil {
 		s.Errors = append(s.Errors, &StreamError{File: file, Err: err})
 		return s
@@ -55,9 +57,20 @@ func ReadStream(file string, data []byte) Stream {
 				return s // whatever follows is no more YAML than this
 			}
 		}
+		if doc.left > 0 {
+			s.Errors = append(s.Errors, &StreamError{file, doc.left, ErrLeftOut})
+		}
 	}
+	for _, r := range refused {
+		s.Errors = append(s.Errors, &StreamError{file, r.line, errors.New(r.why)})
+	}
+	slices.SortStableFunc(s.Errors, func(a, b *StreamError) int { return a.Line - b.Line })
 	return s
 }
+
+// ErrLeftOut is the error of what stands in a document behind its end.
+var ErrLeftOut = errors.New("kubectl applies nothing of what stands here, behind the end of a document, and says nothing; " +
+	"fix: put --- on the line before")
 
 // ParseManifests reads a stream of which every document must be an object. The
 // second result counts the objects of kinds that Kubernetes does not have,

@@ -2,18 +2,14 @@ package manifest
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 
 	yaml "go.yaml.in/yaml/v3"
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 )
 
 // A document is one document of a stream: its text, and the line of the file
@@ -22,6 +18,8 @@ type document struct {
 	text []byte
 	line int
 	json bool
+
+	left int // the line of what kubectl leaves out of it, or 0
 
 	parse sync.Once
 	root  *yaml.Node
@@ -56,71 +54,6 @@ func (d *document) node() *yaml.Node {
 		}
 	})
 	return d.root
-}
-
-// split cuts a stream into documents: JSON values that follow each other, or
-// YAML with --- between. A byte order mark is removed, and UTF-16, which
-// PowerShell writes, is read as well.
-func split(data []byte) ([]*document, error) {
-	data, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
-	if err != nil {
-		return nil, err
-	}
-	if docs, ok := splitJSON(data); ok {
-		return docs, nil
-	}
-	var docs []*document
-	doc := &document{line: 1}
-	line := 1
-	start := 0
-	for at := 0; at < len(data); line++ {
-		end := len(data)
-		if n := bytes.IndexByte(data[at:], '\n'); n >= 0 {
-			end = at + n + 1
-		}
-		text := bytes.TrimRight(data[at:end], "\r\n")
-		if marks(text, "---") || marks(text, "...") {
-			doc.text = data[start:at:at]
-			docs = append(docs, doc)
-			start, doc = at, &document{line: line}
-			if text[0] == '.' {
-				start, doc.line = end, line+1
-			}
-		}
-		at = end
-	}
-	doc.text = data[start:]
-	return append(docs, doc), nil
-}
-
-// marks says whether a line is a document marker, behind which anything may
-// stand.
-func marks(line []byte, marker string) bool {
-	rest, ok := bytes.CutPrefix(line, []byte(marker))
-	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t')
-}
-
-// splitJSON cuts a stream of JSON values. Whatever is not one is left to YAML,
-// of which JSON is a part, and which names the line of a mistake.
-func splitJSON(data []byte) ([]*document, bool) {
-	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
-		return nil, false
-	}
-	var docs []*document
-	dec := json.NewDecoder(bytes.NewReader(data))
-	for at, line := 0, 1; ; {
-		var value json.RawMessage
-		if err := dec.Decode(&value); errors.Is(err, io.EOF) {
-			return docs, true
-		} else if err != nil {
-			return nil, false
-		}
-		end := int(dec.InputOffset())
-		// The white space before the value is kept: its columns count.
-		docs = append(docs, &document{text: data[at:end:end], line: line, json: true})
-		line += bytes.Count(data[at:end], []byte("\n"))
-		at = end
-	}
 }
 
 // empty says whether a document holds nothing but comments and directives.

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"stayput.dev/manifest"
+)
+
+// TestKubectlReads has kubectl read texts in which documents, objects and markers
+// meet in every way that tools write them, and lint too: what kubectl takes lint
+// reviews, what it refuses is an error of lint, and so is what it drops without
+// a word.
+func TestKubectlReads(t *testing.T) {
+	a, b, c := object("a"), object("b"), object("c")
+	ja, jb, jc := inline("a"), inline("b"), inline("c")
+	for name, text := range map[string]string{
+		"YAML":                       a + "---\n" + b,
+		"a first marker":             "---\n" + a + "---\n" + b,
+		"comments on markers":        "--- # first\n" + a + "---\t# second\n" + b,
+		"markers around nothing":     "---\n---\n# nothing\n---\n" + a + "---\n",
+		"carriage returns":           strings.ReplaceAll(a+"---\n"+b, "\n", "\r\n"),
+		"a byte order mark":          "\ufeff" + a + "---\n" + b,
+		"an end at the end":          a + "...\n",
+		"an end, then a comment":     a + "...\n# that was it\n",
+		"an end before all":          "...\n" + a,
+		"an end, then a document":    a + "...\n" + b,
+		"an end and a marker":        a + "...\n---\n" + b,
+		"an end, a gap, a marker":    a + "...\n" + b + "---\n" + c,
+		"ends":                       a + "...\n...\n",
+		"an end, then a directive":   a + "...\n%YAML 1.2\n---\n" + b,
+		"a directive":                "%YAML 1.2\n---\n" + a,
+		"a directive later":          a + "---\n%YAML 1.2\n---\n" + b,
+		"a tag directive":            "%TAG ! tag:example.com,2026:\n---\n" + a,
+		"on the line of the marker":  "--- " + ja + "\n---\n" + b,
+		"on the line of the second":  a + "--- " + jb + "\n---\n" + c,
+		"a long marker":              a + "----\n" + b,
+		"a tag on the marker":        "--- !!map\n" + a,
+		"JSON":                       ja + "\n" + jb + "\n" + jc + "\n",
+		"JSON without gaps":          ja + jb + jc,
+		"JSON behind white space":    "\n \t\n" + ja + "\n" + jb + "\n",
+		"JSON, then YAML":            ja + "\n---\n" + b,
+		"JSON, then YAML twice":      ja + "\n---\n" + b + "---\n" + c,
+		"two JSON, then YAML":        ja + "\n" + jb + "\n---\n" + c,
+		"one JSON and a marker":      ja + "\n---\n",
+		"JSON, then a comment":       ja + "\n# that was it\n",
+		"JSON, JSON, then a comment": ja + "\n" + jb + "\n# that was it\n",
+		"YAML, then JSON":            a + "---\n" + jb + "\n",
+		"YAML, then two JSON":        a + "---\n" + jb + "\n" + jc + "\n",
+		"YAML, two JSON, YAML":       a + "---\n" + jb + "\n" + jc + "\n---\n" + object("d"),
+		"a comment, then JSON":       "# made by hand\n" + ja + "\n",
+		"a comment, then two JSON":   "# made by hand\n" + ja + "\n" + jb + "\n",
+		"JSON between markers":       "---\n" + ja + "\n---\n" + jb + "\n---\n",
+		"JSON, a gap, then YAML":     ja + "\n\n\n---\n" + b,
+		"JSON that is YAML":          `{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}` + "\n---\n" + b,
+		"JSON that is YAML, twice":   strings.Repeat(`{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}`+"\n", 2),
+		"a list":                     `{"apiVersion": "v1", "kind": "List", "items": [` + ja + "," + jb + "]}\n",
+		"a document that is null":    "null\n---\n" + a,
+		"nothing but ends":           "...\n",
+		"markers in a text":          strings.Replace(a, "data: {}", "data:\n  x: |\n    ---\n    ...\n    y", 1) + "---\n" + b,
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := manifest.ReadStream("all.yaml", []byte(text))
+			read := []string{}
+			for _, m := range stream.Manifests {
+				read = append(read, m.GetName())
+			}
+			leaves := slices.ContainsFunc(stream.Errors, func(err *manifest.StreamError) bool { return errors.Is(err, manifest.ErrLeftOut) })
+			for _, mode := range []string{"client", "server"} {
+				out, err := env.Kubectl(t.Context(), text, "apply", "--dry-run="+mode, "-f", "-", "-o", "name")
+				taken := []string{}
+				for line := range strings.Lines(out) {
+					if name, ok := strings.CutPrefix(strings.TrimSpace(line), "configmap/"); ok {
+						taken = append(taken, name)
+					}
+				}
+				switch refused := err != nil && !strings.Contains(out, "no objects passed to apply"); {
+				case refused:
+					if len(stream.Errors) == 0 {
+						t.Errorf("kubectl refuses this (%s), and lint does not:\n%s\n%s", mode, text, out)
+					}
+				case fmt.Sprint(taken) != fmt.Sprint(read):
+					t.Errorf("kubectl takes %v (%s), and lint %v (%v):\n%s\n%s", taken, mode, read, stream.Errors, text, out)
+				case len(stream.Errors) > 0 && !leaves:
+					t.Errorf("kubectl takes this (%s), and lint says %v:\n%s", mode, stream.Errors, text)
+				case leaves != (len(taken) < strings.Count(text, "ConfigMap")):
+					t.Errorf("kubectl takes %v of this (%s), and lint says %v:\n%s", taken, mode, stream.Errors, text)
+				}
+			}
+		})
+	}
+}
+
+// object is a ConfigMap as people write it, and inline as programs do.
+func object(name string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\ndata: {}\n"
+}
+
+func inline(name string) string {
+	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": %q}}`, name)
+}
