@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -169,19 +171,100 @@ func cutOrdinal(name string) (base string, ordinal int, ok bool) {
 }
 
 // MadeByStatefulSet says whether the StatefulSet controller made a claim whose
-// StatefulSet may be gone: kube-controller-manager wrote its access modes, and
-// no Pod owns it (the claims of generic ephemeral volumes are written by
-// kube-controller-manager too).
+// StatefulSet may be gone, as far as the claim itself tells: kube-controller-manager
+// wrote its access modes, and no Pod owns it as the claim of a generic ephemeral
+// volume, which kube-controller-manager writes too. A denial rests on
+// [MadeByStatefulSetNow], for that owner can be written by anybody.
 func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
-	if _, _, ok := cutOrdinal(pvc.Name); !ok {
-		return false
+	return madeByController(pvc) && ephemeralOwner(pvc) == nil
+}
+
+// MadeByStatefulSetNow is [MadeByStatefulSet], but looks for the Pod that owns the
+// claim at the API server. It must have such a volume and be no younger than the
+// claim, or be gone: then the garbage collector deletes the claim anyway.
+func MadeByStatefulSetNow(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	if !madeByController(pvc) {
+		return false, nil
+	}
+	owner := ephemeralOwner(pvc)
+	if owner == nil {
+		return true, nil
+	}
+	if live := v.Live(); live != nil {
+		v = live
+	}
+	pod, err := Get[corev1.Pod](v, pvc.Namespace, owner.Name)
+	if err != nil {
+		return false, fmt.Errorf("get Pod %s: %w", owner.Name, err)
+	}
+	if pod == nil || pod.UID != owner.UID {
+		return len(pvc.OwnerReferences) > 1, nil // the others may keep it
+	}
+	ephemeral := slices.ContainsFunc(pod.Spec.Volumes, func(vol corev1.Volume) bool {
+		return vol.Ephemeral != nil && pod.Name+"-"+vol.Name == pvc.Name
+	})
+	return !ephemeral || pod.CreationTimestamp.After(pvc.CreationTimestamp.Time), nil
+}
+
+// madeByController says whether kube-controller-manager made a claim with an
+// ordinal.
+func madeByController(pvc *corev1.PersistentVolumeClaim) bool {
+	_, _, ok := cutOrdinal(pvc.Name)
+	return ok && wroteAccessModes(pvc.ManagedFields)
+}
+
+// ephemeralOwner returns the Pod that controls a claim if the claim is called as
+// one of its generic ephemeral volumes, else nil. The condemned Pod of a
+// StatefulSet, which owns its claims while whenScaled is Delete, is none: that of
+// data-db-0 is db-0, and not data or data-db.
+func ephemeralOwner(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(pvc)
+	if owner == nil || owner.Kind != "Pod" || !strings.HasPrefix(pvc.Name, owner.Name+"-") {
+		return nil
+	}
+	return owner
+}
+
+// GoesByItself says whether the garbage collector deletes a claim whatever else
+// becomes of it: it has owners, and each is a Pod or a StatefulSet that the API
+// server does not have any more. Of other owners it is not known.
+func GoesByItself(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	if live := v.Live(); live != nil {
+		v = live
 	}
 	for _, o := range pvc.OwnerReferences {
-		if o.Kind == "Pod" && o.Controller != nil && *o.Controller && !statefulSetPod(pvc, o.Name) {
-			return false
+		gv, err := schema.ParseGroupVersion(o.APIVersion)
+		if err != nil {
+			return false, nil
+		}
+		var uid types.UID
+		switch (schema.GroupKind{Group: gv.Group, Kind: o.Kind}) {
+		case schema.GroupKind{Kind: "Pod"}:
+			pod, err := Get[corev1.Pod](v, pvc.Namespace, o.Name)
+			if err != nil {
+				return false, fmt.Errorf("get Pod %s: %w", o.Name, err)
+			}
+			if pod == nil {
+				continue
+			}
+			uid = pod.UID
+		case schema.GroupKind{Group: appsv1.GroupName, Kind: "StatefulSet"}:
+			sts, err := Get[appsv1.StatefulSet](v, pvc.Namespace, o.Name)
+			if err != nil {
+				return false, fmt.Errorf("get StatefulSet %s: %w", o.Name, err)
+			}
+			if sts == nil {
+				continue
+			}
+			uid = sts.UID
+		default:
+			return false, nil
+		}
+		if uid == o.UID {
+			return false, nil
 		}
 	}
-	return wroteAccessModes(pvc.ManagedFields)
+	return len(pvc.OwnerReferences) > 0, nil
 }
 
 // Orphaned says whether a Pod of a name and host name was left behind by the
@@ -206,13 +289,6 @@ func madeByStatefulSet() []metav1.ManagedFieldsEntry {
 	fields := new(metav1.FieldsV1)
 	fields.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 	return []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: fields}}
-}
-
-// statefulSetPod tells a condemned Pod of a StatefulSet, which owns its claims
-// while whenScaled is Delete (data-db-0 of db-0), from a Pod with a generic
-// ephemeral volume (db-0-data of db-0).
-func statefulSetPod(pvc *corev1.PersistentVolumeClaim, pod string) bool {
-	return strings.HasSuffix(pvc.Name, "-"+pod)
 }
 
 // StripManagedFields removes the managed fields of an object, but of those of a

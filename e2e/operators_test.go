@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,48 +36,54 @@ func operators(t *testing.T, spec operator.Spec, before, f func(operated)) {
 	for _, age := range []string{"new", "old"} {
 		t.Run(age, func(t *testing.T) {
 			t.Parallel()
-			o := operated{T: t, ns: namespace(t), spec: spec}
-			var err error
-			if o.admin, err = client.New(env.Cluster.Config(), client.Options{}); err != nil {
-				t.Fatal(err)
-			}
-			o.account = record(t, namespace(t), "operator", "clusterrolebinding --clusterrole=cluster-admin")
-			ended, ctx := make(chan error, 1), t.Context()
-			go func() { ended <- operator.Run(ctx, o.account.config(t), o.ns) }()
-			t.Cleanup(func() {
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
-			})
-			o.spec.Class, o.spec.Image, o.spec.Storage = "disk-growing", "database", "1Gi"
-			if *outside.image != "" {
-				o.spec.Image = *outside.image
-			}
-			if age == "old" {
-				o.mode("off")
-			}
-			db, err := operator.New(o.ns, "db", o.spec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := o.admin.Create(t.Context(), db); err != nil {
-				t.Fatal(err)
-			}
-			o.ready()
-			volumes := volumesOf(t, o.ns)
-			letGo(t, volumes)
-			if len(volumes) != int(spec.Replicas) {
-				t.Fatalf("volumes %v", volumes)
-			}
-			if age == "old" {
-				if before != nil {
-					before(o)
-				}
-				o.mode("enforce")
-			}
-			f(o)
+			f(newOperated(t, spec, age == "old", before))
 		})
 	}
+}
+
+// newOperated makes a Database and its operator.
+func newOperated(t *testing.T, spec operator.Spec, old bool, before func(operated)) operated {
+	t.Helper()
+	o := operated{T: t, ns: namespace(t), spec: spec}
+	var err error
+	if o.admin, err = client.New(env.Cluster.Config(), client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	o.account = record(t, namespace(t), "operator", "clusterrolebinding --clusterrole=cluster-admin")
+	ended, ctx := make(chan error, 1), t.Context()
+	go func() { ended <- operator.Run(ctx, o.account.config(t), o.ns) }()
+	t.Cleanup(func() {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	o.spec.Class, o.spec.Image, o.spec.Storage = "disk-growing", "database", "1Gi"
+	if *outside.image != "" {
+		o.spec.Image = *outside.image
+	}
+	if old {
+		o.mode("off")
+	}
+	db, err := operator.New(o.ns, "db", o.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.admin.Create(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	o.ready()
+	volumes := volumesOf(t, o.ns)
+	letGo(t, volumes)
+	if len(volumes) != int(spec.Replicas) {
+		t.Fatalf("volumes %v", volumes)
+	}
+	if old {
+		if before != nil {
+			before(o)
+		}
+		o.mode("enforce")
+	}
+	return o
 }
 
 // mode changes that of the namespace.
@@ -212,19 +219,7 @@ func (o operated) policy(policy string) {
 // mended by whoever made the operator.
 func TestOperators(t *testing.T) {
 	t.Parallel()
-	provisioned := class
-	if *outside.provisioner != "" {
-		provisioned = strings.Replace(class, "kubernetes.io/host-path", *outside.provisioner, 1)
-	}
-	growing := strings.Replace(provisioned, "name: disk", "name: disk-growing", 1) +
-		"allowVolumeExpansion: true\nvolumeBindingMode: WaitForFirstConsumer\n"
-	apply(t, "default", growing)
-	apply(t, "default", operator.Definition)
-	t.Cleanup(func() {
-		_, _ = env.Kubectl(context.Background(), "", "delete", "crd/databases.e2e.stayput.dev", "storageclass/disk-growing", "--wait=false")
-	})
-	kubectl(t, "wait", "--for=condition=Established", "crd/databases.e2e.stayput.dev")
-
+	defineDatabases(t)
 	for name, spec := range map[string]operator.Spec{
 		"grows":                             {Replicas: 3, Service: operator.Headless},
 		"grows, with an ordinary Service":   {Replicas: 3, Service: operator.Ordinary},
@@ -246,6 +241,45 @@ func TestOperators(t *testing.T) {
 	t.Run("deletes claims first, and disks with them", func(t *testing.T) {
 		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, nil, goesWhenItMay)
 	})
+}
+
+// TestAnOperatorThatTheConfigurationNames is refused what would destroy disks, and
+// goes at once when a platform engineer adds the line that the refusal has. It
+// changes the configuration, so it is not parallel.
+func TestAnOperatorThatTheConfigurationNames(t *testing.T) {
+	defineDatabases(t)
+	for _, age := range []string{"new", "old"} {
+		t.Run(age, func(t *testing.T) {
+			o := newOperated(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, age == "old", nil)
+			volumes, denials := o.refusedClaims()
+			line := regexp.MustCompile(`deletions: \{callers: \[\{[^}]*\}\]\}`).FindString(denials)
+			configure(t, env.Config+line+"\n")
+			t.Cleanup(func() { configure(t, env.Config) })
+			gone(t, "database,statefulset,pvc", "-n", o.ns)
+			for _, pv := range volumes {
+				gone(t, "pv", pv)
+			}
+		})
+	}
+}
+
+// defineDatabases makes the kind Database, and a class of disks that grow.
+func defineDatabases(t *testing.T) {
+	t.Helper()
+	provisioned := class
+	if *outside.provisioner != "" {
+		provisioned = strings.Replace(class, "kubernetes.io/host-path", *outside.provisioner, 1)
+	}
+	growing := strings.Replace(provisioned, "name: disk", "name: disk-growing", 1) +
+		"allowVolumeExpansion: true\nvolumeBindingMode: WaitForFirstConsumer\n"
+	apply(t, "default", growing)
+	apply(t, "default", operator.Definition)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel() // another test may make them again at once
+		_, _ = env.Kubectl(ctx, "", "delete", "crd/databases.e2e.stayput.dev", "storageclass/disk-growing")
+	})
+	kubectl(t, "wait", "--for=condition=Established", "crd/databases.e2e.stayput.dev")
 }
 
 // grows: the StatefulSet is deleted with orphans and made anew. How fast is told
@@ -285,13 +319,26 @@ func goes(o operated) {
 // goesWhenItMay: the disks would be destroyed, so they are kept, until somebody
 // sets them to Retain.
 func goesWhenItMay(o operated) {
+	volumes, _ := o.refusedClaims()
+	o.keep()
+	gone(o.T, "database,statefulset,pvc", "-n", o.ns)
+	for _, pv := range volumes {
+		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+	}
+}
+
+// refusedClaims deletes a Database whose disks would be destroyed, and returns
+// these, which are there, and what its operator is told.
+func (o operated) refusedClaims() (volumes []string, denials string) {
+	o.Helper()
 	o.mode("off")
 	o.weaken()
 	o.mode("enforce")
-	volumes := volumesOf(o.T, o.ns)
+	volumes = volumesOf(o.T, o.ns)
 	kubectl(o.T, "delete", "database", "db", "-n", o.ns, "--wait=false")
 	eventually(o.T, "the operator is refused", func() error {
-		if denials, _, _ := o.account.said(); strings.Contains(strings.Join(denials, "\n"), "claim-in-use") {
+		all, _, _ := o.account.said()
+		if denials = strings.Join(all, "\n"); strings.Contains(denials, "claim-in-use") {
 			return nil
 		}
 		return errors.New("it is not")
@@ -299,9 +346,5 @@ func goesWhenItMay(o operated) {
 	for _, pv := range volumes {
 		output(o.T, "Delete Bound", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
 	}
-	o.keep()
-	gone(o.T, "database,statefulset,pvc", "-n", o.ns)
-	for _, pv := range volumes {
-		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
-	}
+	return volumes, denials
 }

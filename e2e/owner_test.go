@@ -312,6 +312,22 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 		// Retained, it is denied to people alone.
 		reclaim(t, "Retain", volumes)
 		denied("retained", "jane")
+
+		// The StatefulSet is gone and nothing remembers it: no Pod, called as the
+		// claim's or as if the claim were of its ephemeral volume, lets the disk go.
+		reclaim(t, "Delete", volumes)
+		kubectl(t, "delete", "statefulset", "mysql", "-n", ns)
+		gone(t, "pod", "-n", ns)
+		kubectl(t, "annotate", "pv", volumes[0], "stayput.dev/claim-of-")
+		for _, name := range []string{"mysql-0", "data"} {
+			apply(t, ns, "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\nspec: {containers: [{name: a, image: a}]}\n")
+			owner := fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","name":"%s","uid":"%s","controller":true}`, name,
+				kubectl(t, "get", "pod", name, "-n", ns, "-o", "jsonpath={.metadata.uid}"))
+			kubectl(t, "patch", "pvc", "data-mysql-0", "-n", ns, "--type=json", "-p", `[{"op":"replace","path":"/metadata/ownerReferences","value":[`+owner+`]}]`)
+			denied("Pod "+name, account)
+			denied("Pod "+name, "jane")
+		}
+		output(t, "Delete Bound", "get", "pv", volumes[0], "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
 	})
 }
 

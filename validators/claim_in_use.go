@@ -36,6 +36,11 @@ annotate the claim stayput.dev/reclaim-policy: Delete. To wipe a member that
 runs, exempt its claim. Claims of anything else are never held back, nor is
 what controllers and terminating namespaces delete.
 
+Whoever may write a claim may write owners on it, so that none lowers a denial:
+neither a custom resource, be it the controller or not, nor a Pod. A claim whose
+owners are all gone is let go, for the garbage collector takes it anyway. Claims
+that no StatefulSet made and a custom resource controls are only warned of.
+
 An operator may delete claims before the StatefulSet that it controls, and cannot
 read an answer: its service account is warned of (a) where nothing can be
 destroyed, for the volume's policy is Retain and the volume itself is not being
@@ -60,7 +65,7 @@ A person is denied, whatever the ownerReferences say.`,
 		}
 		path := namePath
 		member, exists := memberOf(of)
-		owner, condemned := controllerOf(pvc, exists)
+		owner := controllerOf(pvc)
 		needed := exists && member.InRange()
 		var whose, letGo string
 		spared := false
@@ -68,7 +73,7 @@ A person is denied, whatever the ownerReferences say.`,
 		case needed:
 			pods = slices.DeleteFunc(pods, func(name string) bool { return name == podOf(member) })
 			spared, err = sparedOperator(p.Cluster, pvc, of)
-		case !condemned: // whatever owner it claims to have
+		default: // whatever owner it claims to have
 			whose, letGo, err = destroyed(p.Cluster, pvc, pv, of)
 		}
 		if err != nil {
@@ -187,7 +192,7 @@ func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
 
 // destroyed returns the command that lets the disk of a claim go, and whose
 // data is on it, if a StatefulSet made the claim, the disk will be destroyed
-// with it, and nobody asked for that by annotation.
+// with it, nobody asked for that by annotation, and it would not be all the same.
 func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, of []cluster.ClaimOf) (whose, letGo string, err error) {
 	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		return "", "", nil
@@ -198,14 +203,19 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 		whose = "StatefulSet " + of[0].StatefulSet.Name
 	case len(recorded) == 3 && fmt.Sprintf("%s-%s-%s", recorded[1], recorded[0], recorded[2]) == pvc.Name:
 		whose = "StatefulSet " + recorded[0] // gone
-	case cluster.MadeByStatefulSet(pvc):
-		whose = "a StatefulSet" // gone, and nothing remembers its name
 	default:
-		return "", "", nil
+		made, err := cluster.MadeByStatefulSetNow(v, pvc)
+		if err != nil || !made {
+			return "", "", err
+		}
+		whose = "a StatefulSet" // gone, and nothing remembers its name
 	}
 	wanted, err := cluster.ReclaimByAnnotation(v, pv, pvc)
 	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
 		return "", "", err
+	}
+	if goes, err := cluster.GoesByItself(v, pvc); err != nil || goes {
+		return "", "", err // to deny it would save nothing
 	}
 	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
 	if wanted.From == "the volume" { // which decides before the claim
@@ -233,17 +243,14 @@ func fate(pv *corev1.PersistentVolume) string {
 
 // controllerOf returns the controller of a claim, unless it stands there for
 // the persistentVolumeClaimRetentionPolicy of a StatefulSet: the StatefulSet
-// itself or its condemned Pod. Once that is gone, the claim is condemned too,
-// and the garbage collector on its way.
-func controllerOf(pvc *corev1.PersistentVolumeClaim, exists bool) (owner *metav1.OwnerReference, condemned bool) {
-	owner = metav1.GetControllerOf(pvc)
+// itself or its condemned Pod.
+func controllerOf(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
+	owner := metav1.GetControllerOf(pvc)
 	switch {
-	case owner == nil:
-		return nil, false
-	case owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/"):
-		return nil, !exists
-	case owner.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+owner.Name): // data-db-0 of db-0
-		return nil, true
+	case owner == nil,
+		owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/"),
+		owner.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+owner.Name): // data-db-0 of db-0
+		return nil
 	}
-	return owner, false
+	return owner
 }

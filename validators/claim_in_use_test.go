@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -57,6 +58,33 @@ func TestClaimInUse(t *testing.T) {
 			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: map[string]string{"Pod": "v1", "StatefulSet": "apps/v1"}[kind], Kind: kind, Name: name, Controller: new(true)}}
 		}
 	}
+	both := func(edits ...func(*corev1.PersistentVolumeClaim)) func(*corev1.PersistentVolumeClaim) {
+		return func(pvc *corev1.PersistentVolumeClaim) {
+			for _, edit := range edits {
+				edit(pvc)
+			}
+		}
+	}
+	shared := func(pvc *corev1.PersistentVolumeClaim) {
+		pvc.OwnerReferences = append(pvc.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"})
+	}
+	foreign := func(controls bool) func(*corev1.PersistentVolumeClaim) {
+		return func(pvc *corev1.PersistentVolumeClaim) {
+			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: "search.example.com/v1", Kind: "Search", Name: "s", UID: "s", Controller: &controls}}
+		}
+	}
+	called := func(sts *appsv1.StatefulSet, uid types.UID) *appsv1.StatefulSet {
+		sts = sts.DeepCopy()
+		sts.UID, sts.Spec.VolumeClaimTemplates = uid, nil
+		return sts
+	}
+	podNamed := func(name, ephemeral string, created metav1.Time) *corev1.Pod {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, CreationTimestamp: created}}
+		if ephemeral != "" {
+			pod.Spec.Volumes = []corev1.Volume{{Name: ephemeral, VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}
+		}
+		return pod
+	}
 	none := sts(nil)
 	none.Spec.Replicas = new(int32)
 	pod := &corev1.Pod{
@@ -88,8 +116,44 @@ func TestClaimInUse(t *testing.T) {
 		"a StatefulSet that owns its claims, by whenDeleted: Delete, still needs them": {
 			claim(owned("StatefulSet", "db")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
+		"while it is being deleted, which it may be for ever": {
+			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
 		"until it is gone: the garbage collector is on its way": {
-			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+			claim(both(written, owned("StatefulSet", "db"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+		},
+		"unless something else owns the claim, too": {
+			claim(both(written, owned("StatefulSet", "db"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"another StatefulSet of its name is there": {
+			claim(both(written, owned("StatefulSet", "db"))), []client.Object{called(none, "2"), disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+		},
+		"a Pod that lives was written on the claim of a StatefulSet that is gone": {
+			claim(both(written, owned("Pod", "db-0"))), []client.Object{podNamed("db-0", "", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"one that is called as if the claim were of its ephemeral volume": {
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"one that has such a volume, and is younger than the claim": {
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"one that cannot be, and another owner": {
+			claim(both(written, owned("Pod", "data"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"the claim is of an ephemeral volume": {
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", metav1.Time{}), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+		},
+		"so it was, and its Pod is gone": {
+			claim(both(written, owned("Pod", "data"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+		},
+		"a custom resource that does not control the claim buys nothing": {
+			claim(both(written, foreign(false))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"nor does one that does": {
+			claim(both(written, foreign(true))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+		},
+		"no StatefulSet made the claim that a custom resource controls": {
+			claim(foreign(true)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"so it is for the claim of a condemned Pod, by whenScaled: Delete": {
 			claim(owned("Pod", "db-0")), []client.Object{none, disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},

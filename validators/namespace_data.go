@@ -154,8 +154,14 @@ func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (str
 		return "", fmt.Errorf("list StatefulSets: %w", err)
 	}
 	for _, d := range doomed {
-		if d.volume.Annotations[cluster.AnnotationClaimOf] != "" || cluster.MadeByStatefulSet(d.claim) ||
-			len(cluster.ClaimsAmong(sets.Items, d.claim)) > 0 {
+		if d.volume.Annotations[cluster.AnnotationClaimOf] != "" || len(cluster.ClaimsAmong(sets.Items, d.claim)) > 0 {
+			return d.claim.Name, nil
+		}
+		made, err := cluster.MadeByStatefulSetNow(v, d.claim)
+		if err != nil {
+			return "", err
+		}
+		if made {
 			return d.claim.Name, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,7 +121,37 @@ func (g gen) world() *world {
 		}
 	}
 	g.bind(w)
+	newGen(uint64(len(w.claims)*100 + len(w.pods))).claimsOwned(w)
 	return w
+}
+
+// claimsOwned puts the Pods into the world that are written on claims as their
+// owners, with the volume that such a Pod has or without; some claims have another
+// owner besides.
+func (g gen) claimsOwned(w *world) {
+	for _, c := range w.claims {
+		owner := ownerOf(c)
+		if owner == nil || owner.Kind != "Pod" || g.chance(.3) {
+			continue
+		}
+		pod := g.pod()
+		pod.Namespace, pod.Name = c.Namespace, owner.Name
+		owners := slices.Clone(c.OwnerReferences)
+		for i := range owners {
+			if owners[i].Kind == "Pod" {
+				owners[i].UID = one(g, pod.UID, pod.UID, "another")
+			}
+		}
+		if g.chance(.2) {
+			owners = append(owners, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"})
+		}
+		c.OwnerReferences = owners
+		if name, ok := strings.CutPrefix(c.Name, pod.Name+"-"); ok && g.chance(.6) {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+				Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{}}}})
+		}
+		w.put(pod)
+	}
 }
 
 // makers make an object of each kind that a rule reviews.

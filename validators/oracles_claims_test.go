@@ -93,21 +93,18 @@ var _ = register(map[string]oracle{
 			}
 		}
 		pv := volumeHad(w, c)
-		made := ofStatefulSets(w, c) || pv != nil && claimRecorded(pv) == c.Name
-		destroyed := made && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
+		made := surelyOfStatefulSets(w, c) || pv != nil && claimRecorded(pv) == c.Name
+		destroyed := made && !collected(w, c) && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
 		owner := ownerOf(c)
-		scaledAway := owner != nil && owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) // the Pod takes the claim with it
-		if owner != nil && owner.Kind == "StatefulSet" && owner.APIVersion == "apps/v1" {
-			owner, scaledAway = nil, !known // as whenDeleted wants it: once it is gone, so is the claim
-		}
+		policys := owner != nil && (owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) || owner.Kind == "StatefulSet" && owner.APIVersion == "apps/v1")
 		if needed {
 			goes := pv != nil && (pv.Spec.PersistentVolumeReclaimPolicy != "Retain" || pv.DeletionTimestamp != nil)
 			return denyIf(!operated || goes || !strings.HasPrefix(w.user, "system:serviceaccount:") || strings.Contains(w.user, ":kube-system:"))
 		}
-		if destroyed && !scaledAway {
+		if destroyed {
 			return deny
 		}
-		if owner != nil && !scaledAway {
+		if owner != nil && !policys {
 			return warn // an operator's
 		}
 		for _, pod := range in(w.pods, c.Namespace) {
@@ -183,9 +180,52 @@ func ofStatefulSets(w *world, c pvc) bool {
 	if n, err := strconv.Atoi(ordinal); err != nil || strconv.Itoa(n) != ordinal || !strings.Contains(c.Name, "-") {
 		return false
 	}
-	if o := ownerOf(c); o != nil && o.Kind == "Pod" && !strings.HasSuffix(c.Name, "-"+o.Name) {
+	if o := ownerOf(c); o != nil && o.Kind == "Pod" && strings.HasPrefix(c.Name, o.Name+"-") {
 		return false // a generic ephemeral volume
 	}
+	return wroteModes(c)
+}
+
+// surelyOfStatefulSets is ofStatefulSets, but believes no Pod that is written on
+// the claim: it is there, was first, and has the volume, or it is not, and nothing
+// else has the claim.
+func surelyOfStatefulSets(w *world, c pvc) bool {
+	alone := c.DeepCopy()
+	alone.OwnerReferences = nil
+	switch o := ownerOf(c); {
+	case ofStatefulSets(w, c) || !ofStatefulSets(w, alone):
+		return ofStatefulSets(w, c)
+	default:
+		pod := find(w.pods, c.Namespace, o.Name)
+		if pod == nil || pod.UID != o.UID {
+			return len(c.OwnerReferences) != 1
+		}
+		for _, v := range pod.Spec.Volumes {
+			if v.Ephemeral != nil && v.Name == strings.TrimPrefix(c.Name, pod.Name+"-") {
+				return c.CreationTimestamp.Time.Before(pod.CreationTimestamp.Time)
+			}
+		}
+		return true
+	}
+}
+
+// collected says whether all of the owners of a claim are gone, which the garbage
+// collector waits for.
+func collected(w *world, c pvc) bool {
+	there := 0
+	for _, o := range c.OwnerReferences {
+		pod, set := find(w.pods, c.Namespace, o.Name), find(w.statefulSets, c.Namespace, o.Name)
+		switch {
+		case o.Kind == "Pod" && (pod == nil || pod.UID != o.UID):
+		case o.Kind == "StatefulSet" && o.APIVersion == "apps/v1" && (set == nil || set.UID != o.UID):
+		default:
+			there++
+		}
+	}
+	return there == 0 && len(c.OwnerReferences) > 0
+}
+
+func wroteModes(c pvc) bool {
 	for _, f := range c.ManagedFields {
 		if f.Manager == "kube-controller-manager" && strings.Contains(f.FieldsV1.GetRawString(), "f:accessModes") {
 			return true

@@ -51,7 +51,7 @@ var _ = register(map[string]oracle{
 			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound || c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
 				continue
 			}
-			level = max(level, denyIf(ofStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != ""))
+			level = max(level, denyIf(surelyOfStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != ""))
 		}
 		return level
 	}),

@@ -51,7 +51,8 @@ func Strip(obj any) (any, error) {
 	return obj, nil
 }
 
-// stripPod leaves of a Pod its names, its claims, and whether it lives.
+// stripPod leaves of a Pod its names, its claims, those of ephemeral volumes too,
+// and whether it lives.
 func stripPod(pod *corev1.Pod) {
 	was := *pod
 	*pod = corev1.Pod{ObjectMeta: metav1.ObjectMeta{
@@ -61,6 +62,9 @@ func stripPod(pod *corev1.Pod) {
 	pod.Spec.Hostname, pod.Spec.Subdomain = was.Spec.Hostname, was.Spec.Subdomain
 	pod.Status.Phase = was.Status.Phase
 	for _, v := range was.Spec.Volumes {
+		if v.Ephemeral != nil {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
+		}
 		if v.PersistentVolumeClaim != nil {
 			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
 		}

@@ -18,7 +18,8 @@ const (
 	metaFinalizers, metaManagedFields                     protowire.Number = 14, 17
 
 	podVolumes, podHostname, podSubdomain protowire.Number = 1, 16, 17
-	volumeName, volumeSource, sourceClaim protowire.Number = 1, 2, 10
+	volumeName, volumeSource              protowire.Number = 1, 2
+	sourceClaim, sourceEphemeral          protowire.Number = 10, 29
 	podPhase, claimConditions             protowire.Number = 1, 4
 )
 
@@ -51,7 +52,7 @@ var special = map[string]*fields{
 		}),
 		spec: only(listed{
 			podHostname: nil, podSubdomain: nil,
-			podVolumes: only(listed{volumeName: nil, volumeSource: only(listed{sourceClaim: nil})}),
+			podVolumes: only(listed{volumeName: nil, volumeSource: only(listed{sourceClaim: nil, sourceEphemeral: nil})}),
 		}),
 		status: only(listed{podPhase: nil}),
 	}),
