@@ -140,7 +140,7 @@ func comeAndGo(ctx context.Context, t *testing.T, client kubernetes.Interface, c
 	}
 }
 
-// keepSendingHalves sends halves of reviews to both doors, past the API server,
+// keepSendingHalves sends halves of reviews to both webhooks, past the API server,
 // each of which must be refused.
 func keepSendingHalves(ctx context.Context, t *testing.T, b *bare, count *atomic.Int64) {
 	client, err := b.caller(1)

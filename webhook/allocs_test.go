@@ -26,7 +26,7 @@ var allocations = map[string]float64{
 func TestAllocations(t *testing.T) {
 	h := shop(t).Handler()
 	for _, name := range payloadNames(t) {
-		c := newCall(t, h, name)
+		c := newSender(t, h, name)
 		got := testing.AllocsPerRun(200, func() { c.do(t) })
 		most, ok := allocations[name]
 		if !ok || got > most {

@@ -67,27 +67,27 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) WriteHeader(code int)        { s.code = code }
 func (s *sink) Write(p []byte) (int, error) { return s.body.Write(p) }
 
-// A call sends one payload again and again.
-type call struct {
+// A sender sends one payload again and again.
+type sender struct {
 	handler http.Handler
 	req     *http.Request
 	body    *bytes.Reader
 	sink    sink
 }
 
-func newCall(tb testing.TB, h http.Handler, payload string) *call {
+func newSender(tb testing.TB, h http.Handler, payload string) *sender {
 	path := ValidatePath
 	if strings.HasSuffix(payload, "-mutate") {
 		path = MutatePath
 	}
-	c := &call{handler: h, body: bytes.NewReader(readPayload(tb, payload)), sink: sink{header: http.Header{}}}
+	c := &sender{handler: h, body: bytes.NewReader(readPayload(tb, payload)), sink: sink{header: http.Header{}}}
 	c.req = httptest.NewRequest(http.MethodPost, path+"?timeout=10s", c.body)
 	c.req.ContentLength = c.body.Size()
 	c.req.Header.Set("Content-Type", "application/json")
 	return c
 }
 
-func (c *call) do(tb testing.TB) {
+func (c *sender) do(tb testing.TB) {
 	c.body.Seek(0, 0)
 	c.sink.body.Reset()
 	c.handler.ServeHTTP(&c.sink, c.req)
@@ -115,7 +115,7 @@ func BenchmarkHandler(b *testing.B) {
 	h := shop(b).Handler()
 	for _, name := range payloadNames(b) {
 		b.Run(name, func(b *testing.B) {
-			c := newCall(b, h, name)
+			c := newSender(b, h, name)
 			b.SetBytes(c.body.Size())
 			benchmark(b, func() {
 				c.do(b)

@@ -15,7 +15,7 @@ import (
 
 // TestNoBodyCostsMuch searches for the body that costs most to answer among
 // those that the limits let pass: every list and map of every reviewed type,
-// filled, and what no type knows, at both doors. Memory is all that is
+// filled, and what no type knows, at both webhooks. Memory is all that is
 // allocated on the way, more than is ever held at a time. The search over all
 // shapes takes minutes: STAYPUT_PROOF=1.
 func TestNoBodyCostsMuch(t *testing.T) {

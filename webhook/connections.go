@@ -14,73 +14,74 @@ import (
 )
 
 const (
-	// headerTime is how long a header may take that has begun.
-	headerTime = 5 * time.Second
+	// headerTimeout bounds the arrival of a header that has begun.
+	headerTimeout = 5 * time.Second
 
-	// idleTime is how long a connection may be idle: longer than at the API
-	// server, so that it is the one to close.
-	idleTime = 2 * time.Minute
+	// idleTimeout is longer than the API server's, so that the API server is the
+	// one to close a connection.
+	idleTimeout = 2 * time.Minute
 
-	// manyUnused connections at a time are more than API servers keep, 25 each.
-	// Of those beyond, the first header is awaited for headerTime only.
-	manyUnused = 512
+	// maxUnused is more connections without a request yet than API servers keep,
+	// 25 each. Those beyond have headerTimeout for their first header.
+	maxUnused = 512
 
-	// mostConnections are open at a time, more than API servers open at their
-	// limits of requests in flight. Each takes 30 KiB, and 20 MiB more for each
-	// thousand when they are busy.
-	mostConnections = 2048
+	// maxConnections is more than API servers open at their limits of requests in
+	// flight. Each takes 30 KiB, and 20 MiB more for each thousand when they are
+	// busy.
+	maxConnections = 2048
 
-	// crowded is how many connections it takes until further ones get a small
-	// buffer from the kernel, whose memory counts as the container's, too.
-	crowded     = 512
-	smallBuffer = 16 << 10
+	// Connections beyond smallBufferAbove get a read buffer of smallBufferBytes
+	// from the kernel, whose memory counts as the container's, too.
+	smallBufferAbove = 512
+	smallBufferBytes = 16 << 10
 )
 
-// patience is how long a connection may keep a full crowd waiting. The longer it
-// lasts, the more have to wait for it; the shorter, the less may a client that is
-// far away, or held up, do as it should.
-var patience = [...]time.Duration{
-	opening: 250 * time.Millisecond,
-	asking:  time.Second,
-	idle:    10 * time.Second, // to close one that is just being used fails a request
+// evictAfter is how long a client may let a connection wait, by what is awaited
+// from it, once maxConnections is reached. A longer time lets more clients wait
+// for a new connection; a shorter one closes those of clients that are far away or
+// were held up.
+var evictAfter = [...]time.Duration{
+	awaitOpening: 250 * time.Millisecond,
+	awaitRequest: time.Second,
+	awaitNext:    10 * time.Second, // closing a connection that is just being used fails a request
 }
 
-// What is awaited from a connection.
+// What is awaited from the client of a connection.
 const (
-	opening int32 = iota // the end of the handshake, or its first request ever
-	asking               // the end of a request
-	idle                 // another request
-	nothing              // it waits for us
+	awaitOpening int32 = iota // the end of the handshake, or the first request
+	awaitRequest              // the end of a request
+	awaitNext                 // another request
+	awaitNone                 // the client waits for an answer
 )
 
-// A crowd is all connections of a listener. It bounds what they cost before
-// they carry a request. They take memory, so there may be so many, and if more
-// come, those go that try patience most, never one that waits for us. Handshakes
-// take CPU, so no more are worked at than there are processors: a request would
-// have to wait for its turn behind thousands.
-type crowd struct {
+// A connectionLimiter is a listener that bounds what connections cost before they
+// carry a request. They take memory: when maxConnections are open and another
+// comes, it closes those that have been awaited longest, never one whose client
+// waits for an answer. Handshakes take CPU: no more than there are processors are
+// worked on at a time, or a request would wait behind thousands.
+type connectionLimiter struct {
 	net.Listener
-	most   int
-	hands  chan struct{} // full when as many handshakes as may be are worked at
-	unused atomic.Int64  // how many connections have carried nothing
+	max        int
+	handshakes chan struct{} // full while as many as allowed are worked on
+	unused     atomic.Int64  // connections that have carried nothing
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
 }
 
-func newCrowd(l net.Listener, most int) *crowd {
-	return &crowd{Listener: l, most: most, hands: make(chan struct{}, runtime.GOMAXPROCS(0)), open: map[*connection]struct{}{}}
+func newConnectionLimiter(l net.Listener, max int) *connectionLimiter {
+	return &connectionLimiter{Listener: l, max: max, handshakes: make(chan struct{}, runtime.GOMAXPROCS(0)), open: map[*connection]struct{}{}}
 }
 
 // Accept implements [net.Listener]. Where there is no room it waits, and who
 // comes waits in the kernel's queue.
-func (l *crowd) Accept() (net.Conn, error) {
+func (l *connectionLimiter) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
 	c := &connection{Conn: conn, all: l}
-	c.await(opening)
+	c.await(awaitOpening)
 	for !l.add(c) {
 		if l.evict() == 0 {
 			time.Sleep(10 * time.Millisecond)
@@ -90,31 +91,31 @@ func (l *crowd) Accept() (net.Conn, error) {
 }
 
 // add says whether there was room.
-func (l *crowd) add(c *connection) bool {
+func (l *connectionLimiter) add(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.most {
+	if len(l.open) >= l.max {
 		return false
 	}
-	if len(l.open) >= crowded {
+	if len(l.open) >= smallBufferAbove {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(smallBuffer)
+			_ = tcp.SetReadBuffer(smallBufferBytes)
 		}
 	}
 	l.open[c] = struct{}{}
 	return true
 }
 
-func (l *crowd) remove(c *connection) {
+func (l *connectionLimiter) remove(c *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, c)
 }
 
-// evict closes the connections that have been awaited for longer than patience,
-// those first that have for longest, and says how many: some at a time, for it
-// looks at all.
-func (l *crowd) evict() int {
+// evict closes connections that have been awaited for longer than evictAfter, the
+// longest first, and returns how many. It closes several at a time, because it
+// looks at all of them.
+func (l *connectionLimiter) evict() int {
 	type late struct {
 		c  *connection
 		by time.Duration
@@ -122,15 +123,15 @@ func (l *crowd) evict() int {
 	var all []late
 	l.mu.Lock()
 	for c := range l.open {
-		if awaited := c.awaited.Load(); awaited != nothing {
-			if by := time.Since(begun) - time.Duration(c.since.Load()) - patience[awaited]; by > 0 {
+		if awaited := c.awaited.Load(); awaited != awaitNone {
+			if by := time.Since(processStart) - time.Duration(c.since.Load()) - evictAfter[awaited]; by > 0 {
 				all = append(all, late{c, by})
 			}
 		}
 	}
 	l.mu.Unlock()
 	slices.SortFunc(all, func(a, b late) int { return cmp.Compare(b.by, a.by) })
-	n := min(len(all), l.most/16+1)
+	n := min(len(all), l.max/16+1)
 	for _, late := range all[:n] {
 		_ = late.c.Close()
 	}
@@ -141,7 +142,7 @@ func (l *crowd) evict() int {
 type connectionKey struct{}
 
 // with is an [http.Server]'s ConnContext.
-func (l *crowd) with(ctx context.Context, conn net.Conn) context.Context {
+func (l *connectionLimiter) with(ctx context.Context, conn net.Conn) context.Context {
 	if c := below(conn); c != nil {
 		return context.WithValue(ctx, connectionKey{}, c)
 	}
@@ -149,18 +150,18 @@ func (l *crowd) with(ctx context.Context, conn net.Conn) context.Context {
 }
 
 // state is an [http.Server]'s ConnState.
-func (l *crowd) state(conn net.Conn, state http.ConnState) {
+func (l *connectionLimiter) state(conn net.Conn, state http.ConnState) {
 	c := below(conn)
 	switch {
 	case c == nil:
 	case state == http.StateActive: // the header is there
-		c.await(asking)
+		c.await(awaitRequest)
 	case state == http.StateIdle:
-		c.await(idle)
+		c.await(awaitNext)
 	}
 }
 
-// below returns the connection of a crowd that a server's is.
+// below returns the connection below TLS, or nil.
 func below(conn net.Conn) *connection {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
@@ -170,64 +171,64 @@ func below(conn net.Conn) *connection {
 	return c
 }
 
-// received notes that a request has arrived in full: from now on its connection
-// waits for us.
+// received notes that a request has arrived in full: its client waits for an
+// answer from now on.
 func received(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		c.await(nothing)
+		c.await(awaitNone)
 	}
 }
 
-// A connection is one of a crowd, below TLS.
+// A connection is one of a connectionLimiter, below TLS.
 //
-// An HTTP client that has to wait for a new connection takes another one if
-// that is free first, and keeps the new one for later. net/http would have the
-// first header of such a connection come within ReadHeaderTimeout, and close it
-// under the feet of whoever uses it just then: what the API server has begun
-// to send, it does not send again. So connections that have carried nothing
-// yet get the time of those that are idle. One knows of it by the deadlines
-// that net/http sets when the handshake is over and the first header is
-// awaited. What was read together with the end of the handshake it cannot tell
-// from that: a header of which half came so counts as one that has not begun,
+// An HTTP client that waits for a new connection takes another one that becomes
+// free first, and keeps the new one for later. net/http expects the first header
+// of such a connection within ReadHeaderTimeout and then closes it, perhaps at the
+// moment it is used: the API server does not send again what it has begun to
+// send. So a connection that has carried nothing yet has idleTimeout. It knows its
+// stage by the deadlines that net/http sets when the handshake is over and the
+// first header is awaited. What arrives together with the end of the handshake
+// cannot be told from the handshake: half a header that comes so counts as none,
 // which costs no more.
 type connection struct {
 	net.Conn
-	all   *crowd
+	all   *connectionLimiter
 	stage atomic.Int32
 
-	hand    atomic.Bool  // whether it holds one of the crowd's
+	shaking atomic.Bool  // whether it holds one of the limiter's handshakes
 	awaited atomic.Int32 // what is awaited from it
-	since   atomic.Int64 // since when, as the time since begun
+	since   atomic.Int64 // since when, as the time since processStart
 }
 
 func (c *connection) await(what int32) {
-	c.since.Store(int64(time.Since(begun)))
+	c.since.Store(int64(time.Since(processStart)))
 	c.awaited.Store(what)
 }
 
 // The stages of a connection.
 const (
-	shaking int32 = iota // hands
-	shaken
+	handshaking int32 = iota
+	handshaken
 	unused
 	used
 )
 
-// begun is when this process did, nearly.
-var begun = time.Now()
+// processStart is when this process started, nearly: connections keep times as
+// durations since then.
+var processStart = time.Now()
 
 // SetReadDeadline implements [net.Conn].
 func (c *connection) SetReadDeadline(t time.Time) error {
 	c.letGo()
 	switch stage := c.stage.Load(); {
-	case stage == shaking && t.IsZero():
-		c.await(opening)
-		c.stage.Store(shaken)
-	case stage == shaken && c.all.unused.Load() < manyUnused:
+	case stage == handshaking && t.IsZero():
+		c.await(awaitOpening)
+		c.stage.Store(handshaken)
+	case stage == handshaken && c.all.unused.Load() < maxUnused:
 		c.all.unused.Add(1)
 		c.stage.Store(unused)
-		t = time.Now().Add(idleTime)
-	case stage == shaken:
+		t = time.Now().Add(idleTimeout)
+	case stage == handshaken:
 		c.stage.Store(used)
 	default:
 		c.use()
@@ -240,12 +241,12 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.letGo()
 	n, err := c.Conn.Read(p)
 	if n > 0 && c.use() {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(headerTime))
+		_ = c.Conn.SetReadDeadline(time.Now().Add(headerTimeout))
 	}
-	if n > 0 && c.stage.Load() == shaking {
-		c.awaited.Store(nothing)
-		c.all.hands <- struct{}{}
-		c.hand.Store(true)
+	if n > 0 && c.stage.Load() == handshaking {
+		c.awaited.Store(awaitNone)
+		c.all.handshakes <- struct{}{}
+		c.shaking.Store(true)
 	}
 	return n, err
 }
@@ -264,12 +265,12 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// letGo gives back what working at the handshake has taken: it goes on when
-// something comes.
+// letGo lets another handshake be worked on: this one goes on when something
+// comes.
 func (c *connection) letGo() {
-	if c.hand.CompareAndSwap(true, false) {
-		<-c.all.hands
-		c.awaited.Store(opening) // since the beginning, however slowly it goes on
+	if c.shaking.CompareAndSwap(true, false) {
+		<-c.all.handshakes
+		c.awaited.Store(awaitOpening) // since the beginning, however slowly it goes on
 	}
 }
 

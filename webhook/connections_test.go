@@ -67,7 +67,7 @@ func TestUnusedConnections(t *testing.T) {
 func TestACrowd(t *testing.T) {
 	t.Parallel()
 	const most = 32
-	s, client, stop := startServer(t, ok, time.Millisecond, func(s *Server) { s.most = most })
+	s, client, stop := startServer(t, ok, time.Millisecond, func(s *Server) { s.connectionsMax = most })
 	defer func() { _ = stop() }()
 	ask := func(conn *tls.Conn, what string) {
 		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
@@ -107,7 +107,7 @@ func TestACrowd(t *testing.T) {
 func TestACrowdOfSlowBodies(t *testing.T) {
 	t.Parallel()
 	const most = 32
-	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond, func(s *Server) { s.most = most })
+	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond, func(s *Server) { s.connectionsMax = most })
 	defer func() { _ = stop() }()
 	wire := postOf(ValidatePath, wellFormed)
 	for range most {
@@ -121,7 +121,7 @@ func TestACrowdOfSlowBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if took := time.Since(begun); resp.StatusCode != http.StatusOK || took > bodyTime {
+	if took := time.Since(begun); resp.StatusCode != http.StatusOK || took > bodyTimeout {
 		t.Errorf("%s after %s", resp.Status, took)
 	}
 }
@@ -148,7 +148,7 @@ func TestHalfAHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if took := time.Since(begun); took > headerTime {
+	if took := time.Since(begun); took > headerTimeout {
 		t.Errorf("answered after %s, when the others were gone", took)
 	}
 }

@@ -35,7 +35,7 @@ func seeds() (bodies [][]byte) {
 	return bodies
 }
 
-// FuzzHandler sends whatever bytes to both doors: an answer is a verdict with
+// FuzzHandler sends whatever bytes to both webhooks: an answer is a verdict with
 // the request's own uid, or a 4xx with a Status that says why; never a 5xx, for
 // every lookup can be answered.
 func FuzzHandler(f *testing.F) {

@@ -24,7 +24,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// The paths of the two doors.
+// The paths at which the API server asks.
 const (
 	ValidatePath = "/validate"
 	MutatePath   = "/mutate"
@@ -43,115 +43,121 @@ type Webhook struct {
 	Metrics  *Metrics
 	Log      *slog.Logger
 
-	rules, hints *validators.Policy // what each door runs of Policy
-	gate         *gate
+	rules, hints *validators.Policy // what each webhook runs of Policy
+	limiter      *limiter
 	buffers      sync.Pool
 }
 
-// Handler returns the handler of both doors. Any other path is 404.
+// Handler returns the handler of both webhooks. Any other path is 404.
 func (w *Webhook) Handler() http.Handler {
 	rules, hints := *w.Policy, *w.Policy
 	rules.Rules, hints.Rules = validators.WithoutHints(w.Policy.Rules), validators.Hints(w.Policy.Rules)
 	w.rules, w.hints = &rules, &hints
-	w.gate = newGate(w.Limits)
+	w.limiter = newLimiter(w.Limits)
 	w.buffers.New = func() any { return new(bytes.Buffer) }
 	mux := http.NewServeMux()
-	mux.Handle(ValidatePath, w.door("validate", w.validate))
-	mux.Handle(MutatePath, w.door("mutate", w.mutate))
+	mux.Handle(ValidatePath, w.handle(validating, w.validate))
+	mux.Handle(MutatePath, w.handle(mutating, w.mutate))
 	return mux
 }
 
-// A door turns a decoded request into an answer. An error means that there is
-// none, and the failurePolicy decides.
-type door func(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error)
+// The two webhooks, as the API server's metrics call them.
+const (
+	validating = "validating"
+	mutating   = "mutating"
+)
 
-func (w *Webhook) door(name string, answer door) http.Handler {
+// An admitter turns a decoded request into an answer. An error means that there
+// is none: the failurePolicy decides.
+type admitter func(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error)
+
+func (w *Webhook) handle(name string, admit admitter) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{Webhook: w, rw: rw, r: r, door: name, verdict: "refused", lease: lease{gate: w.gate}}
+		c := &call{Webhook: w, rw: rw, r: r, webhook: name, verdict: "refused", reservation: reservation{limiter: w.limiter}}
 		defer func() {
 			if p := recover(); p != nil {
-				x.panicked(p)
+				c.panicked(p)
 			}
-			x.lease.release()
-			w.Metrics.answered(x, time.Since(start))
+			c.reservation.release()
+			w.Metrics.answered(c, time.Since(start))
 		}()
-		x.serve(answer)
+		c.serve(admit)
 	})
 }
 
-// An exchange is one HTTP request and its answer.
-type exchange struct {
+// A call is one HTTP request and its answer.
+type call struct {
 	*Webhook
-	rw      http.ResponseWriter
-	r       *http.Request
-	door    string
-	req     *request // nil until decoded
-	lease   lease
-	verdict string // for metrics and logs
+	rw          http.ResponseWriter
+	r           *http.Request
+	webhook     string   // validating or mutating
+	req         *request // nil until decoded
+	reservation reservation
+	verdict     string // for metrics and logs
 }
 
-func (x *exchange) serve(answer door) {
-	timeout, err := x.timeout()
+func (c *call) serve(admit admitter) {
+	timeout, err := c.timeout()
 	if err != nil {
-		x.fail(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
+		c.sendStatus(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
 		return
 	}
-	if err := x.accept(); err != nil {
-		x.refuse(err)
+	if err := c.accept(); err != nil {
+		c.fail(err)
 		return
 	}
-	buf := x.buffers.Get().(*bytes.Buffer)
-	defer x.giveBack(buf)
+	buf := c.buffers.Get().(*bytes.Buffer)
+	defer c.giveBack(buf)
 	buf.Reset()
-	switch err := x.read(buf); {
-	case errors.Is(err, errLarge):
-		uid, _, _ := x.Limits.scan(buf.Bytes())
-		x.reject(clean(uid), http.StatusRequestEntityTooLarge, fmt.Sprintf("is larger than %d bytes", x.Limits.Bytes))
+	switch err := c.read(buf); {
+	case errors.Is(err, errBodyTooLarge):
+		uid, _, _ := c.Limits.scan(buf.Bytes())
+		c.reject(clean(uid), http.StatusRequestEntityTooLarge, fmt.Sprintf("is larger than %d bytes", c.Limits.Bytes))
 		return
 	case err != nil:
-		x.refuse(err)
+		c.fail(err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+	ctx, cancel := context.WithTimeout(c.r.Context(), timeout)
 	defer cancel()
-	if !x.gate.enter(ctx, timeout) {
-		x.refuse(errShed)
+	if !c.limiter.enter(ctx, timeout) {
+		c.fail(errOverloaded)
 		return
 	}
-	defer x.gate.leave()
-	req, no := x.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return x.lease.extend(int64(buf.Cap()) + n) })
+	defer c.limiter.leave()
+	req, no := c.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return c.reservation.extend(int64(buf.Cap()) + n) })
 	if no == noRoom {
-		x.refuse(errShed)
+		c.fail(errOverloaded)
 		return
 	}
 	if no != nil {
-		x.reject(no.uid, no.code, no.why)
+		c.reject(no.uid, no.code, no.why)
 		return
 	}
-	x.req = req
-	resp, err := answer(ctx, req)
+	c.req = req
+	resp, err := admit(ctx, req)
 	if err != nil {
-		x.verdict = "undecided"
-		x.log(slog.LevelWarn, "undecided", "error", err.Error())
-		x.fail(http.StatusInternalServerError, metav1.StatusReasonInternalError, "undecided: "+err.Error())
+		c.verdict = "undecided"
+		c.log(slog.LevelWarn, "undecided", "error", err.Error())
+		c.sendStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError, "undecided: "+err.Error())
 		return
 	}
 	resp.UID = req.UID
-	x.verdict = verdictOf(resp)
+	c.verdict = verdictOf(resp)
 	level := slog.LevelDebug
 	if !resp.Allowed {
 		level = slog.LevelInfo
 	}
-	x.log(level, "answered", "findings", resp.AuditAnnotations["rules"])
-	x.write(resp)
+	c.log(level, "answered", "findings", resp.AuditAnnotations["rules"])
+	c.write(resp)
 }
 
 // giveBack keeps a buffer for another request, unless one large body has made
 // it large: the pool would hold on to its memory.
-func (x *exchange) giveBack(buf *bytes.Buffer) {
+func (c *call) giveBack(buf *bytes.Buffer) {
 	if buf.Cap() <= 64<<10 {
-		x.buffers.Put(buf)
+		c.buffers.Put(buf)
 	}
 }
 
@@ -169,11 +175,11 @@ func verdictOf(resp *admissionv1.AdmissionResponse) string {
 
 // timeout returns how long the answer may take: what the API server waits, less
 // a margin for the way back.
-func (x *exchange) timeout() (time.Duration, error) {
+func (c *call) timeout() (time.Duration, error) {
 	// What an API server writes needs no parsing.
-	text, alone := strings.CutPrefix(x.r.URL.RawQuery, "timeout=")
+	text, alone := strings.CutPrefix(c.r.URL.RawQuery, "timeout=")
 	if !alone || strings.ContainsAny(text, "&;%+=") {
-		text = x.r.URL.Query().Get("timeout")
+		text = c.r.URL.Query().Get("timeout")
 	}
 	if text == "" {
 		return defaultTimeout, nil
@@ -185,79 +191,79 @@ func (x *exchange) timeout() (time.Duration, error) {
 	return d - min(d/10, 250*time.Millisecond), nil
 }
 
-// refuse answers with the HTTP error that err is.
-func (x *exchange) refuse(err error) {
-	r := new(refused)
-	if !errors.As(err, &r) {
+// fail answers with the HTTP error that err is.
+func (c *call) fail(err error) {
+	e := new(httpError)
+	if !errors.As(err, &e) {
 		panic(err) // accept and read return nothing else
 	}
 	reason := metav1.StatusReasonBadRequest
-	switch r {
-	case errShed:
-		x.verdict, reason = "shed", metav1.StatusReasonTooManyRequests
-	case errSlow:
+	switch e {
+	case errOverloaded:
+		c.verdict, reason = "shed", metav1.StatusReasonTooManyRequests
+	case errSlowBody:
 		reason = metav1.StatusReasonServiceUnavailable
 	}
 	if reason != metav1.StatusReasonBadRequest {
-		x.rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
+		c.rw.Header().Set("Retry-After", "1") // without it the API server would not ask again
 	}
-	x.fail(r.code, reason, r.why)
+	c.sendStatus(e.code, reason, e.message)
 }
 
 // reject answers a review that cannot be worked on: with its uid if it has
 // one, and else with an HTTP error.
-func (x *exchange) reject(uid string, code int32, why string) {
-	x.log(slog.LevelWarn, "rejected", "error", why, "uid", uid)
+func (c *call) reject(uid string, code int32, why string) {
+	c.log(slog.LevelWarn, "rejected", "error", why, "uid", uid)
 	if uid == "" {
-		x.fail(int(code), metav1.StatusReasonBadRequest, "the AdmissionReview "+why)
+		c.sendStatus(int(code), metav1.StatusReasonBadRequest, "the AdmissionReview "+why)
 		return
 	}
-	x.write(malformed(types.UID(uid), code, why))
+	c.write(malformed(types.UID(uid), code, why))
 }
 
-// fail answers with an HTTP error and a Status, whose message the API server
+// sendStatus answers with an HTTP error and a Status, whose message the API server
 // passes on.
-func (x *exchange) fail(code int, reason metav1.StatusReason, message string) {
-	x.send(code, refusal(int32(code), reason, "stayput: "+message))
+func (c *call) sendStatus(code int, reason metav1.StatusReason, message string) {
+	c.send(code, refusal(int32(code), reason, "stayput: "+message))
 }
 
-func (x *exchange) write(resp *admissionv1.AdmissionResponse) {
-	x.send(http.StatusOK, &admissionv1.AdmissionReview{
+func (c *call) write(resp *admissionv1.AdmissionResponse) {
+	c.send(http.StatusOK, &admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
 		Response: resp,
 	})
 }
 
-func (x *exchange) send(code int, body any) {
+func (c *call) send(code int, body any) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // our own types always marshal
 	}
-	h := x.rw.Header()
+	h := c.rw.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.rw.WriteHeader(code)
-	if _, err := x.rw.Write(data); err != nil {
-		x.log(slog.LevelDebug, "write the answer", "error", err.Error())
+	c.rw.WriteHeader(code)
+	if _, err := c.rw.Write(data); err != nil {
+		c.log(slog.LevelDebug, "write the answer", "error", err.Error())
 	}
 }
 
 // panicked answers for a request whose handling panicked; the server goes on.
-func (x *exchange) panicked(p any) {
-	x.verdict = "panicked"
-	x.log(slog.LevelError, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	x.fail(http.StatusInternalServerError, metav1.StatusReasonInternalError, "a defect of stayput: its log has the stack")
+func (c *call) panicked(p any) {
+	c.verdict = "panicked"
+	c.log(slog.LevelError, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	c.sendStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError, "a defect of stayput: its log has the stack")
 }
 
 // log writes one line about the request, without its objects.
-func (x *exchange) log(level slog.Level, msg string, args ...any) {
-	if !x.Log.Enabled(x.r.Context(), level) {
+func (c *call) log(level slog.Level, msg string, args ...any) {
+	if !c.Log.Enabled(c.r.Context(), level) {
 		return
 	}
-	args = append(args, "door", x.door, "verdict", x.verdict)
-	if x.req != nil {
-		args = append(args, "uid", x.req.UID, "operation", x.req.Operation, "resource", x.req.Resource.Resource,
-			"subresource", x.req.SubResource, "namespace", x.req.Namespace, "name", x.req.Name, "user", x.req.UserInfo.Username)
+	args = append(args, "webhook", c.webhook, "verdict", c.verdict)
+	if c.req != nil {
+		args = append(args, "uid", c.req.UID, "operation", c.req.Operation, "resource", c.req.Resource.Resource,
+			"subresource", c.req.SubResource, "namespace", c.req.Namespace, "name", c.req.Name, "user", c.req.UserInfo.Username)
 	}
-	x.Log.Log(x.r.Context(), level, msg, args...)
+	c.Log.Log(c.r.Context(), level, msg, args...)
 }

@@ -333,7 +333,7 @@ func wireDefects() (all []defect) {
 }
 
 // TestEveryDefectIsAnswered sends the corpus to a server over TLS, on a
-// connection that goes on, at both doors: each request is answered by a 4xx, or
+// connection that goes on, at both webhooks: each request is answered by a 4xx, or
 // by a denial with its uid, in words that name the defect, and the next request
 // on the same connection is answered as ever.
 func TestEveryDefectIsAnswered(t *testing.T) {
@@ -357,7 +357,7 @@ func TestEveryDefectIsAnswered(t *testing.T) {
 		}
 	}
 	line.close()
-	t.Logf("%d malformed requests at 2 doors, %d connections: %v", len(corpus), line.dialled, answers)
+	t.Logf("%d malformed requests at 2 webhooks, %d connections: %v", len(corpus), line.dialled, answers)
 	if log.Len() > 0 {
 		t.Errorf("errors in the log, such as a panic: %.2000s", &log)
 	}

@@ -87,7 +87,7 @@ func TestConfigurationsAreNarrow(t *testing.T) {
 }
 
 // TestEveryRuleIsAsked holds the configurations to the lists: what a rule wants
-// to see is sent, by the door that runs the rule, and nothing else is.
+// to see is sent, by the webhook that runs the rule, and nothing else is.
 func TestEveryRuleIsAsked(t *testing.T) {
 	sent := map[bool]sets.Set[string]{true: {}, false: {}}
 	for _, w := range allWebhooks(t, Deployment{URL: "https://127.0.0.1:1"}) {
@@ -108,7 +108,7 @@ func TestEveryRuleIsAsked(t *testing.T) {
 		}
 	}
 	if !sent[false].HasAll("apps/statefulsets/scale UPDATE", "apps/deployments/scale UPDATE") || sent[true].Has("apps/statefulsets/scale UPDATE") {
-		t.Error("scaling is for the validating door")
+		t.Error("scaling is for the validating webhook")
 	}
 	for mutating := range want {
 		if missing := want[mutating].Difference(sent[mutating]); missing.Len() > 0 {

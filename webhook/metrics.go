@@ -28,13 +28,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_requests_total",
-			Help: "Admission requests by door (validate, mutate), operation, resource and verdict: allowed, warned, mutated, denied, undecided, refused (malformed), shed (overload) or panicked.",
-		}, []string{"door", "operation", "resource", "verdict"}),
+			Help: "Admission requests by webhook (validating, mutating), operation, resource and verdict: allowed, warned, mutated, denied, undecided, refused (malformed), shed (overload) or panicked.",
+		}, []string{"webhook", "operation", "resource", "verdict"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "stayput_request_duration_seconds",
-			Help:    "Time from the first byte of a request's body to the last of the answer, by door.",
+			Help:    "Time from the first byte of a request's body to the last of the answer, by webhook.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10),
-		}, []string{"door"}),
+		}, []string{"webhook"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_findings_total",
 			Help: "Findings by rule and the level at which they counted.",
@@ -56,20 +56,20 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) answered(x *exchange, took time.Duration) {
+func (m *Metrics) answered(c *call, took time.Duration) {
 	var operation, resource string
-	if x.req != nil {
-		operation, resource = string(x.req.Operation), "other" // a label of the caller's choosing would grow without bounds
-		switch kind := cluster.KnownResource(x.req.Resource.Resource); {
+	if c.req != nil {
+		operation, resource = string(c.req.Operation), "other" // a label of the caller's choosing would grow without bounds
+		switch kind := cluster.KnownResource(c.req.Resource.Resource); {
 		case kind == nil:
-		case x.req.SubResource == "":
+		case c.req.SubResource == "":
 			resource = kind.Resource
-		case x.req.SubResource == "scale" && kind.Scalable:
+		case c.req.SubResource == "scale" && kind.Scalable:
 			resource = kind.Resource + "/scale"
 		}
 	}
-	m.requests.WithLabelValues(x.door, operation, resource, x.verdict).Inc()
-	m.durations.WithLabelValues(x.door).Observe(took.Seconds())
+	m.requests.WithLabelValues(c.webhook, operation, resource, c.verdict).Inc()
+	m.durations.WithLabelValues(c.webhook).Observe(took.Seconds())
 }
 
 func (m *Metrics) judged(v validators.Verdict) {

@@ -16,7 +16,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// mutate is the door at /mutate: it edits the object, and hints at what the
+// mutate answers at /mutate: it edits the object, and hints at what the
 // API server will refuse by itself. It never denies.
 func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
 	if _, isScale := req.obj.(*autoscalingv1.Scale); isScale || req.obj == nil {

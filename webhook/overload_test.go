@@ -70,11 +70,11 @@ func TestThreeTimesTheCapacity(t *testing.T) {
 		group.Go(func() {
 			for time.Now().Before(until) {
 				ctx, cancel := context.WithTimeout(t.Context(), timeout)
-				begun := time.Now()
+				start := time.Now()
 				raw, err := api.Post().AbsPath(ValidatePath).Timeout(timeout).SetHeader("Content-Type", "application/json").Body([]byte(createPod)).Do(ctx).Raw()
 				cancel()
 				mu.Lock()
-				if time.Since(begun) > timeout {
+				if time.Since(start) > timeout {
 					late++
 				}
 				if err == nil && strings.Contains(string(raw), `"allowed":true`) {
@@ -110,7 +110,7 @@ func TestABodyThatIsHeldUpIsAskedForAgain(t *testing.T) {
 		if held.Add(1) == 1 {
 			body := r.Body
 			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(body, padding), readerFunc(func([]byte) (int, error) {
-				time.Sleep(bodyTime + time.Second)
+				time.Sleep(bodyTimeout + time.Second)
 				return 0, io.EOF
 			}), body))
 		}
@@ -143,8 +143,8 @@ func TestLargeBodiesDoNotKeepOthersOut(t *testing.T) {
 	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusOK {
 		t.Fatalf("a large body: %d %s", rec.Code, rec.Body)
 	}
-	others := lease{gate: w.gate}
-	if !others.extend(w.gate.heavy.size) {
+	others := reservation{limiter: w.limiter}
+	if !others.extend(w.limiter.large.size) {
 		t.Fatal("nothing is in flight, and yet there is no memory")
 	}
 	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
@@ -157,7 +157,7 @@ func TestLargeBodiesDoNotKeepOthersOut(t *testing.T) {
 	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusOK {
 		t.Errorf("a large body once there is room: %d %s", rec.Code, rec.Body)
 	}
-	if used := w.gate.heavy.used.Load() + w.gate.light.used.Load(); used != 0 {
+	if used := w.limiter.large.used.Load() + w.limiter.ordinary.used.Load(); used != 0 {
 		t.Errorf("%d bytes are held by nobody", used)
 	}
 }

@@ -39,10 +39,10 @@ type Server struct {
 	// Trusted, if set, returns why the API server would refuse the certificate.
 	Trusted func() error
 
-	most        int // how many connections at a time, if not mostConnections
-	connections atomic.Int64
-	draining    atomic.Bool
-	serving     atomic.Bool
+	connectionsMax int // if not maxConnections
+	connections    atomic.Int64
+	draining       atomic.Bool
+	serving        atomic.Bool
 }
 
 // quiet is how long no connection must have been open before a draining
@@ -56,17 +56,17 @@ func (s *Server) NeedLeaderElection() bool { return false }
 // each client to close its connection, and serves on until none has been open
 // for a quiet moment.
 func (s *Server) Start(ctx context.Context) error {
-	crowd := newCrowd(s.Listener, cmp.Or(s.most, mostConnections))
+	limiter := newConnectionLimiter(s.Listener, cmp.Or(s.connectionsMax, maxConnections))
 	srv := &http.Server{
 		Handler:           s.closing(s.Handler),
-		ReadHeaderTimeout: headerTime,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      35 * time.Second,
-		IdleTimeout:       idleTime,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		ConnContext:       crowd.with,
-		ConnState:         func(conn net.Conn, state http.ConnState) { s.count(state); crowd.state(conn, state) },
+		ConnContext:       limiter.with,
+		ConnState:         func(conn net.Conn, state http.ConnState) { s.count(state); limiter.state(conn, state) },
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		TLSConfig: s.Callers.Require(&tls.Config{
 			MinVersion:     tls.VersionTLS13,
@@ -75,7 +75,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(crowd, "", "") }()
+	go func() { failed <- srv.ServeTLS(limiter, "", "") }()
 	s.serving.Store(true)
 	s.Log.Info("serving", "address", s.Listener.Addr().String())
 	select {

@@ -11,7 +11,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// validate is the door at /validate: it reviews the objects with the rules.
+// validate answers at /validate: it reviews the objects with the rules.
 func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
 	v := w.World.View(ctx, req.facts())
 	verdict, err := w.review(v, req)

@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-// wanted names the files, by what is recorded: door, operation, resource and
+// wanted names the files, by what is recorded: webhook, operation, resource and
 // the object's name, or the name that it will begin with.
 var wanted = map[string]string{
 	"validate CREATE statefulsets ledger":              "statefulset-create",
@@ -232,8 +232,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		name, _, _ = strings.Cut(meta.Metadata.GenerateName+name, "-")
 		name += "-"
 	}
-	door := strings.TrimPrefix(req.URL.Path, "/")
-	key := fmt.Sprintf("%s %s %s %s", door, review.Request.Operation, review.Request.Resource.Resource, name)
+	path := strings.TrimPrefix(req.URL.Path, "/")
+	key := fmt.Sprintf("%s %s %s %s", path, review.Request.Operation, review.Request.Resource.Resource, name)
 	fmt.Println("  asked:", key, len(body))
 	r.mu.Lock()
 	if review.Request.SubResource == "" && (r.seen[key] == nil || review.Request.Operation == admissionv1.Update) {
@@ -246,7 +246,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// awake waits until the API server asks at both doors.
+// awake waits until the API server asks both webhooks.
 func (r *recorder) awake(k kubectl) error {
 	const probe = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: probe, namespace: shop}\nspec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: a}]}}}\n"
 	for range 100 {

@@ -24,7 +24,7 @@ const by = "bench.stayput.dev/by"
 const (
 	byNothing           = "nothing"
 	byStayput           = "stayput"
-	byMutatingDoor      = "stayput-mutating" // alone: what a MutatingAdmissionPolicy can do
+	byMutatingAlone     = "stayput-mutating" // alone: what a MutatingAdmissionPolicy can do
 	byControllerRuntime = "controller-runtime"
 	byValidatingPolicy  = "validating-policy"
 	byApplyPolicy       = "apply-policy"
@@ -89,7 +89,7 @@ func (r *run) makeCases(ctx context.Context) error {
 		{title: statefulSet, by: byValidatingPolicy},
 		{title: namedPod, by: byNothing},
 		{title: namedPod, by: byStayput, calls: []string{webhook.Identity, webhook.Pods}},
-		{title: namedPod, by: byMutatingDoor, calls: []string{webhook.Identity}},
+		{title: namedPod, by: byMutatingAlone, calls: []string{webhook.Identity}},
 		{title: namedPod, by: byControllerRuntime, calls: []string{patchMutate, allowValidate}},
 		{title: namedPod, by: byApplyPolicy},
 		{title: namedPod, by: byPatchPolicy},

@@ -71,7 +71,7 @@ func narrowed(manifest string) (string, error) {
 	}
 	for i := range mutating.Webhooks {
 		w := &mutating.Webhooks[i]
-		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector, byStayput, byMutatingDoor), new(admissionv1.Fail)
+		w.ObjectSelector, w.FailurePolicy = ours(w.ObjectSelector, byStayput, byMutatingAlone), new(admissionv1.Fail)
 	}
 	for i := range validating.Webhooks {
 		w := &validating.Webhooks[i]

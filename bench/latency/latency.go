@@ -90,7 +90,7 @@ func Measure(ctx context.Context, o Options) (text string, err error) {
 		return "", err
 	}
 	r.pids = map[string][]int{
-		apiServer: {cluster.PIDs()[apiServer]}, byStayput: {r.stayput.PID()}, byMutatingDoor: {r.stayput.PID()},
+		apiServer: {cluster.PIDs()[apiServer]}, byStayput: {r.stayput.PID()}, byMutatingAlone: {r.stayput.PID()},
 		byControllerRuntime: {o.Validate.PID, o.Patch.PID},
 	}
 	if err := r.install(ctx); err != nil {

@@ -11,7 +11,7 @@ import (
 var titles = map[string]string{
 	byNothing:           "nothing",
 	byStayput:           "**Stayput**",
-	byMutatingDoor:      "**Stayput**, mutating alone",
+	byMutatingAlone:     "**Stayput**, mutating alone",
 	byControllerRuntime: "controller-runtime",
 	byValidatingPolicy:  "ValidatingAdmissionPolicy",
 	byApplyPolicy:       "MutatingAdmissionPolicy, ApplyConfiguration",
@@ -72,7 +72,7 @@ func (r *run) report(load string) string {
 
 	out.WriteString("\n| target, for a Pod that is mutated | is | must be |\n|---|---|---|\n")
 	nothing := r.find(namedPod, byNothing)
-	for _, who := range []struct{ name, by string }{{"mutating alone, as the policies do", byMutatingDoor}, {"with all rules about it", byStayput}} {
+	for _, who := range []struct{ name, by string }{{"mutating alone, as the policies do", byMutatingAlone}, {"with all rules about it", byStayput}} {
 		for _, t := range []struct {
 			what string
 			of   func(sample) time.Duration

@@ -72,13 +72,14 @@ func TestReview(t *testing.T) {
 		"denied": {stdin: ask(set("0")), code: 1, check: func(r *admissionv1.AdmissionResponse) bool {
 			return !r.Allowed && r.Result.Code == 403 && strings.Contains(r.Result.Message, "statefulset-grace-period")
 		}},
-		"mutated": {stdin: ask(strings.Replace(set("30"), `"serviceName":"db",`, "", 1)), args: []string{"--door", "mutate", "--manifests", "services.yaml"},
+		"mutated": {stdin: ask(strings.Replace(set("30"), `"serviceName":"db",`, "", 1)), args: []string{"--webhook", "mutating", "--manifests", "services.yaml"},
 			check: func(r *admissionv1.AdmissionResponse) bool {
 				return strings.Contains(string(r.Patch), "/spec/serviceName")
 			}},
 		"no review":     {stdin: "{}", code: 2, stderr: "stayput: HTTP status 400: stayput: the AdmissionReview"},
 		"no JSON":       {stdin: "a: b", code: 2, stderr: "stayput: HTTP status 400"},
-		"no door":       {args: []string{"--door", "back"}, code: 2, stderr: `--door "back": must be validate or mutate`},
+		"no webhook":    {args: []string{"--webhook", "back"}, code: 2, stderr: `--webhook "back": must be validating or mutating`},
+		"an old flag":   {args: []string{"--door", "back"}, code: 2, stderr: `--door "back": must be validate or mutate`},
 		"two clusters":  {stdin: "{}", args: []string{"--live", "--manifests", "x"}, code: 2, stderr: "only one of them"},
 		"bad manifests": {stdin: "{}", args: []string{"--manifests", "absent"}, code: 2, stderr: "--manifests: stat absent: no such file"},
 	} {

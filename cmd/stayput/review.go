@@ -31,7 +31,7 @@ would: the same handler, with the same limits. Lookups are answered from
 
 Exit code 0: allowed. 1: denied. 2: there is no answer.`,
 		Example: `  stayput review review.json
-  stayput review --door mutate --manifests deploy/ - < review.json`,
+  stayput review --webhook mutating --manifests deploy/ - < review.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return d.run(cmd.Context(), args[0], cmd.InOrStdin(), cmd.OutOrStdout())
@@ -39,7 +39,9 @@ Exit code 0: allowed. 1: denied. 2: there is no answer.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&d.config, "config", "", "configuration file")
-	flags.StringVar(&d.door, "door", "validate", "which webhook to ask: validate or mutate")
+	flags.StringVar(&d.webhook, "webhook", "validating", "which webhook to ask: validating or mutating")
+	flags.StringVar(&d.door, "door", "", "")
+	_ = flags.MarkHidden("door") // until the version after v0.1.0
 	flags.StringVar(&d.manifests, "manifests", "", "file or directory of manifests that is the cluster")
 	flags.BoolVar(&d.live, "live", false, "look things up in the cluster of the kubeconfig")
 	d.clusterFlags.register(flags)
@@ -49,14 +51,32 @@ Exit code 0: allowed. 1: denied. 2: there is no answer.`,
 // A debugger is the command review.
 type debugger struct {
 	clusterFlags
-	config, door, manifests string
-	live                    bool
+	config, manifests string
+	webhook, door     string // door is what webhook was called before v0.1.0
+	live              bool
+}
+
+// path returns where the webhook answers.
+func (d *debugger) path() (string, error) {
+	switch {
+	case d.door == "mutate":
+		return webhook.MutatePath, nil
+	case d.door == "validate":
+		return webhook.ValidatePath, nil
+	case d.door != "":
+		return "", fmt.Errorf("--door %q: must be validate or mutate; it is called --webhook now", d.door)
+	case d.webhook == "mutating":
+		return webhook.MutatePath, nil
+	case d.webhook == "validating":
+		return webhook.ValidatePath, nil
+	}
+	return "", fmt.Errorf("--webhook %q: must be validating or mutating", d.webhook)
 }
 
 func (d *debugger) run(ctx context.Context, file string, stdin io.Reader, stdout io.Writer) error {
-	path, ok := map[string]string{"validate": webhook.ValidatePath, "mutate": webhook.MutatePath}[d.door]
-	if !ok {
-		return fmt.Errorf("--door %q: must be validate or mutate", d.door)
+	path, err := d.path()
+	if err != nil {
+		return err
 	}
 	s, err := loadSettings(d.config)
 	if err != nil {

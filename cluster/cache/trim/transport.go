@@ -18,7 +18,7 @@ import (
 // [WithItems], and which go by a transport of their own; one that is malformed or
 // cut off is an error, and one of which nothing comes for a minute is [ErrStalled].
 func Transport(watches, lists http.RoundTripper) http.RoundTripper {
-	lists = patient{lists, patience}
+	lists = silenceLimit{lists, maxSilence}
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		next := watches
 		take, items := r.Context().Value(itemsKey{}).(func([]byte) error)

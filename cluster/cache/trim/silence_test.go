@@ -30,7 +30,7 @@ func TestPatient(t *testing.T) {
 	defer server.Close()
 	defer close(hang)
 	ask := func(path string) (string, error) {
-		client := http.Client{Transport: patient{http.DefaultTransport, parts * 100 * time.Millisecond / 2}}
+		client := http.Client{Transport: silenceLimit{http.DefaultTransport, parts * 100 * time.Millisecond / 2}}
 		resp, err := client.Get(server.URL + path)
 		if err != nil {
 			return "", err

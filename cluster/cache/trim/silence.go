@@ -12,24 +12,24 @@ import (
 // ErrStalled is the error of a list of which nothing more comes.
 var ErrStalled = errors.New("nothing more has come of a list")
 
-// patience is how long nothing may come of a list: neither an API server that
+// maxSilence is how long nothing may come of a list: neither an API server that
 // hangs is waited for, nor a network that loses what is sent. A watch in HTTP/2
 // has pings for that.
-const patience = time.Minute
+const maxSilence = time.Minute
 
-// patient is a transport that gives up a request of which nothing comes for so
+// silenceLimit is a transport that gives up a request of which nothing comes for so
 // long: no answer, or no more of it.
-type patient struct {
-	next     http.RoundTripper
-	patience time.Duration
+type silenceLimit struct {
+	next       http.RoundTripper
+	maxSilence time.Duration
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p silenceLimit) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, giveUp := context.WithCancelCause(r.Context())
-	stalled := fmt.Errorf("%w for %s", ErrStalled, p.patience)
-	w := &watched{patience: p.patience, ctx: ctx, giveUp: giveUp}
-	w.timer = time.AfterFunc(p.patience, func() { giveUp(stalled) })
+	stalled := fmt.Errorf("%w for %s", ErrStalled, p.maxSilence)
+	w := &watched{maxSilence: p.maxSilence, ctx: ctx, giveUp: giveUp}
+	w.timer = time.AfterFunc(p.maxSilence, func() { giveUp(stalled) })
 	resp, err := p.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		err = w.reason(err)
@@ -43,10 +43,10 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 // A watched body is an answer whose reader does not wait for ever.
 type watched struct {
 	io.ReadCloser
-	patience time.Duration
-	timer    *time.Timer
-	ctx      context.Context
-	giveUp   context.CancelCauseFunc
+	maxSilence time.Duration
+	timer      *time.Timer
+	ctx        context.Context
+	giveUp     context.CancelCauseFunc
 }
 
 // Read implements [io.Reader].
@@ -55,7 +55,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	if err != nil {
 		return n, w.reason(err)
 	}
-	w.timer.Reset(w.patience)
+	w.timer.Reset(w.maxSilence)
 	return n, nil
 }
 
