@@ -500,7 +500,7 @@ func memberNames(t *testing.T, ns string) {
 	set := func(name, spec, pod string) string { return memberSet(name, 2, "  "+spec, pod, "") }
 	out := apply(t, ns, set("missing", "serviceName: nowhere", "")+set("none", "revisionHistoryLimit: 3", "")+set("balanced", "serviceName: balanced", "")+
 		set("alias", "serviceName: alias", "")+set("stray", "serviceName: stray", "")+set("by-hand", "serviceName: by-hand", "")+
-		set("meet", "serviceName: meet", "")+
+		strings.Replace(set("meet", "serviceName: meet", ""), "image: db", "image: db, readinessProbe: {tcpSocket: {port: 5432}}", 1)+
 		set("good", "serviceName: good", ", hostname: primary, subdomain: members, hostnameOverride: db.example.com"))
 	contains(t, out, "must exist, or no Pod has a DNS name", "no Pod gets a DNS name, and it cannot be added later", "this one is an alias of db.example.com and gives no Pod a name",
 		"this one wants app=other, so they get no DNS names", "only EndpointSlices made by hand name them", "Pods in Parallel meet only when ready",
@@ -528,6 +528,19 @@ func memberNames(t *testing.T, ns string) {
 	}
 	kubectl(t, "patch", "service", "meet", "-n", ns, "-p", `{"spec":{"publishNotReadyAddresses":true}}`)
 	resolve(t, at("meet-0", "meet"))
+
+	// A Service without a selector has two families of addresses here; the remedy lets
+	// it select all the same.
+	out = stayput(t, "audit", "--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns).stdout
+	remedy := regexp.MustCompile(`kubectl patch service by-hand -n \S+ -p '([^']*)'`).FindStringSubmatch(out)
+	if remedy == nil {
+		t.Fatalf("no remedy for by-hand:\n%s", out)
+	}
+	if out, err := try(t, "", "set", "selector", "service", "by-hand", "app=by-hand", "-n", ns); err == nil {
+		t.Errorf("the selector alone is no longer refused, and the remedy may be shorter:\n%s", out)
+	}
+	kubectl(t, "patch", "service", "by-hand", "-n", ns, "-p", remedy[1])
+	resolve(t, at("by-hand-0", "by-hand"))
 
 	// The Service changes under its StatefulSet.
 	says := func(want string, args ...string) {

@@ -20,12 +20,10 @@ import (
 // besides are what else is found in the broken example of a rule: one mistake
 // seen from both of its ends.
 var besides = map[string][]string{
-	"claim-template-storage":                  {"unknown-field"},
-	"service-governing":                       {"statefulset-service-selector"},
-	"statefulset-service-headless":            {"service-governing"},
-	"statefulset-service-selector":            {"service-governing"},
-	"statefulset-parallel":                    {"statefulset-service-not-ready-addresses"},
-	"statefulset-service-not-ready-addresses": {"statefulset-parallel"},
+	"claim-template-storage":       {"unknown-field"},
+	"service-governing":            {"statefulset-service-selector"},
+	"statefulset-service-headless": {"service-governing"},
+	"statefulset-service-selector": {"service-governing"},
 }
 
 // milder are the rules whose examples show less than the most that they can

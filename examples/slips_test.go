@@ -120,8 +120,8 @@ spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: 
 		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {type: OnDelete}"},
 	"statefulset-ordinals": {app: "cockroachdb.yaml", want: warn, update: true,
 		old: "replicas: 3", new: "replicas: 3\n  ordinals: {start: 1}"},
-	"statefulset-parallel": {app: "prometheus.yaml", want: warn, also: []string{"statefulset-service-not-ready-addresses"},
-		old: "  minReadySeconds: 30", new: "  podManagementPolicy: Parallel\n  minReadySeconds: 30"},
+	"statefulset-parallel": {app: "vault.yaml", want: warn, also: []string{"statefulset-service-missing"},
+		old: "serviceName: vault-internal", new: "serviceName: vault-headless"},
 	"statefulset-partition": {app: "kafka.yaml", want: warn,
 		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {partition: 2}}"},
 	"statefulset-readiness": {app: "postgresql.yaml", want: warn,
@@ -148,7 +148,7 @@ apiVersion: v1
 kind: Service
 metadata: {name: consul-gossip, namespace: consul}
 spec: {clusterIP: None, selector: {app.kubernetes.io/name: consul}, ports: [{port: 8301}]}`},
-	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn, also: []string{"statefulset-parallel"},
+	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn,
 		old: "  publishNotReadyAddresses: true\n", new: ""},
 	"statefulset-service-selector": {app: "etcd.yaml", want: warn, also: []string{"service-governing"},
 		old: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd\n", new: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd-server\n"},

@@ -42,12 +42,17 @@ carries it: that is how volumes made by hand are told apart.`,
 			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil
 		}
-		remedy := p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s, or make the claim anew with another (%s)", missing.name, offered(missing.classes)))
+		create := fmt.Sprintf("create StorageClass %s", missing.name)
+		remedy := create
+		if len(missing.classes) > 0 {
+			remedy = fmt.Sprintf("%s, or make the claim anew with another (%s)", create, offered(missing.classes))
+		}
+		remedy = p.Mend(missing.named(), remedy)
 		nothing, err := holdsNothing(p.Cluster, pvc)
 		if err != nil {
 			return err
 		}
-		there := nothing && pvc.ResourceVersion != "" // audit
+		there := nothing && pvc.ResourceVersion != "" && len(missing.classes) > 0 // audit
 		if there {
 			remedy = fmt.Sprintf("create StorageClass %s, or kubectl delete pvc %s -n %s && %s with another (%s)",
 				missing.name, pvc.Name, pvc.Namespace, applyAgain, offered(missing.classes))

@@ -46,23 +46,27 @@ the classes that there are now.`,
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"),
-					p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s, or %s", missing.name, otherClass(sts, missing))))
+					p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s", missing.name)+orOtherClass(sts, missing)))
 			case noDefault:
 				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending until there is one"),
-					p.Mend(missing.named(), "mark a class as the default, or "+otherClass(sts, missing)))
+					p.Mend(missing.named(), "mark a class as the default"+orOtherClass(sts, missing)))
 			case noVolume:
 				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"),
-					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits, or "+otherClass(sts, missing)))
+					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits"+orOtherClass(sts, missing)))
 			}
 		}
 		return nil
 	})},
 }
 
-// otherClass returns how the templates of a StatefulSet come to another class.
+// orOtherClass returns how else the templates of a StatefulSet come to a class, if
+// there is any.
 // Claims that it has made already are Pending still, and statefulset-scale-up
 // says what to do about those that hold nothing.
-func otherClass(sts *appsv1.StatefulSet, missing *classless) string {
-	return fmt.Sprintf("name another (%s) after kubectl delete sts %s -n %s --cascade=orphan",
+func orOtherClass(sts *appsv1.StatefulSet, missing *classless) string {
+	if len(missing.classes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", or name another (%s) after kubectl delete sts %s -n %s --cascade=orphan",
 		offered(missing.classes), sts.Name, sts.Namespace)
 }

@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,16 +90,15 @@ func waits(sc *storagev1.StorageClass) bool {
 	return sc != nil && sc.VolumeBindingMode != nil && *sc.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
 }
 
-// offered says which classes there are, for a message.
+// offered says which classes there are, for a message, the best for data first.
 func offered(classes []storagev1.StorageClass) string {
 	if len(classes) == 0 {
 		return "the cluster has none"
 	}
 	var names []string
-	for _, sc := range classes {
+	for _, sc := range slices.SortedFunc(slices.Values(classes), better) {
 		names = append(names, sc.Name)
 	}
-	slices.Sort(names)
 	return "there are: " + cluster.Few(names)
 }
 
@@ -161,12 +161,33 @@ func hasVolume(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) b
 	return ref != nil && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase == corev1.VolumeBound
 }
 
-// first returns the name of a class to suggest, or "".
+// first returns the name of the class to suggest, or "": the best for data, and of
+// those the first by name.
 func (c *classless) first() string {
 	if len(c.classes) == 0 {
 		return ""
 	}
-	return slices.MinFunc(c.classes, func(a, b storagev1.StorageClass) int { return strings.Compare(a.Name, b.Name) }).Name
+	return slices.MinFunc(c.classes, better).Name
+}
+
+// better puts the class first that is the better one for data.
+func better(a, b storagev1.StorageClass) int {
+	return cmp.Or(cmp.Compare(wants(&a), wants(&b)), strings.Compare(a.Name, b.Name))
+}
+
+// wants returns how much a class lacks of what data wants: that it outlives its
+// claim, grows, and lies where its Pod can run.
+func wants(sc *storagev1.StorageClass) (n int) {
+	if deletes(sc) {
+		n += 4
+	}
+	if sc.AllowVolumeExpansion == nil || !*sc.AllowVolumeExpansion {
+		n += 2
+	}
+	if !waits(sc) {
+		n++
+	}
+	return n
 }
 
 // named returns the class to write into a manifest.

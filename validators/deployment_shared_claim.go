@@ -39,7 +39,7 @@ files, a ReadWriteMany claim; or else run one replica.`,
 				continue // nobody knows what it will be
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := "replicas: 1, or a StatefulSet with volumeClaimTemplates"
+			remedy := "replicas: 1, strategy: {type: Recreate}, or a StatefulSet with volumeClaimTemplates"
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
 				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)

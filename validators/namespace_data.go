@@ -71,7 +71,7 @@ is said.`,
 			return nil
 		}
 		p.Report(field.Invalid(path, ns.Name, what+", such as "+member+" of a StatefulSet"),
-			fmt.Sprintf("%s; or, to lose them, kubectl annotate namespace %s %s=Delete --overwrite", retainAll(ns.Name, volumes), ns.Name, cluster.AnnotationReclaim))
+			retainAll(ns.Name, volumes)+"; or, to lose them, "+letGo(ns.Name, doomed))
 		p.Loses(volumes...)
 		return nil
 	})},
@@ -102,6 +102,35 @@ func unseenIn(v, live *cluster.View, namespace string) (bool, error) {
 type doomedClaim struct {
 	claim  *corev1.PersistentVolumeClaim
 	volume *corev1.PersistentVolume
+	kept   bool // an annotation of its own says so, of the volume or the claim
+}
+
+// letGo returns the commands that say that data may go: for the namespace, and for
+// each volume that says otherwise by itself.
+func letGo(namespace string, doomed []doomedClaim) string {
+	var kept []string
+	for _, d := range doomed {
+		if d.kept {
+			kept = append(kept, d.volume.Name)
+		}
+	}
+	if len(kept) == 0 || len(kept) < len(doomed) {
+		all := fmt.Sprintf("kubectl annotate namespace %s %s=Delete --overwrite", namespace, cluster.AnnotationReclaim)
+		if len(kept) == 0 {
+			return all
+		}
+		return all + " && " + annotateGo(kept)
+	}
+	return annotateGo(kept)
+}
+
+func annotateGo(volumes []string) string {
+	const most = 5
+	more := ""
+	if len(volumes) > most {
+		volumes, more = volumes[:most], ", and so on"
+	}
+	return fmt.Sprintf("kubectl annotate pv %s %s=Delete --overwrite%s", strings.Join(volumes, " "), cluster.AnnotationReclaim, more)
 }
 
 // doomedIn returns the doomed claims of a namespace of which nobody has said that
@@ -136,7 +165,7 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 			return nil, err
 		}
 		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
-			doomed = append(doomed, doomedClaim{c, pv})
+			doomed = append(doomed, doomedClaim{c, pv, wanted.From == cluster.FromVolume || wanted.From == cluster.FromClaim})
 		}
 	}
 	slices.SortFunc(doomed, func(a, b doomedClaim) int { return strings.Compare(a.claim.Name, b.claim.Name) })

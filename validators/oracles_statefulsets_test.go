@@ -122,15 +122,18 @@ var _ = register(map[string]oracle{
 	}),
 	"statefulset-parallel": created(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
-		quorum := svc != nil && svc.Spec.PublishNotReadyAddresses
-		return warnIf(s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !quorum)
+		switch {
+		case s.Spec.PodManagementPolicy != "Parallel" || count(s.Spec.Replicas) < 2:
+			return nothing
+		case svc == nil:
+			return validators.Warn
+		case headless(svc) && tellsReady(s): // the other rule's
+			return nothing
+		}
+		return warnIf(!svc.Spec.PublishNotReadyAddresses)
 	}),
 	"statefulset-readiness": stored(func(_ *world, s sts) validators.Level {
-		probed := false
-		for _, c := range allContainers(&s.Spec.Template.Spec) {
-			probed = probed || c.ReadinessProbe != nil
-		}
-		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && !probed)
+		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && !tellsReady(s))
 	}),
 	"statefulset-min-ready-seconds": stored(func(_ *world, s sts) validators.Level {
 		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && s.Spec.MinReadySeconds == 0)
@@ -434,7 +437,7 @@ var _ = register(map[string]oracle{
 	}),
 	"statefulset-service-not-ready-addresses": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
-		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && headless(svc))
+		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && headless(svc) && tellsReady(s))
 	}),
 	"service-governing": gravest(
 		created(func(w *world, svc *corev1.Service) validators.Level { return governs(w, nil, svc) }),
@@ -526,4 +529,14 @@ func governs(w *world, old, svc *corev1.Service) validators.Level {
 		}
 	}
 	return nothing
+}
+
+// tellsReady says whether any container of the Pods has a readiness probe.
+func tellsReady(s sts) bool {
+	for _, c := range allContainers(&s.Spec.Template.Spec) {
+		if c.ReadinessProbe != nil {
+			return true
+		}
+	}
+	return false
 }

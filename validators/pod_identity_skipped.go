@@ -70,7 +70,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 			"remove hostnameOverride and create the Pod again"
 	case spec.Subdomain != "" && spec.Subdomain != service:
 		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "must be what the label "+cluster.LabelSubdomain+" says"+without),
-			"remove subdomain and create the Pod again, or labels: {" + cluster.LabelSubdomain + ": " + spec.Subdomain + "}"
+			"remove subdomain and create the Pod again, or metadata: {labels: {" + cluster.LabelSubdomain + ": " + spec.Subdomain + "}}"
 	case spec.Hostname != "":
 		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
 			"remove hostname and create the Pod again, or spec: {subdomain: " + service + "}"

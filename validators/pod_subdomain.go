@@ -47,24 +47,23 @@ business of the rules about StatefulSets.`,
 		}
 		path := field.NewPath("spec", "subdomain")
 		selector := selectorFor(pod)
-		selecting := p.selecting(name, pod.Namespace, selector)
 		switch {
 		case svc == nil && p.comesLater(pod):
 		case svc == nil:
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
-			p.Report(missing, p.Mend("apply "+serviceYAML(pod.Namespace, name, selector, nil), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, selecting)))
+			p.Report(missing, p.Mend("apply "+serviceYAML(pod.Namespace, name, selector, nil, false), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, setSelector(name, pod.Namespace, selector))))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
 			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
-				p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s", flowYAML(map[string]any{"clusterIP": "None", "selector": selector}), name),
-					unalias(svc, selector)))
+				p.unaliased(svc, selector))
 		case len(svc.Spec.Selector) == 0:
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), selecting)
+			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), p.selecting(svc, selector))
+			p.brieflySelecting(svc, selector)
 		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
 			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
 				"the subdomain of a headless Service of its own; or, if it belongs to these, "+p.Mend(
-					fmt.Sprintf("labels: %s", flowYAML(svc.Spec.Selector)),
+					fmt.Sprintf("metadata: {labels: %s}", flowYAML(svc.Spec.Selector)),
 					fmt.Sprintf("kubectl label --overwrite pod %s -n %s %s",
 						cmp.Or(pod.Name, "NAME"), pod.Namespace, strings.Join(unmatched(svc.Spec.Selector, pod.Labels), " "))))
 		}
@@ -89,6 +88,15 @@ func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
 	return err == nil && len(headless) == 1 && headless[0] == pod.Spec.Subdomain, err
 }
 
+// named returns what gives a Pod its hostname: the label, but where the mutator
+// leaves the name to the author.
+func named(pod *corev1.Pod) string {
+	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil {
+		return fmt.Sprintf("spec: {hostname: %s}", cut(cmp.Or(pod.Name, "<name>"), validation.DNS1123LabelMaxLength))
+	}
+	return fmt.Sprintf("metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, pod.Spec.Subdomain)
+}
+
 // hostnameMissing reports a Pod that has no hostname and will not get one.
 func hostnameMissing(p *Pass, pod *corev1.Pod) error {
 	if _, asked := pod.Labels[cluster.LabelSubdomain]; asked || pod.Spec.Hostname != "" {
@@ -98,6 +106,6 @@ func hostnameMissing(p *Pass, pod *corev1.Pod) error {
 		return err
 	}
 	p.Report(field.Required(field.NewPath("spec", "hostname"), "must be set beside a subdomain; without it the Pod has no DNS name of its own"),
-		fmt.Sprintf("make the Pod again with metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, pod.Spec.Subdomain))
+		"make the Pod again with "+named(pod))
 	return nil
 }

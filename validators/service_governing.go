@@ -67,17 +67,57 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	spec := specPath
 	if s := suffer(alias); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"),
-			p.Mend("type: ClusterIP, clusterIP: None and no externalName", unalias(svc, memberLabels(s[0]))))
+			p.unaliased(svc, memberLabels(s[0])))
 	}
 	if s := suffer(balances); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"),
-			p.Mend("clusterIP: None", fmt.Sprintf("kubectl delete service %s -n %s, then make it again with clusterIP: None; in between its name and clients are cut off", svc.Name, svc.Namespace)))
+			p.headlessAgain(svc, nil, slices.ContainsFunc(s, meets)))
 	}
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
-			p.selecting(svc.Name, svc.Namespace, memberLabels(s[0])))
+			p.selectingAll(svc, governed))
+		p.brieflySelecting(svc, labelsOfAll(governed))
 	}
 	return nil
+}
+
+// selectingAll returns what makes a Service select the Pods of all StatefulSets
+// that name it.
+func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet) string {
+	if on := labelsOfAll(governed); len(on) > 0 {
+		return p.selecting(svc, on)
+	}
+	return "give the templates one label and select it, or make each anew with a headless Service of its own"
+}
+
+// labelsOfAll returns the labels by which one Service selects the Pods of all:
+// those that they have in common.
+func labelsOfAll(governed []*appsv1.StatefulSet) map[string]string {
+	on := maps.Clone(memberLabels(governed[0]))
+	for _, sts := range governed[1:] {
+		maps.DeleteFunc(on, func(name, value string) bool { has, ok := sts.Spec.Template.Labels[name]; return !ok || has != value })
+	}
+	return on
+}
+
+// headlessAgain returns what makes a Service headless that has a virtual IP, and
+// select Pods by labels if it selects none yet; if they must meet, before they are
+// ready.
+func (p *Pass) headlessAgain(svc *corev1.Service, on map[string]string, meet bool) string {
+	fields := "clusterIP: None"
+	if meet && !svc.Spec.PublishNotReadyAddresses {
+		fields += ", publishNotReadyAddresses: true"
+	}
+	if len(on) > 0 {
+		fields += ", selector: " + flowYAML(on)
+	}
+	return p.Mend(fmt.Sprintf("%s in Service %s", fields, svc.Name),
+		fmt.Sprintf("kubectl delete service %s -n %s, then make it again with %s; in between its name and clients are cut off", svc.Name, svc.Namespace, fields))
+}
+
+// unaliased returns what makes a headless Service of an alias.
+func (p *Pass) unaliased(svc *corev1.Service, on map[string]string) string {
+	return p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s", flowYAML(map[string]any{"clusterIP": "None", "selector": on}), svc.Name), unalias(svc, on))
 }
 
 // unalias returns the command that makes an alias a headless Service that selects
@@ -85,18 +125,52 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 // Service without a selector is given two families of addresses, and a cluster
 // that has one then refuses every selector.
 func unalias(svc *corev1.Service, on map[string]string) string {
+	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{%s}}}'`,
+		svc.Name, svc.Namespace, jsonPairs(on))
+}
+
+// jsonPairs returns labels as JSON has them, without the braces.
+func jsonPairs(on map[string]string) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(on)) {
 		pairs = append(pairs, fmt.Sprintf("%q:%q", name, on[name]))
 	}
-	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{%s}}}'`,
-		svc.Name, svc.Namespace, strings.Join(pairs, ","))
+	return strings.Join(pairs, ",")
 }
 
 // selecting returns what makes a Service select Pods that have labels.
-func (p *Pass) selecting(name, namespace string, on map[string]string) string {
-	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), name),
-		fmt.Sprintf("kubectl set selector service %s %s -n %s", name, labels.FormatLabels(on), namespace))
+func (p *Pass) selecting(svc *corev1.Service, on map[string]string) string {
+	switch {
+	case len(svc.Spec.Selector) > 0:
+	case !cluster.Headless(svc):
+		return p.headlessAgain(svc, on, false)
+	default:
+		// It has two families of addresses, and a cluster that has one refuses every
+		// selector until they are chosen again. SingleStack is what a new Service gets.
+		if beginsToSelect(svc) {
+			return p.Mend(fmt.Sprintf("spec: {ipFamilyPolicy: SingleStack, selector: %s} in Service %s", flowYAML(on), svc.Name),
+				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,"selector":{%s}}}'`,
+					svc.Name, svc.Namespace, jsonPairs(on)))
+		}
+	}
+	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), svc.Name), setSelector(svc.Name, svc.Namespace, on))
+}
+
+// beginsToSelect says whether a headless Service has had no selector so far, and
+// so two families of addresses.
+func beginsToSelect(svc *corev1.Service) bool {
+	return cluster.Headless(svc) && len(svc.Spec.Selector) == 0 && len(svc.Spec.IPFamilies) != 1
+}
+
+// brieflySelecting is selecting for a warning that has no room for the command.
+func (p *Pass) brieflySelecting(svc *corev1.Service, on map[string]string) {
+	if beginsToSelect(svc) {
+		p.Briefly(fmt.Sprintf("selector: %s and ipFamilyPolicy: SingleStack, in one patch", flowYAML(on)))
+	}
+}
+
+func setSelector(name, namespace string, on map[string]string) string {
+	return fmt.Sprintf("kubectl set selector service %s %s -n %s", name, labels.FormatLabels(on), namespace)
 }
 
 func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {

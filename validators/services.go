@@ -73,6 +73,23 @@ func headlessName(base string) string {
 	return cut(base, validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 }
 
+// newHeadlessName returns the name of a headless Service that stands beside one of
+// several things, the first by whose name there is none yet. Where Services are not
+// known, it is the first, and the error is [cluster.ErrUnknown].
+func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string, error) {
+	for _, base := range bases {
+		name := headlessName(base)
+		svc, err := cluster.Get[corev1.Service](v, namespace, name)
+		if err != nil {
+			return name, fmt.Errorf("get Service %s: %w", name, err)
+		}
+		if svc == nil {
+			return name, nil
+		}
+	}
+	return headlessName(bases[len(bases)-1] + "-members"), nil
+}
+
 // headlessService returns, ready to apply, a headless Service for the Pods of
 // a StatefulSet: with their ports, which a headless Service does not need, or
 // without where only so does it fit into room.
@@ -82,20 +99,23 @@ func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
 
 // headlessServiceOf is headlessService for Pods that have the given labels.
 func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
-	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers))
+	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers), meets(sts))
 	if utf8.RuneCountInString(with) <= room {
 		return with
 	}
-	if without := serviceYAML(sts.Namespace, name, selector, nil); utf8.RuneCountInString(without) <= room {
+	if without := serviceYAML(sts.Namespace, name, selector, nil, meets(sts)); utf8.RuneCountInString(without) <= room {
 		return without
 	}
 	return with
 }
 
-func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any) string {
+func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any, meet bool) string {
 	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": selector}
 	if len(ports) > 0 {
 		spec["ports"] = ports
+	}
+	if meet {
+		spec["publishNotReadyAddresses"] = true
 	}
 	return flowYAML(map[string]any{
 		"apiVersion": "v1",

@@ -1,6 +1,8 @@
 package validators
 
 import (
+	"fmt"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -40,13 +42,15 @@ rules: {statefulset-no-storage: warn}.`,
 				return nil // a claim, or storage of another kind
 			}
 		}
-		const remedy = "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]"
 		for _, err := range lost {
-			p.Report(err, remedy)
+			p.Report(err, fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], "+
+				"resources: {requests: {storage: 10Gi}}}}]", err.BadValue))
 		}
 		if len(lost) == 0 {
 			p.Report(field.Required(templatesPath,
-				"must have storage; a Pod comes back under its name with nothing in it"), remedy)
+				"must have storage; a Pod comes back under its name with nothing in it"),
+				"volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}], "+
+					"and volumeMounts: [{name: data, mountPath: /data}] in a container")
 		}
 		return nil
 	})},

@@ -5,6 +5,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetParallel = &Rule{
@@ -23,7 +25,9 @@ changed later.
 Leave it out, which means OrderedReady, unless the application forms its cluster
 by itself and members must meet to become ready. That is taken to be so where
 the governing Service publishes the addresses of Pods that are not ready, as such
-members need it (publishNotReadyAddresses: true): the rule is silent then.`,
+members need it (publishNotReadyAddresses: true): the rule is silent then. Where
+the Pods have a readinessProbe and a headless Service does not publish them, that
+is the one mistake, and statefulset-service-not-ready-addresses names it.`,
 
 	Exempt: "members elect their leader without DNS, or are independent of each other, as runners are",
 
@@ -32,12 +36,20 @@ members need it (publishNotReadyAddresses: true): the rule is silent then.`,
 			return nil
 		}
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc != nil && svc.Spec.PublishNotReadyAddresses {
-			return err
+		if err != nil || svc != nil && (svc.Spec.PublishNotReadyAddresses || meets(sts) && cluster.Headless(svc)) {
+			return err // meant, or statefulset-service-not-ready-addresses
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "podManagementPolicy"), string(sts.Spec.PodManagementPolicy),
 			"must be OrderedReady, or each Pod may begin a cluster; cannot be changed later"),
-			"podManagementPolicy: OrderedReady; or publishNotReadyAddresses: true on its Service")
+			"podManagementPolicy: OrderedReady"+published(svc))
 		return nil
 	})},
+}
+
+// published is the other remedy: what members that meet have.
+func published(svc *corev1.Service) string {
+	if svc == nil || !cluster.Headless(svc) {
+		return ""
+	}
+	return "; or, if they must meet to be ready, publishNotReadyAddresses: true in Service " + svc.Name
 }

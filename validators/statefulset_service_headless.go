@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -45,41 +46,55 @@ writes endpoints, is the business of statefulset-service-selector alone.`,
 		if err != nil || svc == nil || cluster.Headless(svc) {
 			return err // statefulset-service-name, statefulset-service-missing
 		}
+		if svc.Spec.Type != corev1.ServiceTypeExternalName && len(svc.Spec.Selector) == 0 {
+			return nil // statefulset-service-selector
+		}
+		name, unknown := newHeadlessName(p.Cluster.Cached(), sts.Namespace, svc.Name, sts.Name) // for the remedy
+		if known(unknown) != nil {
+			return unknown
+		}
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			p.Warn(field.Invalid(serviceNamePath, svc.Name,
-				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"), headlessBeside(svc))
-			return nil
-		}
-		if len(svc.Spec.Selector) == 0 {
-			return nil // statefulset-service-selector
+				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"), headlessBeside(sts, name))
+			return unknown
 		}
 		apart, err := toldApart(p.Cluster, sts, svc)
 		if known(err) != nil {
 			return err
 		}
+		unknown = cmp.Or(err, unknown) // what is not known might make it graver
 		if !apart {
 			p.Warn(field.Invalid(serviceNamePath, svc.Name, "must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
-				headlessBeside(svc))
-			return err // what is not known might make it graver
+				headlessBeside(sts, name))
+			return unknown
 		}
 		own, err := ownHeadless(p.Cluster.Cached(), sts) // for the remedy
 		if known(err) != nil {
 			return err
 		}
-		name := headlessName(svc.Name)
-		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 280))
-		if own != "" {
-			remedy = fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)
+		unknown = cmp.Or(err, unknown)
+		remedy := fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)
+		if own == "" {
+			labels, first, err := ownLabels(p.Cluster.Cached(), sts)
+			if known(err) != nil {
+				return err
+			}
+			unknown = cmp.Or(err, unknown)
+			remedy = fmt.Sprintf("%sserviceName: %s, and apply %s", first, name, headlessServiceOf(sts, name, labels, 280))
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"), remedy)
-		return err
+		return unknown
 	})},
 }
 
 // headlessBeside is the remedy of a warning, which has no room for the Service.
-func headlessBeside(svc *corev1.Service) string {
-	return fmt.Sprintf("serviceName: %s, a Service with clusterIP: None", headlessName(svc.Name))
+func headlessBeside(sts *appsv1.StatefulSet, name string) string {
+	fields := "clusterIP: None"
+	if meets(sts) {
+		fields += ", publishNotReadyAddresses: true"
+	}
+	return fmt.Sprintf("serviceName: %s, a Service with %s", name, fields)
 }
 
 // ownHeadless returns the name of a headless Service that selects the Pods of a

@@ -25,14 +25,15 @@ none is ready before it has met the others, none is found before it is ready.
 
 Set publishNotReadyAddresses: true on the headless Service that the StatefulSet
 names. Clients should use another Service, which lists ready Pods only. With
-OrderedReady, or one replica, the rule has nothing to say; nor of a Service with
-a virtual IP, which would send its clients to Pods that are not ready.`,
+OrderedReady, one replica or no readinessProbe, by which every Pod is ready as
+soon as it runs, the rule has nothing to say; nor of a Service with a virtual IP,
+which would send its clients to Pods that are not ready.`,
 
 	Exempt: "the members become ready before they have met",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
-		if sts.Spec.PodManagementPolicy != appsv1.ParallelPodManagement || replicasOf(sts.Spec.Replicas) <= 1 {
-			return nil // nobody to meet, or one after the other
+		if !meets(sts) {
+			return nil // nobody to meet, or one after the other, or ready at once
 		}
 		svc, err := governingService(p.Cluster, sts)
 		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || !cluster.Headless(svc) {
@@ -44,4 +45,10 @@ a virtual IP, which would send its clients to Pods that are not ready.`,
 				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace)))
 		return nil
 	})},
+}
+
+// meets says whether the Pods of a StatefulSet start together, and may have to find
+// each other to become ready. Without a probe a Pod is ready as it starts.
+func meets(sts *appsv1.StatefulSet) bool {
+	return sts.Spec.PodManagementPolicy == appsv1.ParallelPodManagement && replicasOf(sts.Spec.Replicas) > 1 && probed(&sts.Spec.Template.Spec)
 }

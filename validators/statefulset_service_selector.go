@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,7 @@ import (
 var statefulsetServiceSelector = &Rule{
 	Name:  "statefulset-service-selector",
 	Level: Warn,
-	Reads: []client.Object{&corev1.Service{}},
+	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must select its Pods
 
 A Pod has a DNS name only while it is an endpoint of the Service that
@@ -38,14 +39,34 @@ every release, such as a version, in the selector of a Service.`,
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			return nil // statefulset-service-headless
 		}
-		what := "must name a Service that selects the Pods; this one has no selector, so only EndpointSlices made by hand name them"
+		what := "must name a Service that selects the Pods; this has no selector, so only EndpointSlices made by hand name them"
 		if len(svc.Spec.Selector) > 0 {
 			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
 				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
 		}
-		p.Report(field.Invalid(serviceNamePath, svc.Name, what),
-			p.selecting(svc.Name, sts.Namespace, memberLabels(sts)))
-		return nil
+		governed, err := governedBy(p.Cluster.Cached(), svc) // for the remedy
+		if known(err) != nil {
+			return err
+		}
+		// Who names it too must not lose what this one gains.
+		others := slices.DeleteFunc(governed, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name })
+		remedy := ""
+		on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...))
+		if len(on) > 0 {
+			remedy = p.selecting(svc, on)
+		} else {
+			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts.Namespace, sts.Name)
+			if known(unnamed) != nil {
+				return unnamed
+			}
+			err = cmp.Or(err, unnamed)
+			remedy = fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 110))
+		}
+		p.Report(field.Invalid(serviceNamePath, svc.Name, what), remedy)
+		if len(on) > 0 {
+			p.brieflySelecting(svc, on)
+		}
+		return err
 	})},
 }
 

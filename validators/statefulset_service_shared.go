@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,20 +54,43 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 		if len(beside) == 0 {
 			return err
 		}
-		own, name, first := memberLabels(sts), headlessName(sts.Name), ""
-		if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
-			own = maps.Clone(own)
-			own[labelInstance] = sts.Name
-			first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", labelInstance, sts.Name)
-		}
-		remedy := fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, own, 250))
-		if svc.Name == name || svc.Name == sts.Name {
-			remedy = p.selecting(svc.Name, sts.Namespace, own)
+		own, first := labelsApart(sts, beside)
+		remedy := ""
+		if svc.Name == headlessName(sts.Name) || svc.Name == sts.Name {
+			remedy = p.selecting(svc, own)
+		} else {
+			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts.Namespace, sts.Name)
+			if known(unnamed) != nil {
+				return unnamed
+			}
+			err = cmp.Or(err, unnamed)
+			remedy = fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, own, 250))
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))), first+remedy)
 		return err
 	})},
+}
+
+// labelsApart returns the labels by which a Service selects the Pods of a
+// StatefulSet and nobody's beside them, and the step that gives them such labels
+// where they have none.
+func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]string, first string) {
+	own = memberLabels(sts)
+	if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
+		own = maps.Clone(own)
+		own[labelInstance] = sts.Name
+		first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", labelInstance, sts.Name)
+	}
+	return own, first
+}
+
+// ownLabels is labelsApart from all that there is. Where a kind is not known, what
+// is known decides, and the error is [cluster.ErrUnknown].
+func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string, first string, err error) {
+	beside, err := workloadsBeside(v, sts, labels.SelectorFromSet(memberLabels(sts)))
+	own, first = labelsApart(sts, beside)
+	return own, first, err
 }
 
 // sharing returns the workloads that the governing Service of a StatefulSet leads

@@ -3,6 +3,7 @@ package validators
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -34,10 +35,16 @@ at once.`,
 			if err != nil || len(others) == 0 {
 				return err
 			}
+			var names, unmark []string
+			for _, other := range others {
+				names = append(names, other.Name)
+				unmark = append(unmark, p.Mend(fmt.Sprintf("metadata: {annotations: {%s: \"false\"}} in StorageClass %s", defaultKey(other), other.Name),
+					fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", other.Name, defaultKey(other))))
+			}
+			const most = 3
 			p.Report(field.Invalid(defaultPath(sc), "true",
-				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(others))),
-				p.Mend(fmt.Sprintf("annotations: {%s: \"false\"} in StorageClass %s", cluster.AnnotationDefaultClass, others[0]),
-					fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", others[0], cluster.AnnotationDefaultClass)))
+				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(names))),
+				strings.Join(unmark[:min(len(unmark), most)], p.Mend(", and ", " && ")))
 			return nil
 		}),
 		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
@@ -56,27 +63,31 @@ at once.`,
 	},
 }
 
-// otherDefaults returns the sorted names of the default classes besides one.
-func otherDefaults(v *cluster.View, than *storagev1.StorageClass) ([]string, error) {
+// otherDefaults returns the default classes besides one, by name.
+func otherDefaults(v *cluster.View, than *storagev1.StorageClass) ([]*storagev1.StorageClass, error) {
 	classes, err := listClasses(v)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var others []*storagev1.StorageClass
 	for i := range classes {
 		if sc := &classes[i]; sc.Name != than.Name && isDefault(sc) {
-			names = append(names, sc.Name)
+			others = append(others, sc)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(others, func(a, b *storagev1.StorageClass) int { return strings.Compare(a.Name, b.Name) })
+	return others, nil
 }
 
 // defaultPath returns the path of the annotation that makes a class the default.
 func defaultPath(sc *storagev1.StorageClass) *field.Path {
-	key := cluster.AnnotationDefaultClass
-	if sc.Annotations[key] != "true" {
-		key = betaDefaultClass
+	return field.NewPath("metadata", "annotations").Key(defaultKey(sc))
+}
+
+// defaultKey returns the key of that annotation.
+func defaultKey(sc *storagev1.StorageClass) string {
+	if sc.Annotations[cluster.AnnotationDefaultClass] == "true" {
+		return cluster.AnnotationDefaultClass
 	}
-	return field.NewPath("metadata", "annotations").Key(key)
+	return betaDefaultClass
 }

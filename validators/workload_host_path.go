@@ -35,7 +35,7 @@ there are taken to be several.`,
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) string {
-				return fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
+				return fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
 			})
 		}),
 		On(func(p *Pass, dep *appsv1.Deployment) error {

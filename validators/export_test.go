@@ -1,0 +1,4 @@
+package validators
+
+// StablePaths is stablePaths for the tests outside the package.
+var StablePaths = stablePaths
