@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -35,6 +36,16 @@ func TestForeignController(t *testing.T) {
 				t.Errorf("%v, want it to be one: %t", got, test.want)
 			}
 		})
+	}
+	// No controller of Kubernetes' own makes these.
+	leader := metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "db-0", Controller: new(true)}}}
+	for _, obj := range []metav1.Object{&appsv1.StatefulSet{ObjectMeta: leader}, &appsv1.Deployment{ObjectMeta: leader}} {
+		if got := cluster.ForeignController(obj); got == nil || got.Name != "db-0" {
+			t.Errorf("%T of a Pod: %v", obj, got)
+		}
+	}
+	if got := cluster.ForeignController(&appsv1.StatefulSet{}); got != nil {
+		t.Errorf("of no owner: %v", got)
 	}
 	if got := cluster.ForeignController(&corev1.Pod{}); got != nil {
 		t.Errorf("of no owner: %v", got)

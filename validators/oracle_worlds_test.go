@@ -411,6 +411,9 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	}
 	if g.chance(.3) {
 		sts.OwnerReferences = []metav1.OwnerReference{g.operator()}
+		if sts.Name == "c" { // as LeaderWorkerSet has it
+			sts.OwnerReferences[0] = metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: "web-0", UID: "leader", Controller: new(true)}
+		}
 	}
 	return sts
 }

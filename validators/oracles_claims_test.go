@@ -118,11 +118,15 @@ var _ = register(map[string]oracle{
 	}),
 })
 
-// ofOperator says whether a controller of no group of Kubernetes' own has an object.
+// ofOperator says whether a controller of no group of Kubernetes' own has an object,
+// or any has a StatefulSet.
 func ofOperator(o client.Object) bool {
 	owner := ownerOf(o)
 	if owner == nil {
 		return false
+	}
+	if _, ok := o.(sts); ok {
+		return true
 	}
 	group, _, _ := strings.Cut(owner.APIVersion, "/")
 	return strings.Contains(group, ".example.")

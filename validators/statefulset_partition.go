@@ -10,6 +10,7 @@ import (
 var statefulsetPartition = &Rule{
 	Name:  "statefulset-partition",
 	Level: Warn,
+	Style: true,
 	Doc: `a partition should be lowered again when a rollout is meant for all Pods
 
 A rolling update leaves the first Pods, as many as the partition says, at the old

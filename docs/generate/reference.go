@@ -46,7 +46,8 @@ of a Namespace, are exempt from a rule by an annotation whose value is the reaso
 ### What an operator owns
 
 An object whose controller (ownerReferences, ` + "`controller: true`" + `) is of none of Kubernetes' own API groups is an operator's,
-and whoever reads of it cannot edit it. Of such an object
+and so is a StatefulSet or Deployment that has any, for no controller of Kubernetes' own makes those. Whoever reads of it cannot edit
+it. Of such an object
 
 - a denial is a warning for service accounts, and in lint and audit, except by the rules that keep a disk from being destroyed:
   %s. A person is denied as always, for whoever writes an object writes its owner, too;
