@@ -5,7 +5,7 @@ TOOL := go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: control-plane ## see it work on a real API server (about ten minutes the first time, then one)
@@ -109,6 +109,10 @@ krew: ## write the archives of the kubectl plugin, and its krew manifest for $(V
 e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the node's image; SHORT=1 repeats less of make test)
 	go test -tags kind -count 1 -timeout 60m -v ./e2e/kind $(if $(SHORT),-short)
 
+.PHONY: e2e-operators
+e2e-operators: control-plane ## try real operators, built from Go modules (Linux; ten minutes the first time, then two); docs/operators.md says what they did
+	go test -tags operators -count 1 -timeout 60m -v -run '^(TestCloudNativePG|TestLeaderWorkerSet|TestOpenKruise|TestPrometheusOperator|TestOperators)$$' ./e2e
+
 .PHONY: generate
 generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate
@@ -146,7 +150,7 @@ cover: ## that every statement of the rules that look nothing up is tested
 .PHONY: check
 check: ## formatting, vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	go vet ./... && go vet -tags kind ./e2e/kind
+	go vet ./... && go vet -tags kind ./e2e/kind && go vet -tags operators ./e2e
 	$(TOOL) staticcheck ./...
 	go tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 	go mod tidy -diff

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stayput.dev/cluster"
+	"stayput.dev/e2e/localcluster"
 	"stayput.dev/validators"
 )
 
@@ -20,19 +22,24 @@ import (
 const growing = `apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: %s}
-provisioner: kubernetes.io/host-path
+provisioner: %s
 reclaimPolicy: Delete
 allowVolumeExpansion: true
+volumeBindingMode: WaitForFirstConsumer
 `
 
-// growingClass makes such a class and returns its name.
-func growingClass(t *testing.T, ns string) string {
+// growingClass makes such a class, for this test, and returns its name.
+func growingClass(t *testing.T) string {
 	t.Helper()
-	name := "growing" + ns[strings.LastIndex(ns, "-"):] // short, for the hint to have room
-	if out, err := try(t, fmt.Sprintf(growing, name), "apply", "-f", "-"); err != nil {
+	name := fmt.Sprintf("growing-%d", time.Now().UnixNano()%100000) // short, for the hint to have room
+	provisioner := localcluster.HostPathProvisioner
+	if *outside.provisioner != "" {
+		provisioner = *outside.provisioner
+	}
+	if out, err := try(t, fmt.Sprintf(growing, name, provisioner), "create", "-f", "-"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "storageclass", name) })
+	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "storageclass", name, "--wait=false") })
 	return name
 }
 
@@ -41,7 +48,7 @@ func growingClass(t *testing.T, ns string) string {
 func TestHints(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	class := growingClass(t, ns)
+	class := growingClass(t)
 	letGo(t, database(t, ns, 2))
 	apply(t, ns, ordinaryNamed("client")+fmt.Sprintf(`apiVersion: v1
 kind: PersistentVolumeClaim
@@ -149,7 +156,7 @@ func ordinaryNamed(name string) string {
 func TestRecipe(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	class := growingClass(t, ns)
+	class := growingClass(t)
 	letGo(t, database(t, ns, 2, "storageClassName: disk", "storageClassName: "+class, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 10\n"))
 	pods := kubectl(t, "get", "pod", "-n", ns, "-o", uids)
 	claims := kubectl(t, "get", "pvc", "-n", ns, "-o", uids)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // A note is one manifest of the user's notes, and what its reader is told.
@@ -114,6 +117,19 @@ var (
 func TestNotesApplied(t *testing.T) {
 	t.Cleanup(func() {
 		_, _ = env.Kubectl(context.Background(), "", "delete", "pv", "pv-vol1", "pv-vol2", "--wait=false", "--ignore-not-found")
+	})
+	// Nor does one that an earlier test has left in a namespace that still goes.
+	eventually(t, "no other claim waits for a volume of no class", func() error {
+		claims, err := env.client.CoreV1().PersistentVolumeClaims("").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range claims.Items {
+			if class := c.Spec.StorageClassName; c.Status.Phase == corev1.ClaimPending && (class == nil || *class == "") {
+				return fmt.Errorf("%s/%s does", c.Namespace, c.Name)
+			}
+		}
+		return nil
 	})
 	for _, name := range slices.Sorted(maps.Keys(notes)) {
 		want := notes[name]

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,7 +120,13 @@ func installCRDs(t *testing.T, files string) {
 	t.Helper()
 	kubectl(t, "create", "-f", files) // an annotation could not hold all of it
 	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "--wait=false", "-f", files) })
-	kubectl(t, "wait", "--for=condition=Established", "-f", files)
+	eventually(t, "the definitions are established", func() error {
+		// kubectl fails where one has no conditions yet.
+		if out, err := try(t, "", "wait", "--for=condition=Established", "-f", files); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
 }
 
 // volumesOf returns the names of the volumes of a namespace's claims.

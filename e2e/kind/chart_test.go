@@ -71,6 +71,9 @@ func suite(t *testing.T, c cluster) {
 		t.Logf("-short: NOT RUN here, only on the local control plane: %s", strings.Join(shared, ", "))
 		tests = onNodes
 	}
+	if *chosen != "" {
+		tests = strings.Fields(*chosen)
+	}
 	provisioner := c.kubectl("get", "storageclass", "-o", "jsonpath={.items[0].provisioner}")
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(tests, "|")+")$", "stayput.dev/e2e",
 		"-outside="+c.kubeconfig, "-outside-kubectl="+env.kubectl, "-outside-binary="+env.binary, "-outside-image="+env.podImage,

@@ -79,18 +79,21 @@ func BuildCertManager(ctx context.Context, log io.Writer) (string, error) {
 type Operator struct {
 	Module string // its import path
 	Nested string // directory under modules/
-	pkg    string // in Module
+	pkg    string // in Module, after its path
 }
 
-// PrometheusOperator is run by the end-to-end tests.
-var PrometheusOperator = Operator{
-	"github.com/prometheus-operator/prometheus-operator", "prometheusoperator", "cmd/operator",
-}
+// Operators that the end-to-end tests run.
+var (
+	CloudNativePG      = Operator{"github.com/cloudnative-pg/cloudnative-pg", "cloudnativepg", "/cmd/manager"}
+	LeaderWorkerSet    = Operator{"sigs.k8s.io/lws", "lws", "/cmd"}
+	OpenKruise         = Operator{"github.com/openkruise/kruise", "kruise", ""}
+	PrometheusOperator = Operator{"github.com/prometheus-operator/prometheus-operator", "prometheusoperator", "/cmd/operator"}
+)
 
 // Build makes the operator, as [Build] makes the control plane, and says where
 // it is.
 func (o Operator) Build(ctx context.Context, log io.Writer) (string, error) {
-	return buildOne(ctx, log, program{o.Nested, o.Nested, o.Module + "/" + o.pkg})
+	return buildOne(ctx, log, program{o.Nested, o.Nested, o.Module + o.pkg})
 }
 
 func buildOne(ctx context.Context, log io.Writer, p program) (string, error) {

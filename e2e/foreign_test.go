@@ -1,0 +1,141 @@
+//go:build operators && linux
+
+// Operators that are tried by make e2e-operators, which docs/operators.md
+// reports on. They take minutes to build, so CI is spared them.
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/util/cert"
+)
+
+// certificate writes a certificate of this address and its key, and returns the
+// certificate.
+func certificate(t *testing.T, crt, key string) []byte {
+	t.Helper()
+	public, private, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(crt, public, 0o600), os.WriteFile(key, private, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
+// configurations makes the webhook configurations in a file of an operator's
+// module, of those of its webhooks that have one of the paths, for one namespace
+// and an operator that listens at base. It prefixes their names.
+func configurations(t *testing.T, file, prefix, ns, base string, ca []byte, paths ...string) {
+	t.Helper()
+	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(readFile(t, file)), 4096)
+	for {
+		// A mutating one has what a validating one has, and more that is not used.
+		var c admissionv1.ValidatingWebhookConfiguration
+		if err := d.Decode(&c); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		c.Name = prefix + c.Name
+		c.Webhooks = slices.DeleteFunc(c.Webhooks, func(w admissionv1.ValidatingWebhook) bool {
+			return !slices.Contains(paths, *w.ClientConfig.Service.Path)
+		})
+		for i := range c.Webhooks {
+			w := &c.Webhooks[i]
+			w.ClientConfig = admissionv1.WebhookClientConfig{URL: new(base + *w.ClientConfig.Service.Path), CABundle: ca}
+			w.NamespaceSelector = selectNamespace(ns)
+		}
+		manifest, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := try(t, string(manifest), "create", "-f", "-"); err != nil {
+			t.Fatal(out)
+		}
+		t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", c.Kind, c.Name) })
+	}
+}
+
+// A verdict is what an operator's account was told.
+type verdict struct {
+	writes   int
+	denials  []string
+	warnings map[string]int // by rule
+}
+
+// told returns and logs what the account was told since the last call: each
+// sentence once, whatever it was of.
+func (r *tap) told(t *testing.T, when string) verdict {
+	t.Helper()
+	denials, warnings, writes := r.said()
+	v := verdict{writes, denials, map[string]int{}}
+	sentences := map[string]string{}
+	total := 0
+	for _, w := range warnings {
+		_, text, _ := strings.Cut(w, `"`)
+		rule, _, ok := strings.Cut(text, ":")
+		if !ok || !strings.Contains(text, "; ") {
+			rule = "(the API server's own)"
+		}
+		v.warnings[rule]++
+		sentences[rule] = w
+		total++
+	}
+	t.Logf("%s: %d writes, %d refusals, %d warnings: %v", when, writes, len(denials), total, v.warnings)
+	for _, rule := range slices.Sorted(maps.Keys(sentences)) {
+		t.Logf("%s, for one: %s", rule, sentences[rule])
+	}
+	for _, d := range denials {
+		t.Logf("refused: %s", strings.ToValidUTF8(d, "."))
+	}
+	return v
+}
+
+// unrefused fails the test if the account was refused anything.
+func (v verdict) unrefused(t *testing.T) {
+	t.Helper()
+	for _, d := range v.denials {
+		t.Errorf("refused: %s", strings.ToValidUTF8(d, "."))
+	}
+}
+
+// worked fails the test if the account was refused anything, or did nothing.
+func (v verdict) worked(t *testing.T) {
+	t.Helper()
+	v.unrefused(t)
+	if v.writes == 0 {
+		t.Error("no writes: does the tap listen?")
+	}
+}
+
+// become checks what becomes of volumes: "Retain Released", or
+// "destroyed".
+func become(t *testing.T, want string, volumes ...string) {
+	t.Helper()
+	for _, pv := range volumes {
+		if want == "destroyed" {
+			gone(t, "pv", pv)
+		} else {
+			output(t, want, "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+		}
+	}
+}
+
+func selectNamespace(ns string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
+}
