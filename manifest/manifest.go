@@ -33,8 +33,50 @@ type Manifest struct {
 	// drop them, and kubectl refuses them.
 	Unknown []error
 
+	// Built says that a tool made the object: its text is nobody's, and File is
+	// where it began. Written is what its author wrote: the object, if it is
+	// known, then the patches to it.
+	Built   bool
+	Written []Manifest
+
+	// Remarks are what was seen when it was built.
+	Remarks []Remark
+
 	doc  *document
 	item int // its index in the items of a List, or -1
+}
+
+// A Remark is about the field at a path: what is wrong with it, and the remedy.
+type Remark struct{ Name, Field, Text, Remedy string }
+
+// Author returns the manifest in which the author of a field wrote it, or would
+// write it, and whether that is known. Otherwise only the file is.
+func (m *Manifest) Author(path string) (*Manifest, bool) {
+	if !m.Built {
+		return m, true
+	}
+	if path != "" {
+		for i := len(m.Written) - 1; i >= 0; i-- {
+			if m.Written[i].At(path) != nil {
+				return &m.Written[i], true
+			}
+		}
+	}
+	if len(m.Written) > 0 && (path == "" || m.At(path) == nil) {
+		return &m.Written[0], true
+	}
+	return m, false
+}
+
+// At returns the node of the field at path, or nil.
+func (m Manifest) At(path string) *yaml.Node {
+	node := m.root()
+	for _, elem := range cluster.SplitPath(path) {
+		if node != nil {
+			_, node = child(node, elem)
+		}
+	}
+	return node
 }
 
 // Directive returns what stands behind a word in the comments above the

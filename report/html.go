@@ -65,8 +65,7 @@ type htmlRow struct {
 }
 
 type htmlLocation struct {
-	File                  string
-	Line                  int
+	At                    string
 	Before, Marked, After string
 }
 
@@ -85,7 +84,7 @@ func (v *htmlView) row(f *Finding) htmlRow {
 	row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message), Remedy: clean(f.Remedy)}
 	row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
 	if l := f.Location; l != nil {
-		row.Location = &htmlLocation{File: clean(l.File), Line: l.Line}
+		row.Location = &htmlLocation{At: l.lineText()}
 		row.Location.Before, row.Location.Marked, row.Location.After = l.marked()
 	}
 	return row

@@ -212,5 +212,5 @@ func (l *htmlLocation) page() g.Node {
 	if l == nil {
 		return nil
 	}
-	return h.Pre(g.Textf("%s:%d\n%s", l.File, l.Line, l.Before), h.Mark(g.Text(l.Marked)), g.Text(l.After))
+	return h.Pre(g.Textf("%s\n%s", l.At, l.Before), h.Mark(g.Text(l.Marked)), g.Text(l.After))
 }

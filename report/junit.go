@@ -125,7 +125,7 @@ func (r *Report) junitTest(f *Finding) junit.Testcase {
 	}
 	var text strings.Builder
 	if f.Location != nil {
-		fmt.Fprintf(&text, "%s:%d:%d\n", f.Location.File, f.Location.Line, f.Location.Column)
+		fmt.Fprintln(&text, f.Location.columnText())
 	}
 	fmt.Fprintf(&text, "%s: %s: %s\n", f.Level, f.Rule, clean(f.Message))
 	if f.Remedy != "" {

@@ -1,12 +1,15 @@
 package report
 
+import "fmt"
+
 // A Location is where in a file a finding is. Lines and columns count from 1,
-// in characters; the end column is the one behind the last.
+// in characters; the end column is the one behind the last. All three are 0 where
+// only the file is known.
 type Location struct {
 	File      string `json:"file"`
-	Line      int    `json:"line"`
-	Column    int    `json:"column"`
-	EndColumn int    `json:"endColumn"`
+	Line      int    `json:"line,omitempty"`
+	Column    int    `json:"column,omitempty"`
+	EndColumn int    `json:"endColumn,omitempty"`
 
 	// Rendered says that the lines are those of what a tool made of the file,
 	// and not the file's own.
@@ -16,6 +19,22 @@ type Location struct {
 	Text string `json:"text,omitempty"`
 
 	skip int // how many characters of the line come before Text
+}
+
+// lineText returns file:line, or the file alone.
+func (l *Location) lineText() string {
+	if l.Line == 0 {
+		return clean(l.File)
+	}
+	return fmt.Sprintf("%s:%d", clean(l.File), l.Line)
+}
+
+// columnText returns file:line:column, or the file alone.
+func (l *Location) columnText() string {
+	if l.Line == 0 {
+		return clean(l.File)
+	}
+	return fmt.Sprintf("%s:%d", l.lineText(), l.Column)
 }
 
 // maxText is how many characters of a line are shown. JSON may well be one

@@ -17,7 +17,7 @@ func (r *Report) Markdown(w io.Writer) error {
 			f := &r.Findings[i]
 			where := codeSpan(f.Object.String())
 			if f.Location != nil {
-				where += "<br>" + codeSpan(fmt.Sprintf("%s:%d", f.Location.File, f.Location.Line))
+				where += "<br>" + codeSpan(f.Location.lineText())
 			}
 			fmt.Fprintf(buf, "| %s | %s | **%s** %s | %s |\n", f.Level, where, f.Rule, escapeMarkdown(f.Message), codeSpan(f.Remedy))
 		}

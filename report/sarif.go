@@ -118,7 +118,7 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 		WithFullyQualifiedName(clean(f.Object.Kind + "/" + name)))
 	if l := f.Location; l != nil {
 		physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.File)))
-		if !l.Rendered {
+		if !l.Rendered && l.Line > 0 {
 			physical.WithRegion(sarif.NewRegion().WithStartLine(l.Line).WithStartColumn(l.Column).WithEndLine(l.Line).WithEndColumn(l.EndColumn))
 		}
 		location.WithPhysicalLocation(physical)

@@ -81,8 +81,8 @@ type textWriter struct {
 
 func (t *textWriter) where(f *Finding) string {
 	if l := f.Location; l != nil {
-		at := fmt.Sprintf("%s:%d:%d:", clean(l.File), l.Line, l.Column)
-		if l.Rendered { // the line alone does not lead anybody to the object
+		at := l.columnText() + ":"
+		if l.Rendered || l.Line == 0 { // the line alone does not lead anybody to the object
 			at += " " + clean(f.Object.String()) + ":"
 		}
 		return t.p.strong(at) + " "

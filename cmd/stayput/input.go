@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -63,13 +61,12 @@ func (s sources) read() (*input, error) {
 	}
 	in.readFiles(dedupe(files), s.progress)
 	for _, dir := range s.kustomizations {
-		name, data, err := kustomize(dir)
+		built, err := kustomize(dir)
 		if err != nil {
 			in.errors = append(in.errors, report.Problem{File: dir, Message: err.Error()})
 			continue
 		}
-		in.rendered[name] = true
-		in.add(manifest.ReadStream(name, data))
+		in.add(built)
 	}
 	if len(in.manifests)+len(in.others)+len(in.foreign)+len(in.errors) == 0 {
 		return nil, fmt.Errorf("no manifest in %s", strings.Join(append(slices.Clone(s.paths), s.kustomizations...), ", "))
@@ -170,26 +167,6 @@ func dedupe(files []string) (kept []string) {
 		}
 	}
 	return kept
-}
-
-// kustomize builds a kustomization with the library that kubectl has, and
-// returns the name of its file and what comes of it.
-func kustomize(dir string) (name string, data []byte, err error) {
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
-	if err != nil {
-		return "", nil, fmt.Errorf("kustomize build: %s", strings.ReplaceAll(err.Error(), "\n", " "))
-	}
-	data, err = resources.AsYaml()
-	if err != nil {
-		return "", nil, fmt.Errorf("kustomize build: %w", err)
-	}
-	name = dir
-	for _, file := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
-			name = filepath.Join(dir, file)
-		}
-	}
-	return name, data, nil
 }
 
 // snapshotOf returns the cluster that --manifests says, a file or a directory of

@@ -74,7 +74,7 @@ func TestLintExitCodes(t *testing.T) {
 		"a warning that fails":         {args: []string{"-", "--fail-on", "warn"}, stdin: warned, code: 1},
 		"a denial":                     {args: []string{"mixed/crlf.yaml"}, code: 1, stdout: "mixed/crlf.yaml:12:7: deny: statefulset-grace-period"},
 		"a hint counts as a denial":    {args: []string{"-"}, code: 1, stdin: noStorage, stdout: "hint: claim-template-storage"},
-		"a kustomization":              {args: []string{"-k", "kustomization"}, code: 1, stdout: "StatefulSet prod/k"},
+		"a kustomization":              {args: []string{"-k", "kustomization"}, code: 1, stdout: "kustomization/set.yaml:10:7: deny: "},
 		"a kustomization that is none": {args: []string{"-k", "mixed"}, code: 2, stderr: "mixed: kustomize build: unable to find"},
 		"nothing":                      {args: nil, code: 2, stderr: "nothing to lint"},
 		"a path that does not exist":   {args: []string{"mixed", "absent.yaml"}, code: 2, stderr: "absent.yaml: no such file"},

@@ -61,12 +61,20 @@ const (
 
 // withoutRule says what these are.
 var withoutRule = []report.Rule{
+	{Name: keptReference, Level: "warn", Title: "a reference follows what it names when kustomize renames it",
+		Doc: "kustomize renames objects (namePrefix, nameSuffix, namespace) and the references to them that it knows. The others keep " +
+			"the old name: the nameReference of a configuration makes it follow them. Only lint -k looks at that."},
+	{Name: madeTime, Level: "warn", Title: "a date is the text that its author wrote",
+		Doc: "Without quotes kustomize takes a date for a time of day, midnight, which kubectl does not. Only lint -k looks at that."},
 	{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
 	{Name: unknownField, Level: "warn", Title: "every field is one that the kind has, and is written once",
 		Doc: "The API server drops what it does not know, and kubectl refuses it. Of a field that is written twice only the last one counts."},
 	{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration",
 		Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it. Only audit says so."},
 }
+
+// only says which command finds what the other does not look at.
+var only = map[string]string{weakerMode: "audit", keptReference: "lint", madeTime: "lint"}
 
 // newReport returns a report that knows what findings may be called.
 func (s settings) newReport(command string, failOn validators.Level) *report.Report {
@@ -78,7 +86,7 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
 	}
 	for _, without := range withoutRule {
-		if command == "audit" || without.Name != weakerMode {
+		if only := only[without.Name]; only == "" || only == command {
 			r.Rules = append(r.Rules, without)
 		}
 	}
@@ -164,6 +172,11 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	if s.manifest != nil {
 		for _, err := range s.manifest.Unknown {
 			o.findings = append(o.findings, rv.unknown(s, err))
+		}
+		for _, remark := range s.manifest.Remarks {
+			f := rv.note(s, remark.Name, remark.Field, remark.Text)
+			f.Remedy = remark.Remedy
+			o.findings = append(o.findings, f)
 		}
 	}
 	if s.failed != nil {
@@ -274,7 +287,10 @@ func (rv *reviewer) mutated(v *cluster.View, obj client.Object) (client.Object, 
 func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
 	p := report.Problem{Message: fmt.Sprintf("review %s: %v", objectOf(s.Object), err)}
 	if s.manifest != nil {
-		p.File, p.Line = s.manifest.File, s.manifest.Line("")
+		p.File = s.manifest.File
+		if m, known := s.manifest.Author(""); known {
+			p.File, p.Line = m.File, m.Line("")
+		}
 	}
 	o.problems = append(o.problems, p)
 	return o
@@ -318,9 +334,13 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 	if s.manifest == nil {
 		return nil
 	}
-	p := s.manifest.Position(field)
-	l := &report.Location{File: s.manifest.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[s.manifest.File]}
-	l.Excerpt(s.manifest.Source(p.Line))
+	m, known := s.manifest.Author(field)
+	if !known {
+		return &report.Location{File: m.File}
+	}
+	p := m.Position(field)
+	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[m.File]}
+	l.Excerpt(m.Source(p.Line))
 	return l
 }
 
