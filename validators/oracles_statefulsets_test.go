@@ -380,7 +380,7 @@ var _ = register(map[string]oracle{
 		if svc == nil || headless(svc) {
 			return nothing
 		}
-		if len(svc.Spec.Selector) == 0 && svc.Spec.Type != "ExternalName" {
+		if svc.Spec.Type != "ExternalName" && !selects(svc, s.Spec.Template.Labels) {
 			return nothing
 		}
 		leaving := svc.DeletionTimestamp != nil // and so mended by the next apply
@@ -395,8 +395,7 @@ var _ = register(map[string]oracle{
 		for _, spec := range specs {
 			called = called || speaksOf(spec, `(^|[^a-z0-9-])`+s.Name+`-[0-9]+`, svc.Name)
 		}
-		return denyIf(count(s.Spec.Replicas) > 1 && svc.Spec.Type != "ExternalName" && !leaving &&
-			selects(svc, s.Spec.Template.Labels) && (len(s.Spec.VolumeClaimTemplates) > 0 || called))
+		return denyIf(count(s.Spec.Replicas) > 1 && svc.Spec.Type != "ExternalName" && !leaving && (len(s.Spec.VolumeClaimTemplates) > 0 || called))
 	}),
 	"statefulset-service-selector": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
@@ -404,7 +403,7 @@ var _ = register(map[string]oracle{
 	}),
 	"statefulset-service-shared": created(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
-		if svc == nil || !selects(svc, s.Spec.Template.Labels) {
+		if svc == nil || !headless(svc) || !selects(svc, s.Spec.Template.Labels) {
 			return nothing
 		}
 		type other struct {
@@ -517,10 +516,8 @@ func governed(w *world, svc *corev1.Service) (found []sts) {
 // before: it names no Pods, is not headless, or does not select them.
 func governs(w *world, old, svc *corev1.Service) validators.Level {
 	alias := func(svc *corev1.Service, _ sts) bool { return svc.Spec.Type == "ExternalName" }
-	virtual := func(svc *corev1.Service, s sts) bool {
-		return !headless(svc) && !alias(svc, s) && len(svc.Spec.Selector) > 0
-	}
 	stranger := func(svc *corev1.Service, s sts) bool { return !selects(svc, s.Spec.Template.Labels) && !alias(svc, s) }
+	virtual := func(svc *corev1.Service, s sts) bool { return !headless(svc) && !alias(svc, s) && !stranger(svc, s) }
 	for _, s := range governed(w, svc) {
 		for _, wrong := range []func(*corev1.Service, sts) bool{alias, virtual, stranger} {
 			if wrong(svc, s) && (old == nil || !wrong(old, s)) {

@@ -141,17 +141,14 @@ func jsonPairs(on map[string]string) string {
 // selecting returns what makes a Service select Pods that have labels.
 func (p *Pass) selecting(svc *corev1.Service, on map[string]string) string {
 	switch {
-	case len(svc.Spec.Selector) > 0:
-	case !cluster.Headless(svc):
+	case svc.Spec.Type != corev1.ServiceTypeExternalName && !cluster.Headless(svc):
 		return p.headlessAgain(svc, on, false)
-	default:
+	case beginsToSelect(svc):
 		// It has two families of addresses, and a cluster that has one refuses every
 		// selector until they are chosen again. SingleStack is what a new Service gets.
-		if beginsToSelect(svc) {
-			return p.Mend(fmt.Sprintf("spec: {ipFamilyPolicy: SingleStack, selector: %s} in Service %s", flowYAML(on), svc.Name),
-				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,"selector":{%s}}}'`,
-					svc.Name, svc.Namespace, jsonPairs(on)))
-		}
+		return p.Mend(fmt.Sprintf("spec: {ipFamilyPolicy: SingleStack, selector: %s} in Service %s", flowYAML(on), svc.Name),
+			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,"selector":{%s}}}'`,
+				svc.Name, svc.Namespace, jsonPairs(on)))
 	}
 	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), svc.Name), setSelector(svc.Name, svc.Namespace, on))
 }
@@ -177,10 +174,10 @@ func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
 	return svc.Spec.Type == corev1.ServiceTypeExternalName
 }
 
-// balances says whether a Service leads to its Pods by one virtual IP. One without
-// a selector leads to what somebody wrote; that it selects nothing is enough to say.
+// balances says whether a Service leads to the Pods by one virtual IP. Of one that
+// does not select them, that is enough to say.
 func balances(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
-	return !cluster.Headless(svc) && !alias(svc, sts) && len(svc.Spec.Selector) > 0
+	return !cluster.Headless(svc) && !alias(svc, sts) && !misses(svc, sts)
 }
 
 func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {

@@ -36,8 +36,8 @@ behind a Service that selects them, and either a claim for each or the name of
 one of the Pods under that Service (NAME-0.SERVICE) in the command, arguments or
 environment of its containers; in lint and audit, of any workload of its
 namespace. Whatever else stands behind one virtual IP, a proxy or an alias
-(ExternalName), is warned of. A Service without a selector, to which somebody
-writes endpoints, is the business of statefulset-service-selector alone.`,
+(ExternalName), is warned of. A Service that does not select the Pods is the
+business of statefulset-service-selector alone.`,
 
 	Exempt: "nobody needs to reach a member in particular: any of them answers for all",
 
@@ -46,7 +46,7 @@ writes endpoints, is the business of statefulset-service-selector alone.`,
 		if err != nil || svc == nil || cluster.Headless(svc) {
 			return err // statefulset-service-name, statefulset-service-missing
 		}
-		if svc.Spec.Type != corev1.ServiceTypeExternalName && len(svc.Spec.Selector) == 0 {
+		if svc.Spec.Type != corev1.ServiceTypeExternalName && !cluster.Selects(svc, sts.Spec.Template.Labels) {
 			return nil // statefulset-service-selector
 		}
 		name, unknown := newHeadlessName(p.Cluster.Cached(), sts.Namespace, svc.Name, sts.Name) // for the remedy
@@ -133,7 +133,7 @@ func toldApart(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) (b
 	switch {
 	case svc.DeletionTimestamp != nil: // a headless one may take its place
 		return false, nil
-	case replicasOf(sts.Spec.Replicas) <= 1, !cluster.Selects(svc, sts.Spec.Template.Labels):
+	case replicasOf(sts.Spec.Replicas) <= 1:
 		return false, nil
 	case len(sts.Spec.VolumeClaimTemplates) > 0, addressed(&sts.Spec.Template.Spec, sts.Name, svc.Name, true):
 		return true, nil

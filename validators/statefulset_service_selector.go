@@ -52,7 +52,8 @@ every release, such as a version, in the selector of a Service.`,
 		others := slices.DeleteFunc(governed, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name })
 		remedy := ""
 		on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...))
-		if len(on) > 0 {
+		mended := len(on) > 0 && cluster.Headless(svc) // a virtual IP stays with its clients
+		if mended {
 			remedy = p.selecting(svc, on)
 		} else {
 			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts.Namespace, sts.Name)
@@ -63,7 +64,7 @@ every release, such as a version, in the selector of a Service.`,
 			remedy = fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 110))
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name, what), remedy)
-		if len(on) > 0 {
+		if mended {
 			p.brieflySelecting(svc, on)
 		}
 		return err

@@ -47,8 +47,8 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc == nil || !cluster.Selects(svc, sts.Spec.Template.Labels) {
-			return err // statefulset-service-missing, statefulset-service-selector
+		if err != nil || svc == nil || !cluster.Headless(svc) || !cluster.Selects(svc, sts.Spec.Template.Labels) {
+			return err // statefulset-service-missing, -headless and -selector
 		}
 		beside, err := sharing(p.Cluster, sts, svc)
 		if len(beside) == 0 {
