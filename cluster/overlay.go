@@ -52,6 +52,36 @@ func (o *Overlay) Changed(kind schema.GroupVersionKind, key client.ObjectKey) bo
 	return changed
 }
 
+// Tidy forgets which objects were removed, all or these, that the cluster below
+// does not have either. What was made and removed again leaves no trace.
+func (o *Overlay) Tidy(ctx context.Context, objs ...client.Object) {
+	forget := func(kind schema.GroupVersionKind, key client.ObjectKey) {
+		if obj, changed := o.changed[kind][key]; !changed || obj != nil {
+			return
+		}
+		made, err := scheme.Scheme.New(kind)
+		if err != nil {
+			return
+		}
+		if obj, ok := made.(client.Object); ok && apierrors.IsNotFound(o.Below.Get(ctx, key, obj)) {
+			delete(o.changed[kind], key)
+		}
+	}
+	for _, obj := range objs {
+		if kind, err := apiutil.GVKForObject(obj, scheme.Scheme); err == nil {
+			forget(kind, client.ObjectKeyFromObject(obj))
+		}
+	}
+	if len(objs) > 0 {
+		return
+	}
+	for kind, changed := range o.changed {
+		for key := range changed {
+			forget(kind, key)
+		}
+	}
+}
+
 func (o *Overlay) change(kind schema.GroupVersionKind, key client.ObjectKey, obj client.Object) {
 	if o.changed == nil {
 		o.changed = map[schema.GroupVersionKind]map[client.ObjectKey]client.Object{}

@@ -107,11 +107,12 @@ func TestRehearse(t *testing.T) {
 			t.Errorf("refused still: %+v", f)
 		}
 	}
-	tryDeletions(t, s, kubeconfig)
+	tryDeletions(t, s, kubeconfig, log)
 }
 
-// tryDeletions has an operator's database tried, and nothing happens to it.
-func tryDeletions(t *testing.T, s side, kubeconfig []string) {
+// tryDeletions has an operator's database tried, and nothing happens to it: without
+// Stayput and beside it, which then refuses the dry run too.
+func tryDeletions(t *testing.T, s side, kubeconfig []string, log string) {
 	t.Helper()
 	s.kubectl(ledgers, "create", "-f", "-")
 	s.kubectl("", "wait", "--for=condition=Established", "crd/ledgers.owner.example.com", "--timeout=60s")
@@ -120,20 +121,36 @@ func tryDeletions(t *testing.T, s side, kubeconfig []string) {
 	owned := strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1)
 	owned = strings.Replace(owned, `nodeSelector: {fast: "yes"}`, "terminationGracePeriodSeconds: 30", 1)
 	owned = strings.Replace(owned, "kind: StatefulSet\nmetadata: {name: db}", "kind: StatefulSet\nmetadata: {name: db, ownerReferences: [{apiVersion: owner.example.com/v1, kind: Ledger, name: mysql, uid: "+uid+", controller: true}]}", 1)
-	s.kubectl(owned, "apply", "-n", "shop", "-f", "-", "--as="+asOperator)
+	s.kubectl(owned, "apply", "-n", "shop", "-f", "-", "--as="+asOperator, "--field-manager=operator")
 	s.output("Bound", "get", "pvc", "data-db-0", "-n", "shop", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
-	r := rehearsed(t, 1, append(kubeconfig, "--try-deletions", "--as", asOperator)...)
-	if len(r.Trials) != 1 || len(r.Trials[0].Steps) != 4 {
-		t.Fatalf("trials: %+v", r.Trials)
-	}
-	for _, step := range r.Trials[0].Steps {
-		if step.Server != "" {
-			t.Errorf("%s %s: the API server says %s", step.Verb, step.Object, step.Server)
+	tried := func(by string, installed bool, args ...string) {
+		t.Helper()
+		r := rehearsed(t, 1, append(append(kubeconfig, "--try-deletions"), args...)...)
+		if len(r.Trials) != 1 || len(r.Trials[0].Steps) != 4 {
+			t.Fatalf("trials: %+v", r.Trials)
 		}
-		if isClaim := strings.HasPrefix(step.Object, "PersistentVolumeClaim"); isClaim {
-			contains(t, strings.Join(step.Refused, "\n"), "claim-in-use")
+		if trial := r.Trials[0]; trial.As != asOperator || trial.By != by {
+			t.Errorf("as %s by %s, want %s by %s", trial.As, trial.By, asOperator, by)
+		}
+		for _, step := range r.Trials[0].Steps {
+			isClaim := strings.HasPrefix(step.Object, "PersistentVolumeClaim")
+			if isClaim {
+				contains(t, strings.Join(step.Refused, "\n"), "claim-in-use")
+			}
+			switch refused := strings.Contains(step.Server, "denied the request: claim-in-use"); {
+			case installed && isClaim && !refused, !isClaim && !strings.HasPrefix(step.Object, "PersistentVolume") && step.Server != "", !installed && step.Server != "":
+				t.Errorf("installed: %t: %s %s: the API server says %q", installed, step.Verb, step.Object, step.Server)
+			}
 		}
 	}
+	tried("--as", false, "--as", asOperator)
+	tried("the log", false, log)
+	tried("the field manager", false)
+	s.start()
+	if err := s.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tried("the log", true, log)
 	s.stays("Bound", "get", "pvc", "data-db-0", "-n", "shop", "-o", "jsonpath={.status.phase}")
 
 	// The audit knows what goes with the custom resource, and so it does.

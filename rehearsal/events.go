@@ -3,15 +3,8 @@
 package rehearsal
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -50,90 +43,21 @@ type Reference struct {
 	Resource, Namespace, Name, APIGroup, Subresource string
 }
 
-// A Log is what was read of an audit log: the requests that change objects of
-// some kinds, in the order in which they came.
-type Log struct {
-	Events []*Event
-	Lines  int // of all files
-
-	kinds map[schema.GroupResource]schema.GroupVersionKind
-}
-
-// NewLog returns an empty log of the requests about some kinds.
-func NewLog(kinds []schema.GroupVersionKind) *Log {
-	l := &Log{kinds: map[schema.GroupResource]schema.GroupVersionKind{}}
-	for _, kind := range kinds {
-		l.kinds[cluster.Known(kind).GVR().GroupResource()] = kind
-	}
-	return l
-}
-
-// ReadFile reads a file of JSON lines, compressed by gzip or not.
-func (l *Log) ReadFile(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	buf := bufio.NewReaderSize(f, 1<<16)
-	var in io.Reader = buf
-	if magic, err := buf.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		if in, err = gzip.NewReader(buf); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return l.read(name, in)
-}
-
-// read reads lines, and sorts in what they say. A line that is cut off, as the
-// last of a file that is being written, ends the file.
-func (l *Log) read(name string, in io.Reader) error {
-	lines := bufio.NewReaderSize(in, 1<<16)
-	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("%s:%d: %w", name, n, err)
-		}
-		if len(bytes.TrimSpace(line)) > 0 {
-			if broken := l.add(line); broken != nil && err == nil {
-				return fmt.Errorf("%s:%d: no event of audit.k8s.io/v1 in JSON: %w", name, n, broken)
-			}
-			l.Lines++
-		}
-		if err != nil {
-			break
-		}
-	}
-	slices.SortStableFunc(l.Events, func(a, b *Event) int { return a.Received.Compare(b.Received) })
-	return nil
-}
-
-// add keeps an event if it was answered and changed, or was to change, an object
-// of one of the kinds.
-func (l *Log) add(line []byte) error {
-	e := &Event{}
-	if err := json.Unmarshal(line, e); err != nil {
-		return err
-	}
-	if e.Kind != "Event" || e.APIVersion != "audit.k8s.io/v1" {
-		return fmt.Errorf("apiVersion and kind are %q and %q", e.APIVersion, e.Kind)
-	}
+// counts keeps of an event what it is about, and says whether it was answered and
+// changed, or was to change, an object of one of the kinds.
+func (l *Log) counts(e *Event) bool {
 	ref := e.ObjectRef
 	if e.Stage != "ResponseComplete" || ref == nil || !slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, e.Verb) {
-		return nil
+		return false
 	}
 	kind, known := l.kinds[schema.GroupResource{Group: ref.APIGroup, Resource: ref.Resource}]
 	scales := ref.Subresource == "scale" && ref.APIGroup == "apps"
-	if !known || ref.Subresource != "" && !scales || e.dryRun() || !e.counts() {
-		return nil
-	}
 	e.kind = kind
-	l.Events = append(l.Events, e)
-	return nil
+	return known && (ref.Subresource == "" || scales) && !e.dryRun() && e.answered()
 }
 
-// counts says whether the API server did what was asked, or Stayput refused it.
-func (e *Event) counts() bool {
+// answered says whether the API server did what was asked, or Stayput refused it.
+func (e *Event) answered() bool {
 	if e.ResponseStatus == nil {
 		return false
 	}

@@ -39,7 +39,7 @@ type Rehearsal struct {
 	mutators []*mutators.Mutator
 	world    cluster.World
 	then     *cluster.Overlay
-	writers  map[place]string // who wrote an object last
+	writers  map[place]string // who wrote an object of the present cluster last
 	refusals map[refusalKey]*Refusal
 	left     map[string]*Left
 	entries  entries
@@ -111,49 +111,57 @@ func (r *Rehearsal) Replay(ctx context.Context, present Present, log *Log) error
 	}
 	world := r.world
 	world.Source, world.Finder = r.then, r.then
-	for _, e := range log.Events {
+	return log.Each(func(e *Event) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.replay(world.View(ctx, e.request()), e); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.replay(world.View(ctx, e.request()), e)
+	})
 }
 
 // rewind makes the cluster what it was before the first event: without what the
 // log saw made, and with what it saw deleted.
 func (r *Rehearsal) rewind(ctx context.Context, present Present, log *Log) error {
-	for _, e := range log.Events {
-		if e.ObjectRef.Subresource != "" || e.ResponseStatus.Code == 403 {
+	err := log.Each(func(e *Event) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return r.undo(ctx, present, e)
+	})
+	r.then.Tidy(ctx) // what was made and is gone again was never there
+	return err
+}
+
+// undo puts what an event says of the time before it into the cluster, unless an
+// earlier event did.
+func (r *Rehearsal) undo(ctx context.Context, present Present, e *Event) error {
+	if e.ObjectRef.Subresource != "" || e.ResponseStatus.Code == 403 {
+		return nil
+	}
+	before := e.deleted()
+	if !strings.HasPrefix(e.Verb, "delete") {
+		obj := e.written()
+		if obj == nil {
+			return nil
+		}
+		if key := client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
+			r.then.Remove(e.kind, key)
+			return nil
+		}
+		before = []client.Object{obj}
+	}
+	for _, obj := range before {
+		key := client.ObjectKeyFromObject(obj)
+		if r.then.Changed(e.kind, key) {
 			continue
 		}
-		before := e.deleted()
 		if !strings.HasPrefix(e.Verb, "delete") {
-			obj := e.written()
-			if obj == nil {
-				continue
+			if err := present.Get(ctx, key, obj.DeepCopyObject().(client.Object)); err == nil {
+				continue // the present one is as good a guess
 			}
-			if key := client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
-				r.then.Remove(e.kind, key)
-				continue
-			}
-			before = []client.Object{obj}
 		}
-		for _, obj := range before {
-			key := client.ObjectKeyFromObject(obj)
-			if r.then.Changed(e.kind, key) {
-				continue
-			}
-			if !strings.HasPrefix(e.Verb, "delete") {
-				if err := present.Get(ctx, key, obj.DeepCopyObject().(client.Object)); err == nil {
-					continue // the present one is as good a guess
-				}
-			}
-			if err := r.then.Put(obj); err != nil {
-				return err
-			}
+		if err := r.then.Put(obj); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -188,6 +196,7 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 			r.review(v, "delete", old, nil)
 			if done {
 				r.then.Remove(e.kind, client.ObjectKeyFromObject(old))
+				r.then.Tidy(context.Background(), old)
 			}
 		}
 		return nil
@@ -215,7 +224,9 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 		}
 	}
 	if !v.Request.ByController() {
-		r.writers[place{e.kind, key}] = e.who().Username
+		if err := r.then.Below.Get(context.Background(), key, obj.DeepCopyObject().(client.Object)); err == nil {
+			r.writers[place{e.kind, key}] = e.who().Username // of what is gone nobody asks
+		}
 	}
 	r.review(v, verb, old, obj)
 	if !done {

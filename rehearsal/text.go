@@ -72,16 +72,20 @@ func refusals(w io.Writer, title string, list []*Refusal) {
 			user = f.User
 			fmt.Fprintf(w, "  %s\n", clean(cmp.Or(user, "nobody that the log knows")))
 		}
-		in := ""
-		if f.Namespace != "" {
-			in = " in " + f.Namespace
-		}
-		more := ""
-		if f.Times > len(f.Objects) {
-			more = ", ..."
-		}
-		fmt.Fprintf(w, "    %d x %s %s%s (%s%s)\n      %s\n", f.Times, f.Verb, f.Kind, in, clean(strings.Join(f.Objects, ", ")), more, clean(f.Message))
+		fmt.Fprintf(w, "    %d x %s\n      %s\n", f.Times, clean(f.what()), clean(f.Message))
 	}
+}
+
+// what says what was asked, of what and where.
+func (f *Refusal) what() string {
+	in, more := "", ""
+	if f.Namespace != "" {
+		in = " in " + f.Namespace
+	}
+	if f.Times > len(f.Objects) {
+		more = ", ..."
+	}
+	return fmt.Sprintf("%s %s%s (%s%s)", f.Verb, f.Kind, in, strings.Join(f.Objects, ", "), more)
 }
 
 // clean replaces what could move the cursor of a terminal: names come from
@@ -93,4 +97,57 @@ func clean(s string) string {
 		}
 		return c
 	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// Markdown writes the rehearsal for a ticket or a page.
+func (r *Rehearsal) Markdown(w io.Writer) error {
+	buf := bufio.NewWriter(w)
+	fmt.Fprintf(buf, "## stayput rehearse\n\n%s\n", cell(r.Sentence()))
+	table := func(title string, list []*Refusal) {
+		if len(list) == 0 {
+			return
+		}
+		fmt.Fprintf(buf, "\n### %s\n\n| who | times | what | told |\n|---|---|---|---|\n", title)
+		for _, f := range list {
+			fmt.Fprintf(buf, "| %s | %d | %s | %s |\n", cell(cmp.Or(f.User, "nobody that the log knows")), f.Times, cell(f.what()), cell(f.Message))
+		}
+	}
+	table("Refused, had enforce been on", r.Refused)
+	table("Refused, if the present objects were made anew", r.MadeAnew)
+	if len(r.Trials) > 0 {
+		fmt.Fprint(buf, "\n### Tried\n\n| what | as | in enforce | the API server |\n|---|---|---|---|\n")
+	}
+	for _, t := range r.Trials {
+		if t.As == "" {
+			fmt.Fprintf(buf, "| %s | | nobody knows the account of its operator | |\n", cell(t.Owner))
+		}
+		for _, s := range t.Steps {
+			fmt.Fprintf(buf, "| %s %s | %s | %s | %s |\n", s.Verb, cell(s.Object), cell(t.As), cell(cmp.Or(strings.Join(s.Refused, " "), "let through")), cell(cmp.Or(s.Server, "let through")))
+		}
+	}
+	if len(r.Left) > 0 {
+		fmt.Fprint(buf, "\n### Not replayed, or roughly\n\n| times | what | why |\n|---|---|---|\n")
+		for _, l := range r.Left {
+			fmt.Fprintf(buf, "| %d | %s %s | %s |\n", l.Times, l.Verb, l.Kind, cell(l.Why))
+		}
+	}
+	if r.Configuration != "" {
+		fmt.Fprintf(buf, "\n### Configuration that lets them through\n\nFor a platform engineer to judge.\n\n")
+		for line := range strings.Lines(r.Configuration) { // indented, so that nothing in it ends it
+			fmt.Fprintf(buf, "    %s\n", clean(strings.TrimSuffix(line, "\n")))
+		}
+	}
+	return buf.Flush()
+}
+
+// cell returns text that means nothing to Markdown, in one line of a table.
+func cell(s string) string {
+	var b strings.Builder
+	for _, c := range clean(s) {
+		if strings.ContainsRune("\\`*_{}[]<>()#+!|~&@", c) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }

@@ -40,8 +40,11 @@ func auditCommand() *cobra.Command {
 		Short: "Review a live cluster, and take stock of its data",
 		Long: `Review what a cluster has as lint reviews manifests, and take stock: StatefulSets,
 claims, volumes, what would be destroyed with its claim, claims that nobody
-needs, and names that do not resolve. Audit reads and writes nothing, unless
---report says so.
+needs, and names that do not resolve. Of every custom resource that owns claims or
+StatefulSets, it says which claims and disks go with it and which stay, and the
+command that keeps them: the garbage collector deletes these, and no rule is asked.
+Of custom resources only the metadata is read, with your rights; a kind that you may
+not list is named. Audit only reads, unless --report says so.
 
 Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
 usage, or something could not be read; a kind that is forbidden is named, and

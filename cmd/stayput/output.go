@@ -65,24 +65,9 @@ type output struct{ format, file string }
 
 // outputs checks the flags.
 func (o *outputFlags) outputs() ([]output, validators.Level, error) {
-	var outs []output
-	console := false
-	formats := o.formats
-	if len(formats) == 0 {
-		formats = []string{"text"}
-	}
-	for _, f := range formats {
-		name, file, toFile := strings.Cut(f, "=")
-		switch {
-		case !slices.Contains(formatNames, name):
-			return nil, 0, fmt.Errorf("--format %q: must be one of %s", name, strings.Join(formatNames, ", "))
-		case toFile && file == "":
-			return nil, 0, fmt.Errorf("--format %s: the name of the file is missing behind =", f)
-		case !toFile && console:
-			return nil, 0, fmt.Errorf("--format %s: only one format goes to standard output; give the others a file: %s=FILE", f, name)
-		}
-		console = console || !toFile
-		outs = append(outs, output{name, file})
+	outs, err := parseOutputs(o.formats, formatNames)
+	if err != nil {
+		return nil, 0, err
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, o.color) {
 		return nil, 0, fmt.Errorf("--color %q: must be auto, always or never", o.color)
@@ -96,23 +81,34 @@ func (o *outputFlags) outputs() ([]output, validators.Level, error) {
 	return nil, 0, fmt.Errorf("--fail-on %q: must be deny or warn", o.failOn)
 }
 
+// parseOutputs returns what --format asks for, each one of names; text if it is not
+// given.
+func parseOutputs(formats, names []string) (outs []output, err error) {
+	console := false
+	if len(formats) == 0 {
+		formats = []string{"text"}
+	}
+	for _, f := range formats {
+		name, file, toFile := strings.Cut(f, "=")
+		switch {
+		case !slices.Contains(names, name):
+			return nil, fmt.Errorf("--format %q: must be one of %s", name, strings.Join(names, ", "))
+		case toFile && file == "":
+			return nil, fmt.Errorf("--format %s: the name of the file is missing behind =", f)
+		case !toFile && console:
+			return nil, fmt.Errorf("--format %s: only one format goes to standard output; give the others a file: %s=FILE", f, name)
+		}
+		console = console || !toFile
+		outs = append(outs, output{name, file})
+	}
+	return outs, nil
+}
+
 // write writes a report in each format, and says how the process is to end.
 func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.Writer) error {
-	console := false
-	for _, out := range outs {
-		if out.file == "" {
-			console = true
-			if err := o.render(r, out.format, stdout); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := o.toFile(r, out); err != nil {
-			return fmt.Errorf("--format %s=%s: %w", out.format, out.file, err)
-		}
-	}
-	if !console {
-		fmt.Fprintln(stderr, "stayput:", r.Sentence())
+	err := writeOutputs(outs, stdout, stderr, r.Sentence(), func(format string, w io.Writer) error { return o.render(r, format, w) })
+	if err != nil {
+		return err
 	}
 	switch {
 	case len(r.Errors) == 1:
@@ -125,14 +121,36 @@ func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.W
 	return nil
 }
 
-func (o *outputFlags) toFile(r *report.Report, out output) (err error) {
+// writeOutputs has everything rendered to where it goes. Where nothing goes to
+// standard output, a sentence goes to the other.
+func writeOutputs(outs []output, stdout, stderr io.Writer, sentence string, render func(format string, w io.Writer) error) error {
+	console := false
+	for _, out := range outs {
+		if out.file == "" {
+			console = true
+			if err := render(out.format, stdout); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := out.toFile(render); err != nil {
+			return fmt.Errorf("--format %s=%s: %w", out.format, out.file, err)
+		}
+	}
+	if !console {
+		fmt.Fprintln(stderr, "stayput:", sentence)
+	}
+	return nil
+}
+
+func (out output) toFile(render func(format string, w io.Writer) error) (err error) {
 	f, err := os.Create(out.file)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	buf := bufio.NewWriter(f)
-	if err := o.render(r, out.format, buf); err != nil {
+	if err := render(out.format, buf); err != nil {
 		return err
 	}
 	return buf.Flush()

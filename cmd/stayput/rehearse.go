@@ -28,9 +28,12 @@ import (
 // A rehearser is the command rehearse.
 type rehearser struct {
 	clusterFlags
-	config, format, as string
-	try                bool
+	config, as string
+	formats    []string
+	try        bool
 }
+
+var rehearsalFormats = []string{"text", "json", "markdown"}
 
 func rehearseCommand() *cobra.Command {
 	var r rehearser
@@ -44,10 +47,12 @@ through. Entries that let a disk be destroyed are commented out. The present
 cluster is read, as audit reads it: it has the objects that the log does not, and
 says what would be refused if it were made anew.
 
-An AUDITLOG is a file of audit.k8s.io/v1 events, one JSON object a line, or such a
-file compressed by gzip. Creations and updates need the level Request; patches,
-and deletions of what is gone by now, RequestResponse. What cannot be replayed is
-listed, with the reason.
+An AUDITLOG is a file of audit.k8s.io/v1 events: JSON objects, as the API server
+writes them, one a line, or an EventList as JSON or YAML; compressed by gzip or not.
+Rotated files and those of several API servers may be given in any order. They are
+read twice, and take no memory for their length. Creations and updates need the
+level Request; patches, and deletions of what is gone by now, RequestResponse. What
+cannot be replayed is listed, with the reason.
 
 --try-deletions tries, for one instance of each kind of custom resource that owns a
 StatefulSet or claims, what its operator does at the end: it makes the StatefulSet
@@ -58,7 +63,7 @@ what it and its webhooks do. That needs the right to impersonate. Nothing is cha
 Exit code 0: nothing would be refused. 1: something would. 2: bad usage, or
 something could not be read.`,
 		Example: `  stayput rehearse audit.log --config stayput.yaml
-  stayput rehearse audit-*.log.gz audit.log --format json
+  stayput rehearse audit-*.log.gz audit.log --format text --format json=rehearsal.json
   stayput rehearse --try-deletions --as system:serviceaccount:databases:operator`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -66,19 +71,20 @@ something could not be read.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.config, "config", "", "configuration file")
-	flags.StringVarP(&r.format, "format", "f", "text", "text or json")
+	flags.StringArrayVarP(&r.formats, "format", "f", nil, "FORMAT or FORMAT=FILE, several times: "+strings.Join(rehearsalFormats, ", ")+" (default text)")
 	flags.BoolVar(&r.try, "try-deletions", false, "try the re-creation and deletion of one instance of each owner's kind")
 	flags.StringVar(&r.as, "as", "", "account of the operators; else the log or a field manager's name tells")
 	r.clusterFlags.register(flags)
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(rehearsalFormats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.Writer) error {
-	switch {
-	case c.format != "text" && c.format != "json":
-		return fmt.Errorf("--format %q: must be text or json", c.format)
-	case len(files) == 0 && !c.try:
+	outs, err := parseOutputs(c.formats, rehearsalFormats)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 && !c.try {
 		return errors.New("nothing to rehearse: give a file of the audit log, or --try-deletions")
 	}
 	s, err := loadSettings(c.config)
@@ -98,8 +104,9 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 		return err
 	}
 	log := rehearsal.NewLog(kindsOf(s.policy.Rules))
+	defer log.Close()
 	for _, file := range files {
-		if err := log.ReadFile(file); err != nil {
+		if err := log.Add(file); err != nil {
 			return err
 		}
 	}
@@ -122,11 +129,15 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 		}
 	}
 	r.Finish()
-	if c.format == "json" {
-		err = r.JSON(stdout)
-	} else {
-		err = r.Text(stdout)
-	}
+	err = writeOutputs(outs, stdout, stderr, r.Sentence(), func(format string, w io.Writer) error {
+		switch format {
+		case "json":
+			return r.JSON(w)
+		case "markdown":
+			return r.Markdown(w)
+		}
+		return r.Text(w)
+	})
 	switch {
 	case err != nil:
 		return err
