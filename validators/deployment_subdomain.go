@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,8 +15,8 @@ import (
 var deploymentSubdomain = &Rule{
 	Name:  "deployment-subdomain",
 	Level: Warn,
-	Reads: []client.Object{&corev1.Namespace{}},
-	Doc: `a Deployment's template with a subdomain must ask for hostnames too
+	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Doc: `a Deployment's template with a subdomain must ask for hostnames too, of a Service
 
 A Pod has a DNS name of its own, <hostname>.<subdomain>, only if it has both. A
 Deployment that sets the subdomain alone gets records such as
@@ -23,25 +24,76 @@ Deployment that sets the subdomain alone gets records such as
 would be the same for all replicas; so label the template
 stayput.dev/subdomain: <subdomain>, and Stayput gives every Pod its own name as
 hostname. In a namespace that is labelled stayput.dev/inject: enabled that is
-done without being asked for.`,
+done without being asked for.
+
+The label or the subdomain must name a Service, or the names never resolve. One
+that was renamed and left the template behind, as by kustomize's namePrefix, is
+named in the remedy.`,
 
 	Exempt: "only the subdomain is wanted, as the domain that processes see, and nobody resolves the Pods",
 
 	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
 		template := &dep.Spec.Template
-		subdomain := template.Spec.Subdomain
-		if subdomain == "" || template.Spec.Hostname != "" { // deployment-hostname
+		named := subdomainOf(template)
+		if named == "" {
 			return nil
 		}
-		if _, asked := template.Labels[cluster.LabelSubdomain]; asked {
-			return nil
-		}
-		if injected, err := injects(p.Cluster, dep.Namespace); err != nil || injected {
+		missing, meant, unknown := p.serviceMissing(dep, named)
+		injected, err := injects(p.Cluster, dep.Namespace)
+		if err != nil {
 			return err
 		}
-		p.Report(field.Invalid(podSpecPath.Child("subdomain"), subdomain,
-			"must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
-			fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, subdomain))
+		path := podSpecPath.Child("subdomain")
+		label, asked := template.Labels[cluster.LabelSubdomain]
+		if !asked && template.Spec.Hostname == "" && !injected { // with one: deployment-hostname
+			name := named
+			if meant != "" {
+				name, missing = meant, false // which mends both
+			}
+			p.Report(field.Invalid(path, named, "must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
+				fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, name))
+		}
+		if label != "" {
+			path = specPath.Child("template", "metadata", "labels").Key(cluster.LabelSubdomain)
+		}
+		switch {
+		case unknown != nil:
+			return unknown
+		case missing && meant != "" && label != "":
+			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one that selects them: "+meant),
+				fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, meant))
+		case missing && meant != "":
+			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one that selects them: "+meant),
+				fmt.Sprintf("spec: {template: {spec: {subdomain: %s}}}", meant))
+		case missing:
+			selector := selectorFor(&corev1.Pod{ObjectMeta: template.ObjectMeta})
+			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names until there is one"),
+				p.Mend("apply "+serviceYAML(dep.Namespace, named, selector, nil, false), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
+					named, dep.Namespace, setSelector(named, dep.Namespace, selector))))
+		}
 		return nil
 	})},
+}
+
+// subdomainOf returns the Service that a template asks to be named by: of its
+// label, or else of its subdomain.
+func subdomainOf(template *corev1.PodTemplateSpec) string {
+	return cmp.Or(template.Labels[cluster.LabelSubdomain], template.Spec.Subdomain)
+}
+
+// serviceMissing says whether there is no Service of a name, and which headless
+// one selects a Deployment's Pods, if it is one.
+func (p *Pass) serviceMissing(dep *appsv1.Deployment, name string) (missing bool, meant string, err error) {
+	svc, err := cluster.Get[corev1.Service](p.Cluster, dep.Namespace, name)
+	if err != nil {
+		return false, "", fmt.Errorf("get Service %s: %w", name, err)
+	}
+	if svc != nil || p.comesLater(dep) {
+		return false, "", nil
+	}
+	headless, err := cluster.HeadlessFor(p.Cluster, dep.Namespace, dep.Spec.Template.Labels)
+	if err != nil || len(headless) != 1 {
+		return true, "", err
+	}
+	return true, headless[0], nil
 }

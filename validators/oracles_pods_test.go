@@ -26,7 +26,13 @@ var _ = register(map[string]oracle{
 	"deployment-subdomain": stored(func(w *world, d deployment) validators.Level {
 		pod := d.Spec.Template
 		_, asked := pod.Labels["stayput.dev/subdomain"]
-		return warnIf(pod.Spec.Subdomain != "" && pod.Spec.Hostname == "" && !asked && !injected(w, d.Namespace))
+		service := pod.Labels["stayput.dev/subdomain"]
+		if service == "" {
+			service = pod.Spec.Subdomain
+		}
+		unnamed := pod.Spec.Subdomain != "" && pod.Spec.Hostname == "" && !asked && !injected(w, d.Namespace)
+		dangles := service != "" && find(w.services, d.Namespace, service) == nil && (w.user == "" || !ownedByOperator(d))
+		return warnIf(unnamed || dangles)
 	}),
 	"deployment-shared-claim": stored(func(w *world, d deployment) (level validators.Level) {
 		if count(d.Spec.Replicas) <= 1 {
@@ -258,10 +264,10 @@ func ownedBy(pod *corev1.Pod, kind string) bool {
 	return o != nil && strings.HasPrefix(o.APIVersion, "apps/") && o.Kind == kind
 }
 
-// ownedByOperator says whether the controller of a Pod is of a group with a domain
+// ownedByOperator says whether the controller of an object is of a group with a domain
 // that is not Kubernetes' own.
-func ownedByOperator(pod *corev1.Pod) bool {
-	o := ownerOf(pod)
+func ownedByOperator(owned client.Object) bool {
+	o := ownerOf(owned)
 	if o == nil {
 		return false
 	}

@@ -61,6 +61,12 @@ const (
 
 // withoutRule says what these are.
 var withoutRule = []report.Rule{
+	{Name: fractionalSize, Level: "warn", Title: "a size is a whole number of bytes",
+		Doc: "0.1Gi is 107374182400 thousandths of a byte, and kept so: nobody reads that, and a claim template keeps it for good. " +
+			"The API server warns of it itself."},
+	{Name: mergedPorts, Level: "hint", Title: "ports of a headless Service differ in number",
+		Doc: "A Service may have one number twice, for TCP and UDP. Client-side kubectl apply tells ports apart by number alone: a change " +
+			"made with it later loses one of the two, and says that the Service is configured. Server-side apply does not."},
 	{Name: keptReference, Level: "warn", Title: "a reference follows what it names when kustomize renames it",
 		Doc: "kustomize renames objects (namePrefix, nameSuffix, namespace) and the references to them that it knows. The others keep " +
 			"the old name: the nameReference of a configuration makes it follow them. Only lint -k looks at that."},
@@ -74,7 +80,7 @@ var withoutRule = []report.Rule{
 }
 
 // only says which command finds what the other does not look at.
-var only = map[string]string{weakerMode: "audit", keptReference: "lint", madeTime: "lint"}
+var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", mergedPorts: "lint", keptReference: "lint", madeTime: "lint"}
 
 // newReport returns a report that knows what findings may be called.
 func (s settings) newReport(command string, failOn validators.Level) *report.Report {
@@ -173,9 +179,12 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		for _, err := range s.manifest.Unknown {
 			o.findings = append(o.findings, rv.unknown(s, err))
 		}
-		for _, remark := range s.manifest.Remarks {
+		for _, remark := range append(slices.Clip(s.manifest.Remarks), remarksOf(s.manifest.Object)...) {
 			f := rv.note(s, remark.Name, remark.Field, remark.Text)
 			f.Remedy = remark.Remedy
+			if remark.Name == mergedPorts { // it comes true if the Service is changed
+				f.Level = validators.Hint.String()
+			}
 			o.findings = append(o.findings, f)
 		}
 	}
