@@ -180,6 +180,7 @@ var sequels = []struct {
 	{"statefulset-on-delete", "", "statefulset-(readiness|min-ready-seconds): ", "a rolling update waits for what these ask for"},
 	{"statefulset-retention", "it would destroy the data", "statefulset-retention: .*claims are deleted", "the volumes are safe, and the claims go"},
 	{"statefulset-retention", "claims are deleted", "statefulset-retention: .*scaled away under Delete", "the policy keeps what is in range alone, and so it is said"},
+	{"statefulset-scale-down", "which it adopts", "statefulset-(disruption-budget|readiness|spread|min-ready-seconds): ", "several replicas are asked for more than one"},
 	{"statefulset-scale-down", "WILL BE DELETED", "statefulset-scale-down: .*cannot free storage", "what is kept takes room"},
 	{"claim-template-pinned", "cannot be honoured", "claim-template-class: .*no volume fits", "the volumes are made by hand, next"},
 	{"statefulset-service-headless", "", "statefulset-service-shared: ", "while all named one Service it was taken to be meant"},

@@ -76,13 +76,31 @@ var _ = register(map[string]oracle{
 		}
 		return warn
 	})),
-	"statefulset-scale-down": updated(func(w *world, old, s sts) validators.Level {
+	"statefulset-scale-down": gravest(created(func(w *world, s sts) validators.Level {
+		policy := s.Spec.PersistentVolumeClaimRetentionPolicy
+		if policy == nil || policy.WhenScaled != "Delete" || s.ResourceVersion != "" {
+			return nothing
+		}
+		for _, t := range s.Spec.VolumeClaimTemplates {
+			for _, pvc := range in(w.claims, s.Namespace) {
+				ordinal, its := strings.CutPrefix(pvc.Name, t.Name+"-"+s.Name+"-")
+				n, err := strconv.Atoi(ordinal)
+				if !its || err != nil || strconv.Itoa(n) != ordinal || n < 0 || slices.Contains(ordinalsOf(s), n) || ownedElsewhere(s, pvc) {
+					continue
+				}
+				if mountsIts(w, s, t.Name, n) { // it takes the Pod over, and has no place for it
+					return warn
+				}
+			}
+		}
+		return nothing
+	}), updated(func(w *world, old, s sts) validators.Level {
 		gone := claimsFor(w, s, without(ordinalsOf(old), ordinalsOf(s)))
 		if policy := s.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil && policy.WhenScaled == "Delete" {
 			gone = slices.DeleteFunc(gone, func(pvc *corev1.PersistentVolumeClaim) bool { return ownedElsewhere(s, pvc) })
 		}
 		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(gone) > 0)
-	}),
+	})),
 	"statefulset-scale-up": gravest(
 		created(func(w *world, s sts) validators.Level { return warnIf(findsClaim(w, s, ordinalsOf(s))) }),
 		updated(func(w *world, old, s sts) validators.Level {
@@ -231,17 +249,22 @@ func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
 func findsClaim(w *world, s sts, ordinals []int) bool {
 	for _, t := range s.Spec.VolumeClaimTemplates {
 		for _, n := range ordinals {
-			claim, pod := fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n), find(w.pods, s.Namespace, fmt.Sprintf("%s-%d", s.Name, n))
-			has := func(v corev1.Volume) bool {
-				return v.Name == t.Name && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim
-			}
-			its := pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) && slices.ContainsFunc(pod.Spec.Volumes, has)
-			if c := find(w.claims, s.Namespace, claim); c != nil && !its && strange(c) {
+			claim := fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n)
+			if c := find(w.claims, s.Namespace, claim); c != nil && !mountsIts(w, s, t.Name, n) && strange(c) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// mountsIts says whether the Pod of an ordinal lives on, nobody else's, and has the
+// claim that a template gives it.
+func mountsIts(w *world, s sts, template string, n int) bool {
+	pod := find(w.pods, s.Namespace, fmt.Sprintf("%s-%d", s.Name, n))
+	return pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Name == template && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == fmt.Sprintf("%s-%s-%d", template, s.Name, n)
+	})
 }
 
 // strange says whether a claim that a new Pod will find was not made for it to

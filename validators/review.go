@@ -149,7 +149,7 @@ func (e Event) is(old, obj client.Object) bool {
 	case obj == nil:
 		return e == Deleted
 	case old == nil:
-		return e == Stored || e == Created
+		return e == Stored || e == Created || e == Arriving
 	default:
 		return e == Stored || e == Updated
 	}

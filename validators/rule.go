@@ -97,7 +97,7 @@ func (l *Level) UnmarshalText(text []byte) error {
 
 // A Check is a function over one kind with its type erased, so that rules
 // about different kinds fit in one list. Make one with [On], [OnCreate],
-// [OnUpdate] or [OnDelete].
+// [OnArrival], [OnUpdate] or [OnDelete].
 type Check struct {
 	Kind schema.GroupVersionKind
 	When Event
@@ -108,9 +108,10 @@ type Check struct {
 type Event int
 
 const (
-	Stored  Event = iota // created, updated, or simply there
-	Created              // created, or simply there
-	Updated              // changed from one state to another
+	Stored   Event = iota // created, updated, or simply there
+	Created               // created, or simply there
+	Arriving              // created by a request: of what is simply there it says nothing
+	Updated               // changed from one state to another
 	Deleted
 )
 
@@ -126,6 +127,17 @@ func On[T client.Object](f func(p *Pass, obj T) error) Check {
 // or that audit and lint come across.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
 	return Check{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+		return f(p, obj.(T))
+	}}
+}
+
+// OnArrival checks what a request that creates an object brings about: not what
+// audit comes across, nor manifests.
+func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
+	return Check{cluster.KindOf[T](), Arriving, func(p *Pass, _, obj client.Object) error {
+		if obj.GetResourceVersion() != "" || p.Cluster.Manifests() {
+			return nil // what is there has done it, and a file is sent to nobody yet
+		}
 		return f(p, obj.(T))
 	}}
 }

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +15,7 @@ import (
 var statefulsetScaleDown = &Rule{
 	Name:  "statefulset-scale-down",
 	Level: Warn,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `whoever scales a StatefulSet down should know what becomes of its claims
 
 By default the claims of the Pods that go stay, and so do their volumes and what
@@ -25,13 +26,18 @@ deleted with the Pods instead, and scaling up again starts with nothing. Where
 whenDeleted is Delete, those that stay are owned by the StatefulSet, and go with
 it, also when whenDeleted is Retain by then.
 
+A StatefulSet that is made anew around its Pods, after --cascade=orphan, with fewer
+replicas than there are Pods, is scaled down as it is created: it adopts them all,
+and deletes those that are out of its range, under whenScaled: Delete with their
+claims.
+
 Before you delete a claim, find out what it holds. To keep what is about to be deleted,
 set whenScaled to Retain while the Pods terminate: the controller takes the
 claims from them.`,
 
 	Exempt: "never: it only tells whoever scales what becomes of the claims",
 
-	Checks: []Check{OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
+	Checks: []Check{OnArrival(condemned), OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 		was, is := ordinals(old), ordinals(sts)
 		if is.n >= was.n {
 			return nil
@@ -65,4 +71,39 @@ claims from them.`,
 			"scale up again to use them; or, to free it, find out first what each holds and keep a copy")
 		return nil
 	})},
+}
+
+// condemned reports the claims of Pods that a StatefulSet adopts when it is created
+// and deletes at once, for they are out of its range.
+func condemned(p *Pass, sts *appsv1.StatefulSet) error {
+	if !deletesWhenScaled(sts) {
+		return nil
+	}
+	claims, err := replicaClaims(p.Cluster, sts)
+	if err != nil {
+		return err
+	}
+	is, last := ordinals(sts), 0
+	claims = slices.DeleteFunc(claims, func(c replicaClaim) bool { return is.has(c.ordinal) })
+	adopted, err := usedByOwn(p.Cluster, sts, claims)
+	if err != nil {
+		return err
+	}
+	lost := claimNames(claims, func(c replicaClaim) bool {
+		if !adopted[c.claim.Name] {
+			return false
+		}
+		last = max(last, c.ordinal)
+		_, _, others, _ := owners(sts, c)
+		return !others
+	})
+	if len(lost) == 0 {
+		return nil
+	}
+	keep := "persistentVolumeClaimRetentionPolicy: {whenScaled: Retain}"
+	if start, _ := cluster.Ordinals(sts); last >= start {
+		keep = fmt.Sprintf("replicas: %d, or ", last-start+1) + keep
+	}
+	p.Report(field.Invalid(replicasPath, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods, which it adopts", cluster.Few(lost))), keep)
+	return nil
 }

@@ -245,7 +245,7 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 var (
 	ruleOperations = map[validators.Event][]admissionv1.OperationType{
 		validators.Stored:  {admissionv1.Create, admissionv1.Update},
-		validators.Created: {admissionv1.Create},
+		validators.Created: {admissionv1.Create}, validators.Arriving: {admissionv1.Create},
 		validators.Updated: {admissionv1.Update},
 		validators.Deleted: {admissionv1.Delete},
 	}
