@@ -90,6 +90,20 @@ func (m Manifest) Directive(word string) (rest string, ok bool) {
 	return "", false
 }
 
+// Template returns the file of a chart that Helm made the object from, as it
+// writes above each document ("# Source: shop/templates/db.yaml"), or "".
+func (m Manifest) Template() string {
+	file, _ := m.Directive("Source:")
+	if m.item >= 0 && file == "" { // of a List, its document's
+		for _, d := range m.doc.comments() {
+			if rest, ok := strings.CutPrefix(d, "Source: "); ok {
+				file = rest
+			}
+		}
+	}
+	return strings.TrimSpace(file)
+}
+
 // AddTo puts the object into a snapshot.
 func (m Manifest) AddTo(s *cluster.Snapshot) error {
 	if m.Unplaced {

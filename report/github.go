@@ -21,6 +21,9 @@ func (r *Report) GitHub(w io.Writer) error {
 		if f.Remedy != "" {
 			message += "\nfix: " + clean(f.Remedy)
 		}
+		if f.Location != nil && f.Location.Template != "" {
+			message += "\nfrom: " + clean(f.Location.Template)
+		}
 		annotate(buf, command, f.Location, f.Rule, message)
 	}
 	for _, p := range r.Errors {

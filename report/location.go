@@ -15,6 +15,10 @@ type Location struct {
 	// and not the file's own.
 	Rendered bool `json:"rendered,omitempty"`
 
+	// Template is the file of a chart that the lines were made from, where Helm
+	// has written it above them.
+	Template string `json:"template,omitempty"`
+
 	// Text is the line, or the part of a long line that the finding is in.
 	Text string `json:"text,omitempty"`
 

@@ -123,6 +123,10 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 		}
 		location.WithPhysicalLocation(physical)
 	}
+	if l := f.Location; l != nil && l.Template != "" {
+		from := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.Template)))
+		result.AddRelatedLocation(sarif.NewLocation().WithPhysicalLocation(from).WithMessage(sarif.NewTextMessage("the template that Helm made it from")))
+	}
 	return result.WithLocations([]*sarif.Location{location})
 }
 

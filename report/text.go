@@ -102,6 +102,9 @@ func (t *textWriter) finding(f *Finding) {
 		fmt.Fprintf(t, "  %s %s%s%s\n", t.p.quiet(number+" |"), before, level(field), after)
 		fmt.Fprintf(t, "  %s %s%s\n", t.p.quiet(strings.Repeat(" ", len(number))+" |"), blank(before), level(strings.Repeat("^", max(uniseg.StringWidth(field), 1))))
 	}
+	if l := f.Location; l != nil && l.Template != "" {
+		fmt.Fprintf(t, "  %s %s\n", t.p.quiet("from:"), clean(l.Template))
+	}
 	if f.Remedy != "" {
 		fmt.Fprintf(t, "  %s %s\n", t.p.fix("fix:"), clean(f.Remedy))
 	}

@@ -345,10 +345,10 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 	}
 	m, known := s.manifest.Author(field)
 	if !known {
-		return &report.Location{File: m.File}
+		return &report.Location{File: m.File, Template: m.Template()}
 	}
 	p := m.Position(field)
-	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[m.File]}
+	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[m.File], Template: m.Template()}
 	l.Excerpt(m.Source(p.Line))
 	return l
 }
