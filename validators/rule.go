@@ -1,5 +1,3 @@
-// Package validators holds the conventions that stateful workloads must meet,
-// one file each, and the engine that reviews an object against them.
 package validators
 
 import (

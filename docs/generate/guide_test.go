@@ -43,7 +43,10 @@ func TestWritingARule(t *testing.T) {
 			t.Errorf("a block that nobody follows:\n%s", m[0])
 		}
 	}
-	if seen["sh"] < 3 || seen["diff"] < 2 || seen["go"] < 1 || seen["yaml"] < 3 {
+	// The packages that know of all rules, whole; this test would never end in the copy.
+	execute(t, tree, "", "go", "test", "./validators", "./examples", "./cluster/...", "./webhook")
+	execute(t, tree, "", "go", "test", "-skip", "TestWritingARule", "./docs/generate")
+	if seen["sh"] < 3 || seen["diff"] < 3 || seen["go"] < 1 || seen["yaml"] < 3 {
 		t.Errorf("only these blocks were found: %v", seen)
 	}
 }

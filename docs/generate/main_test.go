@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,17 +33,14 @@ func TestPagesAreCurrent(t *testing.T) {
 	}
 }
 
-// TestREADME holds what the README, in both languages, says about the rules to
-// what there is.
+// TestREADME holds what the README, in both languages, says about the mutators
+// to what there is.
 func TestREADME(t *testing.T) {
 	root := filepath.Join("..", "..")
-	for file, counts := range map[string]string{"README.md": "%d rules", "README.ko.md": "규칙 %d개"} {
+	for _, file := range []string{"README.md", "README.ko.md"} {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			t.Fatal(err)
-		}
-		if want := fmt.Sprintf(counts, len(validators.All)); !strings.Contains(string(text), want) {
-			t.Errorf("%s lacks %q", file, want)
 		}
 		for _, m := range mutators.All {
 			if !strings.Contains(string(text), "| `"+m.Name+"` |") {

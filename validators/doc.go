@@ -1,0 +1,28 @@
+// Package validators holds the conventions that stateful workloads must meet,
+// one file each, and the engine that reviews an object against them.
+//
+// # What a rule may use
+//
+// Beside [Pass.Report] and the lookups of package cluster (Get, List, Find, and
+// what it knows of claims, Services and reclaim policies) there are these helpers;
+// go doc -u says more of each. A test keeps the list, which has what three rules use.
+//
+// Workloads and their Pods: containers, replicasOf, ordinals, rolling,
+// workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
+// memberLabels, injects, ofStatefulSet, live, pinned, knownNodes.
+//
+// Services: governingService, headlessService, headlessName, addressed.
+//
+// Claims of a StatefulSet: replicaClaims, claimNames, claimFrom,
+// deletesWhenDeleted, deletesWhenScaled, destroys, destroyed.
+//
+// Any claim: mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
+// retainCommand.
+//
+// Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
+// deletes, offered, provisioned, volumesFor, bestVolume, files, directory.
+//
+// What runs already: aPod, haveClaim, severalMount.
+//
+// Texts: notFound, short, cut, flowYAML, nearest.
+package validators
