@@ -22,21 +22,16 @@ import (
 const growing = `apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: %s}
-provisioner: %s
+provisioner: ` + localcluster.HostPathProvisioner + `
 reclaimPolicy: Delete
 allowVolumeExpansion: true
-volumeBindingMode: WaitForFirstConsumer
 `
 
 // growingClass makes such a class, for this test, and returns its name.
 func growingClass(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("growing-%d", time.Now().UnixNano()%100000) // short, for the hint to have room
-	provisioner := localcluster.HostPathProvisioner
-	if *outside.provisioner != "" {
-		provisioner = *outside.provisioner
-	}
-	if out, err := try(t, fmt.Sprintf(growing, name, provisioner), "create", "-f", "-"); err != nil {
+	if out, err := try(t, fmt.Sprintf(growing, name), "create", "-f", "-"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "storageclass", name, "--wait=false") })
