@@ -102,3 +102,31 @@ func object(name string) string {
 func inline(name string) string {
 	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": %q}}`, name)
 }
+
+// TestWhatBecomesOfTexts shows what lint says of values that are made something
+// else of: the API server keeps thousandths of bytes, with a warning, in claims
+// and templates; client-side apply loses a port beside one of its number, and
+// server-side apply does not.
+func TestWhatBecomesOfTexts(t *testing.T) {
+	ns := namespace(t, "stayput.dev/mode=off")
+	const claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n" +
+		"spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 0.1Gi}}}\n---\n"
+	set := strings.Replace(strings.Replace(readFile(t, "testdata", "mysql.yaml"), "storage: 1Gi", "storage: 0.1Gi", 1), "replicas: 3", "replicas: 0", 1)
+	contains(t, apply(t, ns, claim+set),
+		`spec.resources.requests[storage]: fractional byte value "107374182400m"`,
+		`spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "107374182400m"`)
+	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: dns}\nspec: {clusterIP: None, ports: [%s]}\n"
+	const udp, both = "{name: udp, port: 53, protocol: UDP}", "{name: udp, port: 53, protocol: UDP}, {name: tcp, port: 53, protocol: TCP}"
+	const ports = "jsonpath={.spec.ports[*].name}"
+	for _, c := range []struct{ mode, want string }{{"--server-side=false", "udp"}, {"--server-side", "udp tcp"}} {
+		for _, list := range []string{udp, both} {
+			if out, err := try(t, fmt.Sprintf(service, list), "apply", c.mode, "-n", ns, "-f", "-"); err != nil {
+				t.Fatalf("kubectl apply %s: %v\n%s", c.mode, err, out)
+			}
+		}
+		if got := kubectl(t, "get", "service", "dns", "-n", ns, "-o", ports); got != c.want {
+			t.Errorf("after kubectl apply %s of both ports the Service has %q, want %q", c.mode, got, c.want)
+		}
+		kubectl(t, "delete", "service", "dns", "-n", ns)
+	}
+}
