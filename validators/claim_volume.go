@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,13 +25,17 @@ the volume does not exist, is smaller than what the claim asks for, has another
 class, volume mode or access modes, or belongs to another claim. A volume that
 was released by a claim belongs to it still, with its data, until its claimRef
 is removed. Where a default class exists, a claim for a volume without a class
-must say storageClassName: "".`,
+must say storageClassName: "".
+
+A volume whose claimRef names the claim is bound to it whatever the class of
+either, with volumeName and without. A claim that names another class than such
+a volume has says fast and has a slow disk, for good.`,
 
 	Exempt: "the volume is changed or given free before the claim is needed",
 
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName == "" {
-			return nil
+			return p.reservedElse(pvc)
 		}
 		path := field.NewPath("spec", "volumeName")
 		pv, err := cluster.Get[corev1.PersistentVolume](p.Cluster, "", pvc.Spec.VolumeName)
@@ -42,8 +47,9 @@ must say storageClassName: "".`,
 				"create the PersistentVolume, or choose one that is Available"+p.Mend("", ": kubectl get pv"))
 			return nil
 		}
-		if reservedFor(pv, pvc) {
-			return nil // the controller asks no more
+		if reservedFor(pv, pvc) { // the controller asks no more
+			p.otherClass(pvc, pv)
+			return nil
 		}
 		class, _, _, err := classOf(p.Cluster, pvc)
 		if err != nil {
@@ -54,6 +60,35 @@ must say storageClassName: "".`,
 		}
 		return nil
 	})},
+}
+
+// reservedElse reports a claim that gets a volume of another class, which is
+// reserved for it.
+func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
+	if volume.GetPersistentVolumeClaimClass(pvc) == "" {
+		return nil
+	}
+	pvs, err := volumesFor(p.Cluster, pvc)
+	if err != nil {
+		return err
+	}
+	free := func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef == nil }
+	if pv := bestVolume(pvc, slices.DeleteFunc(slices.Clone(pvs), free), false); pv != nil {
+		p.otherClass(pvc, pv)
+	}
+	return nil
+}
+
+// otherClass reports a claim that names a class and is bound to a volume that
+// names another. What names none was made by hand, for whoever asks.
+func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+	is, says := volume.GetPersistentVolumeClass(pv), volume.GetPersistentVolumeClaimClass(pvc)
+	if is == "" || says == "" || is == says || pvc.Status.Phase == corev1.ClaimBound {
+		return
+	}
+	p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), says,
+		fmt.Sprintf("must be %s, the class of volume %s, which is reserved for the claim; it is bound all the same, and the disk is of that class", is, pv.Name)),
+		fmt.Sprintf("storageClassName: %q in the claim", is))
 }
 
 // reservedFor says whether a volume's claimRef is the claim. Manifests have no

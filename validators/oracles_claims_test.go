@@ -20,12 +20,24 @@ var _ = register(map[string]oracle{
 		return warnIf(c.Spec.VolumeName == "" && !none && pendsForEver(w, c))
 	}),
 	"claim-volume": created(func(w *world, c pvc) validators.Level {
+		// Nobody has a volume of one class who asked for another, but by a reservation.
+		lies := func(pv *corev1.PersistentVolume) bool {
+			return classNamed(c) != "" && pv.Spec.StorageClassName != "" && classNamed(c) != pv.Spec.StorageClassName && c.Status.Phase != "Bound"
+		}
 		if c.Spec.VolumeName == "" {
-			return nothing
+			var gets *corev1.PersistentVolume
+			for _, pv := range w.volumes {
+				if pv.DeletionTimestamp == nil && isRefTo(pv.Spec.ClaimRef, c) && serves(c, pv) &&
+					(gets == nil || len(pv.Spec.AccessModes) < len(gets.Spec.AccessModes) ||
+						len(pv.Spec.AccessModes) == len(gets.Spec.AccessModes) && pv.Name < gets.Name) {
+					gets = pv
+				}
+			}
+			return warnIf(gets != nil && lies(gets))
 		}
 		pv := find(w.volumes, "", c.Spec.VolumeName)
 		if pv == nil || pv.Spec.ClaimRef != nil {
-			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c))
+			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c) || lies(pv))
 		}
 		class := classNamed(c)
 		if sc := classFor(w, c); c.Spec.StorageClassName == nil && sc != nil {
