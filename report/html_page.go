@@ -156,7 +156,11 @@ func (v *htmlView) owners() g.Node {
 	}
 	return g.Group{h.H2(g.Text("What goes with a custom resource")), h.Div(h.Class("panel tree"),
 		inTurn(v.Inventory.Owners, func(o *Owner) g.Node {
-			return h.Details(h.Summary(g.Text(o.String())), h.P(h.Class("why"), g.Text(o.Sentence())),
+			class := "hop" // nothing to warn of
+			if o.Bytes > 0 || o.count(true, Destroyed) > 0 {
+				class = "why"
+			}
+			return h.Details(g.If(class == "why", g.Attr("open")), h.Summary(g.Text(o.String())), h.P(h.Class(class), g.Text(o.Sentence())),
 				g.If(o.Remedy != "", h.Pre(h.Class("remedy"), g.Text(o.Remedy))),
 				h.Ul(inTurn(o.Claims, func(c *OwnedClaim) g.Node {
 					fate, what := Retained, "stays"

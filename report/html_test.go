@@ -59,7 +59,12 @@ func example() *Report {
 			APIVersion: "search.example.com/v1", Kind: "Index", Namespace: "search", Name: "index", StatefulSets: []string{"index"}, Bytes: 100 * gib,
 			Claims: []OwnedClaim{{"search", "data-index-0", "pv-3", "100Gi", 100 * gib, true, Destroyed}},
 			Remedy: `kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
+		}, {
+			APIVersion: "shop.example.com/v1", Kind: "OrderDatabase", Namespace: "shop", Name: "orders", StatefulSets: []string{"orders"},
+			Claims:     []OwnedClaim{{"shop", "data-orders-0", "pv-1", "20Gi", 20 * gib, false, Destroyed}, {"shop", "data-orders-1", "pv-2", "20Gi", 20 * gib, true, Retained}},
+			Finalizers: []string{"shop.example.com/claims-first"},
 		}},
+		UnreadOwners: []string{"Tenant.example.com: the API server does not let you list it"},
 	}
 	r.Summary.Objects = 14
 	r.Finish()
@@ -207,6 +212,10 @@ func fits(t *testing.T, r *Report, pictures bool) {
 		wide := get(t, ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
 		background := get(t, ctx, chromedp.Evaluate[string](`getComputedStyle(document.body).backgroundColor`))
 		png := get(t, ctx, chromedp.FullScreenshot(100))
+		const unfold = `document.querySelectorAll("details").forEach(d => { d.was = d.open; d.open = true }), document.documentElement.scrollWidth > innerWidth`
+		const fold = `document.querySelectorAll("details").forEach(d => { d.open = d.was }), true`
+		wide = get(t, ctx, chromedp.Evaluate[bool](unfold)) || wide
+		get(t, ctx, chromedp.Evaluate[bool](fold))
 		if wide || background != view.background {
 			t.Errorf("%s: wider than the screen: %v; background %s, want %s", view.name, wide, background, view.background)
 		}
