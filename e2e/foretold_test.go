@@ -18,7 +18,9 @@ import (
 
 // A sentence foretells what the cluster will do. Each is in a row of its own,
 // with what shows that it is true: a function that does it, another test, or the
-// reason why this control plane, whose Pods only pretend to run, cannot.
+// reason why this control plane, whose Pods only pretend to run, cannot, and the
+// source by which it is true all the same: of k8s.io/kubernetes v1.37.1 where no
+// module is named.
 type sentence struct {
 	rule   string // several by spaces
 	says   string // a regular expression for the message
@@ -27,22 +29,19 @@ type sentence struct {
 	beyond string
 }
 
-const (
-	kubelet = "a kubelet does it"
-	attach  = "the attach-detach controller and a kubelet do it"
-)
+const attach = "the attach-detach controller lets no second node attach: pkg/controller/volume/attachdetach/reconciler/reconciler.go:353"
 
 var sentences = []sentence{
 	{rule: "claim-class claim-volume", says: `Pending`, shown: claimsStayPending},
 	{rule: "claim-template-class claim-template-pinned storageclass-default", says: `(?:must|none|gets).*Pending`, shown: templatesStayPending},
-	{rule: "claim-template-pinned", says: `cannot be honoured`, beyond: "a driver's provisioner refuses a selector; the one of host paths does not look at it"},
+	{rule: "claim-template-pinned", says: `cannot be honoured`, beyond: "a driver's provisioner refuses a selector, the one of host paths does not look at it: kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},
 	{rule: "claim-in-use", says: `run on until|start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
 	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controls it`, by: "TestOrphansAreNotHeldBack"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim", says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
-	{rule: "volume-reclaim", says: `every file on the volume would be deleted`, beyond: "a recycler's Pod does it"},
-	{rule: "claim-template-access-mode", says: `leaves it empty`, beyond: kubelet},
-	{rule: "claim-template-binding", says: `pins it to a zone`, beyond: "a driver chooses the zone"},
+	{rule: "volume-reclaim", says: `every file on the volume would be deleted`, beyond: "a recycler's Pod deletes all it finds: pkg/volume/plugins.go:1007"},
+	{rule: "claim-template-access-mode", says: `leaves it empty`, beyond: "kubelet asks the driver for MULTI_NODE_READER_ONLY: pkg/volume/csi/csi_client.go:523"},
+	{rule: "claim-template-binding", says: `pins it to a zone`, beyond: "a driver chooses the zone, and the scheduler keeps to the volume's: pkg/scheduler/framework/plugins/volumebinding/binder.go:648"},
 	{rule: "claim-template-duplicate claim-template-shadows-volume", says: `dropped silently|replace`, shown: templatesReplace},
 	{rule: "claim-template-expandable", says: `never grow`, by: "TestHints"},
 	{rule: "deployment-hostname pod-hostname-conflict", says: `share the|resolves to Pod`, shown: podNames},
@@ -59,14 +58,14 @@ var sentences = []sentence{
 	{rule: "statefulset-scale-up", says: `cannot start empty`, by: "TestClaimsFateIsForetold"},
 	{rule: "statefulset-delete statefulset-scale-down", says: `DELETED`, shown: remediesSave},
 	{rule: "statefulset-disruption-budget", says: `cannot be drained|can be evicted`, shown: budgetsBlock},
-	{rule: "statefulset-grace-period", says: `before it has saved|may start while`, beyond: kubelet},
+	{rule: "statefulset-grace-period", says: `before it has saved|may start while`, beyond: "kubelet kills when the period ends, and a period of 0 is a deletion at once: pkg/kubelet/kuberuntime/kuberuntime_container.go:915, pkg/registry/core/pod/strategy.go:180"},
 	{rule: "statefulset-max-unavailable", says: `takes down all`, shown: updatesWait},
 	{rule: "statefulset-name-length", says: `no Pod is created|never created`, shown: longNamesHaveNoPods},
-	{rule: "statefulset-no-storage", says: `comes back|dies with`, beyond: kubelet},
+	{rule: "statefulset-no-storage", says: `comes back|dies with`, beyond: "kubelet removes the directory with the Pod: pkg/volume/emptydir/empty_dir.go:569"},
 	{rule: "statefulset-on-delete statefulset-partition", says: `until somebody|ever updated|holds`, shown: updatesWait},
 	{rule: "statefulset-parallel statefulset-service-headless statefulset-service-name workload-selector-overlap storageclass-reclaim", says: `cannot be (changed|added) later`, shown: fieldsStay},
-	{rule: "volume-host-path workload-host-path", says: `behind`, beyond: kubelet},
-	{rule: "workload-fqdn-length", says: `never starts`, beyond: kubelet},
+	{rule: "volume-host-path workload-host-path", says: `behind`, beyond: "the directory is that of the node the Pod runs on: pkg/volume/hostpath/host_path.go:218"},
+	{rule: "workload-fqdn-length", says: `never starts`, beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }
 
 // foretells matches what a message says of the future.
@@ -124,6 +123,9 @@ func TestEveryForetellingIsShown(t *testing.T) {
 		}
 	}
 	for i, s := range sentences {
+		if s.beyond != "" && !regexp.MustCompile(`\.go\b`).MatchString(s.beyond) {
+			t.Errorf("by which source is what %s says true: %s", s.rule, s.beyond)
+		}
 		if !used[i] {
 			t.Errorf("no message of %s says %q any more", s.rule, s.says)
 		}

@@ -40,7 +40,14 @@ var _ = register(map[string]oracle{
 		return warnIf(sc.ReclaimPolicy != nil && destroyer(sc)) // who leaves it out has chosen nothing
 	}),
 	"storageclass-default": gravest(
-		stored(func(w *world, sc class) validators.Level { return warnIf(isDefault(sc) && otherDefault(w, sc)) }),
+		stored(func(w *world, sc class) validators.Level {
+			for _, o := range w.classes {
+				if isDefault(o) && o.Name < sc.Name { // which is told, for nobody asks for anything here
+					return nothing
+				}
+			}
+			return warnIf(isDefault(sc) && otherDefault(w, sc))
+		}),
 		updated(func(w *world, old, sc class) validators.Level {
 			return warnIf(isDefault(old) && !isDefault(sc) && !otherDefault(w, sc))
 		}),

@@ -70,7 +70,7 @@ func formatSelector(sel *metav1.LabelSelector) string {
 // something called base.
 func headlessName(base string) string {
 	const suffix = "-headless"
-	return cut(base, validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+	return cut(strings.TrimSuffix(base, suffix), validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 }
 
 // newHeadlessName returns the name of a headless Service that stands beside one of
@@ -87,7 +87,8 @@ func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string
 			return name, nil
 		}
 	}
-	return headlessName(bases[len(bases)-1] + "-members"), nil
+	const suffix = "-members"
+	return cut(bases[len(bases)-1], validation.DNS1123LabelMaxLength-len(suffix)) + suffix, nil
 }
 
 // headlessService returns, ready to apply, a headless Service for the Pods of

@@ -32,8 +32,8 @@ at once.`,
 				return nil
 			}
 			others, err := otherDefaults(p.Cluster, sc)
-			if err != nil || len(others) == 0 {
-				return err
+			if err != nil || len(others) == 0 || !p.Cluster.Admission() && others[0].Name < sc.Name {
+				return err // where all are reviewed one is told, or all would be unmarked
 			}
 			var names, unmark []string
 			for _, other := range others {
