@@ -11,8 +11,8 @@ import (
 
 // TestHelm installs a release as Helm 3 did, by client-side apply, has Helm 4 take
 // it over by server-side apply, uninstalls it and installs it again, all under
-// enforce: the claims of templates stay, and are found; the chart's own claim goes,
-// and its disk with it.
+// enforce: the claims of templates stay, and are found, as a claim does that is to be kept;
+// the chart's other claim goes, and its disk with it.
 func TestHelm(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "stayput.dev/mode=enforce")
@@ -20,11 +20,12 @@ func TestHelm(t *testing.T) {
 	service := "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {clusterIP: None, selector: {app: mysql}}\n"
 	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\n" +
 		"spec: {storageClassName: disk, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
+	kept := strings.Replace(claim, "{name: files}", "{name: kept, annotations: {helm.sh/resource-policy: keep}}", 1)
 	set := strings.NewReplacer("replicas: 3", "replicas: 2", "{labels: {app: mysql}}", `{labels: {app: mysql}, annotations: {revision: {{ .Release.Revision | quote }}}}`).
 		Replace(outside.runnable(readFile(t, "testdata", "mysql.yaml")))
 	for name, text := range map[string]string{
 		"Chart.yaml":         "apiVersion: v2\nname: mysql\nversion: 1.0.0\n",
-		"templates/all.yaml": service + "---\n" + claim + "---\n" + set,
+		"templates/all.yaml": strings.Join([]string{service, claim, kept, set}, "---\n"),
 	} {
 		file := filepath.Join(chart, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -81,7 +82,7 @@ func TestHelm(t *testing.T) {
 	helm("uninstall", "db")
 	gone(t, "statefulset", "-n", ns)
 	gone(t, "pod", "-n", ns)
-	output(t, "data-mysql-0 data-mysql-1", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].metadata.name}")
+	output(t, "data-mysql-0 data-mysql-1 kept", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].metadata.name}")
 	output(t, "", "get", "pv", files, "--ignore-not-found", "-o", "name")
 
 	helm("install", "db", chart)

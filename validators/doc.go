@@ -9,9 +9,10 @@
 //
 // Workloads and their Pods: containers, replicasOf, ordinals, rolling,
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
-// memberLabels, injects, ofStatefulSet, live, pinned, knownNodes.
+// memberLabels, injects, ofStatefulSet, live, pinned, knownNodes, known, meets.
 //
-// Services: governingService, headlessService, headlessName, addressed.
+// Services: governingService, headlessService, headlessName, newHeadlessName,
+// addressed, setSelector.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom,
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroyed.

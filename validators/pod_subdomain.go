@@ -52,7 +52,20 @@ business of the rules about StatefulSets.`,
 		case svc == nil:
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
-			p.Report(missing, p.Mend("apply "+serviceYAML(pod.Namespace, name, selector, nil, false), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, setSelector(name, pod.Namespace, selector))))
+			mend := "apply " + serviceYAML(pod.Namespace, name, selector, nil, false)
+			// One that is there under another name is the one that is meant: kustomize
+			// renames Services, and not what names them here.
+			meant, err := cluster.HeadlessFor(p.Cluster, pod.Namespace, pod.Labels)
+			if err != nil {
+				return err
+			}
+			if len(meant) == 1 {
+				mend = fmt.Sprintf("spec: {subdomain: %s}", meant[0])
+				if _, asked := pod.Labels[cluster.LabelSubdomain]; asked {
+					mend = fmt.Sprintf("metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, meant[0])
+				}
+			}
+			p.Report(missing, p.Mend(mend, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, setSelector(name, pod.Namespace, selector))))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
 			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
 				p.unaliased(svc, selector))
