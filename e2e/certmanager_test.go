@@ -42,7 +42,7 @@ func TestCertManager(t *testing.T) {
 	crds := filepath.Join(moduleDir(t, "..", "github.com/cert-manager/cert-manager"), "deploy", "crds")
 	kubectl(t, "create", "-f", crds)
 	defer kubectl(t, "delete", "--wait=false", "-f", crds)
-	kubectl(t, "wait", "--for=condition=Established", "-f", crds)
+	established(t, "-f", crds)
 	scheme, err := certs.Scheme()
 	l.must(err)
 	c, err := client.NewWithWatch(env.Cluster.Config(), client.Options{Scheme: scheme})

@@ -279,7 +279,7 @@ func defineDatabases(t *testing.T) {
 		defer cancel() // another test may make them again at once
 		_, _ = env.Kubectl(ctx, "", "delete", "crd/databases.e2e.stayput.dev", "storageclass/disk-growing")
 	})
-	kubectl(t, "wait", "--for=condition=Established", "crd/databases.e2e.stayput.dev")
+	established(t, "crd/databases.e2e.stayput.dev")
 }
 
 // grows: the StatefulSet is deleted with orphans and made anew. How fast is told

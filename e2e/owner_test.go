@@ -171,7 +171,7 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 	t.Cleanup(func() {
 		_, _ = env.Kubectl(context.Background(), "", "delete", "crd", "ledgers.owner.example.com", "--wait=false")
 	})
-	kubectl(t, "wait", "--for=condition=Established", "crd/ledgers.owner.example.com")
+	established(t, "crd/ledgers.owner.example.com")
 
 	t.Run("at once where volumes are retained", func(t *testing.T) {
 		o, volumes := newClaimsFirst(t)

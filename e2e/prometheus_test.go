@@ -120,9 +120,15 @@ func installCRDs(t *testing.T, files string) {
 	t.Helper()
 	kubectl(t, "create", "-f", files) // an annotation could not hold all of it
 	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "--wait=false", "-f", files) })
+	established(t, "-f", files)
+}
+
+// established waits until kinds can be used. kubectl fails where one has no
+// conditions yet.
+func established(t *testing.T, what ...string) {
+	t.Helper()
 	eventually(t, "the definitions are established", func() error {
-		// kubectl fails where one has no conditions yet.
-		if out, err := try(t, "", "wait", "--for=condition=Established", "-f", files); err != nil {
+		if out, err := try(t, "", append([]string{"wait", "--for=condition=Established"}, what...)...); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
