@@ -235,6 +235,9 @@ func TestOperators(t *testing.T) {
 			operators(t, spec, operated.keep, grows)
 		})
 	}
+	t.Run("updates what it does not change", func(t *testing.T) {
+		operators(t, operator.Spec{Replicas: 3, Service: operator.Headless, Restless: true}, nil, updates)
+	})
 	t.Run("deletes claims first", func(t *testing.T) {
 		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, operated.keep, goes)
 	})
@@ -280,6 +283,40 @@ func defineDatabases(t *testing.T) {
 		_, _ = env.Kubectl(ctx, "", "delete", "crd/databases.e2e.stayput.dev", "storageclass/disk-growing")
 	})
 	established(t, "crd/databases.e2e.stayput.dev")
+}
+
+// updates: that the StatefulSet is written again and again, as it is, draws no
+// word. Each change does, of itself: growth none, for conventions of style were
+// told at creation, and what shrinks a warning, once.
+func updates(o operated) {
+	quiet := func() (writes int) {
+		o.account.said()
+		for writes < 20 {
+			time.Sleep(200 * time.Millisecond)
+			denials, warnings, n := o.account.said()
+			if said := slices.Concat(denials, warnings); len(said) > 0 {
+				o.Errorf("of %d writes that change nothing: %q", n, said)
+				return writes
+			}
+			writes += n
+		}
+		return writes
+	}
+	o.Logf("nothing was said of %d writes", quiet())
+	for _, replicas := range []int32{5, 2} {
+		o.account.said()
+		kubectl(o.T, "patch", "database", "db", "-n", o.ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+		o.spec.Replicas = replicas
+		o.ready()
+		_, warnings, _ := o.account.said()
+		down := slices.DeleteFunc(slices.Clone(warnings), func(w string) bool { return !strings.Contains(w, "statefulset-scale-down: ") })
+		if want := map[int32]int{5: 0, 2: 1}[replicas]; len(down) != want || len(warnings) != want {
+			o.Errorf("to %d replicas: %q", replicas, warnings)
+		}
+		letGo(o.T, volumesOf(o.T, o.ns))
+	}
+	quiet()
+	o.account.unhindered(o.T)
 }
 
 // grows: the StatefulSet is deleted with orphans and made anew. How fast is told

@@ -66,7 +66,7 @@ func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
 }
 
 // OnUpdate edits what is to replace old, as [OnCreate] does. Old must not be
-// edited.
+// edited. The webhook shows it no update that changes nothing.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))

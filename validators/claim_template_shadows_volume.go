@@ -61,5 +61,6 @@ replaced, so the rule warns.`,
 			p.Report(err, fmt.Sprintf("remove or rename volume %s, and its volumeMounts", v.Name))
 		}
 		return unknown
-	})},
+	}).Of("spec.volumeClaimTemplates", "spec.template.spec.volumes[*].name",
+		"spec.template.spec.volumes[*].persistentVolumeClaim")},
 }

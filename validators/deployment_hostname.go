@@ -48,7 +48,10 @@ a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
 			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy)
 		}
 		return nil
-	})},
+	}).Of(
+		"spec.replicas", "spec.template.spec.hostname", "spec.template.spec.subdomain",
+		"spec.template.metadata.labels[stayput.dev/subdomain]",
+	)},
 }
 
 // identityRemedy says how the Pods of a template that fixes a hostname get

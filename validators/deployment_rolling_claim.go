@@ -53,7 +53,7 @@ maxSurge: 0.`,
 			p.Mend("strategy: {type: Recreate}",
 				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace)))
 		return nil
-	})},
+	}).Of("spec.replicas", "spec.strategy", "spec.template.spec.volumes[*].persistentVolumeClaim")},
 }
 
 // surges says whether an update starts new Pods before it stops old ones, as

@@ -48,5 +48,5 @@ files, a ReadWriteMany claim; or else run one replica.`,
 			}
 		}
 		return nil
-	})},
+	}).Of("spec.replicas", "spec.template.spec.volumes[*].persistentVolumeClaim")},
 }

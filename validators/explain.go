@@ -28,6 +28,31 @@ func (r *Rule) Occasions() (list []string) {
 	return list
 }
 
+// Concerns says of what an update must change for the rule to speak of a state
+// that it leaves: the paths that each kind's checks read, or nothing where they
+// read the whole object or no state.
+func (r *Rule) Concerns() (list []string) {
+	var order []string
+	paths := map[string][]string{}
+	for _, c := range r.Checks {
+		if c.When != Stored && c.When != Updated || !c.narrow() {
+			continue
+		}
+		if paths[c.Kind.Kind] == nil {
+			order = append(order, c.Kind.Kind)
+		}
+		for _, read := range c.Reads {
+			if path := read.String(); !slices.Contains(paths[c.Kind.Kind], path) {
+				paths[c.Kind.Kind] = append(paths[c.Kind.Kind], path)
+			}
+		}
+	}
+	for _, kind := range order {
+		list = append(list, fmt.Sprintf("of a %s: `%s`", kind, strings.Join(paths[kind], "`, `")))
+	}
+	return list
+}
+
 // OnlyAtAdmission says whether the rule is about updates and deletions alone,
 // which manifests do not show.
 func (r *Rule) OnlyAtAdmission() bool {

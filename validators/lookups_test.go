@@ -154,6 +154,7 @@ func TestFindingsBeforeUnknown(t *testing.T) {
 		_, err := cluster.Get[corev1.Service](p.Cluster, pod.Namespace, "db")
 		return err
 	})}}
+	labelled := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "db"}}}
 	pod, kept := &corev1.Pod{}, []string{"deny pod-tidy: spec.hostname: Required value: must be set; fix: set it"}
 	tests := map[string]struct {
 		old    *corev1.Pod
@@ -162,7 +163,7 @@ func TestFindingsBeforeUnknown(t *testing.T) {
 	}{
 		"a kind that is unknown to lint":   {source: &cluster.Snapshot{}, want: kept},
 		"a lookup that fails":              {source: &failing{at: 1, with: errAway}, want: []string{}},
-		"an update of who knows what else": {old: pod, source: &cluster.Snapshot{}, want: []string{}},
+		"an update of who knows what else": {old: labelled, source: &cluster.Snapshot{}, want: []string{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@ type world struct {
 	retain string // the configuration's: statefulsets, owned, all, off
 	user   string // who asks
 	orphan bool   // of a deletion: dependents stay
+	same   bool   // of an update: what the rule looks at is as it was
 }
 
 // objects returns all that is in a world.

@@ -195,7 +195,7 @@ var _ = register(map[string]oracle{
 // such a rule is about cannot change any more.
 func exceptUpdatesOfPods(f func(w *world, obj client.Object) validators.Level) oracle {
 	return func(w *world, old, obj client.Object) validators.Level {
-		if _, pod := obj.(*corev1.Pod); obj == nil || pod && old != nil {
+		if _, pod := obj.(*corev1.Pod); obj == nil || old != nil && (pod || w.same) {
 			return nothing
 		}
 		return f(w, obj)

@@ -2,6 +2,7 @@ package validators
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -198,6 +199,13 @@ func TestWayThrough(t *testing.T) {
 				}
 			}
 			denied[r.Name]++
+			foretold := policy
+			foretold.Mode = ModeWarn
+			checkForetold(t, ways(review(foretold, operator)), r.Name+": under enforce, a platform engineer must add "+entry)
+			foretold.DeletionCallers, foretold.Exemptions = let.DeletionCallers, let.Exemptions
+			if notes := slices.Concat(ways(review(foretold, operator)), ways(review(foretold, "jane"))); len(notes) > 0 {
+				t.Errorf("%s:%d: told to whom it is nothing: %q", s.File, s.Line(""), notes)
+			}
 			for _, f := range refused.Findings {
 				if f.Level != Deny {
 					continue
@@ -238,6 +246,29 @@ func TestWayThrough(t *testing.T) {
 	}
 }
 
+// ways returns the notes of a verdict that name a way through.
+func ways(v Verdict) (notes []string) {
+	for _, note := range v.Notes {
+		if strings.Contains(note, ": under enforce, ") {
+			notes = append(notes, note)
+		}
+	}
+	return notes
+}
+
+// checkForetold has notes name an entry, each in a warning.
+func checkForetold(t *testing.T, notes []string, entry string) {
+	t.Helper()
+	if len(notes) == 0 {
+		t.Errorf("nothing is said of %s", entry)
+	}
+	for _, note := range notes {
+		if !strings.HasPrefix(note, entry) || utf8.RuneCountInString(note) > warningRunes {
+			t.Errorf("%d runes: %s\n\twant %s", utf8.RuneCountInString(note), note, entry)
+		}
+	}
+}
+
 // TestWayThroughInLittleRoom has names as long as they come: the owner and the
 // entry are the last to go.
 func TestWayThroughInLittleRoom(t *testing.T) {
@@ -248,6 +279,13 @@ func TestWayThroughInLittleRoom(t *testing.T) {
 	deletion := reviewed(t, &Policy{Rules: []*Rule{r}}, user("system:serviceaccount:"+long+":"+long), obj, nil).Findings[0]
 	if short := deletion.Short(300); !strings.Contains(short, "{user: \"system:serviceaccount:"+long+":"+long+`", namespace: prod, kind: StatefulSet}`) {
 		t.Errorf("the entry is missing in %s", short)
+	}
+	for rule, want := range map[string]int{"saves": 1, strings.Repeat("r", 90): 0} {
+		r.Name = rule
+		notes := reviewed(t, &Policy{Rules: []*Rule{r}, Mode: ModeWarn}, user("system:serviceaccount:"+long[:40]+":"+long[:40]), obj, nil).Notes
+		if len(notes) != want || want > 0 && !strings.HasSuffix(notes[0], "kind: StatefulSet}]}") {
+			t.Errorf("%s: %q", rule, notes)
+		}
 	}
 	warning := reviewed(t, &Policy{Rules: []*Rule{always(Rule{Name: "style", Level: Warn})}}, user(operator), nil, obj).Findings[0]
 	warning.Remedy = strings.Repeat("x", 200) + warning.Remedy

@@ -36,7 +36,7 @@ under its serviceName; there the label has no effect.`,
 				"remove the label "+cluster.LabelSubdomain+" from the template")
 		}
 		return nil
-	}), OnCreate(func(p *Pass, pod *corev1.Pod) error { // only then can a Pod be given a name
+	}).Of("spec.serviceName", "spec.template.metadata.labels[stayput.dev/subdomain]"), OnCreate(func(p *Pass, pod *corev1.Pod) error { // only then can a Pod be given a name
 
 		service, asked := pod.Labels[cluster.LabelSubdomain]
 		if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation

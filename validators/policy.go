@@ -48,11 +48,11 @@ type Policy struct {
 
 // A Verdict is what a Policy makes of the findings about one object.
 type Verdict struct {
-	Mode      Mode
+	Mode      Mode         // empty where nobody had to know
 	Findings  []Finding    // gravest first
 	Exempted  []Exempted   // findings that an exemption took away
 	Undecided []*Undecided // rules that could not look, at the level that counts here
-	Notes     []string     // warnings that no rule makes: exemptions without effect
+	Notes     []string     // other warnings: exemptions without effect, the way through enforce
 }
 
 // Denied says whether any finding denies.
@@ -65,13 +65,19 @@ func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) 
 // Nothing is ever found about what is being deleted already, about anything in
 // a terminating namespace, or about what Kubernetes' own controllers and nodes
 // update or delete: they finish what somebody else began. What they create
-// only warns.
+// only warns. About an update that changes nothing that a rule may ask about
+// there is nothing to say in any mode, and nothing is looked up: the Verdict is
+// empty.
 func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
 	if old != nil && old.GetDeletionTimestamp() != nil {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	if old != nil && v.Request.ByController() {
 		return Verdict{Mode: ModeOff}, nil
+	}
+	change := updated(old, obj)
+	if change.nothing() {
+		return Verdict{}, nil
 	}
 	ns, err := namespaceOf(v, subject(old, obj))
 	if err != nil {
@@ -87,7 +93,7 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if cluster.ForeignController(subject(old, obj)) != nil {
 		rules = speaking(rules, v.Request, old, obj)
 	}
-	found, undecided := Review(v, rules, old, obj)
+	found, undecided := review(v, rules, change, old, obj)
 	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
 	live := v.Live()
 	if live == nil || !verdict.Denied() {
@@ -116,10 +122,14 @@ func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj clien
 	if owner := cluster.ForeignController(about); owner != nil {
 		verdict.ownedBy(owner, req)
 	}
-	if verdict.Mode == ModeWarn || p.neverDenied(req, old, obj) {
-		verdict.lower(func(*Rule) bool { return true })
+	everything := func(*Rule) bool { return true }
+	if p.neverDenied(req, old, obj) {
+		verdict.lower(everything)
 	}
 	verdict.letThrough(req, about, obj == nil)
+	if verdict.Mode == ModeWarn {
+		verdict.lower(everything)
+	}
 	slices.SortStableFunc(verdict.Findings, byLevel)
 	return verdict
 }

@@ -34,19 +34,44 @@ func (u *Undecided) Unwrap() error { return u.Err }
 // not take it back. Of a lookup that failed nothing stands, for half a look at
 // the cluster is no ground for a denial, and asking again may answer.
 //
-// On an update, a finding that the old object already had only warns: nobody
+// An update speaks of what it changed alone: a check is run if one of its
+// [Check.Reads] is another than it was, or the exemption from its rule. What
+// another object's change has made dangerous was said there, and is in audit.
+// Of those checks, a finding that the old object already had only warns: nobody
 // should be stopped from scaling a StatefulSet by a convention younger than it.
 // Nor is what runs already refused where it is made anew around its Pods: see
 // [Rule.Runs]. Before it denies, a rule that looked anything up in a cache looks
 // again at the API server.
 func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
+	change := updated(old, obj)
+	if change.nothing() {
+		return nil, nil
+	}
+	return review(v, rules, change, old, obj)
+}
+
+// Unchanged says whether this is an update that changes nothing that a rule may
+// ask about: neither labels nor annotations nor what else an author writes. Either
+// may be nil.
+func Unchanged(old, obj client.Object) bool { return updated(old, obj).nothing() }
+
+// updated returns what an update changed, or nil of what is no update.
+func updated(old, obj client.Object) *change {
+	if old == nil || obj == nil {
+		return nil
+	}
+	return changeOf(old, obj)
+}
+
+// review is [Review] of what is no update, or one that has changed something.
+func review(v *cluster.View, rules []*Rule, change *change, old, obj client.Object) ([]Finding, []*Undecided) {
 	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
 	if err != nil {
 		return nil, nil // no rule concerns what the scheme does not know
 	}
 	var findings []Finding
 	var undecided []*Undecided
-	p := &Pass{Cluster: v}
+	p := &Pass{Cluster: v, change: change}
 	for _, r := range rules {
 		if !r.concerns(kind, old, obj) {
 			continue
@@ -82,7 +107,7 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 		return found, err
 	}
 	if live := v.Live(); live != nil && v.Reads() > before {
-		if found, err = r.run(&Pass{Cluster: live}, kind, old, obj); err != nil {
+		if found, err = r.run(&Pass{Cluster: live, change: p.change}, kind, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}
 	}
@@ -101,7 +126,7 @@ func denies(f Finding) bool { return f.Level == Deny }
 func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
 	for _, c := range r.Checks {
-		if c.Kind != kind || !c.When.is(old, obj) {
+		if c.Kind != kind || !c.When.is(old, obj) || !p.concerned(&c) {
 			continue
 		}
 		first := len(p.findings)
@@ -111,7 +136,7 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 			}
 			return nil, err
 		}
-		if c.When != Stored || old == nil || obj == nil || !slices.ContainsFunc(p.findings[first:], denies) {
+		if c.When != Stored || p.change == nil || !slices.ContainsFunc(p.findings[first:], denies) {
 			continue
 		}
 		was := &Pass{Cluster: p.Cluster, rule: r}
@@ -138,6 +163,13 @@ func ratchet(findings []Finding, obj client.Object, before []Finding, old client
 			f.Level = Warn
 		}
 	}
+}
+
+// concerned says whether what happens is something to a check of the pass's rule:
+// of an update, whether it changed what the check reads, or lifted or wrote an
+// exemption.
+func (p *Pass) concerned(c *Check) bool {
+	return p.change == nil || p.change.touches(c.Reads) || p.change.exempts(p.rule.Name)
 }
 
 func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj client.Object) bool {

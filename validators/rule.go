@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,7 +40,8 @@ type Rule struct {
 	SavesData bool
 
 	// Style says that the rule is about how well a workload runs, not whether it
-	// works. What a foreign controller owns is told of it once, at creation.
+	// works. What a foreign controller owns is told of it once, at creation, and
+	// never upon updates.
 	Style bool
 
 	// Companion says that the rule is about what must stand beside the object. An
@@ -99,7 +101,20 @@ func (l *Level) UnmarshalText(text []byte) error {
 type Check struct {
 	Kind schema.GroupVersionKind
 	When Event
-	run  func(p *Pass, old, obj client.Object) error
+
+	// Reads are what it looks at in the object itself, besides the name. An
+	// update that changes none of it is not shown to the check. [Check.Of] sets
+	// them; without it they are the labels, the annotations and the whole spec.
+	Reads []Read
+
+	object reflect.Type // the struct of the kind
+	run    func(p *Pass, old, obj client.Object) error
+}
+
+// newCheck returns a check of objects of type T, which reads them whole.
+func newCheck[T client.Object](when Event, run func(p *Pass, old, obj client.Object) error) Check {
+	object := reflect.TypeFor[T]().Elem()
+	return Check{Kind: cluster.KindOf[T](), When: when, Reads: shapeOf(object).whole, object: object, run: run}
 }
 
 // An Event is what must happen to an object for a [Check] to apply.
@@ -113,45 +128,45 @@ const (
 	Deleted
 )
 
-// On checks a state: an object that is created or updated, or that audit and
-// lint come across.
+// On checks a state: an object that is created, updated in what the check reads,
+// or that audit and lint come across.
 func On[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{cluster.KindOf[T](), Stored, func(p *Pass, _, obj client.Object) error {
+	return newCheck[T](Stored, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
-	}}
+	})
 }
 
 // OnCreate checks what an update need not repeat: an object that is created,
 // or that audit and lint come across.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+	return newCheck[T](Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
-	}}
+	})
 }
 
 // OnArrival checks what a request that creates an object brings about: not what
 // audit comes across, nor manifests.
 func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{cluster.KindOf[T](), Arriving, func(p *Pass, _, obj client.Object) error {
+	return newCheck[T](Arriving, func(p *Pass, _, obj client.Object) error {
 		if obj.GetResourceVersion() != "" || p.Cluster.Manifests() {
 			return nil // what is there has done it, and a file is sent to nobody yet
 		}
 		return f(p, obj.(T))
-	}}
+	})
 }
 
 // OnUpdate checks a transition.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
-	return Check{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+	return newCheck[T](Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
-	}}
+	})
 }
 
 // OnDelete checks an object that is about to go.
 func OnDelete[T client.Object](f func(p *Pass, obj T) error) Check {
-	return Check{cluster.KindOf[T](), Deleted, func(p *Pass, _, obj client.Object) error {
+	return newCheck[T](Deleted, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
-	}}
+	})
 }
 
 // A Pass is one rule looking at one object.
@@ -160,6 +175,7 @@ type Pass struct {
 	Cluster *cluster.View
 
 	rule     *Rule
+	change   *change // what the update changed; nil if it is none
 	findings []Finding
 }
 

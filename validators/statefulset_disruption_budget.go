@@ -36,48 +36,62 @@ being evicted.`,
 
 	Exempt: "losing all members at once costs nothing, or an operator moves them before a node is drained",
 
-	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
-		replicas := replicasOf(sts.Spec.Replicas)
-		if replicas == 0 {
-			return nil
-		}
-		budgets, err := budgetsFor(p.Cluster, sts)
-		if err != nil {
-			return err
-		}
-		path := replicasPath
-		switch len(budgets) {
-		case 0:
-			if replicas == 1 {
-				return nil // a budget could only keep its node
-			}
-			if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
-				return err
-			}
-			p.Report(field.Invalid(path, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
-				p.Mend("apply "+budgetYAML(sts),
-					fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts)))))
-			return nil
-		case 1:
-		default:
-			p.Report(field.Invalid(path, replicas, fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name, budgets[1].Name)),
-				p.Mend("remove PodDisruptionBudget "+budgets[1].Name, fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace)))
-			return nil
-		}
-		pdb := budgets[0]
-		stuck, err := neverAllows(p.Cluster, pdb, sts)
-		if err != nil || stuck == "" {
-			return err
-		}
-		unset, without := "", ""
-		if pdb.Spec.MinAvailable != nil {
-			unset, without = `"minAvailable":null,`, ", without minAvailable" // one excludes the other
-		}
-		p.Report(field.Invalid(path, replicas, fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
-			p.Mend("maxUnavailable: 1 in PodDisruptionBudget "+pdb.Name+without,
-				fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset)))
+	// Whether there is one budget, and whether it lets a Pod go, are checks of
+	// their own: the first need not speak again whenever there are more replicas.
+	Checks: []Check{
+		On(oneBudget).Of("spec.replicas > 0", "spec.replicas > 1", "spec.template.metadata.labels"),
+		On(budgetAllows).Of("spec.replicas", "spec.template.metadata.labels"),
+	},
+}
+
+func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
+	replicas := replicasOf(sts.Spec.Replicas)
+	if replicas == 0 {
 		return nil
-	})},
+	}
+	budgets, err := budgetsFor(p.Cluster, sts)
+	switch {
+	case err != nil:
+		return err
+	case len(budgets) == 0:
+		if replicas == 1 {
+			return nil // a budget could only keep its node
+		}
+		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
+			return err
+		}
+		p.Report(field.Invalid(replicasPath, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
+			p.Mend("apply "+budgetYAML(sts),
+				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts)))))
+	case len(budgets) > 1:
+		p.Report(field.Invalid(replicasPath, replicas, fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name, budgets[1].Name)),
+			p.Mend("remove PodDisruptionBudget "+budgets[1].Name, fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace)))
+	}
+	return nil
+}
+
+func budgetAllows(p *Pass, sts *appsv1.StatefulSet) error {
+	replicas := replicasOf(sts.Spec.Replicas)
+	if replicas == 0 {
+		return nil
+	}
+	budgets, err := budgetsFor(p.Cluster, sts)
+	if err != nil || len(budgets) != 1 {
+		return err
+	}
+	pdb := budgets[0]
+	stuck, err := neverAllows(p.Cluster, pdb, sts)
+	if err != nil || stuck == "" {
+		return err
+	}
+	unset, without := "", ""
+	if pdb.Spec.MinAvailable != nil {
+		unset, without = `"minAvailable":null,`, ", without minAvailable" // one excludes the other
+	}
+	p.Report(field.Invalid(replicasPath, replicas, fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
+		p.Mend("maxUnavailable: 1 in PodDisruptionBudget "+pdb.Name+without,
+			fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset)))
+	return nil
 }
 
 // budgetYAML returns, ready to apply, a budget for the Pods of a StatefulSet.

@@ -42,5 +42,5 @@ takes under load. The rule denies 0 and warns below 10.`,
 			p.Warn(field.Invalid(path, *seconds, "must be at least 10; the Pod may be killed before it has saved its data"), remedy)
 		}
 		return nil
-	})},
+	}).Of("spec.template.spec.terminationGracePeriodSeconds")},
 }

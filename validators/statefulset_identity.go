@@ -42,5 +42,8 @@ Remove the fields. The DNS name of a Pod is
 				"remove hostnameOverride from the template")
 		}
 		return nil
-	})},
+	}).Of(
+		"spec.replicas > 1", "spec.ordinals", "spec.serviceName", "spec.template.spec.hostname",
+		"spec.template.spec.subdomain", "spec.template.spec.hostnameOverride",
+	)},
 }

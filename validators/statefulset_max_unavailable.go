@@ -39,7 +39,7 @@ percentage is rounded down, to 1 at least.`,
 			fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum", replicas)),
 			"rollingUpdate: {maxUnavailable: 1}")
 		return nil
-	})},
+	}).Of("spec.replicas", "spec.updateStrategy")},
 }
 
 // maxUnavailable returns how many of the replicas may be down, rounded as the

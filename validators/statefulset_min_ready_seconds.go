@@ -31,5 +31,5 @@ all.`,
 			"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
 			"minReadySeconds: 10")
 		return nil
-	})},
+	}).Of("spec.replicas > 1", "spec.updateStrategy.type", "spec.minReadySeconds")},
 }

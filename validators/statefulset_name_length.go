@@ -32,6 +32,7 @@ changed; before its next rollout, create another beside it and move the data.`,
 
 	Exempt: "never: no Pod of it can be made",
 
+	// The template is not looked at, but as it changes, so does the hash.
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod := memberNameLen(sts)
 		if pod <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {
@@ -47,5 +48,5 @@ changed; before its next rollout, create another beside it and move the data.`,
 		}
 		p.Report(err, "metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}")
 		return nil
-	})},
+	}).Of("spec.replicas", "spec.ordinals", "spec.template")},
 }

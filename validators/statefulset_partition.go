@@ -41,7 +41,7 @@ where the ordinals start at 5, partition 1 holds back the Pod with ordinal 5.`,
 		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "partition"), partition, what),
 			"rollingUpdate: {partition: 0}")
 		return nil
-	})},
+	}).Of("spec.replicas", "spec.ordinals", "spec.updateStrategy")},
 }
 
 // rolling says whether a StatefulSet replaces its Pods in a rolling update,

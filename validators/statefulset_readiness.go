@@ -35,7 +35,11 @@ ready is the business of statefulset-min-ready-seconds.`,
 				"readinessProbe: "+probeFor(pod.Containers[0]))
 		}
 		return nil
-	})},
+	}).Of(
+		"spec.replicas > 1", "spec.updateStrategy.type",
+		"spec.template.spec.containers[*].name", "spec.template.spec.containers[*].readinessProbe",
+		"spec.template.spec.initContainers[*].readinessProbe",
+	)},
 }
 
 // probed says whether a container, sidecars included, tells when it is ready.

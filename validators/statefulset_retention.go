@@ -83,7 +83,7 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 			p.Warn(field.Invalid(path, "Delete", "must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
 		}
 		return nil
-	})},
+	}).Of("spec.persistentVolumeClaimRetentionPolicy", "spec.volumeClaimTemplates")},
 }
 
 // stillOwned reports the claims that whenDeleted: Retain does not keep. Those of

@@ -38,5 +38,5 @@ file, adjust the ports, and kubectl apply -f it.`,
 		const room = 137 // what a warning holds besides, where the name is short
 		p.Report(missing, "apply "+headlessService(sts, name, room))
 		return nil
-	})},
+	}).Of("spec.serviceName")},
 }

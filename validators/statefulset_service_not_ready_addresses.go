@@ -44,7 +44,8 @@ which would send its clients to Pods that are not ready.`,
 			p.Mend("publishNotReadyAddresses: true in Service "+svc.Name,
 				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace)))
 		return nil
-	})},
+	}).Of("spec.replicas > 1", "spec.podManagementPolicy", "spec.serviceName",
+		"spec.template.spec.containers[*].readinessProbe", "spec.template.spec.initContainers[*].readinessProbe")},
 }
 
 // meets says whether the Pods of a StatefulSet start together, and may have to find

@@ -68,7 +68,7 @@ every release, such as a version, in the selector of a Service.`,
 			p.brieflySelecting(svc, on)
 		}
 		return err
-	})},
+	}).Of("spec.serviceName", "spec.template.metadata.labels")},
 }
 
 // unmatched returns what a selector wants and labels do not have, sorted.

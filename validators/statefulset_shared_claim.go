@@ -67,7 +67,11 @@ subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
 			}
 		}
 		return nil
-	})},
+	}).Of(
+		"spec.replicas", "spec.volumeClaimTemplates", "spec.template.spec.volumes[*].persistentVolumeClaim",
+		"spec.template.spec.containers[*].volumeMounts", "spec.template.spec.initContainers[*].volumeMounts",
+		"spec.template.spec.containers[*].volumeDevices", "spec.template.spec.initContainers[*].volumeDevices",
+	)},
 }
 
 // sizeOr returns what a claim asks for, or a size for an example.

@@ -44,7 +44,11 @@ where there are too few nodes. Pods that use ports of their node need neither.`,
 		p.Report(field.Required(path, "must keep Pods apart, or one node may take several of them down with it"),
 			"topologySpreadConstraints: ["+constraint+"]")
 		return nil
-	})},
+	}).Of(
+		"spec.replicas > 1", "spec.template.metadata.labels", "spec.template.spec.topologySpreadConstraints",
+		"spec.template.spec.affinity.podAntiAffinity", "spec.template.spec.hostNetwork",
+		"spec.template.spec.containers[*].ports", "spec.template.spec.initContainers[*].ports",
+	)},
 }
 
 // spreadOver returns over what a constraint spreads Pods with labels: nodes, or

@@ -41,13 +41,13 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 		Exempt: "another tool of yours uses the prefix for itself",
 
 		Checks: []Check{
-			On(checkKeys[*appsv1.StatefulSet](names)),
-			On(checkKeys[*appsv1.Deployment](names)),
-			On(checkKeys[*corev1.PersistentVolumeClaim](names)),
-			On(checkKeys[*corev1.PersistentVolume](names)),
-			On(checkKeys[*storagev1.StorageClass](names)),
-			On(checkKeys[*corev1.Service](names)),
-			On(checkKeys[*corev1.Namespace](names)),
+			On(checkKeys[*appsv1.StatefulSet](names)).Of(ownKeysIn("metadata", "spec.template.metadata", "spec.volumeClaimTemplates")...),
+			On(checkKeys[*appsv1.Deployment](names)).Of(ownKeysIn("metadata", "spec.template.metadata")...),
+			On(checkKeys[*corev1.PersistentVolumeClaim](names)).Of(ownKeysIn("metadata")...),
+			On(checkKeys[*corev1.PersistentVolume](names)).Of(ownKeysIn("metadata")...),
+			On(checkKeys[*storagev1.StorageClass](names)).Of(ownKeysIn("metadata")...),
+			On(checkKeys[*corev1.Service](names)).Of(ownKeysIn("metadata")...),
+			On(checkKeys[*corev1.Namespace](names)).Of(ownKeysIn("metadata")...),
 			// What a Pod's keys ask for is done when it is created, or never.
 			OnCreate(checkKeys[*corev1.Pod](names)),
 		},
@@ -83,6 +83,21 @@ func keyRuns(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding)
 			return ok && was == is
 		})
 	}, nil
+}
+
+// ownKeysIn returns what [checkKeys] reads of objects that have metadata at the
+// given paths, or lists of claim templates, which never change.
+func ownKeysIn(metadata ...string) (reads []string) {
+	for _, path := range metadata {
+		if path == templatesPath.String() {
+			reads = append(reads, path)
+			continue
+		}
+		for _, list := range []string{".labels[", ".annotations["} {
+			reads = append(reads, path+list+ownPrefix+"*]", path+list+cluster.ExemptPrefix+"*]")
+		}
+	}
+	return reads
 }
 
 func checkKeys[T client.Object](rules []string) func(*Pass, T) error {

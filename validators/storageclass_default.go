@@ -46,7 +46,7 @@ at once.`,
 				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(names))),
 				strings.Join(unmark[:min(len(unmark), most)], p.Mend(", and ", " && ")))
 			return nil
-		}),
+		}).Of("metadata.annotations["+cluster.AnnotationDefaultClass+"]", "metadata.annotations["+betaDefaultClass+"]"),
 		OnUpdate(func(p *Pass, old, sc *storagev1.StorageClass) error {
 			if !isDefault(old) || isDefault(sc) {
 				return nil

@@ -37,7 +37,8 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
 			}
 			return nil
-		}),
+		}).Of("spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]",
+			"metadata.annotations["+cluster.AnnotationReclaim+"]"),
 		OnUpdate(func(p *Pass, old, pv *corev1.PersistentVolume) error {
 			if !provisioned(pv) || letsGo(pv) || pv.Spec.ClaimRef == nil {
 				return nil // made by hand: as above

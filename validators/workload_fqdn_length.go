@@ -33,7 +33,8 @@ generate count.`,
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			fqdnLength(p, sts.Namespace, podSpecPath, &sts.Spec.Template.Spec, memberNameLen(sts), sts.Spec.ServiceName)
 			return nil
-		}),
+		}).Of("spec.replicas", "spec.ordinals", "spec.serviceName", "spec.template.spec.setHostnameAsFQDN",
+			"spec.template.spec.hostNetwork", "spec.template.spec.hostnameOverride"),
 		On(func(p *Pass, d *appsv1.Deployment) error {
 			pod := &d.Spec.Template.Spec
 			host := generatedName(len(d.Name))
@@ -46,7 +47,9 @@ generate count.`,
 			}
 			fqdnLength(p, d.Namespace, podSpecPath, pod, host, subdomain)
 			return nil
-		}),
+		}).Of("spec.template.spec.hostname", "spec.template.spec.subdomain",
+			"spec.template.metadata.labels[stayput.dev/subdomain]", "spec.template.spec.setHostnameAsFQDN",
+			"spec.template.spec.hostNetwork", "spec.template.spec.hostnameOverride"),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
 				return nil // its workload is where somebody can mend it

@@ -37,10 +37,10 @@ there are taken to be several.`,
 			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) string {
 				return fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
 			})
-		}),
+		}).Of(hostPathReads...),
 		On(func(p *Pass, dep *appsv1.Deployment) error {
 			return hostPaths(p, &dep.Spec.Template.Spec, podSpecPath, claimInstead)
-		}),
+		}).Of(hostPathReads...),
 		// The volumes of a Pod cannot change, so its updates are nobody's concern.
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
@@ -49,6 +49,15 @@ there are taken to be several.`,
 			return hostPaths(p, &pod.Spec, specPath, claimInstead)
 		}),
 	},
+}
+
+// hostPathReads are what [hostPaths] reads of a workload.
+var hostPathReads = []string{
+	"spec.template.spec.volumes[*].hostPath",
+	"spec.template.spec.containers[*].volumeMounts", "spec.template.spec.initContainers[*].volumeMounts",
+	"spec.template.spec.containers[*].volumeDevices", "spec.template.spec.initContainers[*].volumeDevices",
+	"spec.template.spec.nodeName", "spec.template.spec.nodeSelector", "spec.template.spec.affinity.nodeAffinity",
+	"spec.template.spec.tolerations",
 }
 
 func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) string) error {

@@ -14,7 +14,7 @@ var allocations = map[string]float64{
 	"claim-delete-denied":       141,
 	"pod-create":                118,
 	"pod-create-mutate":         160,
-	"statefulset-create":        175,
+	"statefulset-create":        186,
 	"statefulset-create-mutate": 130,
 	"statefulset-denied":        391,
 	"statefulset-update":        239,

@@ -108,8 +108,12 @@ func fit(warnings []string, left int) []string {
 	return fitting
 }
 
-// annotations are what the audit log keeps about a verdict.
+// annotations are what the audit log keeps about a verdict: of one about
+// nothing, nothing.
 func annotations(v validators.Verdict) map[string]string {
+	if v.Mode == "" {
+		return nil
+	}
 	a := map[string]string{"mode": string(v.Mode)}
 	var rules, exemptions []string
 	for _, f := range v.Findings {

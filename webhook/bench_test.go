@@ -158,12 +158,19 @@ func BenchmarkReview(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			req := decoded(b, name)
-			benchmark(b, func() {
-				if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
-					b.Fatal(err)
-				}
-			})
+			benchmark(b, func() { reviewOnce(b, w, req) })
 		})
+	}
+	b.Run("statefulset-update-nothing", func(b *testing.B) {
+		req := decoded(b, "statefulset-update")
+		req.obj = decoded(b, "statefulset-update").old
+		benchmark(b, func() { reviewOnce(b, w, req) })
+	})
+}
+
+func reviewOnce(b *testing.B, w *Webhook, req *request) {
+	if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
+		b.Fatal(err)
 	}
 }
 

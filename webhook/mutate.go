@@ -19,7 +19,8 @@ import (
 // mutate answers at /mutate: it edits the object, and hints at what the
 // API server will refuse by itself. It never denies.
 func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
-	if _, isScale := req.obj.(*autoscalingv1.Scale); isScale || req.obj == nil {
+	_, isScale := req.obj.(*autoscalingv1.Scale)
+	if isScale || req.obj == nil || validators.Unchanged(req.old, req.obj) {
 		return &admissionv1.AdmissionResponse{Allowed: true}, nil
 	}
 	v := w.World.View(ctx, req.facts())

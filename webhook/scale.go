@@ -12,12 +12,16 @@ import (
 
 // scaled makes the workload before and after of a request to statefulsets/scale
 // or deployments/scale, which carries nothing but two Scales. Both are nil
-// where the workload does not exist.
+// where the workload does not exist, and where it is not looked up, because the
+// number stays what it was.
 func scaled(v *cluster.View, req *request) (old, obj client.Object, err error) {
 	was, ok1 := req.old.(*autoscalingv1.Scale)
 	is, ok2 := req.obj.(*autoscalingv1.Scale)
 	if !ok1 || !ok2 {
 		return nil, nil, nil // a Scale is never created or deleted
+	}
+	if was.Spec.Replicas == is.Spec.Replicas {
+		return nil, nil, nil
 	}
 	switch req.Resource.Resource {
 	case "statefulsets":

@@ -34,10 +34,16 @@ once, each on a line of its own.
 
 | level | what happens |
 |---|---|
-| deny | the request is refused; in a Namespace labelled ` + "`stayput.dev/mode: warn`" + ` it is a warning. An update that only keeps what the object had already is a warning, too |
+| deny | the request is refused; in a Namespace labelled ` + "`stayput.dev/mode: warn`" + ` it is a warning. An update that changes what the rule reads, and is no worse for it, is a warning, too |
 | warn | the request passes, with a warning |
 | hint | a warning beside the API server's own refusal, with the remedy that it does not give |
 | off | the rule does not run unless the configuration raises it |
+
+**An update is told of what it changes, and of nothing else.** A rule speaks of it if a field that the rule reads, in spec,
+labels or annotations, is another than it was after defaulting, or if an exemption from the rule is written or removed; ` + "`spec.replicas > 1`" + `
+among these fields means that only to cross that number is a change. An update that changes nothing, as some operators send
+at each reconcile, draws no warning, is denied by nothing, needs no lookup, and leaves no audit annotations. What has become
+dangerous through another object's change is said of that one's change, and by ` + "`stayput audit`" + `, which is about what is there.
 
 The configuration sets the level of a rule: ` + "`rules: {claim-class: deny, statefulset-parallel: off}`" + `. An object, or all objects
 of a Namespace, are exempt from a rule by an annotation whose value is the reason:
@@ -52,12 +58,12 @@ it. Of such an object
 - a denial is a warning for service accounts, and in lint and audit, except by the rules that keep a disk from being destroyed:
   %s. A person is denied as always, for whoever writes an object writes its owner, too;
 - every remedy ends in the owner: ` + "`through RedisCluster db`" + `;
-- conventions of style are told once, at creation: %s;
-- what operators make beside it, a second later, is not missed at creation, but upon later updates and in audit: %s, and the
-  Service that a Pod's subdomain names.
+- conventions of style are told once, at creation, and no update speaks of them: %s;
+- what operators make beside it, a second later, is not missed at creation, but in audit, and upon an update that changes what the
+  rule reads: %s, and the Service that a Pod's subdomain names.
 
-A service account that is denied is told the narrowest entry of the [configuration](configuration.md) that lets it through, and
-which disks that lets go.
+A service account that is denied, or in mode ` + "`warn`" + ` would be, is told the narrowest entry of the
+[configuration](configuration.md) that lets it through, and which disks that lets go.
 
 Lint and audit find three things more, which have names and no rule: ` + "`unknown-field`" + `, a field that the kind does not have, or that is written
 twice; ` + "`exemption`" + `, an exemption without effect; and ` + "`mode`" + `, a Namespace that has chosen a weaker mode than the configuration's.
@@ -126,6 +132,9 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 	fmt.Fprintf(page, "\n### %s\n\n**%s.**\n\n%s\n\n", r.Name, sentence(title(r.Doc)), prose(body(r.Doc)))
 	fmt.Fprintf(page, "- **Level:** %s\n", level(r))
 	fmt.Fprintf(page, "- **Runs when:** %s\n", strings.Join(r.Occasions(), "; "))
+	if read := r.Concerns(); len(read) > 0 {
+		fmt.Fprintf(page, "- **Speaks of an update that changes:** %s\n", strings.Join(read, "; "))
+	}
 	if len(r.Reads) > 0 {
 		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
 	}

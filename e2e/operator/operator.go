@@ -57,6 +57,7 @@ type Spec struct {
 	Placeholder bool   `json:"placeholder,omitempty"` // a volume stands where the claim template's will be
 	ClaimsFirst bool   `json:"claimsFirst,omitempty"` // a finalizer deletes the claims while the Pods run
 	Late        bool   `json:"late,omitempty"`        // Service and budget come a second after the StatefulSet
+	Restless    bool   `json:"restless,omitempty"`    // the StatefulSet is updated, to what it is, again and again
 }
 
 // New returns a Database.
@@ -158,6 +159,14 @@ func (o *operator) statefulSet(ctx context.Context, db *database) (reconcile.Res
 		}
 		return soon, client.IgnoreNotFound(o.Delete(ctx, &set, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
 	}
+	changed := *set.Spec.Replicas != db.spec.Replicas || set.Spec.Template.Spec.Containers[0].Image != db.spec.Image
+	if changed || db.spec.Restless {
+		set.Spec.Replicas = &db.spec.Replicas
+		set.Spec.Template.Spec.Containers[0].Image = db.spec.Image
+		if err := o.Update(ctx, &set); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	if db.spec.Late {
 		if left := time.Second - time.Since(set.CreationTimestamp.Time); left > 0 {
 			return reconcile.Result{RequeueAfter: left}, nil
@@ -165,6 +174,9 @@ func (o *operator) statefulSet(ctx context.Context, db *database) (reconcile.Res
 		if err := o.companions(ctx, db); err != nil {
 			return reconcile.Result{}, err
 		}
+	}
+	if db.spec.Restless {
+		return soon, nil
 	}
 	return reconcile.Result{}, nil
 }
