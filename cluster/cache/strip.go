@@ -120,6 +120,10 @@ func ownNames(c *corev1.Container) (names []corev1.EnvVar) {
 	return names
 }
 
+// probe stands for every readiness probe: what matters, to who scales, is whether
+// there is one.
+var probe = &corev1.Probe{}
+
 // stripContainers removes what containers run, and with what, but for the names
 // of directories of their own.
 func stripContainers(pod *corev1.PodSpec) {
@@ -128,7 +132,10 @@ func stripContainers(pod *corev1.PodSpec) {
 			c := &containers[i]
 			c.Image, c.Command, c.Args, c.Env, c.EnvFrom = "", nil, nil, ownNames(c), nil
 			c.Resources, c.SecurityContext, c.TerminationMessagePath = corev1.ResourceRequirements{}, nil, ""
-			c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle = nil, nil, nil, nil
+			c.LivenessProbe, c.StartupProbe, c.Lifecycle = nil, nil, nil
+			if c.ReadinessProbe != nil {
+				c.ReadinessProbe = probe
+			}
 		}
 	}
 }
