@@ -62,8 +62,8 @@ var notes = map[string]note{
 		says: []string{"pod/mysql-pod created"},
 	},
 	"volumes-7-deployment": {
-		lint: []string{"warn deployment-hostname"}, applied: true,
-		apply: []string{"deny deployment-hostname"}, denied: true,
+		lint: []string{"warn deployment-hostname", "warn deployment-subdomain"}, applied: true,
+		apply: []string{"deny deployment-hostname", "warn deployment-subdomain"}, denied: true,
 		says: []string{"Error from server (Forbidden)", "share the DNS name mysql-pod.mysql-h", "stayput.dev/subdomain: mysql-h"},
 	},
 	"volumes-8-statefulset": {

@@ -198,7 +198,7 @@ func TestStandalone(t *testing.T) {
 	if err != nil || !strings.Contains(string(body), `"patchType":"JSONPatch"`) || !strings.Contains(string(body), "mysql-h") {
 		t.Errorf("the Service of the manifests was not found: %v %s", err, body)
 	}
-	if _, metrics := get("http://" + addresses[2] + "/metrics"); !strings.Contains(metrics, `stayput_requests_total{webhook="mutating",operation="CREATE"`) {
+	if _, metrics := get("http://" + addresses[2] + "/metrics"); !strings.Contains(metrics, `stayput_requests_total{operation="CREATE",resource="other",verdict="mutated",webhook="mutating"}`) {
 		t.Errorf("metrics: %s", metrics)
 	}
 	stop()
