@@ -32,7 +32,18 @@ func TestReadsCoverTheRules(t *testing.T) {
 		worlds = 20_000
 	}
 	spoke, kept := map[string]int{}, map[string]int{}
-	for seed := range worlds {
+	// unmet are the rules that have never spoken, or never kept silent of what stood
+	// before: what few worlds have may need more of them.
+	unmet := func() (names []string) {
+		for _, r := range validators.All {
+			stored := slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.When == validators.Stored })
+			if stored && (spoke[r.Name] == 0 || kept[r.Name] == 0) {
+				names = append(names, r.Name)
+			}
+		}
+		return names
+	}
+	for seed := uint64(0); seed < worlds || seed < 10*worlds && len(unmet()) > 0; seed++ {
 		g := newGen(seed)
 		w := g.world()
 		for _, create := range g.makers() {
@@ -50,14 +61,11 @@ func TestReadsCoverTheRules(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range validators.All {
-		if !slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.When == validators.Stored }) {
-			continue
-		}
-		t.Logf("%-40s spoke of %5d updates, and had nothing new to say of %5d", r.Name, spoke[r.Name], kept[r.Name])
-		if spoke[r.Name] == 0 || kept[r.Name] == 0 {
-			t.Errorf("%s: spoke of %d updates, and kept silent of what stood before at %d", r.Name, spoke[r.Name], kept[r.Name])
-		}
+	for name := range oracles {
+		t.Logf("%-40s spoke of %5d updates, and had nothing new to say of %5d", name, spoke[name], kept[name])
+	}
+	for _, name := range unmet() {
+		t.Errorf("%s: spoke of %d updates, and kept silent of what stood before at %d", name, spoke[name], kept[name])
 	}
 }
 
