@@ -44,7 +44,7 @@ func TestWritingARule(t *testing.T) {
 		}
 	}
 	// The packages that know of all rules, whole; this test would never end in the copy.
-	execute(t, tree, "", "go", "test", "./validators", "./examples", "./cluster/...", "./webhook")
+	execute(t, tree, "", "go", "test", "./validators", "./examples")
 	execute(t, tree, "", "go", "test", "-skip", "TestWritingARule", "./docs/generate")
 	if seen["sh"] < 3 || seen["diff"] < 3 || seen["go"] < 1 || seen["yaml"] < 3 {
 		t.Errorf("only these blocks were found: %v", seen)
