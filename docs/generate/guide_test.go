@@ -43,9 +43,10 @@ func TestWritingARule(t *testing.T) {
 			t.Errorf("a block that nobody follows:\n%s", m[0])
 		}
 	}
-	// The packages that know of all rules, whole; this test would never end in the copy.
+	// The packages that know of all rules, whole. In the copy this test would never
+	// end, and there are no committed files whose links could be followed.
 	execute(t, tree, "", "go", "test", "./validators", "./examples")
-	execute(t, tree, "", "go", "test", "-skip", "TestWritingARule", "./docs/generate")
+	execute(t, tree, "", "go", "test", "-skip", "TestWritingARule|TestLinks", "./docs/generate")
 	if seen["sh"] < 3 || seen["diff"] < 3 || seen["go"] < 1 || seen["yaml"] < 3 {
 		t.Errorf("only these blocks were found: %v", seen)
 	}
