@@ -234,7 +234,7 @@ func TestEachKindIsKnown(t *testing.T) {
 // apart beside that, and rules know nothing of HTTP and YAML.
 func TestArrows(t *testing.T) {
 	layers := []string{
-		"internal/fastjson", "internal/same", "cluster", "cluster/cache/trim", "cluster/cache/packed", "cluster/cache", "manifest",
+		"internal/bytype", "internal/fastjson", "internal/same", "cluster", "cluster/cache/trim", "cluster/cache/packed", "cluster/cache", "manifest",
 		"validators", "mutators", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal", "cmd/stayput",
 	}
 	far := []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus", "github.com/spf13/cobra", "github.com/spf13/pflag",

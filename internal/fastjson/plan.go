@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"stayput.dev/internal/bytype"
 )
 
 // A plan decodes the value at an index into one of a type, which is zero. It
@@ -20,24 +22,9 @@ var plans sync.Map
 
 // planOf returns the plan of a type.
 func planOf(t reflect.Type) plan {
-	if p, ok := plans.Load(t); ok {
-		return p.(plan)
-	}
-	// A type may hold others of itself: they find this, and wait.
-	var made plan
-	var ready sync.WaitGroup
-	ready.Add(1)
-	first, loaded := plans.LoadOrStore(t, plan(func(d *decoder, i int, into unsafe.Pointer) int {
-		ready.Wait()
-		return made(d, i, into)
-	}))
-	if loaded {
-		return first.(plan)
-	}
-	made = makePlan(t)
-	ready.Done()
-	plans.Store(t, made)
-	return made
+	return bytype.Once(&plans, t, func(made func() plan) plan {
+		return func(d *decoder, i int, into unsafe.Pointer) int { return made()(d, i, into) }
+	}, makePlan)
 }
 
 func makePlan(t reflect.Type) plan {

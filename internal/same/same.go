@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stayput.dev/internal/bytype"
 )
 
 // A Func says whether two values of one type mean the same. It gets pointers to
@@ -26,24 +28,9 @@ var funcs sync.Map
 
 // Of returns the Func of a type.
 func Of(t reflect.Type) Func {
-	if f, ok := funcs.Load(t); ok {
-		return f.(Func)
-	}
-	// A type may hold others of itself: they find this, and wait.
-	var made Func
-	var ready sync.WaitGroup
-	ready.Add(1)
-	first, loaded := funcs.LoadOrStore(t, Func(func(a, b unsafe.Pointer) bool {
-		ready.Wait()
-		return made(a, b)
-	}))
-	if loaded {
-		return first.(Func)
-	}
-	made = makeFunc(t)
-	ready.Done()
-	funcs.Store(t, made)
-	return made
+	return bytype.Once(&funcs, t, func(made func() Func) Func {
+		return func(a, b unsafe.Pointer) bool { return made()(a, b) }
+	}, makeFunc)
 }
 
 func makeFunc(t reflect.Type) Func {
