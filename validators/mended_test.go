@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,7 +15,6 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
-	"stayput.dev/manifest"
 	"stayput.dev/validators"
 )
 
@@ -87,16 +85,8 @@ func TestRemediesMend(t *testing.T) {
 
 // ofTestdata does the remedies of each rule's own testdata.
 func (c *mendings) ofTestdata(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := clustertest.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rule := strings.TrimSuffix(filepath.Base(file), ".yaml")
+	for _, data := range allTestdata(t) {
+		rule := strings.TrimSuffix(filepath.Base(data.File), ".yaml")
 		for _, manifests := range []bool{false, true} {
 			before := map[cluster.Retain]map[string]validators.Finding{}
 			for _, s := range data.Steps {
@@ -108,7 +98,7 @@ func (c *mendings) ofTestdata(t *testing.T) {
 					before[s.Retain] = c.standing(t, newScene(data.Objects, nil, data.Objects[0], s.Request))
 				}
 				fresh := func() *scene { return newScene(data.Objects, s.Old, s.Obj, s.Request) }
-				c.try(t, fmt.Sprintf("%s:%d", file, s.Line("")), rule, before[s.Retain], fresh)
+				c.try(t, fmt.Sprintf("%s:%d", data.File, s.Line("")), rule, before[s.Retain], fresh)
 			}
 		}
 	}
@@ -136,15 +126,7 @@ func (c *mendings) ofExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	load := func(file string) (all []client.Object) {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		manifests, _, err := manifest.ParseManifests(file, data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range manifests {
+		for _, m := range parsed(t, file) {
 			all = append(all, m.Object)
 		}
 		return all

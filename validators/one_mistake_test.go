@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
-	"stayput.dev/manifest"
 	"stayput.dev/validators"
 )
 
@@ -83,22 +81,11 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		return all
 	}
 
-	files, err := filepath.Glob("testdata/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := clustertest.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		snap, err := data.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, data := range allTestdata(t) {
+		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
 			world := cluster.World{Source: snap, Finder: snap, Retain: s.Retain, Manifests: s.Manifests}
-			add(fmt.Sprintf("%s:%d", file, s.Line("")), review(world, s.Request, s.Old, s.Obj), true)
+			add(fmt.Sprintf("%s:%d", data.File, s.Line("")), review(world, s.Request, s.Old, s.Obj), true)
 		}
 	}
 
@@ -118,7 +105,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		add(f.File, all, false)
 	}
 
-	files, err = filepath.Glob("../examples/broken/*.yaml")
+	files, err := filepath.Glob("../examples/broken/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,18 +157,4 @@ func standing(all []said) (left []validators.Finding) {
 		}
 	}
 	return left
-}
-
-// parsed reads a file of manifests.
-func parsed(t *testing.T, file string) []manifest.Manifest {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, _, err := manifest.ParseManifests(file, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
 }

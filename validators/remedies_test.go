@@ -3,7 +3,6 @@ package validators_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -202,19 +201,8 @@ func TestDestructive(t *testing.T) {
 // rules, to that: as admission and audit say it, and as lint does.
 func TestRemediesOfTestdata(t *testing.T) {
 	remedies := 0
-	files, err := filepath.Glob("testdata/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := clustertest.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		snap, err := data.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, data := range allTestdata(t) {
+		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
 			world := cluster.World{Source: snap, Finder: snap, Retain: s.Retain}
 			for _, world.Manifests = range []bool{false, true} {
@@ -225,7 +213,7 @@ func TestRemediesOfTestdata(t *testing.T) {
 				for _, f := range found(t, view, s.Old, s.Obj) {
 					remedies++
 					for _, fault := range destructive(data.Objects, world.Manifests, f.Remedy) {
-						t.Errorf("%s:%d: %s\n\tin %s", file, s.Line(f.Field), fault, f)
+						t.Errorf("%s:%d: %s\n\tin %s", data.File, s.Line(f.Field), fault, f)
 					}
 				}
 			}
