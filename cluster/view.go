@@ -28,7 +28,7 @@ type World struct {
 	// somebody a denial. Nil where Source is the truth already.
 	Live client.Reader
 
-	// Finder has the indexes of Source: [Caches], or the [Snapshot] itself. Without
+	// Finder has the indexes of Source: those of the caches, or the [Snapshot] itself. Without
 	// one, everything in a namespace is listed and looked through.
 	Finder Finder
 

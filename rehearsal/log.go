@@ -8,8 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"stayput.dev/cluster"
 )
 
 // A Log is an audit log: the requests that change objects of some kinds, in the
@@ -32,8 +33,7 @@ type file struct {
 func NewLog(kinds []schema.GroupVersionKind) *Log {
 	l := &Log{kinds: map[schema.GroupResource]schema.GroupVersionKind{}}
 	for _, kind := range kinds {
-		plural, _ := meta.UnsafeGuessKindToResource(kind)
-		l.kinds[plural.GroupResource()] = kind
+		l.kinds[cluster.Known(kind).GVR().GroupResource()] = kind
 	}
 	return l
 }

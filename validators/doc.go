@@ -11,7 +11,7 @@
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
 // memberLabels, injects, ofStatefulSet, live, pinned, knownNodes, known, meets.
 //
-// Services: governingService, headlessService, headlessName, newHeadlessName,
+// Services: governingService, headlessService, withService, headlessName, newHeadlessName,
 // addressed, setSelector.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom,

@@ -110,6 +110,12 @@ func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string
 	return with
 }
 
+// withService is the remedy by which a StatefulSet gets a headless Service of its
+// own: its name in the StatefulSet, and what to apply.
+func withService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
+	return fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, selector, room))
+}
+
 func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any, meet bool) string {
 	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": selector}
 	if len(ports) > 0 {

@@ -80,7 +80,7 @@ business of statefulset-service-selector alone.`,
 				return err
 			}
 			unknown = cmp.Or(err, unknown)
-			remedy = fmt.Sprintf("%sserviceName: %s, and apply %s", first, name, headlessServiceOf(sts, name, labels, 280))
+			remedy = first + withService(sts, name, labels, 280)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"), remedy)

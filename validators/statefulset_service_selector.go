@@ -61,7 +61,7 @@ every release, such as a version, in the selector of a Service.`,
 				return unnamed
 			}
 			err = cmp.Or(err, unnamed)
-			remedy = fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, 110))
+			remedy = withService(sts, name, memberLabels(sts), 110)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name, what), remedy)
 		if mended {

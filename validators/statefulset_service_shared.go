@@ -64,7 +64,7 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 				return unnamed
 			}
 			err = cmp.Or(err, unnamed)
-			remedy = fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, own, 250))
+			remedy = withService(sts, name, own, 250)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))), first+remedy)
