@@ -158,11 +158,11 @@ func (f finding) String() string { return f.level.String() + ": " + f.text }
 func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Object) (found []finding, exempted []string) {
 	t.Helper()
 	v := w.View(context.Background(), cluster.Request{})
-	obj, notes, err := mutators.Apply(v, mutators.All, old, obj)
+	made, err := mutators.Apply(v, mutators.All, old, obj)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict, err := (&validators.Policy{Rules: rules}).Review(v, old, obj)
+	verdict, err := (&validators.Policy{Rules: rules}).Review(v, old, made.Object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +172,11 @@ func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Ob
 	for _, f := range verdict.Findings {
 		found = append(found, finding{f.Rule.Name, f.Level, f.String()})
 	}
-	for _, note := range append(notes, verdict.Notes...) {
-		name, _, _ := strings.Cut(note, ":") // a mutator's
-		found = append(found, finding{name, validators.Warn, note})
+	for _, w := range made.Warnings {
+		found = append(found, finding{w.Mutator, validators.Warn, w.String()})
+	}
+	for _, note := range verdict.Notes {
+		found = append(found, finding{"exemptions", validators.Warn, note})
 	}
 	for _, e := range verdict.Exempted {
 		exempted = append(exempted, e.Rule.Name)

@@ -129,18 +129,21 @@ func lint(t *testing.T, files ...string) map[string]map[string]validators.Level 
 		for range d.Unknown {
 			add("unknown-field", validators.Warn)
 		}
-		obj, notes, err := mutators.Apply(v, mutators.All, nil, d.Object)
+		made, err := mutators.Apply(v, mutators.All, nil, d.Object)
 		if err != nil {
-			obj, notes = d.Object, nil // what a mutator would have to know is not there
+			made = &mutators.Result{Object: d.Object} // what a mutator would have to know is not there
 		}
-		verdict, err := policy.Review(v, nil, obj)
+		verdict, err := policy.Review(v, nil, made.Object)
 		if err != nil {
 			t.Fatal(fmt.Errorf("%s: %w", d.File, err))
 		}
 		for _, f := range verdict.Findings {
 			add(f.Rule.Name, f.Level)
 		}
-		for _, note := range append(notes, verdict.Notes...) {
+		for _, w := range made.Warnings {
+			add(w.String(), validators.Warn)
+		}
+		for _, note := range verdict.Notes {
 			add(note, validators.Warn)
 		}
 	}

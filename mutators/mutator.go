@@ -56,9 +56,10 @@ const (
 	Updated
 )
 
-// OnCreate edits, in place, an object that is created. It may assign to fields,
-// and edit labels and annotations; what is behind other pointers, in lists and
-// in maps is the author's own, to be replaced and never edited.
+// OnCreate edits an object that is created. It assigns to fields with [set] and to
+// annotations with [Pass.annotate], which record what the patch is made of; what is
+// behind other pointers, in lists and in maps is the author's own, to be replaced
+// and never edited.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
@@ -79,12 +80,32 @@ type Pass struct {
 	Cluster *cluster.View
 
 	mutator  *Mutator
-	warnings []string
+	assigned []assignment
+	warnings []Warning
 }
+
+// A Warning tells the user what a mutator did or left undone, and why.
+type Warning struct {
+	Mutator string // its name
+	Text    string
+}
+
+// String returns <mutator>: <text>, fit for a warning header.
+func (w Warning) String() string {
+	r := []rune(w.Mutator + ": " + w.Text)
+	if len(r) > maxWarning {
+		r = append(r[:maxWarning-1], '…')
+	}
+	return string(r)
+}
+
+// maxWarning is the number of runes at which a warning is cut: the API server
+// cuts at 256 where a request has many.
+const maxWarning = 250
 
 // Warn tells the user what was done or left undone, and why.
 func (p *Pass) Warn(format string, args ...any) {
-	p.warnings = append(p.warnings, warning(p.mutator.Name+": "+fmt.Sprintf(format, args...)))
+	p.warnings = append(p.warnings, Warning{p.mutator.Name, cluster.OneLine(fmt.Sprintf(format, args...))})
 }
 
 // Filled tells the user what a field was filled in with: that it is now so, or,
@@ -98,66 +119,59 @@ func (p *Pass) Filled(what, value, otherwise, rest string) {
 	p.Warn("%s is now %s%s", what, value, rest)
 }
 
-// maxWarning is the number of runes at which a warning is cut: the API server
-// cuts at 256 where a request has many.
-const maxWarning = 250
+// A Result is what mutators made of an object.
+type Result struct {
+	Object   client.Object // as they would have it; where nothing changes, the object itself
+	Warnings []Warning     // for the user
 
-// warning makes s fit for a warning header.
-func warning(s string) string {
-	r := []rune(cluster.OneLine(s))
-	if len(r) > maxWarning {
-		r = append(r[:maxWarning-1], '…')
-	}
-	return string(r)
+	before   client.Object
+	assigned []assignment
 }
 
-// Apply returns obj as the mutators would have it, and warnings for the user.
-// Obj is nil for a deletion, old is nil unless the object existed. Neither is
-// edited; where nothing changes, the result is obj itself. An error means that
-// a mutator could not look, and that nothing is known about the result.
+// Apply returns what the mutators make of obj. Obj is nil for a deletion, old is nil
+// unless the object existed. Neither is edited. An error means that a mutator could
+// not look, and that nothing is known about the result.
 //
 // What is being deleted is left alone, and controllers are not warned about
 // their updates: they finish what somebody else began.
-func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (after client.Object, warnings []string, err error) {
+func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, error) {
+	r := &Result{Object: obj, before: obj}
 	if obj == nil || old != nil && old.GetDeletionTimestamp() != nil {
-		return obj, nil, nil
+		return r, nil
 	}
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err != nil {
-		return obj, nil, nil // no mutator concerns what the scheme does not know
+		return r, nil // no mutator concerns what the scheme does not know
 	}
-	after = obj
 	for _, m := range ms {
 		for _, e := range m.Edits {
 			if e.Kind != kind || (e.When == Created) != (old == nil) {
 				continue
 			}
-			if after == obj {
-				after = shallow(obj)
+			if r.Object == obj {
+				r.Object = shallow(obj)
 			}
-			p := &Pass{Cluster: v, mutator: m}
-			if err := e.run(p, old, after); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", m.Name, err)
+			p := &Pass{Cluster: v, mutator: m, assigned: r.assigned, warnings: r.Warnings}
+			if err := e.run(p, old, r.Object); err != nil {
+				return nil, fmt.Errorf("%s: %w", m.Name, err)
 			}
-			warnings = append(warnings, p.warnings...)
+			r.assigned, r.Warnings = p.assigned, p.warnings
 		}
 	}
 	if old != nil && v.Request.ByController() {
-		warnings = nil
+		r.Warnings = nil
 	}
-	if after != obj && same(reflect.ValueOf(after).Elem(), reflect.ValueOf(obj).Elem()) {
-		after = obj
+	if len(r.assigned) == 0 {
+		r.Object = obj
 	}
-	return after, warnings, nil
+	return r, nil
 }
 
 // shallow returns a copy that shares with obj all that an [Edit] must not edit.
-// To compare the two takes no time.
 func shallow(obj client.Object) client.Object {
 	v := reflect.New(reflect.TypeOf(obj).Elem())
 	v.Elem().Set(reflect.ValueOf(obj).Elem())
 	made := v.Interface().(client.Object)
-	made.SetLabels(maps.Clone(obj.GetLabels()))
 	made.SetAnnotations(maps.Clone(obj.GetAnnotations()))
 	return made
 }

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,14 +40,14 @@ func snapshot(t testing.TB, objects []client.Object) *cluster.Snapshot {
 func TestApply(t *testing.T) {
 	add := func(key string) *Mutator {
 		return &Mutator{Name: "add-" + key, Edits: []Edit{OnCreate(func(p *Pass, pod *corev1.Pod) error {
-			p.Warn("labels were %d", len(pod.Labels))
-			metav1.SetMetaDataLabel(&pod.ObjectMeta, key, "1")
+			p.Warn("annotations were %d", len(pod.Annotations))
+			p.annotate(&pod.ObjectMeta, key, "1")
 			return nil
 		})}}
 	}
 	onUpdate := &Mutator{Name: "on-update", Edits: []Edit{OnUpdate(func(p *Pass, old, pod *corev1.Pod) error {
 		p.Warn("was %s", old.Name)
-		pod.Name = old.Name
+		set(p, &pod.Name, old.Name, "metadata", "name")
 		return nil
 	})}}
 	all := []*Mutator{add("a"), onUpdate, add("b")}
@@ -55,19 +56,19 @@ func TestApply(t *testing.T) {
 		old, obj client.Object
 		user     string
 		changed  bool
-		warnings []string
+		warnings []Warning
 	}{
 		"a creation goes through all mutators, each over the last one's work": {
 			obj: &corev1.Pod{}, changed: true,
-			warnings: []string{"add-a: labels were 0", "add-b: labels were 1"},
+			warnings: []Warning{{"add-a", "annotations were 0"}, {"add-b", "annotations were 1"}},
 		},
 		"an update is none": {
 			old: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "old"}}, obj: &corev1.Pod{}, changed: true,
-			warnings: []string{"on-update: was old"},
+			warnings: []Warning{{"on-update", "was old"}},
 		},
 		"an update that changes nothing returns the object": {
 			old: &corev1.Pod{}, obj: &corev1.Pod{},
-			warnings: []string{"on-update: was "},
+			warnings: []Warning{{"on-update", "was "}},
 		},
 		"controllers are not warned about their updates": {
 			old: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "old"}}, obj: &corev1.Pod{}, changed: true,
@@ -83,14 +84,14 @@ func TestApply(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := cluster.World{}.View(context.Background(), cluster.Request{})
 			v.Request.User.Username = tc.user
-			after, warnings, err := Apply(v, all, tc.old, tc.obj)
+			made, err := Apply(v, all, tc.old, tc.obj)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if changed := after != tc.obj; changed != tc.changed {
-				t.Errorf("changed: %t, want %t: %v", changed, tc.changed, after)
+			if changed := made.Object != tc.obj; changed != tc.changed {
+				t.Errorf("changed: %t, want %t: %v", changed, tc.changed, made.Object)
 			}
-			if diff := cmp.Diff(tc.warnings, warnings); diff != "" {
+			if diff := cmp.Diff(tc.warnings, made.Warnings); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
@@ -99,13 +100,14 @@ func TestApply(t *testing.T) {
 
 func TestWarningsFitTheHeader(t *testing.T) {
 	for in, want := range map[string]string{
-		"a\nb\x00c\u2028d":                    "a b c d",
-		"\xff":                                "�",
-		strings.Repeat("ä", maxWarning):       strings.Repeat("ä", maxWarning),
-		strings.Repeat("ä", maxWarning) + ".": strings.Repeat("ä", maxWarning-1) + "…",
+		"a\nb\x00c\u2028d":                      "m: a b c d",
+		"\xff":                                  "m: �",
+		strings.Repeat("ä", maxWarning-3):       "m: " + strings.Repeat("ä", maxWarning-3),
+		strings.Repeat("ä", maxWarning-3) + ".": "m: " + strings.Repeat("ä", maxWarning-4) + "…",
 	} {
-		if got := warning(in); got != want {
-			t.Errorf("%q became %q, want %q", in, got, want)
+		p := &Pass{mutator: &Mutator{Name: "m"}}
+		if p.Warn("%s", in); p.warnings[0].String() != want {
+			t.Errorf("%q became %q, want %q", in, p.warnings[0], want)
 		}
 	}
 }
@@ -119,12 +121,11 @@ func TestFailingLookups(t *testing.T) {
 			replay(t, m, func(s step) client.Object {
 				lookups := &counter{Reader: s.world.Source, err: boom}
 				s.world.Source, s.world.Live = lookups, lookups
-				apply := func(failAt int) (client.Object, error) {
+				apply := func(failAt int) (*Result, error) {
 					lookups.made, lookups.failAt = 0, failAt
-					after, _, err := Apply(s.world.View(context.Background(), s.req), []*Mutator{m}, s.old, s.doc.Object)
-					return after, err
+					return Apply(s.world.View(context.Background(), s.req), []*Mutator{m}, s.old, s.doc.Object)
 				}
-				after, err := apply(-1)
+				made, err := apply(-1)
 				if err != nil {
 					t.Fatalf("%s: %v", s, err)
 				}
@@ -135,7 +136,7 @@ func TestFailingLookups(t *testing.T) {
 						t.Errorf("%s: lookup %d fails: got %v and error %v, want only an error that says what was looked up", s, n, got, err)
 					}
 				}
-				return after
+				return made.Object
 			})
 			if (failed > 0) != (len(m.Reads) > 0) {
 				t.Errorf("%d lookups, and %d kinds in Reads", failed, len(m.Reads))
@@ -258,12 +259,12 @@ func TestAsksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			live := &counter{Reader: snapshot(t, tc.live), failAt: -1}
-			after, _, err := Apply(view(t, cluster.World{Live: live}, tc.cached...), All, nil, tc.obj)
+			made, err := Apply(view(t, cluster.World{Live: live}, tc.cached...), All, nil, tc.obj)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got string
-			switch obj := after.(type) {
+			switch obj := made.Object.(type) {
 			case *corev1.Pod:
 				got = obj.Spec.Subdomain
 			case *appsv1.StatefulSet:
@@ -281,23 +282,23 @@ func TestAsksAgain(t *testing.T) {
 // TestUndefaulted mutates what no API server has defaulted: manifests.
 func TestUndefaulted(t *testing.T) {
 	sc := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "new"}}
-	after, _, err := Apply(view(t, cluster.World{}), All, nil, sc)
+	made, err := Apply(view(t, cluster.World{}), All, nil, sc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := after.(*storagev1.StorageClass); !retains(got) || got.Annotations[cluster.AnnotationReclaimDefaulted] != "true" {
+	if got := made.Object.(*storagev1.StorageClass); !retains(got) || got.Annotations[cluster.AnnotationReclaimDefaulted] != "true" {
 		t.Errorf("a class without reclaimPolicy became %+v", got)
 	}
-	again, _, err := Apply(view(t, cluster.World{}), All, after, sc)
+	again, err := Apply(view(t, cluster.World{}), All, made.Object, sc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(after, again); diff != "" {
+	if diff := cmp.Diff(made.Object, again.Object); diff != "" {
 		t.Errorf("updated with the same manifest (-was +is):\n%s", diff)
 	}
 	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.PersistentVolume{}, &appsv1.StatefulSet{}} {
-		if after, warnings, err := Apply(view(t, cluster.World{}), All, nil, obj); err != nil || after != obj || warnings != nil {
-			t.Errorf("an empty %T: %v, %q, %v", obj, after, warnings, err)
+		if made, err := Apply(view(t, cluster.World{}), All, nil, obj); err != nil || made.Object != obj || made.Warnings != nil {
+			t.Errorf("an empty %T: %+v, %v", obj, made, err)
 		}
 	}
 }
@@ -357,7 +358,7 @@ func BenchmarkApplyAndPatch(b *testing.B) {
 		}
 		c.VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}, {Name: "token", MountPath: "/var/run/secrets/token"}}
 		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready"}}, PeriodSeconds: 10}
-		setCPU(&c)
+		c.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 		pod.Spec.Containers = append(pod.Spec.Containers, c)
 	}
 	pod.Spec.Volumes = []corev1.Volume{
@@ -376,11 +377,11 @@ func BenchmarkApplyAndPatch(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(raw)))
 			for b.Loop() {
-				after, _, err := Apply(v, All, nil, pod)
+				made, err := Apply(v, All, nil, pod)
 				if err != nil {
 					b.Fatal(err)
 				}
-				ops, err := Patch(raw, pod, after)
+				ops, err := made.Patch(raw)
 				if err != nil || slices.Contains([]int{0, 3}, len(ops)) == false {
 					b.Fatal(ops, err)
 				}

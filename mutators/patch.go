@@ -4,144 +4,130 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
-	"gomodules.xyz/jsonpatch/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Patch returns the operations that make to raw, the wire form of before, the
-// change from before to after. It is a three-way merge: what did not change,
-// which includes every field of raw that our types do not know, is in no
-// operation, and stays with its list item wherever the item goes. The order of
-// the operations depends on nothing but the arguments.
-//
-// The Go values are compared, and of raw only what they cannot tell is decoded:
-// generic diffs cost more than all else that a webhook does.
-func Patch(raw []byte, before, after client.Object) ([]jsonpatch.Operation, error) {
-	if before == after {
-		return nil, nil
-	}
-	was, is := reflect.ValueOf(before), reflect.ValueOf(after)
-	if was.Type() != is.Type() || was.Kind() != reflect.Pointer || was.Elem().Kind() != reflect.Struct {
-		return nil, fmt.Errorf("patch a %T to a %T: not one Go type of a Kubernetes object", before, after)
-	}
-	d := &differ{}
-	if err := d.fields("", &place{raw: raw}, was.Elem(), is.Elem()); err != nil {
-		return nil, err
-	}
-	return d.ops, nil
+// An Operation is one of a JSON patch (RFC 6902): replace where there is a value
+// that is not empty, else add, which replaces an empty one, too.
+type Operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"` // a JSON pointer
+	Value any    `json:"value"`
 }
 
-// A differ collects the operations of one patch. In its methods, path is where
-// something is, on is that place of the wire, and was and is are the Go values
-// before and after.
-type differ struct {
-	ops []jsonpatch.Operation
+// An assignment is a value that a mutator set.
+type assignment struct {
+	path    []string // the names that lead to it in JSON
+	value   any
+	replace bool // there was a value
+	inside  bool // what holds it is known to be there
 }
 
-// value compares what may have come or gone: was or is may be invalid.
-func (d *differ) value(path string, on *place, was, is reflect.Value) error {
-	was, is = deref(was), deref(is)
-	there, err := on.has(was)
-	if err != nil {
-		return fmt.Errorf("decode raw%s: %w", path, err)
+// set assigns a value to a field of the object, and records it: path is the names
+// that lead to the field in JSON. A value that the field has already is none. Of
+// a pointer, the address counts.
+func set[T comparable](p *Pass, field *T, value T, path ...string) {
+	if *field == value {
+		return
 	}
-	switch {
-	case !is.IsValid():
-		if there {
-			d.ops = append(d.ops, jsonpatch.NewOperation("remove", path, nil))
+	var empty T
+	p.assigned = append(p.assigned, assignment{path: path, value: value, replace: *field != empty})
+	*field = value
+}
+
+// annotate sets an annotation of the object, and records it, as [set] does.
+func (p *Pass) annotate(meta *metav1.ObjectMeta, key, value string) {
+	old, has := meta.Annotations[key]
+	if has && old == value {
+		return
+	}
+	a := assignment{path: []string{"metadata", "annotations", key}, value: value, replace: has, inside: true}
+	if meta.Annotations == nil {
+		a = assignment{path: a.path[:2], value: map[string]string{key: value}}
+	}
+	p.assigned = append(p.assigned, a)
+	metav1.SetMetaDataAnnotation(meta, key, value)
+}
+
+// Patch returns the operations that make to raw, which the object was decoded
+// from, what the mutators set. What raw holds otherwise, which includes fields that
+// our types do not know, is in none of them. An error means that raw is no JSON of
+// an object.
+func (r *Result) Patch(raw []byte) ([]Operation, error) {
+	var made [][]string // paths of operations
+	var ops []Operation
+	for _, a := range r.assigned {
+		path, op := a.path, Operation{Op: "add", Value: a.value}
+		if a.replace {
+			op.Op = "replace"
 		}
-		return nil
-	case !was.IsValid() || shapeOf(was) == leaf || shapeOf(is) == leaf:
-		return d.put(path, there, was, is)
-	}
-	shape := shapeOf(is)
-	var items []json.RawMessage // of a list
-	var open bool               // a struct or a map
-	if shape == list {
-		items, err = on.items()
-	} else {
-		open, err = on.opens(was)
-	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("decode raw%s: %w", path, err)
-	case items != nil:
-		return d.items(path, items, was, is)
-	case open && shape == mapping:
-		return d.keys(path, on, was, is)
-	case open:
-		return d.fields(path, on, was, is)
-	}
-	return d.put(path, there, was, is)
-}
-
-// put writes a value as a whole, unless it is what it was.
-func (d *differ) put(path string, there bool, was, is reflect.Value) error {
-	value, err := encode(is)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
-	}
-	if was.IsValid() {
-		if old, err := encode(was); err == nil && bytes.Equal(old, value) {
-			return nil
-		}
-	}
-	op := jsonpatch.NewOperation("add", path, value)
-	if there {
-		op.Operation = "replace"
-	}
-	d.ops = append(d.ops, op)
-	return nil
-}
-
-// fields compares two structs that the wire has as an object.
-func (d *differ) fields(path string, on *place, was, is reflect.Value) error {
-	t := is.Type()
-	for n := range t.NumField() {
-		w, i := was.Field(n), is.Field(n)
-		if !i.CanInterface() || same(w, i) {
-			continue
-		}
-		f := fieldOf(t.Field(n))
-		if f.inline {
-			if err := d.fields(path, on, w, i); err != nil {
-				return err
+		for n := 1; n < len(path) && !a.inside; n++ {
+			there, err := r.has(raw, path[:n], made)
+			if err != nil {
+				return nil, fmt.Errorf("decode %s: %w", pointer(path[:n]), err)
 			}
-			continue
+			if there {
+				continue
+			}
+			for _, name := range slices.Backward(path[n:]) {
+				op.Value = map[string]any{name: op.Value}
+			}
+			path = path[:n]
 		}
-		if f.name == "" {
-			continue
-		}
-		if err := d.value(path+"/"+escape.Replace(f.name), on.member(f.name), f.written(w), f.written(i)); err != nil {
-			return err
-		}
+		op.Path = pointer(path)
+		made, ops = append(made, path), append(ops, op)
 	}
-	return nil
+	return ops, nil
 }
 
-// keys compares two maps that the wire has as an object.
-func (d *differ) keys(path string, on *place, was, is reflect.Value) error {
-	keys := map[string]reflect.Value{}
-	for _, m := range []reflect.Value{was, is} {
-		for _, k := range m.MapKeys() {
-			keys[k.String()] = k
+// has says whether there is an object at a path of raw, or is once the operations
+// at some paths are done. That a Go value is not zero says that it was decoded
+// from something: raw is only read where one is.
+func (r *Result) has(raw []byte, path []string, made [][]string) (bool, error) {
+	for _, m := range made {
+		if len(m) >= len(path) && slices.Equal(m[:len(path)], path) {
+			return true, nil
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		w, i := was.MapIndex(keys[name]), is.MapIndex(keys[name])
-		if w.IsValid() && i.IsValid() && same(w, i) {
-			continue
+	if len(path) == 1 && fieldSet(r.before, path[0]) {
+		return true, nil
+	}
+	for _, name := range path {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &members); err != nil {
+			return false, err
 		}
-		if err := d.value(path+"/"+escape.Replace(name), on.member(name), w, i); err != nil {
-			return err
+		if raw = members[name]; raw == nil || bytes.Equal(raw, []byte("null")) {
+			return false, nil
 		}
 	}
-	return nil
+	return true, nil
+}
+
+// fieldSet says whether the field of an object that has a name in JSON is not zero.
+func fieldSet(obj client.Object, name string) bool {
+	v := reflect.ValueOf(obj).Elem()
+	for i := range v.NumField() {
+		if tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tag == name {
+			return !v.Field(i).IsZero()
+		}
+	}
+	return false
+}
+
+// pointer returns the JSON pointer of a path.
+func pointer(path []string) string {
+	var b strings.Builder
+	for _, name := range path {
+		b.WriteByte('/')
+		b.WriteString(escape.Replace(name))
+	}
+	return b.String()
 }
 
 // escape escapes an element of a JSON pointer.

@@ -60,7 +60,9 @@ label themselves.`,
 			p.Warn("%s gets no DNS name: with setHostnameAsFQDN its hostname would have %d characters, and Linux allows 64; fix: shorter names, or setHostnameAsFQDN: false", pod.GenerateName+pod.Name, len(fqdn))
 			return nil
 		}
-		pod.Name, pod.Spec.Hostname, pod.Spec.Subdomain = name, hostname, service
+		set(p, &pod.Name, name, "metadata", "name")
+		set(p, &pod.Spec.Hostname, hostname, "spec", "hostname")
+		set(p, &pod.Spec.Subdomain, service, "spec", "subdomain")
 		return nil
 	})},
 }

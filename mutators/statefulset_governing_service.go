@@ -37,7 +37,7 @@ would refuse anything else.`,
 			case err != nil:
 				return err
 			case len(names) == 1:
-				sts.Spec.ServiceName = names[0]
+				set(p, &sts.Spec.ServiceName, names[0], "spec", "serviceName")
 				p.Filled("spec.serviceName, which was empty,", names[0], "empty",
 					": only this headless Service selects the Pods; it cannot be changed later; fix: write it into the manifest")
 			case len(names) > 1:
@@ -49,7 +49,7 @@ would refuse anything else.`,
 			if sts.Spec.ServiceName != "" || old.Spec.ServiceName == "" {
 				return nil
 			}
-			sts.Spec.ServiceName = old.Spec.ServiceName
+			set(p, &sts.Spec.ServiceName, old.Spec.ServiceName, "spec", "serviceName")
 			p.Warn("spec.serviceName stays %s, which cannot be changed; fix: write it into the manifest", old.Spec.ServiceName)
 			return nil
 		}),

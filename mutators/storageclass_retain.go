@@ -3,7 +3,6 @@ package mutators
 import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stayput.dev/cluster"
 )
@@ -33,7 +32,7 @@ refusal.`,
 			}
 			switch createdWith(sc) {
 			case omitted:
-				retain(sc)
+				retain(p, sc)
 				p.Filled("reclaimPolicy, which was left out,", "Retain", "Delete",
 					", and cannot be changed later; fix: write reclaimPolicy: Retain (volumes stay, and cost), or Delete (claims take their disks with them)")
 			case unknown:
@@ -46,7 +45,7 @@ refusal.`,
 				updatedWith(old, sc) == written {
 				return nil
 			}
-			retain(sc)
+			retain(p, sc)
 			p.Warn("reclaimPolicy stays Retain, which was filled in when the class was created and cannot be changed; fix: write reclaimPolicy: Retain")
 			return nil
 		}),
@@ -57,7 +56,7 @@ func retains(sc *storagev1.StorageClass) bool {
 	return sc.ReclaimPolicy != nil && *sc.ReclaimPolicy == corev1.PersistentVolumeReclaimRetain
 }
 
-func retain(sc *storagev1.StorageClass) {
-	sc.ReclaimPolicy = new(corev1.PersistentVolumeReclaimRetain)
-	metav1.SetMetaDataAnnotation(&sc.ObjectMeta, cluster.AnnotationReclaimDefaulted, "true")
+func retain(p *Pass, sc *storagev1.StorageClass) {
+	p.annotate(&sc.ObjectMeta, cluster.AnnotationReclaimDefaulted, "true")
+	set(p, &sc.ReclaimPolicy, new(corev1.PersistentVolumeReclaimRetain), "reclaimPolicy")
 }

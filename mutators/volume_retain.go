@@ -6,7 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -43,10 +42,10 @@ afterwards has the last one.`,
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" || pv.Spec.ClaimRef == nil {
 			return nil
 		}
-		want, err := reclaimOf(p.Cluster, pv)
+		want, err := reclaimOf(p, p.Cluster, pv)
 		// The claim's StatefulSet may be younger than what the cache holds.
 		if live := p.Cluster.Live(); err == nil && live != nil && (want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
-			want, err = reclaimOf(live, pv)
+			want, err = reclaimOf(p, live, pv)
 		}
 		if err != nil {
 			return err
@@ -54,12 +53,12 @@ afterwards has the last one.`,
 		if want.Policy == "" || pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() {
 			return nil // nobody's wish, or one that was seen to: who changed the policy since then meant it
 		}
-		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
+		p.annotate(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
 		if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
 			return nil
 		}
 		was := pv.Spec.PersistentVolumeReclaimPolicy
-		pv.Spec.PersistentVolumeReclaimPolicy = want.Policy
+		set(p, &pv.Spec.PersistentVolumeReclaimPolicy, want.Policy, "spec", "persistentVolumeReclaimPolicy")
 		if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
 			p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
 				fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From, cluster.AnnotationReclaim))
@@ -72,7 +71,7 @@ afterwards has the last one.`,
 // a StatefulSet's, and returns the reclaim policy that somebody wants for it.
 // Where the claim is gone, only the volume itself and the configuration can
 // say.
-func reclaimOf(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
+func reclaimOf(p *Pass, v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
 	ref := pv.Spec.ClaimRef
 	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, ref.Namespace, ref.Name)
 	if err != nil {
@@ -90,7 +89,7 @@ func reclaimOf(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, e
 		// good a guess.
 		if len(claims) > 0 {
 			i := max(slices.IndexFunc(claims, cluster.ClaimOf.InRange), 0)
-			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].String())
+			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].String())
 		}
 	}
 	return cluster.WantedReclaim(v, pv, pvc)

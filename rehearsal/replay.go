@@ -284,8 +284,8 @@ func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object)
 // denials returns what the rules refuse. What they cannot decide is none.
 func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []validators.Finding) {
 	if obj != nil {
-		if after, _, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
-			obj = after
+		if made, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
+			obj = made.Object
 		}
 	}
 	verdict, err := r.policy.Review(v, old, obj)

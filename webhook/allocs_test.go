@@ -20,7 +20,7 @@ var allocations = map[string]float64{
 	"statefulset-update":        239,
 	"statefulset-warned":        363,
 	"volume-create":             100,
-	"volume-create-mutate":      135,
+	"volume-create-mutate":      99,
 }
 
 func TestAllocations(t *testing.T) {

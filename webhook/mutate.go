@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,19 +28,19 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	} else if mode == validators.ModeOff {
 		return &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: map[string]string{"mode": string(mode)}}, nil
 	}
-	after, warnings, err := mutators.Apply(v, w.Mutators, req.old, req.obj)
+	made, err := mutators.Apply(v, w.Mutators, req.old, req.obj)
 	if err != nil {
 		return nil, err
 	}
-	ops, err := mutators.Patch(req.Object.Raw, req.obj, after)
+	patch, err := made.Patch(req.Object.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("write the patch: %w", err)
 	}
-	verdict, err := w.hints.Review(v, req.old, after)
+	verdict, err := w.hints.Review(v, req.old, made.Object)
 	if err != nil {
 		return nil, err
 	}
-	again, err := w.madeAgain(v, req, &verdict, after)
+	again, err := w.madeAgain(v, req, &verdict, made.Object)
 	if err != nil {
 		return nil, err
 	}
@@ -49,40 +48,18 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if err != nil {
 		return nil, err
 	}
+	var warnings []string
+	for _, warning := range made.Warnings {
+		warnings = append(warnings, warning.String())
+	}
 	resp.Warnings = fit(slices.Concat(warnings, again, resp.Warnings), 0)
-	if len(ops) > 0 {
-		if resp.Patch, err = encode(ops); err != nil {
+	if len(patch) > 0 {
+		if resp.Patch, err = json.Marshal(patch); err != nil {
 			return nil, fmt.Errorf("write the patch: %w", err)
 		}
 		resp.PatchType = new(admissionv1.PatchTypeJSONPatch)
 	}
 	return resp, nil
-}
-
-// encode returns operations as encoding/json would write them, which marshals
-// each several times over. Their values are JSON already.
-func encode(ops []jsonpatch.Operation) ([]byte, error) {
-	out := []byte{'['}
-	for i, op := range ops {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		path, err := json.Marshal(op.Path)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(append(out, `{"op":"`...), op.Operation...), `","path":`...)
-		out = append(out, path...)
-		if op.Value != nil {
-			value, ok := op.Value.(json.RawMessage)
-			if !ok {
-				return nil, fmt.Errorf("the value of %s is a %T, and no JSON", op.Path, op.Value)
-			}
-			out = append(append(out, `,"value":`...), value...)
-		}
-		out = append(out, '}')
-	}
-	return append(out, ']'), nil
 }
 
 const mendFirst = "mend first what its re-creation is denied for: "

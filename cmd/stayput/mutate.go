@@ -96,7 +96,7 @@ func (m *mutation) mutate(v *cluster.View, d manifest.Manifest, raw []byte) ([]b
 	if mode, err := m.policy.ModeFor(v, d.Object); err != nil || mode == validators.ModeOff {
 		return raw, err
 	}
-	obj, warnings, err := mutators.Apply(v, m.mutators, nil, d.Object)
+	made, err := mutators.Apply(v, m.mutators, nil, d.Object)
 	if errors.Is(err, cluster.ErrUnknown) {
 		fmt.Fprintf(m.notes, "%s:%d: left as it is: %v\n", d.File, d.Line(""), err)
 		return raw, nil
@@ -104,10 +104,10 @@ func (m *mutation) mutate(v *cluster.View, d manifest.Manifest, raw []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range warnings {
+	for _, w := range made.Warnings {
 		fmt.Fprintf(m.notes, "%s:%d: %s\n", d.File, d.Line(""), w)
 	}
-	ops, err := mutators.Patch(raw, d.Object, obj)
+	ops, err := made.Patch(raw)
 	if err != nil || len(ops) == 0 {
 		return raw, err
 	}

@@ -38,8 +38,8 @@ type reviewer struct {
 type subject struct {
 	client.Object
 	manifest *manifest.Manifest
-	notes    []string // of the mutators
-	failed   error    // why it cannot be said what admission makes of it
+	warnings []mutators.Warning
+	failed   error // why it cannot be said what admission makes of it
 }
 
 // An outcome is what is said about one object.
@@ -223,9 +223,8 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 			})
 		}
 	}
-	for _, note := range s.notes { // <mutator>: <text>
-		name, text, _ := strings.Cut(note, ": ")
-		o.findings = append(o.findings, rv.note(s, name, "", text))
+	for _, w := range s.warnings {
+		o.findings = append(o.findings, rv.note(s, w.Mutator, "", w.Text))
 	}
 	for _, note := range verdict.Notes {
 		o.findings = append(o.findings, rv.note(s, exemptions, "metadata.annotations", note))
@@ -260,11 +259,11 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot 
 	subjects := make([]subject, len(manifests))
 	for i := range manifests {
 		m := &manifests[i]
-		obj, notes, err := rv.mutated(world.View(ctx, cluster.Request{}), m.Object)
+		obj, warnings, err := rv.mutated(world.View(ctx, cluster.Request{}), m.Object)
 		if err != nil {
 			obj = m.Object
 		}
-		subjects[i] = subject{obj, m, notes, err}
+		subjects[i] = subject{obj, m, warnings, err}
 	}
 	for i, s := range subjects {
 		m := &manifests[i]
@@ -281,16 +280,19 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot 
 // mutated returns an object as admission would make it, and what the mutators say
 // of it. Where one would have to look at what is not known, it is taken as
 // written.
-func (rv *reviewer) mutated(v *cluster.View, obj client.Object) (client.Object, []string, error) {
+func (rv *reviewer) mutated(v *cluster.View, obj client.Object) (client.Object, []mutators.Warning, error) {
 	mode, err := rv.policy.ModeFor(v, obj)
 	if err != nil || mode == validators.ModeOff {
 		return obj, nil, err
 	}
-	after, notes, err := mutators.Apply(v, rv.mutators, nil, obj)
-	if errors.Is(err, cluster.ErrUnknown) {
+	made, err := mutators.Apply(v, rv.mutators, nil, obj)
+	switch {
+	case errors.Is(err, cluster.ErrUnknown):
 		return obj, nil, nil
+	case err != nil:
+		return nil, nil, err
 	}
-	return after, notes, err
+	return made.Object, made.Warnings, nil
 }
 
 func (rv *reviewer) failed(o outcome, s subject, err error) outcome {

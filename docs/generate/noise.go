@@ -207,8 +207,8 @@ func (l linted) lint() (map[string]int, error) {
 	for _, m := range l.manifests {
 		obj := m.Object
 		v := cluster.World{Source: snapshot, Finder: snapshot}.View(context.Background(), cluster.Request{})
-		if made, _, err := mutators.Apply(v, mutators.All, nil, obj); err == nil { // or what it needs is not known
-			obj = made
+		if made, err := mutators.Apply(v, mutators.All, nil, obj); err == nil { // or what it needs is not known
+			obj = made.Object
 		}
 		verdict, err := policy.Review(v, nil, obj)
 		if err != nil {

@@ -176,11 +176,11 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 			return plan{}, err
 		}
 	}
-	after, _, err := mutators.Apply(v, r.Mutators, nil, pv)
-	if err != nil || after == client.Object(pv) {
+	made, err := mutators.Apply(v, r.Mutators, nil, pv)
+	if err != nil || made.Object == client.Object(pv) {
 		return plan{}, err
 	}
-	return plan{want: want, claim: pvc, after: after.(*corev1.PersistentVolume)}, nil
+	return plan{want: want, claim: pvc, after: made.Object.(*corev1.PersistentVolume)}, nil
 }
 
 // Of returns the mutators whose edits may be made up for later.
