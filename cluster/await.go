@@ -7,7 +7,9 @@ const pollInterval = 50 * time.Millisecond
 
 // MayWait says whether a review may wait for what repair is about to do: at an
 // admission that comes to pass, where Stayput repairs.
-func (v *View) MayWait() bool { return v.world.Waiters != nil && v.Admission() && !v.Request.DryRun }
+func (v *View) MayWait() bool {
+	return v.environment.Waiters != nil && v.Admission() && !v.Request.DryRun
+}
 
 // Await asks done of one fresh view after another, and returns the one of which it
 // holds; or nil if that takes more than half of the time that is left to answer, or
@@ -18,21 +20,21 @@ func (v *View) Await(done func(now *View) (bool, error)) (*View, error) {
 		return nil, nil
 	}
 	select {
-	case v.world.Waiters <- struct{}{}:
-		defer func() { <-v.world.Waiters }()
+	case v.environment.Waiters <- struct{}{}:
+		defer func() { <-v.environment.Waiters }()
 	default:
 		return nil, nil
 	}
-	w := v.world
-	if w.Live != nil {
-		w.Source, w.Live, w.Finder = w.Live, nil, nil
+	live := v.environment
+	if live.Live != nil {
+		live.Source, live.Live, live.Finder = live.Live, nil, nil
 	}
 	timeout := time.NewTimer(time.Until(deadline) / 2)
 	defer timeout.Stop()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		now := w.View(v.ctx, v.Request)
+		now := live.View(v.ctx, v.Request)
 		switch ok, err := done(now); {
 		case err != nil:
 			return nil, err

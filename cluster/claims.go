@@ -84,7 +84,7 @@ func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, aske
 // ordinal. Where nothing is indexed they are asked for by name, which is the end
 // of the claim's, if that is less than to list them all.
 func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
-	if v.world.Finder != nil || strings.Count(base, "-") > 3 {
+	if v.environment.Finder != nil || strings.Count(base, "-") > 3 {
 		sets, err := Find(v, StatefulSetsByClaim, namespace, base)
 		if err != nil {
 			return nil, fmt.Errorf("list StatefulSets: %w", err)

@@ -252,7 +252,7 @@ func claimsOfPod(pod *corev1.Pod) (keys []string) {
 // not be answered.
 func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
-	if v.world.Finder == nil {
+	if v.environment.Finder == nil {
 		all, err := idx.list(v, client.InNamespace(namespace))
 		return slices.DeleteFunc(all, func(obj P) bool {
 			return !slices.ContainsFunc(idx.keys(obj), wanted(keys))
@@ -264,7 +264,7 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 		seen = map[string]bool{}
 	}
 	for _, key := range keys {
-		some, err := v.world.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
+		some, err := v.environment.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
 		if err != nil {
 			return nil, err
 		}

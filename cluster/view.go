@@ -17,9 +17,9 @@ import (
 // StorageClass does not mean that the cluster has none.
 var ErrUnknown = errors.New("not known here")
 
-// A World is what all reviews of one process look at. The zero value of every
+// An Environment is what all reviews of one process look at. The zero value of every
 // field but Source is useful.
-type World struct {
+type Environment struct {
 	// Source answers lookups: informers in the webhook, a [Snapshot] in lint
 	// and audit.
 	Source client.Reader
@@ -51,8 +51,8 @@ type World struct {
 
 // View returns a window on the world for one review, which lives as long as
 // ctx.
-func (w World) View(ctx context.Context, req Request) *View {
-	return &View{Request: req, world: w, ctx: ctx}
+func (e Environment) View(ctx context.Context, req Request) *View {
+	return &View{Request: req, environment: e, ctx: ctx}
 }
 
 // A View is one review's window on the cluster. It must not be shared between
@@ -61,12 +61,12 @@ type View struct {
 	// Request is who asks for the review; zero in lint and audit.
 	Request Request
 
-	world  World
-	ctx    context.Context
-	reads  int
-	known  []answer
-	live   *View // nil until it is asked for
-	cached *View // the view that this one is the live one of, or nil
+	environment Environment
+	ctx         context.Context
+	reads       int
+	known       []answer
+	live        *View // nil until it is asked for
+	cached      *View // the view that this one is the live one of, or nil
 }
 
 // An answer is one that the source has given. All rules of a review see the
@@ -91,10 +91,10 @@ func (v *View) answered(kind any, namespace, name string) *answer {
 // Live returns the same view without a cache before it, or nil if this view is
 // as fresh as can be. It is one for all who ask, so that they share its answers.
 func (v *View) Live() *View {
-	if v.world.Live != nil && v.live == nil {
-		w := v.world
-		w.Source, w.Live, w.Finder = w.Live, nil, nil
-		v.live = w.View(v.ctx, v.Request)
+	if v.environment.Live != nil && v.live == nil {
+		live := v.environment
+		live.Source, live.Live, live.Finder = live.Live, nil, nil
+		v.live = live.View(v.ctx, v.Request)
 		v.live.cached = v
 	}
 	return v.live
@@ -119,22 +119,22 @@ func (v *View) Reads() int { return v.reads }
 
 // ClusterDomain returns the DNS domain of the cluster, without dots around it.
 func (v *View) ClusterDomain() string {
-	if v.world.ClusterDomain == "" {
+	if v.environment.ClusterDomain == "" {
 		return "cluster.local"
 	}
-	return v.world.ClusterDomain
+	return v.environment.ClusterDomain
 }
 
 // Manifests says whether files are reviewed, and not what is in a cluster or on
 // its way there.
-func (v *View) Manifests() bool { return v.world.Manifests }
+func (v *View) Manifests() bool { return v.environment.Manifests }
 
 // Retain returns which volumes are retained when no annotation decides.
 func (v *View) Retain() Retain {
-	if v.world.Retain == "" {
+	if v.environment.Retain == "" {
 		return RetainStatefulSets
 	}
-	return v.world.Retain
+	return v.environment.Retain
 }
 
 // Get returns the named object, or nil if the cluster has none. The namespace
@@ -149,7 +149,7 @@ func Get[T any, P interface {
 		return a.obj.(P), a.err
 	}
 	obj := P(new(T))
-	err := v.world.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
+	err := v.environment.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
 	if err != nil {
 		obj = nil
 	}
@@ -174,7 +174,7 @@ func List[L any, P interface {
 		}
 	}
 	list := P(new(L))
-	err := v.world.Source.List(v.ctx, list, opts...)
+	err := v.environment.Source.List(v.ctx, list, opts...)
 	if err != nil {
 		list = nil
 	}
@@ -195,9 +195,9 @@ type Walker interface {
 // a [Walker]: a list of them all would have each twice in memory. They must not
 // be edited. An error means that not all are known.
 func Each[P client.Object](v *View, visit func(P)) error {
-	w, ok := v.world.Source.(Walker)
+	w, ok := v.environment.Source.(Walker)
 	if !ok {
-		return fmt.Errorf("a %T cannot be walked through", v.world.Source)
+		return fmt.Errorf("a %T cannot be walked through", v.environment.Source)
 	}
 	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
 }

@@ -361,7 +361,7 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 	}
 	req := cluster.Request{Orphan: deletion == metav1.DeletePropagationOrphan}
 	req.User.Username = "jane"
-	findings, undecided := validators.Review(cluster.World{Source: l.client}.View(ctx, req), validators.All, was, obj)
+	findings, undecided := validators.Review(cluster.Environment{Source: l.client}.View(ctx, req), validators.All, was, obj)
 	for _, u := range undecided {
 		return said, l.fail(t, "%v", u)
 	}

@@ -241,7 +241,7 @@ func recipeFor(t *testing.T, ns, size string) string {
 	}
 	sts := old.DeepCopy()
 	sts.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests["storage"] = resource.MustParse(size)
-	view := cluster.World{Source: newClient(t, env.Cluster.Config(), "")}.View(t.Context(), cluster.Request{})
+	view := cluster.Environment{Source: newClient(t, env.Cluster.Config(), "")}.View(t.Context(), cluster.Request{})
 	findings, undecided := validators.Review(view, validators.Hints(validators.All), old, sts)
 	if len(findings) != 1 || len(undecided) > 0 {
 		t.Fatalf("%v, undecided %v: want one hint", findings, undecided)

@@ -160,7 +160,7 @@ func (b *binder) remove(obj client.Object) {
 
 // foretell returns the finding about a claim, or "".
 func (b *binder) foretell(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (string, error) {
-	findings, undecided := validators.Review(cluster.World{Source: b.client}.View(ctx, cluster.Request{}), validators.All, nil, pvc)
+	findings, undecided := validators.Review(cluster.Environment{Source: b.client}.View(ctx, cluster.Request{}), validators.All, nil, pvc)
 	for _, u := range undecided {
 		return "", u
 	}

@@ -101,7 +101,7 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		if req.User.Username == "" {
 			req.User.Username = "admin" // the API server always knows who asks
 		}
-		verdict, err := policy.Review(cluster.World{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), req), s.Old, s.Obj)
+		verdict, err := policy.Review(cluster.Environment{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), req), s.Old, s.Obj)
 		if err != nil || len(verdict.Undecided) > 0 {
 			t.Fatal(at, err, verdict.Undecided)
 		}

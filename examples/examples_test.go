@@ -186,13 +186,13 @@ func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Ob
 
 // A world is a whole cluster.
 type world struct {
-	cluster.World
+	cluster.Environment
 	all []client.Object
 }
 
 func newWorld(t *testing.T, docs ...[]manifest.Manifest) *world {
 	t.Helper()
-	w := &world{World: cluster.World{Source: &cluster.Snapshot{Complete: true}}}
+	w := &world{Environment: cluster.Environment{Source: &cluster.Snapshot{Complete: true}}}
 	for _, name := range []string{"node-a", "node-b", "node-c"} {
 		add(t, w, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}})
 	}

@@ -116,7 +116,7 @@ func lint(t *testing.T, files ...string) map[string]map[string]validators.Level 
 			t.Fatal(err)
 		}
 	}
-	v := cluster.World{Source: snapshot}.View(context.Background(), cluster.Request{})
+	v := cluster.Environment{Source: snapshot}.View(context.Background(), cluster.Request{})
 	found := map[string]map[string]validators.Level{}
 	for _, d := range docs {
 		name := strings.TrimSuffix(filepath.Base(d.File), ".yaml")

@@ -22,7 +22,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-func view(t testing.TB, w cluster.World, cached ...client.Object) *cluster.View {
+func view(t testing.TB, w cluster.Environment, cached ...client.Object) *cluster.View {
 	t.Helper()
 	w.Source = snapshot(t, cached)
 	return w.View(context.Background(), cluster.Request{})
@@ -82,7 +82,7 @@ func TestApply(t *testing.T) {
 		"a deletion leaves nothing to mutate": {old: &corev1.Pod{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := cluster.World{}.View(context.Background(), cluster.Request{})
+			v := cluster.Environment{}.View(context.Background(), cluster.Request{})
 			v.Request.User.Username = tc.user
 			made, err := Apply(v, all, tc.old, tc.obj)
 			if err != nil {
@@ -259,7 +259,7 @@ func TestAsksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			live := &counter{Reader: snapshot(t, tc.live), failAt: -1}
-			made, err := Apply(view(t, cluster.World{Live: live}, tc.cached...), All, nil, tc.obj)
+			made, err := Apply(view(t, cluster.Environment{Live: live}, tc.cached...), All, nil, tc.obj)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,14 +282,14 @@ func TestAsksAgain(t *testing.T) {
 // TestUndefaulted mutates what no API server has defaulted: manifests.
 func TestUndefaulted(t *testing.T) {
 	sc := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "new"}}
-	made, err := Apply(view(t, cluster.World{}), All, nil, sc)
+	made, err := Apply(view(t, cluster.Environment{}), All, nil, sc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := made.Object.(*storagev1.StorageClass); !retains(got) || got.Annotations[cluster.AnnotationReclaimDefaulted] != "true" {
 		t.Errorf("a class without reclaimPolicy became %+v", got)
 	}
-	again, err := Apply(view(t, cluster.World{}), All, made.Object, sc)
+	again, err := Apply(view(t, cluster.Environment{}), All, made.Object, sc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestUndefaulted(t *testing.T) {
 		t.Errorf("updated with the same manifest (-was +is):\n%s", diff)
 	}
 	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.PersistentVolume{}, &appsv1.StatefulSet{}} {
-		if made, err := Apply(view(t, cluster.World{}), All, nil, obj); err != nil || made.Object != obj || made.Warnings != nil {
+		if made, err := Apply(view(t, cluster.Environment{}), All, nil, obj); err != nil || made.Object != obj || made.Warnings != nil {
 			t.Errorf("an empty %T: %+v, %v", obj, made, err)
 		}
 	}
@@ -373,7 +373,7 @@ func BenchmarkApplyAndPatch(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
-			v := view(b, cluster.World{}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+			v := view(b, cluster.Environment{}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 			b.ReportAllocs()
 			b.SetBytes(int64(len(raw)))
 			for b.Loop() {

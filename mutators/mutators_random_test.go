@@ -113,9 +113,9 @@ func mutateRandom(t *testing.T, r *random, seed int64) {
 var worlds sync.Map
 
 // lastWorld returns the cluster as it is at the end of a mutator's testdata.
-func lastWorld(t *testing.T, m *Mutator) (world cluster.World) {
+func lastWorld(t *testing.T, m *Mutator) (world cluster.Environment) {
 	if known, ok := worlds.Load(m); ok {
-		return known.(cluster.World)
+		return known.(cluster.Environment)
 	}
 	replay(t, m, func(s step) client.Object {
 		world.Source = s.world.Source

@@ -71,7 +71,7 @@ type step struct {
 	mutator *Mutator
 	doc     manifest.Manifest
 	old     client.Object
-	world   cluster.World
+	world   cluster.Environment
 	req     cluster.Request
 }
 
@@ -122,7 +122,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 			continue
 		}
 		where := fmt.Sprintf("%s:%d", file, d.Line(""))
-		s := step{where: where, mutator: m, doc: d, world: cluster.World{Source: snap, Finder: snap}}
+		s := step{where: where, mutator: m, doc: d, world: cluster.Environment{Source: snap, Finder: snap}}
 		user, _ := d.Directive("as")
 		uid, _ := d.Directive("uid")
 		retain, _ := d.Directive("retain")

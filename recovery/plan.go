@@ -92,7 +92,7 @@ func (r *Recovery) checkNamespace(ctx context.Context, name string) error {
 }
 
 func (r *Recovery) view(ctx context.Context) *cluster.View {
-	return cluster.World{Source: r.Client}.View(ctx, cluster.Request{})
+	return cluster.Environment{Source: r.Client}.View(ctx, cluster.Request{})
 }
 
 func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all []Volume) (*Plan, error) {

@@ -229,7 +229,7 @@ func TestALongLogTakesNoMemory(t *testing.T) {
 		}
 		present := &cluster.Snapshot{Complete: true}
 		r := New(validators.Policy{Rules: slices.DeleteFunc(slices.Clone(validators.All), func(r *validators.Rule) bool { return r.Name != "statefulset-grace-period" })},
-			nil, cluster.World{Source: present, Finder: present})
+			nil, cluster.Environment{Source: present, Finder: present})
 		most, n, before := uint64(0), 0, heap()
 		if err := log.Each(func(*Event) error {
 			if n++; n%500 == 0 {

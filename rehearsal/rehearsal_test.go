@@ -86,7 +86,7 @@ func rehearse(t *testing.T, policy validators.Policy, present *cluster.Snapshot,
 		t.Fatal(err)
 	}
 	policy.Rules = validators.All
-	r := New(policy, mutators.All, cluster.World{Source: present, Finder: present})
+	r := New(policy, mutators.All, cluster.Environment{Source: present, Finder: present})
 	if err := r.Replay(t.Context(), present, log); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestTry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	world := cluster.World{Source: present, Finder: present}
+	world := cluster.Environment{Source: present, Finder: present}
 	instances, err := Instances(world.View(t.Context(), cluster.Request{}))
 	if err != nil || len(instances) != 1 || len(instances[0].Claims) != 1 {
 		t.Fatalf("%v: %+v", err, instances)

@@ -37,7 +37,7 @@ type Rehearsal struct {
 
 	policy   *validators.Policy
 	mutators []*mutators.Mutator
-	world    cluster.World
+	world    cluster.Environment
 	then     *cluster.Overlay
 	writers  map[place]string // who wrote an object of the present cluster last
 	refusals map[refusalKey]*Refusal
@@ -80,7 +80,7 @@ type refusalKey struct {
 
 // New returns a rehearsal in the present cluster, of a policy that is taken for
 // enforce wherever it is not off.
-func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.World) *Rehearsal {
+func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.Environment) *Rehearsal {
 	policy.Mode = validators.ModeEnforce
 	var allowed []validators.Mode
 	for _, m := range policy.AllowedModes {

@@ -74,7 +74,7 @@ func TestOwners(t *testing.T) {
 			"Shard":   {meta("Shard", "nested-0", ref("Cluster", "top"))},
 		}[kind.Kind], map[bool]error{true: errors.New("the API server does not let you list it")}[kind.Kind == "Vault"]
 	}
-	view := cluster.World{Source: snap, Finder: snap}.View(t.Context(), cluster.Request{})
+	view := cluster.Environment{Source: snap, Finder: snap}.View(t.Context(), cluster.Request{})
 	inv := TakeInventory(view, func(string) bool { return true }, func(schema.GroupVersionKind) {}, lookup)
 	got := map[string]string{}
 	for i := range inv.Owners {

@@ -78,7 +78,7 @@ func TestACreationWaitsForRepair(t *testing.T) {
 			}
 			reader := &repairing{Reader: snap}
 			reader.left.Store(tc.reads)
-			w := cluster.World{Source: reader, Waiters: make(chan struct{}, 1)}
+			w := cluster.Environment{Source: reader, Waiters: make(chan struct{}, 1)}
 			if tc.others {
 				w.Waiters <- struct{}{}
 			}

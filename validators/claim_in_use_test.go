@@ -170,7 +170,7 @@ func TestClaimInUse(t *testing.T) {
 			if err := snap.Add(test.world...); err != nil {
 				t.Fatal(err)
 			}
-			view := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: snap}.View(context.Background(), cluster.Request{})
 			found, undecided := Review(view, []*Rule{claimInUse}, test.pvc, nil)
 			var got []Level
 			for _, f := range found {

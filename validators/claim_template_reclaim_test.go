@@ -28,7 +28,7 @@ func TestClaimTemplateReclaim(t *testing.T) {
 		cluster.RetainAll:          0,
 		cluster.RetainOff:          1,
 	} {
-		view := cluster.World{Source: snap, Retain: retain}.View(context.Background(), cluster.Request{})
+		view := cluster.Environment{Source: snap, Retain: retain}.View(context.Background(), cluster.Request{})
 		found, undecided := Review(view, []*Rule{claimTemplateReclaim}, nil, sts)
 		if len(found) != want || len(undecided) > 0 {
 			t.Errorf("retain %s: %d findings, want %d: %v%v", retain, len(found), want, found, undecided)

@@ -52,7 +52,7 @@ func crowdAllocs(t *testing.T, r *Rule, n int) map[string]float64 {
 	if err := snap.Add(objs...); err != nil {
 		t.Fatal(err)
 	}
-	world := cluster.World{Source: snap, Live: snap, Retain: cluster.RetainOff}
+	world := cluster.Environment{Source: snap, Live: snap, Retain: cluster.RetainOff}
 	allocs := map[string]float64{}
 	for _, obj := range crowded(n) {
 		changed := obj.DeepCopyObject().(client.Object)
@@ -81,7 +81,7 @@ func TestLongLists(t *testing.T) {
 		t.Skip("it takes a hundred megabytes")
 	}
 	const n = 5_000
-	world := cluster.World{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
+	world := cluster.Environment{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
 	for _, obj := range crowded(n) {
 		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {obj, obj}, {obj, nil}} {
 			for _, r := range All {

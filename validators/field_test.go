@@ -63,7 +63,7 @@ func wrongAbout(t *testing.T, f *clustertest.Field) (faults []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		world := cluster.World{Source: snapshot, Finder: snapshot, Manifests: f.Linted()}
+		world := cluster.Environment{Source: snapshot, Finder: snapshot, Manifests: f.Linted()}
 		for _, s := range f.Steps {
 			verdict, err := (&Policy{Rules: All}).Review(world.View(context.Background(), s.Request), s.Old, s.Obj)
 			if err != nil {

@@ -103,7 +103,7 @@ func allTestdata(t testing.TB) (all []*clustertest.Testdata) {
 	return all
 }
 
-func badWorlds(t testing.TB) map[string]cluster.World {
+func badWorlds(t testing.TB) map[string]cluster.Environment {
 	t.Helper()
 	full := &cluster.Snapshot{Complete: true}
 	for _, data := range allTestdata(t) {
@@ -111,7 +111,7 @@ func badWorlds(t testing.TB) map[string]cluster.World {
 			t.Fatal(err)
 		}
 	}
-	return map[string]cluster.World{
+	return map[string]cluster.Environment{
 		"an empty cluster":   {Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff},
 		"a full cluster":     {Source: full, Live: full},
 		"a broken cluster":   {Source: &failing{Reader: full, at: -1, with: errAway}},
@@ -121,7 +121,7 @@ func badWorlds(t testing.TB) map[string]cluster.World {
 }
 
 // reviewEveryWay reviews what may happen to two objects of a kind.
-func reviewEveryWay(t *testing.T, worlds map[string]cluster.World, old, obj client.Object) {
+func reviewEveryWay(t *testing.T, worlds map[string]cluster.Environment, old, obj client.Object) {
 	t.Helper()
 	rules := slices.Clone(All)
 	for i, r := range rules {

@@ -61,7 +61,7 @@ func steps(t *testing.T, r *Rule) (all []situation) {
 
 // review reviews a situation through the given readers.
 func (s situation) review(r *Rule, source, live client.Reader) ([]Finding, []*Undecided) {
-	world := cluster.World{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests}
+	world := cluster.Environment{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests}
 	return Review(world.View(context.Background(), s.Request), []*Rule{r}, s.Old, s.Obj)
 }
 
@@ -171,7 +171,7 @@ func TestFindingsBeforeUnknown(t *testing.T) {
 			if tt.old != nil {
 				old = tt.old
 			}
-			view := cluster.World{Source: tt.source}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: tt.source}.View(context.Background(), cluster.Request{})
 			found, undecided := Review(view, []*Rule{rule}, old, pod)
 			if diff := cmp.Diff(tt.want, texts(found)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -204,7 +204,7 @@ func TestFindingsBesideUnknown(t *testing.T) {
 	if err := known.Add(sts("one"), sts("two")); err != nil {
 		t.Fatal(err)
 	}
-	view := cluster.World{Source: known}.View(context.Background(), cluster.Request{})
+	view := cluster.Environment{Source: known}.View(context.Background(), cluster.Request{})
 	for rule, field := range map[*Rule]string{
 		ruleNamed(t, "workload-selector-overlap"): "spec.selector",
 		ruleNamed(t, "claim-template-pinned"):     "spec.volumeClaimTemplates[1].spec.volumeName",

@@ -93,7 +93,7 @@ func (c *mendings) ofTestdata(t *testing.T) {
 				if manifests && (s.Old != nil || s.Obj == nil) {
 					continue // which lint never sees
 				}
-				c.World = cluster.World{Retain: s.Retain, Manifests: manifests}
+				c.Environment = cluster.Environment{Retain: s.Retain, Manifests: manifests}
 				if before[s.Retain] == nil {
 					before[s.Retain] = c.standing(t, newScene(data.Objects, nil, data.Objects[0], s.Request))
 				}
@@ -111,7 +111,7 @@ func (c *mendings) ofField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range all {
-		c.World = cluster.World{Manifests: f.Linted()}
+		c.Environment = cluster.Environment{Manifests: f.Linted()}
 		before := c.standing(t, newScene(f.Objects, nil, f.Steps[0].Object, cluster.Request{}))
 		for _, s := range f.Steps {
 			c.try(t, f.File, "", before, func() *scene { return newScene(f.Objects, s.Old, s.Obj, s.Request) })
@@ -137,7 +137,7 @@ func (c *mendings) ofExamples(t *testing.T) {
 		if filepath.Base(file) != "storage.yaml" {
 			objects = append(objects, storage...)
 		}
-		c.World = cluster.World{Manifests: true}
+		c.Environment = cluster.Environment{Manifests: true}
 		before := c.standing(t, newScene(objects, nil, objects[0], cluster.Request{}))
 		for _, o := range objects {
 			c.try(t, file, "", before, func() *scene { return newScene(objects, nil, o, cluster.Request{}) })
@@ -181,7 +181,7 @@ func (c *mendings) sequel(f, next validators.Finding) bool {
 }
 
 type mendings struct {
-	cluster.World
+	cluster.Environment
 	done    int          // ways
 	prose   map[int]int  // how many ways are, by the index of what says so
 	sequels map[int]bool // what was met
@@ -190,7 +190,7 @@ type mendings struct {
 // findings reviews one thing with all rules, those that are off raised.
 func (c *mendings) findings(t *testing.T, s *scene, old, obj client.Object, req cluster.Request) []validators.Finding {
 	t.Helper()
-	w := c.World
+	w := c.Environment
 	w.Source, w.Finder = nil, nil
 	snap := s.snapshot(t)
 	w.Source, w.Finder = snap, snap

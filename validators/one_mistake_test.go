@@ -66,7 +66,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := &validators.Policy{Rules: rules}
-	review := func(world cluster.World, req cluster.Request, old, obj client.Object) (all []said) {
+	review := func(world cluster.Environment, req cluster.Request, old, obj client.Object) (all []said) {
 		about := obj
 		if about == nil {
 			about = old
@@ -84,7 +84,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 	for _, data := range allTestdata(t) {
 		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
-			world := cluster.World{Source: snap, Finder: snap, Retain: s.Retain, Manifests: s.Manifests}
+			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain, Manifests: s.Manifests}
 			add(fmt.Sprintf("%s:%d", data.File, s.Line("")), review(world, s.Request, s.Old, s.Obj), true)
 		}
 	}
@@ -100,7 +100,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		}
 		var all []said
 		for _, s := range f.Steps {
-			all = append(all, review(cluster.World{Source: snap, Finder: snap, Manifests: f.Linted()}, s.Request, s.Old, s.Obj)...)
+			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: f.Linted()}, s.Request, s.Old, s.Obj)...)
 		}
 		add(f.File, all, false)
 	}
@@ -120,7 +120,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		}
 		var all []said
 		for _, m := range docs {
-			all = append(all, review(cluster.World{Source: snap, Finder: snap, Manifests: true}, cluster.Request{}, nil, m.Object)...)
+			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: true}, cluster.Request{}, nil, m.Object)...)
 		}
 		add(file, all, false)
 	}

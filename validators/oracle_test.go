@@ -249,7 +249,7 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 	}
 	var req cluster.Request
 	req.User.Username, req.Orphan = w.user, w.orphan
-	view := cluster.World{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), req)
+	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), req)
 	for _, r := range validators.All {
 		ask := oracles[r.Name]
 		if ask == nil {
@@ -267,7 +267,7 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		}
 		c.remedies(t, seed, w, false, found)
 		if old == nil && obj != nil { // as lint sees it
-			manifests := cluster.World{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Manifests: true}
+			manifests := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Manifests: true}
 			found, _ := validators.Review(manifests.View(context.Background(), req), []*validators.Rule{&rule}, old, obj)
 			c.remedies(t, seed, w, true, found)
 		}

@@ -131,7 +131,7 @@ func reviewed(t *testing.T, p *Policy, req cluster.Request, old, obj client.Obje
 	if err := snap.Add(prod(nil)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Review(cluster.World{Source: snap}.View(context.Background(), req), old, obj)
+	got, err := p.Review(cluster.Environment{Source: snap}.View(context.Background(), req), old, obj)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestWayThrough(t *testing.T) {
 			review := func(p Policy, user string) Verdict {
 				t.Helper()
 				s.Request.User.Username = user
-				got, err := p.Review(cluster.World{Source: s.snapshot, Retain: s.Retain}.View(context.Background(), s.Request), s.Old, s.Obj)
+				got, err := p.Review(cluster.Environment{Source: s.snapshot, Retain: s.Retain}.View(context.Background(), s.Request), s.Old, s.Obj)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -331,7 +331,7 @@ func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
 		"another account has its own way": {retained, retained, "system:serviceaccount:argocd:sync", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := cluster.World{Source: world(tc.cached), Live: world(tc.live)}.View(context.Background(), user(tc.by))
+			v := cluster.Environment{Source: world(tc.cached), Live: world(tc.live)}.View(context.Background(), user(tc.by))
 			got, err := (&Policy{Rules: []*Rule{claimInUse}}).Review(v, claim, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -341,7 +341,7 @@ func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
 			}
 		})
 	}
-	v := cluster.World{Source: world(retained), Live: broken{}}.View(context.Background(), user(operator))
+	v := cluster.Environment{Source: world(retained), Live: broken{}}.View(context.Background(), user(operator))
 	if _, undecided := Review(v, []*Rule{claimInUse}, claim, nil); len(undecided) != 1 {
 		t.Errorf("%v: want undecided where the API server cannot be asked", undecided)
 	}

@@ -18,7 +18,7 @@ func TestPodSubdomainOfPodThatIsDone(t *testing.T) {
 		Spec:       corev1.PodSpec{Subdomain: "nowhere"},
 		Status:     corev1.PodStatus{Phase: corev1.PodSucceeded},
 	}
-	v := cluster.World{Source: &cluster.Snapshot{Complete: true}}.View(context.Background(), cluster.Request{})
+	v := cluster.Environment{Source: &cluster.Snapshot{Complete: true}}.View(context.Background(), cluster.Request{})
 	if found, undecided := Review(v, []*Rule{podSubdomain}, nil, pod); len(found)+len(undecided) > 0 {
 		t.Errorf("nobody looks up a Pod that is done: %v %v", found, undecided)
 	}

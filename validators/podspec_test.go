@@ -144,7 +144,7 @@ func TestEveryVolumeSourceHasAFate(t *testing.T) {
 			pod.Volumes[0].Name = "data"
 			pod.Containers = []corev1.Container{{VolumeMounts: []corev1.VolumeMount{{Name: "data"}}}}
 
-			view := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: snap}.View(context.Background(), cluster.Request{})
 			found, undecided := Review(view, []*Rule{workloadHostPath, statefulsetSharedClaim, &raised}, nil, sts)
 			if len(undecided) > 0 {
 				t.Fatal(undecided[0])

@@ -105,7 +105,7 @@ func TestPolicyReview(t *testing.T) {
 			if err := snap.Add(prod(tc.ns)); err != nil {
 				t.Fatal(err)
 			}
-			v := cluster.World{Source: snap}.View(context.Background(), tc.req)
+			v := cluster.Environment{Source: snap}.View(context.Background(), tc.req)
 			got, err := tc.policy.Review(v, tc.old, tc.obj)
 			if err != nil {
 				t.Fatal(err)
@@ -146,7 +146,7 @@ func (broken) Get(context.Context, client.ObjectKey, client.Object, ...client.Ge
 func (broken) List(context.Context, client.ObjectList, ...client.ListOption) error { return errBroken }
 
 func TestAModeThatCannotBeReadIsNoAnswer(t *testing.T) {
-	v := cluster.World{Source: broken{}}.View(context.Background(), cluster.Request{})
+	v := cluster.Environment{Source: broken{}}.View(context.Background(), cluster.Request{})
 	p := &Policy{Rules: []*Rule{theRule}}
 	if _, err := p.Review(v, nil, sts(3)); !errors.Is(err, errBroken) {
 		t.Errorf("Review: %v, want %v", err, errBroken)
@@ -169,7 +169,7 @@ func TestDenialIsAskedAgain(t *testing.T) {
 	set := sts(3)
 	set.Spec.ServiceName, set.Spec.Template.Labels = "db", svc.Spec.Selector
 	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
-	review := func(w cluster.World) Verdict {
+	review := func(w cluster.Environment) Verdict {
 		p := &Policy{Rules: []*Rule{statefulsetServiceHeadless}}
 		got, err := p.Review(w.View(context.Background(), cluster.Request{}), nil, set)
 		if err != nil {
@@ -177,13 +177,13 @@ func TestDenialIsAskedAgain(t *testing.T) {
 		}
 		return got
 	}
-	if got := review(cluster.World{Source: stale}); !got.Denied() {
+	if got := review(cluster.Environment{Source: stale}); !got.Denied() {
 		t.Errorf("not denied where the cache is the truth: %v", got.Findings)
 	}
-	if got := review(cluster.World{Source: stale, Live: live}); got.Denied() {
+	if got := review(cluster.Environment{Source: stale, Live: live}); got.Denied() {
 		t.Errorf("denied for what the API server no longer has: %v", got.Findings)
 	}
-	got := review(cluster.World{Source: stale, Live: broken{}})
+	got := review(cluster.Environment{Source: stale, Live: broken{}})
 	if got.Denied() || len(got.Undecided) != 1 {
 		t.Errorf("findings %v, undecided %v: want undecided where the API server cannot be asked", got.Findings, got.Undecided)
 	}
@@ -192,7 +192,7 @@ func TestDenialIsAskedAgain(t *testing.T) {
 	if err := gone.Add(svc, terminating); err != nil {
 		t.Fatal(err)
 	}
-	if got := review(cluster.World{Source: stale, Live: gone}); got.Denied() {
+	if got := review(cluster.Environment{Source: stale, Live: gone}); got.Denied() {
 		t.Errorf("denied in a namespace that terminates: %v", got.Findings)
 	}
 }
@@ -209,7 +209,7 @@ func TestRatchetKnowsItemsByName(t *testing.T) {
 	old, obj := sts(1), sts(1)
 	old.Spec.Template.Spec.Containers = []corev1.Container{{Name: "a", Image: "latest"}, {Name: "b", Image: "v1"}}
 	obj.Spec.Template.Spec.Containers = []corev1.Container{{Name: "b", Image: "latest"}, {Name: "a", Image: "latest"}}
-	found, undecided := Review(cluster.World{}.View(context.Background(), cluster.Request{}), []*Rule{r}, old, obj)
+	found, undecided := Review(cluster.Environment{}.View(context.Background(), cluster.Request{}), []*Rule{r}, old, obj)
 	if len(undecided) > 0 {
 		t.Fatal(undecided)
 	}
@@ -229,7 +229,7 @@ func TestAVolumeBelongsWhereItsClaimLives(t *testing.T) {
 	if err := snap.Add(prod(labelled(cluster.LabelMode, "warn"))); err != nil {
 		t.Fatal(err)
 	}
-	v := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+	v := cluster.Environment{Source: snap}.View(context.Background(), cluster.Request{})
 	p := &Policy{AllowedModes: Modes()}
 	pv := &corev1.PersistentVolume{}
 	for _, want := range []Mode{ModeEnforce, ModeWarn} {

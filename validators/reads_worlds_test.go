@@ -81,7 +81,7 @@ func coverage(t *testing.T, seed uint64, w *world, old, obj client.Object, spoke
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := cluster.World{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), cluster.Request{})
+	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), cluster.Request{})
 	for _, r := range validators.All {
 		for i, c := range r.Checks {
 			if c.Kind != kind || c.When != validators.Stored {

@@ -204,7 +204,7 @@ func TestRemediesOfTestdata(t *testing.T) {
 	for _, data := range allTestdata(t) {
 		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
-			world := cluster.World{Source: snap, Finder: snap, Retain: s.Retain}
+			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain}
 			for _, world.Manifests = range []bool{false, true} {
 				if world.Manifests && (s.Old != nil || s.Obj == nil) {
 					continue // which lint never sees
@@ -250,7 +250,7 @@ func TestRemediesOfField(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range f.Steps {
-			view := cluster.World{Source: snap, Finder: snap, Manifests: f.Linted()}.View(context.Background(), s.Request)
+			view := cluster.Environment{Source: snap, Finder: snap, Manifests: f.Linted()}.View(context.Background(), s.Request)
 			for _, finding := range found(t, view, s.Old, s.Obj) {
 				for _, fault := range destructive(f.Objects, f.Linted(), finding.Remedy) {
 					t.Errorf("%s: %s\n\tin %s", f.File, fault, finding)

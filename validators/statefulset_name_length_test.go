@@ -31,7 +31,7 @@ func TestStatefulSetNameLength(t *testing.T) {
 			sts.Name = strings.Repeat("a", tt.length)
 			sts.Spec.Replicas = &tt.replicas
 			sts.Spec.Ordinals = &appsv1.StatefulSetOrdinals{Start: tt.start}
-			view := cluster.World{Source: &cluster.Snapshot{}}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: &cluster.Snapshot{}}.View(context.Background(), cluster.Request{})
 			found, undecided := Review(view, []*Rule{statefulsetNameLength}, nil, sts)
 			if len(undecided) > 0 {
 				t.Fatal(undecided[0])

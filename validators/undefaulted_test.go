@@ -20,7 +20,7 @@ func TestUndefaulted(t *testing.T) {
 	sts.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "data"}}
 	raised := *statefulsetNoStorage
 	raised.Level = Warn
-	view := cluster.World{Source: &cluster.Snapshot{}}.View(context.Background(), cluster.Request{})
+	view := cluster.Environment{Source: &cluster.Snapshot{}}.View(context.Background(), cluster.Request{})
 	found, _ := Review(view, []*Rule{&raised}, nil, sts)
 	const want = `statefulset-no-storage: spec.template.spec.volumes[0]: Invalid value: "data": must not hold data: it is an emptyDir`
 	if len(found) != 1 || !strings.HasPrefix(found[0].String(), want) {
@@ -50,7 +50,7 @@ func TestServiceOnItsWayOut(t *testing.T) {
 			sts.Spec.ServiceName, sts.Spec.Replicas = "db", new(int32(3))
 			sts.Spec.Template.Labels = svc.Spec.Selector
 			sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
-			view := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: snap}.View(context.Background(), cluster.Request{})
 			found, _ := Review(view, []*Rule{statefulsetServiceHeadless}, nil, sts)
 			if len(found) != 1 || found[0].Level != tt.want {
 				t.Errorf("got %v, want one finding of level %s", found, tt.want)

@@ -61,7 +61,7 @@ func replay(t *testing.T, r *Rule, cached bool) {
 	spy, live := clustertest.NewSpy(snap), clustertest.NewSpy(whole)
 	for _, s := range data.Steps {
 		before := s.DeepCopyObject()
-		world := cluster.World{Source: spy, Retain: s.Retain, Manifests: s.Manifests}
+		world := cluster.Environment{Source: spy, Retain: s.Retain, Manifests: s.Manifests}
 		if cached {
 			world.Finder, world.Live = spy, live
 		}

@@ -37,7 +37,7 @@ func TestVolumeInUse(t *testing.T) {
 			if err := snap.Add(pvc); err != nil {
 				t.Fatal(err)
 			}
-			view := cluster.World{Source: snap}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: snap}.View(context.Background(), cluster.Request{})
 			found, undecided := Review(view, []*Rule{volumeInUse}, pv, nil)
 			if denied := len(found) > 0; denied != test.denied || len(undecided) > 0 {
 				t.Errorf("denied: %v, want %v: %v%v", denied, test.denied, found, undecided)

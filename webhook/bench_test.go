@@ -170,7 +170,7 @@ func BenchmarkReview(b *testing.B) {
 }
 
 func reviewOnce(b *testing.B, w *Webhook, req *request) {
-	if _, err := w.review(w.World.View(context.Background(), req.facts()), req); err != nil {
+	if _, err := w.review(w.Environment.View(context.Background(), req.facts()), req); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -185,7 +185,7 @@ func BenchmarkPatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			req := decoded(b, name)
 			benchmark(b, func() {
-				made, err := mutators.Apply(w.World.View(context.Background(), req.facts()), w.Mutators, req.old, req.obj)
+				made, err := mutators.Apply(w.Environment.View(context.Background(), req.facts()), w.Mutators, req.old, req.obj)
 				if err != nil {
 					b.Fatal(err)
 				}

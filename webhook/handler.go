@@ -36,12 +36,12 @@ const defaultTimeout = 10 * time.Second
 // A Webhook answers AdmissionReviews at [ValidatePath] and [MutatePath]. Make
 // its [http.Handler] with Handler once its fields are set.
 type Webhook struct {
-	World    cluster.World
-	Policy   *validators.Policy
-	Mutators []*mutators.Mutator
-	Limits   Limits
-	Metrics  *Metrics
-	Log      *slog.Logger
+	Environment cluster.Environment
+	Policy      *validators.Policy
+	Mutators    []*mutators.Mutator
+	Limits      Limits
+	Metrics     *Metrics
+	Log         *slog.Logger
 
 	rules, hints *validators.Policy // what each webhook runs of Policy
 	limiter      *limiter

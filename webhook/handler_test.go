@@ -39,7 +39,7 @@ func newWebhook(t testing.TB, objs ...client.Object) *Webhook {
 		t.Fatal(err)
 	}
 	return &Webhook{
-		World: cluster.World{Source: snap, Finder: snap}, Policy: &validators.Policy{Rules: rules}, Mutators: mutators.All,
+		Environment: cluster.Environment{Source: snap, Finder: snap}, Policy: &validators.Policy{Rules: rules}, Mutators: mutators.All,
 		Limits: DefaultLimits(), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -279,7 +279,7 @@ func (s slow) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ..
 func TestAnAnswerComesBeforeTheDeadline(t *testing.T) {
 	w := newWebhook(t)
 	var left time.Duration
-	w.World.Source = slow{left: &left}
+	w.Environment.Source = slow{left: &left}
 	rec := post(t, w.Handler(), ValidatePath+"?timeout=1s", strings.Replace(createPod, `"namespace":""`, `"namespace":"prod"`, 1))
 	if left <= 0 || left > 900*time.Millisecond {
 		t.Errorf("lookups had %s of the second", left)

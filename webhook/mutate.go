@@ -22,7 +22,7 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if isScale || req.obj == nil || validators.Unchanged(req.old, req.obj) {
 		return &admissionv1.AdmissionResponse{Allowed: true}, nil
 	}
-	v := w.World.View(ctx, req.facts())
+	v := w.Environment.View(ctx, req.facts())
 	if mode, err := w.Policy.ModeFor(v, req.obj); err != nil {
 		return nil, err
 	} else if mode == validators.ModeOff {

@@ -54,7 +54,7 @@ func TestAnUpdateThatChangesNothing(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, mode %s", name, mode), func(t *testing.T) {
 				w := newWebhook(t)
 				asked, reg := 0, prometheus.NewRegistry()
-				w.World.Source, w.World.Live, w.World.Finder, w.Metrics = deaf{&asked}, deaf{&asked}, nil, NewMetrics(reg)
+				w.Environment.Source, w.Environment.Live, w.Environment.Finder, w.Metrics = deaf{&asked}, deaf{&asked}, nil, NewMetrics(reg)
 				w.Policy.Mode = mode
 				h := w.Handler()
 				for _, door := range []string{ValidatePath, MutatePath} {

@@ -13,7 +13,7 @@ import (
 
 // validate answers at /validate: it reviews the objects with the rules.
 func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
-	v := w.World.View(ctx, req.facts())
+	v := w.Environment.View(ctx, req.facts())
 	verdict, err := w.review(v, req)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 // empty when nothing was.
 func TestArchiveKnows(t *testing.T) {
 	a := &cache.Archive{}
-	v := cluster.World{Source: a, Finder: a}.View(t.Context(), cluster.Request{})
+	v := cluster.Environment{Source: a, Finder: a}.View(t.Context(), cluster.Request{})
 	if err := a.Add(claim("data-db-0")); err != nil {
 		t.Fatal(err)
 	}

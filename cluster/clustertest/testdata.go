@@ -39,7 +39,7 @@ type Step struct {
 	Request  cluster.Request
 	Retain   cluster.Retain
 
-	Manifests bool // see [cluster.World]
+	Manifests bool // see [cluster.Environment]
 }
 
 // A want is a finding that a comment asks for, on the line it is about:

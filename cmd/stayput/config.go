@@ -89,7 +89,7 @@ const (
 type settings struct {
 	policy   *validators.Policy
 	mutators []*mutators.Mutator
-	world    cluster.World // without its readers
+	world    cluster.Environment // without its readers
 	repair   repair.Mode
 }
 
@@ -201,7 +201,7 @@ func (c configuration) resolve() (settings, error) {
 			return settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
 		}
 	}
-	world := cluster.World{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
+	world := cluster.Environment{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
 	if c.Mutators["volume-retain"] == "off" {
 		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
 	}

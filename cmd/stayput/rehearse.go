@@ -160,7 +160,7 @@ func kindsOf(rules []*validators.Rule) (kinds []schema.GroupVersionKind) {
 }
 
 // trials tries one instance of each kind of owner.
-func (c *rehearser) trials(ctx context.Context, f *fetcher, world cluster.World, r *rehearsal.Rehearsal) error {
+func (c *rehearser) trials(ctx context.Context, f *fetcher, world cluster.Environment, r *rehearsal.Rehearsal) error {
 	instances, err := rehearsal.Instances(world.View(ctx, cluster.Request{}))
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair
 	if len(repaired) == 0 {
 		return nil
 	}
-	if err := metrics.Registry.Register(repair.RetainedVolumes{World: w.World}); err != nil {
+	if err := metrics.Registry.Register(repair.RetainedVolumes{Environment: w.Environment}); err != nil {
 		return fmt.Errorf("prepare to count volumes: %w", err)
 	}
 	if mode == repair.Off {
@@ -42,13 +42,13 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair
 	}
 	r := &repair.Controller{
 		Mode: mode, Policy: w.Policy, Mutators: repaired,
-		World:   cluster.World{Source: mgr.GetCache(), Finder: w.World.Finder, Live: w.World.Live, Retain: w.World.Retain, ClusterDomain: w.World.ClusterDomain},
-		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
+		Environment: cluster.Environment{Source: mgr.GetCache(), Finder: w.Environment.Finder, Live: w.Environment.Live, Retain: w.Environment.Retain, ClusterDomain: w.Environment.ClusterDomain},
+		Cluster:     mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
 		Metrics: repair.NewMetrics(metrics.Registry), Log: w.Log,
 	}
 	if mode != repair.Report {
-		w.World.Waiters = make(chan struct{}, repairWaiters)
+		w.Environment.Waiters = make(chan struct{}, repairWaiters)
 	}
 	namespace, err := f.ownNamespace()
 	if err != nil {

@@ -91,7 +91,7 @@ func (d *debugger) run(ctx context.Context, file string, stdin io.Reader, stdout
 		return err
 	}
 	w := &webhook.Webhook{
-		World: world, Policy: s.policy, Mutators: s.mutators, Limits: webhook.DefaultLimits(),
+		Environment: world, Policy: s.policy, Mutators: s.mutators, Limits: webhook.DefaultLimits(),
 		Metrics: webhook.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))

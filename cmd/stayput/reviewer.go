@@ -117,7 +117,7 @@ const batch = 1000
 
 // review reviews n subjects, several at a time, and adds to the report in their
 // order.
-func (rv *reviewer) review(ctx context.Context, world cluster.World, n int, at func(int) (subject, error), r *report.Report) error {
+func (rv *reviewer) review(ctx context.Context, world cluster.Environment, n int, at func(int) (subject, error), r *report.Report) error {
 	done := rv.progress.begin("reviewing", n)
 	defer done()
 	for from := 0; from < n; from += batch {
@@ -242,7 +242,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 // admitted returns manifests as admission would make them, and puts them into the
 // snapshot so: a rule that looks at one sees what another will find in a cluster,
 // as a class that retains although its author did not say so.
-func (rv *reviewer) admitted(ctx context.Context, world cluster.World, snapshot *cluster.Snapshot, manifests []manifest.Manifest) ([]subject, error) {
+func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot, manifests []manifest.Manifest) ([]subject, error) {
 	add := func(m *manifest.Manifest, obj client.Object) error {
 		admitted := *m
 		admitted.Object = obj

@@ -107,7 +107,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		return fmt.Errorf("--listen %s: %w", f.listen, err)
 	}
 	w := &webhook.Webhook{
-		World: s.world, Policy: s.policy, Mutators: s.mutators,
+		Environment: s.world, Policy: s.policy, Mutators: s.mutators,
 		Limits: webhook.DefaultLimits(), Log: logger,
 	}
 	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle, Callers: f.certificates.callers}
@@ -141,7 +141,7 @@ func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, serv
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	w.World.Source, w.World.Finder, w.Metrics = snapshot, snapshot, webhook.NewMetrics(registry)
+	w.Environment.Source, w.Environment.Finder, w.Metrics = snapshot, snapshot, webhook.NewMetrics(registry)
 	server.Handler = w.Handler()
 	group, ctx := errgroup.WithContext(ctx)
 	keepCertificates := f.certificates.alone(server, registry)
@@ -220,7 +220,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	}
 	w.Metrics = webhook.NewMetrics(metrics.Registry)
 	live := w.Metrics.Counted(mgr.GetAPIReader())
-	w.World.Source, w.World.Live, w.World.Finder = cache.Cached(mgr.GetCache(), live), live, caches
+	w.Environment.Source, w.Environment.Live, w.Environment.Finder = cache.Cached(mgr.GetCache(), live), live, caches
 	server.Handler = w.Handler()
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err

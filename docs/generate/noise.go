@@ -206,7 +206,7 @@ func (l linted) lint() (map[string]int, error) {
 	stand, yield := map[string]bool{}, map[string]int{}
 	for _, m := range l.manifests {
 		obj := m.Object
-		v := cluster.World{Source: snapshot, Finder: snapshot}.View(context.Background(), cluster.Request{})
+		v := cluster.Environment{Source: snapshot, Finder: snapshot}.View(context.Background(), cluster.Request{})
 		if made, err := mutators.Apply(v, mutators.All, nil, obj); err == nil { // or what it needs is not known
 			obj = made.Object
 		}

@@ -120,7 +120,7 @@ func news(in map[string]cluster.Reclaim, volume string, want cluster.Reclaim) bo
 // RetainedVolumes counts, at each scrape, the volumes that were retained when
 // their claims went: they cost money until somebody lets them go.
 type RetainedVolumes struct {
-	World cluster.World // of caches
+	Environment cluster.Environment // of caches
 }
 
 var (
@@ -136,7 +136,7 @@ func (RetainedVolumes) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (v RetainedVolumes) Collect(ch chan<- prometheus.Metric) {
-	view := v.World.View(context.Background(), cluster.Request{})
+	view := v.Environment.View(context.Background(), cluster.Request{})
 	volumes, err := cluster.Find(view, cluster.ReleasedVolumes, "", string(corev1.VolumeReleased))
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(retainedCount, err)

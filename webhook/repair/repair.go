@@ -39,15 +39,15 @@ const (
 // word it was, and then leaves it to whoever changes it, until an annotation
 // says something else. Only the leader of the replicas works.
 type Controller struct {
-	Mode     Mode
-	World    cluster.World // of cached objects; Live is asked before a volume is let go
-	Policy   *validators.Policy
-	Mutators []*mutators.Mutator // those with Repair
-	Cluster  client.Client       // cached reads, and writes
-	Events   events.EventRecorder
-	Limit    flowcontrol.RateLimiter // of writes and reports
-	Metrics  *Metrics
-	Log      *slog.Logger
+	Mode        Mode
+	Environment cluster.Environment // of cached objects; Live is asked before a volume is let go
+	Policy      *validators.Policy
+	Mutators    []*mutators.Mutator // those with Repair
+	Cluster     client.Client       // cached reads, and writes
+	Events      events.EventRecorder
+	Limit       flowcontrol.RateLimiter // of writes and reports
+	Metrics     *Metrics
+	Log         *slog.Logger
 
 	// Lead decides which replica works. Nil where there is only one.
 	Lead *Leadership
@@ -85,7 +85,7 @@ func (r *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // see looks at a volume and does what is to be done.
 func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.PersistentVolume) error {
-	world := r.World
+	world := r.Environment
 	world.Live = nil // what the cache does not hold yet causes another look when it does
 	p, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
 	if err != nil {
@@ -101,7 +101,7 @@ func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.Persis
 		return r.reportMissed(ctx, pv, p)
 	}
 	letsGo := p.changes(pv) && p.want.Policy == corev1.PersistentVolumeReclaimDelete
-	if live := r.World.Live; letsGo && live != nil {
+	if live := r.Environment.Live; letsGo && live != nil {
 		// What is let go may be gone at once: the cache's word is not enough.
 		world.Source, world.Finder = live, nil
 		again, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)

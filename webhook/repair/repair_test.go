@@ -91,7 +91,7 @@ func TestRepairPlan(t *testing.T) {
 			tc.mode = New
 		}
 		r := &Controller{Mode: tc.mode, Policy: &validators.Policy{}, Mutators: Of(mutators.All)}
-		got, err := r.plan(cluster.World{Source: snap, Retain: tc.retain}.View(t.Context(), cluster.Request{}), since, pv)
+		got, err := r.plan(cluster.Environment{Source: snap, Retain: tc.retain}.View(t.Context(), cluster.Request{}), since, pv)
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
