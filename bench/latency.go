@@ -19,7 +19,8 @@ func (b *bench) runLatency(ctx context.Context) error {
 		return err
 	}
 	o := latency.Options{
-		Dir: b.dir, Binary: b.binary, Cluster: surroundings, Rounds: b.rounds, During: b.during, Connections: 8, Log: os.Stdout,
+		Dir: b.dir, Binary: b.binary, Cluster: surroundings, Rounds: b.rounds, During: b.during, Connections: 8,
+		Log:      os.Stdout,
 		Validate: b.serverOf("cr-validate"), Patch: b.serverOf("cr-patch"),
 	}
 	for name, into := range map[string]*[]byte{

@@ -29,7 +29,8 @@ type caller struct {
 func dial(address string, ca *x509.CertPool, n int) (*caller, error) {
 	c := &caller{address: address}
 	for range n {
-		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: ca, ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13})
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: ca, ServerName: "127.0.0.1",
+			NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13})
 		if err != nil {
 			c.close()
 			return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -47,7 +48,9 @@ func (c *caller) close() {
 
 // request returns the bytes of a POST.
 func (c *caller) request(path string, body []byte) []byte {
-	head := fmt.Sprintf("POST %s?timeout=10s HTTP/1.1\r\nHost: %s\r\nUser-Agent: kube-apiserver-admission\r\nContent-Type: application/json\r\nAccept: application/json, */*\r\nContent-Length: %d\r\n\r\n", path, c.address, len(body))
+	head := fmt.Sprintf("POST %s?timeout=10s HTTP/1.1\r\nHost: %s\r\nUser-Agent: "+
+		"kube-apiserver-admission\r\nContent-Type: application/json\r\nAccept: application/json, */*\r\nContent-Length: "+
+		"%d\r\n\r\n", path, c.address, len(body))
 	return append([]byte(head), body...)
 }
 
@@ -69,7 +72,8 @@ func (c *caller) ask(i int, request []byte, into *bytes.Buffer) error {
 		if status == "" {
 			status = string(line)
 		}
-		if name, value, ok := bytes.Cut(line, []byte(": ")); ok && len(name) == len("Content-Length") && strings.EqualFold(string(name), "Content-Length") {
+		if name, value, ok := bytes.Cut(line, []byte(": ")); ok && len(name) == len("Content-Length") &&
+			strings.EqualFold(string(name), "Content-Length") {
 			if _, err := fmt.Sscan(string(value), &length); err != nil {
 				return err
 			}

@@ -137,7 +137,8 @@ func (o options) run(ctx context.Context) error {
 		return b.runLatency(ctx)
 	}
 	plan := b.plan()
-	if err := b.start(ctx, []string{"bare", "floor", "cr-validate", "cr-patch"}, clusterOf{"stayput", o.size}); err != nil {
+	if err := b.start(ctx, []string{"bare", "floor", "cr-validate", "cr-patch"},
+		clusterOf{"stayput", o.size}); err != nil {
 		return err
 	}
 	if err := b.measureAll(ctx, plan); err != nil {
@@ -213,7 +214,8 @@ func (b *bench) plan() (cases []*testCase) {
 			}
 			cases = append(cases, &testCase{server: s, payload: p, connections: 8})
 			if p.name == b.payloads[0].name {
-				cases = append(cases, &testCase{server: s, payload: p, connections: 1}, &testCase{server: s, payload: p, connections: 64})
+				cases = append(cases, &testCase{server: s, payload: p, connections: 1},
+					&testCase{server: s, payload: p, connections: 64})
 			}
 		}
 	}
@@ -333,7 +335,8 @@ func (b *bench) measure(c *testCase) error {
 	n := float64(len(times))
 	c.samples = append(c.samples, sample{
 		n: n, rps: n / took.Seconds(), p50: times[len(times)/2], p99: times[len(times)*99/100],
-		cpu: (after - before) / time.Duration(len(times)), allocs: (mallocsAfter - mallocs) / n, bytes: (bytesAfter - bytes) / n,
+		cpu: (after - before) / time.Duration(len(times)), allocs: (mallocsAfter - mallocs) / n,
+		bytes: (bytesAfter - bytes) / n,
 	})
 	c.samples[len(c.samples)-1].live = p.lookups() - live
 	return nil

@@ -127,7 +127,8 @@ func (p *process) allocated() (mallocs, bytes float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for name, value := range map[string]*float64{"go_memstats_mallocs_total": &mallocs, "go_memstats_alloc_bytes_total": &bytes} {
+	for name, value := range map[string]*float64{"go_memstats_mallocs_total": &mallocs,
+		"go_memstats_alloc_bytes_total": &bytes} {
 		if *value, err = harness.Metric(string(text), name); err != nil {
 			return 0, 0, fmt.Errorf("the metrics of %s: %w", p.name, err)
 		}

@@ -24,8 +24,9 @@ import (
 // real etcd, and starts Stayput beside it.
 func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size paper.Size) error {
 	cluster, err := localcluster.Start(ctx, localcluster.Options{
-		Bare:          true,
-		APIServerArgs: []string{"--max-requests-inflight=0", "--max-mutating-requests-inflight=0", "--enable-priority-and-fairness=false"},
+		Bare: true,
+		APIServerArgs: []string{"--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
+			"--enable-priority-and-fairness=false"},
 	})
 	if err != nil {
 		return err
@@ -89,7 +90,8 @@ func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.
 		return err
 	}
 	// The API server has made this one for itself.
-	others := slices.DeleteFunc(slices.Clone(objects), func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
+	others := slices.DeleteFunc(slices.Clone(objects),
+		func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
 	namespaces := 0
 	for i, obj := range others {
 		if _, ok := obj.(*corev1.Namespace); ok {

@@ -57,13 +57,15 @@ func millis(d time.Duration) string { return fmt.Sprintf("%.3f", float64(d)/floa
 func (b *bench) heading() string {
 	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
 	return fmt.Sprintf("%s, %d processors, %s, %s, revision %s. %d rounds of %v, medians.",
-		processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(revision)), b.rounds, b.during)
+		processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly),
+		strings.TrimSpace(string(revision)), b.rounds, b.during)
 }
 
 // report returns the tables.
 func (b *bench) report(plan []*testCase) (string, error) {
 	var out strings.Builder
-	fmt.Fprintf(&out, "\n%s Stayput's caches hold %s;\nit was ready after %.1f s.\n", b.heading(), b.size, b.processes["stayput"].ready.Seconds())
+	fmt.Fprintf(&out, "\n%s Stayput's caches hold %s;\nit was ready after %.1f s.\n", b.heading(), b.size,
+		b.processes["stayput"].ready.Seconds())
 	find := func(server, name string, connections int) *testCase {
 		for _, c := range plan {
 			if c.server == server && c.payload.name == name && c.connections == connections {
@@ -72,20 +74,24 @@ func (b *bench) report(plan []*testCase) (string, error) {
 		}
 		return nil
 	}
-	fmt.Fprintf(&out, "\n| request, 8 connections | KB | server | requests/s | p50 ms | p99 ms | CPU ms | ×floor | ×controller-runtime | allocations | KB allocated | API requests |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&out, "\n| request, 8 connections | KB | server | requests/s | p50 ms | p99 ms | CPU ms | ×floor | "+
+		"×controller-runtime | allocations | KB allocated | API requests "+
+		"|\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, c := range plan {
 		if c.connections == 8 {
 			b.row(&out, c, find("floor", c.payload.name, 8), find(peer(c.payload), c.payload.name, 8))
 		}
 	}
-	fmt.Fprintf(&out, "\n| StatefulSet, create, allowed | server | requests/s | p50 ms | p99 ms | CPU ms |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&out, "\n| StatefulSet, create, allowed | server | requests/s | p50 ms | p99 ms | CPU ms "+
+		"|\n|---|---|---|---|---|---|\n")
 	for _, n := range []int{1, 8, 64} {
 		for _, s := range []string{"bare", "floor", "cr-validate", "stayput"} {
 			c := find(s, b.payloads[0].name, n)
 			if c == nil {
 				continue
 			}
-			fmt.Fprintf(&out, "| %d connections | %s | %.0f | %s | %s | %s |\n", n, title(s), median(c.samples, func(s sample) float64 { return s.rps }),
+			fmt.Fprintf(&out, "| %d connections | %s | %.0f | %s | %s | %s |\n", n, title(s),
+				median(c.samples, func(s sample) float64 { return s.rps }),
 				millis(p50(c)), millis(p99(c)), millis(cpu(c)))
 		}
 	}
@@ -108,11 +114,16 @@ func (b *bench) report(plan []*testCase) (string, error) {
 		what    string
 		is, max float64
 	}{
-		{"CPU of a StatefulSet's creation, of the floor's", ratio(cpu, find("stayput", create, 8), find("floor", create, 8)), 0.5},
-		{"the same, of controller-runtime's typed validation", ratio(cpu, find("stayput", create, 8), find("cr-validate", create, 8)), 0.25},
-		{"CPU of its update, of controller-runtime's", ratio(cpu, find("stayput", update, 8), find("cr-validate", update, 8)), 0.3},
-		{"CPU of a Pod that is mutated, of controller-runtime's typed patch", ratio(cpu, find("stayput", pod, 8), find("cr-patch", pod, 8)), 0.125},
-		{"p99 at 64 connections, of controller-runtime's", ratio(p99, find("stayput", create, 64), find("cr-validate", create, 64)), 1.0 / 3},
+		{"CPU of a StatefulSet's creation, of the floor's", ratio(cpu, find("stayput", create, 8), find("floor", create, 8)),
+			0.5},
+		{"the same, of controller-runtime's typed validation", ratio(cpu, find("stayput", create, 8),
+			find("cr-validate", create, 8)), 0.25},
+		{"CPU of its update, of controller-runtime's", ratio(cpu, find("stayput", update, 8), find("cr-validate", update, 8)),
+			0.3},
+		{"CPU of a Pod that is mutated, of controller-runtime's typed patch",
+			ratio(cpu, find("stayput", pod, 8), find("cr-patch", pod, 8)), 0.125},
+		{"p99 at 64 connections, of controller-runtime's", ratio(p99, find("stayput", create, 64),
+			find("cr-validate", create, 64)), 1.0 / 3},
 		{"requests to the API server, for a request that is allowed", float64(calls(plan)), 0},
 	} {
 		if math.IsNaN(t.is) {
@@ -138,7 +149,8 @@ func (b *bench) row(out *strings.Builder, c, floor, peer *testCase) {
 		c.payload.title, c.payload.verdict, float64(len(c.payload.body))/1000, title(c.server),
 		median(c.samples, func(s sample) float64 { return s.rps }), millis(p50(c)),
 		millis(p99(c)), millis(cpu(c)), against(floor), against(peer),
-		median(c.samples, func(s sample) float64 { return s.allocs }), median(c.samples, func(s sample) float64 { return s.bytes })/1000, apiRequests(c))
+		median(c.samples, func(s sample) float64 { return s.allocs }),
+		median(c.samples, func(s sample) float64 { return s.bytes })/1000, apiRequests(c))
 }
 
 // apiRequests returns how many requests to the API server one request costs.

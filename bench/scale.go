@@ -27,7 +27,8 @@ const (
 func (b *bench) runScale(ctx context.Context) error {
 	one := b.size
 	one.Namespaces = 1
-	if err := b.start(ctx, nil, clusterOf{small, paper.Size{}}, clusterOf{spread, b.size}, clusterOf{together, one}); err != nil {
+	if err := b.start(ctx, nil, clusterOf{small, paper.Size{}}, clusterOf{spread, b.size},
+		clusterOf{together, one}); err != nil {
 		return err
 	}
 	onPaper := []string{small, spread, together}
@@ -53,7 +54,8 @@ func (b *bench) runScale(ctx context.Context) error {
 	if err := b.scaleTable(&out, names); err != nil {
 		return err
 	}
-	fmt.Fprintf(&out, "\n| request, 8 connections | cluster | p50 ms | p99 ms | CPU ms | p99, ×small | CPU, ×small |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&out, "\n| request, 8 connections | cluster | p50 ms | p99 ms | CPU ms | p99, ×small | CPU, ×small "+
+		"|\n|---|---|---|---|---|---|---|\n")
 	for i, c := range plan {
 		least := plan[i-i%len(onPaper)]
 		fmt.Fprintf(&out, "| %s, %s | %s | %s | %s | %s | %.2f | %.2f |\n", c.payload.title, c.payload.verdict, c.server,
@@ -70,7 +72,8 @@ func (b *bench) runScale(ctx context.Context) error {
 
 // scaleTable writes what each Stayput took to start and to hold its cluster.
 func (b *bench) scaleTable(out *strings.Builder, names []string) error {
-	out.WriteString("\n| Stayput beside | ready after s | CPU s until then | the API server's | lists of a kind | resident MiB | at most MiB |\n|---|---|---|---|---|---|---|\n")
+	out.WriteString("\n| Stayput beside | ready after s | CPU s until then | the API server's | lists of a kind | " +
+		"resident MiB | at most MiB |\n|---|---|---|---|---|---|---|\n")
 	for _, name := range names {
 		p := b.processes[name]
 		now, err := harness.Memory(p.cmd.Process.Pid, "VmRSS")
@@ -88,7 +91,8 @@ func (b *bench) scaleTable(out *strings.Builder, names []string) error {
 		if p.lists != nil {
 			lists = fmt.Sprint(slices.Max(slices.Collect(maps.Values(p.lists))))
 		}
-		fmt.Fprintf(out, "| %s | %.1f | %.1f | %s | %s | %.0f | %.0f |\n", name, p.ready.Seconds(), p.readyCPU.Seconds(), server, lists, float64(now)/(1<<20), float64(peak)/(1<<20))
+		fmt.Fprintf(out, "| %s | %.1f | %.1f | %s | %s | %.0f | %.0f |\n", name, p.ready.Seconds(), p.readyCPU.Seconds(),
+			server, lists, float64(now)/(1<<20), float64(peak)/(1<<20))
 	}
 	return nil
 }
@@ -127,6 +131,7 @@ func (b *bench) audit(ctx context.Context, out *strings.Builder, name string) er
 	if report.Len() == 0 {
 		return fmt.Errorf("audit of %s: it says nothing", name)
 	}
-	fmt.Fprintf(out, "| %s | %.1f | %.1f | %d |\n", name, took.Seconds(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak>>20)
+	fmt.Fprintf(out, "| %s | %.1f | %.1f | %d |\n", name, took.Seconds(),
+		(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak>>20)
 	return nil
 }

@@ -60,7 +60,8 @@ func serve(name, certFile, keyFile string) error {
 	srv := &http.Server{
 		Handler: handler(), ReadHeaderTimeout: 5 * time.Second,
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		TLSConfig:    &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair}},
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+			Certificates: []tls.Certificate{pair}},
 	}
 	go func() { _ = srv.ServeTLS(listener, "", "") }()
 	fmt.Println(listener.Addr(), side.Addr())
@@ -76,7 +77,8 @@ func bare(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true}}`, uidOf(body))
+	fmt.Fprintf(w, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true}}`,
+		uidOf(body))
 }
 
 // floor decodes what a typed webhook must, with the standard library.
@@ -113,7 +115,10 @@ func floor(w http.ResponseWriter, r *http.Request) {
 // it decodes, and looks at one field or sets a few.
 func controllerRuntime(patch bool) http.Handler {
 	h := &typed{admission.NewDecoder(scheme.Scheme), patch}
-	return &admission.Webhook{Handler: h, LogConstructor: func(logr.Logger, *admission.Request) logr.Logger { return logr.Discard() }}
+	return &admission.Webhook{Handler: h, LogConstructor: func(logr.Logger,
+		*admission.Request) logr.Logger {
+		return logr.Discard()
+	}}
 }
 
 type typed struct {
@@ -149,7 +154,8 @@ func (t *typed) Handle(_ context.Context, req admission.Request) admission.Respo
 		}
 		obj.Spec.Hostname, obj.Spec.Subdomain = obj.Name, obj.Labels["stayput.dev/subdomain"]
 	case *corev1.PersistentVolume:
-		obj.Annotations["stayput.dev/claim-of"], obj.Annotations["stayput.dev/reclaim-policy-set"] = "db/data/0", "Retain/configuration"
+		obj.Annotations["stayput.dev/claim-of"], obj.Annotations["stayput.dev/reclaim-policy-set"] = "db/data/0",
+			"Retain/configuration"
 	}
 	data, err := json.Marshal(obj)
 	if err != nil {

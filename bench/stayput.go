@@ -35,7 +35,9 @@ func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Si
 		return err
 	}
 	b.processes[name], p.stopCluster = p, p.cluster.Stop
-	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: {server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: {}}]\n", p.cluster.URL)
+	config := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: paper\nclusters: [{name: paper, cluster: "+
+		"{server: %q}}]\ncontexts: [{name: paper, context: {cluster: paper, user: bench}}]\nusers: [{name: bench, user: "+
+		"{}}]\n", p.cluster.URL)
 	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
 		return err
 	}
@@ -69,14 +71,17 @@ func filled(size paper.Size) ([]client.Object, error) {
 func (b *bench) startStayput(ctx context.Context, p *process) error {
 	// The volumes cannot be repaired on paper, and repair answers no request.
 	settings, health := filepath.Join(b.dir, "config.yaml"), ""
-	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"),
+		0o600); err != nil {
 		return err
 	}
 	if err := harness.FreeAddresses(&p.address, &health, &p.metrics); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen", p.metrics,
-		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile, "--drain", "100ms", "--namespace", "stayput")
+	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen",
+		p.metrics,
+		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile,
+		"--drain", "100ms", "--namespace", "stayput")
 	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+memoryLimit)
 	logFile := b.file(p.name, "log")
 	log, err := os.Create(logFile)
@@ -120,7 +125,8 @@ func (p *process) lookups() (n int) {
 		return 0
 	}
 	for request, count := range p.cluster.Requests() {
-		if verb, resource, _ := strings.Cut(request, " "); resource != "leases" && resource != "configmaps" && verb != "WATCH" && !strings.HasSuffix(resource, "webhookconfigurations") {
+		if verb, resource, _ := strings.Cut(request, " "); resource != "leases" && resource != "configmaps" &&
+			verb != "WATCH" && !strings.HasSuffix(resource, "webhookconfigurations") {
 			n += count
 		}
 	}

@@ -26,7 +26,8 @@ func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurati
 			return fmt.Errorf("apply %s %s: %w", kind, name, err)
 		}
 		delete(u, "status") // cert-manager's
-		err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: u}), planOwner, client.ForceOwnership)
+		err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: u}), planOwner,
+			client.ForceOwnership)
 		switch {
 		case meta.IsNoMatchError(err):
 			return fmt.Errorf("apply %s %s: cert-manager is not installed", kind, name)
@@ -51,7 +52,8 @@ func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurati
 		say(conf.kind + " " + conf.name + ": the caBundle is cert-manager's to write")
 	}
 	if len(live) == 0 {
-		say("no webhook configuration " + configurations + " exists: annotate it with " + cmapi.WantInjectAnnotation + ": " + p.Namespace + "/" + p.Name)
+		say("no webhook configuration " + configurations + " exists: annotate it with " + cmapi.WantInjectAnnotation + ": " +
+			p.Namespace + "/" + p.Name)
 	}
 	return nil
 }

@@ -41,20 +41,23 @@ func TestAnAuthoritySurvivesItsSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !certifies(a.certificate(a.key, now), b.key) || !certifies(b.trusted[0], b.next) || len(b.trusted) != len(a.trusted) || !b.retired["abc"].Equal(a.retired["abc"]) {
+	if !certifies(a.certificate(a.key, now), b.key) || !certifies(b.trusted[0], b.next) ||
+		len(b.trusted) != len(a.trusted) || !b.retired["abc"].Equal(a.retired["abc"]) {
 		t.Errorf("read %d certificates, retired %v", len(b.trusted), b.retired)
 	}
 	for name, tc := range map[string]struct {
 		spoil func(*corev1.Secret)
 		want  string
 	}{
-		"nothing":               {func(s *corev1.Secret) { s.Data = nil }, "empty"},
-		"no key":                {func(s *corev1.Secret) { delete(s.Data, keyField) }, "tls.key: "},
-		"a next key unknown":    {func(s *corev1.Secret) { s.Data[nextField] = s.Data[certField] }, "next.key: "},
-		"no certificate":        {func(s *corev1.Secret) { delete(s.Data, certField) }, "tls.crt: "},
-		"no bundle":             {func(s *corev1.Secret) { delete(s.Data, bundleField) }, "ca.crt: "},
-		"a bundle without ours": {func(s *corev1.Secret) { s.Data[bundleField] = bundleOf(t, newTestAuthority(t, now)) }, "ca.crt has no certificate for it"},
-		"a strange mark":        {func(s *corev1.Secret) { s.Annotations[retireMark] = "abc" }, "must be a key, = and a time"},
+		"nothing":            {func(s *corev1.Secret) { s.Data = nil }, "empty"},
+		"no key":             {func(s *corev1.Secret) { delete(s.Data, keyField) }, "tls.key: "},
+		"a next key unknown": {func(s *corev1.Secret) { s.Data[nextField] = s.Data[certField] }, "next.key: "},
+		"no certificate":     {func(s *corev1.Secret) { delete(s.Data, certField) }, "tls.crt: "},
+		"no bundle":          {func(s *corev1.Secret) { delete(s.Data, bundleField) }, "ca.crt: "},
+		"a bundle without ours": {func(s *corev1.Secret) { s.Data[bundleField] = bundleOf(t, newTestAuthority(t, now)) },
+			"ca.crt has no certificate for it"},
+		"a strange mark": {func(s *corev1.Secret) { s.Annotations[retireMark] = "abc" },
+			"must be a key, = and a time"},
 	} {
 		spoilt := secret.DeepCopy()
 		tc.spoil(spoilt)
@@ -96,7 +99,8 @@ func TestACARenewedWithItsKey(t *testing.T) {
 		}
 		pool := x509.NewCertPool()
 		pool.AddCert(pair[1])
-		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "svc.ns.svc", CurrentTime: later}); err != nil {
+		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "svc.ns.svc",
+			CurrentTime: later}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -107,5 +107,6 @@ func (c *Callers) verify(state tls.ConnectionState) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the certificate of the caller is for %q, not for one of %q", cert.Subject.CommonName, strings.Join(c.Names, ", "))
+	return fmt.Errorf("the certificate of the caller is for %q, not for one of %q", cert.Subject.CommonName,
+		strings.Join(c.Names, ", "))
 }

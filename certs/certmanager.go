@@ -120,18 +120,21 @@ type CertManagerPlan struct {
 // Issuer signs the certificate: so the caBundle outlives the renewal of a leaf.
 func (p CertManagerPlan) Objects() []client.Object {
 	at := func(name string) metav1.ObjectMeta {
-		return metav1.ObjectMeta{Namespace: p.Namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}}
+		return metav1.ObjectMeta{Namespace: p.Namespace, Name: name,
+			Labels: map[string]string{"app.kubernetes.io/name": "stayput"}}
 	}
 	var out []client.Object
 	issuer := p.Issuer
 	if issuer == "" {
 		issuer = p.Name + "-ca"
-		ca := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(issuer), Spec: cmapi.CertificateSpec{
-			IsCA: true, CommonName: "stayput-ca", SecretName: p.Name + "-issuer", Duration: &metav1.Duration{Duration: caLife},
-			// As with Stayput's own CA: what was signed before verifies after.
-			PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256, RotationPolicy: cmapi.RotationPolicyNever},
-			IssuerRef:  cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: p.Name + "-self-signed"},
-		}}
+		ca := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(issuer),
+			Spec: cmapi.CertificateSpec{
+				IsCA: true, CommonName: "stayput-ca", SecretName: p.Name + "-issuer", Duration: &metav1.Duration{Duration: caLife},
+				// As with Stayput's own CA: what was signed before verifies after.
+				PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256,
+					RotationPolicy: cmapi.RotationPolicyNever},
+				IssuerRef: cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: p.Name + "-self-signed"},
+			}}
 		out = append(out,
 			&cmapi.Issuer{TypeMeta: typeMeta(cmapi.IssuerKind), ObjectMeta: at(p.Name + "-self-signed"), Spec: cmapi.IssuerSpec{
 				IssuerConfig: cmapi.IssuerConfig{SelfSigned: &cmapi.SelfSignedIssuer{}},
@@ -141,12 +144,15 @@ func (p CertManagerPlan) Objects() []client.Object {
 				IssuerConfig: cmapi.IssuerConfig{CA: &cmapi.CAIssuer{SecretName: p.Name + "-issuer"}},
 			}})
 	}
-	leaf := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(p.Name), Spec: cmapi.CertificateSpec{
-		DNSNames: []string{p.Service + "." + p.Namespace + ".svc"}, SecretName: p.Name + "-tls", Duration: &metav1.Duration{Duration: leafLife},
-		Usages:     []cmapi.KeyUsage{cmapi.UsageDigitalSignature, cmapi.UsageServerAuth},
-		PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256, RotationPolicy: cmapi.RotationPolicyAlways},
-		IssuerRef:  cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: issuer},
-	}}
+	leaf := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(p.Name),
+		Spec: cmapi.CertificateSpec{
+			DNSNames: []string{p.Service + "." + p.Namespace + ".svc"}, SecretName: p.Name + "-tls",
+			Duration: &metav1.Duration{Duration: leafLife},
+			Usages:   []cmapi.KeyUsage{cmapi.UsageDigitalSignature, cmapi.UsageServerAuth},
+			PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256,
+				RotationPolicy: cmapi.RotationPolicyAlways},
+			IssuerRef: cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: issuer},
+		}}
 	for _, name := range p.Names {
 		if isAddress(name) {
 			leaf.Spec.IPAddresses = append(leaf.Spec.IPAddresses, name)

@@ -113,7 +113,8 @@ func (c configuration) verify(leaf *x509.Certificate, opts x509.VerifyOptions) e
 			return fmt.Errorf("%s %s: the caBundle of %s holds no certificate", c.kind, c.name, h.name)
 		}
 		if _, err := leaf.Verify(opts); err != nil {
-			return fmt.Errorf("%s %s: the serving certificate is not valid for %s under the caBundle of %s: %w", c.kind, c.name, h.host, h.name, err)
+			return fmt.Errorf("%s %s: the serving certificate is not valid for %s under the caBundle of %s: %w", c.kind, c.name,
+				h.host, h.name, err)
 		}
 	}
 	return nil
@@ -152,7 +153,8 @@ func (c configuration) disown(ctx context.Context, writer client.Writer) error {
 	if !c.owned || len(c.others) == 0 {
 		return nil // an empty list would change nothing
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": c.uid, "resourceVersion": c.version, "managedFields": c.others}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": c.uid, "resourceVersion": c.version,
+		"managedFields": c.others}})
 	if err != nil {
 		return fmt.Errorf("give up the caBundle of %s %s: %w", c.kind, c.name, err)
 	}

@@ -52,7 +52,8 @@ func (f *FileSource) Load() error {
 	f.current.Store(&pair{text, &cert})
 	if last != nil {
 		f.Metrics.renewed("leaf")
-		f.Log.Info("read another serving certificate", "file", f.CertFile, "certificates", len(cert.Certificate), "until", cert.Leaf.NotAfter)
+		f.Log.Info("read another serving certificate", "file", f.CertFile, "certificates", len(cert.Certificate), "until",
+			cert.Leaf.NotAfter)
 	}
 	return nil
 }

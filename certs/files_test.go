@@ -83,7 +83,8 @@ func TestFilesAreComparedWholeAndABadPairChangesNothing(t *testing.T) {
 		if served() != first {
 			t.Errorf("%s: it was taken", name)
 		}
-		if n := strings.Count(log.String(), "the serving certificate stays as it was"); n != 1 || !strings.Contains(log.String(), tc.said) || !strings.Contains(log.String(), certFile) {
+		if n := strings.Count(log.String(), "the serving certificate stays as it was"); n != 1 ||
+			!strings.Contains(log.String(), tc.said) || !strings.Contains(log.String(), certFile) {
 			t.Errorf("%s: said %d times, without %q:\n%s", name, n, tc.said, log.String())
 		}
 		if n := counted(t, m.failures, "files") - before; n != 2 {

@@ -22,7 +22,8 @@ func NewMetrics() *Metrics {
 		}, []string{"certificate"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_certificate_failures_total",
-			Help: "What could not be done about certificates, by what it was: leaf, ca, caBundle, trust (looking at the configurations), files, client-ca or certificate (of cert-manager).",
+			Help: "What could not be done about certificates, by what it was: leaf, ca, caBundle, trust (looking at the " +
+				"configurations), files, client-ca or certificate (of cert-manager).",
 		}, []string{"certificate"}),
 	}
 }
@@ -43,7 +44,8 @@ func (m *Metrics) failed(what string) {
 // source and the authorities in the live caBundles expire. Trust may be nil.
 func (m *Metrics) Expose(reg prometheus.Registerer, s Source, t *Trust, clock func() time.Time) {
 	reg.MustRegister(m.renewals, m.failures, expiry{s, t, clock, prometheus.NewDesc("stayput_certificate_expiry_seconds",
-		"Seconds until a certificate expires, by what it is (leaf: the one that is served; ca: one in the caBundles that are live) and its serial number.",
+		"Seconds until a certificate expires, by what it is (leaf: the one that is served; ca: one in the caBundles that "+
+			"are live) and its serial number.",
 		[]string{"certificate", "serial"}, nil)})
 }
 
@@ -60,7 +62,8 @@ func (e expiry) Collect(out chan<- prometheus.Metric) {
 	at := now(e.clock)
 	if cert, err := e.source.GetCertificate(&tls.ClientHelloInfo{}); err == nil {
 		if leaf, _, err := parse(cert); err == nil {
-			out <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, leaf.NotAfter.Sub(at).Seconds(), "leaf", leaf.SerialNumber.Text(16))
+			out <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, leaf.NotAfter.Sub(at).Seconds(), "leaf",
+				leaf.SerialNumber.Text(16))
 		}
 	}
 	if e.trust == nil {

@@ -38,7 +38,8 @@ func (s *SelfSigned) RotateKey(ctx context.Context, keep time.Duration, say func
 	}); err != nil {
 		return err
 	}
-	say("the new key signs; replicas change their certificates within seconds, and the old key is trusted for another " + keep.String())
+	say("the new key signs; replicas change their certificates within seconds, and the old key is trusted for another " +
+		keep.String())
 	return nil
 }
 
@@ -94,7 +95,8 @@ func (s *SelfSigned) spreadKey(ctx context.Context, say func(string)) error {
 		since, ok := s.since[keyID(next)]
 		if ok && !told {
 			told = true
-			say(fmt.Sprintf("%d webhook configurations trust both keys; waiting %s for every API server to know", len(live), cmp.Or(s.Settle, settle)))
+			say(fmt.Sprintf("%d webhook configurations trust both keys; waiting %s for every API server to know", len(live),
+				cmp.Or(s.Settle, settle)))
 		}
 		if ok && time.Since(since) >= cmp.Or(s.Settle, settle) {
 			return nil
@@ -116,7 +118,8 @@ func (s *SelfSigned) read(ctx context.Context) (*authority, error) {
 
 func (s *SelfSigned) existing(secret *corev1.Secret) (*authority, error) {
 	if secret == nil {
-		return nil, fmt.Errorf("secret %s/%s does not exist: Stayput makes it when it starts with self-signed certificates", s.Namespace, s.Secret)
+		return nil, fmt.Errorf("secret %s/%s does not exist: Stayput makes it when it starts with self-signed certificates",
+			s.Namespace, s.Secret)
 	}
 	a, err := decode(secret, s.subject())
 	if err != nil {

@@ -178,7 +178,8 @@ func (s *SelfSigned) writeSecret(ctx context.Context, secret *corev1.Secret, exi
 func frozen(secret *corev1.Secret) bool { return ptr.Deref(secret.Immutable, false) }
 
 func (s *SelfSigned) errFrozen() error {
-	return fmt.Errorf("the Secret %s/%s is immutable, so its CA cannot be renewed: kubectl delete secret %[2]s -n %[1]s, while a replica runs, which writes it again with the same CA",
+	return fmt.Errorf("the Secret %s/%s is immutable, so its CA cannot be renewed: kubectl delete secret %[2]s -n "+
+		"%[1]s, while a replica runs, which writes it again with the same CA",
 		s.Namespace, s.Secret)
 }
 

@@ -129,7 +129,8 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 
 // write brings the bundle into the configurations that lack it, gives up what
 // an earlier round has come to own by that, and says whether to read again.
-func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte) (wrote bool, errs error) {
+func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte) (wrote bool,
+	errs error) {
 	for _, c := range live {
 		holds := c.holds(bundle)
 		write := func() error { return c.disown(ctx, s.Client) }
@@ -166,7 +167,8 @@ func (s *SelfSigned) renewLeaf(now time.Time) error {
 func (s *SelfSigned) issue(now time.Time) error {
 	if !valid(s.ca, now) {
 		s.Metrics.failed("leaf")
-		return fmt.Errorf("renew the serving certificate: the CA is valid from %s to %s", s.ca.NotBefore.Format(time.RFC3339), s.ca.NotAfter.Format(time.RFC3339))
+		return fmt.Errorf("renew the serving certificate: the CA is valid from %s to %s", s.ca.NotBefore.Format(time.RFC3339),
+			s.ca.NotAfter.Format(time.RFC3339))
 	}
 	cert, err := newLeaf(s.names(), s.ca, s.signer, now, s.Lifetimes.leaf())
 	if err != nil {
@@ -175,7 +177,8 @@ func (s *SelfSigned) issue(now time.Time) error {
 	}
 	s.leaf.Store(cert)
 	s.Metrics.renewed("leaf")
-	s.Log.Info("made a serving certificate", "serial", cert.Leaf.SerialNumber.Text(16), "until", cert.Leaf.NotAfter, "names", s.names())
+	s.Log.Info("made a serving certificate", "serial", cert.Leaf.SerialNumber.Text(16), "until", cert.Leaf.NotAfter,
+		"names", s.names())
 	return nil
 }
 

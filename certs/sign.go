@@ -75,7 +75,8 @@ func newCA(subject pkix.Name, key crypto.Signer, now time.Time, life time.Durati
 
 // newLeaf makes a serving certificate, with a key of its own, for DNS names
 // and addresses.
-func newLeaf(names []string, ca *x509.Certificate, caKey crypto.Signer, now time.Time, life time.Duration) (*tls.Certificate, error) {
+func newLeaf(names []string, ca *x509.Certificate, caKey crypto.Signer, now time.Time,
+	life time.Duration) (*tls.Certificate, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err

@@ -70,7 +70,8 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 	if len(live) == 0 {
 		fmt.Fprintf(out, "no webhook configuration %s: the API server asks nobody\n", s.Trust.Name)
 	}
-	if s.Certificate != "" && certificateStatus(ctx, s.Client, client.ObjectKey{Namespace: s.Namespace, Name: s.Certificate}, out) {
+	if s.Certificate != "" && certificateStatus(ctx, s.Client, client.ObjectKey{Namespace: s.Namespace,
+		Name: s.Certificate}, out) {
 		wrong = true
 	}
 	if address == "" {
@@ -83,7 +84,8 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 		return wrong, nil
 	}
 	leaf := cert.Leaf
-	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16), append(leaf.DNSNames, pki.IPAddressesToString(leaf.IPAddresses)...), date(leaf.NotAfter, at))
+	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16),
+		append(leaf.DNSNames, pki.IPAddressesToString(leaf.IPAddresses)...), date(leaf.NotAfter, at))
 	if err := verifyAll(live, cert, at); err != nil {
 		bad("%v", err)
 	}

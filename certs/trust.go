@@ -45,7 +45,8 @@ func (t *Trust) Start(ctx context.Context) error {
 
 func (t *Trust) watch(ctx context.Context, changed chan<- struct{}) {
 	go watchNamed(ctx, t.Client, &admissionv1.MutatingWebhookConfigurationList{}, client.ObjectKey{Name: t.Name}, changed)
-	go watchNamed(ctx, t.Client, &admissionv1.ValidatingWebhookConfigurationList{}, client.ObjectKey{Name: t.Name}, changed)
+	go watchNamed(ctx, t.Client, &admissionv1.ValidatingWebhookConfigurationList{}, client.ObjectKey{Name: t.Name},
+		changed)
 }
 
 // read asks the API server. Where it does not answer, what was read last
@@ -156,7 +157,8 @@ func now(clock func() time.Time) time.Time {
 
 // watchNamed says when the named object may have changed. A watch that ends is
 // begun again: it starts with what is there.
-func watchNamed(ctx context.Context, c client.WithWatch, list client.ObjectList, key client.ObjectKey, changed chan<- struct{}) {
+func watchNamed(ctx context.Context, c client.WithWatch, list client.ObjectList, key client.ObjectKey,
+	changed chan<- struct{}) {
 	for ctx.Err() == nil {
 		w, err := c.Watch(ctx, list, client.InNamespace(key.Namespace), client.MatchingFields{"metadata.name": key.Name})
 		if err == nil {

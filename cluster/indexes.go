@@ -28,7 +28,8 @@ type indexID struct {
 	name string
 }
 
-func newIndex[P client.Object](name string, keys func(P) []string, list func(*View, ...client.ListOption) ([]P, error)) *Index[P] {
+func newIndex[P client.Object](name string, keys func(P) []string, list func(*View, ...client.ListOption) ([]P,
+	error)) *Index[P] {
 	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
 }
 
@@ -176,7 +177,8 @@ func unclaimed(class string) string         { return "unclaimed " + class }
 // VolumesForClaim returns the volumes that a claim may be bound to by their
 // claimRef and class.
 func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
-	return Find(v, VolumesByClaim, "", claimed(pvc.Namespace, pvc.Name), unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
+	return Find(v, VolumesByClaim, "", claimed(pvc.Namespace, pvc.Name),
+		unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
 }
 
 // LabelKeys are the keys by which selectors are found that may match labels, and

@@ -12,7 +12,8 @@ func OwnName(e corev1.EnvVar) bool {
 		return false
 	}
 	switch e.ValueFrom.FieldRef.FieldPath {
-	case "metadata.name", "metadata.labels['" + appsv1.StatefulSetPodNameLabel + "']", "metadata.labels['" + appsv1.PodIndexLabel + "']":
+	case "metadata.name", "metadata.labels['" + appsv1.StatefulSetPodNameLabel + "']", "metadata.labels['" +
+		appsv1.PodIndexLabel + "']":
 		return true
 	}
 	return false

@@ -206,7 +206,8 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 }
 
 // Listed returns what is to be listed: objects of which kind, and which of them.
-func Listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupVersionKind, o client.ListOptions, err error) {
+func Listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupVersionKind, o client.ListOptions,
+	err error) {
 	if gvk, err = apiutil.GVKForObject(into, scheme.Scheme); err != nil {
 		return gvk, o, err
 	}

@@ -44,7 +44,8 @@ func runHelm(t *testing.T, args ...string) (string, error) {
 	}
 	cmd := exec.Command(path, args...)
 	dir := t.TempDir()
-	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir, "KUBECONFIG=/dev/null")
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir,
+		"KUBECONFIG=/dev/null")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -61,7 +62,8 @@ func render(t *testing.T, values string, args ...string) (string, error) {
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return runHelm(t, append([]string{"template", "stayput", "chart", "--namespace", "stayput", "--values", file}, args...)...)
+	return runHelm(t, append([]string{"template", "stayput", "chart", "--namespace", "stayput", "--values", file},
+		args...)...)
 }
 
 func mustRender(t *testing.T, values string, args ...string) []*unstructured.Unstructured {
@@ -100,7 +102,10 @@ func objects(t *testing.T, manifest string) (objs []*unstructured.Unstructured) 
 // find returns the one object of a kind and name, decoded strictly into obj.
 func find(t *testing.T, objs []*unstructured.Unstructured, kind, name string, obj runtime.Object) {
 	t.Helper()
-	i := slices.IndexFunc(objs, func(o *unstructured.Unstructured) bool { return o.GetKind() == kind && o.GetName() == name })
+	i := slices.IndexFunc(objs, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() == kind &&
+			o.GetName() == name
+	})
 	if i < 0 {
 		t.Fatalf("no %s %s", kind, name)
 	}
@@ -166,7 +171,8 @@ func restricted(t *testing.T, objs []*unstructured.Unstructured) {
 		pods++
 		for _, result := range evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec) {
 			if !result.Allowed {
-				t.Errorf("%s %s is not restricted: %s: %s", o.GetKind(), o.GetName(), result.ForbiddenReason, result.ForbiddenDetail)
+				t.Errorf("%s %s is not restricted: %s: %s", o.GetKind(), o.GetName(), result.ForbiddenReason,
+					result.ForbiddenDetail)
 			}
 		}
 		for _, c := range pod.Spec.Containers {

@@ -116,7 +116,8 @@ func exact(t *testing.T, mode string) {
 		}
 	}
 	for _, r := range cluster.Rules {
-		if slices.Contains(r.Resources, "secrets") || slices.Contains(r.Resources, "configmaps") || slices.Contains(r.Resources, "leases") {
+		if slices.Contains(r.Resources, "secrets") || slices.Contains(r.Resources, "configmaps") ||
+			slices.Contains(r.Resources, "leases") {
 			t.Errorf("everywhere: %v", r)
 		}
 	}
@@ -129,7 +130,8 @@ func TestNamespacesThatAreNeverMatched(t *testing.T) {
 	find(t, objs, "ValidatingWebhookConfiguration", "stayput", &validating)
 	for _, w := range validating.Webhooks {
 		want := []metav1.LabelSelectorRequirement{
-			{Key: "kubernetes.io/metadata.name", Operator: "NotIn", Values: []string{"kube-node-lease", "kube-public", "kube-system", "stayput"}},
+			{Key: "kubernetes.io/metadata.name", Operator: "NotIn", Values: []string{"kube-node-lease", "kube-public",
+				"kube-system", "stayput"}},
 			{Key: "team", Operator: "Exists"},
 		}
 		if diff := cmp.Diff(want, w.NamespaceSelector.MatchExpressions); diff != "" {

@@ -25,7 +25,8 @@ func TestKrew(t *testing.T) {
 		return string(out)
 	}
 	run("make", "-C", "..", "krew", "VERSION=v0.0.1", "DIST="+dist, "PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH)
-	manifest, archive := filepath.Join(dist, "krew.yaml"), filepath.Join(dist, "kubectl-stayput_"+runtime.GOOS+"_"+runtime.GOARCH+".tar.gz")
+	manifest, archive := filepath.Join(dist, "krew.yaml"),
+		filepath.Join(dist, "kubectl-stayput_"+runtime.GOOS+"_"+runtime.GOARCH+".tar.gz")
 	data, err := os.ReadFile(manifest)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,8 @@ func TestKrew(t *testing.T) {
 	}
 	run("go", "tool", "-modfile=../tools/krew/go.mod", "validate-krew-manifest", "-skip-install", "-manifest", manifest)
 	run("go", "tool", "-modfile=../tools/krew/go.mod", "krew", "install", "--manifest", manifest, "--archive", archive)
-	if got := run(filepath.Join(dist, "root", "bin", "kubectl-stayput"), "--version"); got != "kubectl stayput version v0.0.1\n" {
+	if got := run(filepath.Join(dist, "root", "bin", "kubectl-stayput"),
+		"--version"); got != "kubectl stayput version v0.0.1\n" {
 		t.Errorf("installed: %q", got)
 	}
 }

@@ -18,38 +18,58 @@ import (
 // choices are the values that people change, each with the settings that it is
 // tried in; the first is the default. A dot leads into a map.
 var choices = map[string][]any{
-	"mode":                               {"warn", "off", "enforce", false},
-	"config":                             {map[string]any{}, map[string]any{"rules": map[string]any{"claim-in-use": false, "statefulset-parallel": "warn"}, "mutators": map[string]any{"storageclass-retain": "off", "volume-retain": true}, "allowedModes": []any{false, "warn"}, "retain": "all", "repair": "report", "clusterDomain": "k8s.example"}, map[string]any{"repair": false, "retain": false, "forbidExemptions": []any{"claim-in-use"}, "deletions": map[string]any{"callers": []any{"system:serviceaccount:backup:*", map[string]any{"user": "system:serviceaccount:db:operator", "namespace": "db", "kind": "PersistentVolumeClaim"}}}, "exemptions": []any{map[string]any{"rule": "claim-in-use", "namespace": "team-*", "reason": "an operator's"}}}},
+	"mode": {"warn", "off", "enforce", false},
+	"config": {map[string]any{},
+		map[string]any{"rules": map[string]any{"claim-in-use": false, "statefulset-parallel": "warn"},
+			"mutators":     map[string]any{"storageclass-retain": "off", "volume-retain": true},
+			"allowedModes": []any{false, "warn"},
+			"retain":       "all", "repair": "report", "clusterDomain": "k8s.example"},
+		map[string]any{"repair": false, "retain": false, "forbidExemptions": []any{"claim-in-use"},
+			"deletions": map[string]any{"callers": []any{"system:serviceaccount:backup:*",
+				map[string]any{"user": "system:serviceaccount:db:operator", "namespace": "db", "kind": "PersistentVolumeClaim"}}},
+			"exemptions": []any{map[string]any{"rule": "claim-in-use", "namespace": "team-*", "reason": "an operator's"}}}},
 	"certificates.mode":                  {"self-signed", "cert-manager", "files"},
 	"certificates.certManager.issuerRef": {map[string]any{}, map[string]any{"kind": "ClusterIssuer", "name": "corporate"}},
 	"certificates.files.caBundle":        {"", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"},
 	"createNamespace":                    {false, true},
 	"fullnameOverride":                   {"", "guard"},
-	"commonLabels":                       {map[string]any{}, map[string]any{"team": "data", "app.kubernetes.io/name": "other"}},
-	"commonAnnotations":                  {map[string]any{}, map[string]any{"note": "a: b # c"}},
-	"replicas":                           {2, 1, 3},
-	"image.tag":                          {"", "1.2.3"},
-	"image.digest":                       {"", "sha256:" + strings.Repeat("0f", 32)},
-	"imagePullSecrets":                   {[]any{}, []any{map[string]any{"name": "pull"}}},
-	"resources":                          {map[string]any{"limits": map[string]any{"memory": "512Mi"}}, map[string]any{}, map[string]any{"limits": map[string]any{"memory": "1Gi", "cpu": 1}}},
-	"topologySpreadConstraints":          {[]any{map[string]any{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}}, []any{}},
-	"podDisruptionBudget":                {map[string]any{"enabled": true}, map[string]any{"enabled": false}, map[string]any{"enabled": true, "maxUnavailable": "50%"}},
-	"priorityClassName":                  {"system-cluster-critical", ""},
-	"tolerations":                        {[]any{}, []any{map[string]any{"operator": "Exists"}}},
-	"affinity":                           {map[string]any{}, map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": []any{map[string]any{"key": "disk", "operator": "Exists"}}}}}}}},
-	"podAnnotations":                     {map[string]any{}, map[string]any{"sidecar.istio.io/inject": "false"}},
-	"podLabels":                          {map[string]any{}, map[string]any{"team": "data"}},
-	"terminationGracePeriodSeconds":      {120, 30},
-	"logLevel":                           {"info", "debug"},
-	"extraArgs":                          {[]any{}, []any{"--kubeconfig=", "--standalone=false"}},
-	"webhook":                            {map[string]any{}, map[string]any{"port": 9443, "timeoutSeconds": 10, "failurePolicy": map[string]any{"deletion.stayput.dev": "Ignore"}, "namespaceSelector": []any{map[string]any{"key": "team", "operator": "Exists"}}}},
-	"serviceAccount":                     {map[string]any{}, map[string]any{"create": false, "name": "given"}, map[string]any{"name": "named", "annotations": map[string]any{"a": "b"}}},
-	"metrics.enabled":                    {true, false},
-	"serviceMonitor":                     {map[string]any{"enabled": false}, map[string]any{"enabled": true, "interval": "30s", "labels": map[string]any{"release": "prometheus"}}},
-	"prometheusRule":                     {map[string]any{"enabled": false}, map[string]any{"enabled": true, "alertLabels": map[string]any{"team": "data", "severity": "page"}}},
-	"dashboards.enabled":                 {false, true},
-	"networkPolicy":                      {map[string]any{"enabled": false}, map[string]any{"enabled": true}, map[string]any{"enabled": true, "metricsFrom": []any{map[string]any{"namespaceSelector": map[string]any{}}}, "apiServerPorts": []any{6443}}},
-	"test.namespace":                     {"default", "stayput"},
+	"commonLabels": {map[string]any{}, map[string]any{"team": "data",
+		"app.kubernetes.io/name": "other"}},
+	"commonAnnotations": {map[string]any{}, map[string]any{"note": "a: b # c"}},
+	"replicas":          {2, 1, 3},
+	"image.tag":         {"", "1.2.3"},
+	"image.digest":      {"", "sha256:" + strings.Repeat("0f", 32)},
+	"imagePullSecrets":  {[]any{}, []any{map[string]any{"name": "pull"}}},
+	"resources": {map[string]any{"limits": map[string]any{"memory": "512Mi"}}, map[string]any{},
+		map[string]any{"limits": map[string]any{"memory": "1Gi", "cpu": 1}}},
+	"topologySpreadConstraints": {[]any{map[string]any{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+		"whenUnsatisfiable": "ScheduleAnyway"}}, []any{}},
+	"podDisruptionBudget": {map[string]any{"enabled": true}, map[string]any{"enabled": false},
+		map[string]any{"enabled": true, "maxUnavailable": "50%"}},
+	"priorityClassName": {"system-cluster-critical", ""},
+	"tolerations":       {[]any{}, []any{map[string]any{"operator": "Exists"}}},
+	"affinity": {map[string]any{},
+		map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": []any{map[string]any{"key": "disk", "operator": "Exists"}}}}}}}},
+	"podAnnotations":                {map[string]any{}, map[string]any{"sidecar.istio.io/inject": "false"}},
+	"podLabels":                     {map[string]any{}, map[string]any{"team": "data"}},
+	"terminationGracePeriodSeconds": {120, 30},
+	"logLevel":                      {"info", "debug"},
+	"extraArgs":                     {[]any{}, []any{"--kubeconfig=", "--standalone=false"}},
+	"webhook": {map[string]any{}, map[string]any{"port": 9443, "timeoutSeconds": 10,
+		"failurePolicy":     map[string]any{"deletion.stayput.dev": "Ignore"},
+		"namespaceSelector": []any{map[string]any{"key": "team", "operator": "Exists"}}}},
+	"serviceAccount": {map[string]any{}, map[string]any{"create": false, "name": "given"},
+		map[string]any{"name": "named", "annotations": map[string]any{"a": "b"}}},
+	"metrics.enabled": {true, false},
+	"serviceMonitor": {map[string]any{"enabled": false},
+		map[string]any{"enabled": true, "interval": "30s", "labels": map[string]any{"release": "prometheus"}}},
+	"prometheusRule": {map[string]any{"enabled": false},
+		map[string]any{"enabled": true, "alertLabels": map[string]any{"team": "data", "severity": "page"}}},
+	"dashboards.enabled": {false, true},
+	"networkPolicy": {map[string]any{"enabled": false}, map[string]any{"enabled": true},
+		map[string]any{"enabled": true, "metricsFrom": []any{map[string]any{"namespaceSelector": map[string]any{}}},
+			"apiServerPorts": []any{6443}}},
+	"test.namespace": {"default", "stayput"},
 }
 
 // A pair is two settings that must be tried together.
@@ -87,7 +107,8 @@ func covering() (rows []map[string]int) {
 	for len(missing) > 0 {
 		row := map[string]int{}
 		first := slices.SortedFunc(maps.Keys(missing), func(p, q pair) int {
-			return strings.Compare(p.a+" "+p.b+string(rune('0'+p.aWith))+string(rune('0'+p.bWith)), q.a+" "+q.b+string(rune('0'+q.aWith))+string(rune('0'+q.bWith)))
+			return strings.Compare(p.a+" "+p.b+string(rune('0'+p.aWith))+string(rune('0'+p.bWith)),
+				q.a+" "+q.b+string(rune('0'+q.aWith))+string(rune('0'+q.bWith)))
 		})[0]
 		row[first.a], row[first.b] = first.aWith, first.bWith
 		for _, name := range names {
@@ -209,7 +230,8 @@ func bound(t *testing.T, objs []*unstructured.Unstructured) {
 			continue
 		}
 		given[role.Kind+" "+o.GetNamespace()+"/"+role.Name]++
-		if len(subjects) != 1 || subjects[0].Kind != "ServiceAccount" || subjects[0].Namespace != "stayput" || !accounts[subjects[0].Name] {
+		if len(subjects) != 1 || subjects[0].Kind != "ServiceAccount" || subjects[0].Namespace != "stayput" ||
+			!accounts[subjects[0].Name] {
 			t.Errorf("%s %s is for %v, Pods are %v", o.GetKind(), o.GetName(), subjects, accounts)
 		}
 	}
@@ -238,7 +260,8 @@ func accepted(t *testing.T, binary string, objs []*unstructured.Unstructured) {
 	if err := os.WriteFile(file, []byte(config.Data["config.yaml"]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(binary, "webhooks", "--service", "a", "--namespace", "b", "--config", file).CombinedOutput(); err != nil {
+	if out, err := exec.Command(binary, "webhooks", "--service", "a", "--namespace", "b", "--config",
+		file).CombinedOutput(); err != nil {
 		t.Errorf("the configuration: %v\n%s\n%s", err, out, config.Data["config.yaml"])
 	}
 	var probe corev1.Pod

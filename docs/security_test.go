@@ -72,7 +72,8 @@ func checklist() (ids []string) {
 // those behind build tags too.
 func testNames(t *testing.T) (names []string) {
 	t.Helper()
-	out, err := exec.Command("git", "-C", "..", "ls-files", "--cached", "--others", "--exclude-standard", "--full-name", "*_test.go").Output()
+	out, err := exec.Command("git", "-C", "..", "ls-files", "--cached", "--others", "--exclude-standard", "--full-name",
+		"*_test.go").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

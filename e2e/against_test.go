@@ -15,7 +15,8 @@ func TestLintAgainstTheCluster(t *testing.T) {
 	ns := namespace(t)
 	apply(t, ns, strings.Replace(headlessService, "clusterIP: None, ", "", 1))
 	file := filepath.Join(t.TempDir(), "mysql.yaml")
-	manifest := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "{name: mysql}", "{name: mysql, namespace: "+ns+"}", 1)
+	manifest := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "{name: mysql}", "{name: mysql, namespace: "+ns+"}",
+		1)
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -52,23 +52,28 @@ func forerunners(t *testing.T) map[string]*forerunner {
 			"spec: {containers: [{name: a, image: a}], " + spec + "}}}\n"
 	}
 	const long = "mysql-with-a-name-that-is-too-long-for-labels-of-pods"
-	const claims, template = "  - metadata: {name: data}\n", "    spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n"
+	const claims, template = "  - metadata: {name: data}\n",
+		"    spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}\n"
 	return map[string]*forerunner{
 		"statefulset-service-headless": {manifest: mysql(),
-			beside: "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {selector: {app: mysql}, ports: [{port: 3306}]}\n---\n"},
+			beside: "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {selector: {app: mysql}, ports: [{port: " +
+				"3306}]}\n---\n"},
 		"statefulset-service-name": {manifest: mysql("  serviceName: mysql-h\n", "")},
 		"statefulset-name-length":  {manifest: mysql("{name: mysql}", "{name: "+long+"}"), name: long},
 		"statefulset-grace-period": {manifest: mysql("    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 0\n")},
 		"statefulset-shared-claim": {beside: claim("shared", "ReadWriteOnce"),
-			manifest: mysql("    spec:\n", "    spec:\n      volumes: [{name: files, persistentVolumeClaim: {claimName: shared}}]\n")},
+			manifest: mysql("    spec:\n", "    spec:\n      volumes: [{name: files, persistentVolumeClaim: {claimName: "+
+				"shared}}]\n")},
 		"statefulset-retention": {untried: true,
-			manifest: mysql("  replicas: 3\n", "  replicas: 3\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n")},
+			manifest: mysql("  replicas: 3\n",
+				"  replicas: 3\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n")},
 		"claim-template-duplicate": {manifest: mysql(claims, claims+template+claims)},
 		"claim-template-pinned": { // by whoever made the claims of the others first
 			manifest: mysql("storageClassName: disk", `storageClassName: "", volumeName: pinned`),
 			beside: claim("data-mysql-1", "ReadWriteOnce") + claim("data-mysql-2", "ReadWriteOnce") +
 				"apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: pinned}\n" +
-				"spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: example.com, volumeHandle: pinned}}\n---\n"},
+				"spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: example.com, volumeHandle: " +
+				"pinned}}\n---\n"},
 		"deployment-hostname": {manifest: deployment("hostname: db"), kind: "deployment", owned: true},
 		"deployment-shared-claim": {beside: claim("shared", "ReadWriteOncePod"), kind: "deployment", owned: true, ready: "1",
 			manifest: deployment("volumes: [{name: files, persistentVolumeClaim: {claimName: shared}}]")},
@@ -96,7 +101,8 @@ func (f *forerunner) fit(s side, ns string) {
 		s.kubectl(strings.Replace(tried, "replicas: 3", "replicas: 0", 1), "apply", "-n", ns, "-f", "-")
 		generation := s.kubectl("", "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.metadata.generation}")
 		s.output(generation, "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.status.observedGeneration}")
-		if revision := s.kubectl("", "get", "statefulset", f.name, "-n", ns, "-o", "jsonpath={.status.updateRevision}"); len(revision) <= 63 {
+		if revision := s.kubectl("", "get", "statefulset", f.name, "-n", ns, "-o",
+			"jsonpath={.status.updateRevision}"); len(revision) <= 63 {
 			f.manifest = tried
 			return
 		}
@@ -106,7 +112,8 @@ func (f *forerunner) fit(s side, ns string) {
 
 // another returns one of its kind around which no Pods live.
 func (f *forerunner) another() string {
-	return strings.NewReplacer("metadata: {name: "+f.name, "metadata: {name: fresh"+f.name[5:], "{app: mysql}", "{app: mysql, of: fresh}").Replace(f.manifest)
+	return strings.NewReplacer("metadata: {name: "+f.name, "metadata: {name: fresh"+f.name[5:], "{app: mysql}",
+		"{app: mysql, of: fresh}").Replace(f.manifest)
 }
 
 // TestMadeAnewAroundItsPods grows workloads that were there before anything of
@@ -182,7 +189,8 @@ func (s side) remake(rule string, f *forerunner) {
 // retained waits until no volume of a template's claim is on Delete.
 func (s side) retained(ns string) {
 	s.t.Helper()
-	claims := s.kubectl("", "get", "pvc", "-n", ns, "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.volumeName}{"\n"}{end}`)
+	claims := s.kubectl("", "get", "pvc", "-n", ns, "-o",
+		`jsonpath={range .items[*]}{.metadata.name} {.spec.volumeName}{"\n"}{end}`)
 	for claim := range strings.Lines(claims) {
 		if name, pv, _ := strings.Cut(strings.TrimSpace(claim), " "); strings.HasPrefix(name, "data-") {
 			s.output("Retain", "get", "pv", pv, "-o", policyPath)
@@ -271,7 +279,8 @@ spec:
 	pv := kubectl(t, "get", "pvc", "data-mysql-0", "-n", ns, "-o", "jsonpath={.spec.volumeName}")
 	letGo(t, []string{pv})
 	output(t, "Delete", "get", "pv", pv, "-o", policyPath)
-	manifest := strings.NewReplacer("replicas: 3", "replicas: 1\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}").
+	manifest := strings.NewReplacer("replicas: 3",
+		"replicas: 1\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}").
 		Replace(readFile(t, "testdata", "mysql.yaml"))
 	deniedBy(t, ns, "statefulset-retention", manifest)
 	kubectl(t, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)

@@ -106,7 +106,8 @@ func TestAudit(t *testing.T) {
 		fates[c.Name] = fmt.Sprintf("%s %s %s needed=%v", c.StatefulSet, c.Capacity, c.Fate, c.Needed)
 	}
 	for claim, want := range map[string]string{
-		"data-db-0": "db 1Gi destroyed needed=true", "data-db-1": "db 1Gi destroyed needed=true", "unneeded": " 3Gi destroyed needed=false",
+		"data-db-0": "db 1Gi destroyed needed=true", "data-db-1": "db 1Gi destroyed needed=true",
+		"unneeded": " 3Gi destroyed needed=false",
 	} {
 		if fates[claim] != want {
 			t.Errorf("claim %s: %q, want %q", claim, fates[claim], want)
@@ -146,7 +147,8 @@ func TestAudit(t *testing.T) {
 	}
 
 	// The whole cluster, page by page, comes to the same as in one piece.
-	contains(t, stayput(t, "audit", "--kubeconfig", kubeconfig).stdout, "inventory:", ns+"/unneeded 3Gi", "Service nowhere does not exist")
+	contains(t, stayput(t, "audit", "--kubeconfig", kubeconfig).stdout, "inventory:", ns+"/unneeded 3Gi",
+		"Service nowhere does not exist")
 }
 
 // TestAuditForbidden has an account that may read all but StatefulSets.
@@ -171,7 +173,8 @@ spec: {containers: [{name: a, image: b}], subdomain: nowhere, hostname: nobody}
 	token := newAccount(t, ns, "auditor", "clusterrolebinding --clusterrole="+ns)
 	kubeconfig := writeKubeconfig(t, env.Cluster.Config().Host, token)
 	r, end := audited(t, 2, "--kubeconfig", kubeconfig, "-n", ns)
-	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Message, "list StatefulSets: ") || !strings.Contains(r.Errors[0].Message, "forbidden") {
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Message, "list StatefulSets: ") ||
+		!strings.Contains(r.Errors[0].Message, "forbidden") {
 		t.Errorf("errors: %+v", r.Errors)
 	}
 	contains(t, end.stderr, "list StatefulSets", "is forbidden")
@@ -243,15 +246,18 @@ func TestAuditReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, api := range []struct{ name, group, kind, crds string }{
-		{"openreports", "openreports.io", "reports", filepath.Join(moduleDir(t, "..", "github.com/openreports/reports-api"), "config/crd")},
-		{"policyreport", "wgpolicyk8s.io", "policyreports", filepath.Join(moduleDir(t, "../tools/crds", "github.com/kyverno/kyverno"), "config/crds/policyreport")},
+		{"openreports", "openreports.io", "reports", filepath.Join(moduleDir(t, "..", "github.com/openreports/reports-api"),
+			"config/crd")},
+		{"policyreport", "wgpolicyk8s.io", "policyreports",
+			filepath.Join(moduleDir(t, "../tools/crds", "github.com/kyverno/kyverno"), "config/crds/policyreport")},
 	} {
 		t.Run(api.name, func(t *testing.T) {
 			ns := namespace(t)
 			apply(t, ns, data)
 			args := []string{"--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns, "--report", api.name}
 			_, end := audited(t, 0, args...)
-			contains(t, end.stderr, "skipped, for the cluster does not have the CustomResourceDefinitions of "+api.group+"/v1alpha")
+			contains(t, end.stderr,
+				"skipped, for the cluster does not have the CustomResourceDefinitions of "+api.group+"/v1alpha")
 			for _, kind := range []string{api.kind, "cluster" + api.kind} {
 				apply(t, ns, readFile(t, api.crds, api.group+"_"+kind+".yaml"))
 				kubectl(t, "wait", "--for=condition=Established", "crd/"+kind+"."+api.group, "--timeout=60s")
@@ -278,7 +284,8 @@ func TestAuditReports(t *testing.T) {
 					Timestamp                       struct{ Seconds int64 }
 				}
 			}
-			if err := json.Unmarshal([]byte(kubectl(t, "get", api.kind+"."+api.group, "stayput", "-n", ns, "-o", "json")), &got); err != nil {
+			if err := json.Unmarshal([]byte(kubectl(t, "get", api.kind+"."+api.group, "stayput", "-n", ns, "-o", "json")),
+				&got); err != nil {
 				t.Fatal(err)
 			}
 			if got.Summary.Warn != len(want) || len(got.Results) != len(want) {
@@ -289,7 +296,8 @@ func TestAuditReports(t *testing.T) {
 					t.Fatalf("a result: %+v", res)
 				}
 				o := res.Resources[0]
-				if key := strings.Join([]string{res.Policy, o.Kind, o.Name, o.FieldPath, res.Message, res.Properties["fix"]}, "|"); !want[key] {
+				if key := strings.Join([]string{res.Policy, o.Kind, o.Name, o.FieldPath, res.Message, res.Properties["fix"]},
+					"|"); !want[key] {
 					t.Errorf("not found by audit: %s", key)
 				}
 			}

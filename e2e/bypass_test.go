@@ -23,14 +23,21 @@ func TestBypasses(t *testing.T) {
 		contains(t, out, "deployment-hostname")
 	}
 	for name, args := range map[string][]string{
-		"a strategic merge patch":                    {"patch", "deployment", "web", "--type=strategic", `-p={"spec":{"replicas":3}}`},
-		"a merge patch":                              {"patch", "deployment", "web", "--type=merge", `-p={"spec":{"replicas":3}}`},
-		"a JSON patch":                               {"patch", "deployment", "web", "--type=json", `-p=[{"op":"replace","path":"/spec/replicas","value":3}]`},
-		"the subresource scale":                      {"patch", "deployment", "web", "--subresource=scale", "--type=merge", `-p={"spec":{"replicas":3}}`},
-		"scale, as a dry run":                        {"scale", "deployment", "web", "--replicas=3", "--dry-run=server"},
-		"a patch, as a dry run":                      {"patch", "deployment", "web", "--dry-run=server", `-p={"spec":{"replicas":3}}`},
-		"a patch with an exemption":                  {"patch", "deployment", "web", `-p={"metadata":{"annotations":{"exempt.stayput.dev/deployment-hostname":""}},"spec":{"replicas":3}}`},
-		"a patch that pretends to be a controller's": {"patch", "deployment", "web", "--field-manager=kube-controller-manager", `-p={"spec":{"replicas":3}}`},
+		"a strategic merge patch": {"patch", "deployment", "web", "--type=strategic",
+			`-p={"spec":{"replicas":3}}`},
+		"a merge patch": {"patch", "deployment", "web", "--type=merge",
+			`-p={"spec":{"replicas":3}}`},
+		"a JSON patch": {"patch", "deployment", "web", "--type=json",
+			`-p=[{"op":"replace","path":"/spec/replicas","value":3}]`},
+		"the subresource scale": {"patch", "deployment", "web", "--subresource=scale", "--type=merge",
+			`-p={"spec":{"replicas":3}}`},
+		"scale, as a dry run": {"scale", "deployment", "web", "--replicas=3", "--dry-run=server"},
+		"a patch, as a dry run": {"patch", "deployment", "web", "--dry-run=server",
+			`-p={"spec":{"replicas":3}}`},
+		"a patch with an exemption": {"patch", "deployment", "web",
+			`-p={"metadata":{"annotations":{"exempt.stayput.dev/deployment-hostname":""}},"spec":{"replicas":3}}`},
+		"a patch that pretends to be a controller's": {"patch", "deployment", "web",
+			"--field-manager=kube-controller-manager", `-p={"spec":{"replicas":3}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := try(t, "", append(args, "-n", ns)...)
@@ -46,7 +53,8 @@ func TestBypasses(t *testing.T) {
 		"server-side apply of a change": {three, []string{"apply", "--server-side", "--force-conflicts", "-f", "-"}},
 		"replace":                       {three, []string{"replace", "-f", "-"}},
 		"create, as a dry run":          {other, []string{"create", "--dry-run=server", "-f", "-"}},
-		"generateName":                  {strings.Replace(three, "{name: web}", "{generateName: web-}", 1), []string{"create", "-f", "-"}},
+		"generateName": {strings.Replace(three, "{name: web}", "{generateName: web-}", 1),
+			[]string{"create", "-f", "-"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := try(t, tc.manifest, append(tc.args, "-n", ns)...)
@@ -71,8 +79,10 @@ spec: {nodeName: nowhere, automountServiceAccountToken: false, containers: [{nam
 	})
 	t.Run("somebody else's name", func(t *testing.T) {
 		token := newAccount(t, ns, "tenant", "rolebinding --clusterrole=admin")
-		for _, who := range []string{"system:serviceaccount:kube-system:deployment-controller", "system:kube-controller-manager", "system:node:n"} {
-			out, err := try(t, "", "--kubeconfig=/dev/null", "--server="+env.Cluster.Config().Host, "--insecure-skip-tls-verify", "--token="+token, "--as="+who,
+		for _, who := range []string{"system:serviceaccount:kube-system:deployment-controller",
+			"system:kube-controller-manager", "system:node:n"} {
+			out, err := try(t, "", "--kubeconfig=/dev/null", "--server="+env.Cluster.Config().Host, "--insecure-skip-tls-verify",
+				"--token="+token, "--as="+who,
 				"scale", "deployment", "web", "-n", ns, "--replicas=3")
 			if err == nil {
 				t.Errorf("a tenant could be %s:\n%s", who, out)

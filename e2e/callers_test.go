@@ -39,11 +39,13 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 	s := startBinary(t, cluster, dir)
 	webhooks := s.stayput("webhooks", "--url", "https://"+s.address, "--namespace", "stayput")
 	s.kubectl(webhooks, "apply", "-f", "-")
-	eventually(t, "the API server's certificate is accepted, and Stayput's is trusted", func() error { return s.asked(true) })
+	eventually(t, "the API server's certificate is accepted, and Stayput's is trusted",
+		func() error { return s.asked(true) })
 	eventually(t, "ready", s.ready)
 
 	// Somebody else reaches the port.
-	if _, err := (&http.Client{Timeout: 5 * time.Second, Transport: insecure()}).Get("https://" + s.address + "/validate"); err == nil || !strings.Contains(err.Error(), "certificate required") {
+	if _, err := (&http.Client{Timeout: 5 * time.Second, Transport: insecure()}).Get("https://" + s.address +
+		"/validate"); err == nil || !strings.Contains(err.Error(), "certificate required") {
 		t.Errorf("asked without a certificate: %v", err)
 	}
 	// Hot reload, both ways, and nothing for a broken file.
@@ -63,14 +65,16 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 
 	// What a person sees, and the key changed.
 	status := s.stayput("certs", "status", "--kubeconfig", cluster.Kubeconfig(), "--connect", s.address)
-	contains(t, status, "Secret stayput/stayput-ca", ": signs", "MutatingWebhookConfiguration stayput", "deletion.stayput.dev: 1 trusted for 127.0.0.1", "serves ")
+	contains(t, status, "Secret stayput/stayput-ca", ": signs", "MutatingWebhookConfiguration stayput",
+		"deletion.stayput.dev: 1 trusted for 127.0.0.1", "serves ")
 	if strings.Contains(status, "WRONG") {
 		t.Error(status)
 	}
 	contains(t, s.stayput("certs", "rotate-key", "--kubeconfig", cluster.Kubeconfig(), "--keep-old", "2s"),
 		"made a new key", "2 webhook configurations trust both keys", "the new key signs")
 	eventually(t, "the old key is dropped", func() error {
-		if status := s.stayput("certs", "status", "--kubeconfig", cluster.Kubeconfig(), "--connect", s.address); strings.Count(status, "  CA ") != 1 || strings.Contains(status, "WRONG") {
+		if status := s.stayput("certs", "status", "--kubeconfig", cluster.Kubeconfig(), "--connect",
+			s.address); strings.Count(status, "  CA ") != 1 || strings.Contains(status, "WRONG") {
 			return fmt.Errorf("%s", status)
 		}
 		return nil
@@ -79,7 +83,8 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 	eventually(t, "asked under the new key", func() error { return s.asked(true) })
 	s.kubectl(webhooks, "replace", "-f", "-") // blanks the caBundle
 	eventually(t, "repaired", func() error {
-		if out := s.kubectl("", "get", "validatingwebhookconfiguration", "stayput", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); out == "" {
+		if out := s.kubectl("", "get", "validatingwebhookconfiguration", "stayput", "-o",
+			"jsonpath={.webhooks[0].clientConfig.caBundle}"); out == "" {
 			return fmt.Errorf("blank")
 		}
 		return nil
@@ -90,8 +95,10 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 // the authority that certifies it, which it returns.
 func writeCallers(t *testing.T, dir string) (ca []byte) {
 	t.Helper()
-	caCert, caKey := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "callers"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	caller, callerKey := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "kube-apiserver"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, caCert, caKey)
+	caCert, caKey := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "callers"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+	caller, callerKey := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "kube-apiserver"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, caCert, caKey)
 	ca = encode(t, caCert)
 	key, err := pki.EncodePKCS8PrivateKey(callerKey)
 	if err != nil {
@@ -124,7 +131,8 @@ users:
 	return ca
 }
 
-func certify(t *testing.T, template, parent *x509.Certificate, parentKey crypto.Signer) (*x509.Certificate, crypto.Signer) {
+func certify(t *testing.T, template, parent *x509.Certificate, parentKey crypto.Signer) (*x509.Certificate,
+	crypto.Signer) {
 	t.Helper()
 	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
@@ -169,7 +177,8 @@ func startBinary(t *testing.T, cluster *localcluster.Cluster, dir string) *binar
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(env.Binary, "serve", "--listen", s.address, "--health-listen", s.health, "--metrics-listen", "0", "--drain", "100ms",
+	cmd := exec.Command(env.Binary, "serve", "--listen", s.address, "--health-listen", s.health, "--metrics-listen", "0",
+		"--drain", "100ms",
 		"--kubeconfig", cluster.Kubeconfig(), "--tls-names", "127.0.0.1",
 		"--client-ca-file", filepath.Join(dir, "callers.crt"), "--client-names", "kube-apiserver")
 	cmd.Stdout, cmd.Stderr = log, log

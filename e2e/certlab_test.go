@@ -53,7 +53,8 @@ func newCertLab(t *testing.T) *certLab {
 	l.make(d.SecretRole(webhook.DefaultSecret))
 	l.make(clusterRole)
 	l.account = rest.AnonymousClientConfig(env.Cluster.Config())
-	l.account.BearerToken = newAccount(t, l.ns, certService, "rolebinding --role="+l.ns+"-certificates", "clusterrolebinding --clusterrole="+l.ns)
+	l.account.BearerToken = newAccount(t, l.ns, certService, "rolebinding --role="+l.ns+"-certificates",
+		"clusterrolebinding --clusterrole="+l.ns)
 	t.Cleanup(l.stop)
 	return l
 }
@@ -91,20 +92,25 @@ func (l *certLab) configure() {
 		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
 	}}
 	here := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: l.ns}}
-	l.make(&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns}, Webhooks: []admissionv1.MutatingWebhook{{
-		Name: "mutate.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules, FailurePolicy: &fail,
-		NamespaceSelector: here, SideEffects: &none, AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(10)),
-	}}})
-	l.make(&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns}, Webhooks: []admissionv1.ValidatingWebhook{
-		{
-			Name: "one.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules, FailurePolicy: &fail,
+	l.make(&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns},
+		Webhooks: []admissionv1.MutatingWebhook{{
+			Name: "mutate.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules,
+			FailurePolicy:     &fail,
 			NamespaceSelector: here, SideEffects: &none, AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(10)),
-		},
-		{
-			Name: "two.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, FailurePolicy: &fail,
-			SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
-		},
-	}})
+		}}})
+	l.make(&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns},
+		Webhooks: []admissionv1.ValidatingWebhook{
+			{
+				Name: "one.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules,
+				FailurePolicy:     &fail,
+				NamespaceSelector: here, SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
+				TimeoutSeconds: new(int32(10)),
+			},
+			{
+				Name: "two.stayput.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, FailurePolicy: &fail,
+				SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
+			},
+		}})
 }
 
 // A certReplica is one process's worth of Stayput.
@@ -152,7 +158,8 @@ func (l *certLab) prepare(i int, life certs.Lifetimes) *certReplica {
 	m := certs.NewMetrics()
 	trust := &certs.Trust{Client: l.client(l.account), Name: l.ns, Log: log, Metrics: m, Now: clock}
 	r.source = &certs.SelfSigned{
-		Client: trust.Client, Namespace: l.ns, Service: certService, Secret: webhook.DefaultSecret, Names: []string{"127.0.0.1"},
+		Client: trust.Client, Namespace: l.ns, Service: certService, Secret: webhook.DefaultSecret,
+		Names: []string{"127.0.0.1"},
 		Trust: trust, Log: log, Metrics: m, Lifetimes: life, Settle: time.Second, Now: clock,
 	}
 	m.Expose(r.registry, r.source, trust, clock)

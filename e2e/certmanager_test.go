@@ -34,8 +34,9 @@ func TestCertManager(t *testing.T) {
 	l := newCertLab(t)
 	l.configure()
 	apply := func(args ...string) string {
-		out, _ := exec.CommandContext(t.Context(), env.Binary, append([]string{"certs", "apply", "--kubeconfig", env.Cluster.Kubeconfig(),
-			"--namespace", l.ns, "--configurations", l.ns, "--tls-names", "127.0.0.1"}, args...)...).CombinedOutput()
+		out, _ := exec.CommandContext(t.Context(), env.Binary,
+			append([]string{"certs", "apply", "--kubeconfig", env.Cluster.Kubeconfig(),
+				"--namespace", l.ns, "--configurations", l.ns, "--tls-names", "127.0.0.1"}, args...)...).CombinedOutput()
 		return string(out)
 	}
 	contains(t, apply(), "Issuer stayput-self-signed: cert-manager is not installed")
@@ -53,8 +54,9 @@ func TestCertManager(t *testing.T) {
 	l.must(err)
 	log := slog.New(slog.NewTextHandler(l.log, nil))
 	source := &certs.CertManager{
-		FileSource: &certs.FileSource{CertFile: filepath.Join(mount, "tls.crt"), KeyFile: filepath.Join(mount, "tls.key"), Log: log},
-		Client:     c, Namespace: l.ns, Name: "stayput",
+		FileSource: &certs.FileSource{CertFile: filepath.Join(mount, "tls.crt"), KeyFile: filepath.Join(mount, "tls.key"),
+			Log: log},
+		Client: c, Namespace: l.ns, Name: "stayput",
 	}
 	trust := &certs.Trust{Client: c, Name: l.ns, Log: log}
 	server := &webhook.Server{Listener: listener, Handler: http.HandlerFunc(admitAll), Source: source, Log: log,
@@ -77,14 +79,18 @@ func TestCertManager(t *testing.T) {
 	}
 
 	// Nobody is there to make it; then somebody is, and the Issuer is not.
-	contains(t, apply("--issuer", "company-ca"), "certificate "+l.ns+"/stayput applied", "ValidatingWebhookConfiguration "+l.ns+": the caBundle is cert-manager's to write")
-	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: it has no condition yet: does cert-manager run?")
+	contains(t, apply("--issuer", "company-ca"), "certificate "+l.ns+"/stayput applied",
+		"ValidatingWebhookConfiguration "+l.ns+": the caBundle is cert-manager's to write")
+	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: it has no condition yet: does cert-manager "+
+		"run?")
 	runCertManager(t)
-	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: DoesNotExist: Issuing certificate as Secret does not exist")
+	says("no certificate yet", "Certificate "+l.ns+"/stayput is not ready: DoesNotExist: Issuing certificate as Secret "+
+		"does not exist")
 	contains(t, l.log.String(), "cert-manager has no certificate ready")
 
 	for range 2 { // as often as one likes
-		contains(t, apply(), "issuer "+l.ns+"/stayput-self-signed applied", "certificate "+l.ns+"/stayput-ca applied", "issuer "+l.ns+"/stayput-ca applied")
+		contains(t, apply(), "issuer "+l.ns+"/stayput-self-signed applied", "certificate "+l.ns+"/stayput-ca applied",
+			"issuer "+l.ns+"/stayput-ca applied")
 	}
 	eventually(t, "ready", func() error { return server.Ready(nil) })
 	leaf := func() *x509.Certificate {
@@ -108,7 +114,8 @@ func TestCertManager(t *testing.T) {
 			return err
 		}
 		cert.Status.Conditions = append(cert.Status.Conditions, cmapi.CertificateCondition{
-			Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered", LastTransitionTime: new(metav1.Now()),
+			Type: cmapi.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: "ManuallyTriggered",
+			LastTransitionTime: new(metav1.Now()),
 		})
 		return c.Status().Update(t.Context(), &cert)
 	})
@@ -168,7 +175,8 @@ func (l *certLab) mount(secret string) string {
 	var version string
 	write := func() error {
 		var s corev1.Secret
-		if err := l.admin.Get(l.Context(), client.ObjectKey{Namespace: l.ns, Name: secret}, &s); err != nil || s.ResourceVersion == version {
+		if err := l.admin.Get(l.Context(), client.ObjectKey{Namespace: l.ns, Name: secret}, &s); err != nil ||
+			s.ResourceVersion == version {
 			return client.IgnoreNotFound(err)
 		}
 		version = s.ResourceVersion

@@ -28,7 +28,8 @@ func TestCertificatesAreRenewedUnderLoad(t *testing.T) {
 	end := l.load()
 	leaves, cas := float64(rounds(50, 1000)), float64(rounds(5, 50))
 	deadline := time.Now().Add(time.Hour)
-	for l.count("stayput_certificate_renewals_total", "leaf") < leaves || l.count("stayput_certificate_renewals_total", "ca") < cas {
+	for l.count("stayput_certificate_renewals_total", "leaf") < leaves ||
+		l.count("stayput_certificate_renewals_total", "ca") < cas {
 		if time.Now().After(deadline) || t.Failed() {
 			break
 		}
@@ -121,7 +122,8 @@ func TestReplicasAgreeOnOneCA(t *testing.T) {
 	l.configure()
 	for i := range rounds(5, 100) {
 		l.stop()
-		l.must(client.IgnoreNotFound(l.admin.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: webhook.DefaultSecret}})))
+		l.must(client.IgnoreNotFound(l.admin.Delete(t.Context(),
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: webhook.DefaultSecret}})))
 		if i%2 == 1 { // empty, as a chart might render it
 			l.make(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: webhook.DefaultSecret}})
 		}
@@ -171,7 +173,8 @@ func TestTheCABundleIsRepairedAndNothingElse(t *testing.T) {
 		t.Error("the failurePolicy was changed back")
 	}
 	l.must(l.admin.Delete(t.Context(), &v))
-	l.must(l.admin.Delete(t.Context(), &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns}}))
+	l.must(l.admin.Delete(t.Context(),
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: l.ns}}))
 	time.Sleep(3 * time.Second)
 	if b := l.bundles(); len(b) > 0 {
 		t.Errorf("made again: %v", b)
@@ -224,7 +227,8 @@ func TestASecretThatIsLost(t *testing.T) {
 			return nil
 		})
 		l.one(name)
-		if log := l.log.String()[before:]; !strings.Contains(log, "written again from memory") || !strings.Contains(log, tc.said) {
+		if log := l.log.String()[before:]; !strings.Contains(log, "written again from memory") ||
+			!strings.Contains(log, tc.said) {
 			t.Errorf("%s: %q was not said", name, tc.said)
 		}
 	}
@@ -273,15 +277,18 @@ func TestASecretThatIsImmutable(t *testing.T) {
 			return nil
 		})
 	}
-	says(`level=WARN msg="the Secret ` + l.ns + `/stayput-ca is immutable, so its CA cannot be renewed: kubectl delete secret stayput-ca -n ` + l.ns)
-	status, _ := exec.CommandContext(t.Context(), env.Binary, "certs", "status", "--kubeconfig", env.Cluster.Kubeconfig(), "--namespace", l.ns, "--configurations", l.ns).Output()
+	says(`level=WARN msg="the Secret ` + l.ns +
+		`/stayput-ca is immutable, so its CA cannot be renewed: kubectl delete secret stayput-ca -n ` + l.ns)
+	status, _ := exec.CommandContext(t.Context(), env.Binary, "certs", "status", "--kubeconfig", env.Cluster.Kubeconfig(),
+		"--namespace", l.ns, "--configurations", l.ns).Output()
 	contains(t, string(status), "WRONG: the Secret "+l.ns+"/stayput-ca is immutable")
 	says(`error="renewed the CA, with its key: the Secret ` + l.ns + `/stayput-ca is immutable`)
 	l.must(l.admin.Delete(t.Context(), secret))
 	says("the Secret of the CA cannot be used: written again from memory")
 	eventually(t, "the CA is renewed, with its key", func() error {
 		now := l.secret()
-		if now.Immutable != nil || string(now.Data["tls.key"]) != string(secret.Data["tls.key"]) || string(now.Data["tls.crt"]) == string(secret.Data["tls.crt"]) {
+		if now.Immutable != nil || string(now.Data["tls.key"]) != string(secret.Data["tls.key"]) ||
+			string(now.Data["tls.crt"]) == string(secret.Data["tls.crt"]) {
 			return errors.New("it is not")
 		}
 		return nil
@@ -342,7 +349,8 @@ func TestAWebhookRemovedByServerSideApply(t *testing.T) {
 	l.one("the bundle is there")
 	l.must(l.admin.Apply(t.Context(), manifest("one.stayput.dev", "two.stayput.dev"), helm)) // no conflict
 	l.one("and stays")
-	eventually(t, "a webhook can be dropped", func() error { return l.admin.Apply(t.Context(), manifest("one.stayput.dev"), helm) })
+	eventually(t, "a webhook can be dropped",
+		func() error { return l.admin.Apply(t.Context(), manifest("one.stayput.dev"), helm) })
 	l.one("the other one keeps its bundle")
 	if b := l.bundles()["validating"]; len(b) != 1 {
 		t.Errorf("%d webhooks are left", len(b))

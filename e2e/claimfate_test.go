@@ -52,7 +52,9 @@ func TestClaimsFateIsForetold(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d sequences from seed %d: %d steps; %d claims went as foretold, %d of them as their StatefulSet was made anew, %d stayed as foretold", next.Load()-first, first, f.steps.Load(), f.gone.Load(), f.anew.Load(), f.stayed.Load())
+	t.Logf("%d sequences from seed %d: %d steps; %d claims went as foretold, %d of them as their StatefulSet was made "+
+		"anew, %d stayed as foretold", next.Load()-first, first, f.steps.Load(), f.gone.Load(), f.anew.Load(),
+		f.stayed.Load())
 	if f.gone.Load() == 0 || f.stayed.Load() == 0 || f.anew.Load() == 0 {
 		t.Error("no claim went, or none did as its StatefulSet was made anew, or none stayed: this shows nothing")
 	}
@@ -78,9 +80,12 @@ var said = []struct {
 	{regexp.MustCompile(`must not lose data: (.+?) WILL BE DELETED`), func(f *foretelling) *[]string { return &f.lost }},
 	{regexp.MustCompile(`must not lose data: (.+?) may be deleted`), func(f *foretelling) *[]string { return &f.may }},
 	{regexp.MustCompile(`cannot free storage: (.+?) stay`), func(f *foretelling) *[]string { return &f.stay }},
-	{regexp.MustCompile(`cannot start empty, as (?:its claim exists|claims exist): ([a-z0-9-]+(?:, [a-z0-9-]+)*)`), func(f *foretelling) *[]string { return &f.used }},
-	{regexp.MustCompile(`cannot keep (.+?), scaled away under Delete`), func(f *foretelling) *[]string { return &f.doomed }},
-	{regexp.MustCompile(`cannot free storage: (.+?) stay.*they go when it is deleted`), func(f *foretelling) *[]string { return &f.doomed }},
+	{regexp.MustCompile(`cannot start empty, as (?:its claim exists|claims exist): ([a-z0-9-]+(?:, [a-z0-9-]+)*)`),
+		func(f *foretelling) *[]string { return &f.used }},
+	{regexp.MustCompile(`cannot keep (.+?), scaled away under Delete`),
+		func(f *foretelling) *[]string { return &f.doomed }},
+	{regexp.MustCompile(`cannot free storage: (.+?) stay.*they go when it is deleted`),
+		func(f *foretelling) *[]string { return &f.doomed }},
 }
 
 // read takes the names of claims out of warnings. Of statefulset-ordinals, which
@@ -161,7 +166,8 @@ func (l *lifeOf) fresh() {
 	if l.r.IntN(2) == 0 {
 		sts.Spec.PodManagementPolicy = appsv1.ParallelPodManagement
 	}
-	sts.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "db", VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
+	sts.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "db",
+		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
 	class := "disk"
 	sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{
 		ObjectMeta: metav1.ObjectMeta{Name: "data"},
@@ -317,7 +323,8 @@ func (l *lifeOf) names(sts *appsv1.StatefulSet) (all []string) {
 }
 
 // do updates or deletes.
-func (l *lifeOf) do(ctx context.Context, old, is *appsv1.StatefulSet, deletion metav1.DeletionPropagation, dry bool) error {
+func (l *lifeOf) do(ctx context.Context, old, is *appsv1.StatefulSet, deletion metav1.DeletionPropagation,
+	dry bool) error {
 	if old == nil {
 		return l.client.Create(ctx, is.DeepCopy(), client.DryRunAll)
 	}
@@ -343,7 +350,8 @@ func (l *lifeOf) do(ctx context.Context, old, is *appsv1.StatefulSet, deletion m
 
 // foretell asks the rules over the API server, and Stayput until it says as
 // much: its informers may be a moment behind.
-func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolumeClaim, old, is *appsv1.StatefulSet, deletion metav1.DeletionPropagation) (said foretelling, ok bool) {
+func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolumeClaim, old, is *appsv1.StatefulSet,
+	deletion metav1.DeletionPropagation) (said foretelling, ok bool) {
 	ctx := t.Context()
 	var names, leaving []string
 	for n := range before {
@@ -361,7 +369,8 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 	}
 	req := cluster.Request{Orphan: deletion == metav1.DeletePropagationOrphan}
 	req.User.Username = "jane"
-	findings, undecided := validators.Review(cluster.Environment{Source: l.client}.View(ctx, req), validators.All, was, obj)
+	findings, undecided := validators.Review(cluster.Environment{Source: l.client}.View(ctx, req), validators.All, was,
+		obj)
 	for _, u := range undecided {
 		return said, l.fail(t, "%v", u)
 	}
@@ -382,7 +391,8 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 
 // compare holds what was said to what has become of the claims. What nobody said
 // would go must not.
-func (l *lifeOf) compare(t *testing.T, before, after map[string]*corev1.PersistentVolumeClaim, said foretelling, deletion metav1.DeletionPropagation) bool {
+func (l *lifeOf) compare(t *testing.T, before, after map[string]*corev1.PersistentVolumeClaim, said foretelling,
+	deletion metav1.DeletionPropagation) bool {
 	if deletion != "" && deletion != metav1.DeletePropagationOrphan {
 		for _, n := range l.doomed {
 			if !slices.Contains(said.lost, n) {
@@ -486,12 +496,14 @@ func (l *lifeOf) settled(t *testing.T) bool {
 			}
 		}
 		replicas := *sts.Spec.Replicas
-		if sts.Status.ObservedGeneration != sts.Generation || sts.Status.Replicas != replicas || sts.Status.ReadyReplicas != replicas || len(pods.Items) != int(replicas) {
+		if sts.Status.ObservedGeneration != sts.Generation || sts.Status.Replicas != replicas ||
+			sts.Status.ReadyReplicas != replicas || len(pods.Items) != int(replicas) {
 			return fmt.Errorf("%d Pods, status %+v, want %d", len(pods.Items), sts.Status, replicas)
 		}
 		for _, n := range l.names(&sts) {
 			deletes := sts.Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted == "Delete"
-			if pvc := claims[n]; pvc == nil || pvc.Status.Phase != corev1.ClaimBound || (len(pvc.OwnerReferences) > 0) != deletes {
+			if pvc := claims[n]; pvc == nil || pvc.Status.Phase != corev1.ClaimBound ||
+				(len(pvc.OwnerReferences) > 0) != deletes {
 				return fmt.Errorf("%s does not follow the policy yet", n)
 			}
 		}

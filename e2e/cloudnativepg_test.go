@@ -52,7 +52,8 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 `)
 			var job string
 			eventually(t, "the Pod of the first job", func() error {
-				job = strings.TrimSpace(kubectl(t, "get", "pods", "-n", ns, "-l", "cnpg.io/jobRole=initdb", "-o", "jsonpath={.items[*].metadata.name}"))
+				job = strings.TrimSpace(kubectl(t, "get", "pods", "-n", ns, "-l", "cnpg.io/jobRole=initdb", "-o",
+					"jsonpath={.items[*].metadata.name}"))
 				if job == "" {
 					return errors.New("there is none")
 				}
@@ -66,7 +67,8 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 			volumes := volumesOf(t, ns)
 			letGo(t, volumes)
 			// It is as far as it comes: before it does more, the Pod must answer.
-			kubectl(t, "patch", "cluster.postgresql.cnpg.io", "pg", "-n", ns, "--type=merge", "-p", `{"spec":{"instances":5,"storage":{"size":"2Gi"}}}`)
+			kubectl(t, "patch", "cluster.postgresql.cnpg.io", "pg", "-n", ns, "--type=merge", "-p",
+				`{"spec":{"instances":5,"storage":{"size":"2Gi"}}}`)
 			time.Sleep(5 * time.Second)
 			account.told(t, "more instances, more storage: pg-1 has "+
 				kubectl(t, "get", "pvc", "pg-1", "-n", ns, "-o", "jsonpath={.spec.resources.requests.storage}")).unrefused(t)
@@ -74,7 +76,8 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 			if err != nil {
 				t.Error(err)
 			}
-			contains(t, out, "claim-in-use", "Cluster pg controls it", map[bool]string{true: "the data left in a released volume", false: "the data destroyed"}[kept])
+			contains(t, out, "claim-in-use", "Cluster pg controls it",
+				map[bool]string{true: "the data left in a released volume", false: "the data destroyed"}[kept])
 			out, err = try(t, "", "delete", "namespace", ns, "--dry-run=server")
 			if err != nil {
 				t.Error(err)

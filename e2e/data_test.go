@@ -11,7 +11,8 @@ import (
 // until they are ready. It returns the names of their volumes.
 func database(t *testing.T, ns string, replicas int, edits ...string) []string {
 	t.Helper()
-	manifest := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", fmt.Sprintf("replicas: %d", replicas), 1)
+	manifest := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3",
+		fmt.Sprintf("replicas: %d", replicas), 1)
 	for i := 0; i < len(edits); i += 2 {
 		if !strings.Contains(manifest, edits[i]) {
 			t.Fatalf("%q is not in the manifest", edits[i])
@@ -22,7 +23,8 @@ func database(t *testing.T, ns string, replicas int, edits ...string) []string {
 	output(t, fmt.Sprint(replicas), "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.readyReplicas}")
 	var volumes []string
 	for i := range replicas {
-		volumes = append(volumes, strings.TrimSpace(kubectl(t, "get", "pvc", fmt.Sprintf("data-mysql-%d", i), "-n", ns, "-o", "jsonpath={.spec.volumeName}")))
+		volumes = append(volumes, strings.TrimSpace(kubectl(t, "get", "pvc", fmt.Sprintf("data-mysql-%d", i), "-n", ns, "-o",
+			"jsonpath={.spec.volumeName}")))
 	}
 	return volumes
 }

@@ -124,11 +124,13 @@ func TestPodsOfAStatefulSetHaveDNSNames(t *testing.T) {
 func TestFixedHostnameInADeploymentIsDenied(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	out, err := try(t, readFile(t, "..", "examples", "notes", "applied", "volumes-7-deployment.yaml"), "apply", "-n", ns, "-f", "-")
+	out, err := try(t, readFile(t, "..", "examples", "notes", "applied", "volumes-7-deployment.yaml"), "apply", "-n", ns,
+		"-f", "-")
 	if err == nil {
 		t.Fatalf("not denied:\n%s", out)
 	}
-	contains(t, out, "Error from server (Forbidden)", "deployment-hostname", "spec.template.spec.hostname", "fix: ", "stayput.dev/subdomain")
+	contains(t, out, "Error from server (Forbidden)", "deployment-hostname", "spec.template.spec.hostname", "fix: ",
+		"stayput.dev/subdomain")
 	if strings.Contains(out, "immutable") {
 		t.Errorf("says immutable:\n%s", out)
 	}

@@ -35,7 +35,8 @@ spec:
 		"both": {"10.96.0.0/16,fd00:10:96::/108", `["IPv4","IPv6"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cluster, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true, APIServerArgs: []string{"--service-cluster-ip-range=" + tt.ranges}})
+			cluster, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true,
+				APIServerArgs: []string{"--service-cluster-ip-range=" + tt.ranges}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,12 +52,14 @@ spec:
 				t.Errorf("the selector by itself: %v\n%s", err, out)
 			}
 			b.kubectl(t, "", "patch", "service", "db", "-p", printed[1])
-			if got := b.kubectl(t, "", "get", "service", "db", "-o", "jsonpath={.spec.selector.app} {.spec.ipFamilies}"); strings.TrimSpace(got) != "db "+tt.families {
+			if got := b.kubectl(t, "", "get", "service", "db", "-o",
+				"jsonpath={.spec.selector.app} {.spec.ipFamilies}"); strings.TrimSpace(got) != "db "+tt.families {
 				t.Errorf("the Service has %s", got)
 			}
 			// What lint prints for a manifest is taken, too, whether it is new or not.
 			for _, name := range []string{"db", "new"} {
-				b.kubectl(t, "apiVersion: v1\nkind: Service\nmetadata: {name: "+name+"}\nspec: {clusterIP: None, ipFamilyPolicy: SingleStack, selector: {app: db}}\n", "apply", "-f", "-")
+				b.kubectl(t, "apiVersion: v1\nkind: Service\nmetadata: {name: "+name+"}\nspec: {clusterIP: None, ipFamilyPolicy: "+
+					"SingleStack, selector: {app: db}}\n", "apply", "-f", "-")
 			}
 		})
 	}

@@ -62,7 +62,8 @@ func TestFaults(t *testing.T) {
 	right(t, probes, "the death of Stayput")
 	l.stop()
 	verdicts, none, open := l.counts()
-	t.Logf("%d verdicts, all right; %d requests without one; %d let pass while nobody could be asked, by a webhook that fails open", verdicts, none, open)
+	t.Logf("%d verdicts, all right; %d requests without one; %d let pass while nobody could be asked, by a webhook that "+
+		"fails open", verdicts, none, open)
 	if verdicts < 50 || before == 0 {
 		t.Errorf("hardly anything was tried: %d verdicts, %d let pass", verdicts, before)
 	}
@@ -86,7 +87,8 @@ func newProbes(t *testing.T, b *bare, client kubernetes.Interface) []probe {
 	b.kubectl(t, "", "create", "namespace", "app")
 	mysql := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 1", 1)
 	b.kubectl(t, mysql+"---\n"+strings.ReplaceAll(staleClaim, ", volumeName: NS", ""), "apply", "-n", "app", "-f", "-")
-	if _, err := client.CoreV1().PersistentVolumeClaims("app").Create(t.Context(), claimNamed("of-nobody"), metav1.CreateOptions{}); err != nil {
+	if _, err := client.CoreV1().PersistentVolumeClaims("app").Create(t.Context(), claimNamed("of-nobody"),
+		metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	dryRun := []string{metav1.DryRunAll}
@@ -109,7 +111,8 @@ func newProbes(t *testing.T, b *bare, client kubernetes.Interface) []probe {
 		{"a good Deployment", create(""), "", false},
 		{"a Deployment that fixes its hostname", create("web"), "deployment-hostname", false},
 		{"the deletion of a claim in use", func(ctx context.Context) error {
-			return client.CoreV1().PersistentVolumeClaims("app").Delete(ctx, "data-mysql-0", metav1.DeleteOptions{DryRun: dryRun})
+			return client.CoreV1().PersistentVolumeClaims("app").Delete(ctx, "data-mysql-0",
+				metav1.DeleteOptions{DryRun: dryRun})
 		}, "claim-in-use", true},
 		{"the deletion of a claim of nobody", func(ctx context.Context) error {
 			return client.CoreV1().PersistentVolumeClaims("app").Delete(ctx, "of-nobody", metav1.DeleteOptions{DryRun: dryRun})
@@ -247,7 +250,8 @@ func TestRandomOrders(t *testing.T) {
 		})
 	}
 	group.Wait()
-	t.Logf("%d random orders of a Service, a StatefulSet, a StorageClass and two claims, without a denial", (orders+namespaces-1)/namespaces*namespaces)
+	t.Logf("%d random orders of a Service, a StatefulSet, a StorageClass and two claims, without a denial",
+		(orders+namespaces-1)/namespaces*namespaces)
 }
 
 type creation struct {
@@ -259,13 +263,16 @@ type creation struct {
 func application(ctx context.Context, client kubernetes.Interface, ns, name string) []creation {
 	labels := map[string]string{"app": name}
 	meta := metav1.ObjectMeta{Name: name, Labels: labels}
-	svc := &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: labels, Ports: []corev1.ServicePort{{Port: 1}}}}
-	class := &storagev1.StorageClass{ObjectMeta: meta, Provisioner: "example.com/disk", ReclaimPolicy: new(corev1.PersistentVolumeReclaimRetain)}
+	svc := &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: labels,
+		Ports: []corev1.ServicePort{{Port: 1}}}}
+	class := &storagev1.StorageClass{ObjectMeta: meta, Provisioner: "example.com/disk",
+		ReclaimPolicy: new(corev1.PersistentVolumeReclaimRetain)}
 	sts := &appsv1.StatefulSet{ObjectMeta: meta}
 	sts.Spec.ServiceName, sts.Spec.Replicas = name, new(int32(2))
 	sts.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
 	sts.Spec.Template.Labels = labels
-	sts.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "db", VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
+	sts.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "db",
+		VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}}}
 	template := claimNamed("data")
 	template.Spec.StorageClassName = &name
 	sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{*template}

@@ -29,48 +29,71 @@ type sentence struct {
 	beyond string
 }
 
-const attach = "the attach-detach controller lets no second node attach: pkg/controller/volume/attachdetach/reconciler/reconciler.go:353"
+const attach = "the attach-detach controller lets no second node attach: " +
+	"pkg/controller/volume/attachdetach/reconciler/reconciler.go:353"
 
 var sentences = []sentence{
 	{rule: "claim-class claim-volume", says: `Pending`, shown: claimsStayPending},
-	{rule: "claim-template-class claim-template-pinned storageclass-default", says: `(?:must|none|gets).*Pending`, shown: templatesStayPending},
-	{rule: "claim-template-pinned", says: `cannot be honoured`, beyond: "a driver's provisioner refuses a selector, the one of host paths does not look at it: kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},
+	{rule: "claim-template-class claim-template-pinned storageclass-default", says: `(?:must|none|gets).*Pending`,
+		shown: templatesStayPending},
+	{rule: "claim-template-pinned", says: `cannot be honoured`,
+		beyond: "a driver's provisioner refuses a selector, the one of host paths does not look at it: " +
+			"kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},
 	{rule: "claim-in-use", says: `run on until|start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
 	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controls it`, by: "TestOrphansAreNotHeldBack"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
-	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim", says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
-	{rule: "volume-reclaim", says: `every file on the volume would be deleted`, beyond: "a recycler's Pod deletes all it finds: pkg/volume/plugins.go:1007"},
-	{rule: "claim-template-access-mode", says: `leaves it empty`, beyond: "kubelet asks the driver for MULTI_NODE_READER_ONLY: pkg/volume/csi/csi_client.go:523"},
-	{rule: "claim-template-binding", says: `pins it to a zone`, beyond: "a driver chooses the zone, and the scheduler keeps to the volume's: pkg/scheduler/framework/plugins/volumebinding/binder.go:648"},
-	{rule: "claim-template-duplicate claim-template-shadows-volume", says: `dropped silently|replace`, shown: templatesReplace},
+	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",
+		says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
+	{rule: "volume-reclaim", says: `every file on the volume would be deleted`,
+		beyond: "a recycler's Pod deletes all it finds: pkg/volume/plugins.go:1007"},
+	{rule: "claim-template-access-mode", says: `leaves it empty`,
+		beyond: "kubelet asks the driver for MULTI_NODE_READER_ONLY: pkg/volume/csi/csi_client.go:523"},
+	{rule: "claim-template-binding", says: `pins it to a zone`,
+		beyond: "a driver chooses the zone, and the scheduler keeps to the volume's: " +
+			"pkg/scheduler/framework/plugins/volumebinding/binder.go:648"},
+	{rule: "claim-template-duplicate claim-template-shadows-volume", says: `dropped silently|replace`,
+		shown: templatesReplace},
 	{rule: "claim-template-expandable", says: `never grow`, by: "TestHints"},
 	{rule: "deployment-hostname pod-hostname-conflict", says: `share the|resolves to Pod`, shown: podNames},
 	{rule: "deployment-rolling-claim", says: `waits`, shown: onePodPerClaim},
-	{rule: "deployment-shared-claim statefulset-shared-claim", says: `only one of them ever starts`, shown: onePodPerClaim},
-	{rule: "deployment-shared-claim statefulset-shared-claim deployment-rolling-claim", says: `wait for ever|Pods on another node wait`, beyond: attach},
-	{rule: "deployment-subdomain pod-subdomain pod-identity-skipped", says: `no DNS name|by hand|names no Pods`, shown: podNames},
+	{rule: "deployment-shared-claim statefulset-shared-claim", says: `only one of them ever starts`,
+		shown: onePodPerClaim},
+	{rule: "deployment-shared-claim statefulset-shared-claim deployment-rolling-claim",
+		says: `wait for ever|Pods on another node wait`, beyond: attach},
+	{rule: "deployment-subdomain pod-subdomain pod-identity-skipped", says: `no DNS name|by hand|names no Pods`,
+		shown: podNames},
 	{rule: "field-fixed", says: `cannot (be|grow|shrink|lose)`, by: "TestHints"},
 	{rule: "namespace-data", says: `are destroyed`, by: "TestANamespaceWithDataGoesWhenItMay"},
-	{rule: "service-governing statefulset-service-headless statefulset-service-missing statefulset-service-selector statefulset-service-name", says: `DNS names?|virtual IP|by hand|gives no Pod a name`, shown: memberNames},
+	{rule: "service-governing statefulset-service-headless statefulset-service-missing statefulset-service-selector " +
+		"statefulset-service-name", says: `DNS names?|virtual IP|by hand|gives no Pod a name`, shown: memberNames},
 	{rule: "statefulset-service-not-ready-addresses", says: `meet only when ready`, shown: memberNames},
 	{rule: "statefulset-identity", says: `is ignored|does not know`, shown: memberNames},
-	{rule: "statefulset-delete statefulset-scale-down statefulset-ordinals statefulset-retention", says: `stay|DELETED|may be deleted|deleted|destroy`, by: "TestClaimsFateIsForetold"},
+	{rule: "statefulset-delete statefulset-scale-down statefulset-ordinals statefulset-retention",
+		says: `stay|DELETED|may be deleted|deleted|destroy`, by: "TestClaimsFateIsForetold"},
 	{rule: "statefulset-scale-up", says: `cannot start empty`, by: "TestClaimsFateIsForetold"},
 	{rule: "statefulset-delete statefulset-scale-down", says: `DELETED`, shown: remediesSave},
 	{rule: "statefulset-disruption-budget", says: `cannot be drained|can be evicted`, shown: budgetsBlock},
-	{rule: "statefulset-grace-period", says: `before it has saved|may start while`, beyond: "kubelet kills when the period ends, and a period of 0 is a deletion at once: pkg/kubelet/kuberuntime/kuberuntime_container.go:915, pkg/registry/core/pod/strategy.go:180"},
+	{rule: "statefulset-grace-period", says: `before it has saved|may start while`,
+		beyond: "kubelet kills when the period ends, and a period of 0 is a deletion at once: " +
+			"pkg/kubelet/kuberuntime/kuberuntime_container.go:915, pkg/registry/core/pod/strategy.go:180"},
 	{rule: "statefulset-max-unavailable", says: `takes down all`, shown: updatesWait},
 	{rule: "statefulset-name-length", says: `no Pod is created|never created`, shown: longNamesHaveNoPods},
-	{rule: "statefulset-no-storage", says: `comes back|dies with`, beyond: "kubelet removes the directory with the Pod: pkg/volume/emptydir/empty_dir.go:569"},
+	{rule: "statefulset-no-storage", says: `comes back|dies with`,
+		beyond: "kubelet removes the directory with the Pod: pkg/volume/emptydir/empty_dir.go:569"},
 	{rule: "statefulset-on-delete statefulset-partition", says: `until somebody|ever updated|holds`, shown: updatesWait},
-	{rule: "statefulset-parallel statefulset-service-headless statefulset-service-name workload-selector-overlap storageclass-reclaim", says: `cannot be (changed|added) later`, shown: fieldsStay},
-	{rule: "volume-host-path workload-host-path", says: `behind`, beyond: "the directory is that of the node the Pod runs on: pkg/volume/hostpath/host_path.go:218"},
-	{rule: "workload-fqdn-length", says: `never starts`, beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
+	{rule: "statefulset-parallel statefulset-service-headless statefulset-service-name workload-selector-overlap " +
+		"storageclass-reclaim", says: `cannot be (changed|added) later`, shown: fieldsStay},
+	{rule: "volume-host-path workload-host-path", says: `behind`,
+		beyond: "the directory is that of the node the Pod runs on: pkg/volume/hostpath/host_path.go:218"},
+	{rule: "workload-fqdn-length", says: `never starts`,
+		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }
 
 // foretells matches what a message says of the future.
-var foretells = regexp.MustCompile(`(?i)\bstays?\b|\bdeleted\b|destroy|pending|\bnever\b|\bever\b|no DNS name|by hand name|start empty|` +
-	`empty when|\bwaits?\b|cannot be (changed|added|drained)|goes too|goes? (when|with)|is ignored|dropped|would replace|stays behind|resolves to|share the DNS|until somebody`)
+var foretells = regexp.MustCompile(`(?i)\bstays?\b|\bdeleted\b|destroy|pending|\bnever\b|\bever\b|no DNS name|by ` +
+	`hand name|start empty|` +
+	`empty when|\bwaits?\b|cannot be (changed|added|drained)|goes too|goes? (when|with)|is ignored|dropped|would ` +
+	`replace|stays behind|resolves to|share the DNS|until somebody`)
 
 // TestForetold does what messages foretell, on real controllers.
 func TestForetold(t *testing.T) {
@@ -263,19 +286,24 @@ const (
 func claimsStayPending(t *testing.T, ns string) {
 	v := func(name string) string { return ns + "-" + name }
 	forget(t, v("fits"), v("small"), v("class"), v("mode"), v("modes"), v("released"), v("late"))
-	apply(t, ns, volumeNamed(v("fits"), ns, oneGibi)+volumeNamed(v("small"), ns, oneGibi)+volumeNamed(v("class"), "other-"+ns, oneGibi)+
+	apply(t, ns, volumeNamed(v("fits"), ns, oneGibi)+volumeNamed(v("small"), ns, oneGibi)+volumeNamed(v("class"),
+		"other-"+ns, oneGibi)+
 		volumeNamed(v("mode"), ns, oneGibi+", volumeMode: Block")+volumeNamed(v("modes"), ns, oneGibi)+
-		volumeNamed(v("released"), ns, oneGibi+", claimRef: {namespace: "+ns+", name: gone, uid: 11111111-2222-3333-4444-555555555555}"))
+		volumeNamed(v("released"), ns, oneGibi+", claimRef: {namespace: "+ns+", name: gone, uid: "+
+			"11111111-2222-3333-4444-555555555555}"))
 	named := func(volume string) string {
 		return fmt.Sprintf("storageClassName: %s, volumeName: %s, ", ns, v(volume))
 	}
 	apply(t, ns, pvcNamed("fits", named("fits")+once))
 	phases(t, ns, "pvc", map[string]string{"fits": "Bound"})
 	output(t, "Released", "get", "pv", v("released"), "-o", "jsonpath={.status.phase}")
-	out := apply(t, ns, pvcNamed("small", named("small")+strings.Replace(once, "1Gi", "2Gi", 1))+pvcNamed("class", named("class")+once)+
-		pvcNamed("mode", named("mode")+once)+pvcNamed("modes", named("modes")+strings.Replace(once, "[ReadWriteOnce]", "[ReadWriteOnce, ReadOnlyMany]", 1))+
+	out := apply(t, ns, pvcNamed("small", named("small")+strings.Replace(once, "1Gi", "2Gi", 1))+pvcNamed("class",
+		named("class")+once)+
+		pvcNamed("mode", named("mode")+once)+pvcNamed("modes", named("modes")+strings.Replace(once, "[ReadWriteOnce]",
+		"[ReadWriteOnce, ReadOnlyMany]", 1))+
 		pvcNamed("taken", named("fits")+once)+pvcNamed("released", named("released")+once)+
-		pvcNamed("late", named("late")+once)+pvcNamed("misspelt", "storageClassName: no-"+ns+", "+once)+pvcNamed("unnamed", once))
+		pvcNamed("late", named("late")+once)+pvcNamed("misspelt", "storageClassName: no-"+ns+", "+once)+pvcNamed("unnamed",
+		once))
 	if n := strings.Count(out, "claim and Pods "); n != 8 {
 		t.Errorf("%d warnings that claims stay Pending, want 8:\n%s", n, out)
 	}
@@ -302,16 +330,20 @@ func templatesStayPending(t *testing.T, ns string) {
 	apply(t, ns, volumeNamed(ns+"-one", ns, oneGibi))
 	out := apply(t, ns, memberSet("misspelt", 1, "  serviceName: db", "", template("storageClassName: no-"+ns+", "+once))+
 		memberSet("unnamed", 1, "  serviceName: db", "", template(once))+
-		memberSet("unmade", 1, "  serviceName: db", "", template(`storageClassName: "", `+strings.Replace(once, "1Gi", "999Ti", 1)))+
+		memberSet("unmade", 1, "  serviceName: db", "",
+			template(`storageClassName: "", `+strings.Replace(once, "1Gi", "999Ti", 1)))+
 		memberSet("pinned", 3, "  serviceName: db", "", template("storageClassName: "+ns+", volumeName: "+ns+"-one, "+once)))
-	contains(t, out, "must exist; the Pods stay Pending", "must be set without a default class; Pods stay Pending", "no volume fits; Pods stay Pending",
+	contains(t, out, "must exist; the Pods stay Pending", "must be set without a default class; Pods stay Pending",
+		"no volume fits; Pods stay Pending",
 		"one gets the volume, the others are Pending for ever")
 	apply(t, ns, memberSet("good", 1, "  serviceName: db", "", template("storageClassName: disk, "+once)))
-	phases(t, ns, "pod", map[string]string{"good-0": "Running", "misspelt-0": "Pending", "unnamed-0": "Pending", "unmade-0": "Pending"})
+	phases(t, ns, "pod", map[string]string{"good-0": "Running", "misspelt-0": "Pending", "unnamed-0": "Pending",
+		"unmade-0": "Pending"})
 	eventually(t, "one claim of three gets the volume", func() error {
 		claims := kubectl(t, "get", "pvc", "-n", ns, "-l", "app=pinned", "-o", "jsonpath={.items[*].status.phase}")
 		pods := kubectl(t, "get", "pod", "-n", ns, "-l", "app=pinned", "-o", "jsonpath={.items[*].status.phase}")
-		if strings.Count(claims, "Bound") != 1 || strings.Count(claims, "Pending") != 2 || strings.Count(pods, "Pending") != 2 || strings.Count(pods, "Running") != 1 {
+		if strings.Count(claims, "Bound") != 1 || strings.Count(claims, "Pending") != 2 ||
+			strings.Count(pods, "Pending") != 2 || strings.Count(pods, "Running") != 1 {
 			return fmt.Errorf("claims %s, Pods %s", claims, pods)
 		}
 		return nil
@@ -325,7 +357,8 @@ func claimsAreMissed(t *testing.T, ns string) {
 	kubectl(t, "annotate", "pv", volumes[0], "stayput.dev/reclaim-policy-")
 	kubectl(t, "patch", "pv", volumes[0], "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	out := kubectl(t, "delete", "pvc", "data-mysql-0", "data-mysql-1", "-n", ns, "--wait=false")
-	contains(t, out, "the Pod would run on until its next restart, then start empty, the data destroyed", "then start empty, the data left in a released volume")
+	contains(t, out, "the Pod would run on until its next restart, then start empty, the data destroyed",
+		"then start empty, the data left in a released volume")
 	phases(t, ns, "pod", map[string]string{"mysql-0": "Running", "mysql-1": "Running"})
 	kubectl(t, "delete", "pod", "mysql-0", "mysql-1", "-n", ns)
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
@@ -342,7 +375,8 @@ func claimsAreMissed(t *testing.T, ns string) {
 	kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=1")
 	gone(t, "pod", "mysql-1", "-n", ns)
 	uid := kubectl(t, "get", "pvc", "data-mysql-1", "-n", ns, "-o", "jsonpath={.metadata.uid}")
-	contains(t, kubectl(t, "delete", "pvc", "data-mysql-1", "-n", ns), "StatefulSet mysql would start ordinal 1 empty when it is scaled up again")
+	contains(t, kubectl(t, "delete", "pvc", "data-mysql-1", "-n", ns),
+		"StatefulSet mysql would start ordinal 1 empty when it is scaled up again")
 	kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=2")
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
 	if kubectl(t, "get", "pvc", "data-mysql-1", "-n", ns, "-o", "jsonpath={.metadata.uid}") == uid {
@@ -361,7 +395,8 @@ spec: {containers: [{name: db, image: db}], volumes: [{name: data, persistentVol
 	letGo(t, []string{disk})
 	kubectl(t, "patch", "pv", disk, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
 	eventually(t, "the Pod is seen", func() error {
-		if out := kubectl(t, "delete", "pvc", "disk", "-n", ns, "--dry-run=server"); !strings.Contains(out, "they run on until they restart, then wait for ever") {
+		if out := kubectl(t, "delete", "pvc", "disk", "-n", ns, "--dry-run=server"); !strings.Contains(out,
+			"they run on until they restart, then wait for ever") {
 			return errors.New(out)
 		}
 		return nil
@@ -370,13 +405,15 @@ spec: {containers: [{name: db, image: db}], volumes: [{name: data, persistentVol
 	phases(t, ns, "pod", map[string]string{"backup": "Running"})
 	kubectl(t, "delete", "pod", "backup", "-n", ns)
 	gone(t, "pvc", "disk", "-n", ns)
-	apply(t, ns, pod+strings.ReplaceAll(strings.Replace(pod, "name: backup", "name: control", 1), "persistentVolumeClaim: {claimName: disk}", "emptyDir: {}"))
+	apply(t, ns, pod+strings.ReplaceAll(strings.Replace(pod, "name: backup", "name: control", 1),
+		"persistentVolumeClaim: {claimName: disk}", "emptyDir: {}"))
 	phases(t, ns, "pod", map[string]string{"control": "Running", "backup": "Pending"})
 }
 
 // disksGoWithTheirClaims deletes claims and looks for the directories.
 func disksGoWithTheirClaims(t *testing.T, ns string) {
-	out := apply(t, ns, pvcNamed("plain", "storageClassName: disk, "+once)+pvcNamed("undone", "storageClassName: disk, "+once)+pvcNamed("changed", "storageClassName: disk, "+once))
+	out := apply(t, ns, pvcNamed("plain", "storageClassName: disk, "+once)+pvcNamed("undone",
+		"storageClassName: disk, "+once)+pvcNamed("changed", "storageClassName: disk, "+once))
 	contains(t, out, "this class destroys a disk with its claim")
 	volume := map[string]string{}
 	for _, c := range []string{"plain", "undone", "changed"} {
@@ -387,7 +424,8 @@ func disksGoWithTheirClaims(t *testing.T, ns string) {
 	kubectl(t, "delete", "pvc", "plain", "-n", ns)
 	gone(t, "pv", volume["plain"])
 
-	retain, destroy := `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`, `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`
+	retain, destroy := `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`,
+		`{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`
 	kubectl(t, "patch", "pv", volume["undone"], "-p", retain)
 	contains(t, kubectl(t, "delete", "pv", volume["undone"], "--wait=false"), "it goes too, even if it is to be retained")
 	output(t, "Bound", "get", "pvc", "undone", "-n", ns, "-o", "jsonpath={.status.phase}")
@@ -410,7 +448,8 @@ func templatesReplace(t *testing.T, ns string) {
 	phases(t, ns, "pod", map[string]string{"twice-0": "Running", "shadowed-0": "Running"})
 	letGo(t, strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}")))
 	output(t, "2Gi", "get", "pvc", "data-twice-0", "-n", ns, "-o", "jsonpath={.spec.resources.requests.storage}")
-	output(t, "data-shadowed-0", "get", "pod", "shadowed-0", "-n", ns, "-o", "jsonpath={.spec.volumes[?(@.name=='data')].persistentVolumeClaim.claimName}")
+	output(t, "data-shadowed-0", "get", "pod", "shadowed-0", "-n", ns, "-o",
+		"jsonpath={.spec.volumes[?(@.name=='data')].persistentVolumeClaim.claimName}")
 	output(t, "", "get", "pod", "shadowed-0", "-n", ns, "-o", "jsonpath={.spec.volumes[?(@.name=='data')].configMap}")
 }
 
@@ -418,7 +457,8 @@ func templatesReplace(t *testing.T, ns string) {
 // has.
 func podNames(t *testing.T, ns string) {
 	pod := func(name, labels, spec string) string {
-		return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {%s}}\nspec: {containers: [{name: db, image: db}]%s}\n---\n", name, labels, spec)
+		return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {%s}}\nspec: {containers: [{name: db, "+
+			"image: db}]%s}\n---\n", name, labels, spec)
 	}
 	apply(t, ns, `apiVersion: v1
 kind: Service
@@ -435,32 +475,40 @@ kind: Service
 metadata: {name: alias}
 spec: {type: ExternalName, externalName: db.example.com}
 `)
-	out := apply(t, ns, pod("no-host", "app: a", ", subdomain: peers")+pod("missing", "app: m", ", hostname: missing, subdomain: nowhere")+
-		pod("stray", "app: z", ", hostname: stray, subdomain: peers")+pod("manual", "app: h", ", hostname: manual, subdomain: by-hand")+
+	out := apply(t, ns, pod("no-host", "app: a", ", subdomain: peers")+pod("missing", "app: m",
+		", hostname: missing, subdomain: nowhere")+
+		pod("stray", "app: z", ", hostname: stray, subdomain: peers")+pod("manual", "app: h",
+		", hostname: manual, subdomain: by-hand")+
 		pod("aliased", "app: e", ", hostname: aliased, subdomain: alias")+
 		pod("node-named", "app: a, stayput.dev/subdomain: peers", ", hostNetwork: true")+
 		pod("db.old", "app: a, stayput.dev/subdomain: peers", "")+
 		pod("elsewhere", "app: a, stayput.dev/subdomain: peers", ", hostname: elsewhere, subdomain: others"))
-	contains(t, out, "without it the Pod has no DNS name of its own", "the Pod has no DNS name until there is one", "this one selects app=a, so the Pod has no DNS name",
-		"so only EndpointSlices made by hand name the Pod", "this one is an alias of db.example.com and names no Pods", "no DNS name under Service peers")
+	contains(t, out, "without it the Pod has no DNS name of its own", "the Pod has no DNS name until there is one",
+		"this one selects app=a, so the Pod has no DNS name",
+		"so only EndpointSlices made by hand name the Pod", "this one is an alias of db.example.com and names no Pods",
+		"no DNS name under Service peers")
 	out = apply(t, ns, pod("twin-a", "app: a", ", hostname: twin, subdomain: peers"))
 	eventually(t, "a second Pod of a name is warned of", func() error {
 		var err error
-		if out, err = try(t, pod("twin-b", "app: a", ", hostname: twin, subdomain: peers"), "apply", "-n", ns, "--dry-run=server", "-f", "-"); !strings.Contains(out, "twin.peers resolves to Pod twin-a as well") {
+		if out, err = try(t, pod("twin-b", "app: a", ", hostname: twin, subdomain: peers"), "apply", "-n", ns,
+			"--dry-run=server", "-f", "-"); !strings.Contains(out, "twin.peers resolves to Pod twin-a as well") {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	apply(t, ns, pod("twin-b", "app: a", ", hostname: twin, subdomain: peers")+pod("good", "app: a", ", hostname: good, subdomain: peers"))
+	apply(t, ns, pod("twin-b", "app: a", ", hostname: twin, subdomain: peers")+pod("good", "app: a",
+		", hostname: good, subdomain: peers"))
 	at := func(host, service string) string { return host + "." + service + "." + ns + ".svc.cluster.local" }
 	resolve(t, at("good", "peers"))
 	addresses(t, at("twin", "peers"), 2)
-	for _, name := range []string{at("no-host", "peers"), at("missing", "nowhere"), at("stray", "peers"), at("manual", "by-hand"), at("aliased", "alias"),
+	for _, name := range []string{at("no-host", "peers"), at("missing", "nowhere"), at("stray", "peers"),
+		at("manual", "by-hand"), at("aliased", "alias"),
 		at("node-named", "peers"), at("db.old", "peers"), at("elsewhere", "peers")} {
 		unknown(t, name)
 	}
 	// What is said to mend it does.
-	kubectl(t, "patch", "service", "alias", "-n", ns, "-p", `{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{"app":"e"}}}`)
+	kubectl(t, "patch", "service", "alias", "-n", ns, "-p",
+		`{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{"app":"e"}}}`)
 	apply(t, ns, fmt.Sprintf(`apiVersion: v1
 kind: Service
 metadata: {name: nowhere}
@@ -496,17 +544,25 @@ func memberNames(t *testing.T, ns string) {
 		return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {%s}\n---\n", name, spec)
 	}
 	at := func(host, service string) string { return host + "." + service + "." + ns + ".svc.cluster.local" }
-	apply(t, ns, service("good", "clusterIP: None, selector: {app: good}")+service("balanced", "selector: {app: balanced}, ports: [{port: 80}]")+
-		service("alias", "type: ExternalName, externalName: db.example.com")+service("stray", "clusterIP: None, selector: {app: other}")+
+	apply(t, ns, service("good", "clusterIP: None, selector: {app: good}")+service("balanced",
+		"selector: {app: balanced}, ports: [{port: 80}]")+
+		service("alias", "type: ExternalName, externalName: db.example.com")+service("stray",
+		"clusterIP: None, selector: {app: other}")+
 		service("by-hand", "clusterIP: None")+service("meet", "clusterIP: None, selector: {app: meet}"))
 	set := func(name, spec, pod string) string { return memberSet(name, 2, "  "+spec, pod, "") }
-	out := apply(t, ns, set("missing", "serviceName: nowhere", "")+set("none", "revisionHistoryLimit: 3", "")+set("balanced", "serviceName: balanced", "")+
-		set("alias", "serviceName: alias", "")+set("stray", "serviceName: stray", "")+set("by-hand", "serviceName: by-hand", "")+
-		strings.Replace(set("meet", "serviceName: meet", ""), "image: db", "image: db, readinessProbe: {tcpSocket: {port: 5432}}", 1)+
+	out := apply(t, ns, set("missing", "serviceName: nowhere", "")+set("none", "revisionHistoryLimit: 3",
+		"")+set("balanced", "serviceName: balanced", "")+
+		set("alias", "serviceName: alias", "")+set("stray", "serviceName: stray", "")+set("by-hand", "serviceName: by-hand",
+		"")+
+		strings.Replace(set("meet", "serviceName: meet", ""), "image: db",
+			"image: db, readinessProbe: {tcpSocket: {port: 5432}}", 1)+
 		set("good", "serviceName: good", ", hostname: primary, subdomain: members, hostnameOverride: db.example.com"))
-	contains(t, out, "must exist, or no Pod has a DNS name", "no Pod gets a DNS name, and it cannot be added later", "this one is an alias of db.example.com and gives no Pod a name",
-		"this one wants app=other, so they get no DNS names", "only EndpointSlices made by hand name them", "Pods in Parallel meet only when ready",
-		"cannot be set, and is ignored: each Pod has its own name, as good-0", `is ignored: the Pods have serviceName, "good", as subdomain`, "by this one name, which DNS does not know")
+	contains(t, out, "must exist, or no Pod has a DNS name", "no Pod gets a DNS name, and it cannot be added later",
+		"this one is an alias of db.example.com and gives no Pod a name",
+		"this one wants app=other, so they get no DNS names", "only EndpointSlices made by hand name them",
+		"Pods in Parallel meet only when ready",
+		"cannot be set, and is ignored: each Pod has its own name, as good-0",
+		`is ignored: the Pods have serviceName, "good", as subdomain`, "by this one name, which DNS does not know")
 	if strings.Contains(out, "one virtual IP") {
 		ip := strings.TrimSpace(kubectl(t, "get", "service", "balanced", "-n", ns, "-o", "jsonpath={.spec.clusterIP}"))
 		if got := resolve(t, "balanced."+ns+".svc.cluster.local"); got != ip {
@@ -519,13 +575,17 @@ func memberNames(t *testing.T, ns string) {
 	resolve(t, at("good-1", "good"))
 	resolve(t, at("meet-0", "meet"))
 	output(t, "2", "get", "statefulset", "meet", "-n", ns, "-o", allReady)
-	kubectl(t, "patch", "pod", "meet-0", "-n", ns, "--subresource=status", "-p", `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
-	for _, name := range []string{at("missing-0", "nowhere"), at("alias-0", "alias"), at("stray-0", "stray"), at("by-hand-0", "by-hand"), at("meet-0", "meet"),
+	kubectl(t, "patch", "pod", "meet-0", "-n", ns, "--subresource=status", "-p",
+		`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
+	for _, name := range []string{at("missing-0", "nowhere"), at("alias-0", "alias"), at("stray-0", "stray"),
+		at("by-hand-0", "by-hand"), at("meet-0", "meet"),
 		at("primary", "good"), at("good-0", "members")} {
 		unknown(t, name)
 	}
-	output(t, "good-0 good db.example.com", "get", "pod", "good-0", "-n", ns, "-o", "jsonpath={.spec.hostname} {.spec.subdomain} {.spec.hostnameOverride}")
-	if out, err := try(t, "", "patch", "statefulset", "none", "-n", ns, "-p", `{"spec":{"serviceName":"good"}}`); err == nil {
+	output(t, "good-0 good db.example.com", "get", "pod", "good-0", "-n", ns, "-o",
+		"jsonpath={.spec.hostname} {.spec.subdomain} {.spec.hostnameOverride}")
+	if out, err := try(t, "", "patch", "statefulset", "none", "-n", ns, "-p",
+		`{"spec":{"serviceName":"good"}}`); err == nil {
 		t.Errorf("a serviceName was added later:\n%s", out)
 	}
 	kubectl(t, "patch", "service", "meet", "-n", ns, "-p", `{"spec":{"publishNotReadyAddresses":true}}`)
@@ -549,13 +609,17 @@ func memberNames(t *testing.T, ns string) {
 		t.Helper()
 		contains(t, kubectl(t, args...), want)
 	}
-	says("without it the Pods have no DNS names", "patch", "service", "good", "-n", ns, "-p", `{"spec":{"selector":{"app":"other"}}}`)
+	says("without it the Pods have no DNS names", "patch", "service", "good", "-n", ns, "-p",
+		`{"spec":{"selector":{"app":"other"}}}`)
 	unknown(t, at("good-0", "good"))
 	kubectl(t, "patch", "service", "good", "-n", ns, "-p", `{"spec":{"selector":{"app":"good"}}}`)
 	resolve(t, at("good-0", "good"))
-	says("the Pods have no DNS names", "patch", "service", "good", "-n", ns, "-p", `{"spec":{"type":"ExternalName","externalName":"db.example.com","clusterIP":null,"clusterIPs":null}}`)
+	says("the Pods have no DNS names", "patch", "service", "good", "-n", ns, "-p",
+		`{"spec":{"type":"ExternalName","externalName":"db.example.com","clusterIP":null,"clusterIPs":null}}`)
 	unknown(t, at("good-0", "good"))
-	kubectl(t, "patch", "service", "good", "-n", ns, "-p", `{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{"app":"good"}}}`) // the remedy
+	// the remedy
+	kubectl(t, "patch", "service", "good", "-n", ns, "-p",
+		`{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{"app":"good"}}}`)
 	resolve(t, at("good-0", "good"))
 	says("the Pods lose their DNS names", "delete", "service", "good", "-n", ns)
 	unknown(t, at("good-0", "good"))
@@ -567,7 +631,9 @@ func onePodPerClaim(t *testing.T, ns string) {
 	var manifest string
 	for _, name := range []string{"rolled", "shared", "members"} {
 		forget(t, ns+"-"+name)
-		manifest += volumeNamed(ns+"-"+name, ns, pod) + pvcNamed(name, "storageClassName: "+ns+", volumeName: "+ns+"-"+name+", "+strings.ReplaceAll(once, "ReadWriteOnce", "ReadWriteOncePod"))
+		manifest += volumeNamed(ns+"-"+name, ns, pod) +
+			pvcNamed(name, "storageClassName: "+ns+", volumeName: "+ns+"-"+name+", "+strings.ReplaceAll(once, "ReadWriteOnce",
+				"ReadWriteOncePod"))
 	}
 	apply(t, ns, manifest)
 	phases(t, ns, "pvc", map[string]string{"rolled": "Bound", "shared": "Bound", "members": "Bound"})
@@ -584,14 +650,18 @@ spec:
 ---
 `, kind, name, replicas, more)
 	}
-	out := apply(t, ns, workload("Deployment", "rolled", 1, "")+workload("Deployment", "shared", 3, "")+workload("StatefulSet", "members", 2, "\n  serviceName: db\n  podManagementPolicy: Parallel"))
-	contains(t, out, "the new Pod waits", "cannot serve 3 replicas; ReadWriteOncePod: only one of them ever starts", "cannot serve 2 replicas; ReadWriteOncePod: only one of them ever starts")
+	out := apply(t, ns, workload("Deployment", "rolled", 1, "")+workload("Deployment", "shared", 3,
+		"")+workload("StatefulSet", "members", 2, "\n  serviceName: db\n  podManagementPolicy: Parallel"))
+	contains(t, out, "the new Pod waits", "cannot serve 3 replicas; ReadWriteOncePod: only one of them ever starts",
+		"cannot serve 2 replicas; ReadWriteOncePod: only one of them ever starts")
 	start := func(app string, running, pending int) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%d of %s run", running, app), func() error {
 			got := kubectl(t, "get", "pod", "-n", ns, "-l", "app="+app, "-o", "jsonpath={.items[*].status.phase}")
-			reasons := kubectl(t, "get", "pod", "-n", ns, "-l", "app="+app, "-o", "jsonpath={.items[*].status.conditions[?(@.type=='PodScheduled')].reason}")
-			if strings.Count(got, "Running") != running || strings.Count(got, "Pending") != pending || strings.Count(reasons, "Unschedulable") != pending {
+			reasons := kubectl(t, "get", "pod", "-n", ns, "-l", "app="+app, "-o",
+				"jsonpath={.items[*].status.conditions[?(@.type=='PodScheduled')].reason}")
+			if strings.Count(got, "Running") != running || strings.Count(got, "Pending") != pending ||
+				strings.Count(reasons, "Unschedulable") != pending {
 				return fmt.Errorf("%s (%s)", got, reasons)
 			}
 			return nil
@@ -607,10 +677,12 @@ spec:
 // remediesSave does what warnings of lost claims say will keep them.
 func remediesSave(t *testing.T, ns string) {
 	set := func(name, policy string) string {
-		return memberSet(name, 2, "  serviceName: db\n  persistentVolumeClaimRetentionPolicy: {"+policy+"}", "", template("storageClassName: disk, "+once))
+		return memberSet(name, 2, "  serviceName: db\n  persistentVolumeClaimRetentionPolicy: {"+policy+"}", "",
+			template("storageClassName: disk, "+once))
 	}
 	kubectl(t, "annotate", "namespace", ns, "stayput.dev/reclaim-policy=Delete")
-	apply(t, ns, set("orphan", "whenDeleted: Delete")+set("freed", "whenDeleted: Delete")+set("held", "whenScaled: Delete"))
+	apply(t, ns, set("orphan", "whenDeleted: Delete")+set("freed", "whenDeleted: Delete")+set("held",
+		"whenScaled: Delete"))
 	ready := func(name string, n string) {
 		t.Helper()
 		output(t, n, "get", "statefulset", name, "-n", ns, "-o", "jsonpath={.status.replicas}")
@@ -619,7 +691,8 @@ func remediesSave(t *testing.T, ns string) {
 		t.Helper()
 		return strings.TrimSpace(kubectl(t, "get", "pvc", "-n", ns, "-l", "app="+app, "-o", uids))
 	}
-	phases(t, ns, "pod", map[string]string{"orphan-0": "Running", "orphan-1": "Running", "freed-1": "Running", "held-1": "Running"})
+	phases(t, ns, "pod", map[string]string{"orphan-0": "Running", "orphan-1": "Running", "freed-1": "Running",
+		"held-1": "Running"})
 	kept := map[string]string{"orphan": claims("orphan"), "freed": claims("freed"), "held": claims("held")}
 	says := func(want string, args ...string) {
 		t.Helper()
@@ -641,23 +714,31 @@ func remediesSave(t *testing.T, ns string) {
 
 	// Retain keeps what is in range, and the patch the rest.
 	ready("freed", "1")
-	patch := []string{"patch", "sts", "freed", "-n", ns, "-p", `{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain"}}}`}
-	says("cannot keep data-freed-1, scaled away under Delete; they WILL BE DELETED with it", append(slices.Clone(patch), "--dry-run=server")...)
+	patch := []string{"patch", "sts", "freed", "-n", ns, "-p",
+		`{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain"}}}`}
+	says("cannot keep data-freed-1, scaled away under Delete; they WILL BE DELETED with it",
+		append(slices.Clone(patch), "--dry-run=server")...)
 	kubectl(t, patch...)
 	output(t, "", "get", "pvc", "data-freed-0", "-n", ns, "-o", "jsonpath={.metadata.ownerReferences}")
 	says("data-freed-1 WILL BE DELETED with it", "delete", "sts", "freed", "-n", ns, "--dry-run=server")
-	contains(t, stayput(t, "audit", "--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns).stdout, "cannot keep data-freed-1, scaled away under Delete")
-	kubectl(t, "patch", "pvc", "data-freed-1", "data-freed-0", "-n", ns, "--type=merge", "-p", `{"metadata":{"labels":{"seen":"yes"}}}`) // several names at once
-	kubectl(t, "patch", "pvc", "data-freed-1", "-n", ns, "--type=json", "-p", `[{"op":"remove","path":"/metadata/ownerReferences"}]`)
+	contains(t, stayput(t, "audit", "--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns).stdout,
+		"cannot keep data-freed-1, scaled away under Delete")
+	// several names at once
+	kubectl(t, "patch", "pvc", "data-freed-1", "data-freed-0", "-n", ns, "--type=merge", "-p",
+		`{"metadata":{"labels":{"seen":"yes"}}}`)
+	kubectl(t, "patch", "pvc", "data-freed-1", "-n", ns, "--type=json", "-p",
+		`[{"op":"remove","path":"/metadata/ownerReferences"}]`)
 	says("data-freed-0, data-freed-1 stay", "delete", "sts", "freed", "-n", ns, "--dry-run=server")
 	kubectl(t, "delete", "sts", "freed", "-n", ns)
 
 	// While its Pod terminates, a claim can be kept.
 	kubectl(t, "patch", "pod", "held-1", "-n", ns, "-p", `{"metadata":{"finalizers":["example.com/held"]}}`)
-	says("data-held-1 WILL BE DELETED with their Pods", "scale", "sts", "held", "-n", ns, "--replicas=1", "--dry-run=server")
+	says("data-held-1 WILL BE DELETED with their Pods", "scale", "sts", "held", "-n", ns, "--replicas=1",
+		"--dry-run=server")
 	kubectl(t, "scale", "sts", "held", "-n", ns, "--replicas=1")
 	output(t, "Pod", "get", "pvc", "data-held-1", "-n", ns, "-o", "jsonpath={.metadata.ownerReferences[*].kind}")
-	kubectl(t, "patch", "sts", "held", "-n", ns, "-p", `{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}`)
+	kubectl(t, "patch", "sts", "held", "-n", ns, "-p",
+		`{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}`)
 	output(t, "", "get", "pvc", "data-held-1", "-n", ns, "-o", "jsonpath={.metadata.ownerReferences}")
 	kubectl(t, "patch", "pod", "held-1", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 
@@ -675,22 +756,28 @@ func remediesSave(t *testing.T, ns string) {
 // budgetsBlock evicts Pods that budgets hold.
 func budgetsBlock(t *testing.T, ns string) {
 	budget := func(name, app, spec string) string {
-		return fmt.Sprintf("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: %s}\nspec: {selector: {matchLabels: {app: %s}}%s}\n---\n", name, app, spec)
+		return fmt.Sprintf("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: %s}\nspec: {selector: "+
+			"{matchLabels: {app: %s}}%s}\n---\n", name, app, spec)
 	}
-	apply(t, ns, budget("strict", "strict", ", maxUnavailable: 0")+budget("all", "all", ", minAvailable: 2")+budget("percent", "percent", ", minAvailable: 80%")+
-		budget("empty", "empty", "")+budget("twice-a", "twice", ", maxUnavailable: 1")+budget("twice-b", "twice", ", maxUnavailable: 1")+budget("good", "good", ", maxUnavailable: 1"))
+	apply(t, ns, budget("strict", "strict", ", maxUnavailable: 0")+budget("all", "all",
+		", minAvailable: 2")+budget("percent", "percent", ", minAvailable: 80%")+
+		budget("empty", "empty", "")+budget("twice-a", "twice", ", maxUnavailable: 1")+budget("twice-b", "twice",
+		", maxUnavailable: 1")+budget("good", "good", ", maxUnavailable: 1"))
 	var manifest string
 	apps := []string{"strict", "all", "percent", "empty", "twice", "good"}
 	for _, app := range apps {
 		manifest += memberSet(app, 2, "  serviceName: db", "", "")
 	}
 	out := apply(t, ns, manifest)
-	if n := strings.Count(out, "so their nodes cannot be drained"); n != 4 || !strings.Contains(out, "no Pod can be evicted") {
+	if n := strings.Count(out, "so their nodes cannot be drained"); n != 4 ||
+		!strings.Contains(out, "no Pod can be evicted") {
 		t.Errorf("%d budgets block, want 4 and two that are one too many:\n%s", n, out)
 	}
 	evict := func(app string) error {
-		eviction := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"%s-0","namespace":"%s"}}`, app, ns)
-		out, err := try(t, eviction, "create", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s-0/eviction", ns, app), "-f", "-")
+		eviction := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"%s-0","namespace":"%s"}}`,
+			app, ns)
+		out, err := try(t, eviction, "create", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s-0/eviction", ns, app),
+			"-f", "-")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -710,12 +797,14 @@ func budgetsBlock(t *testing.T, ns string) {
 // longNamesHaveNoPods has names of which the controller can make no Pod.
 func longNamesHaveNoPods(t *testing.T, ns string) {
 	long, longer := strings.Repeat("a", 53), strings.Repeat("b", 61)
-	out := apply(t, ns, memberSet(long, 1, "  serviceName: db", "", "")+memberSet(longer, 1, "  serviceName: db", "", "")+memberSet("good", 1, "  serviceName: db", "", ""))
+	out := apply(t, ns, memberSet(long, 1, "  serviceName: db", "", "")+memberSet(longer, 1, "  serviceName: db", "",
+		"")+memberSet("good", 1, "  serviceName: db", "", ""))
 	contains(t, out, "with more than 63 no Pod is created")
 	phases(t, ns, "pod", map[string]string{"good-0": "Running"})
 	for _, name := range []string{long, longer} {
 		eventually(t, "the controller gives up on "+name, func() error {
-			events := kubectl(t, "get", "events", "-n", ns, "--field-selector", "reason=FailedCreate,involvedObject.name="+name, "-o", "name")
+			events := kubectl(t, "get", "events", "-n", ns, "--field-selector", "reason=FailedCreate,involvedObject.name="+name,
+				"-o", "name")
 			if strings.TrimSpace(events) == "" {
 				return errors.New("no event")
 			}
@@ -728,26 +817,32 @@ func longNamesHaveNoPods(t *testing.T, ns string) {
 // updatesWait changes templates that are held back.
 func updatesWait(t *testing.T, ns string) {
 	set := func(name, strategy, image string) string {
-		return strings.Replace(memberSet(name, 3, "  serviceName: db\n  updateStrategy: {"+strategy+"}", "", ""), "image: db", "image: "+image, 1)
+		return strings.Replace(memberSet(name, 3, "  serviceName: db\n  updateStrategy: {"+strategy+"}", "", ""), "image: db",
+			"image: "+image, 1)
 	}
 	all := func(image string) string {
-		return set("by-hand", "type: OnDelete", image) + set("none", "rollingUpdate: {partition: 3}", image) + set("some", "rollingUpdate: {partition: 2}", image) + set("down", "rollingUpdate: {maxUnavailable: 3}", image)
+		return set("by-hand", "type: OnDelete", image) + set("none", "rollingUpdate: {partition: 3}", image) +
+			set("some", "rollingUpdate: {partition: 2}", image) + set("down", "rollingUpdate: {maxUnavailable: 3}", image)
 	}
-	contains(t, apply(t, ns, all("db")), "or Pods keep an old template until somebody deletes them", "must be less than replicas, 3, or no Pod is ever updated", "it holds some-0 and some-1 at the old template",
+	contains(t, apply(t, ns, all("db")), "or Pods keep an old template until somebody deletes them",
+		"must be less than replicas, 3, or no Pod is ever updated", "it holds some-0 and some-1 at the old template",
 		"an update takes down all 3 at once")
 	for _, name := range []string{"by-hand", "none", "some", "down"} {
 		output(t, "3", "get", "statefulset", name, "-n", ns, "-o", allReady)
 	}
 	hold := func(finalizers string) {
-		kubectl(t, "patch", "pod", "down-0", "down-1", "down-2", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":`+finalizers+`}}`)
+		kubectl(t, "patch", "pod", "down-0", "down-1", "down-2", "-n", ns, "--type=merge", "-p",
+			`{"metadata":{"finalizers":`+finalizers+`}}`)
 	}
 	hold(`["example.com/held"]`)
-	contains(t, apply(t, ns, all("db:2")), "cannot bring the new template to by-hand-0 to by-hand-2 until somebody deletes each")
+	contains(t, apply(t, ns, all("db:2")),
+		"cannot bring the new template to by-hand-0 to by-hand-2 until somebody deletes each")
 	images := func(app string) []string {
 		return []string{"get", "pod", "-n", ns, "-l", "app=" + app, "-o", "jsonpath={.items[*].spec.containers[0].image}"}
 	}
 	eventually(t, "all three are on their way out", func() error {
-		if n := len(strings.Fields(kubectl(t, "get", "pod", "-n", ns, "-l", "app=down", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"))); n != 3 {
+		if n := len(strings.Fields(kubectl(t, "get", "pod", "-n", ns, "-l", "app=down", "-o",
+			"jsonpath={.items[*].metadata.deletionTimestamp}"))); n != 3 {
 			return fmt.Errorf("%d are", n)
 		}
 		return nil
@@ -765,12 +860,14 @@ func updatesWait(t *testing.T, ns string) {
 func fieldsStay(t *testing.T, ns string) {
 	class := ns
 	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "storageclass", class) })
-	out := apply(t, ns, memberSet("db", 2, "  serviceName: db", "", "")+memberSet("dbs", 2, "  serviceName: db", "", "")+manifestOfClass(class, ""))
+	out := apply(t, ns, memberSet("db", 2, "  serviceName: db", "", "")+memberSet("dbs", 2, "  serviceName: db", "",
+		"")+manifestOfClass(class, ""))
 	contains(t, out, "cannot be changed later")
 	for _, args := range [][]string{
 		{"statefulset", "db", "-p", `{"spec":{"podManagementPolicy":"OrderedReady"}}`},
 		{"statefulset", "db", "-p", `{"spec":{"serviceName":"other"}}`},
-		{"statefulset", "db", "-p", `{"spec":{"selector":{"matchLabels":{"tier":"db"}},"template":{"metadata":{"labels":{"tier":"db"}}}}}`},
+		{"statefulset", "db", "-p", `{"spec":{"selector":{"matchLabels":{"tier":"db"}},` +
+			`"template":{"metadata":{"labels":{"tier":"db"}}}}}`},
 		{"storageclass", class, "-p", `{"reclaimPolicy":"Recycle"}`},
 	} {
 		out, err := try(t, "", append([]string{"patch", "-n", ns}, args...)...)

@@ -39,7 +39,8 @@ kind: PersistentVolumeClaim
 metadata: {name: a-free-one}
 spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}
 `)
-	err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{},
+		metav1.ListOptions{})
 	if err == nil {
 		t.Fatal("not denied")
 	}
@@ -51,7 +52,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {request
 	output(t, "", "get", "pvc", "-n", ns, "-o", deleted)
 	// Without those who need them all may go, by the same two ways.
 	kubectl(t, "delete", "statefulset", "mysql", "-n", ns)
-	if err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{},
+		metav1.ListOptions{}); err != nil {
 		t.Error(err)
 	}
 	gone(t, "pvc", "-n", ns)
@@ -74,7 +76,8 @@ func TestWhatIsBeingDeletedIsNotHeldBack(t *testing.T) {
 	for range 3 {
 		kubectl(t, "delete", "pvc", "data-mysql-0", "-n", ns, "--wait=false")
 	}
-	if err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := env.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(t.Context(), metav1.DeleteOptions{},
+		metav1.ListOptions{}); err != nil {
 		t.Error(err)
 	}
 	output(t, "data-mysql-0 data-mysql-1", "get", "pvc", "-n", ns, "-o", deleted)
@@ -146,7 +149,8 @@ func TestANamespaceWithDataGoesWhenItMay(t *testing.T) {
 func TestScaleUpRightAfterScaleDown(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	letGo(t, database(t, ns, 3, "  replicas: 3", "  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete, whenDeleted: Delete}\n  replicas: 3"))
+	letGo(t, database(t, ns, 3, "  replicas: 3",
+		"  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete, whenDeleted: Delete}\n  replicas: 3"))
 	claims := func() string { return kubectl(t, "get", "pvc", "-n", ns, "-o", uids) }
 	before := strings.Fields(claims())
 	for range 2 {
@@ -157,7 +161,8 @@ func TestScaleUpRightAfterScaleDown(t *testing.T) {
 		// of the StatefulSet or its Pods begins another: with or without Stayput.
 		// Source: k8s.io/kubernetes@v1.37.1 pkg/controller/statefulset/stateful_set_control.go.
 		eventually(t, "three Pods", func() error {
-			kubectl(t, "annotate", "--overwrite", "statefulset", "mysql", "-n", ns, fmt.Sprintf("example.com/nudge=%d", time.Now().UnixNano()))
+			kubectl(t, "annotate", "--overwrite", "statefulset", "mysql", "-n", ns,
+				fmt.Sprintf("example.com/nudge=%d", time.Now().UnixNano()))
 			if ready := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", allReady); ready != "3" {
 				return fmt.Errorf("%s are ready", ready)
 			}

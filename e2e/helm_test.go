@@ -17,11 +17,13 @@ func TestHelm(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "stayput.dev/mode=enforce")
 	chart, home := t.TempDir(), t.TempDir()
-	service := "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {clusterIP: None, selector: {app: mysql}}\n"
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: mysql-h}\nspec: {clusterIP: None, selector: {app: " +
+		"mysql}}\n"
 	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\n" +
 		"spec: {storageClassName: disk, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
 	kept := strings.Replace(claim, "{name: files}", "{name: kept, annotations: {helm.sh/resource-policy: keep}}", 1)
-	set := strings.NewReplacer("replicas: 3", "replicas: 2", "{labels: {app: mysql}}", `{labels: {app: mysql}, annotations: {revision: {{ .Release.Revision | quote }}}}`).
+	set := strings.NewReplacer("replicas: 3", "replicas: 2", "{labels: {app: mysql}}",
+		`{labels: {app: mysql}, annotations: {revision: {{ .Release.Revision | quote }}}}`).
 		Replace(outside.runnable(readFile(t, "testdata", "mysql.yaml")))
 	for name, text := range map[string]string{
 		"Chart.yaml":         "apiVersion: v2\nname: mysql\nversion: 1.0.0\n",
@@ -44,7 +46,8 @@ func TestHelm(t *testing.T) {
 	helm := func(args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(path)), append(args, "-n", ns)...)
-		cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+env.Cluster.Kubeconfig())
+		cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home,
+			"KUBECONFIG="+env.Cluster.Kubeconfig())
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
 		}

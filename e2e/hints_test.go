@@ -74,8 +74,9 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 	}{
 		"a larger claim template": {
 			manifest: edit("storage: 1Gi", "storage: 2Gi"),
-			hint:     []string{"field-fixed: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ", `"2Gi"`, "each claim must grow by itself"},
-			refusal:  "spec.volumeClaimTemplates: ",
+			hint: []string{"field-fixed: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ", `"2Gi"`,
+				"each claim must grow by itself"},
+			refusal: "spec.volumeClaimTemplates: ",
 		},
 		"another Service": {
 			manifest: edit("serviceName: mysql-h", "serviceName: mysql-i"),
@@ -83,7 +84,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 		},
 		"another order of Pods": {
 			manifest: edit("Parallel", "OrderedReady"),
-			hint:     []string{"field-fixed: spec.podManagementPolicy: ", "--cascade=orphan"}, refusal: "spec.podManagementPolicy: ",
+			hint:     []string{"field-fixed: spec.podManagementPolicy: ", "--cascade=orphan"},
+			refusal:  "spec.podManagementPolicy: ",
 		},
 		"another selector": {
 			manifest: edit("{app: mysql}", "{app: mariadb}"),
@@ -91,19 +93,23 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 		},
 		"a Service that is to be headless": {
 			manifest: strings.Replace(ordinaryNamed("client"), "spec: {", "spec: {clusterIP: None, ", 1),
-			hint:     []string{"field-fixed: spec.clusterIP: ", "kubectl delete service client"}, refusal: "may not change once set",
+			hint:     []string{"field-fixed: spec.clusterIP: ", "kubectl delete service client"},
+			refusal:  "may not change once set",
 		},
 		"a smaller claim": {
-			args: []string{"patch", "pvc", "large", "-p", grow("1Gi")},
-			hint: []string{"field-fixed: spec.resources.requests[storage]: ", "a volume only ever grows"}, refusal: "field can not be less than status.capacity",
+			args:    []string{"patch", "pvc", "large", "-p", grow("1Gi")},
+			hint:    []string{"field-fixed: spec.resources.requests[storage]: ", "a volume only ever grows"},
+			refusal: "field can not be less than status.capacity",
 		},
 		"a larger claim of a class that cannot": {
-			args: []string{"patch", "pvc", "data-mysql-0", "-p", grow("2Gi")},
-			hint: []string{"field-fixed: spec.resources.requests[storage]: ", `"allowVolumeExpansion":true`}, refusal: "only dynamically provisioned pvc can be resized",
+			args:    []string{"patch", "pvc", "data-mysql-0", "-p", grow("2Gi")},
+			hint:    []string{"field-fixed: spec.resources.requests[storage]: ", `"allowVolumeExpansion":true`},
+			refusal: "only dynamically provisioned pvc can be resized",
 		},
 		"a larger claim without a volume": {
-			args: []string{"patch", "pvc", "waiting", "-p", grow("3Gi")},
-			hint: []string{"field-fixed: spec.resources.requests[storage]: ", "before the claim is bound"}, refusal: "spec: Forbidden: ",
+			args:    []string{"patch", "pvc", "waiting", "-p", grow("3Gi")},
+			hint:    []string{"field-fixed: spec.resources.requests[storage]: ", "before the claim is bound"},
+			refusal: "spec: Forbidden: ",
 		},
 		"a claim of another class": {
 			args: []string{"patch", "pvc", "large", "-p", `{"spec":{"storageClassName":"disk"}}`},
@@ -116,8 +122,9 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 		"a typing error": {
 			manifest: strings.NewReplacer("name: mysql}", "name: typo}", "resources: {", "resource: {").Replace(mysql),
 			args:     []string{"apply", "--validate=ignore", "-f", "-"},
-			hint:     []string{"claim-template-storage: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ", `it stands under "resource", which Kubernetes drops`, "resources: {requests: {storage: 1Gi}}"},
-			refusal:  "Required value",
+			hint: []string{"claim-template-storage: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ",
+				`it stands under "resource", which Kubernetes drops`, "resources: {requests: {storage: 1Gi}}"},
+			refusal: "Required value",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,11 +159,13 @@ func TestRecipe(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	class := growingClass(t)
-	letGo(t, database(t, ns, 2, "storageClassName: disk", "storageClassName: "+class, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 10\n"))
+	letGo(t, database(t, ns, 2, "storageClassName: disk", "storageClassName: "+class, "    spec:\n",
+		"    spec:\n      terminationGracePeriodSeconds: 10\n"))
 	pods := kubectl(t, "get", "pod", "-n", ns, "-o", uids)
 	claims := kubectl(t, "get", "pvc", "-n", ns, "-o", uids)
 
-	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", `jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
+	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o",
+		`jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
 	larger := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
 	out, err := try(t, larger, "apply", "-n", ns, "-f", "-")
 	if err == nil {
@@ -184,7 +193,8 @@ func TestRecipe(t *testing.T) {
 	output(t, uid+" "+uid, "get", "pod", "-n", ns, "-o", "jsonpath={.items[*].metadata.ownerReferences[0].uid}")
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.updatedReplicas}")
-	output(t, "2Gi", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.spec.volumeClaimTemplates[0].spec.resources.requests.storage}")
+	output(t, "2Gi", "get", "statefulset", "mysql", "-n", ns, "-o",
+		"jsonpath={.spec.volumeClaimTemplates[0].spec.resources.requests.storage}")
 	output(t, "2Gi 2Gi", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.resources.requests.storage}")
 	output(t, pods, "get", "pod", "-n", ns, "-o", uids)
 	output(t, claims, "get", "pvc", "-n", ns, "-o", uids)
@@ -198,7 +208,8 @@ func TestRecipeThatWouldBeDenied(t *testing.T) {
 	ns := namespace(t, "stayput.dev/mode=off")
 	letGo(t, database(t, ns, 1, "    spec:\n", "    spec:\n      terminationGracePeriodSeconds: 5\n"))
 	kubectl(t, "label", "--overwrite", "namespace", ns, "stayput.dev/mode=enforce")
-	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", `jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
+	manifest := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o",
+		`jsonpath={.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}`)
 	mended := strings.Replace(manifest, `"storage":"1Gi"`, `"storage":"2Gi"`, 1)
 	larger := strings.Replace(mended, `"terminationGracePeriodSeconds":5`, `"terminationGracePeriodSeconds":0`, 1)
 	const denial = "statefulset-grace-period: spec.template.spec.terminationGracePeriodSeconds"
@@ -211,7 +222,8 @@ func TestRecipeThatWouldBeDenied(t *testing.T) {
 		return out
 	}
 	out := refused(larger, "apply")
-	contains(t, out, "Warning: mend first what its re-creation is denied for: "+denial, "Warning: field-fixed: ", `fix: keep "1Gi"`)
+	contains(t, out, "Warning: mend first what its re-creation is denied for: "+denial, "Warning: field-fixed: ",
+		`fix: keep "1Gi"`)
 	if strings.Contains(out, "kubectl delete") {
 		t.Errorf("it is to be deleted, and could not be made again:\n%s", out)
 	}

@@ -46,7 +46,8 @@ func TestKinds(t *testing.T) {
 				t.Errorf("%s: in a namespace: %v, but the API server says %v", gvk, !r.Namespaced, r.Namespaced)
 			}
 			if known := cluster.Known(gvk); known != nil && (known.Resource != r.Name || known.Scalable != scalable[r.Name]) {
-				t.Errorf("%s: resource %s, scalable: %v; the API server says %s, %v", gvk, known.Resource, known.Scalable, r.Name, scalable[r.Name])
+				t.Errorf("%s: resource %s, scalable: %v; the API server says %s, %v", gvk, known.Resource, known.Scalable, r.Name,
+					scalable[r.Name])
 			}
 		}
 	}

@@ -50,7 +50,8 @@ func TestOpenKruise(t *testing.T) {
 	manifest := strings.Replace(advanced, "CLASS", class, 1)
 	names := map[string]string{"left": "{}", "kept": "{stayput.dev/reclaim-policy: Retain}"}
 	for name, annotations := range names {
-		manifest := strings.NewReplacer("name: db}", "name: "+name+"}", "app: db", "app: "+name, "serviceName: db", "serviceName: "+name,
+		manifest := strings.NewReplacer("name: db}", "name: "+name+"}", "app: db", "app: "+name, "serviceName: db",
+			"serviceName: "+name,
 			"annotations: {}", "annotations: "+annotations).Replace(manifest)
 		eventually(t, "it is there", func() error {
 			if out, err := try(t, manifest, "apply", "-n", ns, "-f", "-"); err != nil {
@@ -65,7 +66,8 @@ func TestOpenKruise(t *testing.T) {
 	account.told(t, "created").worked(t)
 	for _, replicas := range []int{5, 2} {
 		for name := range names {
-			kubectl(t, "patch", kruiseSet, name, "-n", ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+			kubectl(t, "patch", kruiseSet, name, "-n", ns, "--type=merge", "-p",
+				fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 		}
 		for name := range names {
 			kruiseReady(t, ns, name, replicas)
@@ -76,9 +78,11 @@ func TestOpenKruise(t *testing.T) {
 	for name := range names {
 		kubectl(t, "patch", kruiseSet, name, "-n", ns, "--type=json", "-p",
 			`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"next"}]`)
-		output(t, "next next", "get", "pods", "-n", ns, "-l", "app="+name, "-o", "jsonpath={.items[*].spec.containers[0].image}")
+		output(t, "next next", "get", "pods", "-n", ns, "-l", "app="+name, "-o",
+			"jsonpath={.items[*].spec.containers[0].image}")
 		kruiseReady(t, ns, name, 2)
-		volumes[name] = strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-l", "app="+name, "-o", "jsonpath={.items[*].spec.volumeName}"))
+		volumes[name] = strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-l", "app="+name, "-o",
+			"jsonpath={.items[*].spec.volumeName}"))
 		letGo(t, volumes[name])
 		if len(volumes[name]) != 5 {
 			t.Errorf("%d volumes: %v", len(volumes[name]), volumes[name])
@@ -92,7 +96,8 @@ func TestOpenKruise(t *testing.T) {
 		`[{"op":"replace","path":"/spec/volumeClaimTemplates/0/spec/resources/requests/storage","value":"2Gi"}]`)
 	for _, claim := range []string{"data-kept-1", "data-kept-0"} {
 		output(t, "2Gi", "get", "pvc", claim, "-n", ns, "-o", "jsonpath={.spec.resources.requests.storage}")
-		kubectl(t, "patch", "pvc", claim, "-n", ns, "--subresource=status", "--type=merge", "-p", `{"status":{"capacity":{"storage":"2Gi"}}}`)
+		kubectl(t, "patch", "pvc", claim, "-n", ns, "--subresource=status", "--type=merge", "-p",
+			`{"status":{"capacity":{"storage":"2Gi"}}}`)
 	}
 	kruiseReady(t, ns, "kept", 2)
 	account.told(t, "more storage").unrefused(t)
@@ -130,10 +135,12 @@ func runKruise(t *testing.T, account *tap, module, binary, home, ns string) {
 	_, port, _ := net.SplitHostPort(hook)
 	// The operator writes its certificate into these.
 	kubectl(t, "patch", "crd", kruiseSet, "--type=merge", "-p", fmt.Sprintf(
-		`{"spec":{"conversion":{"strategy":"Webhook","webhook":{"clientConfig":{"url":"https://%s/convert"},"conversionReviewVersions":["v1"]}}}}`, hook))
+		`{"spec":{"conversion":{"strategy":"Webhook","webhook":{"clientConfig":{"url":"https://%s/convert"},`+
+			`"conversionReviewVersions":["v1"]}}}}`, hook))
 	configurations(t, filepath.Join(module, "config", "webhook", "manifests.yaml"), "kruise-", ns, "https://"+hook, nil,
 		"/mutate-pod", "/validate-pod", "/mutate-apps-kruise-io-statefulset", "/validate-apps-kruise-io-statefulset")
-	runOperator(t, account, "env", "WEBHOOK_HOST=127.0.0.1", "WEBHOOK_PORT="+port, "WEBHOOK_CERT_DIR="+t.TempDir(), "POD_NAMESPACE="+home,
+	runOperator(t, account, "env", "WEBHOOK_HOST=127.0.0.1", "WEBHOOK_PORT="+port, "WEBHOOK_CERT_DIR="+t.TempDir(),
+		"POD_NAMESPACE="+home,
 		binary, "--enable-leader-election=false", "--enable-pprof=false", "--metrics-addr=0", "--health-probe-addr=0",
 		"--feature-gates=KruiseDaemon=false,StatefulSetAutoResizePVCGate=true")
 }

@@ -83,7 +83,8 @@ internalCertManagement: {enable: false}
 		ready(groups)
 	}
 	account.told(t, "scaled").worked(t)
-	patch(`{"spec":{"leaderWorkerTemplate":{"workerTemplate":{"spec":{"containers":[{"name":"db","image":"next","volumeMounts":[{"name":"data","mountPath":"/data"}]}]}}}}}`)
+	patch(`{"spec":{"leaderWorkerTemplate":{"workerTemplate":{"spec":{"containers":[{"name":"db","image":"next",` +
+		`"volumeMounts":[{"name":"data","mountPath":"/data"}]}]}}}}}`)
 	output(t, "next next next next", "get", "pods", "-n", ns, "-o", "jsonpath={.items[*].spec.containers[0].image}")
 	ready(2)
 	account.told(t, "another image").worked(t)
@@ -107,11 +108,13 @@ internalCertManagement: {enable: false}
 		t.Errorf("%d volumes: %v", len(volumes), volumes)
 	}
 	become(t, "Retain Bound", volumes...)
-	output(t, "db-0/data/1", "get", "pv", "-o", `jsonpath={.items[?(@.spec.claimRef.name=="data-db-0-1")].metadata.annotations.stayput\.dev/claim-of}`)
+	output(t, "db-0/data/1", "get", "pv", "-o",
+		`jsonpath={.items[?(@.spec.claimRef.name=="data-db-0-1")].metadata.annotations.stayput\.dev/claim-of}`)
 
 	// Growth: the API server refuses what the operator applies, which from then on
 	// does nothing for this one.
-	grow := `[{"op":"replace","path":"/spec/leaderWorkerTemplate/volumeClaimTemplates/0/spec/resources/requests/storage","value":"%s"}]`
+	grow := `[{"op":"replace",` +
+		`"path":"/spec/leaderWorkerTemplate/volumeClaimTemplates/0/spec/resources/requests/storage","value":"%s"}]`
 	kubectl(t, "patch", "leaderworkerset", "db", "-n", ns, "--type=json", "-p", fmt.Sprintf(grow, "2Gi"))
 	patch(`{"spec":{"replicas":3}}`)
 	time.Sleep(3 * time.Second)
@@ -131,7 +134,8 @@ internalCertManagement: {enable: false}
 	// Where claims go with the StatefulSet, a worker loses its disk whenever a Pod of
 	// its group goes.
 	apply(t, ns, strings.NewReplacer("name: db}", "name: brief}", "replicas: 3", "replicas: 1",
-		"    volumeClaimTemplates:", "    persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n    volumeClaimTemplates:").Replace(leaders))
+		"    volumeClaimTemplates:", "    persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n    "+
+			"volumeClaimTemplates:").Replace(leaders))
 	kubectl(t, "wait", "--for=create", "pod/brief-0-1", "-n", ns, "--timeout=60s")
 	kubectl(t, "wait", "--for=condition=Ready", "pod/brief-0-1", "-n", ns, "--timeout=60s")
 	lost := kubectl(t, "get", "pvc", "data-brief-0-1", "-n", ns, "-o", "jsonpath={.spec.volumeName}")

@@ -64,7 +64,8 @@ var notes = map[string]note{
 	"volumes-7-deployment": {
 		lint: []string{"warn deployment-hostname", "warn deployment-subdomain"}, applied: true,
 		apply: []string{"deny deployment-hostname", "warn deployment-subdomain"}, denied: true,
-		says: []string{"Error from server (Forbidden)", "share the DNS name mysql-pod.mysql-h", "stayput.dev/subdomain: mysql-h"},
+		says: []string{"Error from server (Forbidden)", "share the DNS name mysql-pod.mysql-h",
+			"stayput.dev/subdomain: mysql-h"},
 	},
 	"volumes-8-statefulset": {
 		lint: []string{"warn statefulset-service-missing"}, applied: true,
@@ -92,7 +93,8 @@ func TestNotesAsWritten(t *testing.T) {
 	}
 	for name, want := range notes {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.CommandContext(t.Context(), env.Binary, "lint", "--assume-complete", filepath.Join("../examples/notes/as-written", name+".yaml")).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), env.Binary, "lint", "--assume-complete",
+				filepath.Join("../examples/notes/as-written", name+".yaml")).CombinedOutput()
 			var got []string
 			for _, m := range lintLine.FindAllStringSubmatch(string(out), -1) {
 				got = append(got, m[1]+" "+m[2])
@@ -116,7 +118,8 @@ var (
 // theirs might take the volume.
 func TestNotesApplied(t *testing.T) {
 	t.Cleanup(func() {
-		_, _ = env.Kubectl(context.Background(), "", "delete", "pv", "pv-vol1", "pv-vol2", "--wait=false", "--ignore-not-found")
+		_, _ = env.Kubectl(context.Background(), "", "delete", "pv", "pv-vol1", "pv-vol2", "--wait=false",
+			"--ignore-not-found")
 	})
 	// Nor does one that an earlier test has left in a namespace that still goes.
 	eventually(t, "no other claim waits for a volume of no class", func() error {
@@ -162,7 +165,8 @@ func TestNotesApplied(t *testing.T) {
 			compare(t, want.apply, got, out)
 			contains(t, out, want.says...)
 			if name == "volumes-2-claim" {
-				output(t, "pv-vol1 1Gi", "get", "pvc", "myclaim", "-n", ns, "-o", "jsonpath={.spec.volumeName} {.status.capacity.storage}")
+				output(t, "pv-vol1 1Gi", "get", "pvc", "myclaim", "-n", ns, "-o",
+					"jsonpath={.spec.volumeName} {.status.capacity.storage}")
 			}
 		})
 	}

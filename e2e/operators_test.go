@@ -305,11 +305,13 @@ func updates(o operated) {
 	o.Logf("nothing was said of %d writes", quiet())
 	for _, replicas := range []int32{5, 2} {
 		o.account.said()
-		kubectl(o.T, "patch", "database", "db", "-n", o.ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+		kubectl(o.T, "patch", "database", "db", "-n", o.ns, "--type=merge", "-p",
+			fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 		o.spec.Replicas = replicas
 		o.ready()
 		_, warnings, _ := o.account.said()
-		down := slices.DeleteFunc(slices.Clone(warnings), func(w string) bool { return !strings.Contains(w, "statefulset-scale-down: ") })
+		down := slices.DeleteFunc(slices.Clone(warnings),
+			func(w string) bool { return !strings.Contains(w, "statefulset-scale-down: ") })
 		if want := map[int32]int{5: 0, 2: 1}[replicas]; len(down) != want || len(warnings) != want {
 			o.Errorf("to %d replicas: %q", replicas, warnings)
 		}
@@ -348,7 +350,8 @@ func goes(o operated) {
 	kubectl(o.T, "delete", "database", "db", "-n", o.ns)
 	gone(o.T, "statefulset,pvc", "-n", o.ns)
 	for _, pv := range volumes {
-		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+		output(o.T, "Retain Released", "get", "pv", pv, "-o",
+			"jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
 	}
 	o.account.unhindered(o.T)
 }
@@ -360,7 +363,8 @@ func goesWhenItMay(o operated) {
 	o.keep()
 	gone(o.T, "database,statefulset,pvc", "-n", o.ns)
 	for _, pv := range volumes {
-		output(o.T, "Retain Released", "get", "pv", pv, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+		output(o.T, "Retain Released", "get", "pv", pv, "-o",
+			"jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
 	}
 }
 

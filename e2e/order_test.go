@@ -21,7 +21,8 @@ func TestDirectoriesApplyInEitherOrder(t *testing.T) {
 			t.Parallel()
 			ns, dir := namespace(t), t.TempDir()
 			for file, text := range map[string]string{
-				files[0]: headlessService, files[1]: strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 1", 1),
+				files[0]: headlessService, files[1]: strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3",
+					"replicas: 1", 1),
 			} {
 				if err := os.WriteFile(filepath.Join(dir, file), []byte(outside.runnable(text)), 0o600); err != nil {
 					t.Fatal(err)
@@ -46,7 +47,8 @@ func TestAServiceOfAMillisecondAgoIsSeen(t *testing.T) {
 	ns := namespace(t)
 	for i := range 50 {
 		name := "db" + string(rune('a'+i%26)) + string(rune('a'+i/26))
-		svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{ClusterIP: "None", Selector: map[string]string{"app": name}}}
+		svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{ClusterIP: "None",
+			Selector: map[string]string{"app": name}}}
 		if _, err := env.client.CoreV1().Services(ns).Create(t.Context(), svc, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

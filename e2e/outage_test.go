@@ -9,7 +9,8 @@ import (
 // package must not see: it is not parallel, and so runs before those that are.
 func TestTheClusterGoesOnWithoutStayput(t *testing.T) {
 	ns := namespace(t)
-	volumes := database(t, ns, 2, "  replicas: 2", "  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}\n  replicas: 2")
+	volumes := database(t, ns, 2, "  replicas: 2",
+		"  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}\n  replicas: 2")
 	letGo(t, volumes)
 	// One that terminates already when Stayput goes away.
 	other := namespace(t)

@@ -22,7 +22,8 @@ import (
 // installed by its chart, allowing every mode. e2e/kind runs here those tests
 // that only ask the API server, and neither stop Stayput nor configure it.
 var outside = outsideCluster{
-	kubeconfig:  flag.String("outside", "", "kubeconfig file of a cluster with Stayput in it, instead of a local control plane; needs the other -outside flags"),
+	kubeconfig: flag.String("outside", "",
+		"kubeconfig file of a cluster with Stayput in it, instead of a local control plane; needs the other -outside flags"),
 	kubectl:     flag.String("outside-kubectl", "kubectl", "kubectl to use"),
 	binary:      flag.String("outside-binary", "", "stayput, as it runs in the cluster"),
 	image:       flag.String("outside-image", "", "image of e2e/kind/pod, on every node"),
@@ -38,7 +39,8 @@ type outsideCluster struct {
 }
 
 func setUpOutside(ctx context.Context) error {
-	for name, value := range map[string]string{"binary": *outside.binary, "image": *outside.image, "provisioner": *outside.provisioner, "asker": *outside.asker} {
+	for name, value := range map[string]string{"binary": *outside.binary, "image": *outside.image,
+		"provisioner": *outside.provisioner, "asker": *outside.asker} {
 		if value == "" {
 			return errors.New("-outside: needs -outside-" + name)
 		}
@@ -56,7 +58,8 @@ func setUpOutside(ctx context.Context) error {
 	if env.client, err = kubernetes.NewForConfig(config); err != nil {
 		return err
 	}
-	out, err := env.Kubectl(ctx, strings.Replace(class, localcluster.HostPathProvisioner, *outside.provisioner, 1)+"volumeBindingMode: WaitForFirstConsumer\n", "apply", "-f", "-")
+	out, err := env.Kubectl(ctx, strings.Replace(class, localcluster.HostPathProvisioner, *outside.provisioner,
+		1)+"volumeBindingMode: WaitForFirstConsumer\n", "apply", "-f", "-")
 	if err != nil {
 		return fmt.Errorf("make a StorageClass: %w\n%s", err, out)
 	}
@@ -88,7 +91,8 @@ func (c outsideCluster) runnable(manifest string) string {
 
 func (c outsideCluster) resolve(ctx context.Context, name string) ([]string, error) {
 	ns, pod, _ := strings.Cut(*c.asker, "/")
-	out, err := exec.CommandContext(ctx, *c.kubectl, "--kubeconfig", *c.kubeconfig, "exec", "-n", ns, pod, "--", "/pod", "resolve", name).CombinedOutput()
+	out, err := exec.CommandContext(ctx, *c.kubectl, "--kubeconfig", *c.kubeconfig, "exec", "-n", ns, pod, "--", "/pod",
+		"resolve", name).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}

@@ -118,7 +118,8 @@ func (b *binder) try(t *testing.T, seed uint64) {
 			dry := pvc.DeepCopy()
 			a := ask(ctx, func(ctx context.Context) error { return b.client.Create(ctx, dry, client.DryRunAll) })
 			if got := named(a.warnings); a.err != nil || got != want {
-				return fmt.Errorf("about %s Stayput foretells %q, the same rule over the API server %q (%w)", pvc.Name, got, want, a.err)
+				return fmt.Errorf("about %s Stayput foretells %q, the same rule over the API server %q (%w)", pvc.Name, got, want,
+					a.err)
 			}
 			return nil
 		})
@@ -160,7 +161,8 @@ func (b *binder) remove(obj client.Object) {
 
 // foretell returns the finding about a claim, or "".
 func (b *binder) foretell(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (string, error) {
-	findings, undecided := validators.Review(cluster.Environment{Source: b.client}.View(ctx, cluster.Request{}), validators.All, nil, pvc)
+	findings, undecided := validators.Review(cluster.Environment{Source: b.client}.View(ctx, cluster.Request{}),
+		validators.All, nil, pvc)
 	for _, u := range undecided {
 		return "", u
 	}
@@ -240,7 +242,8 @@ func (b *binder) given(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolume
 		})
 	}
 	// Events of the volumes that are kept for it are about these alone.
-	events, err := env.client.CoreV1().Events(b.ns).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(pvc.UID)})
+	events, err := env.client.CoreV1().Events(b.ns).List(t.Context(),
+		metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(pvc.UID)})
 	return err == nil && slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
 		return e.Reason != "VolumeMismatch" || pvc.Spec.VolumeName != ""
 	})
@@ -265,7 +268,8 @@ func newBindingSet(ns string, seed uint64) *bindingSet {
 	if s.waits {
 		mode = storagev1.VolumeBindingWaitForFirstConsumer
 	}
-	s.class = &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: "kubernetes.io/no-provisioner", VolumeBindingMode: &mode}
+	s.class = &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Provisioner: "kubernetes.io/no-provisioner", VolumeBindingMode: &mode}
 	chain := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany}
 	r.Shuffle(len(chain), func(i, j int) { chain[i], chain[j] = chain[j], chain[i] })
 	modes := func(most int) []corev1.PersistentVolumeAccessMode {
@@ -279,10 +283,12 @@ func newBindingSet(ns string, seed uint64) *bindingSet {
 	claims, volumes := 1+r.IntN(4), 3+r.IntN(5)
 	volume := func(i int) string { return fmt.Sprintf("%s-v%d", name, i) }
 	for i := range claims {
-		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprintf("%s-%d", name, i)}}
+		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns,
+			Name: fmt.Sprintf("%s-%d", name, i)}}
 		pvc.Spec = corev1.PersistentVolumeClaimSpec{
 			AccessModes: modes(2), StorageClassName: &name, VolumeMode: volumeMode(r),
-			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: gibibytes(1 + r.IntN(12))}},
+			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: gibibytes(1 +
+				r.IntN(12))}},
 		}
 		switch r.IntN(8) {
 		case 0, 1:
@@ -296,8 +302,9 @@ func newBindingSet(ns string, seed uint64) *bindingSet {
 		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: volume(i), Labels: labels()}}
 		pv.Spec = corev1.PersistentVolumeSpec{
 			AccessModes: modes(3), StorageClassName: name, VolumeMode: volumeMode(r),
-			Capacity:               corev1.ResourceList{corev1.ResourceStorage: gibibytes(1 + sizes[i])},
-			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "example.com", VolumeHandle: name}},
+			Capacity: corev1.ResourceList{corev1.ResourceStorage: gibibytes(1 + sizes[i])},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "example.com",
+				VolumeHandle: name}},
 		}
 		switch r.IntN(8) {
 		case 0: // kept for one of the claims
@@ -343,18 +350,21 @@ func (s *bindingSet) eventually(t *testing.T, what string, f func() error) bool 
 func (s *bindingSet) chosen(pvc *corev1.PersistentVolumeClaim) bool {
 	i := slices.IndexFunc(s.claims, func(c *corev1.PersistentVolumeClaim) bool { return c.Name == pvc.Name })
 	original := newBindingSet(pvc.Namespace, s.seed)
-	return original.claims[i].Spec.VolumeName != "" || slices.ContainsFunc(original.volumes, func(pv *corev1.PersistentVolume) bool {
-		return pv.Name == pvc.Spec.VolumeName && pv.Spec.ClaimRef != nil
-	})
+	return original.claims[i].Spec.VolumeName != "" || slices.ContainsFunc(original.volumes,
+		func(pv *corev1.PersistentVolume) bool {
+			return pv.Name == pvc.Spec.VolumeName && pv.Spec.ClaimRef != nil
+		})
 }
 
 func (s *bindingSet) String() string {
 	var out strings.Builder
 	for _, pv := range s.volumes {
-		fmt.Fprintf(&out, "%s: %s %v %v %s %v\n", pv.Name, pv.Spec.Capacity.Storage(), pv.Spec.AccessModes, pv.Labels, *pv.Spec.VolumeMode, pv.Spec.ClaimRef)
+		fmt.Fprintf(&out, "%s: %s %v %v %s %v\n", pv.Name, pv.Spec.Capacity.Storage(), pv.Spec.AccessModes, pv.Labels,
+			*pv.Spec.VolumeMode, pv.Spec.ClaimRef)
 	}
 	for _, pvc := range s.claims {
-		fmt.Fprintf(&out, "%s: %s %v %v %s %q\n", pvc.Name, pvc.Spec.Resources.Requests.Storage(), pvc.Spec.AccessModes, pvc.Spec.Selector, *pvc.Spec.VolumeMode, pvc.Spec.VolumeName)
+		fmt.Fprintf(&out, "%s: %s %v %v %s %q\n", pvc.Name, pvc.Spec.Resources.Requests.Storage(), pvc.Spec.AccessModes,
+			pvc.Spec.Selector, *pvc.Spec.VolumeMode, pvc.Spec.VolumeName)
 	}
 	return out.String()
 }

@@ -22,7 +22,8 @@ func TestOwned(t *testing.T) {
 	s.kubectl("", "create", "namespace", "shop")
 	volumes := map[string]string{}
 	make := func(name string) {
-		s.kubectl("apiVersion: owner.example.com/v1\nkind: Ledger\nmetadata: {name: "+name+"}\n", "create", "-n", "shop", "-f", "-")
+		s.kubectl("apiVersion: owner.example.com/v1\nkind: Ledger\nmetadata: {name: "+name+"}\n", "create", "-n", "shop",
+			"-f", "-")
 		uid := s.kubectl("", "get", "ledger", name, "-n", "shop", "-o", "jsonpath={.metadata.uid}")
 		s.kubectl(fmt.Sprintf(`apiVersion: v1
 kind: PersistentVolumeClaim
@@ -50,15 +51,17 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {request
 		remedies[o.Name], sentences[o.String()] = o.Remedy, o.Sentence()
 	}
 	for owner, want := range map[string]string{
-		"Ledger shop/lost": "1 claim and 1 GiB on disk destroyed with it", "Ledger shop/patched": "1 claim and 1 GiB on disk destroyed with it",
-		"Ledger shop/kept": "1 claim deleted with it, the disks stay",
+		"Ledger shop/lost":    "1 claim and 1 GiB on disk destroyed with it",
+		"Ledger shop/patched": "1 claim and 1 GiB on disk destroyed with it",
+		"Ledger shop/kept":    "1 claim deleted with it, the disks stay",
 	} {
 		if sentences[owner] != want {
 			t.Errorf("%s: %q, want %q", owner, sentences[owner], want)
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-ec", remedies["patched"])
-	shell.Env = append(os.Environ(), "KUBECONFIG="+s.Cluster.Kubeconfig(), "PATH="+filepath.Dir(s.Cluster.Kubectl())+":"+os.Getenv("PATH"))
+	shell.Env = append(os.Environ(), "KUBECONFIG="+s.Cluster.Kubeconfig(),
+		"PATH="+filepath.Dir(s.Cluster.Kubectl())+":"+os.Getenv("PATH"))
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", remedies["patched"], err, out)
 	}

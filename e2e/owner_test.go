@@ -58,9 +58,11 @@ func newClaimsFirst(t *testing.T) (o *claimsFirst, volumes []string) {
 	apply(t, ns, ledger)
 	uid := kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	volumes = database(t, ns, 2, "metadata: {name: mysql}\n", fmt.Sprintf(
-		"metadata: {name: mysql, ownerReferences: [{apiVersion: owner.example.com/v1, kind: Ledger, name: mysql, uid: %s, controller: true}]}\n", uid))
+		"metadata: {name: mysql, ownerReferences: [{apiVersion: owner.example.com/v1, kind: Ledger, name: mysql, uid: %s, "+
+			"controller: true}]}\n", uid))
 	letGo(t, volumes)
-	o = &claimsFirst{ns: ns, user: "system:serviceaccount:" + ns + ":operator", claims: []string{"data-mysql-0", "data-mysql-1"}, stopped: make(chan struct{})}
+	o = &claimsFirst{ns: ns, user: "system:serviceaccount:" + ns + ":operator",
+		claims: []string{"data-mysql-0", "data-mysql-1"}, stopped: make(chan struct{})}
 	o.client = newClient(t, env.Cluster.Config(), o.user)
 	ctx, cancel := context.WithCancel(t.Context())
 	go o.run(ctx)
@@ -76,7 +78,8 @@ func newClaimsFirst(t *testing.T) (o *claimsFirst, volumes []string) {
 func finish(ns string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	_, _ = env.Kubectl(ctx, "", "patch", "ledger", "mysql", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	_, _ = env.Kubectl(ctx, "", "patch", "ledger", "mysql", "-n", ns, "--type=merge", "-p",
+		`{"metadata":{"finalizers":null}}`)
 }
 
 // run does the operator's work until the custom resource is gone.
@@ -150,7 +153,8 @@ func (o *claimsFirst) refused(t *testing.T, volumes []string) string {
 		return nil
 	})
 	entry := fmt.Sprintf(`deletions: {callers: [{user: "%s", namespace: %s, kind: PersistentVolumeClaim}]}`, o.user, o.ns)
-	contains(t, all, "cannot go: StatefulSet mysql keeps the data of its Pod mysql-0 here", "a platform engineer must add "+entry, "which lets go the disk of "+volumes[0])
+	contains(t, all, "cannot go: StatefulSet mysql keeps the data of its Pod mysql-0 here",
+		"a platform engineer must add "+entry, "which lets go the disk of "+volumes[0])
 	output(t, "ledger.owner.example.com/mysql", "get", "ledger", "mysql", "-n", o.ns, "-o", "name")
 	return all
 }
@@ -158,7 +162,8 @@ func (o *claimsFirst) refused(t *testing.T, volumes []string) string {
 // reclaim sets the reclaim policy of volumes, as whoever runs the cluster.
 func reclaim(t *testing.T, policy string, volumes []string) {
 	t.Helper()
-	kubectl(t, append([]string{"patch", "pv", "-p", `{"spec":{"persistentVolumeReclaimPolicy":"` + policy + `"}}`}, volumes...)...)
+	kubectl(t, append([]string{"patch", "pv", "-p", `{"spec":{"persistentVolumeReclaimPolicy":"` + policy + `"}}`},
+		volumes...)...)
 }
 
 // TestOperatorsThatDeleteClaimsFirst has custom resources deleted whose finalizer
@@ -233,8 +238,9 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 		newAccount(t, ns, "operator")
 		apply(t, ns, ledger)
 		t.Cleanup(func() { finish(ns) })
-		owner := metav1.OwnerReference{APIVersion: "owner.example.com/v1", Kind: "Ledger", Name: "mysql", Controller: new(true),
-			UID: types.UID(kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}"))}
+		owner := metav1.OwnerReference{APIVersion: "owner.example.com/v1", Kind: "Ledger", Name: "mysql",
+			Controller: new(true),
+			UID:        types.UID(kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}"))}
 		made := func(name string, owners ...metav1.OwnerReference) *appsv1.StatefulSet {
 			sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, OwnerReferences: owners}}
 			sts.Spec.Replicas, sts.Spec.ServiceName = new(int32(2)), name
@@ -284,7 +290,8 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 		if a, text = create(operator, made("of-nobody")); !apierrors.IsForbidden(a.err) {
 			t.Errorf("of nobody, not denied: %s", text)
 		}
-		contains(t, text, fmt.Sprintf(`exemptions: [{rule: statefulset-grace-period, kind: StatefulSet, namespace: %s, user: "%s", reason: why}]`, ns, user))
+		contains(t, text, fmt.Sprintf(`exemptions: [{rule: statefulset-grace-period, kind: StatefulSet, namespace: %s, `+
+			`user: "%s", reason: why}]`, ns, user))
 	})
 
 	t.Run("an owner that a tenant has written buys no disk", func(t *testing.T) {
@@ -294,12 +301,14 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 		newAccount(t, ns, "tenant", "rolebinding --clusterrole=admin")
 		apply(t, ns, ledger)
 		t.Cleanup(func() { finish(ns) })
-		forged := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"owner.example.com/v1","kind":"Ledger","name":"mysql","uid":"%s","controller":true}]}}`,
+		forged := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"owner.example.com/v1","kind":"Ledger",`+
+			`"name":"mysql","uid":"%s","controller":true}]}}`,
 			kubectl(t, "get", "ledger", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}"))
 		reclaim(t, "Delete", volumes)
 		denied := func(what, as string) {
 			t.Helper()
-			out, err := try(t, "", "delete", "pvc", "data-mysql-0", "-n", ns, "--dry-run=server", "--as="+as, "--as-group=system:masters")
+			out, err := try(t, "", "delete", "pvc", "data-mysql-0", "-n", ns, "--dry-run=server", "--as="+as,
+				"--as-group=system:masters")
 			if err == nil {
 				t.Errorf("%s: %s is not denied", what, as)
 			}
@@ -325,11 +334,13 @@ func TestOperatorsThatDeleteClaimsFirst(t *testing.T) {
 			apply(t, ns, "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\nspec: {containers: [{name: a, image: a}]}\n")
 			owner := fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","name":"%s","uid":"%s","controller":true}`, name,
 				kubectl(t, "get", "pod", name, "-n", ns, "-o", "jsonpath={.metadata.uid}"))
-			kubectl(t, "patch", "pvc", "data-mysql-0", "-n", ns, "--type=json", "-p", `[{"op":"replace","path":"/metadata/ownerReferences","value":[`+owner+`]}]`)
+			kubectl(t, "patch", "pvc", "data-mysql-0", "-n", ns, "--type=json", "-p",
+				`[{"op":"replace","path":"/metadata/ownerReferences","value":[`+owner+`]}]`)
 			denied("Pod "+name, account)
 			denied("Pod "+name, "jane")
 		}
-		output(t, "Delete Bound", "get", "pv", volumes[0], "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
+		output(t, "Delete Bound", "get", "pv", volumes[0], "-o",
+			"jsonpath={.spec.persistentVolumeReclaimPolicy} {.status.phase}")
 	})
 }
 

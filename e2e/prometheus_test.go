@@ -80,7 +80,8 @@ func TestPrometheusOperator(t *testing.T) {
 	before := kubectl(t, "get", "statefulset", "prometheus-main", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	patch(`{"spec":{"storage":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}}}}`)
 	has("2Gi 2", ".spec.volumeClaimTemplates[0].spec.resources.requests.storage} {.status.readyReplicas")
-	if after := kubectl(t, "get", "statefulset", "prometheus-main", "-n", ns, "-o", "jsonpath={.metadata.uid}"); after == before {
+	if after := kubectl(t, "get", "statefulset", "prometheus-main", "-n", ns, "-o",
+		"jsonpath={.metadata.uid}"); after == before {
 		t.Error("the operator did not make the StatefulSet anew; so this tests nothing of growth")
 	}
 
@@ -138,7 +139,8 @@ func established(t *testing.T, what ...string) {
 // volumesOf returns the names of the volumes of a namespace's claims.
 func volumesOf(t *testing.T, ns string) []string {
 	t.Helper()
-	return slices.Sorted(slices.Values(strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}"))))
+	return slices.Sorted(slices.Values(strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o",
+		"jsonpath={.items[*].spec.volumeName}"))))
 }
 
 // runOperator runs a program that finds its cluster by $KUBECONFIG, until the

@@ -45,7 +45,8 @@ func TestAFullQueue(t *testing.T) {
 	asking, alone := deletionOf(t, "data-unheard-of-0"), deletionOf(t, "of-nobody")
 	ask := func(body []byte) (what string, took time.Duration) {
 		begun := time.Now()
-		resp, err := client.Post(fmt.Sprintf("https://%s/validate?timeout=%s", b.Address(), deadline), "application/json", bytes.NewReader(body))
+		resp, err := client.Post(fmt.Sprintf("https://%s/validate?timeout=%s", b.Address(), deadline), "application/json",
+			bytes.NewReader(body))
 		if err != nil {
 			return err.Error(), time.Since(begun)
 		}
@@ -151,8 +152,10 @@ func TestAFullQueue(t *testing.T) {
 	client.CloseIdleConnections()
 	var after usage
 	eventually(t, "what was held is given back", func() error {
-		if after = usageOf(t, b); after.goroutines > before.goroutines*5/4 || after.resident > max(before.resident*3/2, 128<<20) {
-			return fmt.Errorf("%d goroutines and %d MiB, before %d and %d MiB", after.goroutines, after.resident>>20, before.goroutines, before.resident>>20)
+		if after = usageOf(t, b); after.goroutines > before.goroutines*5/4 ||
+			after.resident > max(before.resident*3/2, 128<<20) {
+			return fmt.Errorf("%d goroutines and %d MiB, before %d and %d MiB", after.goroutines, after.resident>>20,
+				before.goroutines, before.resident>>20)
 		}
 		return nil
 	})
@@ -172,8 +175,10 @@ func deletionOf(t *testing.T, name string) []byte {
 	body, err := json.Marshal(&admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
-			UID: "u-1", Kind: metav1.GroupVersionKind{Version: "v1", Kind: claim.Kind}, Resource: metav1.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"},
-			Operation: admissionv1.Delete, Namespace: claim.Namespace, Name: claim.Name, OldObject: runtime.RawExtension{Raw: raw},
+			UID: "u-1", Kind: metav1.GroupVersionKind{Version: "v1", Kind: claim.Kind},
+			Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"},
+			Operation: admissionv1.Delete, Namespace: claim.Namespace, Name: claim.Name,
+			OldObject: runtime.RawExtension{Raw: raw},
 		},
 	})
 	if err != nil {

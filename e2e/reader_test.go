@@ -60,7 +60,8 @@ func TestKubectlReads(t *testing.T) {
 		"a list":                     `{"apiVersion": "v1", "kind": "List", "items": [` + ja + "," + jb + "]}\n",
 		"a document that is null":    "null\n---\n" + a,
 		"nothing but ends":           "...\n",
-		"markers in a text":          strings.Replace(a, "data: {}", "data:\n  x: |\n    ---\n    ...\n    y", 1) + "---\n" + b,
+		"markers in a text": strings.Replace(a, "data: {}", "data:\n  x: |\n    ---\n    ...\n    y", 1) + "---\n" +
+			b,
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream := manifest.ReadStream("all.yaml", []byte(text))
@@ -68,7 +69,8 @@ func TestKubectlReads(t *testing.T) {
 			for _, m := range stream.Manifests {
 				read = append(read, m.GetName())
 			}
-			leaves := slices.ContainsFunc(stream.Errors, func(err *manifest.StreamError) bool { return errors.Is(err, manifest.ErrLeftOut) })
+			leaves := slices.ContainsFunc(stream.Errors,
+				func(err *manifest.StreamError) bool { return errors.Is(err, manifest.ErrLeftOut) })
 			for _, mode := range []string{"client", "server"} {
 				out, err := env.Kubectl(t.Context(), text, "apply", "--dry-run="+mode, "-f", "-", "-o", "name")
 				taken := []string{}
@@ -111,12 +113,14 @@ func TestWhatBecomesOfTexts(t *testing.T) {
 	ns := namespace(t, "stayput.dev/mode=off")
 	const claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n" +
 		"spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 0.1Gi}}}\n---\n"
-	set := strings.Replace(strings.Replace(readFile(t, "testdata", "mysql.yaml"), "storage: 1Gi", "storage: 0.1Gi", 1), "replicas: 3", "replicas: 0", 1)
+	set := strings.Replace(strings.Replace(readFile(t, "testdata", "mysql.yaml"), "storage: 1Gi", "storage: 0.1Gi", 1),
+		"replicas: 3", "replicas: 0", 1)
 	contains(t, apply(t, ns, claim+set),
 		`spec.resources.requests[storage]: fractional byte value "107374182400m"`,
 		`spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "107374182400m"`)
 	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: dns}\nspec: {clusterIP: None, ports: [%s]}\n"
-	const udp, both = "{name: udp, port: 53, protocol: UDP}", "{name: udp, port: 53, protocol: UDP}, {name: tcp, port: 53, protocol: TCP}"
+	const udp, both = "{name: udp, port: 53, protocol: UDP}",
+		"{name: udp, port: 53, protocol: UDP}, {name: tcp, port: 53, protocol: TCP}"
 	const ports = "jsonpath={.spec.ports[*].name}"
 	for _, c := range []struct{ mode, want string }{{"--server-side=false", "udp"}, {"--server-side", "udp tcp"}} {
 		for _, list := range []string{udp, both} {

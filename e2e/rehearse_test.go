@@ -65,7 +65,8 @@ func TestRehearse(t *testing.T) {
 		s.kubectl("", "create", "serviceaccount", name, "-n", "ops")
 		s.kubectl("", "create", "clusterrolebinding", name, "--clusterrole=cluster-admin", "--serviceaccount=ops:"+name)
 	}
-	db := strings.Replace(strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1), `nodeSelector: {fast: "yes"}`, "terminationGracePeriodSeconds: 0", 1)
+	db := strings.Replace(strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1),
+		`nodeSelector: {fast: "yes"}`, "terminationGracePeriodSeconds: 0", 1)
 	db = strings.Replace(db, "replicas: 1", "replicas: 2", 1)
 	s.kubectl(db, "create", "-n", "shop", "-f", "-", "--as="+asGitOps)
 	for _, claim := range []string{"data-db-0", "data-db-1"} {
@@ -116,11 +117,14 @@ func tryDeletions(t *testing.T, s side, kubeconfig []string, log string) {
 	t.Helper()
 	s.kubectl(ledgers, "create", "-f", "-")
 	s.kubectl("", "wait", "--for=condition=Established", "crd/ledgers.owner.example.com", "--timeout=60s")
-	s.kubectl(strings.Replace(ledger, ", finalizers: [owner.example.com/claims-first]", "", 1), "create", "-n", "shop", "-f", "-")
+	s.kubectl(strings.Replace(ledger, ", finalizers: [owner.example.com/claims-first]", "", 1), "create", "-n", "shop",
+		"-f", "-")
 	uid := s.kubectl("", "get", "ledger", "mysql", "-n", "shop", "-o", "jsonpath={.metadata.uid}")
 	owned := strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1)
 	owned = strings.Replace(owned, `nodeSelector: {fast: "yes"}`, "terminationGracePeriodSeconds: 30", 1)
-	owned = strings.Replace(owned, "kind: StatefulSet\nmetadata: {name: db}", "kind: StatefulSet\nmetadata: {name: db, ownerReferences: [{apiVersion: owner.example.com/v1, kind: Ledger, name: mysql, uid: "+uid+", controller: true}]}", 1)
+	owned = strings.Replace(owned, "kind: StatefulSet\nmetadata: {name: db}",
+		"kind: StatefulSet\nmetadata: {name: db, ownerReferences: [{apiVersion: owner.example.com/v1, kind: Ledger, name: "+
+			"mysql, uid: "+uid+", controller: true}]}", 1)
 	s.kubectl(owned, "apply", "-n", "shop", "-f", "-", "--as="+asOperator, "--field-manager=operator")
 	s.output("Bound", "get", "pvc", "data-db-0", "-n", "shop", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
 	tried := func(by string, installed bool, args ...string) {
@@ -138,7 +142,8 @@ func tryDeletions(t *testing.T, s side, kubeconfig []string, log string) {
 				contains(t, strings.Join(step.Refused, "\n"), "claim-in-use")
 			}
 			switch refused := strings.Contains(step.Server, "denied the request: claim-in-use"); {
-			case installed && isClaim && !refused, !isClaim && !strings.HasPrefix(step.Object, "PersistentVolume") && step.Server != "", !installed && step.Server != "":
+			case installed && isClaim && !refused, !isClaim && !strings.HasPrefix(step.Object, "PersistentVolume") &&
+				step.Server != "", !installed && step.Server != "":
 				t.Errorf("installed: %t: %s %s: the API server says %q", installed, step.Verb, step.Object, step.Server)
 			}
 		}

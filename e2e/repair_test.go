@@ -165,7 +165,8 @@ func TestRepair(t *testing.T) {
 	s := ownCluster(t, config, localcluster.Options{})
 	s.kubectl(class, "create", "-f", "-")
 	s.kubectl("", "create", "namespace", "before")
-	s.kubectl(strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1), "apply", "-n", "before", "-f", "-")
+	s.kubectl(strings.Replace(waiting, "storageClassName: late", "storageClassName: disk", 1), "apply", "-n", "before",
+		"-f", "-")
 	s.output("Bound", "get", "pvc", "data-db-0", "-n", "before", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
 	old := s.kubectl("", "get", "pvc", "data-db-0", "-n", "before", "-o", "jsonpath={.spec.volumeName}")
 	time.Sleep(1100 * time.Millisecond) // the API server's clock counts seconds
@@ -200,9 +201,12 @@ func TestRepair(t *testing.T) {
 	s.output("Retain", "get", "pv", pv, "-o", policyPath)
 	s.output("Retain/configuration", "get", "pv", pv, "-o", markPath)
 	s.output("db/data/0", "get", "pv", pv, "-o", ofPath)
-	s.output("ReclaimPolicyRepaired", "get", "events", "-n", "prod", "--field-selector", "involvedObject.name=data-db-0,reason=ReclaimPolicyRepaired", "-o", "jsonpath={.items[*].reason}")
-	s.output("ReclaimPolicyRepaired", "get", "events", "-n", "default", "--field-selector", "involvedObject.name="+pv, "-o", "jsonpath={.items[*].reason}")
-	if got := s.kubectl("", "get", "configmap", "stayput", "-n", "stayput", "-o", `jsonpath={.data.repair-since}`); got != since {
+	s.output("ReclaimPolicyRepaired", "get", "events", "-n", "prod", "--field-selector",
+		"involvedObject.name=data-db-0,reason=ReclaimPolicyRepaired", "-o", "jsonpath={.items[*].reason}")
+	s.output("ReclaimPolicyRepaired", "get", "events", "-n", "default", "--field-selector", "involvedObject.name="+pv,
+		"-o", "jsonpath={.items[*].reason}")
+	if got := s.kubectl("", "get", "configmap", "stayput", "-n", "stayput", "-o",
+		`jsonpath={.data.repair-since}`); got != since {
 		t.Errorf("the first start was forgotten: %s, and was %s", got, since)
 	}
 	// What is older than Stayput is left alone, until somebody asks.
@@ -217,7 +221,8 @@ func TestRepair(t *testing.T) {
 	// Another writer sets Delete back: honoured, also after a restart.
 	s.kubectl("", "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	s.becomes("stayput_overruled_volumes", 1)
-	s.output("ReclaimPolicyOverruled", "get", "events", "-n", "prod", "--field-selector", "involvedObject.name=data-db-0,reason=ReclaimPolicyOverruled", "-o", "jsonpath={.items[*].reason}")
+	s.output("ReclaimPolicyOverruled", "get", "events", "-n", "prod", "--field-selector",
+		"involvedObject.name=data-db-0,reason=ReclaimPolicyOverruled", "-o", "jsonpath={.items[*].reason}")
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -372,18 +377,21 @@ func TestRepairReports(t *testing.T) {
 	}
 	makeVolumes(t, client, 3)
 	s.kubectl("", "annotate", "pvc", "data-db-2", "stayput.dev/reclaim-policy=Delete") // as it is
-	if may, _ := s.Kubectl(t.Context(), "", "auth", "can-i", "patch", "persistentvolumes", "-A", "--as", "system:serviceaccount:stayput:stayput"); !strings.HasSuffix(strings.TrimSpace(may), "no") {
+	if may, _ := s.Kubectl(t.Context(), "", "auth", "can-i", "patch", "persistentvolumes", "-A", "--as",
+		"system:serviceaccount:stayput:stayput"); !strings.HasSuffix(strings.TrimSpace(may), "no") {
 		t.Errorf("may Stayput patch volumes? %s", may)
 	}
 	said := func(object string) string {
-		return s.kubectl("", "get", "events", "-n", "default", "--field-selector", "involvedObject.name="+object+",reason=ReclaimPolicyMissed", "-o", "jsonpath={.items[*].note}{.items[*].message}")
+		return s.kubectl("", "get", "events", "-n", "default", "--field-selector",
+			"involvedObject.name="+object+",reason=ReclaimPolicyMissed", "-o", "jsonpath={.items[*].note}{.items[*].message}")
 	}
 	for range 2 { // a restart says it once more, and changes as little
 		s.start()
 		s.becomes("stayput_missed_volumes", 2)
 		for _, object := range []string{"data-db-0", "pvc-0", "data-db-1", "pvc-1"} {
 			eventually(t, object, func() error {
-				if !strings.Contains(said(object), "is Delete, and the configuration wants Retain; nothing is changed, for the configuration says repair: report") {
+				if !strings.Contains(said(object),
+					"is Delete, and the configuration wants Retain; nothing is changed, for the configuration says repair: report") {
 					return fmt.Errorf("its Events: %q", said(object))
 				}
 				return nil
@@ -419,12 +427,14 @@ func makeVolumes(t *testing.T, client kubernetes.Interface, n int) {
 		"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"db","image":"db"}]}},
 		"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}`, n)
 	path := "/apis/apps/v1/namespaces/default/statefulsets"
-	if err := client.AppsV1().RESTClient().Post().AbsPath(path).Body([]byte(sts)).SetHeader("Content-Type", "application/json").Do(t.Context()).Error(); err != nil {
+	if err := client.AppsV1().RESTClient().Post().AbsPath(path).Body([]byte(sts)).SetHeader("Content-Type",
+		"application/json").Do(t.Context()).Error(); err != nil {
 		t.Fatal(err)
 	}
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
-	storage, modes, class := corev1.ResourceList{"storage": resource.MustParse("1Gi")}, []corev1.PersistentVolumeAccessMode{"ReadWriteOnce"}, "disk"
+	storage, modes, class := corev1.ResourceList{"storage": resource.MustParse("1Gi")},
+		[]corev1.PersistentVolumeAccessMode{"ReadWriteOnce"}, "disk"
 	for i := range n {
 		group.Go(func() error {
 			pvc, err := client.CoreV1().PersistentVolumeClaims("default").Create(ctx, &corev1.PersistentVolumeClaim{
@@ -438,10 +448,13 @@ func makeVolumes(t *testing.T, client kubernetes.Interface, n int) {
 				return err
 			}
 			_, err = client.CoreV1().PersistentVolumes().Create(ctx, &corev1.PersistentVolume{
-				ObjectMeta: metav1.ObjectMeta{Name: pvc.Spec.VolumeName, Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": "csi.example.com"}},
+				ObjectMeta: metav1.ObjectMeta{Name: pvc.Spec.VolumeName,
+					Annotations: map[string]string{"pv.kubernetes.io/provisioned-by": "csi.example.com"}},
 				Spec: corev1.PersistentVolumeSpec{
-					Capacity: storage, AccessModes: modes, StorageClassName: class, PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
-					ClaimRef:               &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "default", Name: pvc.Name, UID: pvc.UID},
+					Capacity: storage, AccessModes: modes, StorageClassName: class,
+					PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
+					ClaimRef: &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim",
+						Namespace: "default", Name: pvc.Name, UID: pvc.UID},
 					PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "csi.example.com", VolumeHandle: pvc.Spec.VolumeName}},
 				},
 			}, metav1.CreateOptions{})

@@ -80,15 +80,18 @@ func TestDataComesBack(t *testing.T) {
 	output(t, "Released", "get", "pv", volumes[0], "-o", "jsonpath={.status.phase}")
 	output(t, "", "get", "pvc", "-n", ns, "-o", "name")
 	shell := exec.CommandContext(t.Context(), "sh", "-ec", plan)
-	shell.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig(), "PATH="+filepath.Dir(env.Cluster.Kubectl())+":"+os.Getenv("PATH"))
+	shell.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig(),
+		"PATH="+filepath.Dir(env.Cluster.Kubectl())+":"+os.Getenv("PATH"))
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("the commands of the plan: %v\n%s\n%s", err, out, plan)
 	}
 	output(t, volumes[0], "get", "pvc", "data-mysql-0", "-n", ns, "-o", "jsonpath={.spec.volumeName}")
 
 	out := recovers(t, "--statefulset", ns+"/mysql", "--yes")
-	contains(t, out, "data-mysql-0 has its volume", "data-mysql-1 is bound to volume "+volumes[1], "data-mysql-2 is bound to volume "+volumes[2], "next: apply StatefulSet")
-	contains(t, recovers(t, "--statefulset", ns+"/mysql", "--yes"), "data-mysql-2 has its volume "+volumes[2]+": nothing to do")
+	contains(t, out, "data-mysql-0 has its volume", "data-mysql-1 is bound to volume "+volumes[1],
+		"data-mysql-2 is bound to volume "+volumes[2], "next: apply StatefulSet")
+	contains(t, recovers(t, "--statefulset", ns+"/mysql", "--yes"),
+		"data-mysql-2 has its volume "+volumes[2]+": nothing to do")
 	if again := database(t, ns, 3); strings.Join(again, " ") != strings.Join(volumes, " ") {
 		t.Fatalf("the StatefulSet got %v, not %v", again, volumes)
 	}
@@ -162,7 +165,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: nowhere-%s, resources: {r
 
 // manifestOfClass is a StorageClass whose author says nothing of reclaiming.
 func manifestOfClass(name, more string) string {
-	return fmt.Sprintf("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: %s, labels: {app: disks%s}}\nprovisioner: csi.example.com\n", name, more)
+	return fmt.Sprintf("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: %s, labels: {app: "+
+		"disks%s}}\nprovisioner: csi.example.com\n", name, more)
 }
 
 // TestStorageClassRetains applies a class in every way in which omission shows,
@@ -201,7 +205,8 @@ func TestStorageClassRetains(t *testing.T) {
 			}
 			retained := func() {
 				t.Helper()
-				output(t, "Retain true", "get", "storageclass", class, "-o", `jsonpath={.reclaimPolicy} {.metadata.annotations.stayput\.dev/reclaim-policy-defaulted}`)
+				output(t, "Retain true", "get", "storageclass", class, "-o",
+					`jsonpath={.reclaimPolicy} {.metadata.annotations.stayput\.dev/reclaim-policy-defaulted}`)
 			}
 			manifest := manifestOfClass(class, "")
 			contains(t, run("apply", manifest), "Warning: storageclass-retain: reclaimPolicy, which was left out, is now Retain")
@@ -210,7 +215,8 @@ func TestStorageClassRetains(t *testing.T) {
 				before := kubectl(t, "get", "storageclass", class, "-o", "jsonpath={.metadata.resourceVersion}")
 				run("diff", manifest) // exits 1 if there is any
 				run("apply", manifest)
-				if after := kubectl(t, "get", "storageclass", class, "-o", "jsonpath={.metadata.resourceVersion}"); after != before {
+				if after := kubectl(t, "get", "storageclass", class, "-o",
+					"jsonpath={.metadata.resourceVersion}"); after != before {
 					t.Errorf("applied again, the class was written")
 				}
 			}

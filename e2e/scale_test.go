@@ -26,7 +26,8 @@ func TestScaleIsSeen(t *testing.T) {
 		t.Errorf("warned of a claim that does not exist:\n%s", out)
 	}
 	output(t, "3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
-	kubectl(t, "patch", "statefulset", "mysql", "-n", ns, "-p", `{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Delete"}}}`)
+	kubectl(t, "patch", "statefulset", "mysql", "-n", ns, "-p",
+		`{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Delete"}}}`)
 	eventually(t, "a warning that claims go", func() error {
 		out = kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas=1", "--dry-run=server")
 		if !strings.Contains(out, "data-mysql-1, data-mysql-2 WILL BE DELETED") {
@@ -57,7 +58,8 @@ spec:
 	apply(t, ns, fixedHostname)
 	apply(t, ns, autoscaler("Deployment", "web")+autoscaler("StatefulSet", "mysql"))
 	eventually(t, "the denial in the autoscaler's status", func() error {
-		out := kubectl(t, "get", "hpa", "web", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="AbleToScale")].message}`)
+		out := kubectl(t, "get", "hpa", "web", "-n", ns, "-o",
+			`jsonpath={.status.conditions[?(@.type=="AbleToScale")].message}`)
 		if !strings.Contains(out, "deployment-hostname: ") {
 			return fmt.Errorf("%q", out)
 		}

@@ -56,12 +56,15 @@ func TestSoak(t *testing.T) {
 		u := usageOf(t, b)
 		held = append(held, u)
 		verdicts, none, open := l.counts()
-		t.Logf("%6s: %d MiB resident, %d goroutines; %d verdicts, %d requests without one, %d let pass; %d applications, %d malformed reviews",
-			time.Since(begun).Round(time.Second), u.resident>>20, u.goroutines, verdicts, none, open, applications.Load(), malformed.Load())
+		t.Logf("%6s: %d MiB resident, %d goroutines; %d verdicts, %d requests without one, %d let pass; %d applications, "+
+			"%d malformed reviews",
+			time.Since(begun).Round(time.Second), u.resident>>20, u.goroutines, verdicts, none, open, applications.Load(),
+			malformed.Load())
 	}
 	l.stop()
 	if verdicts, _, _ := l.counts(); verdicts < 100 || applications.Load() == 0 || malformed.Load() == 0 || faults < 4 {
-		t.Fatalf("hardly anything was tried: %d verdicts, %d applications, %d malformed reviews, %d faults", verdicts, applications.Load(), malformed.Load(), faults)
+		t.Fatalf("hardly anything was tried: %d verdicts, %d applications, %d malformed reviews, %d faults", verdicts,
+			applications.Load(), malformed.Load(), faults)
 	}
 	// What one round has more than another is garbage and open connections; a
 	// leak has it in every round.
@@ -148,7 +151,8 @@ func keepSendingHalves(ctx context.Context, t *testing.T, b *bare, count *atomic
 		t.Error(err)
 		return
 	}
-	half := []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"","object":{"metadata":{"name":"` + strings.Repeat("x", 100<<10))
+	half := []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"",` +
+		`"object":{"metadata":{"name":"` + strings.Repeat("x", 100<<10))
 	for i := 0; ctx.Err() == nil; i++ {
 		url := "https://" + b.Address() + []string{"/validate", "/mutate"}[i%2]
 		resp, err := client.Post(url, "application/json", bytes.NewReader(half))

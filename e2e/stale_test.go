@@ -92,7 +92,8 @@ func (l *laggard) between(t *testing.T, s *harness.Stayput) {
 		t.Fatal(err)
 	}
 	// Stayput's token goes through; only the authority is the laggard's own.
-	transport, err := rest.TransportFor(&rest.Config{Host: api.Host, TLSClientConfig: rest.TLSClientConfig{CAData: api.CAData}})
+	transport, err := rest.TransportFor(&rest.Config{Host: api.Host,
+		TLSClientConfig: rest.TLSClientConfig{CAData: api.CAData}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,22 +251,28 @@ func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 			meanwhile: [][]string{{"annotate", "namespace", "NS", "stayput.dev/reclaim-policy=Delete"}},
 		},
 		"the disk is retained": {
-			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "namespace", "NS", "--wait=false"}, rule: "namespace-data",
+			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "namespace", "NS", "--wait=false"},
+			rule:      "namespace-data",
 			meanwhile: [][]string{{"patch", "pv", "NS", "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`}},
 		},
 		"the claim is gone": {
-			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "pv", "NS", "--wait=false"}, rule: "volume-in-use",
+			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "pv", "NS", "--wait=false"},
+			rule:      "volume-in-use",
 			meanwhile: [][]string{{"annotate", "pvc", "data-mysql-0", "stayput.dev/reclaim-policy=Delete"}, deleteClaim},
 		},
 		"the Service is made again": {
-			world: ordinaryService, manifest: mysql, request: []string{"create", "-f", "-"}, rule: "statefulset-service-headless",
+			world: ordinaryService, manifest: mysql, request: []string{"create", "-f", "-"},
+			rule:      "statefulset-service-headless",
 			meanwhile: [][]string{{"delete", "service", "mysql-h"}}, applied: headlessService,
 		},
 		"the class is made again": {
-			world:    staleClass,
-			manifest: replace(mysql, "  replicas: 3", "  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 3", "storageClassName: disk", "storageClassName: NS"),
-			request:  []string{"create", "-f", "-"}, rule: "statefulset-retention",
-			meanwhile: [][]string{{"delete", "storageclass", "NS"}}, applied: replace(staleClass, "reclaimPolicy: Delete", "reclaimPolicy: Retain"),
+			world: staleClass,
+			manifest: replace(mysql, "  replicas: 3",
+				"  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 3", "storageClassName: disk",
+				"storageClassName: NS"),
+			request: []string{"create", "-f", "-"}, rule: "statefulset-retention",
+			meanwhile: [][]string{{"delete", "storageclass", "NS"}}, applied: replace(staleClass, "reclaimPolicy: Delete",
+				"reclaimPolicy: Retain"),
 		},
 		"the claim is made again": {
 			world: staleClaim, manifest: sharesClaim, request: []string{"create", "-f", "-"}, rule: "statefulset-shared-claim",
@@ -352,8 +359,10 @@ func TestNamesAreGivenOnAStaleCache(t *testing.T) {
 	b.kubectl(t, "", "create", "namespace", "db")
 	b.kubectl(t, "", "label", "namespace", "db", "stayput.dev/inject=enabled")
 	b.kubectl(t, headlessService, "create", "-n", "db", "-f", "-")
-	b.kubectl(t, strings.Replace(readFile(t, "testdata", "mysql.yaml"), "serviceName: mysql-h\n", "\n", 1), "create", "-n", "db", "-f", "-")
-	if got := b.kubectl(t, "", "get", "statefulset", "mysql", "-n", "db", "-o", "jsonpath={.spec.serviceName}"); got != "mysql-h" {
+	b.kubectl(t, strings.Replace(readFile(t, "testdata", "mysql.yaml"), "serviceName: mysql-h\n", "\n", 1), "create", "-n",
+		"db", "-f", "-")
+	if got := b.kubectl(t, "", "get", "statefulset", "mysql", "-n", "db", "-o",
+		"jsonpath={.spec.serviceName}"); got != "mysql-h" {
 		t.Errorf("serviceName %q, want mysql-h", got)
 	}
 	b.kubectl(t, `apiVersion: v1
@@ -361,7 +370,8 @@ kind: Pod
 metadata: {name: mysql-pod, labels: {app: mysql}}
 spec: {containers: [{name: mysql, image: mysql}]}
 `, "create", "-n", "db", "-f", "-")
-	if got := b.kubectl(t, "", "get", "pod", "mysql-pod", "-n", "db", "-o", "jsonpath={.spec.hostname}.{.spec.subdomain}"); got != "mysql-pod.mysql-h" {
+	if got := b.kubectl(t, "", "get", "pod", "mysql-pod", "-n", "db", "-o",
+		"jsonpath={.spec.hostname}.{.spec.subdomain}"); got != "mysql-pod.mysql-h" {
 		t.Errorf("the Pod is called %q, want mysql-pod.mysql-h", got)
 	}
 }

@@ -90,7 +90,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	})
 	t.Run("not where the configuration forbids it", func(t *testing.T) {
 		as := each(t, "forbidden", "tenant")
-		out, err := as(strings.Replace(hostname, "{name: web}", "{name: web, annotations: {exempt.stayput.dev/deployment-hostname: because}}", 1), "create", "-f", "-")
+		out, err := as(strings.Replace(hostname, "{name: web}",
+			"{name: web, annotations: {exempt.stayput.dev/deployment-hostname: because}}", 1), "create", "-f", "-")
 		if err == nil {
 			t.Error("exempted all the same")
 		}

@@ -48,7 +48,8 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `)
 	w, err := inProtobuf(t, trimming).CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{
-		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		AllowWatchBookmarks: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,8 @@ spec:
 					kubectl(t, "annotate", "pod", "db-0", "-n", ns, "a=b")
 				}
 				continue
-			case pod.Name != "db-0" || pod.Spec.Hostname != "db-0" || len(pod.Spec.Volumes) == 0 || pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data":
+			case pod.Name != "db-0" || pod.Spec.Hostname != "db-0" || len(pod.Spec.Volumes) == 0 ||
+				pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data":
 				t.Errorf("%s: too little is left: %v", event.Type, pod)
 			case len(pod.ManagedFields)+len(pod.Spec.Containers)+len(pod.Labels)+len(pod.Annotations) > 0:
 				t.Errorf("%s: not trimmed: %v", event.Type, pod)
@@ -86,7 +88,8 @@ func TestListsAreTrimmed(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	for _, name := range []string{"a", "b", "c"} {
-		apply(t, ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: "+name+", labels: {app: db}, finalizers: [example.com/mine]}\n"+
+		apply(t, ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: "+name+", labels: {app: db}, "+
+			"finalizers: [example.com/mine]}\n"+
 			"spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
 	}
 	whole, trimmed := inProtobuf(t, nil), inProtobuf(t, trimming)

@@ -64,10 +64,12 @@ func TestUpdatesSpeakOfWhatTheyChange(t *testing.T) {
 		edit func(s *appsv1.StatefulSet)
 		want []string
 	}{
-		{"an annotation", func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"example.com/touched": "now"} }, nil},
+		{"an annotation", func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"example.com/touched": "now"} },
+			nil},
 		{"the image", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Containers[0].Image = "mysql:9" }, nil},
 		{"more replicas", func(s *appsv1.StatefulSet) { s.Spec.Replicas = new(int32(5)) }, nil},
-		{"fewer replicas", func(s *appsv1.StatefulSet) { s.Spec.Replicas = new(int32(2)) }, []string{"statefulset-scale-down"}},
+		{"fewer replicas", func(s *appsv1.StatefulSet) { s.Spec.Replicas = new(int32(2)) },
+			[]string{"statefulset-scale-down"}},
 		{"a label of the Pods", func(s *appsv1.StatefulSet) { s.Spec.Template.Labels["tier"] = "data" }, []string{
 			"statefulset-disruption-budget", "statefulset-spread",
 		}},
@@ -88,7 +90,8 @@ func TestUpdatesSpeakOfWhatTheyChange(t *testing.T) {
 	}
 	get()
 	set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(0))
-	if err := c.Update(t.Context(), &set, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "statefulset-grace-period: ") {
+	if err := c.Update(t.Context(), &set, client.DryRunAll); err == nil ||
+		!strings.Contains(err.Error(), "statefulset-grace-period: ") {
 		t.Errorf("an update that brings in what is denied: %v", err)
 	}
 }

@@ -30,7 +30,8 @@ spec:
   volumes: [{name: data, emptyDir: {}}]
 `)
 	ours := func(p *corev1.Pod) string {
-		text, err := json.Marshal([]any{p.Name, p.Labels, p.Annotations, p.Spec.Hostname, p.Spec.Subdomain, p.Spec.HostnameOverride, p.Spec.SetHostnameAsFQDN,
+		text, err := json.Marshal([]any{p.Name, p.Labels, p.Annotations, p.Spec.Hostname, p.Spec.Subdomain,
+			p.Spec.HostnameOverride, p.Spec.SetHostnameAsFQDN,
 			p.Spec.Volumes, p.Spec.Containers[0].VolumeMounts, p.Spec.TerminationGracePeriodSeconds})
 		if err != nil {
 			t.Fatal(err)
@@ -48,29 +49,34 @@ spec:
 	if before.Spec.Hostname != "web" || before.Spec.Subdomain != "web" {
 		t.Fatalf("not mutated: %q.%q", before.Spec.Hostname, before.Spec.Subdomain)
 	}
-	const theirs = `"metadata":{"labels":{"stayput.dev/subdomain":"other"},"annotations":{"exempt.stayput.dev/pod-identity":"because"}}`
+	const theirs = `"metadata":{"labels":{"stayput.dev/subdomain":"other"},` +
+		`"annotations":{"exempt.stayput.dev/pod-identity":"because"}}`
 	for subresource, tc := range map[string]struct {
 		spec string // what the subresource is for
 		done func(p *corev1.Pod) bool
 	}{
-		"ephemeralcontainers": {`"ephemeralContainers":[{"name":"debug","image":"a","volumeMounts":[{"name":"data","mountPath":"/elsewhere"}]}]`,
+		"ephemeralcontainers": {`"ephemeralContainers":[{"name":"debug","image":"a","volumeMounts":[{"name":"data",` +
+			`"mountPath":"/elsewhere"}]}]`,
 			func(p *corev1.Pod) bool { return len(p.Spec.EphemeralContainers) == 1 }},
 		"resize": {`"containers":[{"name":"a","resources":{"requests":{"cpu":"150m"}}}]`,
 			func(p *corev1.Pod) bool { return p.Spec.Containers[0].Resources.Requests.Cpu().String() == "150m" }},
 	} {
 		t.Run(subresource, func(t *testing.T) {
 			for _, patch := range []string{
-				`{` + theirs + `,"spec":{"hostname":"other","subdomain":"other","terminationGracePeriodSeconds":0,` + tc.spec + `}}`,
+				`{` + theirs + `,"spec":{"hostname":"other","subdomain":"other","terminationGracePeriodSeconds":0,` + tc.spec +
+					`}}`,
 				`{` + theirs + `,"spec":{"volumes":[{"name":"data","emptyDir":null,"hostPath":{"path":"/"}}],` + tc.spec + `}}`,
 			} {
-				_, err := pods.Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, subresource)
+				_, err := pods.Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{},
+					subresource)
 				t.Logf("%s: %v", patch, err)
 				if got := ours(get()); got != ours(before) {
 					t.Errorf("%s has changed\n%s to\n%s", patch, ours(before), got)
 				}
 			}
 			// By itself it does what it is for: the others were not just refused.
-			if _, err := pods.Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(`{"spec":{`+tc.spec+`}}`), metav1.PatchOptions{}, subresource); err != nil {
+			if _, err := pods.Patch(t.Context(), "web", types.StrategicMergePatchType, []byte(`{"spec":{`+tc.spec+`}}`),
+				metav1.PatchOptions{}, subresource); err != nil {
 				t.Fatal(err)
 			}
 			after := get()
@@ -91,9 +97,11 @@ func TestAuditShowsWhatIsWeakened(t *testing.T) {
 	t.Parallel()
 	three := strings.Replace(fixedHostname, "replicas: 1", "replicas: 3", 1)
 	exempt := func(reason string) string {
-		return strings.Replace(three, "{name: web}", "{name: web, annotations: {exempt.stayput.dev/deployment-hostname: "+reason+"}}", 1)
+		return strings.Replace(three, "{name: web}",
+			"{name: web, annotations: {exempt.stayput.dev/deployment-hostname: "+reason+"}}", 1)
 	}
-	off, warn, exempted, enforced := namespace(t, "stayput.dev/mode=off"), namespace(t, "stayput.dev/mode=warn"), namespace(t), namespace(t)
+	off, warn, exempted, enforced := namespace(t, "stayput.dev/mode=off"), namespace(t, "stayput.dev/mode=warn"),
+		namespace(t), namespace(t)
 	apply(t, off, three)
 	apply(t, warn, three)
 	apply(t, exempted, exempt("it is a singleton in disguise"))

@@ -100,7 +100,8 @@ spec:
 
 // askedPod is a Pod with more in its metadata and its spec.
 func askedPod(metadata, spec string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: new%s}\nspec: {containers: [{name: a, image: a}]%s}\n", metadata, spec)
+	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: new%s}\nspec: {containers: [{name: a, image: a}]%s}\n",
+		metadata, spec)
 }
 
 const (
@@ -111,11 +112,15 @@ const (
 
 	kubeController = "system:serviceaccount:kube-system:"
 	finalizer      = ", finalizers: [stayput.dev/test]"
-	newStatefulSet = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: new}\nspec: {serviceName: db, selector: {matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
-	newDeployment  = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new}\nspec: {selector: {matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
-	newService     = "apiVersion: v1\nkind: Service\nmetadata: {name: new}\nspec: {clusterIP: None, selector: {app: new}}\n"
-	newClass       = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: new}\nprovisioner: example.com/disk\n"
-	touch          = `-p={"metadata":{"labels":{"touched":"true"}}}`
+	newStatefulSet = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: new}\nspec: {serviceName: db, selector: " +
+		"{matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
+	newDeployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: new}\nspec: {selector: {matchLabels: " +
+		"{app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
+	newService = "apiVersion: v1\nkind: Service\nmetadata: {name: new}\nspec: {clusterIP: None, selector: {app: " +
+		"new}}\n"
+	newClass = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: new}\nprovisioner: " +
+		"example.com/disk\n"
+	touch = `-p={"metadata":{"labels":{"touched":"true"}}}`
 )
 
 // TestWhatTheAPIServerAsksAbout sends requests of every sort and counts, by
@@ -141,55 +146,76 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		args     string
 		want     string // the webhooks that are called, without .stayput.dev
 	}{
-		"Pod with our label":                       {args: create, manifest: askedPod(subdomainLabel, ""), want: "identity pods"},
-		"Pod with our label by the ReplicaSet":     {args: create, manifest: askedPod(subdomainLabel+ofReplicaSet, ""), as: kubeController + "replicaset-controller", want: "identity pods"},
-		"Pod with our label by a node":             {args: create, manifest: askedPod(subdomainLabel, ""), as: "system:node:n"},
-		"Pod with our label in kube-system":        {args: create, manifest: askedPod(subdomainLabel, hostPath), in: "kube-system"},
-		"Pod with our label in our own namespace":  {args: create, manifest: askedPod(subdomainLabel, hostPath), in: "stayput"},
-		"Pod with our label in a namespace of it":  {args: create, manifest: askedPod(subdomainLabel, ""), in: "injected", want: "identity pods"},
-		"Pod without it in a namespace of it":      {args: create, manifest: askedPod("", ""), in: "injected", want: "identity-namespace"},
-		"Pod of a StatefulSet":                     {args: create, manifest: askedPod(subdomainLabel+ofStatefulSet, ", subdomain: db"+hostPath), as: kubeController + "statefulset-controller"},
+		"Pod with our label": {args: create, manifest: askedPod(subdomainLabel, ""),
+			want: "identity pods"},
+		"Pod with our label by the ReplicaSet": {args: create, manifest: askedPod(subdomainLabel+ofReplicaSet, ""),
+			as: kubeController + "replicaset-controller", want: "identity pods"},
+		"Pod with our label by a node": {args: create, manifest: askedPod(subdomainLabel, ""),
+			as: "system:node:n"},
+		"Pod with our label in kube-system": {args: create, manifest: askedPod(subdomainLabel, hostPath),
+			in: "kube-system"},
+		"Pod with our label in our own namespace": {args: create, manifest: askedPod(subdomainLabel, hostPath),
+			in: "stayput"},
+		"Pod with our label in a namespace of it": {args: create, manifest: askedPod(subdomainLabel, ""), in: "injected",
+			want: "identity pods"},
+		"Pod without it in a namespace of it": {args: create, manifest: askedPod("", ""), in: "injected",
+			want: "identity-namespace"},
+		"Pod of a StatefulSet": {args: create, manifest: askedPod(subdomainLabel+ofStatefulSet,
+			", subdomain: db"+hostPath), as: kubeController + "statefulset-controller"},
 		"Pod of a StatefulSet in such a namespace": {args: create, manifest: askedPod(ofStatefulSet, ""), in: "injected"},
-		"ordinary Pod":                             {args: create, manifest: askedPod("", "")},
-		"ordinary Pod by the ReplicaSet":           {args: create, manifest: askedPod(ofReplicaSet, ""), as: kubeController + "replicaset-controller"},
-		"Pod with a subdomain":                     {args: create, manifest: askedPod("", ", subdomain: db"), want: "pods"},
-		"Pod with hostPath":                        {args: create, manifest: askedPod("", hostPath), want: "pods"},
-		"Pod with hostPath by a node":              {args: create, manifest: askedPod("", hostPath), as: "system:node:n"},
-		"Pod with another volume":                  {args: create, manifest: askedPod("", ", volumes: [{name: v, emptyDir: {}}]")},
-		"Pod with our annotation":                  {args: create, manifest: askedPod(", annotations: {exempt.stayput.dev/x: because}", ""), want: "pods"},
-		"Pod with somebody's label":                {args: create, manifest: askedPod(", labels: {example.com/subdomain: db}", "")},
-		"a Pod's labels":                           {args: "patch pod named " + touch},
-		"a Pod's status":                           {args: `patch pod named --subresource=status -p={"status":{"message":"hi"}}`},
-		"a Pod's end":                              {args: "delete pod named"},
+		"ordinary Pod": {args: create, manifest: askedPod("", "")},
+		"ordinary Pod by the ReplicaSet": {args: create, manifest: askedPod(ofReplicaSet, ""), as: kubeController +
+			"replicaset-controller"},
+		"Pod with a subdomain":        {args: create, manifest: askedPod("", ", subdomain: db"), want: "pods"},
+		"Pod with hostPath":           {args: create, manifest: askedPod("", hostPath), want: "pods"},
+		"Pod with hostPath by a node": {args: create, manifest: askedPod("", hostPath), as: "system:node:n"},
+		"Pod with another volume": {args: create,
+			manifest: askedPod("", ", volumes: [{name: v, emptyDir: {}}]")},
+		"Pod with our annotation": {args: create,
+			manifest: askedPod(", annotations: {exempt.stayput.dev/x: because}", ""), want: "pods"},
+		"Pod with somebody's label": {args: create, manifest: askedPod(", labels: {example.com/subdomain: db}",
+			"")},
+		"a Pod's labels": {args: "patch pod named " + touch},
+		"a Pod's status": {args: `patch pod named --subresource=status -p={"status":{"message":"hi"}}`},
+		"a Pod's end":    {args: "delete pod named"},
 
-		"StatefulSet":                          {args: create, manifest: newStatefulSet, want: "conventions defaults"},
-		"StatefulSet by an operator":           {args: create, manifest: newStatefulSet, as: "system:serviceaccount:app:operator", want: "conventions defaults"},
-		"StatefulSet in kube-system":           {args: create, manifest: newStatefulSet, in: "kube-system"},
-		"a StatefulSet's labels":               {args: "patch statefulset db " + touch, want: "conventions defaults"},
-		"a StatefulSet's labels by Kubernetes": {args: "patch statefulset db " + touch, as: kubeController + "statefulset-controller"},
-		"the labels of one that goes":          {args: "patch statefulset going " + touch},
-		"a StatefulSet's status":               {args: `patch statefulset db --subresource=status -p={"status":{"replicas":1}}`},
-		"a StatefulSet's end":                  {args: "delete statefulset db", want: "conventions"},
-		"a StatefulSet's end by Kubernetes":    {args: "delete statefulset db", as: kubeController + "generic-garbage-collector"},
-		"a StatefulSet's end again":            {args: "delete statefulset going"},
-		"a StatefulSet's scale":                {args: "scale statefulset db --replicas=2", want: "conventions"},
-		"a StatefulSet's scale by autoscaler":  {args: "scale statefulset db --replicas=2", as: kubeController + "horizontal-pod-autoscaler", want: "conventions"},
-		"a Deployment's scale":                 {args: "scale deployment web --replicas=2", want: "conventions"},
-		"Deployment":                           {args: create, manifest: newDeployment, want: "conventions"},
-		"a Deployment's labels by Kubernetes":  {args: "patch deployment web " + touch, as: kubeController + "deployment-controller"},
-		"Service":                              {args: create, manifest: newService, want: "conventions"},
-		"a Service's labels":                   {args: "patch service db " + touch, want: "conventions defaults"},
-		"a Service's end":                      {args: "delete service db", want: "conventions"},
-		"a Service's end by Kubernetes":        {args: "delete service db", as: kubeController + "namespace-controller"},
+		"StatefulSet": {args: create, manifest: newStatefulSet, want: "conventions defaults"},
+		"StatefulSet by an operator": {args: create, manifest: newStatefulSet,
+			as: "system:serviceaccount:app:operator", want: "conventions defaults"},
+		"StatefulSet in kube-system": {args: create, manifest: newStatefulSet, in: "kube-system"},
+		"a StatefulSet's labels":     {args: "patch statefulset db " + touch, want: "conventions defaults"},
+		"a StatefulSet's labels by Kubernetes": {args: "patch statefulset db " + touch, as: kubeController +
+			"statefulset-controller"},
+		"the labels of one that goes": {args: "patch statefulset going " + touch},
+		"a StatefulSet's status":      {args: `patch statefulset db --subresource=status -p={"status":{"replicas":1}}`},
+		"a StatefulSet's end":         {args: "delete statefulset db", want: "conventions"},
+		"a StatefulSet's end by Kubernetes": {args: "delete statefulset db", as: kubeController +
+			"generic-garbage-collector"},
+		"a StatefulSet's end again": {args: "delete statefulset going"},
+		"a StatefulSet's scale":     {args: "scale statefulset db --replicas=2", want: "conventions"},
+		"a StatefulSet's scale by autoscaler": {args: "scale statefulset db --replicas=2", as: kubeController +
+			"horizontal-pod-autoscaler", want: "conventions"},
+		"a Deployment's scale": {args: "scale deployment web --replicas=2", want: "conventions"},
+		"Deployment":           {args: create, manifest: newDeployment, want: "conventions"},
+		"a Deployment's labels by Kubernetes": {args: "patch deployment web " + touch, as: kubeController +
+			"deployment-controller"},
+		"Service":                       {args: create, manifest: newService, want: "conventions"},
+		"a Service's labels":            {args: "patch service db " + touch, want: "conventions defaults"},
+		"a Service's end":               {args: "delete service db", want: "conventions"},
+		"a Service's end by Kubernetes": {args: "delete service db", as: kubeController + "namespace-controller"},
 
-		"claim":                               {args: create, manifest: askedClaim("new", "app", ""), want: "conventions"},
-		"claim by Kubernetes":                 {args: create, manifest: askedClaim("new", "app", ""), as: kubeController + "statefulset-controller", want: "conventions"},
-		"a claim's labels":                    {args: "patch pvc data " + touch, want: "conventions defaults"},
-		"a claim's labels by Kubernetes":      {args: "patch pvc data " + touch, as: kubeController + "persistent-volume-binder"},
-		"the labels of a claim that goes":     {args: "patch pvc going " + touch},
-		"a claim's end":                       {args: "delete pvc data", want: "deletion"},
-		"a claim's end by an operator":        {args: "delete pvc data", as: "system:serviceaccount:app:operator", want: "deletion"},
-		"a claim's end by somebody like it":   {args: "delete pvc data", as: "system:serviceaccount:app:generic-garbage-collector", want: "deletion"},
+		"claim": {args: create, manifest: askedClaim("new", "app", ""), want: "conventions"},
+		"claim by Kubernetes": {args: create, manifest: askedClaim("new", "app", ""), as: kubeController +
+			"statefulset-controller", want: "conventions"},
+		"a claim's labels": {args: "patch pvc data " + touch, want: "conventions defaults"},
+		"a claim's labels by Kubernetes": {args: "patch pvc data " + touch, as: kubeController +
+			"persistent-volume-binder"},
+		"the labels of a claim that goes": {args: "patch pvc going " + touch},
+		"a claim's end":                   {args: "delete pvc data", want: "deletion"},
+		"a claim's end by an operator": {args: "delete pvc data", as: "system:serviceaccount:app:operator",
+			want: "deletion"},
+		"a claim's end by somebody like it": {args: "delete pvc data",
+			as: "system:serviceaccount:app:generic-garbage-collector", want: "deletion"},
 		"a claim's end by garbage collection": {args: "delete pvc data", as: kubeController + "generic-garbage-collector"},
 		"a claim's end with its namespace":    {args: "delete pvc data", as: kubeController + "namespace-controller"},
 		"a claim's end by the manager":        {args: "delete pvc data", as: "system:kube-controller-manager"},
@@ -198,9 +224,11 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"a claim's end in kube-system":        {args: "delete pvc data", in: "kube-system"},
 		"a claim's end in our own namespace":  {args: "delete pvc data", in: "stayput"},
 
-		"volume":                          {args: create, manifest: askedVolume("new", ""), want: "conventions defaults"},
-		"volume by Kubernetes":            {args: create, manifest: askedVolume("new", ""), as: kubeController + "persistent-volume-binder", want: "conventions defaults"},
-		"volume by a provisioner":         {args: create, manifest: askedVolume("new", ""), as: "system:serviceaccount:kube-system:csi-provisioner", want: "conventions defaults"},
+		"volume": {args: create, manifest: askedVolume("new", ""), want: "conventions defaults"},
+		"volume by Kubernetes": {args: create, manifest: askedVolume("new", ""), as: kubeController +
+			"persistent-volume-binder", want: "conventions defaults"},
+		"volume by a provisioner": {args: create, manifest: askedVolume("new", ""),
+			as: "system:serviceaccount:kube-system:csi-provisioner", want: "conventions defaults"},
 		"a volume's labels":               {args: "patch pv bound " + touch, want: "conventions"},
 		"a volume's labels by Kubernetes": {args: "patch pv bound " + touch, as: kubeController + "persistent-volume-binder"},
 		"a volume's end":                  {args: "delete pv bound", want: "deletion"},
@@ -226,12 +254,16 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"PodDisruptionBudget": {args: "create pdb new --selector=app=db --max-unavailable=1"},
 		"Role":                {args: "create role new --verb=get --resource=pods"},
 		"quota":               {args: "create quota new"},
-		"Lease":               {args: create, manifest: "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: new}\n"},
-		"Event":               {args: create, manifest: "apiVersion: v1\nkind: Event\nmetadata: {name: new}\ninvolvedObject: {namespace: app}\n"},
-		"Node":                {args: create, manifest: "apiVersion: v1\nkind: Node\nmetadata: {name: new}\n"},
-		"ReplicaSet":          {args: create, manifest: strings.Replace(newDeployment, "Deployment", "ReplicaSet", 1)},
-		"DaemonSet":           {args: create, manifest: strings.Replace(newDeployment, "Deployment", "DaemonSet", 1)},
-		"EndpointSlice":       {args: create, manifest: "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: new}\naddressType: IPv4\nendpoints: []\n"},
+		"Lease": {args: create,
+			manifest: "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: new}\n"},
+		"Event": {args: create,
+			manifest: "apiVersion: v1\nkind: Event\nmetadata: {name: new}\ninvolvedObject: {namespace: app}\n"},
+		"Node":       {args: create, manifest: "apiVersion: v1\nkind: Node\nmetadata: {name: new}\n"},
+		"ReplicaSet": {args: create, manifest: strings.Replace(newDeployment, "Deployment", "ReplicaSet", 1)},
+		"DaemonSet":  {args: create, manifest: strings.Replace(newDeployment, "Deployment", "DaemonSet", 1)},
+		"EndpointSlice": {args: create,
+			manifest: "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: new}\naddressType: " +
+				"IPv4\nendpoints: []\n"},
 	} {
 		args := append(strings.Fields(tc.args), "--dry-run=server")
 		in := tc.in
@@ -301,7 +333,8 @@ func (b *bare) checkConditions(t *testing.T) {
 	}
 	excluded := strings.Join(b.metric(t, "apiserver_admission_match_condition_exclusions_total"), "\n")
 	calls := b.calls(t)
-	for _, name := range []string{webhook.Identity, webhook.IdentityNamespace, webhook.Defaults, webhook.Deletion, webhook.Conventions, webhook.Pods} {
+	for _, name := range []string{webhook.Identity, webhook.IdentityNamespace, webhook.Defaults, webhook.Deletion,
+		webhook.Conventions, webhook.Pods} {
 		if calls[strings.TrimSuffix(name, ".stayput.dev")] == "" {
 			t.Errorf("%s was never called", name)
 		}
@@ -324,7 +357,8 @@ func TestConfigurationsAreModest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(name string, rules []admissionv1.RuleWithOperations, timeout int32, effects admissionv1.SideEffectClass, conditions int) {
+	check := func(name string, rules []admissionv1.RuleWithOperations, timeout int32, effects admissionv1.SideEffectClass,
+		conditions int) {
 		if timeout > 3 || effects != admissionv1.SideEffectClassNone || conditions == 0 {
 			t.Errorf("%s: %d s, side effects %s, %d conditions", name, timeout, effects, conditions)
 		}
@@ -363,7 +397,8 @@ func checkResolves(t *testing.T, name string, r admissionv1.RuleWithOperations) 
 				i := slices.IndexFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == resource })
 				if i < 0 {
 					t.Errorf("%s: %s has no %s", name, gv, resource)
-				} else if namespaced := *r.Scope == admissionv1.NamespacedScope; *r.Scope == admissionv1.AllScopes || namespaced != list.APIResources[i].Namespaced {
+				} else if namespaced := *r.Scope == admissionv1.NamespacedScope; *r.Scope == admissionv1.AllScopes ||
+					namespaced != list.APIResources[i].Namespaced {
 					t.Errorf("%s: %s: scope %s", name, resource, *r.Scope)
 				}
 			}

@@ -155,7 +155,8 @@ func (f finding) String() string { return f.level.String() + ": " + f.text }
 
 // review mutates and reviews as lint and admission do. Notes of mutators and
 // policy are findings, too.
-func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Object) (found []finding, exempted []string) {
+func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Object) (found []finding,
+	exempted []string) {
 	t.Helper()
 	v := w.View(context.Background(), cluster.Request{})
 	made, err := mutators.Apply(v, mutators.All, old, obj)
@@ -194,7 +195,8 @@ func newWorld(t *testing.T, docs ...[]manifest.Manifest) *world {
 	t.Helper()
 	w := &world{Environment: cluster.Environment{Source: &cluster.Snapshot{Complete: true}}}
 	for _, name := range []string{"node-a", "node-b", "node-c"} {
-		add(t, w, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}})
+		add(t, w, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name,
+			Labels: map[string]string{corev1.LabelHostname: name}}})
 	}
 	for _, d := range slices.Concat(docs...) {
 		add(t, w, d.Object)
@@ -233,7 +235,8 @@ func running(docs []manifest.Manifest, policy corev1.PersistentVolumeReclaimPoli
 		for i := start; i < start+replicas; i++ {
 			pod := &corev1.Pod{ObjectMeta: *sts.Spec.Template.ObjectMeta.DeepCopy(), Spec: *sts.Spec.Template.Spec.DeepCopy()}
 			pod.Name, pod.Namespace = fmt.Sprintf("%s-%d", sts.Name, i), sts.Namespace
-			pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(sts, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
+			pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(sts,
+				appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
 			pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, sts.Spec.ServiceName
 			pod.Status.Phase = corev1.PodRunning
 			for j := range sts.Spec.VolumeClaimTemplates {
@@ -251,7 +254,8 @@ func running(docs []manifest.Manifest, policy corev1.PersistentVolumeReclaimPoli
 
 // bound returns a claim of a StatefulSet and its volume, which has the claim's
 // name. An empty policy means Retain.
-func bound(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim, ordinal int, policy corev1.PersistentVolumeReclaimPolicy) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+func bound(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim, ordinal int,
+	policy corev1.PersistentVolumeReclaimPolicy) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
 	if policy == "" {
 		policy = corev1.PersistentVolumeReclaimRetain
 	}
@@ -261,11 +265,14 @@ func bound(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim, ordi
 	pvc.Spec.VolumeName = pvc.Name
 	pvc.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: pvc.Spec.Resources.Requests}
 	return pvc, &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: pvc.Name, Annotations: map[string]string{cluster.AnnotationProvisionedBy: "ebs.csi.aws.com"}},
+		ObjectMeta: metav1.ObjectMeta{Name: pvc.Name,
+			Annotations: map[string]string{cluster.AnnotationProvisionedBy: "ebs.csi.aws.com"}},
 		Spec: corev1.PersistentVolumeSpec{
-			Capacity: pvc.Spec.Resources.Requests, AccessModes: pvc.Spec.AccessModes, StorageClassName: *pvc.Spec.StorageClassName,
+			Capacity: pvc.Spec.Resources.Requests, AccessModes: pvc.Spec.AccessModes,
+			StorageClassName:              *pvc.Spec.StorageClassName,
 			PersistentVolumeReclaimPolicy: policy,
-			ClaimRef:                      &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: pvc.Namespace, Name: pvc.Name},
+			ClaimRef: &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1",
+				Namespace: pvc.Namespace, Name: pvc.Name},
 		},
 		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound},
 	}

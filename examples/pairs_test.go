@@ -29,7 +29,8 @@ var besides = map[string][]string{
 // milder are the rules whose examples show less than the most that they can
 // do, and why.
 var milder = map[string]string{
-	"statefulset-retention": "it denies where volumes are destroyed with their claims, and as installed Stayput retains those of StatefulSets",
+	"statefulset-retention": "it denies where volumes are destroyed with their claims, and as installed Stayput retains " +
+		"those of StatefulSets",
 }
 
 // TestPairs holds the broken example of each rule to that rule alone, at the
@@ -68,7 +69,8 @@ func TestPairs(t *testing.T) {
 		}
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(broken)), slices.Collect(maps.Keys(mended))) {
-		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) && name != "storage" {
+		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) &&
+			name != "storage" {
 			t.Errorf("%s.yaml is the example of no rule", name)
 		}
 	}

@@ -67,13 +67,15 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce], persistentVolume
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeName: grafana"},
 
 	"deployment-hostname": {app: "loki.yaml", want: deny,
-		old: "      containers:\n      - name: nginx", new: "      hostname: gateway\n      containers:\n      - name: nginx"},
+		old: "      containers:\n      - name: nginx",
+		new: "      hostname: gateway\n      containers:\n      - name: nginx"},
 	"deployment-rolling-claim": {app: "prometheus.yaml", want: warn,
 		old: "type: Recreate", new: "type: RollingUpdate"},
 	"deployment-shared-claim": {app: "prometheus.yaml", want: warn,
 		old: "replicas: 1", new: "replicas: 2"},
 	"deployment-subdomain": {app: "loki.yaml", want: warn,
-		old: "      containers:\n      - name: nginx", new: "      subdomain: loki-gateway\n      containers:\n      - name: nginx"},
+		old: "      containers:\n      - name: nginx",
+		new: "      subdomain: loki-gateway\n      containers:\n      - name: nginx"},
 
 	"field-fixed": {app: "postgresql.yaml", want: hint, update: true,
 		old: "storage: 100Gi", new: "storage: 200Gi"},
@@ -108,13 +110,16 @@ spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: 
 	"statefulset-identity": {app: "cassandra.yaml", want: warn,
 		old: "      enableServiceLinks: false", new: "      hostname: cassandra\n      enableServiceLinks: false"},
 	"statefulset-max-unavailable": {app: "prometheus.yaml", want: warn,
-		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {maxUnavailable: 100%}}"},
+		old: "  minReadySeconds: 30",
+		new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {maxUnavailable: 100%}}"},
 	"statefulset-min-ready-seconds": {app: "postgresql.yaml", want: warn,
 		old: "  minReadySeconds: 10\n", new: ""},
 	"statefulset-name-length": {app: "etcd.yaml", want: deny,
-		old: "kind: StatefulSet\nmetadata:\n  name: etcd\n", new: "kind: StatefulSet\nmetadata:\n  name: etcd-for-the-control-plane-of-the-second-production-cluster\n"},
+		old: "kind: StatefulSet\nmetadata:\n  name: etcd\n",
+		new: "kind: StatefulSet\nmetadata:\n  name: etcd-for-the-control-plane-of-the-second-production-cluster\n"},
 	"statefulset-no-storage": {app: "nats.yaml", want: warn,
-		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n      storageClassName: retained\n      resources:\n        requests:\n          storage: 20Gi\n",
+		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n    " +
+			"  storageClassName: retained\n      resources:\n        requests:\n          storage: 20Gi\n",
 		new: "      - name: data\n        emptyDir: {}\n"},
 	"statefulset-on-delete": {app: "rabbitmq.yaml", want: warn,
 		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {type: OnDelete}"},
@@ -127,7 +132,8 @@ spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: 
 	"statefulset-readiness": {app: "postgresql.yaml", want: warn,
 		old: "readinessProbe:", new: "startupProbe:"},
 	"statefulset-retention": {app: "mongodb.yaml", want: deny, update: true, reclaim: corev1.PersistentVolumeReclaimDelete,
-		old: "  minReadySeconds: 10", new: "  minReadySeconds: 10\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}"},
+		old: "  minReadySeconds: 10", new: "  minReadySeconds: 10\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: " +
+			"Delete}"},
 	"statefulset-scale-down": {app: "kafka.yaml", want: warn, update: true,
 		old: "replicas: 3", new: "replicas: 2"},
 	"statefulset-scale-up": {app: "minio.yaml", want: warn, update: true,
@@ -141,7 +147,9 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {req
 		old: "serviceName: postgresql-headless", new: "serviceName: postgresql-read"},
 	"statefulset-service-missing": {app: "vault.yaml", want: warn, also: []string{"statefulset-parallel"},
 		old: "serviceName: vault-internal", new: "serviceName: vault-headless"},
-	"statefulset-service-name": {app: "consul.yaml", want: deny, also: []string{"statefulset-parallel", "statefulset-governing-service"}, // which fills it in if there is one to choose
+	// which fills it in if there is one to choose
+	"statefulset-service-name": {app: "consul.yaml", want: deny, also: []string{"statefulset-parallel",
+		"statefulset-governing-service"},
 		old: "  serviceName: consul-headless\n", new: "",
 		add: `
 apiVersion: v1
@@ -151,11 +159,13 @@ spec: {clusterIP: None, selector: {app.kubernetes.io/name: consul}, ports: [{por
 	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn,
 		old: "  publishNotReadyAddresses: true\n", new: ""},
 	"statefulset-service-selector": {app: "etcd.yaml", want: warn, also: []string{"service-governing"},
-		old: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd\n", new: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd-server\n"},
+		old: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd\n",
+		new: "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: etcd-server\n"},
 	"statefulset-service-shared": {app: "redis-sentinel.yaml", want: warn,
 		old: "    app.kubernetes.io/component: server\n  ports:", new: "  ports:"},
 	"statefulset-shared-claim": {app: "cassandra.yaml", want: deny,
-		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n      storageClassName: retained\n      resources:\n        requests:\n          storage: 200Gi\n",
+		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n    spec:\n      accessModes: [ReadWriteOnce]\n    " +
+			"  storageClassName: retained\n      resources:\n        requests:\n          storage: 200Gi\n",
 		new: "      volumes:\n      - name: data\n        persistentVolumeClaim: {claimName: data}\n",
 		add: `
 apiVersion: v1
@@ -163,12 +173,14 @@ kind: PersistentVolumeClaim
 metadata: {name: data, namespace: cassandra}
 spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {requests: {storage: 200Gi}}}`},
 	"statefulset-spread": {app: "nats.yaml", want: warn,
-		old: "          matchLabels:\n            app.kubernetes.io/name: nats\n", new: "          matchLabels:\n            app.kubernetes.io/name: nats-server\n"},
+		old: "          matchLabels:\n            app.kubernetes.io/name: nats\n",
+		new: "          matchLabels:\n            app.kubernetes.io/name: nats-server\n"},
 
 	"stayput-annotation": {app: "vault.yaml", want: deny, also: []string{"statefulset-on-delete"},
 		old: "exempt.stayput.dev/statefulset-on-delete", new: "exempt.stayput.dev/statefulset-on-delet"},
 	"storageclass-default": {app: "vault.yaml", want: warn,
-		old: "  name: scratch\n  annotations:\n", new: "  name: scratch\n  annotations:\n    storageclass.kubernetes.io/is-default-class: \"true\"\n"},
+		old: "  name: scratch\n  annotations:\n",
+		new: "  name: scratch\n  annotations:\n    storageclass.kubernetes.io/is-default-class: \"true\"\n"},
 	"storageclass-reclaim": {app: "consul.yaml", want: warn,
 		old: "reclaimPolicy: Retain", new: "reclaimPolicy: Delete"},
 	"volume-host-path": {app: "postgresql.yaml", want: warn, add: `
@@ -188,5 +200,6 @@ spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolume
 	"workload-host-path": {app: "vault.yaml", want: warn,
 		old: "emptyDir: {}", new: "hostPath: {path: /srv/vault}"},
 	"workload-selector-overlap": {app: "redis-sentinel.yaml", want: warn,
-		old: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n      app.kubernetes.io/component: server\n  template:", new: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  template:"},
+		old: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n      app.kubernetes.io/component: " +
+			"server\n  template:", new: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  template:"},
 }

@@ -69,7 +69,8 @@ func ReadStream(file string, data []byte) Stream {
 }
 
 // ErrLeftOut is the error of what stands in a document behind its end.
-var ErrLeftOut = errors.New("kubectl applies nothing of what stands here, behind the end of a document, and says nothing; " +
+var ErrLeftOut = errors.New("kubectl applies nothing of what stands here, behind the end of a document, and says " +
+	"nothing; " +
 	"fix: put --- on the line before")
 
 // ParseManifests reads a stream of which every document must be an object. The
@@ -247,5 +248,6 @@ func (m Manifest) itemComments() (lines []string) {
 }
 
 func strict() runtime.Decoder {
-	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme,
+		json.SerializerOptions{Strict: true})
 }

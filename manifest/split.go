@@ -63,7 +63,8 @@ func splitJSON(data []byte) (docs []*document, rest []byte, line int, why string
 		case err != nil && len(docs) > 1:
 			blank := len(data[at:]) - len(bytes.TrimLeft(data[at:], " \t\r\n"))
 			line += bytes.Count(data[at:at+blank], []byte("\n"))
-			return docs, data[at+blank:], line, fmt.Sprintf("kubectl refuses what follows %d JSON objects and is no JSON", len(docs))
+			return docs, data[at+blank:], line, fmt.Sprintf("kubectl refuses what follows %d JSON objects and is no JSON",
+				len(docs))
 		case err != nil:
 			for at < len(data) && bytes.IndexByte([]byte(" \t\r"), data[at]) >= 0 {
 				at++
@@ -82,8 +83,9 @@ func splitJSON(data []byte) (docs []*document, rest []byte, line int, why string
 }
 
 const (
-	inlineDocument = "kubectl refuses a document that begins on the line of its ---, and all that follow; fix: put it on the next line"
-	directive      = "kubectl refuses a %YAML or %TAG directive, and all that follows; fix: remove it"
+	inlineDocument = "kubectl refuses a document that begins on the line of its ---, and all that follow; fix: put it " +
+		"on the next line"
+	directive = "kubectl refuses a %YAML or %TAG directive, and all that follows; fix: remove it"
 )
 
 // splitYAML cuts a stream at the lines that begin with ---. The documents begin
@@ -119,7 +121,9 @@ func splitYAML(data []byte, line int) (docs []*document, refused []refusal) {
 			case rest[0] == ' ' || rest[0] == '\t':
 				refused = append(refused, refusal{line, inlineDocument})
 			default: // a document marker for kubectl alone
-				refused = append(refused, refusal{line, fmt.Sprintf("kubectl takes a line that begins with --- for the end of a document, and refuses %q behind it", text)})
+				refused = append(refused, refusal{line,
+					fmt.Sprintf("kubectl takes a line that begins with --- for the end of a document, and refuses %q behind it",
+						text)})
 				start, first, body = end, line+1, end
 			}
 		}

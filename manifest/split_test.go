@@ -16,15 +16,18 @@ func TestSplit(t *testing.T) {
 	}
 	ja, jb := json("a"), json("b")
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing to say":           {"# a comment\n---\n" + object("a") + "---\n" + object("b"), "a:3 b:5"},
-		"behind an end":            {"kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n...\n# a comment\n" + object("b"), "a:1 left out:6"},
-		"behind a brace":           {"---\n" + ja + jb + "---\n" + object("c"), "a:2 c:5 left out:3"},
-		"directives behind an end": {object("a") + "...\n%YAML 1.2\n%TAG ! tag:example.com,2026:\n---\n" + object("b"), "a:1 b:6"},
-		"a directive":              {"\n%YAML 1.2\n---\n" + object("a"), "a:4 a %YAML:2"},
-		"on the marker's line":     {object("a") + "--- " + object("b") + "---\n" + object("c"), "a:1 b:2 c:4 begins on the line:2"},
-		"a ruler":                  {object("a") + "-----\n" + object("b"), "a:1 b:3 \"--\":2"},
-		"after two of JSON":        {ja + jb + "---\n" + object("c"), "a:1 b:2 c:4 2 JSON objects:3"},
-		"after one of JSON":        {ja + "---\n" + object("b"), "a:1 b:3"},
+		"nothing to say": {"# a comment\n---\n" + object("a") + "---\n" + object("b"), "a:3 b:5"},
+		"behind an end": {"kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n...\n# a comment\n" + object("b"),
+			"a:1 left out:6"},
+		"behind a brace": {"---\n" + ja + jb + "---\n" + object("c"), "a:2 c:5 left out:3"},
+		"directives behind an end": {object("a") + "...\n%YAML 1.2\n%TAG ! tag:example.com,2026:\n---\n" + object("b"),
+			"a:1 b:6"},
+		"a directive": {"\n%YAML 1.2\n---\n" + object("a"), "a:4 a %YAML:2"},
+		"on the marker's line": {object("a") + "--- " + object("b") + "---\n" + object("c"),
+			"a:1 b:2 c:4 begins on the line:2"},
+		"a ruler":           {object("a") + "-----\n" + object("b"), "a:1 b:3 \"--\":2"},
+		"after two of JSON": {ja + jb + "---\n" + object("c"), "a:1 b:2 c:4 2 JSON objects:3"},
+		"after one of JSON": {ja + "---\n" + object("b"), "a:1 b:3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := ReadStream("f.yaml", []byte(c.text))

@@ -105,7 +105,8 @@ func (e *StreamError) Unwrap() error { return e.Err }
 
 // ErrTemplate is the error of a file that becomes YAML only when it is
 // rendered.
-var ErrTemplate = errors.New("not YAML but a template: lint what it renders, as in helm template CHART | stayput lint -")
+var ErrTemplate = errors.New("not YAML but a template: lint what it renders, as in helm template CHART | stayput " +
+	"lint -")
 
 // ErrNoObject is the error of a document that is no object of Kubernetes.
 var ErrNoObject = errors.New("not a Kubernetes object")

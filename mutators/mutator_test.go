@@ -132,8 +132,10 @@ func TestFailingLookups(t *testing.T) {
 				for n := range lookups.made {
 					failed++
 					got, err := apply(n)
-					if !errors.Is(err, boom) || got != nil || !strings.HasPrefix(err.Error(), m.Name+": ") || strings.Count(err.Error(), ": ") < 2 {
-						t.Errorf("%s: lookup %d fails: got %v and error %v, want only an error that says what was looked up", s, n, got, err)
+					if !errors.Is(err, boom) || got != nil || !strings.HasPrefix(err.Error(), m.Name+": ") ||
+						strings.Count(err.Error(), ": ") < 2 {
+						t.Errorf("%s: lookup %d fails: got %v and error %v, want only an error that says what was looked up", s, n, got,
+							err)
 					}
 				}
 				return made.Object
@@ -189,7 +191,8 @@ func TestAsksAgain(t *testing.T) {
 	byList := service("by-list") // as stored, or sent, with only one of the fields
 	byList.Spec.ClusterIP, byList.Spec.ClusterIPs = "", []string{"None"}
 	namespace := func(label string) *corev1.Namespace {
-		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{cluster.LabelInject: label}}}
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns",
+			Labels: map[string]string{cluster.LabelInject: label}}}
 	}
 	pod := &corev1.Pod{ObjectMeta: meta("db")}
 	pod.Labels = map[string]string{"app": "db"}
@@ -203,7 +206,8 @@ func TestAsksAgain(t *testing.T) {
 		c.UID = uid
 		return c
 	}
-	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv", Annotations: map[string]string{cluster.AnnotationProvisionedBy: "x"}}}
+	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv",
+		Annotations: map[string]string{cluster.AnnotationProvisionedBy: "x"}}}
 	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "ns", Name: "data-db-0", UID: "new"}
 	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 
@@ -248,10 +252,12 @@ func TestAsksAgain(t *testing.T) {
 			obj: pv, cached: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
 		},
 		"a volume whose StatefulSet the cache does not have yet": {
-			obj: pv, cached: []client.Object{pvc("new")}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0", asked: 3,
+			obj: pv, cached: []client.Object{pvc("new")}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
+			asked: 3,
 		},
 		"a volume whose claim was made again a moment ago": {
-			obj: pv, cached: []client.Object{pvc("old"), sts}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0", asked: 3,
+			obj: pv, cached: []client.Object{pvc("old"), sts}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
+			asked: 3,
 		},
 		"a volume whose claim is gone": {
 			obj: pv, cached: []client.Object{sts}, live: []client.Object{sts}, want: "Delete ", asked: 1,
@@ -286,7 +292,8 @@ func TestUndefaulted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := made.Object.(*storagev1.StorageClass); !retains(got) || got.Annotations[cluster.AnnotationReclaimDefaulted] != "true" {
+	if got := made.Object.(*storagev1.StorageClass); !retains(got) ||
+		got.Annotations[cluster.AnnotationReclaimDefaulted] != "true" {
 		t.Errorf("a class without reclaimPolicy became %+v", got)
 	}
 	again, err := Apply(view(t, cluster.Environment{}), All, made.Object, sc)
@@ -297,7 +304,8 @@ func TestUndefaulted(t *testing.T) {
 		t.Errorf("updated with the same manifest (-was +is):\n%s", diff)
 	}
 	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.PersistentVolume{}, &appsv1.StatefulSet{}} {
-		if made, err := Apply(view(t, cluster.Environment{}), All, nil, obj); err != nil || made.Object != obj || made.Warnings != nil {
+		if made, err := Apply(view(t, cluster.Environment{}), All, nil, obj); err != nil || made.Object != obj ||
+			made.Warnings != nil {
 			t.Errorf("an empty %T: %+v, %v", obj, made, err)
 		}
 	}
@@ -350,14 +358,17 @@ func BenchmarkApplyAndPatch(b *testing.B) {
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}}
 	pod.Namespace, pod.GenerateName = "default", "web-6d4cf56db6-"
 	pod.Labels = map[string]string{"app": "web", "pod-template-hash": "6d4cf56db6", cluster.LabelSubdomain: "web"}
-	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-6d4cf56db6", UID: "5d1fa5e5", Controller: new(true)}}
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-6d4cf56db6",
+		UID: "5d1fa5e5", Controller: new(true)}}
 	for _, name := range []string{"web", "proxy", "log"} {
 		c := corev1.Container{Name: name, Image: name, Args: []string{"--verbose", "--port=8080"}, ImagePullPolicy: "Always"}
 		for i := range 10 {
 			c.Env = append(c.Env, corev1.EnvVar{Name: fmt.Sprintf("%s_%d", name, i), Value: "some value"})
 		}
-		c.VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}, {Name: "token", MountPath: "/var/run/secrets/token"}}
-		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready"}}, PeriodSeconds: 10}
+		c.VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"},
+			{Name: "token", MountPath: "/var/run/secrets/token"}}
+		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready"}},
+			PeriodSeconds: 10}
 		c.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 		pod.Spec.Containers = append(pod.Spec.Containers, c)
 	}

@@ -87,7 +87,8 @@ func mutateRandom(t *testing.T, r *random, seed int64) {
 			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationProvisionedBy, "csi.example.com")
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "default", Name: "data-db-0"}
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
-		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/metadata/annotations/stayput.dev~1reclaim-policy-set", "/spec/persistentVolumeReclaimPolicy"}},
+		}, []string{"/metadata/annotations/stayput.dev~1claim-of", "/metadata/annotations/stayput.dev~1reclaim-policy-set",
+			"/spec/persistentVolumeReclaimPolicy"}},
 	} {
 		world := lastWorld(t, tc.mutator)
 		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
@@ -96,7 +97,8 @@ func mutateRandom(t *testing.T, r *random, seed int64) {
 			obj.SetAnnotations(nil)
 		}
 		tc.provoke(obj)
-		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, manifest.Manifest{Object: obj}, nil, world, cluster.Request{}}
+		s := step{fmt.Sprintf("%s: seed %d", tc.mutator.Name, seed), tc.mutator, manifest.Manifest{Object: obj}, nil, world,
+			cluster.Request{}}
 		s.req.UID = types.UID(s.where)
 		_, ops, _ := s.check(t)
 		var paths []string

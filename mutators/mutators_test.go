@@ -171,8 +171,10 @@ func (s step) check(t *testing.T) (client.Object, []Operation, []Warning) {
 	}
 	for _, warning := range warnings {
 		w := warning.String()
-		if n := utf8.RuneCountInString(w); n > maxWarning || strings.HasSuffix(w, "…") || strings.HasSuffix(w, ".") || strings.Contains(w, "immutable") {
-			t.Errorf("%s: %d runes, or cut, or a full stop, or says immutable, upon which kubectl apply --force deletes: %s", s, n, w)
+		if n := utf8.RuneCountInString(w); n > maxWarning || strings.HasSuffix(w, "…") || strings.HasSuffix(w, ".") ||
+			strings.Contains(w, "immutable") {
+			t.Errorf("%s: %d runes, or cut, or a full stop, or says immutable, upon which kubectl apply --force deletes: %s", s,
+				n, w)
 		}
 	}
 	out := applyPatch(t, raw, ops)
@@ -235,7 +237,8 @@ func (s step) print(t *testing.T, to *strings.Builder, ops []Operation, warnings
 	if s.old != nil {
 		event = "update"
 	}
-	fmt.Fprintf(to, "%s %s %s\n", event, s.doc.GetObjectKind().GroupVersionKind().Kind, s.doc.GetName()+s.doc.GetGenerateName())
+	fmt.Fprintf(to, "%s %s %s\n", event, s.doc.GetObjectKind().GroupVersionKind().Kind,
+		s.doc.GetName()+s.doc.GetGenerateName())
 	for _, op := range ops {
 		value, err := json.Marshal(op.Value)
 		if err != nil {

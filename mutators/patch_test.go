@@ -28,7 +28,8 @@ func TestPatch(t *testing.T) {
 			`add /metadata/annotations {"b/c~d":"1"}; add /metadata/annotations/e "2"`,
 		`{"metadata":null,"spec":null}`: `add /metadata {"name":"a"}; add /spec {"hostname":"h"}; ` +
 			`add /metadata/annotations {"b/c~d":"1"}; add /metadata/annotations/e "2"`,
-		`{"metadata":{"annotations":null},"spec":{"containers":[],"newer":1}}`: `add /metadata/name "a"; add /spec/hostname "h"; ` +
+		`{"metadata":{"annotations":null},"spec":{"containers":[],"newer":1}}`: `add /metadata/name "a"; add ` +
+			`/spec/hostname "h"; ` +
 			`add /metadata/annotations {"b/c~d":"1"}; add /metadata/annotations/e "2"`,
 		`{"metadata":{"name":"a","annotations":{}},"spec":{"hostname":""}}`: `add /spec/hostname "h"; ` +
 			`add /metadata/annotations/b~1c~0d "1"; add /metadata/annotations/e "2"`,
@@ -74,7 +75,8 @@ func TestPatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ops, err := made.Patch([]byte(`{"metadata":`)); err == nil || err.Error() != "decode /metadata: unexpected end of JSON input" {
+	if ops, err := made.Patch([]byte(`{"metadata":`)); err == nil ||
+		err.Error() != "decode /metadata: unexpected end of JSON input" {
 		t.Errorf("what is no JSON: got %v, %v", ops, err)
 	}
 }

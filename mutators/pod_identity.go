@@ -51,13 +51,15 @@ label themselves.`,
 		}
 		name, hostname := identityOf(p.Cluster.Request, pod)
 		if hostname == "" {
-			p.Warn("%s gets no DNS name: a hostname cannot have dots or more than 63 characters; fix: another name, or spec.hostname and spec.subdomain: %s", pod.Name, service)
+			p.Warn("%s gets no DNS name: a hostname cannot have dots or more than 63 characters; fix: another name, or "+
+				"spec.hostname and spec.subdomain: %s", pod.Name, service)
 			return nil
 		}
 		// The kubelet would never start the Pod.
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", hostname, service, pod.Namespace, p.Cluster.ClusterDomain())
 		if pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN && len(fqdn) > 64 {
-			p.Warn("%s gets no DNS name: with setHostnameAsFQDN its hostname would have %d characters, and Linux allows 64; fix: shorter names, or setHostnameAsFQDN: false", pod.GenerateName+pod.Name, len(fqdn))
+			p.Warn("%s gets no DNS name: with setHostnameAsFQDN its hostname would have %d characters, and Linux allows 64; "+
+				"fix: shorter names, or setHostnameAsFQDN: false", pod.GenerateName+pod.Name, len(fqdn))
 			return nil
 		}
 		set(p, &pod.Name, name, "metadata", "name")
@@ -90,7 +92,8 @@ func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 		return "", err
 	}
 	if len(names) > 1 {
-		p.Warn("%s gets no DNS name, for several headless Services select it (%s); fix: name one of them with label %s", pod.GenerateName+pod.Name, cluster.Few(names), cluster.LabelSubdomain)
+		p.Warn("%s gets no DNS name, for several headless Services select it (%s); fix: name one of them with label %s",
+			pod.GenerateName+pod.Name, cluster.Few(names), cluster.LabelSubdomain)
 		return "", nil
 	}
 	return names[0], nil

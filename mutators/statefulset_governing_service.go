@@ -41,7 +41,8 @@ would refuse anything else.`,
 				p.Filled("spec.serviceName, which was empty,", names[0], "empty",
 					": only this headless Service selects the Pods; it cannot be changed later; fix: write it into the manifest")
 			case len(names) > 1:
-				p.Warn("spec.serviceName is left empty, for several headless Services select the Pods (%s), and cannot be filled in later; fix: write one of them into the manifest", cluster.Few(names))
+				p.Warn("spec.serviceName is left empty, for several headless Services select the Pods (%s), and cannot be filled "+
+					"in later; fix: write one of them into the manifest", cluster.Few(names))
 			}
 			return nil
 		}),

@@ -34,9 +34,11 @@ refusal.`,
 			case omitted:
 				retain(p, sc)
 				p.Filled("reclaimPolicy, which was left out,", "Retain", "Delete",
-					", and cannot be changed later; fix: write reclaimPolicy: Retain (volumes stay, and cost), or Delete (claims take their disks with them)")
+					", and cannot be changed later; fix: write reclaimPolicy: Retain (volumes stay, and cost), or Delete (claims "+
+						"take their disks with them)")
 			case unknown:
-				p.Warn("reclaimPolicy is Delete, and nothing shows whether somebody chose it; it cannot be changed later: with a claim goes the disk; fix: write reclaimPolicy: Retain, or use kubectl apply")
+				p.Warn("reclaimPolicy is Delete, and nothing shows whether somebody chose it; it cannot be changed later: with a " +
+					"claim goes the disk; fix: write reclaimPolicy: Retain, or use kubectl apply")
 			}
 			return nil
 		}),
@@ -46,7 +48,8 @@ refusal.`,
 				return nil
 			}
 			retain(p, sc)
-			p.Warn("reclaimPolicy stays Retain, which was filled in when the class was created and cannot be changed; fix: write reclaimPolicy: Retain")
+			p.Warn("reclaimPolicy stays Retain, which was filled in when the class was created and cannot be changed; fix: " +
+				"write reclaimPolicy: Retain")
 			return nil
 		}),
 	},

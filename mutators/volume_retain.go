@@ -44,7 +44,8 @@ afterwards has the last one.`,
 		}
 		want, err := reclaimOf(p, p.Cluster, pv)
 		// The claim's StatefulSet may be younger than what the cache holds.
-		if live := p.Cluster.Live(); err == nil && live != nil && (want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
+		if live := p.Cluster.Live(); err == nil && live != nil &&
+			(want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
 			want, err = reclaimOf(p, live, pv)
 		}
 		if err != nil {
@@ -61,7 +62,8 @@ afterwards has the last one.`,
 		set(p, &pv.Spec.PersistentVolumeReclaimPolicy, want.Policy, "spec", "persistentVolumeReclaimPolicy")
 		if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
 			p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
-				fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From, cluster.AnnotationReclaim))
+				fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From,
+					cluster.AnnotationReclaim))
 		}
 		return nil
 	})},

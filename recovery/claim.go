@@ -58,7 +58,8 @@ func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) 
 	case size.Cmp(*asked) < 0:
 		what = fmt.Sprintf("volume %s has %s, and the template asks for %s", v.Name, size, asked)
 	case t.Spec.StorageClassName != nil && *t.Spec.StorageClassName != volume.GetPersistentVolumeClass(v.PersistentVolume):
-		what = fmt.Sprintf("volume %s is of class %q, and the template of %q", v.Name, volume.GetPersistentVolumeClass(v.PersistentVolume), *t.Spec.StorageClassName)
+		what = fmt.Sprintf("volume %s is of class %q, and the template of %q", v.Name,
+			volume.GetPersistentVolumeClass(v.PersistentVolume), *t.Spec.StorageClassName)
 	case volume.CheckVolumeModeMismatches(&t.Spec, &v.Spec):
 		what = fmt.Sprintf("volume %s has another volumeMode than the template", v.Name)
 	case !volume.CheckAccessModes(t, v.PersistentVolume):
@@ -66,7 +67,8 @@ func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) 
 	default:
 		return nil
 	}
-	return fmt.Errorf("%s %s of StatefulSet %s; kubectl delete statefulset %s -n %s --cascade=orphan, or apply one whose template fits, and run again",
+	return fmt.Errorf("%s %s of StatefulSet %s; kubectl delete statefulset %s -n %s --cascade=orphan, or apply one "+
+		"whose template fits, and run again",
 		what, t.Name, sts.Name, sts.Name, sts.Namespace)
 }
 
@@ -79,7 +81,8 @@ func claimFor(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Claim},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: slices.Clone(v.Spec.AccessModes), StorageClassName: &class, VolumeMode: v.Spec.VolumeMode, VolumeName: v.Name,
+			AccessModes: slices.Clone(v.Spec.AccessModes), StorageClassName: &class, VolumeMode: v.Spec.VolumeMode,
+			VolumeName:                v.Name,
 			VolumeAttributesClassName: v.Spec.VolumeAttributesClassName,
 			Resources:                 corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: *v.Spec.Capacity.Storage()}},
 		},

@@ -62,7 +62,8 @@ func (r *Recovery) undo(ctx context.Context, stale, freed *corev1.PersistentVolu
 	back := freed.DeepCopy()
 	back.Spec.ClaimRef = stale.Spec.ClaimRef.DeepCopy()
 	if err := r.Client.Patch(ctx, back, locked(freed)); err != nil {
-		return fmt.Errorf("volume %s is reserved for claim %s/%s, and for no other; run again: %w", stale.Name, stale.Spec.ClaimRef.Namespace, stale.Spec.ClaimRef.Name, err)
+		return fmt.Errorf("volume %s is reserved for claim %s/%s, and for no other; run again: %w", stale.Name,
+			stale.Spec.ClaimRef.Namespace, stale.Spec.ClaimRef.Name, err)
 	}
 	return fmt.Errorf("volume %s is as it was", stale.Name)
 }
@@ -81,7 +82,8 @@ func (r *Recovery) bound(ctx context.Context, p *Plan, uid types.UID) error {
 			pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.UID == uid && pv.Status.Phase == corev1.VolumeBound, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait until claim %s/%s is bound to volume %s (they are %s and %s; both are reserved for each other, so run again to go on waiting): %w",
+		return fmt.Errorf("wait until claim %s/%s is bound to volume %s (they are %s and %s; both are reserved for each "+
+			"other, so run again to go on waiting): %w",
 			p.Claim.Namespace, p.Claim.Name, p.Volume.Name, pvc.Status.Phase, pv.Status.Phase, err)
 	}
 	return nil
@@ -96,7 +98,8 @@ func (p *Plan) Commands() (string, error) {
 		if ref.ResourceVersion != "" {
 			stale = `,{"op":"remove","path":"/spec/claimRef/resourceVersion"}`
 		}
-		fmt.Fprintf(&b, "kubectl patch pv %s --type=json -p '[{\"op\":\"test\",\"path\":\"/spec/claimRef/uid\",\"value\":\"%s\"},{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}%s]'\n", p.Volume.Name, ref.UID, stale)
+		fmt.Fprintf(&b, "kubectl patch pv %s --type=json -p "+
+			"'[{\"op\":\"test\",\"path\":\"/spec/claimRef/uid\",\"value\":\"%s\"},{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}%s]'\n", p.Volume.Name, ref.UID, stale)
 	}
 	if !p.Made {
 		obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(p.Claim)

@@ -73,7 +73,8 @@ func (r *Recovery) PlanStatefulSet(ctx context.Context, namespace, name string) 
 		plans = append(plans, p)
 	}
 	if len(seen) == 0 {
-		return nil, fmt.Errorf("no volume was claimed for StatefulSet %s/%s; stayput recover lists those there are", namespace, name)
+		return nil, fmt.Errorf("no volume was claimed for StatefulSet %s/%s; stayput recover lists those there are",
+			namespace, name)
 	}
 	return plans, errors.Join(problems...)
 }
@@ -86,7 +87,8 @@ func (r *Recovery) checkNamespace(ctx context.Context, name string) error {
 	case ns == nil:
 		return fmt.Errorf("namespace %s does not exist; make it first: kubectl create namespace %s", name, name)
 	case ns.DeletionTimestamp != nil:
-		return fmt.Errorf("namespace %s is being deleted; wait until it is gone, and make it again: kubectl create namespace %s", name, name)
+		return fmt.Errorf("namespace %s is being deleted; wait until it is gone, and make it again: kubectl create "+
+			"namespace %s", name, name)
 	}
 	return nil
 }
@@ -148,12 +150,16 @@ func refuseClaim(claim *corev1.PersistentVolumeClaim, had []Volume) error {
 	case claim.DeletionTimestamp != nil:
 		return errors.New("it is being deleted; stop the Pods that mount it, wait until it is gone, and run again")
 	case claim.Status.Phase == corev1.ClaimBound && len(had) > 0:
-		return fmt.Errorf("it exists, and is bound to volume %s; its data would be another's; to have volume %s in its place, stop the Pods that mount the claim, keep what is on the other by kubectl patch pv %s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', then kubectl delete pvc %s, and run again with --volume %s",
+		return fmt.Errorf("it exists, and is bound to volume %s; its data would be another's; to have volume %s in its "+
+			"place, stop the Pods that mount the claim, keep what is on the other by kubectl patch pv %s -p "+
+			"'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', then kubectl delete pvc %s, and run again with "+
+			"--volume %s",
 			claim.Spec.VolumeName, had[0].Name, claim.Spec.VolumeName, name, had[0].Name)
 	case claim.Status.Phase == corev1.ClaimBound:
 		return nil
 	case !slices.ContainsFunc(had, func(v Volume) bool { return v.Name == claim.Spec.VolumeName }):
-		return fmt.Errorf("it exists, is %s and may get another volume at any moment; stop the Pods that mount it, kubectl delete pvc %s, and run again", claim.Status.Phase, name)
+		return fmt.Errorf("it exists, is %s and may get another volume at any moment; stop the Pods that mount it, kubectl "+
+			"delete pvc %s, and run again", claim.Status.Phase, name)
 	}
 	return nil
 }
@@ -169,12 +175,14 @@ func volumeNamed(all []Volume, name string) Volume {
 func choose(had []Volume) (Volume, error) {
 	switch len(had) {
 	case 0:
-		return Volume{}, errors.New("no volume was claimed by it that is not its own now; stayput recover lists those there are")
+		return Volume{}, errors.New("no volume was claimed by it that is not its own now; stayput recover lists those " +
+			"there are")
 	case 1:
 	default:
 		var names []string
 		for _, v := range had {
-			names = append(names, fmt.Sprintf("--volume %s (made %s)", v.Name, v.CreationTimestamp.UTC().Format("2006-01-02 15:04:05")))
+			names = append(names, fmt.Sprintf("--volume %s (made %s)", v.Name,
+				v.CreationTimestamp.UTC().Format("2006-01-02 15:04:05")))
 		}
 		return Volume{}, fmt.Errorf("it had %d volumes; choose one: %s", len(had), strings.Join(names, " or "))
 	}
@@ -183,10 +191,13 @@ func choose(had []Volume) (Volume, error) {
 	case v.DeletionTimestamp != nil:
 		return v, fmt.Errorf("volume %s is being deleted", v.Name)
 	case v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain:
-		return v, fmt.Errorf("volume %s has the reclaim policy %s, so its provisioner is destroying it; if anything is left: kubectl annotate pv %s --overwrite %s=Retain, kubectl patch pv %s -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', and run again",
+		return v, fmt.Errorf("volume %s has the reclaim policy %s, so its provisioner is destroying it; if anything is "+
+			"left: kubectl annotate pv %s --overwrite %s=Retain, kubectl patch pv %s -p "+
+			"'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', and run again",
 			v.Name, v.Spec.PersistentVolumeReclaimPolicy, v.Name, cluster.AnnotationReclaim, v.Name)
 	case v.Status.Phase != corev1.VolumeReleased && !reserved:
-		return v, fmt.Errorf("volume %s is %s, not Released; if its claim has just been deleted, run again in a moment", v.Name, v.Status.Phase)
+		return v, fmt.Errorf("volume %s is %s, not Released; if its claim has just been deleted, run again in a moment",
+			v.Name, v.Status.Phase)
 	}
 	return v, nil
 }

@@ -21,9 +21,11 @@ func released(edit func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 	pv := &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: "pvc-1", Annotations: map[string]string{"stayput.dev/claim-of": "db/data/0"}},
 		Spec: corev1.PersistentVolumeSpec{
-			Capacity: corev1.ResourceList{"storage": resource.MustParse("1Gi")}, AccessModes: []corev1.PersistentVolumeAccessMode{"ReadWriteOnce"},
+			Capacity:                      corev1.ResourceList{"storage": resource.MustParse("1Gi")},
+			AccessModes:                   []corev1.PersistentVolumeAccessMode{"ReadWriteOnce"},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain, StorageClassName: "disk",
-			ClaimRef: &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: "prod", Name: "data-db-0", UID: "old", ResourceVersion: "7"},
+			ClaimRef: &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: "prod", Name: "data-db-0", UID: "old",
+				ResourceVersion: "7"},
 		},
 		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased},
 	}
@@ -35,7 +37,8 @@ func released(edit func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
 
 func recoveryOf(fail interceptor.Funcs, objs ...client.Object) *Recovery {
 	objs = append(objs, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod"}})
-	return &Recovery{Client: fake.NewClientBuilder().WithObjects(objs...).WithInterceptorFuncs(fail).Build(), Wait: 50 * time.Millisecond}
+	return &Recovery{Client: fake.NewClientBuilder().WithObjects(objs...).WithInterceptorFuncs(fail).Build(),
+		Wait: 50 * time.Millisecond}
 }
 
 // TestUndo has the creation of the claim fail though the dry run did not, as
@@ -43,7 +46,8 @@ func recoveryOf(fail interceptor.Funcs, objs ...client.Object) *Recovery {
 // is interrupted at that moment.
 func TestUndo(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	r := recoveryOf(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+	r := recoveryOf(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, obj client.Object,
+		opts ...client.CreateOption) error {
 		if o := (&client.CreateOptions{}).ApplyOptions(opts); len(o.DryRun) > 0 {
 			return nil
 		}
@@ -55,7 +59,8 @@ func TestUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = r.Do(ctx, p)
-	if err == nil || !strings.Contains(err.Error(), "somebody was faster") || !strings.Contains(err.Error(), "volume pvc-1 is as it was") {
+	if err == nil || !strings.Contains(err.Error(), "somebody was faster") ||
+		!strings.Contains(err.Error(), "volume pvc-1 is as it was") {
 		t.Errorf("%v", err)
 	}
 	pv := new(corev1.PersistentVolume)
@@ -88,7 +93,8 @@ func TestResume(t *testing.T) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	commands, err := p.Commands()
-	if err != nil || strings.Contains(commands, "patch pv") || !strings.Contains(commands, "stayput.dev/claim-of: db/data/0") {
+	if err != nil || strings.Contains(commands, "patch pv") || !strings.Contains(commands,
+		"stayput.dev/claim-of: db/data/0") {
 		t.Errorf("%v\n%s", err, commands)
 	}
 }
@@ -112,7 +118,8 @@ func TestRefusedVolumes(t *testing.T) {
 
 // TestRecord believes a record only where it fits the claimRef.
 func TestRecord(t *testing.T) {
-	for record, want := range map[string]string{"db/data/0": "db", "db/data/1": "", "db/data": "", "": "", "data/db/x": ""} {
+	for record, want := range map[string]string{"db/data/0": "db", "db/data/1": "", "db/data": "", "": "",
+		"data/db/x": ""} {
 		sts, _, _ := recorded(released(func(pv *corev1.PersistentVolume) { pv.Annotations["stayput.dev/claim-of"] = record }))
 		if sts != want {
 			t.Errorf("%q: %q, want %q", record, sts, want)

@@ -75,9 +75,10 @@ func retained(v *cluster.View, obj client.Object) bool {
 		return false
 	}
 	all, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(pvc.Namespace))
-	return err == nil && !slices.ContainsFunc(slices.Concat(all, []*corev1.PersistentVolume{pv}), func(pv *corev1.PersistentVolume) bool {
-		return pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
-	})
+	return err == nil && !slices.ContainsFunc(slices.Concat(all, []*corev1.PersistentVolume{pv}),
+		func(pv *corev1.PersistentVolume) bool {
+			return pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
+		})
 }
 
 // yaml returns the entries as a part of a configuration.

@@ -47,7 +47,8 @@ type Reference struct {
 // changed, or was to change, an object of one of the kinds.
 func (l *Log) counts(e *Event) bool {
 	ref := e.ObjectRef
-	if e.Stage != "ResponseComplete" || ref == nil || !slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, e.Verb) {
+	if e.Stage != "ResponseComplete" || ref == nil ||
+		!slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, e.Verb) {
 		return false
 	}
 	kind, known := l.kinds[schema.GroupResource{Group: ref.APIGroup, Resource: ref.Resource}]
@@ -93,7 +94,8 @@ func (e *Event) options() (o metav1.DeleteOptions) {
 
 func (e *Event) orphan() bool {
 	p := e.options().PropagationPolicy
-	return e.query().Get("propagationPolicy") == string(metav1.DeletePropagationOrphan) || p != nil && *p == metav1.DeletePropagationOrphan
+	return e.query().Get("propagationPolicy") == string(metav1.DeletePropagationOrphan) || p != nil &&
+		*p == metav1.DeletePropagationOrphan
 }
 
 // who returns the user for whom the request was made.

@@ -23,7 +23,8 @@ import (
 	"stayput.dev/validators"
 )
 
-var reviewedKinds = []schema.GroupVersionKind{cluster.KindOf[*appsv1.StatefulSet](), cluster.KindOf[*corev1.PersistentVolumeClaim]()}
+var reviewedKinds = []schema.GroupVersionKind{cluster.KindOf[*appsv1.StatefulSet](),
+	cluster.KindOf[*corev1.PersistentVolumeClaim]()}
 
 // zipped compresses a text.
 func zipped(t testing.TB, text string) string {
@@ -88,25 +89,28 @@ func TestLogs(t *testing.T) {
 		return string(doc)
 	}
 	for form, files := range map[string][]string{
-		"lines":                         {all},
-		"lines, compressed":             {zipped(t, all)},
-		"lines, compressed in parts":    {zipped(t, lines[0]+lines[1]) + zipped(t, strings.Join(lines[2:], ""))},
-		"lines, the last cut off":       {all + lines[0][:100]},
-		"compressed, cut off":           {zipped(t, all), zipped(t, all)[:20]},
-		"without an end of line":        {strings.TrimSuffix(all, "\n")},
-		"out of order":                  {lines[1] + lines[0] + lines[2] + lines[5] + lines[4] + lines[3]},
-		"rotated, in any order":         {strings.Join(lines[4:], ""), zipped(t, lines[2]+lines[3]), zipped(t, lines[0]+lines[1])},
-		"of two API servers":            {lines[0] + lines[3] + lines[4], lines[1] + lines[2] + lines[5]},
-		"a list":                        {listOf(t, false, lines...)},
-		"a list, its kind last":         {listOf(t, true, lines...)},
-		"a list over many lines":        {indented(listOf(t, false, lines...))},
-		"a list, compressed":            {zipped(t, listOf(t, true, lines...))},
-		"a list, and lines behind":      {listOf(t, false, lines[:3]...) + strings.Join(lines[3:], "")},
-		"a list in YAML":                {inYAML(listOf(t, false, lines...))},
-		"a list in YAML, compressed":    {zipped(t, "# exported\n---\n"+inYAML(listOf(t, false, lines...)))},
-		"events in YAML":                {inYAML(lines[0]) + "---\n" + inYAML(lines[1]), inYAML(listOf(t, false, lines[2:]...))},
-		"nothing in one of the files":   {"", all, "\n\n", "{}"[:1]},
-		"a list that is cut off":        {strings.Join(lines[:5], "") + listOf(t, false, lines[5], lines[0])[:len(listOf(t, false, lines[5]))]},
+		"lines":                      {all},
+		"lines, compressed":          {zipped(t, all)},
+		"lines, compressed in parts": {zipped(t, lines[0]+lines[1]) + zipped(t, strings.Join(lines[2:], ""))},
+		"lines, the last cut off":    {all + lines[0][:100]},
+		"compressed, cut off":        {zipped(t, all), zipped(t, all)[:20]},
+		"without an end of line":     {strings.TrimSuffix(all, "\n")},
+		"out of order":               {lines[1] + lines[0] + lines[2] + lines[5] + lines[4] + lines[3]},
+		"rotated, in any order": {strings.Join(lines[4:], ""), zipped(t, lines[2]+lines[3]),
+			zipped(t, lines[0]+lines[1])},
+		"of two API servers":         {lines[0] + lines[3] + lines[4], lines[1] + lines[2] + lines[5]},
+		"a list":                     {listOf(t, false, lines...)},
+		"a list, its kind last":      {listOf(t, true, lines...)},
+		"a list over many lines":     {indented(listOf(t, false, lines...))},
+		"a list, compressed":         {zipped(t, listOf(t, true, lines...))},
+		"a list, and lines behind":   {listOf(t, false, lines[:3]...) + strings.Join(lines[3:], "")},
+		"a list in YAML":             {inYAML(listOf(t, false, lines...))},
+		"a list in YAML, compressed": {zipped(t, "# exported\n---\n"+inYAML(listOf(t, false, lines...)))},
+		"events in YAML": {inYAML(lines[0]) + "---\n" + inYAML(lines[1]),
+			inYAML(listOf(t, false, lines[2:]...))},
+		"nothing in one of the files": {"", all, "\n\n", "{}"[:1]},
+		"a list that is cut off": {strings.Join(lines[:5], "") + listOf(t, false, lines[5],
+			lines[0])[:len(listOf(t, false, lines[5]))]},
 		"a mark of the order of bytes":  {"\ufeff" + all},
 		"spaces before the first event": {"\n \n" + all},
 	} {
@@ -135,12 +139,14 @@ func TestLogs(t *testing.T) {
 func TestBrokenLogs(t *testing.T) {
 	good := line(1, gitops, "create", "statefulsets", "db", "Request", set("db", 30), "")
 	for name, test := range map[string]struct{ text, want string }{
-		"no JSON":                   {good + "{\n" + good, "audit:2: no event"},
-		"another kind":              {`{"apiVersion":"v1","kind":"Pod"}` + "\n", "audit:1: no event"},
-		"another version":           {good + strings.Replace(good, "audit.k8s.io/v1", "audit.k8s.io/v1beta1", 1), `audit:2: no event of audit.k8s.io/v1: apiVersion and kind are "audit.k8s.io/v1beta1" and "Event"`},
-		"a list of something else":  {`{"kind":"PodList","apiVersion":"v1","items":[]}`, "audit:1: no event"},
-		"items that are no list":    {`{"kind":"EventList","items":{}}`, "items: is no list"},
-		"an item of another kind":   {`{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{"kind":"Pod","apiVersion":"v1"}]}`, `"v1" and "Pod"`},
+		"no JSON":      {good + "{\n" + good, "audit:2: no event"},
+		"another kind": {`{"apiVersion":"v1","kind":"Pod"}` + "\n", "audit:1: no event"},
+		"another version": {good + strings.Replace(good, "audit.k8s.io/v1", "audit.k8s.io/v1beta1", 1),
+			`audit:2: no event of audit.k8s.io/v1: apiVersion and kind are "audit.k8s.io/v1beta1" and "Event"`},
+		"a list of something else": {`{"kind":"PodList","apiVersion":"v1","items":[]}`, "audit:1: no event"},
+		"items that are no list":   {`{"kind":"EventList","items":{}}`, "items: is no list"},
+		"an item of another kind": {`{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{"kind":"Pod",` +
+			`"apiVersion":"v1"}]}`, `"v1" and "Pod"`},
 		"a number":                  {good + "7\n", "audit:2: no event of audit.k8s.io/v1: is no object"},
 		"neither JSON nor YAML":     {"\t%", "neither JSON nor YAML"},
 		"a line of a log of others": {"I1128 10:00:00 main.go:1] started\n", "no event"},
@@ -210,7 +216,8 @@ func TestALongLogTakesNoMemory(t *testing.T) {
 		}
 		for i := range events {
 			object := fmt.Sprint("db-", i/2)
-			text := line(i%60, gitops, "create", "statefulsets", object, "RequestResponse", "", strings.Replace(set(object, 0), `"metadata":{`, `"metadata":{"annotations":{"fill":"`+fill+`"},`, 1))
+			text := line(i%60, gitops, "create", "statefulsets", object, "RequestResponse", "",
+				strings.Replace(set(object, 0), `"metadata":{`, `"metadata":{"annotations":{"fill":"`+fill+`"},`, 1))
 			if i%2 == 1 {
 				text = line(i%60, gitops, "delete", "statefulsets", object, "Metadata", "", "")
 			}
@@ -228,7 +235,8 @@ func TestALongLogTakesNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		present := &cluster.Snapshot{Complete: true}
-		r := New(validators.Policy{Rules: slices.DeleteFunc(slices.Clone(validators.All), func(r *validators.Rule) bool { return r.Name != "statefulset-grace-period" })},
+		r := New(validators.Policy{Rules: slices.DeleteFunc(slices.Clone(validators.All),
+			func(r *validators.Rule) bool { return r.Name != "statefulset-grace-period" })},
 			nil, cluster.Environment{Source: present, Finder: present})
 		most, n, before := uint64(0), 0, heap()
 		if err := log.Each(func(*Event) error {
@@ -268,14 +276,18 @@ func heap() uint64 {
 // that has the workload still.
 func TestReplayOfScales(t *testing.T) {
 	scaled := func(n int, verb, level, sent, got string) string {
-		return strings.Replace(line(n, operator, verb, "statefulsets", "db", level, sent, got), `"objectRef":{`, `"objectRef":{"subresource":"scale",`, 1)
+		return strings.Replace(line(n, operator, verb, "statefulsets", "db", level, sent, got), `"objectRef":{`,
+			`"objectRef":{"subresource":"scale",`, 1)
 	}
 	scale := func(replicas int) string {
-		return fmt.Sprintf(`{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"namespace":"shop","name":"db"},"spec":{"replicas":%d}}`, replicas)
+		return fmt.Sprintf(`{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"namespace":"shop","name":"db"},`+
+			`"spec":{"replicas":%d}}`, replicas)
 	}
 	// Two replicas of one claim that only one Pod may mount.
-	shared := strings.NewReplacer(`"containers"`, `"volumes":[{"name":"f","persistentVolumeClaim":{"claimName":"one"}}],"containers"`).Replace(set("db", 30))
-	one := `{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"shop","name":"one"},"spec":{"accessModes":["ReadWriteOncePod"],"resources":{"requests":{"storage":"1Gi"}}}}`
+	shared := strings.NewReplacer(`"containers"`,
+		`"volumes":[{"name":"f","persistentVolumeClaim":{"claimName":"one"}}],"containers"`).Replace(set("db", 30))
+	one := `{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"shop","name":"one"},` +
+		`"spec":{"accessModes":["ReadWriteOncePod"],"resources":{"requests":{"storage":"1Gi"}}}}`
 	r := rehearse(t, validators.Policy{}, &cluster.Snapshot{Complete: true},
 		line(1, gitops, "create", "persistentvolumeclaims", "one", "Request", one, ""),
 		line(2, gitops, "create", "statefulsets", "db", "Request", shared, ""),
@@ -314,7 +326,8 @@ func TestReplayOfACollection(t *testing.T) {
 	r := rehearse(t, validators.Policy{}, &cluster.Snapshot{Complete: true}, append(before,
 		line(3, operator, "deletecollection", "persistentvolumeclaims", "", all, "", list("data-db-0", "other")),
 		line(4, operator, "deletecollection", "persistentvolumeclaims", "", "Metadata", "", ""))...)
-	if diff := cmp.Diff([]string{operator + " claim-in-use delete PersistentVolumeClaim 1 [data-db-0]"}, refused(r)); diff != "" {
+	if diff := cmp.Diff([]string{operator + " claim-in-use delete PersistentVolumeClaim 1 [data-db-0]"},
+		refused(r)); diff != "" {
 		t.Errorf("refused, -want +got:\n%s", diff)
 	}
 	if len(r.Left) != 1 || r.Left[0].Verb != "deletecollection" {
@@ -326,17 +339,20 @@ func TestReplayOfACollection(t *testing.T) {
 // can be told.
 func TestLongRequests(t *testing.T) {
 	at := func(d time.Duration, name string) string {
-		return strings.Replace(line(0, gitops, "create", "statefulsets", name, "Request", set(name, 30), ""), "2026-11-28T10:00:00Z",
+		return strings.Replace(line(0, gitops, "create", "statefulsets", name, "Request", set(name, 30), ""),
+			"2026-11-28T10:00:00Z",
 			time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC).Add(d).Format(time.RFC3339Nano), 1)
 	}
 	log := NewLog(reviewedKinds)
 	defer log.Close()
-	text := at(30*time.Second, "b") + at(40*time.Second, "c") + at(time.Second, "a") + at(5*time.Minute, "e") + at(4*time.Minute+30*time.Second, "d")
+	text := at(30*time.Second, "b") + at(40*time.Second, "c") + at(time.Second, "a") + at(5*time.Minute, "e") +
+		at(4*time.Minute+30*time.Second, "d")
 	if err := log.Add(written(t, "audit", text)); err != nil {
 		t.Fatal(err)
 	}
 	var got strings.Builder
-	if err := log.Each(func(e *Event) error { got.WriteString(e.ObjectRef.Name); return nil }); err != nil || got.String() != "abcde" {
+	if err := log.Each(func(e *Event) error { got.WriteString(e.ObjectRef.Name); return nil }); err != nil ||
+		got.String() != "abcde" {
 		t.Errorf("%s, %v", got.String(), err)
 	}
 }

@@ -80,7 +80,8 @@ func (r *reader) fromYAML(in *bufio.Reader) (*reader, error) {
 	for n := 1; ; n++ {
 		doc, err := docs.Read()
 		if limited.N == 0 {
-			return nil, fmt.Errorf("%s: more than %d MiB of YAML; write it as JSON, which is read as it comes", r.name, mostYAML>>20)
+			return nil, fmt.Errorf("%s: more than %d MiB of YAML; write it as JSON, which is read as it comes", r.name,
+				mostYAML>>20)
 		}
 		if errors.Is(err, io.EOF) {
 			break

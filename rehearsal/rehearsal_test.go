@@ -30,18 +30,24 @@ const (
 
 // set is a StatefulSet that may be fatally hasty.
 func set(name string, grace int) string {
-	return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"namespace":"shop","name":%q,"uid":"u-%s"},"spec":{"serviceName":%q,"replicas":1,`+
-		`"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":%d,"containers":[{"name":"db","image":"db"}]}},`+
-		`"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}`, name, name, name, grace)
+	return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"namespace":"shop","name":%q,`+
+		`"uid":"u-%s"},"spec":{"serviceName":%q,"replicas":1,`+
+		`"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},`+
+		`"spec":{"terminationGracePeriodSeconds":%d,"containers":[{"name":"db","image":"db"}]}},`+
+		`"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],`+
+		`"resources":{"requests":{"storage":"1Gi"}}}}]}}`, name, name, name, grace)
 }
 
 func claim(name string) string {
-	return fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"shop","name":%q,"labels":{"app":"db"},"deletionTimestamp":"2026-11-28T10:00:00Z"},`+
-		`"spec":{"accessModes":["ReadWriteOnce"],"volumeName":"pv-%s","resources":{"requests":{"storage":"1Gi"}}}}`, name, name)
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"shop","name":%q,`+
+		`"labels":{"app":"db"},"deletionTimestamp":"2026-11-28T10:00:00Z"},`+
+		`"spec":{"accessModes":["ReadWriteOnce"],"volumeName":"pv-%s","resources":{"requests":{"storage":"1Gi"}}}}`, name,
+		name)
 }
 
 func volume(name, policy string) string {
-	return fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv-%s","annotations":{"pv.kubernetes.io/provisioned-by":"disk.example.com"}},`+
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv-%s",`+
+		`"annotations":{"pv.kubernetes.io/provisioned-by":"disk.example.com"}},`+
 		`"spec":{"persistentVolumeReclaimPolicy":%q,"claimRef":{"namespace":"shop","name":%q}}}`, name, policy, name)
 }
 
@@ -56,9 +62,12 @@ func line(n int, user, verb, resource, name, level, sent, got string) string {
 	}
 	code := map[bool]int{true: 201, false: 200}[verb == "create"]
 	e := map[string]any{
-		"apiVersion": "audit.k8s.io/v1", "kind": "Event", "level": level, "stage": "ResponseComplete", "verb": verb, "requestURI": "/apis/x",
-		"user": map[string]any{"username": user}, "objectRef": map[string]any{"resource": resource, "apiGroup": group, "namespace": ns, "name": name},
-		"responseStatus": map[string]any{"code": code}, "requestReceivedTimestamp": time.Date(2026, 11, 28, 10, 0, n, 0, time.UTC).Format(time.RFC3339Nano),
+		"apiVersion": "audit.k8s.io/v1", "kind": "Event", "level": level, "stage": "ResponseComplete", "verb": verb,
+		"requestURI": "/apis/x",
+		"user":       map[string]any{"username": user}, "objectRef": map[string]any{"resource": resource, "apiGroup": group,
+			"namespace": ns, "name": name},
+		"responseStatus": map[string]any{"code": code}, "requestReceivedTimestamp": time.Date(2026, 11, 28, 10, 0, n, 0,
+			time.UTC).Format(time.RFC3339Nano),
 	}
 	for key, body := range map[string]string{"requestObject": sent, "responseObject": got} {
 		if body != "" {
@@ -164,7 +173,8 @@ func TestReplay(t *testing.T) {
 	if err := r.Text(&text); err != nil || !r.Refuses() {
 		t.Fatal(err, r.Refuses())
 	}
-	for _, part := range []string{"refused, had enforce been on:", "1 x delete PersistentVolumeClaim in shop (data-db-0)", "lets disks be destroyed", "3 refusals in enforce"} {
+	for _, part := range []string{"refused, had enforce been on:", "1 x delete PersistentVolumeClaim in shop (data-db-0)",
+		"lets disks be destroyed", "3 refusals in enforce"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("%q is missing in:\n%s", part, text.String())
 		}
@@ -176,14 +186,17 @@ func TestMarkdown(t *testing.T) {
 	r := rehearse(t, validators.Policy{}, &cluster.Snapshot{Complete: true},
 		line(1, "[jane](x)|<b>\x1b[2J", "create", "statefulsets", "hasty", "Request", set("hasty", 0), ""),
 		line(2, "jane", "patch", "statefulsets", "hasty", "Request", `{}`, ""))
-	r.Trials = []*Trial{{Owner: "Database.example.com shop/db"}, {Owner: "Database.example.com shop/db", As: operator, Steps: []Step{{Verb: "delete", Object: "StatefulSet shop/db"}}}}
+	r.Trials = []*Trial{{Owner: "Database.example.com shop/db"}, {Owner: "Database.example.com shop/db", As: operator,
+		Steps: []Step{{Verb: "delete", Object: "StatefulSet shop/db"}}}}
 	var buf bytes.Buffer
 	if err := r.Markdown(&buf); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"## stayput rehearse\n", "| \\[jane\\]\\(x\\)\\|\\<b\\> \\[2J | 1 | create StatefulSet in shop \\(hasty\\) | statefulset-grace-period: ",
-		"### Not replayed, or roughly", "| 1 | patch StatefulSet | ", "| delete StatefulSet shop/db | " + operator + " | let through | let through |",
+		"## stayput rehearse\n", "| \\[jane\\]\\(x\\)\\|\\<b\\> \\[2J | 1 | create StatefulSet in shop \\(hasty\\) | " +
+			"statefulset-grace-period: ",
+		"### Not replayed, or roughly", "| 1 | patch StatefulSet | ", "| delete StatefulSet shop/db | " + operator +
+			" | let through | let through |",
 		"nobody knows the account", "    # - {rule: statefulset-grace-period, ",
 	} {
 		if !strings.Contains(buf.String(), part) {
@@ -197,7 +210,8 @@ func TestMarkdown(t *testing.T) {
 
 // TestReplayLetsThrough has the entry that a rehearsal printed.
 func TestReplayLetsThrough(t *testing.T) {
-	policy := validators.Policy{Exemptions: []validators.Exemption{{Rule: "statefulset-grace-period", Kind: "StatefulSet", Namespace: "shop", User: gitops, Reason: "why"}}}
+	policy := validators.Policy{Exemptions: []validators.Exemption{{Rule: "statefulset-grace-period", Kind: "StatefulSet",
+		Namespace: "shop", User: gitops, Reason: "why"}}}
 	create := func(user string) string {
 		return line(1, user, "create", "statefulsets", "hasty", "Request", set("hasty", 0), "")
 	}
@@ -230,8 +244,12 @@ func TestRetainedCallers(t *testing.T) {
 // would be destroyed.
 func TestTry(t *testing.T) {
 	present := &cluster.Snapshot{Complete: true}
-	owner := `"uid":"u-db","ownerReferences":[{"apiVersion":"db.example.com/v1","kind":"Database","name":"db","uid":"o","controller":true}]`
-	manifests := strings.Join([]string{strings.Replace(set("db", 30), `"uid":"u-db"`, owner, 1), strings.Replace(claim("data-db-0"), `"deletionTimestamp":"2026-11-28T10:00:00Z"`, `"uid":"c"`, 1), strings.Replace(volume("data-db-0", "Delete"), `"name":"data-db-0"}}`, `"name":"data-db-0","uid":"c"}},"status":{"phase":"Bound"}`, 1)}, "\n---\n")
+	owner := `"uid":"u-db","ownerReferences":[{"apiVersion":"db.example.com/v1","kind":"Database","name":"db","uid":"o",` +
+		`"controller":true}]`
+	manifests := strings.Join([]string{strings.Replace(set("db", 30), `"uid":"u-db"`, owner, 1),
+		strings.Replace(claim("data-db-0"), `"deletionTimestamp":"2026-11-28T10:00:00Z"`, `"uid":"c"`, 1),
+		strings.Replace(volume("data-db-0", "Delete"), `"name":"data-db-0"}}`,
+			`"name":"data-db-0","uid":"c"}},"status":{"phase":"Bound"}`, 1)}, "\n---\n")
 	docs, _, err := manifest.ParseManifests("present", []byte(manifests))
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +266,8 @@ func TestTry(t *testing.T) {
 	}
 	r := New(validators.Policy{Rules: validators.All}, mutators.All, world)
 	asked := 0
-	r.Try(t.Context(), instances[0], operator, "--as", func(_ context.Context, user authenticationv1.UserInfo, _ string, _ client.Object) string {
+	r.Try(t.Context(), instances[0], operator, "--as", func(_ context.Context, user authenticationv1.UserInfo, _ string,
+		_ client.Object) string {
 		if asked++; user.Groups[1] != "system:serviceaccounts:ops" {
 			t.Errorf("groups: %q", user.Groups)
 		}

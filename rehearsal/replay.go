@@ -332,7 +332,8 @@ func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.F
 	key := refusalKey{anew, user, f.Rule.Name, verb, kind.Kind, on.GetNamespace()}
 	known := r.refusals[key]
 	if known == nil {
-		known = &Refusal{User: user, Rule: f.Rule.Name, Verb: verb, Kind: kind.Kind, Namespace: on.GetNamespace(), Message: f.String()}
+		known = &Refusal{User: user, Rule: f.Rule.Name, Verb: verb, Kind: kind.Kind, Namespace: on.GetNamespace(),
+			Message: f.String()}
 		r.refusals[key] = known
 		if anew {
 			r.MadeAnew = append(r.MadeAnew, known)

@@ -109,7 +109,8 @@ func (r *Rehearsal) Markdown(w io.Writer) error {
 		}
 		fmt.Fprintf(buf, "\n### %s\n\n| who | times | what | told |\n|---|---|---|---|\n", title)
 		for _, f := range list {
-			fmt.Fprintf(buf, "| %s | %d | %s | %s |\n", cell(cmp.Or(f.User, "nobody that the log knows")), f.Times, cell(f.what()), cell(f.Message))
+			fmt.Fprintf(buf, "| %s | %d | %s | %s |\n", cell(cmp.Or(f.User, "nobody that the log knows")), f.Times,
+				cell(f.what()), cell(f.Message))
 		}
 	}
 	table("Refused, had enforce been on", r.Refused)
@@ -122,7 +123,8 @@ func (r *Rehearsal) Markdown(w io.Writer) error {
 			fmt.Fprintf(buf, "| %s | | nobody knows the account of its operator | |\n", cell(t.Owner))
 		}
 		for _, s := range t.Steps {
-			fmt.Fprintf(buf, "| %s %s | %s | %s | %s |\n", s.Verb, cell(s.Object), cell(t.As), cell(cmp.Or(strings.Join(s.Refused, " "), "let through")), cell(cmp.Or(s.Server, "let through")))
+			fmt.Fprintf(buf, "| %s %s | %s | %s | %s |\n", s.Verb, cell(s.Object), cell(t.As),
+				cell(cmp.Or(strings.Join(s.Refused, " "), "let through")), cell(cmp.Or(s.Server, "let through")))
 		}
 	}
 	if len(r.Left) > 0 {

@@ -61,5 +61,6 @@ func annotate(w io.Writer, command string, at *Location, title, message string) 
 	for line := range strings.SplitSeq(message, "\n") {
 		lines = append(lines, clean(line))
 	}
-	fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(properties, ","), escapeMessage.Replace(strings.Join(lines, "\n")))
+	fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(properties, ","),
+		escapeMessage.Replace(strings.Join(lines, "\n")))
 }

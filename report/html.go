@@ -81,7 +81,8 @@ type htmlBranch struct {
 
 func (v *htmlView) row(f *Finding) htmlRow {
 	rule := v.rule(f.Rule)
-	row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message), Remedy: clean(f.Remedy)}
+	row := htmlRow{Level: f.Level, Rule: f.Rule, Object: clean(f.Object.String()), Message: clean(f.Message),
+		Remedy: clean(f.Remedy)}
 	row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
 	if l := f.Location; l != nil {
 		row.Location = &htmlLocation{At: l.lineText()}
@@ -111,7 +112,8 @@ func (v *htmlView) rules() {
 	}
 	for name, t := range tallies {
 		v.ByRule = append(v.ByRule, htmlBar{
-			Name: name, Label: fmt.Sprint(t.deny + t.warn), A: percent(t.deny, most), B: percent(t.warn, most), weight: t.deny<<32 + t.warn,
+			Name: name, Label: fmt.Sprint(t.deny + t.warn), A: percent(t.deny, most), B: percent(t.warn, most),
+			weight: t.deny<<32 + t.warn,
 		})
 	}
 	sortBars(v.ByRule)
@@ -176,7 +178,8 @@ func (v *htmlView) tree() {
 	}
 	for _, s := range v.Inventory.StatefulSets {
 		key := s.Namespace + "/" + s.Name
-		v.Tree = append(v.Tree, htmlBranch{Title: clean(fmt.Sprintf("StatefulSet %s, %s", key, count(s.Replicas, "replica"))), Why: clean(s.Unresolved), Claims: of[key]})
+		v.Tree = append(v.Tree, htmlBranch{Title: clean(fmt.Sprintf("StatefulSet %s, %s", key, count(s.Replicas, "replica"))),
+			Why: clean(s.Unresolved), Claims: of[key]})
 	}
 	if rest := of[""]; len(rest) > 0 {
 		v.Tree = append(v.Tree, htmlBranch{Title: "Claims of no StatefulSet", Claims: rest})

@@ -14,7 +14,8 @@ import (
 // place, whose use of reflection keeps the linker from leaving out any method
 // of any type: that made the program half as large again.
 func (v *htmlView) page() g.Node {
-	policy := fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script))
+	policy := fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'",
+		hash(style), hash(script))
 	return h.Doctype(h.HTML(h.Lang("en"),
 		h.Head(
 			h.Meta(h.Charset("utf-8")),
@@ -25,7 +26,8 @@ func (v *htmlView) page() g.Node {
 			h.StyleEl(g.Raw(style)),
 		),
 		h.Body(
-			h.Header(h.H1(g.Text("stayput "+v.Command)), h.P(h.Class("by"), g.Text(v.Sentence()), g.If(v.Time != "", g.Group{g.Text(" · "), h.Time(g.Text(v.Time))}))),
+			h.Header(h.H1(g.Text("stayput "+v.Command)), h.P(h.Class("by"), g.Text(v.Sentence()),
+				g.If(v.Time != "", g.Group{g.Text(" · "), h.Time(g.Text(v.Time))}))),
 			h.Main(
 				v.cards(),
 				panel("Could not be read", v.Errors, func(e Problem) g.Node { return h.Code(g.Text(e.String())) }),
@@ -34,8 +36,14 @@ func (v *htmlView) page() g.Node {
 				v.survivors(),
 				v.owners(),
 				h.H2(g.Text("Findings")), v.findingList(),
-				panel("Exempted", v.Exempted, func(e Exempted) g.Node { return g.Textf("%s: %s, by %s: %s", e.Object, e.Rule, e.By, e.Reason) }),
-				panel("Skipped", v.Skipped, func(s Skipped) g.Node { return g.Textf("%s, for %d: %s", s.Rule, s.Objects, s.Reason) }),
+				panel("Exempted", v.Exempted, func(e Exempted) g.Node {
+					return g.Textf("%s: %s, by %s: %s", e.Object, e.Rule, e.By,
+						e.Reason)
+				}),
+				panel("Skipped", v.Skipped, func(s Skipped) g.Node {
+					return g.Textf("%s, for %d: %s", s.Rule, s.Objects,
+						s.Reason)
+				}),
 				h.Footer(g.Text("stayput "+v.Version)),
 			),
 			h.Script(g.Raw(script)),
@@ -48,7 +56,8 @@ func panel[T any](title string, items []T, line func(T) g.Node) g.Node {
 	if len(items) == 0 {
 		return nil
 	}
-	return g.Group{h.H2(g.Text(title)), h.Div(h.Class("panel"), h.Ul(g.Map(items, func(i T) g.Node { return h.Li(line(i)) })))}
+	return g.Group{h.H2(g.Text(title)),
+		h.Div(h.Class("panel"), h.Ul(g.Map(items, func(i T) g.Node { return h.Li(line(i)) })))}
 }
 
 // inTurn is elements that are made as they are written: of findings and claims
@@ -91,14 +100,17 @@ func (v *htmlView) namespaceChart() g.Node {
 	if v.Inventory == nil {
 		return nil
 	}
-	return h.Section(h.Class("panel data"), h.Aria("label", "data at risk by namespace"), h.H2(g.Text("Data by namespace")),
+	return h.Section(h.Class("panel data"), h.Aria("label", "data at risk by namespace"),
+		h.H2(g.Text("Data by namespace")),
 		bars(v.Namespaces, "No claims.", "deny", "safe", "none"),
-		h.P(h.Class("key"), dot(Destroyed), g.Text("destroyed with the claim"), dot(Retained), g.Text("retained"), dot("unknown"), g.Text("no volume, or unknown")),
+		h.P(h.Class("key"), dot(Destroyed), g.Text("destroyed with the claim"), dot(Retained), g.Text("retained"),
+			dot("unknown"), g.Text("no volume, or unknown")),
 	)
 }
 
 func (v *htmlView) ruleChart() g.Node {
-	return h.Section(h.Class("panel"), h.Aria("label", "findings by rule"), h.H2(g.Text("Findings by rule")), bars(v.ByRule, "Nothing was found.", "deny", "warn"))
+	return h.Section(h.Class("panel"), h.Aria("label", "findings by rule"), h.H2(g.Text("Findings by rule")),
+		bars(v.ByRule, "Nothing was found.", "deny", "warn"))
 }
 
 // bars is a bar chart, each bar in as many parts as there are classes.
@@ -114,11 +126,13 @@ func bars(bars []htmlBar, none string, classes ...string) g.Node {
 		}
 		for i, class := range classes {
 			length := [...]float64{b.A, b.B, b.C}[i]
-			parts = append(parts, g.El("rect", h.Class(class), g.Attr("x", percents(from)), g.Attr("width", percents(length)), g.Attr("height", "14")))
+			parts = append(parts, g.El("rect", h.Class(class), g.Attr("x", percents(from)), g.Attr("width", percents(length)),
+				g.Attr("height", "14")))
 			from += length
 		}
 		return h.Div(h.Class("bar"), h.Span(g.Text(b.Name)),
-			h.SVG(h.Role("img"), g.Attr("viewBox", "0 0 100 14"), g.Attr("preserveAspectRatio", "none"), g.El("title", g.Text(b.Name+": "+b.Label)), parts),
+			h.SVG(h.Role("img"), g.Attr("viewBox", "0 0 100 14"), g.Attr("preserveAspectRatio", "none"),
+				g.El("title", g.Text(b.Name+": "+b.Label)), parts),
 			h.Small(g.Text(b.Label)))
 	})
 }
@@ -138,10 +152,12 @@ func (v *htmlView) survivors() g.Node {
 				h.Ul(
 					inTurn(b.Claims, func(c *Claim) g.Node {
 						return h.Li(dot(c.Fate), g.Textf("%s %s ", c.Name, c.Capacity),
-							h.Span(h.Class("hop"), after("→ ", c.Volume), after("→ ", c.Class), g.Text("· "+string(c.Fate)), g.If(!c.Needed, g.Text(" · nobody needs it"))))
+							h.Span(h.Class("hop"), after("→ ", c.Volume), after("→ ", c.Class), g.Text("· "+string(c.Fate)),
+								g.If(!c.Needed, g.Text(" · nobody needs it"))))
 					}),
 					inTurn(b.Volumes, func(p *Volume) g.Node {
-						return h.Li(dot(Retained), g.Textf("%s %s ", p.Name, p.Capacity), h.Span(h.Class("hop"), after("→ ", p.Class), after("· was ", p.Claim)))
+						return h.Li(dot(Retained), g.Textf("%s %s ", p.Name, p.Capacity),
+							h.Span(h.Class("hop"), after("→ ", p.Class), after("· was ", p.Claim)))
 					}),
 				))
 		})}
@@ -160,17 +176,20 @@ func (v *htmlView) owners() g.Node {
 			if o.Bytes > 0 || o.count(true, Destroyed) > 0 {
 				class = "why"
 			}
-			return h.Details(g.If(class == "why", g.Attr("open")), h.Summary(g.Text(o.String())), h.P(h.Class(class), g.Text(o.Sentence())),
+			return h.Details(g.If(class == "why", g.Attr("open")), h.Summary(g.Text(o.String())),
+				h.P(h.Class(class), g.Text(o.Sentence())),
 				g.If(o.Remedy != "", h.Pre(h.Class("remedy"), g.Text(o.Remedy))),
 				h.Ul(inTurn(o.Claims, func(c *OwnedClaim) g.Node {
 					fate, what := Retained, "stays"
 					if c.Goes {
 						fate, what = c.Fate, "deleted · "+string(c.Fate)
 					}
-					return h.Li(dot(fate), g.Textf("%s %s ", c.Name, c.Capacity), h.Span(h.Class("hop"), after("→ ", c.Volume), g.Text("· "+what)))
+					return h.Li(dot(fate), g.Textf("%s %s ", c.Name, c.Capacity), h.Span(h.Class("hop"), after("→ ", c.Volume),
+						g.Text("· "+what)))
 				})))
 		}),
-		g.Map(v.Inventory.UnreadOwners, func(why string) g.Node { return h.P(h.Class("why"), g.Text("Could not be read: "+why)) }),
+		g.Map(v.Inventory.UnreadOwners,
+			func(why string) g.Node { return h.P(h.Class("why"), g.Text("Could not be read: "+why)) }),
 	)}
 }
 
@@ -187,8 +206,10 @@ func (v *htmlView) findingList() g.Node {
 	return g.Group{
 		h.Div(h.Class("filters"),
 			h.Input(h.ID("text"), h.Type("search"), h.Placeholder("Search"), h.Aria("label", "search findings")),
-			h.Select(h.ID("level"), h.Aria("label", "level"), h.Option(h.Value(""), g.Text("every level")), g.Map([]string{"deny", "hint", "warn"}, option)),
-			h.Select(h.ID("rule"), h.Aria("label", "rule"), h.Option(h.Value(""), g.Text("every rule")), g.Map(v.ByRule, func(b htmlBar) g.Node { return option(b.Name) })),
+			h.Select(h.ID("level"), h.Aria("label", "level"), h.Option(h.Value(""), g.Text("every level")),
+				g.Map([]string{"deny", "hint", "warn"}, option)),
+			h.Select(h.ID("rule"), h.Aria("label", "rule"), h.Option(h.Value(""), g.Text("every rule")),
+				g.Map(v.ByRule, func(b htmlBar) g.Node { return option(b.Name) })),
 			h.Span(h.ID("shown"), h.Role("status")),
 		),
 		v.which(true), v.which(false),
@@ -203,7 +224,8 @@ func (v *htmlView) which(denies bool) g.Node {
 		}
 		r := v.row(f)
 		return h.Details(h.Class("finding "+r.Level), h.Data("level", r.Level), h.Data("rule", r.Rule),
-			h.Summary(h.Span(h.Class("level"), g.Text(r.Level)), h.Span(h.Class("object"), g.Text(r.Object)), h.Span(h.Class("what"), g.Text(r.Rule+": "+r.Message))),
+			h.Summary(h.Span(h.Class("level"), g.Text(r.Level)), h.Span(h.Class("object"), g.Text(r.Object)),
+				h.Span(h.Class("what"), g.Text(r.Rule+": "+r.Message))),
 			h.Div(h.Class("body"),
 				r.Location.page(),
 				g.If(r.Remedy != "", g.Group{h.P(g.Text("Fix:")), h.Pre(h.Class("remedy"), g.Text(r.Remedy))}),

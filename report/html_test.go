@@ -32,19 +32,30 @@ func example() *Report {
 		r.Rules = append(r.Rules, Rule{Name: rule.Name, Level: rule.Level.String(), Title: title, Doc: rule.Doc})
 	}
 	add := func(rule, level, kind, ns, name, message, remedy string) {
-		r.Add(Finding{Rule: rule, Level: level, Object: Object{"v1", kind, ns, name}, Message: message, Remedy: remedy, Fingerprint: rule + name})
+		r.Add(Finding{Rule: rule, Level: level, Object: Object{"v1", kind, ns, name}, Message: message, Remedy: remedy,
+			Fingerprint: rule + name})
 	}
 	const destroyed = "must be retained; its disk would be destroyed as soon as the claim is deleted"
-	add("claim-reclaim", "warn", "PersistentVolumeClaim", "search", "data-index-0", `spec.volumeName: Invalid value: "pv-3": `+destroyed, `kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
-	add("claim-reclaim", "warn", "PersistentVolumeClaim", "shop", "data-orders-0", `spec.volumeName: Invalid value: "pv-1": `+destroyed, `kubectl patch pv pv-1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
-	add("statefulset-service-missing", "warn", "StatefulSet", "search", "index", `spec.serviceName: Not found: "index": must exist, or no Pod has a DNS name`, "apply a headless Service of this name")
-	add("statefulset-service-headless", "deny", "StatefulSet", "shop", "orders", `spec.serviceName: Invalid value: "orders": must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later`, "serviceName: orders-headless")
-	add("statefulset-grace-period", "deny", "StatefulSet", "shop", "orders", "spec.template.spec.terminationGracePeriodSeconds: Invalid value: 0: must not be 0; each Pod is killed without a chance to stop, and another may start while it still writes", "terminationGracePeriodSeconds: 30 or more")
+	add("claim-reclaim", "warn", "PersistentVolumeClaim", "search", "data-index-0",
+		`spec.volumeName: Invalid value: "pv-3": `+destroyed,
+		`kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
+	add("claim-reclaim", "warn", "PersistentVolumeClaim", "shop", "data-orders-0",
+		`spec.volumeName: Invalid value: "pv-1": `+destroyed,
+		`kubectl patch pv pv-1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`)
+	add("statefulset-service-missing", "warn", "StatefulSet", "search", "index",
+		`spec.serviceName: Not found: "index": must exist, or no Pod has a DNS name`, "apply a headless Service of this name")
+	add("statefulset-service-headless", "deny", "StatefulSet", "shop", "orders",
+		`spec.serviceName: Invalid value: "orders": must name a headless Service; this one resolves to one virtual IP, not `+
+			`to the Pods, and cannot be changed later`, "serviceName: orders-headless")
+	add("statefulset-grace-period", "deny", "StatefulSet", "shop", "orders",
+		"spec.template.spec.terminationGracePeriodSeconds: Invalid value: 0: must not be 0; each Pod is killed without a "+
+			"chance to stop, and another may start while it still writes", "terminationGracePeriodSeconds: 30 or more")
 	r.Skip("workload-selector-overlap", "Deployment: not known here")
 	r.Errors = []Problem{{Message: "list Deployments: forbidden"}}
 	gib := int64(1 << 30)
 	r.Inventory = &Inventory{
-		StatefulSets: []StatefulSet{{Namespace: "search", Name: "index", Replicas: 1, Service: "index", Unresolved: "Service index does not exist"}, {Namespace: "shop", Name: "orders", Replicas: 2, Service: "orders"}},
+		StatefulSets: []StatefulSet{{Namespace: "search", Name: "index", Replicas: 1, Service: "index",
+			Unresolved: "Service index does not exist"}, {Namespace: "shop", Name: "orders", Replicas: 2, Service: "orders"}},
 		Claims: []Claim{
 			{"search", "data-index-0", "index", "Bound", "100Gi", 100 * gib, "fast", "pv-3", Destroyed, true},
 			{"shop", "data-orders-0", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-1", Destroyed, true},
@@ -52,16 +63,21 @@ func example() *Report {
 			{"shop", "old", "", "Pending", "5Gi", 5 * gib, "disk", "", NoData, false},
 		},
 		Volumes: []Volume{
-			{"pv-1", "Bound", "20Gi", 20 * gib, "disk", "Delete", "shop/data-orders-0"}, {"pv-2", "Bound", "20Gi", 20 * gib, "disk", "Retain", "shop/data-orders-1"},
-			{"pv-3", "Bound", "100Gi", 100 * gib, "fast", "Delete", "search/data-index-0"}, {"pv-9", "Released", "8Gi", 8 * gib, "disk", "Retain", "gone/data-x-0"},
+			{"pv-1", "Bound", "20Gi", 20 * gib, "disk", "Delete", "shop/data-orders-0"},
+			{"pv-2", "Bound", "20Gi", 20 * gib, "disk", "Retain", "shop/data-orders-1"},
+			{"pv-3", "Bound", "100Gi", 100 * gib, "fast", "Delete", "search/data-index-0"},
+			{"pv-9", "Released", "8Gi", 8 * gib, "disk", "Retain", "gone/data-x-0"},
 		},
 		Owners: []Owner{{
-			APIVersion: "search.example.com/v1", Kind: "Index", Namespace: "search", Name: "index", StatefulSets: []string{"index"}, Bytes: 100 * gib,
+			APIVersion: "search.example.com/v1", Kind: "Index", Namespace: "search", Name: "index",
+			StatefulSets: []string{"index"}, Bytes: 100 * gib,
 			Claims: []OwnedClaim{{"search", "data-index-0", "pv-3", "100Gi", 100 * gib, true, Destroyed}},
 			Remedy: `kubectl patch pv pv-3 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
 		}, {
-			APIVersion: "shop.example.com/v1", Kind: "OrderDatabase", Namespace: "shop", Name: "orders", StatefulSets: []string{"orders"},
-			Claims:     []OwnedClaim{{"shop", "data-orders-0", "pv-1", "20Gi", 20 * gib, false, Destroyed}, {"shop", "data-orders-1", "pv-2", "20Gi", 20 * gib, true, Retained}},
+			APIVersion: "shop.example.com/v1", Kind: "OrderDatabase", Namespace: "shop", Name: "orders",
+			StatefulSets: []string{"orders"},
+			Claims: []OwnedClaim{{"shop", "data-orders-0", "pv-1", "20Gi", 20 * gib, false, Destroyed},
+				{"shop", "data-orders-1", "pv-2", "20Gi", 20 * gib, true, Retained}},
 			Finalizers: []string{"shop.example.com/claims-first"},
 		}},
 		UnreadOwners: []string{"Tenant.example.com: the API server does not let you list it"},
@@ -74,7 +90,8 @@ func example() *Report {
 // attacked is the example with a volume that would like to write the page.
 func attacked() *Report {
 	r := example()
-	r.Add(Finding{Rule: "volume-reclaim", Level: "warn", Object: Object{"v1", "PersistentVolume", "", hostile}, Message: hostile, Remedy: hostile})
+	r.Add(Finding{Rule: "volume-reclaim", Level: "warn", Object: Object{"v1", "PersistentVolume", "", hostile},
+		Message: hostile, Remedy: hostile})
 	return r
 }
 
@@ -96,7 +113,8 @@ func browse(t *testing.T, r *Report) (ctx context.Context, complaints *[]string)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, // root has none
+	// root has none
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox,
 		chromedp.WindowSize(1200, 900))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
@@ -143,7 +161,8 @@ func get[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
 func choose(t *testing.T, ctx context.Context, id, option string) string {
 	t.Helper()
 	return get(t, ctx, chromedp.Evaluate[string](fmt.Sprintf(
-		`(() => { const e = document.getElementById(%q); e.value = %q; e.dispatchEvent(new Event("input")); return document.getElementById("shown").textContent })()`, id, option)))
+		`(() => { const e = document.getElementById(%q); e.value = %q; e.dispatchEvent(new Event("input")); return `+
+			`document.getElementById("shown").textContent })()`, id, option)))
 }
 
 // TestHTMLInABrowser filters and opens a finding, as a reader does.
@@ -157,7 +176,8 @@ func TestHTMLInABrowser(t *testing.T) {
 	if got := get(t, ctx, shown); got != "6 of 6" {
 		t.Errorf("shown %q, want 6 of 6", got)
 	}
-	if first := get(t, ctx, chromedp.Evaluate[string](`[...document.querySelectorAll(".finding")].map(f => f.dataset.level).join(" ")`)); first != "deny deny warn warn warn warn" {
+	if first := get(t, ctx, chromedp.Evaluate[string](`[...document.querySelectorAll(".finding")].map(f => `+
+		`f.dataset.level).join(" ")`)); first != "deny deny warn warn warn warn" {
 		t.Errorf("the findings are %s: what denies comes first", first)
 	}
 	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#text"), "GRACE orders"))
@@ -170,7 +190,8 @@ func TestHTMLInABrowser(t *testing.T) {
 		t.Error("a finding is open before anybody opens it")
 	}
 	do(t, ctx, chromedp.Click(chromedp.CSS(left+" summary")), chromedp.WaitVisible(chromedp.CSS(left+" .remedy")))
-	if remedy := get(t, ctx, chromedp.Text(chromedp.CSS(left+" .remedy"))); !get(t, ctx, open) || remedy != "terminationGracePeriodSeconds: 30 or more" {
+	if remedy := get(t, ctx, chromedp.Text(chromedp.CSS(left+" .remedy"))); !get(t, ctx, open) ||
+		remedy != "terminationGracePeriodSeconds: 30 or more" {
 		t.Errorf("the finding opens with the remedy %q", remedy)
 	}
 	choose(t, ctx, "text", "")
@@ -205,14 +226,16 @@ func fits(t *testing.T, r *Report, pictures bool) {
 		{"report-phone", "light", 390, "rgb(247, 247, 245)"},
 	} {
 		do(t, ctx, chromedp.EmulateViewport(view.width, 900))
-		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: view.scheme}}}
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme",
+			Value: view.scheme}}}
 		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
 			t.Fatal(err)
 		}
 		wide := get(t, ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
 		background := get(t, ctx, chromedp.Evaluate[string](`getComputedStyle(document.body).backgroundColor`))
 		png := get(t, ctx, chromedp.FullScreenshot(100))
-		const unfold = `document.querySelectorAll("details").forEach(d => { d.was = d.open; d.open = true }), document.documentElement.scrollWidth > innerWidth`
+		const unfold = `document.querySelectorAll("details").forEach(d => { d.was = d.open; d.open = true }), ` +
+			`document.documentElement.scrollWidth > innerWidth`
 		const fold = `document.querySelectorAll("details").forEach(d => { d.open = d.was }), true`
 		wide = get(t, ctx, chromedp.Evaluate[bool](unfold)) || wide
 		get(t, ctx, chromedp.Evaluate[bool](fold))

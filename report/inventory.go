@@ -113,10 +113,12 @@ type world struct {
 // is named, and left out. Done is told of a kind whose objects are many and are
 // not needed any longer. Lookup lists the custom resources that own claims or
 // StatefulSets.
-func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind), lookup Lookup) *Inventory {
+func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind),
+	lookup Lookup) *Inventory {
 	depend := &owned{}
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
-	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{}, policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
+	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{},
+		policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
 	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
 		w.services = nil
 	}
@@ -206,14 +208,16 @@ func unresolved(sts *appsv1.StatefulSet, svc *corev1.Service) string {
 		return fmt.Sprintf("Service %s does not exist", sts.Spec.ServiceName)
 	case svc.Spec.Type == corev1.ServiceTypeExternalName:
 		return fmt.Sprintf("Service %s is an alias of another name", svc.Name)
-	case len(svc.Spec.Selector) > 0 && !labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(sts.Spec.Template.Labels)):
+	case len(svc.Spec.Selector) > 0 &&
+		!labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(sts.Spec.Template.Labels)):
 		return fmt.Sprintf("Service %s does not select its Pods", svc.Name)
 	}
 	return ""
 }
 
 func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim {
-	c := Claim{Namespace: pvc.Namespace, Name: pvc.Name, Phase: string(pvc.Status.Phase), Volume: pvc.Spec.VolumeName, Class: ptr.Deref(pvc.Spec.StorageClassName, "")}
+	c := Claim{Namespace: pvc.Namespace, Name: pvc.Name, Phase: string(pvc.Status.Phase), Volume: pvc.Spec.VolumeName,
+		Class: ptr.Deref(pvc.Spec.StorageClassName, "")}
 	storage := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
 	if got, ok := pvc.Status.Capacity[corev1.ResourceStorage]; ok {
 		storage = got
@@ -246,7 +250,8 @@ func (w *world) fate(pvc *corev1.PersistentVolumeClaim) Fate {
 }
 
 func volume(pv *corev1.PersistentVolume) Volume {
-	v := Volume{Name: pv.Name, Phase: string(pv.Status.Phase), Class: pv.Spec.StorageClassName, ReclaimPolicy: string(pv.Spec.PersistentVolumeReclaimPolicy)}
+	v := Volume{Name: pv.Name, Phase: string(pv.Status.Phase), Class: pv.Spec.StorageClassName,
+		ReclaimPolicy: string(pv.Spec.PersistentVolumeReclaimPolicy)}
 	v.Bytes, v.Capacity = amount(pv.Spec.Capacity[corev1.ResourceStorage])
 	if ref := pv.Spec.ClaimRef; ref != nil {
 		v.Claim = ref.Namespace + "/" + ref.Name

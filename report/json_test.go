@@ -15,7 +15,8 @@ import (
 func TestJSONIsThatOfTheLibrary(t *testing.T) {
 	for _, inventory := range []bool{false, true} {
 		for n := range 4 {
-			r := Report{Command: "audit", Foreign: []Problem{{Message: "\n  \"findings\": [\n  ]"}}, Summary: Summary{Others: map[string]int{"findings": 1}}}
+			r := Report{Command: "audit", Foreign: []Problem{{Message: "\n  \"findings\": [\n  ]"}},
+				Summary: Summary{Others: map[string]int{"findings": 1}}}
 			if n > 0 {
 				r.Finish()
 			}
@@ -23,7 +24,8 @@ func TestJSONIsThatOfTheLibrary(t *testing.T) {
 				r.Inventory = &Inventory{}
 			}
 			for i := range n {
-				f := Finding{Rule: "a", Message: "<&>\n  \"findings\": [", Object: Object{Name: fmt.Sprint(i)}, Location: &Location{Line: i}}
+				f := Finding{Rule: "a", Message: "<&>\n  \"findings\": [", Object: Object{Name: fmt.Sprint(i)},
+					Location: &Location{Line: i}}
 				r.Add(f)
 				r.Exempted = append(r.Exempted, Exempted{Finding: f, Reason: "]"})
 				if inventory {

@@ -46,7 +46,8 @@ func (r *Report) JUnit(w io.Writer) error {
 	}
 	for _, p := range r.Errors {
 		add("input", func() junit.Testcase {
-			return junit.Testcase{Classname: "input", Name: clean(p.String()), Error: &junit.Result{Message: clean(p.Message), Type: "unreadable"}}
+			return junit.Testcase{Classname: "input", Name: clean(p.String()), Error: &junit.Result{Message: clean(p.Message),
+				Type: "unreadable"}}
 		})
 	}
 	return all.write(w)

@@ -19,7 +19,8 @@ func (r *Report) Markdown(w io.Writer) error {
 			if f.Location != nil {
 				where += "<br>" + codeSpan(f.Location.lineText())
 			}
-			fmt.Fprintf(buf, "| %s | %s | **%s** %s | %s |\n", f.Level, where, f.Rule, escapeMarkdown(f.Message), codeSpan(f.Remedy))
+			fmt.Fprintf(buf, "| %s | %s | **%s** %s | %s |\n", f.Level, where, f.Rule, escapeMarkdown(f.Message),
+				codeSpan(f.Remedy))
 		}
 	}
 	section := func(title string, lines []string) {
@@ -37,10 +38,12 @@ func (r *Report) Markdown(w io.Writer) error {
 		errs = append(errs, escapeMarkdown(p.String()))
 	}
 	for _, e := range r.Exempted {
-		exempted = append(exempted, fmt.Sprintf("%s **%s** by %s: %s", codeSpan(e.Object.String()), e.Rule, e.By, escapeMarkdown(e.Reason)))
+		exempted = append(exempted, fmt.Sprintf("%s **%s** by %s: %s", codeSpan(e.Object.String()), e.Rule, e.By,
+			escapeMarkdown(e.Reason)))
 	}
 	for _, s := range r.Skipped {
-		skipped = append(skipped, fmt.Sprintf("**%s** for %s: %s", s.Rule, count(s.Objects, "object"), escapeMarkdown(s.Reason)))
+		skipped = append(skipped, fmt.Sprintf("**%s** for %s: %s", s.Rule, count(s.Objects, "object"),
+			escapeMarkdown(s.Reason)))
 	}
 	section(count(len(errs), "error"), errs)
 	section(fmt.Sprintf("%d exempted", len(exempted)), exempted)
@@ -52,7 +55,8 @@ func (r *Report) Markdown(w io.Writer) error {
 }
 
 func (inv *Inventory) markdown(w io.Writer) {
-	fmt.Fprintf(w, "\n### Inventory\n\n%s, %s, %s of %s\n", count(len(inv.StatefulSets), "StatefulSet"), count(len(inv.Claims), "claim"), count(len(inv.Volumes), "volume"), inv.Total())
+	fmt.Fprintf(w, "\n### Inventory\n\n%s, %s, %s of %s\n", count(len(inv.StatefulSets), "StatefulSet"),
+		count(len(inv.Claims), "claim"), count(len(inv.Volumes), "volume"), inv.Total())
 	if len(inv.Owners) > 0 {
 		fmt.Fprint(w, "\n| Custom resource | If deleted | Fix |\n|---|---|---|\n")
 		for i := range inv.Owners {
@@ -72,7 +76,8 @@ func (inv *Inventory) markdown(w io.Writer) {
 		if !c.Needed {
 			needed = "no"
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", codeSpan(c.Namespace+"/"+c.Name), codeSpan(c.StatefulSet), c.Capacity, codeSpan(c.Class), c.Fate, needed)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", codeSpan(c.Namespace+"/"+c.Name), codeSpan(c.StatefulSet),
+			c.Capacity, codeSpan(c.Class), c.Fate, needed)
 	}
 }
 

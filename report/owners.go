@@ -118,7 +118,8 @@ type ownedClaim struct {
 
 func (w *owned) statefulSet(sts *appsv1.StatefulSet) {
 	if cluster.ForeignOwner(sts) != nil {
-		w.dependents = append(w.dependents, &dependent{uid: sts.UID, namespace: sts.Namespace, owners: sts.OwnerReferences, set: sts.Name})
+		w.dependents = append(w.dependents, &dependent{uid: sts.UID, namespace: sts.Namespace, owners: sts.OwnerReferences,
+			set: sts.Name})
 	}
 }
 
@@ -166,7 +167,8 @@ func (w *owned) resolve(lookup Lookup) (owners []Owner, unread []string) {
 				}
 				kinds[kind] = items
 			}
-			o := &Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: namespace, Name: ref.Name, StatefulSets: []string{}, Claims: []OwnedClaim{}}
+			o := &Owner{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: namespace, Name: ref.Name,
+				StatefulSets: []string{}, Claims: []OwnedClaim{}}
 			found[ref.UID] = o
 			if items == nil {
 				continue
@@ -194,7 +196,8 @@ func (w *owned) resolve(lookup Lookup) (owners []Owner, unread []string) {
 		}
 	}
 	slices.SortFunc(owners, func(a, b Owner) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind),
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Namespace, b.Namespace),
+			strings.Compare(a.Kind, b.Kind),
 			strings.Compare(a.Name, b.Name), strings.Compare(a.APIVersion, b.APIVersion))
 	})
 	slices.Sort(unread)
@@ -235,7 +238,8 @@ func (w *owned) deleted(o *Owner, uid types.UID, found map[types.UID]*Owner) {
 			continue
 		}
 		with := len(c.owners) == 0 && slices.ContainsFunc(c.with, func(uid types.UID) bool { return goes[uid] })
-		claim := OwnedClaim{Namespace: c.Namespace, Name: c.Name, Volume: c.Volume, Capacity: c.Capacity, Bytes: c.Bytes, Goes: with || all(c.owners), Fate: c.Fate}
+		claim := OwnedClaim{Namespace: c.Namespace, Name: c.Name, Volume: c.Volume, Capacity: c.Capacity, Bytes: c.Bytes,
+			Goes: with || all(c.owners), Fate: c.Fate}
 		o.Claims = append(o.Claims, claim)
 		if claim.Goes && claim.Fate == Destroyed {
 			o.Bytes += c.Bytes
@@ -247,6 +251,7 @@ func (w *owned) deleted(o *Owner, uid types.UID, found map[types.UID]*Owner) {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	if slices.Sort(volumes); len(volumes) > 0 {
-		o.Remedy = fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, strings.Join(volumes, " "))
+		o.Remedy = fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`,
+			strings.Join(volumes, " "))
 	}
 }

@@ -24,22 +24,26 @@ func ref(kind, name string) metav1.OwnerReference {
 	if kind == "StatefulSet" {
 		apiVersion = "apps/v1"
 	}
-	return metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name, UID: types.UID(kind + name), Controller: new(true)}
+	return metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name, UID: types.UID(kind + name),
+		Controller: new(true)}
 }
 
 // TestOwners takes stock of what goes with custom resources: their own claims,
 // those of their StatefulSets, and those of what they own in turn.
 func TestOwners(t *testing.T) {
 	set := func(name string, deletes bool, owner metav1.OwnerReference) client.Object {
-		sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("StatefulSet" + name), OwnerReferences: []metav1.OwnerReference{owner}}}
+		sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name,
+			UID: types.UID("StatefulSet" + name), OwnerReferences: []metav1.OwnerReference{owner}}}
 		sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 		if deletes {
 			sts.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
 		}
 		return sts
 	}
-	claim := func(name string, policy corev1.PersistentVolumeReclaimPolicy, owners ...metav1.OwnerReference) []client.Object {
-		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, OwnerReferences: owners}}
+	claim := func(name string, policy corev1.PersistentVolumeReclaimPolicy,
+		owners ...metav1.OwnerReference) []client.Object {
+		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name,
+			OwnerReferences: owners}}
 		pvc.Spec.VolumeName = "pv-" + name
 		pvc.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + name}}
@@ -48,7 +52,8 @@ func TestOwners(t *testing.T) {
 	}
 	snap := &cluster.Snapshot{Complete: true}
 	for _, objs := range [][]client.Object{
-		{set("kept", false, ref("Cluster", "kept")), set("mq", true, ref("Cluster", "mq")), set("nested", false, ref("Shard", "nested-0"))},
+		{set("kept", false, ref("Cluster", "kept")), set("mq", true, ref("Cluster", "mq")),
+			set("nested", false, ref("Shard", "nested-0"))},
 		claim("data-kept-0", "Delete"),
 		claim("data-mq-0", "Delete"), // the controller is about to write its reference
 		claim("data-mq-1", "Delete", ref("StatefulSet", "mq")),
@@ -64,7 +69,8 @@ func TestOwners(t *testing.T) {
 		}
 	}
 	meta := func(kind, name string, owners ...metav1.OwnerReference) metav1.PartialObjectMetadata {
-		return metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(kind + name), OwnerReferences: owners}}
+		return metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name,
+			UID: types.UID(kind + name), OwnerReferences: owners}}
 	}
 	finalized := meta("Cluster", "mq")
 	finalized.Finalizers = []string{"db.example.com/clean"}
@@ -84,9 +90,11 @@ func TestOwners(t *testing.T) {
 		return ` | kubectl patch pv ` + pvs + ` -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`
 	}
 	want := map[string]string{
-		"Cluster shop/kept":      "2 claims not deleted with it | ",
-		"Cluster shop/mq":        "2 claims and 2 GiB on disk destroyed with it; its finalizers may delete more: db.example.com/clean" + patch("pv-data-mq-0 pv-data-mq-1"),
-		"Cluster shop/bare":      "1 claim and 1 GiB on disk destroyed with it; 1 claim not deleted with it" + patch("pv-bare"),
+		"Cluster shop/kept": "2 claims not deleted with it | ",
+		"Cluster shop/mq": "2 claims and 2 GiB on disk destroyed with it; its finalizers may delete more: " +
+			"db.example.com/clean" + patch("pv-data-mq-0 pv-data-mq-1"),
+		"Cluster shop/bare": "1 claim and 1 GiB on disk destroyed with it; 1 claim not deleted with it" +
+			patch("pv-bare"),
 		"Cluster shop/top":       "1 claim deleted with it, the disks stay | ",
 		"Shard shop/nested-0":    "1 claim deleted with it, the disks stay | ",
 		"Cluster shop/long-gone": "1 claim and 1 GiB on disk destroyed with it; it is gone already" + patch("pv-orphan"),
@@ -96,7 +104,8 @@ func TestOwners(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"Vault.db.example.com: the API server does not let you list it"}, inv.UnreadOwners); diff != "" {
+	if diff := cmp.Diff([]string{"Vault.db.example.com: the API server does not let you list it"},
+		inv.UnreadOwners); diff != "" {
 		t.Errorf("unread, -want +got:\n%s", diff)
 	}
 	r := &Report{Command: "audit", Inventory: inv}
@@ -105,7 +114,8 @@ func TestOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	for format, out := range map[string]*bytes.Buffer{"text": &text, "markdown": &markdown, "html": &page} {
-		for _, part := range []string{"Cluster shop/bare", "1 GiB on disk destroyed with it", "pv-data-mq-0 pv-data-mq-1", "does not let you list it"} {
+		for _, part := range []string{"Cluster shop/bare", "1 GiB on disk destroyed with it", "pv-data-mq-0 pv-data-mq-1",
+			"does not let you list it"} {
 			if !bytes.Contains(out.Bytes(), []byte(part)) {
 				t.Errorf("%s lacks %q:\n%s", format, part, out)
 			}

@@ -229,7 +229,8 @@ func (r *Report) rule(name string) Rule {
 
 // Sentence returns the summary on one line.
 func (r *Report) Sentence() string {
-	s := fmt.Sprintf("%s: %s, %s", count(r.Summary.Objects, "object"), count(r.Summary.Denials, "denial"), count(r.Summary.Warnings, "warning"))
+	s := fmt.Sprintf("%s: %s, %s", count(r.Summary.Objects, "object"), count(r.Summary.Denials, "denial"),
+		count(r.Summary.Warnings, "warning"))
 	if n := len(r.Exempted); n > 0 {
 		s += fmt.Sprintf(", %d exempted", n)
 	}

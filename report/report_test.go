@@ -125,10 +125,12 @@ func TestSARIFMessagesAreNoTemplates(t *testing.T) {
 		Errors:   []Problem{{Message: "{{ .Values.x }}"}},
 	}
 	doc, _ := r.sarif()
-	if got, want := *doc.Runs[0].Results[0].Message.Text, `: {{0}} [here\](1) spec.containers[0]; fix: selector: {{app: db}}`; !strings.HasSuffix(got, want) {
+	if got, want := *doc.Runs[0].Results[0].Message.Text,
+		`: {{0}} [here\](1) spec.containers[0]; fix: selector: {{app: db}}`; !strings.HasSuffix(got, want) {
 		t.Errorf("%q does not end in %q", got, want)
 	}
-	if got, want := *doc.Runs[0].Invocations[0].ToolExecutionNotifications[0].Message.Text, "{{{{ .Values.x }}}}"; got != want {
+	if got, want := *doc.Runs[0].Invocations[0].ToolExecutionNotifications[0].Message.Text,
+		"{{{{ .Values.x }}}}"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

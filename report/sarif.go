@@ -57,7 +57,8 @@ func (r *Report) sarifResults() iter.Seq[*sarif.Result] {
 		}
 		for i := range r.Exempted {
 			e := &r.Exempted[i]
-			suppression := sarif.NewSuppression().WithKind("inSource").WithStatus("accepted").WithJustification(clean(e.By + ": " + e.Reason))
+			suppression := sarif.NewSuppression().WithKind("inSource").WithStatus("accepted").WithJustification(clean(e.By +
+				": " + e.Reason))
 			if e.By == "the configuration" {
 				suppression.WithKind("external")
 			}
@@ -76,8 +77,10 @@ func sarifRule(rule Rule) *sarif.ReportingDescriptor {
 	return sarif.NewRule(rule.Name).WithName(rule.Name).
 		WithShortDescription(sarif.NewMultiformatMessageString().WithText(sarifText(rule.Title))).
 		WithFullDescription(sarif.NewMultiformatMessageString().WithText(sarifText(text))).
-		WithHelp(sarif.NewMultiformatMessageString().WithText(sarifText(text + "\n\nstayput rules " + rule.Name + " says this in a terminal.")).
-			WithMarkdown(braces.Replace(escapeMarkdown(text) + "\n\n`stayput rules " + rule.Name + "` says this in a terminal."))).
+		WithHelp(sarif.NewMultiformatMessageString().WithText(sarifText(text + "\n\nstayput rules " + rule.Name +
+			" says this in a terminal.")).
+			WithMarkdown(braces.Replace(escapeMarkdown(text) + "\n\n`stayput rules " + rule.Name +
+				"` says this in a terminal."))).
 		WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(sarifLevel(rule.Level)))
 }
 

@@ -29,7 +29,8 @@ func (r *Report) Text(w io.Writer, opts TextOptions) error {
 		t.finding(&r.Findings[i])
 	}
 	for _, e := range r.Exempted {
-		fmt.Fprintf(t, "%s%s %s; exempted by %s: %s\n", t.where(&e.Finding), t.p.quiet("exempted:"), clean(e.Rule+": "+e.Message), e.By, clean(e.Reason))
+		fmt.Fprintf(t, "%s%s %s; exempted by %s: %s\n", t.where(&e.Finding), t.p.quiet("exempted:"),
+			clean(e.Rule+": "+e.Message), e.By, clean(e.Reason))
 	}
 	t.skipped(r, opts.Verbose)
 	for _, e := range r.Errors {
@@ -57,10 +58,12 @@ func (t *textWriter) skipped(r *Report, verbose bool) {
 			fmt.Fprintf(t, "%s %s for %s: %s\n", label, s.Rule, count(s.Objects, "object"), clean(s.Reason))
 		}
 	} else {
-		fmt.Fprintf(t, "%s %s, for want of: %s; --verbose lists them\n", label, count(r.skippedRules(), "rule"), clean(r.unknown()))
+		fmt.Fprintf(t, "%s %s, for want of: %s; --verbose lists them\n", label, count(r.skippedRules(), "rule"),
+			clean(r.unknown()))
 	}
 	if r.Command == "lint" {
-		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes these manifests for all there is"))
+		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes these manifests "+
+			"for all there is"))
 	}
 }
 
@@ -100,7 +103,8 @@ func (t *textWriter) finding(f *Finding) {
 		before, field, after := l.marked()
 		number := fmt.Sprint(l.Line)
 		fmt.Fprintf(t, "  %s %s%s%s\n", t.p.quiet(number+" |"), before, level(field), after)
-		fmt.Fprintf(t, "  %s %s%s\n", t.p.quiet(strings.Repeat(" ", len(number))+" |"), blank(before), level(strings.Repeat("^", max(uniseg.StringWidth(field), 1))))
+		fmt.Fprintf(t, "  %s %s%s\n", t.p.quiet(strings.Repeat(" ", len(number))+" |"), blank(before),
+			level(strings.Repeat("^", max(uniseg.StringWidth(field), 1))))
 	}
 	if l := f.Location; l != nil && l.Template != "" {
 		fmt.Fprintf(t, "  %s %s\n", t.p.quiet("from:"), clean(l.Template))
@@ -159,7 +163,8 @@ func (t *textWriter) inventory(inv *Inventory) {
 			fmt.Fprintf(t, "  %s\n", clean(line))
 		}
 	}
-	section("destroyed if the claim were deleted", claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Destroyed }))
+	section("destroyed if the claim were deleted",
+		claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Destroyed }))
 	section("custom resources, and what their deletion takes with it", ownerLines(inv.Owners))
 	section("owners that could not be read, so that what is said of them may lack something", inv.UnreadOwners)
 	section("claims that nobody needs", claimLines(inv.Claims, func(c Claim) bool { return !c.Needed }))

@@ -82,7 +82,10 @@ func (r *Rule) adopts() (kinds []client.Object) {
 		cluster.KindOf[*appsv1.StatefulSet](): &corev1.Pod{},
 		cluster.KindOf[*appsv1.Deployment]():  &appsv1.ReplicaSet{},
 	} {
-		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind == gvk && (c.When == Stored || c.When == Created) }) {
+		if slices.ContainsFunc(r.Checks, func(c Check) bool {
+			return c.Kind == gvk &&
+				(c.When == Stored || c.When == Created)
+		}) {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -96,7 +99,10 @@ func (r *Rule) adopts() (kinds []client.Object) {
 func Adopted(rules []*Rule) (kinds []client.Object) {
 	for _, r := range rules {
 		for _, kind := range r.adopts() {
-			if !slices.ContainsFunc(kinds, func(k client.Object) bool { return fmt.Sprintf("%T", k) == fmt.Sprintf("%T", kind) }) {
+			if !slices.ContainsFunc(kinds, func(k client.Object) bool {
+				return fmt.Sprintf("%T", k) == fmt.Sprintf("%T",
+					kind)
+			}) {
 				kinds = append(kinds, kind)
 			}
 		}
@@ -109,7 +115,8 @@ func Adopted(rules []*Rule) (kinds []client.Object) {
 // Pods run already, and show that they have it: to refuse it would mend nothing,
 // and leave them without a controller. What saves data is lowered only as the
 // rule itself says. Where the source does not know what runs, denials stand.
-func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object, found []Finding) ([]Finding, error) {
+func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object,
+	found []Finding) ([]Finding, error) {
 	// What exists was not created just now: audit comes across it.
 	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
 		return found, nil
@@ -128,7 +135,8 @@ func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 }
 
 // afterWaiting waits, if the rule does that, and lowers what is denied then.
-func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj client.Object, found []Finding, left *remnants) ([]Finding, error) {
+func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj client.Object, found []Finding,
+	left *remnants) ([]Finding, error) {
 	if r.Awaits != nil {
 		now, err := r.Awaits(v, obj, left)
 		if err != nil {

@@ -48,7 +48,8 @@ var ownKeys = []key{
 	{name: cluster.AnnotationReclaim, sort: annotation,
 		kinds: []string{"PersistentVolumeClaim", claimTemplate, "PersistentVolume", "Namespace"},
 		words: []string{string(corev1.PersistentVolumeReclaimRetain), string(corev1.PersistentVolumeReclaimDelete)}},
-	{name: cluster.AnnotationReclaimDefaulted, sort: annotation, kinds: []string{"StorageClass"}, words: []string{"true"}, mark: true},
+	{name: cluster.AnnotationReclaimDefaulted, sort: annotation, kinds: []string{"StorageClass"}, words: []string{"true"},
+		mark: true},
 	{name: cluster.AnnotationReclaimSet, sort: annotation, kinds: []string{"PersistentVolume"},
 		form: "<Retain or Delete>/<volume, claim, namespace or configuration>", valid: isReclaimMark, mark: true},
 	{name: cluster.LabelSubdomain, sort: label, kinds: []string{"Pod", podTemplate},
@@ -87,7 +88,8 @@ func modeWords() (words []string) {
 
 func isClaimOf(value string) bool {
 	parts := strings.Split(value, "/")
-	if len(parts) != 3 || len(validation.IsDNS1123Subdomain(parts[0])) > 0 || len(validation.IsDNS1123Subdomain(parts[1])) > 0 {
+	if len(parts) != 3 || len(validation.IsDNS1123Subdomain(parts[0])) > 0 ||
+		len(validation.IsDNS1123Subdomain(parts[1])) > 0 {
 		return false
 	}
 	n, err := strconv.ParseUint(parts[2], 10, 31)

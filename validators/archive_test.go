@@ -55,8 +55,10 @@ func TestArchive(t *testing.T) {
 			if err := kept.Get(t.Context(), client.ObjectKeyFromObject(obj), got); err != nil {
 				t.Fatal(err)
 			}
-			want, _ := Review(cluster.Environment{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{}), []*Rule{r}, nil, obj)
-			found, undecided := Review(cluster.Environment{Source: archive, Finder: archive}.View(t.Context(), cluster.Request{}), []*Rule{r}, nil, got)
+			want, _ := Review(cluster.Environment{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{}),
+				[]*Rule{r}, nil, obj)
+			found, undecided := Review(cluster.Environment{Source: archive, Finder: archive}.View(t.Context(),
+				cluster.Request{}), []*Rule{r}, nil, got)
 			if len(undecided) > 0 {
 				t.Errorf("%s: %s %s: %v", data.File, kindOf(t, obj).Kind, obj.GetName(), undecided[0])
 			}

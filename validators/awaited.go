@@ -58,7 +58,8 @@ func awaitRetained(v *cluster.View, obj client.Object, left *remnants) (*cluster
 
 // willBeRetained says whether repair retains a volume because its Pod was left,
 // whatever its age: see [cluster.Orphaned].
-func willBeRetained(v *cluster.View, left *remnants, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+func willBeRetained(v *cluster.View, left *remnants, pv *corev1.PersistentVolume,
+	pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if pv.DeletionTimestamp != nil || pv.Annotations[cluster.AnnotationProvisionedBy] == "" ||
 		!slices.ContainsFunc(left.all, func(r remnant) bool { return cluster.Orphaned(r.meta, r.spec.Hostname, pvc) }) {
 		return false, nil

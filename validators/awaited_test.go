@@ -35,7 +35,8 @@ func (r *repairing) Get(ctx context.Context, key client.ObjectKey, obj client.Ob
 // nothing that will not come.
 func TestACreationWaitsForRepair(t *testing.T) {
 	const soon, never = 4, 1 << 30
-	made := []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: fieldsOf(`{"f:spec":{"f:accessModes":{}}}`)}}
+	made := []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager",
+		FieldsV1: fieldsOf(`{"f:spec":{"f:accessModes":{}}}`)}}
 	for what, tc := range map[string]struct {
 		reads                       int32
 		edit                        func(pod *corev1.Pod, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume)
@@ -47,26 +48,35 @@ func TestACreationWaitsForRepair(t *testing.T) {
 		"a dry run":                  {reads: soon, dryRun: true, denied: true},
 		"nothing is repaired":        {reads: soon, notRepaired: true, denied: true},
 		"as many others wait as may": {reads: soon, others: true, denied: true},
-		"its claim was made by hand": {reads: soon, denied: true, edit: func(_ *corev1.Pod, pvc *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+		"its claim was made by hand": {reads: soon, denied: true, edit: func(_ *corev1.Pod, pvc *corev1.PersistentVolumeClaim,
+			_ *corev1.PersistentVolume) {
 			pvc.ManagedFields = nil
 		}},
-		"its Pod has a controller": {reads: soon, denied: true, edit: func(pod *corev1.Pod, _ *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
-			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}}
+		"its Pod has a controller": {reads: soon, denied: true, edit: func(pod *corev1.Pod, _ *corev1.PersistentVolumeClaim,
+			_ *corev1.PersistentVolume) {
+			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db",
+				Controller: new(true)}}
 		}},
-		"somebody set the volume to Delete": {reads: soon, denied: true, edit: func(_ *corev1.Pod, _ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+		"somebody set the volume to Delete": {reads: soon, denied: true, edit: func(_ *corev1.Pod,
+			_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 			pv.Annotations[cluster.AnnotationReclaimSet] = "Retain/configuration"
 		}},
-		"the volume was made by hand": {reads: soon, denied: true, edit: func(_ *corev1.Pod, _ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+		"the volume was made by hand": {reads: soon, denied: true, edit: func(_ *corev1.Pod, _ *corev1.PersistentVolumeClaim,
+			pv *corev1.PersistentVolume) {
 			pv.Annotations = nil
 		}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", Labels: map[string]string{"app": "db"}}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0",
+				Labels: map[string]string{"app": "db"}}}
 			pod.Spec.Hostname = "db-0"
-			pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}}
-			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-db-0", UID: "u", Labels: pod.Labels, ManagedFields: made}}
+			pod.Spec.Volumes = []corev1.Volume{{Name: "data",
+				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}}
+			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-db-0", UID: "u",
+				Labels: pod.Labels, ManagedFields: made}}
 			pvc.Spec.VolumeName = "pv"
-			pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv", Annotations: map[string]string{cluster.AnnotationProvisionedBy: "disk.example.com"}}}
+			pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv",
+				Annotations: map[string]string{cluster.AnnotationProvisionedBy: "disk.example.com"}}}
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "shop", Name: "data-db-0", UID: "u"}
 			if tc.edit != nil {
@@ -102,8 +112,10 @@ func TestACreationWaitsForRepair(t *testing.T) {
 			if waited := took >= 50*time.Millisecond; waited != tc.waits || took >= timeout {
 				t.Errorf("answered after %v, waits must be %v", took, tc.waits)
 			}
-			if text := found[0].String(); !tc.denied && text != fmt.Sprintf("%s: %s: %s", "statefulset-retention", "spec.persistentVolumeClaimRetentionPolicy.whenDeleted",
-				`Invalid value: "Delete": must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand; fix: whenDeleted: Retain`) {
+			if text := found[0].String(); !tc.denied && text != fmt.Sprintf("%s: %s: %s", "statefulset-retention",
+				"spec.persistentVolumeClaimRetentionPolicy.whenDeleted",
+				`Invalid value: "Delete": must be Retain; claims are deleted, and their volumes with them or left to be bound `+
+					`again by hand; fix: whenDeleted: Retain`) {
 				t.Errorf("it says what was true before it waited: %s", text)
 			}
 		})

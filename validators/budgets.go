@@ -18,7 +18,8 @@ import (
 // budgetsFor returns the PodDisruptionBudgets that select the Pods of a
 // StatefulSet, by name.
 func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.PodDisruptionBudget, err error) {
-	selecting, err := cluster.Find(v, cluster.BudgetsBySelector, sts.Namespace, cluster.LabelKeys(sts.Spec.Template.Labels)...)
+	selecting, err := cluster.Find(v, cluster.BudgetsBySelector, sts.Namespace,
+		cluster.LabelKeys(sts.Spec.Template.Labels)...)
 	if err != nil {
 		return nil, fmt.Errorf("list PodDisruptionBudgets: %w", err)
 	}
@@ -42,7 +43,8 @@ func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
 	}
 	owner := cluster.ForeignController(sts)
 	return slices.ContainsFunc(all.Items, func(pdb policyv1.PodDisruptionBudget) bool {
-		return pdb.DeletionTimestamp == nil && (owner != nil && ownedToo(&pdb, owner) || mayMatch(pdb.Spec.Selector, sts.Spec.Template.Labels))
+		return pdb.DeletionTimestamp == nil && (owner != nil && ownedToo(&pdb, owner) ||
+			mayMatch(pdb.Spec.Selector, sts.Spec.Template.Labels))
 	}), nil
 }
 

@@ -88,7 +88,8 @@ func (c Caller) YAML() string {
 
 // YAML returns the exemption as an item of exemptions, on one line.
 func (e Exemption) YAML() string {
-	return item("rule", e.Rule, "kind", e.Kind, "namespace", e.Namespace, "name", e.Name, "user", e.User, "reason", e.Reason)
+	return item("rule", e.Rule, "kind", e.Kind, "namespace", e.Namespace, "name", e.Name, "user", e.User, "reason",
+		e.Reason)
 }
 
 // item returns pairs of keys and values in YAML's flow style, in their order and

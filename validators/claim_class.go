@@ -34,10 +34,12 @@ carries it: that is how volumes made by hand are told apart.`,
 		path := field.NewPath("spec", "storageClassName")
 		const cost = "claim and Pods stay Pending"
 		if missing.kind == noDefault {
-			remedy := "create a StorageClass and mark it as the default with the annotation storageclass.kubernetes.io/is-default-class"
+			remedy := "create a StorageClass and mark it as the default with the annotation " +
+				"storageclass.kubernetes.io/is-default-class"
 			if name := missing.first(); name != "" {
 				remedy = p.Mend(fmt.Sprintf("storageClassName: %s (%s)", name, offered(missing.classes)),
-					fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (%s)`, pvc.Name, pvc.Namespace, name, offered(missing.classes)))
+					fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"storageClassName":"%s"}}' (%s)`, pvc.Name, pvc.Namespace,
+						name, offered(missing.classes)))
 			}
 			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil

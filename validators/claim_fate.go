@@ -84,6 +84,7 @@ func freeClaims(names []string, namespace string) string {
 	if len(names) > most {
 		names, more = names[:most], ", and so on"
 	}
-	return fmt.Sprintf(`kubectl patch pvc %s -n %s --type=json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'%s`,
+	return fmt.Sprintf(`kubectl patch pvc %s -n %s --type=json -p '[{"op":"remove",`+
+		`"path":"/metadata/ownerReferences"}]'%s`,
 		strings.Join(names, " "), namespace, more)
 }

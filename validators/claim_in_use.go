@@ -86,46 +86,56 @@ A person is denied, whatever the ownerReferences say.`,
 				keeps, remedy = "volume "+pv.Name+" keeps the data", "stayput recover brings it back; act "
 			}
 			through := throughOwner(cluster.ForeignController(member.StatefulSet))
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s", podOf(member), keeps)), remedy+through)
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s",
+				podOf(member), keeps)), remedy+through)
 			p.Briefly(through)
 
 		case needed:
 			sts, pod := member.StatefulSet.Name, podOf(member)
 			start, replicas := cluster.Ordinals(member.StatefulSet)
-			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace, member.Ordinal-start)
+			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace,
+				member.Ordinal-start)
 			if last := start + replicas - 1; member.Ordinal < last { // it would take the others with it
 				remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
 			}
-			wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", pvc.Name, pvc.Namespace, cluster.ExemptPrefix+p.rule.Name)
+			wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", pvc.Name, pvc.Namespace,
+				cluster.ExemptPrefix+p.rule.Name)
 			remedy := remove + "; " + wipe
 			if owner := cluster.ForeignController(member.StatefulSet); owner != nil { // which scales it
 				remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
 			}
-			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod would run on until its next restart, then start empty%s", sts, pod, fate(pv))), remedy)
+			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
+				"would run on until its next restart, then start empty%s", sts, pod, fate(pv))), remedy)
 			if pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
 				p.Loses(pv.Name)
 			}
 
 		case letGo != "":
-			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its volume is Delete; the disk would be destroyed with it", whose)),
+			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its "+
+				"volume is Delete; the disk would be destroyed with it", whose)),
 				fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(pv.Name), letGo))
 			p.Loses(pv.Name)
 
 		case owner != nil: // operators delete claims before Pods, and must not hang
 			through := throughOwner(owner)
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s", owner.Kind, owner.Name, fate(pv))),
-				fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name, pvc.Namespace, through))
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s",
+				owner.Kind, owner.Name, fate(pv))),
+				fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
+					pvc.Namespace, through))
 
 		case exists:
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
+				"is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
 				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 		}
 		if name := cluster.Few(pods); len(pods) > 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
 			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it", name)),
 				"first "+retainCommand(pv.Name))
 		} else if len(pods) > 0 {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then wait for ever", name)),
-				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s", strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
+			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
+				"wait for ever", name)),
+				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
+					strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
 		}
 		return nil
 	})},
@@ -152,7 +162,8 @@ func sparedOperator(v *cluster.View, pvc *corev1.PersistentVolumeClaim, of []clu
 		return false, err
 	}
 	// One that is being deleted goes with its claim, whatever its policy.
-	return pv == nil || pv.DeletionTimestamp == nil && pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
+	return pv == nil || pv.DeletionTimestamp == nil &&
+		pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
 }
 
 // usesOf returns what a claim may be of. Where that is no replica that needs it,
@@ -193,7 +204,8 @@ func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
 // destroyed returns the command that lets the disk of a claim go, and whose
 // data is on it, if a StatefulSet made the claim, the disk will be destroyed
 // with it, nobody asked for that by annotation, and it would not be all the same.
-func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, of []cluster.ClaimOf) (whose, letGo string, err error) {
+func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume,
+	of []cluster.ClaimOf) (whose, letGo string, err error) {
 	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		return "", "", nil
 	}

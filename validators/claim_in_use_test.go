@@ -55,7 +55,8 @@ func TestClaimInUse(t *testing.T) {
 	}
 	owned := func(kind, name string) func(*corev1.PersistentVolumeClaim) {
 		return func(pvc *corev1.PersistentVolumeClaim) {
-			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: map[string]string{"Pod": "v1", "StatefulSet": "apps/v1"}[kind], Kind: kind, Name: name, Controller: new(true)}}
+			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: map[string]string{"Pod": "v1",
+				"StatefulSet": "apps/v1"}[kind], Kind: kind, Name: name, Controller: new(true)}}
 		}
 	}
 	both := func(edits ...func(*corev1.PersistentVolumeClaim)) func(*corev1.PersistentVolumeClaim) {
@@ -66,11 +67,13 @@ func TestClaimInUse(t *testing.T) {
 		}
 	}
 	shared := func(pvc *corev1.PersistentVolumeClaim) {
-		pvc.OwnerReferences = append(pvc.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"})
+		pvc.OwnerReferences = append(pvc.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap",
+			Name: "c", UID: "c"})
 	}
 	foreign := func(controls bool) func(*corev1.PersistentVolumeClaim) {
 		return func(pvc *corev1.PersistentVolumeClaim) {
-			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: "search.example.com/v1", Kind: "Search", Name: "s", UID: "s", Controller: &controls}}
+			pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: "search.example.com/v1", Kind: "Search", Name: "s",
+				UID: "s", Controller: &controls}}
 		}
 	}
 	called := func(sts *appsv1.StatefulSet, uid types.UID) *appsv1.StatefulSet {
@@ -81,7 +84,8 @@ func TestClaimInUse(t *testing.T) {
 	podNamed := func(name, ephemeral string, created metav1.Time) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, CreationTimestamp: created}}
 		if ephemeral != "" {
-			pod.Spec.Volumes = []corev1.Volume{{Name: ephemeral, VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}
+			pod.Spec.Volumes = []corev1.Volume{{Name: ephemeral,
+				VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}
 		}
 		return pod
 	}
@@ -108,43 +112,54 @@ func TestClaimInUse(t *testing.T) {
 			claim(nil), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"the volume of an earlier claim of that name is not the claim's": {
-			claim(func(pvc *corev1.PersistentVolumeClaim) { pvc.UID = "2" }), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+			claim(func(pvc *corev1.PersistentVolumeClaim) { pvc.UID = "2" }), []client.Object{sts(&now),
+				disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"the controller wrote the claim, whose StatefulSet is gone": {
 			claim(written), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"a StatefulSet that owns its claims, by whenDeleted: Delete, still needs them": {
-			claim(owned("StatefulSet", "db")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(owned("StatefulSet", "db")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)},
+			[]Level{Deny},
 		},
 		"while it is being deleted, which it may be for ever": {
-			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)},
+			[]Level{Deny},
 		},
 		"until it is gone: the garbage collector is on its way": {
 			claim(both(written, owned("StatefulSet", "db"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"unless something else owns the claim, too": {
-			claim(both(written, owned("StatefulSet", "db"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, owned("StatefulSet", "db"), shared)),
+			[]client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"another StatefulSet of its name is there": {
-			claim(both(written, owned("StatefulSet", "db"))), []client.Object{called(none, "2"), disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+			claim(both(written, owned("StatefulSet", "db"))), []client.Object{called(none, "2"),
+				disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"a Pod that lives was written on the claim of a StatefulSet that is gone": {
-			claim(both(written, owned("Pod", "db-0"))), []client.Object{podNamed("db-0", "", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, owned("Pod", "db-0"))), []client.Object{podNamed("db-0", "", now),
+				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that is called as if the claim were of its ephemeral volume": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "", now),
+				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that has such a volume, and is younger than the claim": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", now),
+				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that cannot be, and another owner": {
-			claim(both(written, owned("Pod", "data"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, owned("Pod", "data"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)},
+			[]Level{Deny},
 		},
 		"the claim is of an ephemeral volume": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", metav1.Time{}), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", metav1.Time{}),
+				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"so it was, and its Pod is gone": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+			claim(both(written, owned("Pod", "data"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)},
+			[]Level{Warn},
 		},
 		"a custom resource that does not control the claim buys nothing": {
 			claim(both(written, foreign(false))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},

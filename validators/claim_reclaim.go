@@ -15,7 +15,8 @@ import (
 var claimReclaim = &Rule{
 	Name:  "claim-reclaim",
 	Level: Warn,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{}, &corev1.PersistentVolume{}},
+	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{},
+		&corev1.PersistentVolume{}},
 	Doc: `the volume of a claim should be retained
 
 Where the class of a claim says reclaimPolicy: Delete, its disk is destroyed as
@@ -45,7 +46,8 @@ or an annotation says otherwise.`,
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
 			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
-				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace, cluster.AnnotationReclaim)))
+				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
+					cluster.AnnotationReclaim)))
 		return nil
 	})},
 }

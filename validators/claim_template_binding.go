@@ -44,9 +44,13 @@ makes the volume where the scheduler puts the Pod.`,
 			if err != nil {
 				return err
 			}
-			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool { return !provisions(&sc) || !waits(&sc) })
+			waiting := slices.DeleteFunc(slices.Clone(classes), func(sc storagev1.StorageClass) bool {
+				return !provisions(&sc) ||
+					!waits(&sc)
+			})
 			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
-				fmt.Sprintf("must wait for the Pod, which has %s; a disk made first pins it to a zone", what)), waitingClass(name, waiting))
+				fmt.Sprintf("must wait for the Pod, which has %s; a disk made first pins it to a zone", what)),
+				waitingClass(name, waiting))
 		}
 		return nil
 	})},

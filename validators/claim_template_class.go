@@ -52,7 +52,8 @@ the classes that there are now.`,
 					p.Mend(missing.named(), "mark a class as the default"+orOtherClass(sts, missing)))
 			case noVolume:
 				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"),
-					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits"+orOtherClass(sts, missing)))
+					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits"+orOtherClass(sts,
+						missing)))
 			}
 		}
 		return nil

@@ -34,7 +34,8 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 			if replicas := replicasOf(sts.Spec.Replicas); pvc.Spec.VolumeName != "" && replicas > 1 {
 				p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "volumeName"), pvc.Spec.VolumeName,
 					fmt.Sprintf("must be empty with %d replicas; one gets the volume, the others are Pending for ever", replicas)),
-					fmt.Sprintf("remove it, and reserve a volume for each claim: claimRef: {namespace: %s, name: %s-%s-0} in the PersistentVolume", sts.Namespace, pvc.Name, sts.Name))
+					fmt.Sprintf("remove it, and reserve a volume for each claim: claimRef: {namespace: %s, name: %s-%s-0} in the "+
+						"PersistentVolume", sts.Namespace, pvc.Name, sts.Name))
 			}
 		}
 		for i := range sts.Spec.VolumeClaimTemplates {

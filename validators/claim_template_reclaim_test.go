@@ -19,7 +19,8 @@ func TestClaimTemplateReclaim(t *testing.T) {
 		Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: &class},
 	}}}}
 	snap := &cluster.Snapshot{Complete: true}
-	if err := snap.Add(&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: "disk.example.com"}); err != nil {
+	if err := snap.Add(&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: class},
+		Provisioner: "disk.example.com"}); err != nil {
 		t.Fatal(err)
 	}
 	for retain, want := range map[cluster.Retain]int{

@@ -30,7 +30,8 @@ finds such fields, while Helm and --validate=false do not.`,
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]
 			if _, ok := t.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
-				err := field.Required(templatesPath.Index(i).Child("spec", "resources", "requests").Key("storage"), "must say how much each Pod gets")
+				err := field.Required(templatesPath.Index(i).Child("spec", "resources", "requests").Key("storage"),
+					"must say how much each Pod gets")
 				remedy := "resources: {requests: {storage: 10Gi}} in the template's spec"
 				if key, size := misspelt(sts, t.Name); key != "" {
 					err.Detail += fmt.Sprintf("; it stands under %q, which Kubernetes drops", key)
@@ -39,7 +40,8 @@ finds such fields, while Helm and --validate=false do not.`,
 				p.Report(err, remedy)
 			}
 			if len(t.Spec.AccessModes) == 0 {
-				p.Report(field.Required(templatesPath.Index(i).Child("spec", "accessModes"), "must say how many nodes may mount the volume"), "accessModes: [ReadWriteOnce] in the template's spec")
+				p.Report(field.Required(templatesPath.Index(i).Child("spec", "accessModes"),
+					"must say how many nodes may mount the volume"), "accessModes: [ReadWriteOnce] in the template's spec")
 			}
 		}
 		return nil

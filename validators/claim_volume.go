@@ -43,7 +43,8 @@ a volume has says fast and has a slow disk, for good.`,
 			return fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
 		}
 		if pv == nil {
-			p.Report(notFound(path, pvc.Spec.VolumeName, "must exist; the claim stays Pending until it does, and so does every Pod that mounts it"),
+			p.Report(notFound(path, pvc.Spec.VolumeName,
+				"must exist; the claim stays Pending until it does, and so does every Pod that mounts it"),
 				"create the PersistentVolume, or choose one that is Available"+p.Mend("", ": kubectl get pv"))
 			return nil
 		}
@@ -56,7 +57,8 @@ a volume has says fast and has a slow disk, for good.`,
 			return err
 		}
 		if why, remedy := p.misfit(pv, pvc, class); why != "" {
-			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy)
+			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)),
+				remedy)
 		}
 		return nil
 	})},
@@ -87,7 +89,8 @@ func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.Persiste
 		return
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), says,
-		fmt.Sprintf("must be %s, the class of volume %s, which is reserved for the claim; it is bound all the same, and the disk is of that class", is, pv.Name)),
+		fmt.Sprintf("must be %s, the class of volume %s, which is reserved for the claim; it is bound all the same, and "+
+			"the disk is of that class", is, pv.Name)),
 		fmt.Sprintf("storageClassName: %q in the claim", is))
 }
 
@@ -101,7 +104,8 @@ func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim)
 
 // misfit says why a volume that is not the claim's yet cannot become it, and
 // what to do. The tests are the controller's own (checkVolumeSatisfyClaim).
-func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why, remedy string) {
+func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why,
+	remedy string) {
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
 	switch {
 	case pv.DeletionTimestamp != nil:
@@ -111,15 +115,19 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 			"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
 				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))
 	case pv.Spec.ClaimRef != nil:
-		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name), "choose one that is Available" + p.Mend("", ": kubectl get pv")
+		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name),
+			"choose one that is Available" + p.Mend("", ": kubectl get pv")
 	case size.Cmp(*asked) < 0:
-		return fmt.Sprintf("this one has %s of the %s asked for", size, asked), fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
+		return fmt.Sprintf("this one has %s of the %s asked for", size, asked),
+			fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
 	case volume.GetPersistentVolumeClass(pv) != class:
-		return fmt.Sprintf("its class is %q, not %q", volume.GetPersistentVolumeClass(pv), class), fmt.Sprintf("storageClassName: %q in the claim", volume.GetPersistentVolumeClass(pv))
+		return fmt.Sprintf("its class is %q, not %q", volume.GetPersistentVolumeClass(pv), class),
+			fmt.Sprintf("storageClassName: %q in the claim", volume.GetPersistentVolumeClass(pv))
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
 		return "its volumeMode is another", fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))
 	case !volume.CheckAccessModes(pvc, pv):
-		return "it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s] in the claim", joinModes(pv.Spec.AccessModes))
+		return "it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s] in the claim",
+			joinModes(pv.Spec.AccessModes))
 	}
 	return "", ""
 }

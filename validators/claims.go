@@ -119,7 +119,8 @@ func holdsNothing(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, err
 		return false, err
 	}
 	pvs, err := volumesFor(v, pvc)
-	return err == nil && !slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef != nil }), err
+	return err == nil && !slices.ContainsFunc(pvs,
+		func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef != nil }), err
 }
 
 // retained returns what makes a volume outlive its claim.

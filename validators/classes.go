@@ -17,7 +17,8 @@ import (
 // classOf returns the name of the class that a claim gets and the class itself,
 // nil if it does not exist. A claim that names none gets the default class;
 // one that names the class "" gets none. Named says which of the two it is.
-func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, class *storagev1.StorageClass, named bool, err error) {
+func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, class *storagev1.StorageClass,
+	named bool, err error) {
 	if !volume.PersistentVolumeClaimHasClass(pvc) {
 		classes, err := listClasses(v)
 		if err != nil {
@@ -141,7 +142,8 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	if err != nil {
 		return nil, err
 	}
-	if bestVolume(pvc, pvs, false) != nil || slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
+	if bestVolume(pvc, pvs, false) != nil ||
+		slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
 		return nil, nil
 	}
 	switch {

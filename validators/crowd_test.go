@@ -60,7 +60,8 @@ func crowdAllocs(t *testing.T, r *Rule, n int) map[string]float64 {
 			sts.Spec.ServiceName = "other"
 			slices.Reverse(sts.Spec.VolumeClaimTemplates)
 		}
-		for what, s := range map[string]struct{ old, obj client.Object }{"created": {nil, obj}, "updated": {changed, obj}, "deleted": {obj, nil}} {
+		for what, s := range map[string]struct{ old, obj client.Object }{"created": {nil, obj}, "updated": {changed, obj},
+			"deleted": {obj, nil}} {
 			allocs[fmt.Sprintf("%T %s", obj, what)] = testing.AllocsPerRun(1, func() {
 				for _, f := range first(Review(world.View(context.Background(), cluster.Request{}), []*Rule{r}, s.old, s.obj)) {
 					_ = f.Rule
@@ -93,7 +94,8 @@ func TestLongLists(t *testing.T) {
 
 // crowded returns an object of each kind whose every list has n items.
 func crowded(n int) []client.Object {
-	meta := metav1.ObjectMeta{Name: "db", Namespace: "default", Labels: map[string]string{}, Annotations: map[string]string{}}
+	meta := metav1.ObjectMeta{Name: "db", Namespace: "default", Labels: map[string]string{},
+		Annotations: map[string]string{}}
 	var spec corev1.PodSpec
 	var templates []corev1.PersistentVolumeClaim
 	var ports []corev1.ServicePort
@@ -102,20 +104,24 @@ func crowded(n int) []client.Object {
 		meta.Labels[name], meta.Annotations["stayput.dev/"+name] = "x", "x"
 		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
-		}}, corev1.Volume{Name: "host-" + name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/data"}}})
+		}}, corev1.Volume{Name: "host-" + name,
+			VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/data"}}})
 		spec.Containers = append(spec.Containers, corev1.Container{
 			Ports:        []corev1.ContainerPort{{Name: name, ContainerPort: int32(i)}},
 			VolumeMounts: []corev1.VolumeMount{{Name: name, ReadOnly: true}, {Name: "host-" + name}},
 		})
-		templates = append(templates, corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("template-%d", i)}})
+		templates = append(templates,
+			corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("template-%d", i)}})
 		ports = append(ports, corev1.ServicePort{Name: name})
 	}
 	template := corev1.PodTemplateSpec{ObjectMeta: meta, Spec: spec}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}}
 	replicas := new(int32(n))
 	return []client.Object{
-		&appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Replicas: replicas, Selector: selector, ServiceName: "db", Template: template, VolumeClaimTemplates: templates}},
-		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: replicas, Selector: selector, Template: template}},
+		&appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Replicas: replicas, Selector: selector,
+			ServiceName: "db", Template: template, VolumeClaimTemplates: templates}},
+		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: replicas, Selector: selector,
+			Template: template}},
 		&corev1.Pod{ObjectMeta: meta, Spec: spec},
 		&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{Selector: meta.Labels, Ports: ports}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: meta.Labels, Annotations: meta.Annotations}},
@@ -135,7 +141,8 @@ func members(i int) []client.Object {
 	sts.Spec.ServiceName = "db"
 	sts.Spec.Template.Labels = map[string]string{"app": "db"}
 	sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: meta("data")}}
-	svc := &corev1.Service{ObjectMeta: meta(fmt.Sprintf("svc-%d", i)), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "db"}}}
+	svc := &corev1.Service{ObjectMeta: meta(fmt.Sprintf("svc-%d", i)),
+		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "db"}}}
 	pod := &corev1.Pod{ObjectMeta: meta(fmt.Sprintf("pod-%d", i))}
 	pod.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "db"}}}}
 	claim := func(name string) *corev1.PersistentVolumeClaim {
@@ -152,6 +159,7 @@ func members(i int) []client.Object {
 		return pv
 	}
 	shared, own := claim(fmt.Sprintf("item-%d", i)), claim(fmt.Sprintf("template-0-db-%d", i))
-	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("class-%d", i), Annotations: map[string]string{cluster.AnnotationDefaultClass: "true"}}}
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("class-%d", i),
+		Annotations: map[string]string{cluster.AnnotationDefaultClass: "true"}}}
 	return []client.Object{sts, svc, pod, shared, own, volume(shared), volume(own), class, node(fmt.Sprintf("node-%d", i))}
 }

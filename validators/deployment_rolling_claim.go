@@ -51,7 +51,8 @@ maxSurge: 0.`,
 		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
 			"must be Recreate; "+fmt.Sprintf(cost, cluster.Few(claims))),
 			p.Mend("strategy: {type: Recreate}",
-				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`, deploy.Name, deploy.Namespace)))
+				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`,
+					deploy.Name, deploy.Namespace)))
 		return nil
 	}).Of("spec.replicas", "spec.strategy", "spec.template.spec.volumes[*].persistentVolumeClaim")},
 }

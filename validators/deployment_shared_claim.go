@@ -42,9 +42,11 @@ files, a ReadWriteMany claim; or else run one replica.`,
 			remedy := "replicas: 1, strategy: {type: Recreate}, or a StatefulSet with volumeClaimTemplates"
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
-				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
+				p.Report(field.Invalid(path, v.claim,
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
 			case len(modes) == 1 && slices.Contains(modes, corev1.ReadWriteOnce):
-				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
+				p.Warn(field.Invalid(path, v.claim,
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
 			}
 		}
 		return nil

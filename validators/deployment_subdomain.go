@@ -50,7 +50,8 @@ named in the remedy.`,
 			if meant != "" {
 				name, missing = meant, false // which mends both
 			}
-			p.Report(field.Invalid(path, named, "must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
+			p.Report(field.Invalid(path, named,
+				"must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
 				fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, name))
 		}
 		if label != "" {
@@ -60,16 +61,19 @@ named in the remedy.`,
 		case unknown != nil:
 			return unknown
 		case missing && meant != "" && label != "":
-			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one that selects them: "+meant),
+			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one "+
+				"that selects them: "+meant),
 				fmt.Sprintf("spec: {template: {metadata: {labels: {%s: %s}}}}", cluster.LabelSubdomain, meant))
 		case missing && meant != "":
-			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one that selects them: "+meant),
+			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one "+
+				"that selects them: "+meant),
 				fmt.Sprintf("spec: {template: {spec: {subdomain: %s}}}", meant))
 		case missing:
 			selector := selectorFor(&corev1.Pod{ObjectMeta: template.ObjectMeta})
 			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names until there is one"),
-				p.Mend("apply "+serviceYAML(dep.Namespace, named, selector, nil, false), fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
-					named, dep.Namespace, setSelector(named, dep.Namespace, selector))))
+				p.Mend("apply "+serviceYAML(dep.Namespace, named, selector, nil, false),
+					fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
+						named, dep.Namespace, setSelector(named, dep.Namespace, selector))))
 		}
 		return nil
 	})},

@@ -50,7 +50,8 @@ type Exempted struct {
 
 // exempt sorts findings and undecided rules into those that count and those
 // that an exemption takes away.
-func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj client.Object, found []Finding, undecided []*Undecided) {
+func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj client.Object, found []Finding,
+	undecided []*Undecided) {
 	if len(found) == 0 && len(undecided) == 0 {
 		return
 	}
@@ -67,9 +68,11 @@ func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namesp
 			switch {
 			case !ok:
 			case slices.Contains(p.ForbidExemptions, rule):
-				verdict.note("annotation %s%s of %s has no effect: the configuration forbids exemptions from this rule", cluster.ExemptPrefix, rule, source.by)
+				verdict.note("annotation %s%s of %s has no effect: the configuration forbids exemptions from this rule",
+					cluster.ExemptPrefix, rule, source.by)
 			case strings.TrimSpace(reason) == "":
-				verdict.note("annotation %s%s of %s has no effect without a reason; fix: give it the reason as its value", cluster.ExemptPrefix, rule, source.by)
+				verdict.note("annotation %s%s of %s has no effect without a reason; fix: give it the reason as its value",
+					cluster.ExemptPrefix, rule, source.by)
 			default:
 				return source.by, reason
 			}

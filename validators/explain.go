@@ -11,7 +11,8 @@ import (
 // Occasions says when the rule runs, each kind once: a StatefulSet is created
 // or updated.
 func (r *Rule) Occasions() (list []string) {
-	words := map[Event]string{Stored: "created or updated", Created: "created", Arriving: "created", Updated: "updated", Deleted: "deleted"}
+	words := map[Event]string{Stored: "created or updated", Created: "created", Arriving: "created", Updated: "updated",
+		Deleted: "deleted"}
 	var order []string
 	when := map[string][]string{}
 	for _, c := range r.Checks {

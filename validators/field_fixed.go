@@ -52,8 +52,10 @@ that it made.`,
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
 				return nil // an empty one is filled in with the old one
 			}
-			p.ReportRecreating(field.Invalid(field.NewPath("spec", "clusterIP"), is, "cannot be changed; the Service keeps what it has"),
-				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name and its clients' connections are gone", svc.Name, svc.Namespace, applyAgain), "leave clusterIP out")
+			p.ReportRecreating(field.Invalid(field.NewPath("spec", "clusterIP"), is,
+				"cannot be changed; the Service keeps what it has"),
+				fmt.Sprintf("kubectl delete service %s -n %s && %s; in between its name and its clients' connections are gone",
+					svc.Name, svc.Namespace, applyAgain), "leave clusterIP out")
 			return nil
 		}),
 		OnUpdate(storageClassFixed),
@@ -97,7 +99,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
 		return nil
 	}
-	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage], pvc.Spec.Resources.Requests[corev1.ResourceStorage]
+	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage],
+		pvc.Spec.Resources.Requests[corev1.ResourceStorage]
 	path := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
 	switch order := after.Cmp(before); {
 	case order == 0:
@@ -107,7 +110,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		if err != nil {
 			return err
 		}
-		what, remedy := "cannot be changed before the claim is bound", fmt.Sprintf("write storage: %s again, and change it once the claim is bound", &before)
+		what, remedy := "cannot be changed before the claim is bound",
+			fmt.Sprintf("write storage: %s again, and change it once the claim is bound", &before)
 		if nothing {
 			what, remedy = what+"; it holds no data yet", fmt.Sprintf("kubectl delete %s && %s", at, applyAgain)
 		}
@@ -140,7 +144,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 			fmt.Sprintf("create StorageClass %s with allowVolumeExpansion: true, then apply the claim again", class))
 	case !ptr.Deref(sc.AllowVolumeExpansion, false):
 		p.Report(field.Invalid(path, after.String(), "cannot grow; its StorageClass "+class+" does not allow expansion"),
-			fmt.Sprintf(`if %s can, kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', and again`, sc.Provisioner, class))
+			fmt.Sprintf(`if %s can, kubectl patch storageclass %s -p '{"allowVolumeExpansion":true}', and again`, sc.Provisioner,
+				class))
 	}
 	return nil
 }

@@ -88,7 +88,8 @@ func wrongAbout(t *testing.T, f *clustertest.Field) (faults []string) {
 			if v.Level == Deny {
 				sent = v.Short(denialRunes)
 			}
-			return strings.HasPrefix(v.Rule.Name, rule) && strings.Contains(sent, text) && (level == "not" || v.Level.String() == level)
+			return strings.HasPrefix(v.Rule.Name, rule) && strings.Contains(sent, text) &&
+				(level == "not" || v.Level.String() == level)
 		})
 		denied := slices.ContainsFunc(found, denies)
 		switch {

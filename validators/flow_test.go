@@ -12,9 +12,11 @@ import (
 // writes, over values of names that are easy and of some that are not.
 func TestFlowYAML(t *testing.T) {
 	names := []string{
-		"db", "Db", "clusterIP", "None", "apps/v1", "app.kubernetes.io/name", "app.kubernetes.io/instance", "a-", "a.b_c", "e5", "inf", "nan", "x1", "x10", "x2", "xy", "x-y",
+		"db", "Db", "clusterIP", "None", "apps/v1", "app.kubernetes.io/name", "app.kubernetes.io/instance", "a-", "a.b_c",
+		"e5", "inf", "nan", "x1", "x10", "x2", "xy", "x-y",
 		"Infinity", "null", "Null", "NULL", "True", "FALSE", "yes", "No", "on", "OFF", "y", "N", "ON", "falsey", "nulls",
-		"", "~", "-", "1", "1e3", "0x1", "1_000", "2026-11-22", "1:30", ".5", ".inf", "=", "<<", "a b", "a: b", "a #b", "a,b", "[a]", "{a}", "'a'", "\"", "a\nb", "é", "\u2028", "\xff", "*a", "&a", "!a", "%", "@", "`",
+		"", "~", "-", "1", "1e3", "0x1", "1_000", "2026-11-22", "1:30", ".5", ".inf", "=", "<<", "a b", "a: b", "a #b", "a,b",
+		"[a]", "{a}", "'a'", "\"", "a\nb", "é", "\u2028", "\xff", "*a", "&a", "!a", "%", "@", "`",
 	}
 	r := rand.New(rand.NewSource(1))
 	name := func() string { return names[r.Intn(len(names))] }

@@ -49,7 +49,8 @@ func FuzzRules(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind byte, was, is []byte) {
 		old, obj := newOf(t, kinds[int(kind)%len(kinds)]), newOf(t, kinds[int(kind)%len(kinds)])
-		if json.NewDecoder(bytes.NewReader(was)).Decode(old) != nil || json.NewDecoder(bytes.NewReader(is)).Decode(obj) != nil {
+		if json.NewDecoder(bytes.NewReader(was)).Decode(old) != nil ||
+			json.NewDecoder(bytes.NewReader(is)).Decode(obj) != nil {
 			t.Skip("no object of this kind")
 		}
 		reviewEveryWay(t, worlds, old, obj)
@@ -59,14 +60,21 @@ func FuzzRules(f *testing.F) {
 // odd are objects that no author writes and any decoder takes.
 var odd = []string{
 	`{}`,
-	`{"metadata":{"name":"` + strings.Repeat("n", 253) + `","namespace":"` + strings.Repeat("s", 63) + `","annotations":{"stayput.dev/":"","exempt.stayput.dev/":""}}}`,
+	`{"metadata":{"name":"` + strings.Repeat("n", 253) + `","namespace":"` + strings.Repeat("s", 63) +
+		`","annotations":{"stayput.dev/":"","exempt.stayput.dev/":""}}}`,
 	`{"metadata":{"name":"\u0000\n\u2028\ud800","labels":{"stayput.dev/subdomain":"\u001b[31m"}}}`,
 	`{"spec":{"replicas":-2147483648,"ordinals":{"start":2147483647},"serviceName":"x"}}`,
-	`{"spec":{"replicas":2147483647,"ordinals":{"start":2147483647},"updateStrategy":{"rollingUpdate":{"partition":-1,"maxUnavailable":"999999999999%"}}}}`,
-	`{"spec":{"volumeClaimTemplates":[{"spec":{"resources":{"requests":{"storage":"1e999"}}}},{"spec":{"resources":{"requests":{"storage":"-9E18"}}}}]}}`,
-	`{"spec":{"resources":{"requests":{"storage":"99999999999999999999999999Ei"}},"volumeName":"v"},"status":{"capacity":{"storage":"0.0000000001n"}}}`,
-	`{"spec":{"template":{"spec":{"volumes":[{},{"persistentVolumeClaim":{}},{"hostPath":{}}],"containers":[{"volumeMounts":[{}]},{"ports":[{"containerPort":-1}]}],"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{}]}}}}}}}`,
-	`{"spec":{"selector":{"matchExpressions":[{"key":"","operator":"Nonsense"}]},"template":{"spec":{"topologySpreadConstraints":[{}]}}}}`,
+	`{"spec":{"replicas":2147483647,"ordinals":{"start":2147483647},"updateStrategy":{"rollingUpdate":{"partition":-1,` +
+		`"maxUnavailable":"999999999999%"}}}}`,
+	`{"spec":{"volumeClaimTemplates":[{"spec":{"resources":{"requests":{"storage":"1e999"}}}},` +
+		`{"spec":{"resources":{"requests":{"storage":"-9E18"}}}}]}}`,
+	`{"spec":{"resources":{"requests":{"storage":"99999999999999999999999999Ei"}},"volumeName":"v"},` +
+		`"status":{"capacity":{"storage":"0.0000000001n"}}}`,
+	`{"spec":{"template":{"spec":{"volumes":[{},{"persistentVolumeClaim":{}},{"hostPath":{}}],` +
+		`"containers":[{"volumeMounts":[{}]},{"ports":[{"containerPort":-1}]}],` +
+		`"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{}]}}}}}}}`,
+	`{"spec":{"selector":{"matchExpressions":[{"key":"","operator":"Nonsense"}]},` +
+		`"template":{"spec":{"topologySpreadConstraints":[{}]}}}}`,
 }
 
 // reviewedKinds are the kinds that some rule concerns, sorted.
@@ -144,7 +152,8 @@ func reviewEveryWay(t *testing.T, worlds map[string]cluster.Environment, old, ob
 			}
 		}
 		policy := &Policy{Rules: rules[:1], AllowedModes: Modes()}
-		if _, err := policy.Review(world.View(context.Background(), cluster.Request{}), nil, obj); err != nil && !strings.HasPrefix(name, "a broken") {
+		if _, err := policy.Review(world.View(context.Background(), cluster.Request{}), nil, obj); err != nil &&
+			!strings.HasPrefix(name, "a broken") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

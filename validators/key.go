@@ -15,7 +15,8 @@ import (
 // What is wrong there may change, as a value does that stays too low.
 func (f Finding) Fingerprint(obj client.Object) string {
 	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
-	return Fingerprint(f.Rule.Name, kind.GroupKind().String(), obj.GetNamespace(), obj.GetName(), stablePaths(obj)(f.Field))
+	return Fingerprint(f.Rule.Name, kind.GroupKind().String(), obj.GetNamespace(), obj.GetName(),
+		stablePaths(obj)(f.Field))
 }
 
 // Fingerprint hashes what identifies a finding.

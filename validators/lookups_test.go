@@ -120,7 +120,10 @@ func failEachLookup(t *testing.T, r *Rule, s situation) (failed int) {
 			t.Errorf("%s is of an unknown kind, so that nobody knows what the old object had, and yet: %v", what, found[0])
 		}
 		for _, f := range found { // of the same field; the message may name fewer objects
-			if !slices.ContainsFunc(want, func(w Finding) bool { return w.Level == f.Level && w.Field == f.Field && w.Type == f.Type }) {
+			if !slices.ContainsFunc(want, func(w Finding) bool {
+				return w.Level == f.Level && w.Field == f.Field &&
+					w.Type == f.Type
+			}) {
 				t.Errorf("%s is of an unknown kind, and it is found what else is not: %s: %s", what, f.Level, f)
 			}
 		}

@@ -587,7 +587,8 @@ func (s *scene) kubectl(command string) error {
 		case "set selector":
 			err = s.selector(key, c.pairs)
 		case "create service":
-			err = s.add(fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {clusterIP: %s, selector: {app: %[1]s}}}",
+			err = s.add(fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {clusterIP: "+
+				"%s, selector: {app: %[1]s}}}",
 				name, c.namespace, c.flags["--clusterip"]))
 		case "create pdb":
 			err = s.add(fmt.Sprintf("{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: %s, namespace: %s}, "+

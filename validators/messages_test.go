@@ -58,7 +58,8 @@ func findings(t *testing.T, r *Rule, s situation) []Finding {
 }
 
 var (
-	form      = regexp.MustCompile(`^[a-z]+(-[a-z]+)*: [a-zA-Z]+(\.[a-zA-Z]+|\[[^\]]+\])*: (Invalid value|Required value|Duplicate value|Not found|Forbidden|Too long).*; fix: .+`)
+	form = regexp.MustCompile(`^[a-z]+(-[a-z]+)*: [a-zA-Z]+(\.[a-zA-Z]+|\[[^\]]+\])*: (Invalid value|Required ` +
+		`value|Duplicate value|Not found|Forbidden|Too long).*; fix: .+`)
 	badFormat = regexp.MustCompile(`%!|%[a-z]\b|<nil>|0x[0-9a-f]{6,}|\{\{|map\[`)
 	longList  = regexp.MustCompile(`(?:[a-z0-9.-]+, ){5}[a-z0-9.-]+`)
 )
@@ -75,12 +76,15 @@ func faults(f Finding) (all []string) {
 	runes, room := utf8.RuneCountInString(s), warningRunes-len("; fix: stayput rules "+f.Rule.Name)
 	fault(!form.MatchString(s), "not of the form <rule>: <path>: <what>; fix: <remedy>")
 	fault(runes > denialRunes, "%d runes, more than the %d of a denial", runes, denialRunes)
-	fault(utf8.RuneCountInString(before) > room, "%d runes before the remedy: cut in a warning", utf8.RuneCountInString(before))
+	fault(utf8.RuneCountInString(before) > room, "%d runes before the remedy: cut in a warning",
+		utf8.RuneCountInString(before))
 	fault(strings.Contains(strings.ToLower(s), "immutable"), "says immutable, upon which kubectl apply --force deletes")
 	fault(f.Remedy == "", "no remedy")
-	fault(f.Recreates != strings.Contains(f.Remedy, applyAgain), "the remedy makes it anew, and is not marked so, or the other way about")
+	fault(f.Recreates != strings.Contains(f.Remedy, applyAgain),
+		"the remedy makes it anew, and is not marked so, or the other way about")
 	in := f.InPlace()
-	fault(in.Remedy == "" || in.Recreates || strings.Contains(in.Remedy, applyAgain), "the remedy that leaves it alone is %q", in.Remedy)
+	fault(in.Remedy == "" || in.Recreates || strings.Contains(in.Remedy, applyAgain),
+		"the remedy that leaves it alone is %q", in.Remedy)
 	fault(badFormat.MatchString(s), "a formatting mistake, %q", badFormat.FindString(s))
 	fault(strings.Contains(s, "  "), "two spaces")
 	fault(longList.MatchString(s), "a list of more than five, %q", longList.FindString(s))
@@ -131,7 +135,8 @@ func TestFaults(t *testing.T) {
 // TestFewStopsAtFive is the one place where lists of names are made.
 func TestFewStopsAtFive(t *testing.T) {
 	names := strings.Fields("a-0 a-1 a-2 a-3 a-4 a-5 a-6")
-	for n, want := range map[int]string{1: "a-0", 5: "a-0, a-1, a-2, a-3, a-4", 6: "a-0, a-1, a-2, a-3, a-4 and 1 more", 7: "a-0, a-1, a-2, a-3, a-4 and 2 more"} {
+	for n, want := range map[int]string{1: "a-0", 5: "a-0, a-1, a-2, a-3, a-4", 6: "a-0, a-1, a-2, a-3, a-4 and 1 more",
+		7: "a-0, a-1, a-2, a-3, a-4 and 2 more"} {
 		if got := cluster.Few(names[:n]); got != want {
 			t.Errorf("%d names: got %q, want %q", n, got, want)
 		}

@@ -19,7 +19,8 @@ var namespaceData = &Rule{
 	Name:      "namespace-data",
 	Level:     Deny,
 	SavesData: true,
-	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
+	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
+		&corev1.PersistentVolumeClaim{}},
 	Doc: `a Namespace must not be deleted with volumes that go with it
 
 Deleting a Namespace deletes its claims, and with each claim the volume whose
@@ -130,7 +131,8 @@ func annotateGo(volumes []string) string {
 	if len(volumes) > most {
 		volumes, more = volumes[:most], ", and so on"
 	}
-	return fmt.Sprintf("kubectl annotate pv %s %s=Delete --overwrite%s", strings.Join(volumes, " "), cluster.AnnotationReclaim, more)
+	return fmt.Sprintf("kubectl annotate pv %s %s=Delete --overwrite%s", strings.Join(volumes, " "),
+		cluster.AnnotationReclaim, more)
 }
 
 // doomedIn returns the doomed claims of a namespace of which nobody has said that
@@ -157,7 +159,8 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	}
 	for _, pv := range volumes { // whose claimRef names the namespace
 		c := bound[pv.Spec.ClaimRef.Name]
-		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) || !destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) ||
+			!destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			continue
 		}
 		wanted, err := cluster.ReclaimByAnnotation(v, pv, c)
@@ -202,7 +205,8 @@ func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (str
 func retainAll(namespace string, volumes []string) string {
 	names := strings.Join(volumes, " ")
 	if len(volumes) > 2 {
-		names = fmt.Sprintf(`$(kubectl get pv -o jsonpath='{.items[?(@.spec.claimRef.namespace=="%s")].metadata.name}')`, namespace)
+		names = fmt.Sprintf(`$(kubectl get pv -o jsonpath='{.items[?(@.spec.claimRef.namespace=="%s")].metadata.name}')`,
+			namespace)
 	}
 	return fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, names)
 }

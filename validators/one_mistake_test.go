@@ -30,19 +30,28 @@ func pairOf(a, b string) pair {
 // pairs are the rules that speak of one field, or in the broken examples and the
 // field's inputs of one file, and why they are two mistakes all the same.
 var pairs = map[pair]string{
-	{"claim-reclaim", "storageclass-reclaim"}:                                 "a class is for all claims and may be meant so; the annotation keeps this one's disk",
-	{"statefulset-retention", "storageclass-reclaim"}:                         "the one deletes claims, the other disks with them",
-	{"claim-template-binding", "claim-template-expandable"}:                   "a class may lack several things",
-	{"claim-template-expandable", "claim-template-reclaim"}:                   "a class may lack several things",
-	{"claim-template-class", "statefulset-scale-up"}:                          "a class that is gone, and claims from before: new ones have other ordinals",
-	{"claim-template-class", "statefulset-service-missing"}:                   "one input of two mistakes",
-	{"statefulset-scale-up", "statefulset-service-missing"}:                   "one input of two mistakes",
-	{"statefulset-disruption-budget", "statefulset-scale-up"}:                 "both are told by the number of replicas, and have nothing in common",
-	{"field-fixed", "statefulset-service-selector"}:                           "the API server's refusal is a hint beside whatever else is so",
-	{"pod-identity-skipped", "pod-subdomain"}:                                 "the label asks for one Service, and the subdomain names another, which there is not",
-	{"statefulset-parallel", "statefulset-service-headless"}:                  "what starts together, and what one address hides, are mended apart",
-	{"statefulset-service-not-ready-addresses", "statefulset-service-shared"}: "whom a Service hides, and whom it leads to besides, are mended apart",
-	{"statefulset-service-shared", "workload-selector-overlap"}:               "the selectors of a Service and of a controller are two, though one label mends both",
+	{"claim-reclaim", "storageclass-reclaim"}: "a class is for all claims and may be " +
+		"meant so; the annotation keeps this one's disk",
+	{"statefulset-retention", "storageclass-reclaim"}: "the one deletes claims, the other disks " +
+		"with them",
+	{"claim-template-binding", "claim-template-expandable"}: "a class may lack several things",
+	{"claim-template-expandable", "claim-template-reclaim"}: "a class may lack several things",
+	{"claim-template-class", "statefulset-scale-up"}: "a class that is gone, and claims from " +
+		"before: new ones have other ordinals",
+	{"claim-template-class", "statefulset-service-missing"}: "one input of two mistakes",
+	{"statefulset-scale-up", "statefulset-service-missing"}: "one input of two mistakes",
+	{"statefulset-disruption-budget",
+		"statefulset-scale-up"}: "both are told by the number of replicas, and have nothing in common",
+	{"field-fixed", "statefulset-service-selector"}: "the API server's refusal is a hint " +
+		"beside whatever else is so",
+	{"pod-identity-skipped", "pod-subdomain"}: "the label asks for one Service, and the " +
+		"subdomain names another, which there is not",
+	{"statefulset-parallel", "statefulset-service-headless"}: "what starts together, and what one " +
+		"address hides, are mended apart",
+	{"statefulset-service-not-ready-addresses",
+		"statefulset-service-shared"}: "whom a Service hides, and whom it leads to besides, are mended apart",
+	{"statefulset-service-shared", "workload-selector-overlap"}: "the selectors of a Service and of a " +
+		"controller are two, though one label mends both",
 }
 
 // TestOneMistakeOneFinding fails where two rules speak of one field of an object,
@@ -100,7 +109,8 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		}
 		var all []said
 		for _, s := range f.Steps {
-			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: f.Linted()}, s.Request, s.Old, s.Obj)...)
+			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: f.Linted()}, s.Request, s.Old,
+				s.Obj)...)
 		}
 		add(f.File, all, false)
 	}
@@ -120,7 +130,8 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		}
 		var all []said
 		for _, m := range docs {
-			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: true}, cluster.Request{}, nil, m.Object)...)
+			all = append(all, review(cluster.Environment{Source: snap, Finder: snap, Manifests: true}, cluster.Request{}, nil,
+				m.Object)...)
 		}
 		add(file, all, false)
 	}

@@ -118,7 +118,9 @@ func FuzzOracles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) { newComparison().world(t, seed) })
 }
 
-var worlds = flag.Uint64("worlds", 0, "how many random worlds TestOracles shows to the rules; with STAYPUT_PROOF 100000, else 1000, and more until every oracle has said yes and no")
+var worlds = flag.Uint64("worlds", 0,
+	"how many random worlds TestOracles shows to the rules; with STAYPUT_PROOF 100000, else 1000, and more until every "+
+		"oracle has said yes and no")
 
 // TestOracles does so for many seeds, and proves that the comparison means
 // something: each oracle said yes and no, at each level that its rule has.
@@ -249,7 +251,8 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 	}
 	var req cluster.Request
 	req.User.Username, req.Orphan = w.user, w.orphan
-	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), req)
+	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(),
+		req)
 	for _, r := range validators.All {
 		ask := oracles[r.Name]
 		if ask == nil {
@@ -280,13 +283,15 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		if want == deny && old != nil && obj != nil && ask(w, nil, old) == deny {
 			want = max(got, warn) // the ratchet lets pass what the old object had already
 		}
-		if want == deny && old == nil && obj.GetResourceVersion() == "" && lives(w, obj) && (runsSo[r.Name] == nil || runsSo[r.Name](w, obj)) {
+		if want == deny && old == nil && obj.GetResourceVersion() == "" && lives(w, obj) &&
+			(runsSo[r.Name] == nil || runsSo[r.Name](w, obj)) {
 			want = warn // it would be no news to what runs
 			c.ran[r.Name]++
 		}
 		if got != want && !c.disagreed[r.Name] {
 			c.disagreed[r.Name] = true
-			t.Errorf("seed %d: %s comes to %s, its oracle to %s; it says %v\n%s", seed, r.Name, got, want, found, describe(w, r, old, obj))
+			t.Errorf("seed %d: %s comes to %s, its oracle to %s; it says %v\n%s", seed, r.Name, got, want, found,
+				describe(w, r, old, obj))
 		}
 	}
 }

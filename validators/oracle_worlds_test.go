@@ -43,7 +43,8 @@ type world struct {
 
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
-	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes, w.classes, w.nodes, w.budgets, w.namespaces} {
+	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
+		w.classes, w.nodes, w.budgets, w.namespaces} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -113,10 +114,12 @@ func one[T any](g gen, of ...T) T { return of[g.IntN(len(of))] }
 func (g gen) world() *world {
 	w := &world{
 		retain: one(g, "statefulsets", "statefulsets", "owned", "owned", "all", "off"),
-		user:   one(g, "jane", "system:serviceaccount:argo:argo", "system:serviceaccount:kube-system:generic-garbage-collector"),
+		user: one(g, "jane", "system:serviceaccount:argo:argo",
+			"system:serviceaccount:kube-system:generic-garbage-collector"),
 		orphan: g.chance(.2),
 	}
-	for _, create := range append(g.makers(), func() client.Object { return g.node() }, func() client.Object { return g.budget() }) {
+	for _, create := range append(g.makers(), func() client.Object { return g.node() },
+		func() client.Object { return g.budget() }) {
 		for range g.IntN(5) {
 			w.put(create())
 		}
@@ -201,7 +204,8 @@ func (g gen) belongings(w *world, obj client.Object) {
 	case *corev1.PersistentVolumeClaim:
 		names = append(names, o.Name)
 		pv := g.volume() // one that is free, as the claim wants it, and perhaps larger
-		pv.Spec.AccessModes, pv.Spec.ClaimRef, pv.Spec.VolumeMode, pv.Status.Phase = o.Spec.AccessModes, nil, o.Spec.VolumeMode, corev1.VolumeAvailable
+		pv.Spec.AccessModes, pv.Spec.ClaimRef, pv.Spec.VolumeMode, pv.Status.Phase = o.Spec.AccessModes, nil,
+			o.Spec.VolumeMode, corev1.VolumeAvailable
 		if o.Spec.StorageClassName != nil {
 			pv.Spec.StorageClassName = *o.Spec.StorageClassName
 		}
@@ -213,7 +217,8 @@ func (g gen) belongings(w *world, obj client.Object) {
 		its := newGen(uint64(len(w.claims)*100 + len(names))) // so that the rest of each world stays what it was
 		if set, ok := obj.(*appsv1.StatefulSet); ok && its.chance(.3) {
 			pvc.OwnerReferences = append(pvc.OwnerReferences[:len(pvc.OwnerReferences)*its.IntN(2)],
-				metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: set.Name, UID: set.UID, Controller: new(true)})
+				metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: set.Name, UID: set.UID,
+					Controller: new(true)})
 		}
 		if _, itself := obj.(*corev1.PersistentVolumeClaim); !itself && g.chance(.5) {
 			w.put(pvc)
@@ -233,7 +238,8 @@ func (g gen) belongings(w *world, obj client.Object) {
 func (g gen) remnants(w *world, obj client.Object) {
 	controlled := func(o client.Object, kind string) {
 		if g.chance(.4) {
-			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: one(g, "apps/v1", "apps.example.com/v1"), Kind: kind, Name: one(g, obj.GetName(), "other"), Controller: new(true)}})
+			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: one(g, "apps/v1", "apps.example.com/v1"), Kind: kind,
+				Name: one(g, obj.GetName(), "other"), Controller: new(true)}})
 		}
 		if g.chance(.1) {
 			o.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1_700_000_000, 0)})
@@ -259,7 +265,8 @@ func (g gen) remnants(w *world, obj client.Object) {
 				pod.Spec = g.podSpec()
 			}
 			pod.Namespace, pod.Name = o.Namespace, fmt.Sprintf("%s-%d", o.Name, n)
-			pod.Spec.Hostname, pod.Spec.Subdomain = one(g, pod.Name, pod.Name, ""), one(g, o.Spec.ServiceName, o.Spec.ServiceName, "web", "")
+			pod.Spec.Hostname, pod.Spec.Subdomain = one(g, pod.Name, pod.Name, ""),
+				one(g, o.Spec.ServiceName, o.Spec.ServiceName, "web", "")
 			for _, t := range o.Spec.VolumeClaimTemplates {
 				name := fmt.Sprintf("%s-%s-%d", t.Name, o.Name, n)
 				pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: t.Name, VolumeSource: corev1.VolumeSource{
@@ -267,8 +274,10 @@ func (g gen) remnants(w *world, obj client.Object) {
 				if whole || g.chance(.8) { // with a volume that is kept, mostly
 					pvc, pv := g.claim(), g.volume()
 					pvc.Namespace, pvc.Name, pv.Name = o.Namespace, name, cmp.Or(t.Spec.VolumeName, "pv-"+name)
-					pvc.Spec.VolumeName, pv.Spec.ClaimRef = pv.Name, &corev1.ObjectReference{Namespace: pvc.Namespace, Name: name, UID: pvc.UID}
-					pv.Spec.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete)
+					pvc.Spec.VolumeName, pv.Spec.ClaimRef = pv.Name, &corev1.ObjectReference{Namespace: pvc.Namespace, Name: name,
+						UID: pvc.UID}
+					pv.Spec.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain,
+						corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete)
 					if whole {
 						pv.Spec.PersistentVolumeReclaimPolicy, pv.DeletionTimestamp = corev1.PersistentVolumeReclaimRetain, nil
 					}
@@ -282,7 +291,8 @@ func (g gen) remnants(w *world, obj client.Object) {
 			w.put(pod)
 		}
 	case *appsv1.Deployment:
-		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name + "-5d8c", Labels: o.Spec.Template.Labels}}
+		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name + "-5d8c",
+			Labels: o.Spec.Template.Labels}}
 		rs.Spec.Template = *o.Spec.Template.DeepCopy()
 		if g.chance(.3) {
 			rs.Spec.Template.Spec = g.podSpec()
@@ -303,7 +313,8 @@ func (g gen) bind(w *world) {
 		if pv.Spec.ClaimRef != nil && g.chance(.8) {
 			continue
 		}
-		pv.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: pvc.Namespace, Name: pvc.Name, UID: one(g, pvc.UID, pvc.UID, pvc.UID, pvc.UID, "", "of-another")}
+		pv.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: pvc.Namespace, Name: pvc.Name,
+			UID: one(g, pvc.UID, pvc.UID, pvc.UID, pvc.UID, "", "of-another")}
 		pv.Status.Phase = corev1.VolumeBound
 		pvc.Spec.VolumeName, pvc.Status.Phase = pv.Name, corev1.ClaimBound
 		if g.chance(.8) {
@@ -332,10 +343,13 @@ func (g gen) ours(m *metav1.ObjectMeta) {
 		metav1.SetMetaDataAnnotation(m, "stayput.dev/reclaim-policy", one(g, "Retain", "Delete", "Delete", "retain"))
 	}
 	if g.chance(.15) {
-		key := one(g, "stayput.dev/subdomain", "stayput.dev/inject", "stayput.dev/mode", "stayput.dev/claim-of", "stayput.dev/reclaim-policy-set",
-			"stayput.dev/reclaim-policy-defaulted", "stayput.dev/subdomian", "stayput.dev/", "exempt.stayput.dev/claim-in-use", "exempt.stayput.dev/claim-in-used", "exempt.stayput.dev/",
+		key := one(g, "stayput.dev/subdomain", "stayput.dev/inject", "stayput.dev/mode", "stayput.dev/claim-of",
+			"stayput.dev/reclaim-policy-set",
+			"stayput.dev/reclaim-policy-defaulted", "stayput.dev/subdomian", "stayput.dev/", "exempt.stayput.dev/claim-in-use",
+			"exempt.stayput.dev/claim-in-used", "exempt.stayput.dev/",
 			"stayput.dev/reclaim-policy", "notstayput.dev/mode")
-		value := one(g, "db", "enabled", "disabled", "warn", "enforce", "off", "db/data/0", "db/data/00", "db/data", "Retain/claim", "Retain/volume", "retain/claim", "Delete/nobody", "true", "false",
+		value := one(g, "db", "enabled", "disabled", "warn", "enforce", "off", "db/data/0", "db/data/00", "db/data",
+			"Retain/claim", "Retain/volume", "retain/claim", "Delete/nobody", "true", "false",
 			"because", " ", "", "Retain", "Delete", "Not A Name")
 		if g.chance(.5) {
 			metav1.SetMetaDataLabel(m, key, value)
@@ -363,9 +377,11 @@ func (g gen) selector() *metav1.LabelSelector {
 	case 1:
 		return &metav1.LabelSelector{}
 	case 2:
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpIn, Values: []string{"db", "x"}}}}
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app",
+			Operator: metav1.LabelSelectorOpIn, Values: []string{"db", "x"}}}}
 	case 3:
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier",
+			Operator: metav1.LabelSelectorOpDoesNotExist}}}
 	}
 	return &metav1.LabelSelector{MatchLabels: g.labels()}
 }
@@ -396,16 +412,20 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	if g.chance(.3) {
 		s.Ordinals = &appsv1.StatefulSetOrdinals{Start: one(g, int32(0), 1, 3)}
 	}
-	s.UpdateStrategy.Type = one(g, "", appsv1.RollingUpdateStatefulSetStrategyType, appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType)
+	s.UpdateStrategy.Type = one(g, "", appsv1.RollingUpdateStatefulSetStrategyType,
+		appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType)
 	if s.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType && g.chance(.6) {
 		s.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{
-			Partition:      one(g, nil, nil, new(int32(0)), new(int32(1)), new(int32(3))),
-			MaxUnavailable: one(g, nil, new(intstr.FromInt32(1)), new(intstr.FromInt32(3)), new(intstr.FromString("100%")), new(intstr.FromString("99%"))),
+			Partition: one(g, nil, nil, new(int32(0)), new(int32(1)), new(int32(3))),
+			MaxUnavailable: one(g, nil, new(intstr.FromInt32(1)), new(intstr.FromInt32(3)), new(intstr.FromString("100%")),
+				new(intstr.FromString("99%"))),
 		}
 	}
 	if g.chance(.4) {
-		policies := []appsv1.PersistentVolumeClaimRetentionPolicyType{"", appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
-		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: one(g, policies...), WhenScaled: one(g, policies...)}
+		policies := []appsv1.PersistentVolumeClaimRetentionPolicyType{"",
+			appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
+		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: one(g,
+			policies...), WhenScaled: one(g, policies...)}
 	}
 	for range one(g, 0, 1, 1, 1, 2) {
 		s.VolumeClaimTemplates = append(s.VolumeClaimTemplates, *g.claimTemplate())
@@ -413,7 +433,8 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	if g.chance(.3) {
 		sts.OwnerReferences = []metav1.OwnerReference{g.operator()}
 		if sts.Name == "c" { // as LeaderWorkerSet has it
-			sts.OwnerReferences[0] = metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: "web-0", UID: "leader", Controller: new(true)}
+			sts.OwnerReferences[0] = metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: "web-0", UID: "leader",
+				Controller: new(true)}
 		}
 	}
 	return sts
@@ -432,7 +453,8 @@ func (g gen) deployment() *appsv1.Deployment {
 	d.Spec.Strategy.Type = one(g, "", appsv1.RollingUpdateDeploymentStrategyType, appsv1.RecreateDeploymentStrategyType)
 	if d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType && g.chance(.5) {
 		d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{
-			MaxSurge: one(g, nil, new(intstr.FromInt32(0)), new(intstr.FromInt32(1)), new(intstr.FromString("0%")), new(intstr.FromString("25%"))),
+			MaxSurge: one(g, nil, new(intstr.FromInt32(0)), new(intstr.FromInt32(1)), new(intstr.FromString("0%")),
+				new(intstr.FromString("25%"))),
 		}
 	}
 	return d
@@ -450,7 +472,8 @@ func (g gen) template() corev1.PodTemplateSpec {
 }
 
 func (g gen) pod() *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: g.meta(true, "db-0", "db-1", "web-x", "web-y", "named", "dotted.name"), Spec: g.podSpec()}
+	pod := &corev1.Pod{ObjectMeta: g.meta(true, "db-0", "db-1", "web-x", "web-y", "named", "dotted.name"),
+		Spec: g.podSpec()}
 	for k, v := range g.labels() {
 		metav1.SetMetaDataLabel(&pod.ObjectMeta, k, v)
 	}
@@ -459,24 +482,29 @@ func (g gen) pod() *corev1.Pod {
 	}
 	switch g.IntN(8) {
 	case 0:
-		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db",
+			Controller: new(true)}}
 	case 1:
-		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", Controller: new(true)}}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1",
+			Controller: new(true)}}
 	case 2:
-		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent",
+			Controller: new(true)}}
 	case 3:
 		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "kubernetes.io/config.mirror", "hash")
 		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "one", Controller: new(true)}}
 	}
-	pod.Status.Phase = one(g, "", corev1.PodPending, corev1.PodRunning, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed)
+	pod.Status.Phase = one(g, "", corev1.PodPending, corev1.PodRunning, corev1.PodRunning, corev1.PodSucceeded,
+		corev1.PodFailed)
 	return pod
 }
 
 func (g gen) podSpec() corev1.PodSpec {
 	s := corev1.PodSpec{
-		Hostname:                      one(g, "", "", "", "db-0", "web-x"),
-		Subdomain:                     one(g, "", "", "db", "web"),
-		TerminationGracePeriodSeconds: one(g, nil, nil, new(int64(0)), new(int64(-1)), new(int64(9)), new(int64(10)), new(int64(30))),
+		Hostname:  one(g, "", "", "", "db-0", "web-x"),
+		Subdomain: one(g, "", "", "db", "web"),
+		TerminationGracePeriodSeconds: one(g, nil, nil, new(int64(0)), new(int64(-1)), new(int64(9)), new(int64(10)),
+			new(int64(30))),
 	}
 	if g.chance(.1) {
 		s.HostnameOverride = new("shown")
@@ -491,7 +519,8 @@ func (g gen) podSpec() corev1.PodSpec {
 		s.NodeName = "one"
 	}
 	if g.chance(.2) {
-		s.NodeSelector = one(g, map[string]string{"kubernetes.io/hostname": "one"}, map[string]string{"topology.kubernetes.io/zone": "a"}, map[string]string{"disk": "ssd"})
+		s.NodeSelector = one(g, map[string]string{"kubernetes.io/hostname": "one"},
+			map[string]string{"topology.kubernetes.io/zone": "a"}, map[string]string{"disk": "ssd"})
 	}
 	for range one(g, 0, 0, 1, 1, 2) {
 		s.Volumes = append(s.Volumes, g.podVolume())
@@ -513,7 +542,8 @@ func (g gen) podSpec() corev1.PodSpec {
 	}
 	if g.chance(.3) {
 		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone"), LabelSelector: g.selector(),
+			MaxSkew: 1, TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone"),
+			LabelSelector:     g.selector(),
 			WhenUnsatisfiable: one(g, corev1.DoNotSchedule, corev1.ScheduleAnyway),
 		}}
 	}
@@ -528,7 +558,8 @@ func (g gen) podVolume() corev1.Volume {
 	case 1, 2, 3:
 		v.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: g.claimName(), ReadOnly: g.chance(.2)}
 	case 4, 5:
-		types := []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate, corev1.HostPathSocket, corev1.HostPathFile, corev1.HostPathCharDev}
+		types := []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate,
+			corev1.HostPathSocket, corev1.HostPathFile, corev1.HostPathCharDev}
 		v.HostPath = &corev1.HostPathVolumeSource{Path: "/srv/data"}
 		if g.chance(.7) {
 			v.HostPath.Type = new(one(g, types...))
@@ -548,7 +579,8 @@ func (g gen) podVolume() corev1.Volume {
 func (g gen) container(name string) corev1.Container {
 	c := corev1.Container{Name: name, Image: "db"}
 	for range one(g, 0, 1, 1, 2) {
-		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: one(g, "data", "log", "host"), MountPath: "/data", ReadOnly: g.chance(.3)})
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: one(g, "data", "log", "host"), MountPath: "/data",
+			ReadOnly: g.chance(.3)})
 	}
 	if g.chance(.1) {
 		c.VolumeDevices = []corev1.VolumeDevice{{Name: one(g, "data", "log"), DevicePath: "/dev/x"}}
@@ -557,10 +589,13 @@ func (g gen) container(name string) corev1.Container {
 		c.ReadinessProbe = &corev1.Probe{}
 	}
 	if g.chance(.15) {
-		c.Args = []string{one(g, "db-0.db", "--peers=c-1.db:80,db-7.db.app", "web-0.web", "db-0.db-h", "x-db-0.db", "db-x.db", "db.db", "$(POD_NAME).db", "n@${POD}.web", "$HOST.db-h", "db-0.dbs")}
+		c.Args = []string{one(g, "db-0.db", "--peers=c-1.db:80,db-7.db.app", "web-0.web", "db-0.db-h", "x-db-0.db", "db-x.db",
+			"db.db", "$(POD_NAME).db", "n@${POD}.web", "$HOST.db-h", "db-0.dbs")}
 	}
 	if g.chance(.2) {
-		c.Env = []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: one(g, "metadata.name", "metadata.name", "metadata.namespace")}}}}
+		c.Env = []corev1.EnvVar{{Name: "POD_NAME",
+			ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: one(g, "metadata.name",
+				"metadata.name", "metadata.namespace")}}}}
 		for i := range c.VolumeMounts {
 			c.VolumeMounts[i].SubPathExpr = one(g, "$(POD_NAME)", "$(POD_NAME)", "db/$(POD_NAME)", "$(OTHER)", "")
 		}
@@ -576,7 +611,8 @@ func (g gen) container(name string) corev1.Container {
 
 func (g gen) affinity() *corev1.Affinity {
 	a := &corev1.Affinity{}
-	term := corev1.PodAffinityTerm{LabelSelector: g.selector(), TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone")}
+	term := corev1.PodAffinityTerm{LabelSelector: g.selector(), TopologyKey: one(g, "kubernetes.io/hostname",
+		"topology.kubernetes.io/zone")}
 	switch g.IntN(4) {
 	case 0:
 		a.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}
@@ -617,7 +653,8 @@ func (g gen) service() *corev1.Service {
 
 // claimName returns the name of a claim, or of none that a StatefulSet makes.
 func (g gen) claimName() string {
-	return one(g, "data-db-0", "data-db-0", "data-db-1", "data-db-2", "data-db-5", "data-db-00", "data-db", "log-db-0", "a-b-c-0", "a-b-c-1", "files")
+	return one(g, "data-db-0", "data-db-0", "data-db-1", "data-db-2", "data-db-5", "data-db-00", "data-db", "log-db-0",
+		"a-b-c-0", "a-b-c-1", "files")
 }
 
 func (g gen) claim() *corev1.PersistentVolumeClaim {
@@ -634,8 +671,10 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 		}
 	}
 	if g.chance(.5) {
-		pvc.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: one(g, "kube-controller-manager", "kube-controller-manager", "kubectl"), Operation: metav1.ManagedFieldsOperationUpdate,
-			FieldsV1: metav1.NewFieldsV1(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`, `{"f:status":{}}`))}}
+		pvc.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: one(g, "kube-controller-manager", "kube-controller-manager",
+			"kubectl"), Operation: metav1.ManagedFieldsOperationUpdate,
+			FieldsV1: metav1.NewFieldsV1(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`,
+				`{"f:status":{}}`))}}
 	}
 	switch g.IntN(8) {
 	case 0:
@@ -650,11 +689,13 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 
 // operator is the custom resource that controls an object.
 func (g gen) operator() metav1.OwnerReference {
-	return metav1.OwnerReference{APIVersion: "db.example.com/v1", Kind: "Cluster", Name: "operated", UID: one(g, types.UID("o-1"), "o-2"), Controller: new(true)}
+	return metav1.OwnerReference{APIVersion: "db.example.com/v1", Kind: "Cluster", Name: "operated",
+		UID: one(g, types.UID("o-1"), "o-2"), Controller: new(true)}
 }
 
 func (g gen) claimTemplate() *corev1.PersistentVolumeClaim {
-	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: one(g, "data", "data", "data", "log", "a", "a-b")}}
+	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: one(g, "data", "data", "data", "log", "a",
+		"a-b")}}
 	g.ours(&pvc.ObjectMeta)
 	g.claimSpec(pvc)
 	if g.chance(.1) {
@@ -696,12 +737,14 @@ func (g gen) volume() *corev1.PersistentVolume {
 	s := &pv.Spec
 	s.AccessModes, s.Capacity = g.modes(), corev1.ResourceList{corev1.ResourceStorage: g.size()}
 	s.StorageClassName = one(g, "", "", "fast", "slow", "missing")
-	s.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle)
+	s.PersistentVolumeReclaimPolicy = one(g, corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete,
+		corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle)
 	if g.chance(.5) {
 		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "pv.kubernetes.io/provisioned-by", "disk.example.com")
 	}
 	if g.chance(.15) {
-		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "stayput.dev/claim-of", one(g, "db/data/0", "db/data/0", "db/data/1", "c/a-b/0"))
+		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "stayput.dev/claim-of",
+			one(g, "db/data/0", "db/data/0", "db/data/1", "c/a-b/0"))
 	}
 	if g.chance(.3) {
 		metav1.SetMetaDataLabel(&pv.ObjectMeta, "disk", one(g, "ssd", "hdd"))
@@ -718,9 +761,11 @@ func (g gen) volume() *corev1.PersistentVolume {
 		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
 			Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}}}}
 	}
-	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable, corev1.VolumeAvailable)
+	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable,
+		corev1.VolumeAvailable)
 	if g.chance(.3) {
-		s.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: one(g, "app", "app", "other"), Name: g.claimName(), UID: one(g, "", types.UID("uid-gone"))}
+		s.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: one(g, "app", "app", "other"),
+			Name: g.claimName(), UID: one(g, "", types.UID("uid-gone"))}
 		if s.ClaimRef.UID != "" {
 			pv.Status.Phase = one(g, corev1.VolumeBound, corev1.VolumeReleased, corev1.VolumeFailed)
 		}
@@ -729,13 +774,16 @@ func (g gen) volume() *corev1.PersistentVolume {
 }
 
 func (g gen) class() *storagev1.StorageClass {
-	sc := &storagev1.StorageClass{ObjectMeta: g.meta(false, "fast", "fast", "slow", "third"), Provisioner: one(g, "disk.example.com", "disk.example.com", "kubernetes.io/no-provisioner")}
+	sc := &storagev1.StorageClass{ObjectMeta: g.meta(false, "fast", "fast", "slow", "third"),
+		Provisioner: one(g, "disk.example.com", "disk.example.com", "kubernetes.io/no-provisioner")}
 	if g.chance(.4) {
-		key := one(g, "storageclass.kubernetes.io/is-default-class", "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+		key := one(g, "storageclass.kubernetes.io/is-default-class", "storageclass.kubernetes.io/is-default-class",
+			"storageclass.beta.kubernetes.io/is-default-class")
 		metav1.SetMetaDataAnnotation(&sc.ObjectMeta, key, one(g, "true", "true", "false"))
 	}
 	sc.ReclaimPolicy = one(g, nil, new(corev1.PersistentVolumeReclaimDelete), new(corev1.PersistentVolumeReclaimRetain))
-	sc.VolumeBindingMode = one(g, nil, new(storagev1.VolumeBindingImmediate), new(storagev1.VolumeBindingWaitForFirstConsumer))
+	sc.VolumeBindingMode = one(g, nil, new(storagev1.VolumeBindingImmediate),
+		new(storagev1.VolumeBindingWaitForFirstConsumer))
 	sc.AllowVolumeExpansion = one(g, nil, new(true), new(false))
 	if g.chance(.2) {
 		sc.Parameters = map[string]string{"type": one(g, "ssd", "hdd")}
@@ -751,8 +799,11 @@ func (g gen) node() *corev1.Node {
 }
 
 func (g gen) budget() *policyv1.PodDisruptionBudget {
-	pdb := &policyv1.PodDisruptionBudget{ObjectMeta: g.meta(true, "db", "web", "all"), Spec: policyv1.PodDisruptionBudgetSpec{Selector: g.selector()}}
-	value := one(g, intstr.FromInt32(0), intstr.FromInt32(1), intstr.FromInt32(2), intstr.FromInt32(3), intstr.FromString("0%"), intstr.FromString("1%"), intstr.FromString("50%"), intstr.FromString("80%"), intstr.FromString("100%"))
+	pdb := &policyv1.PodDisruptionBudget{ObjectMeta: g.meta(true, "db", "web", "all"),
+		Spec: policyv1.PodDisruptionBudgetSpec{Selector: g.selector()}}
+	value := one(g, intstr.FromInt32(0), intstr.FromInt32(1), intstr.FromInt32(2), intstr.FromInt32(3),
+		intstr.FromString("0%"), intstr.FromString("1%"), intstr.FromString("50%"), intstr.FromString("80%"),
+		intstr.FromString("100%"))
 	switch g.IntN(5) {
 	case 0:
 	case 1, 2:
@@ -785,7 +836,8 @@ func (g gen) changed(obj, other client.Object) client.Object {
 	old.SetDeletionTimestamp(nil)
 	if svc, ok := old.(*corev1.Service); ok {
 		from := one(g, obj, other).(*corev1.Service).Spec // these fields depend on each other
-		svc.Spec.Type, svc.Spec.ExternalName, svc.Spec.ClusterIP, svc.Spec.ClusterIPs = from.Type, from.ExternalName, from.ClusterIP, from.ClusterIPs
+		svc.Spec.Type, svc.Spec.ExternalName, svc.Spec.ClusterIP, svc.Spec.ClusterIPs = from.Type, from.ExternalName,
+			from.ClusterIP, from.ClusterIPs
 	}
 	return old
 }

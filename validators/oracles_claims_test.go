@@ -22,7 +22,8 @@ var _ = register(map[string]oracle{
 	"claim-volume": created(func(w *world, c pvc) validators.Level {
 		// Nobody has a volume of one class who asked for another, but by a reservation.
 		lies := func(pv *corev1.PersistentVolume) bool {
-			return classNamed(c) != "" && pv.Spec.StorageClassName != "" && classNamed(c) != pv.Spec.StorageClassName && c.Status.Phase != "Bound"
+			return classNamed(c) != "" && pv.Spec.StorageClassName != "" && classNamed(c) != pv.Spec.StorageClassName &&
+				c.Status.Phase != "Bound"
 		}
 		if c.Spec.VolumeName == "" {
 			var gets *corev1.PersistentVolume
@@ -79,7 +80,8 @@ var _ = register(map[string]oracle{
 	"claim-reclaim": created(func(w *world, c pvc) validators.Level {
 		if c.Spec.VolumeName != "" {
 			pv := volumeHad(w, c)
-			return warnIf(pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && byProvisioner(pv) && wish(pv, c) != "Delete")
+			return warnIf(pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && byProvisioner(pv) &&
+				wish(pv, c) != "Delete")
 		}
 		if !destroyer(classFor(w, c)) || wish(c) != "" {
 			return nothing
@@ -106,12 +108,15 @@ var _ = register(map[string]oracle{
 		}
 		pv := volumeHad(w, c)
 		made := surelyOfStatefulSets(w, c) || pv != nil && claimRecorded(pv) == c.Name
-		destroyed := made && !collected(w, c) && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
+		destroyed := made && !collected(w, c) && pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" &&
+			wishFor(w, pv, c, c.Namespace) != "Delete"
 		owner := ownerOf(c)
-		policys := owner != nil && (owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) || owner.Kind == "StatefulSet" && owner.APIVersion == "apps/v1")
+		policys := owner != nil && (owner.Kind == "Pod" && strings.HasSuffix(c.Name, "-"+owner.Name) ||
+			owner.Kind == "StatefulSet" && owner.APIVersion == "apps/v1")
 		if needed {
 			goes := pv != nil && (pv.Spec.PersistentVolumeReclaimPolicy != "Retain" || pv.DeletionTimestamp != nil)
-			return denyIf(!operated || goes || !strings.HasPrefix(w.user, "system:serviceaccount:") || strings.Contains(w.user, ":kube-system:"))
+			return denyIf(!operated || goes || !strings.HasPrefix(w.user, "system:serviceaccount:") ||
+				strings.Contains(w.user, ":kube-system:"))
 		}
 		if destroyed {
 			return deny
@@ -177,7 +182,8 @@ func usesOf(w *world, c pvc) (all []use) {
 						labelled = labelled && ok && has == v
 					}
 				}
-				if c.Name == t.Name+"-"+s.Name+"-"+strconv.Itoa(n) && (labelled || c.Annotations["stayput.dev/claim-of"] == record) {
+				if c.Name == t.Name+"-"+s.Name+"-"+strconv.Itoa(n) &&
+					(labelled || c.Annotations["stayput.dev/claim-of"] == record) {
 					all = append(all, use{s, n})
 				}
 			}

@@ -117,7 +117,8 @@ func classFor(w *world, pvc *corev1.PersistentVolumeClaim) *storagev1.StorageCla
 }
 
 func isDefault(sc *storagev1.StorageClass) bool {
-	return sc.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" || sc.Annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true"
+	return sc.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" ||
+		sc.Annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true"
 }
 
 // dynamic says whether a class makes volumes.

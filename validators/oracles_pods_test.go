@@ -61,7 +61,8 @@ var _ = register(map[string]oracle{
 	}),
 	"pod-hostname-conflict": created(func(w *world, pod *corev1.Pod) validators.Level {
 		name := func(p *corev1.Pod) string { return p.Spec.Hostname + "." + p.Spec.Subdomain }
-		if pod.Spec.Hostname == "" || pod.Spec.Subdomain == "" || !runs(pod) || ownerOf(pod) != nil && pod.Spec.Hostname == pod.Name {
+		if pod.Spec.Hostname == "" || pod.Spec.Subdomain == "" || !runs(pod) || ownerOf(pod) != nil &&
+			pod.Spec.Hostname == pod.Name {
 			return nothing
 		}
 		for _, p := range in(w.pods, pod.Namespace) {
@@ -78,7 +79,8 @@ var _ = register(map[string]oracle{
 		svc := find(w.services, pod.Namespace, pod.Spec.Subdomain)
 		missing := svc == nil && (w.user == "" || !ownedByOperator(pod)) // else it may come a second later
 		_, asked := pod.Labels["stayput.dev/subdomain"]                  // and has one, or pod-identity-skipped says why not
-		return warnIf(pod.Spec.Hostname == "" && !asked && !willBeNamed(w, pod) || missing || svc != nil && !selects(svc, pod.Labels))
+		return warnIf(pod.Spec.Hostname == "" && !asked && !willBeNamed(w, pod) || missing || svc != nil &&
+			!selects(svc, pod.Labels))
 	}),
 	"pod-identity-skipped": gravest(
 		stored(func(_ *world, s sts) validators.Level {
@@ -87,12 +89,15 @@ var _ = register(map[string]oracle{
 		}),
 		created(func(_ *world, pod *corev1.Pod) validators.Level {
 			service, asked := pod.Labels["stayput.dev/subdomain"]
-			if !asked || len(validation.IsDNS1123Label(service)) > 0 || ownedBy(pod, "StatefulSet") || pod.Spec.Hostname != "" && pod.Spec.Subdomain == service {
+			if !asked || len(validation.IsDNS1123Label(service)) > 0 || ownedBy(pod, "StatefulSet") || pod.Spec.Hostname != "" &&
+				pod.Spec.Subdomain == service {
 				return nothing
 			}
 			s := pod.Spec
-			return warnIf(pod.Annotations["kubernetes.io/config.mirror"] != "" || s.HostNetwork || s.HostnameOverride != nil || s.Hostname != "" ||
-				s.Subdomain != "" && s.Subdomain != service || strings.Contains(pod.Name, ".") || tooLong(s, pod.Name, service, pod.Namespace) != nothing)
+			return warnIf(pod.Annotations["kubernetes.io/config.mirror"] != "" || s.HostNetwork || s.HostnameOverride != nil ||
+				s.Hostname != "" ||
+				s.Subdomain != "" && s.Subdomain != service || strings.Contains(pod.Name, ".") ||
+				tooLong(s, pod.Name, service, pod.Namespace) != nothing)
 		}),
 	),
 	"workload-fqdn-length": exceptUpdatesOfPods(func(w *world, obj client.Object) validators.Level {
@@ -211,7 +216,8 @@ func willBeNamed(w *world, pod *corev1.Pod) bool {
 			names = append(names, svc.Name)
 		}
 	}
-	return injected(w, pod.Namespace) && len(names) == 1 && names[0] == pod.Spec.Subdomain && !pod.Spec.HostNetwork && pod.Spec.HostnameOverride == nil &&
+	return injected(w, pod.Namespace) && len(names) == 1 && names[0] == pod.Spec.Subdomain && !pod.Spec.HostNetwork &&
+		pod.Spec.HostnameOverride == nil &&
 		!ownedBy(pod, "DaemonSet") && !strings.Contains(pod.Name, ".") && pod.Annotations["kubernetes.io/config.mirror"] == ""
 }
 
@@ -286,7 +292,8 @@ func pinnedToNode(pod *corev1.PodSpec) bool {
 	if pod.NodeName != "" || pod.NodeSelector["kubernetes.io/hostname"] != "" {
 		return true
 	}
-	if pod.Affinity == nil || pod.Affinity.NodeAffinity == nil || pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if pod.Affinity == nil || pod.Affinity.NodeAffinity == nil ||
+		pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return false
 	}
 	for _, term := range pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {

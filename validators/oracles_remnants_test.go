@@ -26,9 +26,15 @@ func lives(w *world, obj client.Object) bool {
 // runsSo says, for each rule that denies a creation, whether all that it denies is
 // so already with what lives on. There is something that does.
 var runsSo = map[string]func(w *world, obj client.Object) bool{
-	"statefulset-service-headless": somePod(func(s sts, _ int, p *corev1.Pod) bool { return p.Spec.Subdomain == s.Spec.ServiceName }),
-	"statefulset-service-name":     somePod(func(_ sts, _ int, p *corev1.Pod) bool { return p.Spec.Subdomain == "" && p.Spec.Hostname == p.Name }),
-	"statefulset-name-length":      somePod(func(_ sts, _ int, p *corev1.Pod) bool { return p.Spec.Hostname == p.Name }),
+	"statefulset-service-headless": somePod(func(s sts, _ int,
+		p *corev1.Pod) bool {
+		return p.Spec.Subdomain == s.Spec.ServiceName
+	}),
+	"statefulset-service-name": somePod(func(_ sts, _ int, p *corev1.Pod) bool {
+		return p.Spec.Subdomain == "" &&
+			p.Spec.Hostname == p.Name
+	}),
+	"statefulset-name-length": somePod(func(_ sts, _ int, p *corev1.Pod) bool { return p.Spec.Hostname == p.Name }),
 	"statefulset-grace-period": somePod(func(_ sts, _ int, p *corev1.Pod) bool {
 		return p.Spec.TerminationGracePeriodSeconds != nil && *p.Spec.TerminationGracePeriodSeconds == 0
 	}),
@@ -76,7 +82,8 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 	"statefulset-retention": func(w *world, obj client.Object) bool {
 		s := obj.(sts)
 		for _, c := range claimsFor(w, s, upTo(100)) {
-			if pv := volumeHad(w, c); pv == nil || pv.DeletionTimestamp != nil || pv.Spec.PersistentVolumeReclaimPolicy != "Retain" {
+			if pv := volumeHad(w, c); pv == nil || pv.DeletionTimestamp != nil ||
+				pv.Spec.PersistentVolumeReclaimPolicy != "Retain" {
 				return false
 			}
 		}
@@ -164,7 +171,8 @@ func everyName(names func(sts) []string) func(*world, client.Object) bool {
 		return !slices.ContainsFunc(names(obj.(sts)), func(name string) bool {
 			return !somePod(func(s sts, n int, p *corev1.Pod) bool {
 				return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
-					return v.Name == name && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == fmt.Sprintf("%s-%s-%d", name, s.Name, n)
+					return v.Name == name && v.PersistentVolumeClaim != nil &&
+						v.PersistentVolumeClaim.ClaimName == fmt.Sprintf("%s-%s-%d", name, s.Name, n)
 				})
 			})(w, obj)
 		})
@@ -186,7 +194,8 @@ func livingPods(w *world, s sts) map[int]*corev1.Pod {
 
 func livingSets(w *world, d deployment) (found []*appsv1.ReplicaSet) {
 	for _, rs := range in(w.replicaSets, d.Namespace) {
-		if rs.DeletionTimestamp == nil && rs.Status.Replicas > 0 && matches(d.Spec.Selector, rs.Labels) && free(rs, "Deployment", d.Name) {
+		if rs.DeletionTimestamp == nil && rs.Status.Replicas > 0 && matches(d.Spec.Selector, rs.Labels) &&
+			free(rs, "Deployment", d.Name) {
 			found = append(found, rs)
 		}
 	}

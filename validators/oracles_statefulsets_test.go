@@ -44,7 +44,8 @@ var _ = register(map[string]oracle{
 				continue
 			}
 			pvc := find(w.claims, s.Namespace, v.PersistentVolumeClaim.ClaimName)
-			if pvc == nil || !slices.Contains(pvc.Spec.AccessModes, "ReadWriteMany") || !separate(&s.Spec.Template.Spec, v.Name) {
+			if pvc == nil || !slices.Contains(pvc.Spec.AccessModes, "ReadWriteMany") ||
+				!separate(&s.Spec.Template.Spec, v.Name) {
 				level = warn
 			}
 		}
@@ -53,29 +54,32 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
-	"statefulset-retention": gravest(created(func(w *world, s sts) validators.Level { return freed(w, s, s) }), updated(func(w *world, old, s sts) validators.Level {
-		if policy := old.Spec.PersistentVolumeClaimRetentionPolicy; policy == nil || policy.WhenDeleted != "Delete" {
-			return nothing
-		}
-		return freed(w, old, s)
-	}), stored(func(w *world, s sts) validators.Level {
-		policy := s.Spec.PersistentVolumeClaimRetentionPolicy
-		if policy == nil || policy.WhenDeleted != "Delete" && policy.WhenScaled != "Delete" || len(s.Spec.VolumeClaimTemplates) == 0 {
-			return nothing
-		}
-		for _, pvc := range claimsFor(w, s, upTo(100)) {
-			if pv := volumeHad(w, pvc); pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != "Retain" && wishOfMember(w, s, pv, pvc) != "Delete" {
-				return deny
+	"statefulset-retention": gravest(created(func(w *world, s sts) validators.Level { return freed(w, s, s) }),
+		updated(func(w *world, old, s sts) validators.Level {
+			if policy := old.Spec.PersistentVolumeClaimRetentionPolicy; policy == nil || policy.WhenDeleted != "Delete" {
+				return nothing
 			}
-		}
-		for i := range s.Spec.VolumeClaimTemplates {
-			t := &s.Spec.VolumeClaimTemplates[i]
-			if w.retain == "off" && destroyer(classFor(w, t)) && wishFor(w, nil, t, s.Namespace) == "" {
-				return deny
+			return freed(w, old, s)
+		}), stored(func(w *world, s sts) validators.Level {
+			policy := s.Spec.PersistentVolumeClaimRetentionPolicy
+			if policy == nil || policy.WhenDeleted != "Delete" && policy.WhenScaled != "Delete" ||
+				len(s.Spec.VolumeClaimTemplates) == 0 {
+				return nothing
 			}
-		}
-		return warn
-	})),
+			for _, pvc := range claimsFor(w, s, upTo(100)) {
+				if pv := volumeHad(w, pvc); pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != "Retain" &&
+					wishOfMember(w, s, pv, pvc) != "Delete" {
+					return deny
+				}
+			}
+			for i := range s.Spec.VolumeClaimTemplates {
+				t := &s.Spec.VolumeClaimTemplates[i]
+				if w.retain == "off" && destroyer(classFor(w, t)) && wishFor(w, nil, t, s.Namespace) == "" {
+					return deny
+				}
+			}
+			return warn
+		})),
 	"statefulset-scale-down": gravest(created(func(w *world, s sts) validators.Level {
 		policy := s.Spec.PersistentVolumeClaimRetentionPolicy
 		if policy == nil || policy.WhenScaled != "Delete" || s.ResourceVersion != "" {
@@ -85,7 +89,8 @@ var _ = register(map[string]oracle{
 			for _, pvc := range in(w.claims, s.Namespace) {
 				ordinal, its := strings.CutPrefix(pvc.Name, t.Name+"-"+s.Name+"-")
 				n, err := strconv.Atoi(ordinal)
-				if !its || err != nil || strconv.Itoa(n) != ordinal || n < 0 || slices.Contains(ordinalsOf(s), n) || ownedElsewhere(s, pvc) {
+				if !its || err != nil || strconv.Itoa(n) != ordinal || n < 0 || slices.Contains(ordinalsOf(s), n) ||
+					ownedElsewhere(s, pvc) {
 					continue
 				}
 				if mountsIts(w, s, t.Name, n) { // it takes the Pod over, and has no place for it
@@ -120,7 +125,8 @@ var _ = register(map[string]oracle{
 	"statefulset-on-delete": gravest(
 		created(func(_ *world, s sts) validators.Level { return warnIf(s.Spec.UpdateStrategy.Type == "OnDelete") }),
 		updated(func(_ *world, old, s sts) validators.Level {
-			return warnIf(s.Spec.UpdateStrategy.Type == "OnDelete" && !reflect.DeepEqual(old.Spec.Template, s.Spec.Template) && count(s.Spec.Replicas) > 0)
+			return warnIf(s.Spec.UpdateStrategy.Type == "OnDelete" && !reflect.DeepEqual(old.Spec.Template, s.Spec.Template) &&
+				count(s.Spec.Replicas) > 0)
 		}),
 	),
 	"statefulset-partition": stored(func(_ *world, s sts) validators.Level {
@@ -158,7 +164,8 @@ var _ = register(map[string]oracle{
 	}),
 	"statefulset-identity": stored(func(_ *world, s sts) validators.Level {
 		pod := s.Spec.Template.Spec
-		return warnIf(pod.Hostname != "" || pod.Subdomain != "" && pod.Subdomain != s.Spec.ServiceName || pod.HostnameOverride != nil && count(s.Spec.Replicas) > 1)
+		return warnIf(pod.Hostname != "" || pod.Subdomain != "" && pod.Subdomain != s.Spec.ServiceName ||
+			pod.HostnameOverride != nil && count(s.Spec.Replicas) > 1)
 	}),
 	"statefulset-spread": stored(func(_ *world, s sts) validators.Level {
 		pod, own := &s.Spec.Template.Spec, s.Spec.Template.Labels
@@ -198,13 +205,15 @@ var _ = register(map[string]oracle{
 			}
 		}
 		if len(for_) == 0 {
-			return warnIf(count(s.Spec.Replicas) > 1 && !slices.ContainsFunc(in(w.budgets, s.Namespace), func(pdb *policyv1.PodDisruptionBudget) bool {
-				if pdb.DeletionTimestamp != nil {
-					return false
-				}
-				sameOwner := ofOperator(s) && slices.ContainsFunc(pdb.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == ownerOf(s).UID })
-				return sameOwner || matchesOnceLabelled(pdb.Spec.Selector, s.Spec.Template.Labels)
-			}))
+			return warnIf(count(s.Spec.Replicas) > 1 && !slices.ContainsFunc(in(w.budgets, s.Namespace),
+				func(pdb *policyv1.PodDisruptionBudget) bool {
+					if pdb.DeletionTimestamp != nil {
+						return false
+					}
+					sameOwner := ofOperator(s) && slices.ContainsFunc(pdb.OwnerReferences,
+						func(o metav1.OwnerReference) bool { return o.UID == ownerOf(s).UID })
+					return sameOwner || matchesOnceLabelled(pdb.Spec.Selector, s.Spec.Template.Labels)
+				}))
 		}
 		if len(for_) > 1 {
 			return warn
@@ -262,9 +271,11 @@ func findsClaim(w *world, s sts, ordinals []int) bool {
 // claim that a template gives it.
 func mountsIts(w *world, s sts, template string, n int) bool {
 	pod := find(w.pods, s.Namespace, fmt.Sprintf("%s-%d", s.Name, n))
-	return pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
-		return v.Name == template && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == fmt.Sprintf("%s-%s-%d", template, s.Name, n)
-	})
+	return pod != nil && runs(pod) && free(pod, "StatefulSet", s.Name) &&
+		slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
+			return v.Name == template && v.PersistentVolumeClaim != nil &&
+				v.PersistentVolumeClaim.ClaimName == fmt.Sprintf("%s-%s-%d", template, s.Name, n)
+		})
 }
 
 // strange says whether a claim that a new Pod will find was not made for it to
@@ -293,13 +304,15 @@ func overwritten(w *world, s sts) (names []string) {
 // ofItsPod says whether the Pod of a replica owns its claim: data-db-0 of db-0.
 func ofItsPod(pvc *corev1.PersistentVolumeClaim) bool {
 	return slices.ContainsFunc(pvc.OwnerReferences, func(o metav1.OwnerReference) bool {
-		return o.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+o.Name) && strings.Count(pvc.Name, "-") > strings.Count(o.Name, "-")
+		return o.Kind == "Pod" && strings.HasSuffix(pvc.Name, "-"+o.Name) &&
+			strings.Count(pvc.Name, "-") > strings.Count(o.Name, "-")
 	})
 }
 
 // ownedBySet says whether a StatefulSet is an owner of a claim.
 func ownedBySet(s sts, pvc *corev1.PersistentVolumeClaim) bool {
-	return slices.ContainsFunc(pvc.OwnerReferences, func(o metav1.OwnerReference) bool { return o.APIVersion == "apps/v1" && o.UID == s.UID })
+	return slices.ContainsFunc(pvc.OwnerReferences,
+		func(o metav1.OwnerReference) bool { return o.APIVersion == "apps/v1" && o.UID == s.UID })
 }
 
 // ownedElsewhere says whether a claim has owners besides its StatefulSet and its
@@ -418,7 +431,8 @@ var _ = register(map[string]oracle{
 		for _, spec := range specs {
 			called = called || speaksOf(spec, `(^|[^a-z0-9-])`+s.Name+`-[0-9]+`, svc.Name)
 		}
-		return denyIf(count(s.Spec.Replicas) > 1 && svc.Spec.Type != "ExternalName" && !leaving && (len(s.Spec.VolumeClaimTemplates) > 0 || called))
+		return denyIf(count(s.Spec.Replicas) > 1 && svc.Spec.Type != "ExternalName" && !leaving &&
+			(len(s.Spec.VolumeClaimTemplates) > 0 || called))
 	}),
 	"statefulset-service-selector": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
@@ -459,7 +473,8 @@ var _ = register(map[string]oracle{
 	}),
 	"statefulset-service-not-ready-addresses": stored(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
-		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 && !svc.Spec.PublishNotReadyAddresses && headless(svc) && tellsReady(s))
+		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 &&
+			!svc.Spec.PublishNotReadyAddresses && headless(svc) && tellsReady(s))
 	}),
 	"service-governing": gravest(
 		created(func(w *world, svc *corev1.Service) validators.Level { return governs(w, nil, svc) }),

@@ -20,7 +20,8 @@ var _ = register(map[string]oracle{
 			return warnIf(!byProvisioner(v) && v.Spec.PersistentVolumeReclaimPolicy != "Retain" && wish(v) != "Delete")
 		}),
 		updated(func(_ *world, old, v pv) validators.Level {
-			return warnIf(old.Spec.PersistentVolumeReclaimPolicy == "Retain" && v.Spec.PersistentVolumeReclaimPolicy == "Delete" && v.Spec.ClaimRef != nil && wish(v) != "Delete")
+			return warnIf(old.Spec.PersistentVolumeReclaimPolicy == "Retain" &&
+				v.Spec.PersistentVolumeReclaimPolicy == "Delete" && v.Spec.ClaimRef != nil && wish(v) != "Delete")
 		}),
 	),
 	"volume-in-use": deleted(func(w *world, v pv) validators.Level {
@@ -55,7 +56,8 @@ var _ = register(map[string]oracle{
 	"namespace-data": deleted(func(w *world, ns *corev1.Namespace) (level validators.Level) {
 		for _, c := range in(w.claims, ns.Name) {
 			v := volumeHad(w, c)
-			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound || c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
+			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound ||
+				c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
 				continue
 			}
 			level = max(level, denyIf(surelyOfStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != ""))
@@ -71,11 +73,13 @@ var _ = register(map[string]oracle{
 				return string(s.Spec.PodManagementPolicy)
 			}
 			return hintIf(old.Spec.ServiceName != s.Spec.ServiceName || policy(old) != policy(s) ||
-				!equality.Semantic.DeepEqual(old.Spec.Selector, s.Spec.Selector) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
+				!equality.Semantic.DeepEqual(old.Spec.Selector, s.Spec.Selector) ||
+				!equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
 		}),
 		updated(func(_ *world, old, svc *corev1.Service) validators.Level {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
-			return hintIf(was != "" && is != "" && was != is && old.Spec.Type != "ExternalName" && svc.Spec.Type != "ExternalName")
+			return hintIf(was != "" && is != "" && was != is && old.Spec.Type != "ExternalName" &&
+				svc.Spec.Type != "ExternalName")
 		}),
 		updated(func(_ *world, old, sc class) validators.Level {
 			reclaim := func(sc class) corev1.PersistentVolumeReclaimPolicy {
@@ -84,7 +88,8 @@ var _ = register(map[string]oracle{
 				}
 				return *sc.ReclaimPolicy
 			}
-			return hintIf(old.Provisioner != sc.Provisioner || reclaim(old) != reclaim(sc) || waitsForPod(old) != waitsForPod(sc) || !reflect.DeepEqual(old.Parameters, sc.Parameters))
+			return hintIf(old.Provisioner != sc.Provisioner || reclaim(old) != reclaim(sc) ||
+				waitsForPod(old) != waitsForPod(sc) || !reflect.DeepEqual(old.Parameters, sc.Parameters))
 		}),
 		updated(func(w *world, old, c pvc) validators.Level {
 			was, is := old.Spec.Resources.Requests.Storage(), c.Spec.Resources.Requests.Storage()

@@ -133,7 +133,8 @@ func pendsForEver(w *world, pvc *corev1.PersistentVolumeClaim) bool {
 		}
 	}
 	for _, pv := range w.volumes { // and one that is kept for the claim is of any class
-		its := pv.Status.Phase == "Bound" && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == pvc.Namespace && pv.Spec.ClaimRef.Name == pvc.Name
+		its := pv.Status.Phase == "Bound" && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == pvc.Namespace &&
+			pv.Spec.ClaimRef.Name == pvc.Name
 		if its || fits(pvc, pv) {
 			return false
 		}
@@ -143,7 +144,8 @@ func pendsForEver(w *world, pvc *corev1.PersistentVolumeClaim) bool {
 
 // fits says whether the volume controller may bind a claim to a volume.
 func fits(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
-	free := pv.Spec.ClaimRef == nil && (pv.Status.Phase == "" || pv.Status.Phase == "Pending" || pv.Status.Phase == "Available")
+	free := pv.Spec.ClaimRef == nil && (pv.Status.Phase == "" || pv.Status.Phase == "Pending" ||
+		pv.Status.Phase == "Available")
 	if !free && !isRefTo(pv.Spec.ClaimRef, pvc) || pv.DeletionTimestamp != nil {
 		return false
 	}
@@ -173,5 +175,6 @@ func serves(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool
 			return false
 		}
 	}
-	return pv.Spec.Capacity.Storage().Cmp(*pvc.Spec.Resources.Requests.Storage()) >= 0 && block(pvc.Spec.VolumeMode) == block(pv.Spec.VolumeMode)
+	return pv.Spec.Capacity.Storage().Cmp(*pvc.Spec.Resources.Requests.Storage()) >= 0 &&
+		block(pvc.Spec.VolumeMode) == block(pv.Spec.VolumeMode)
 }

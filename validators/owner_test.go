@@ -40,7 +40,8 @@ func always(r Rule) *Rule {
 func TestOwnerPolicy(t *testing.T) {
 	rules := []*Rule{
 		always(Rule{Name: "plain", Level: Deny}), always(Rule{Name: "saves", Level: Deny, SavesData: true}),
-		always(Rule{Name: "style", Level: Warn, Style: true}), always(Rule{Name: "companion", Level: Warn, Companion: true, Style: true}),
+		always(Rule{Name: "style", Level: Warn, Style: true}),
+		always(Rule{Name: "companion", Level: Warn, Companion: true, Style: true}),
 	}
 	owned := func(by []metav1.OwnerReference) *appsv1.StatefulSet {
 		s := sts(3)
@@ -91,7 +92,8 @@ func TestOwnerPolicy(t *testing.T) {
 						t.Errorf("%s: %v is graver than the one before", event.name, f)
 					}
 					if tc.by == nil && strings.Contains(f.String(), "through") ||
-						tc.by != nil && f.Level != Deny && !strings.Contains(f.String(), "mend it, through "+tc.by[0].Kind+" "+tc.by[0].Name) {
+						tc.by != nil && f.Level != Deny && !strings.Contains(f.String(),
+							"mend it, through "+tc.by[0].Kind+" "+tc.by[0].Name) {
 						t.Errorf("%s: %v", event.name, f)
 					}
 				}
@@ -144,7 +146,8 @@ func TestOwnerOfUndecided(t *testing.T) {
 	obj := sts(3)
 	obj.OwnerReferences = foreignOwner()
 	for saves, want := range map[bool]Level{false: Warn, true: Deny} {
-		r := &Rule{Name: "blind", Level: Deny, SavesData: saves, Checks: []Check{On(func(*Pass, *appsv1.StatefulSet) error { return errBroken })}}
+		r := &Rule{Name: "blind", Level: Deny, SavesData: saves,
+			Checks: []Check{On(func(*Pass, *appsv1.StatefulSet) error { return errBroken })}}
 		got := reviewed(t, &Policy{Rules: []*Rule{r}}, user(operator), nil, obj)
 		if len(got.Undecided) != 1 || got.Undecided[0].Rule.Level != want {
 			t.Errorf("saves data %t: %v, want it to count as %s", saves, got.Undecided, want)
@@ -164,7 +167,8 @@ func TestWayThrough(t *testing.T) {
 			review := func(p Policy, user string) Verdict {
 				t.Helper()
 				s.Request.User.Username = user
-				got, err := p.Review(cluster.Environment{Source: s.snapshot, Retain: s.Retain}.View(context.Background(), s.Request), s.Old, s.Obj)
+				got, err := p.Review(cluster.Environment{Source: s.snapshot, Retain: s.Retain}.View(context.Background(),
+					s.Request), s.Old, s.Obj)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -277,19 +281,23 @@ func TestWayThroughInLittleRoom(t *testing.T) {
 	obj.OwnerReferences = ownedBy("redis.example.com/v1", "RedisCluster", long)
 	r := always(Rule{Name: "saves", Level: Deny, SavesData: true})
 	deletion := reviewed(t, &Policy{Rules: []*Rule{r}}, user("system:serviceaccount:"+long+":"+long), obj, nil).Findings[0]
-	if short := deletion.Short(300); !strings.Contains(short, "{user: \"system:serviceaccount:"+long+":"+long+`", namespace: prod, kind: StatefulSet}`) {
+	if short := deletion.Short(300); !strings.Contains(short,
+		"{user: \"system:serviceaccount:"+long+":"+long+`", namespace: prod, kind: StatefulSet}`) {
 		t.Errorf("the entry is missing in %s", short)
 	}
 	for rule, want := range map[string]int{"saves": 1, strings.Repeat("r", 90): 0} {
 		r.Name = rule
-		notes := reviewed(t, &Policy{Rules: []*Rule{r}, Mode: ModeWarn}, user("system:serviceaccount:"+long[:40]+":"+long[:40]), obj, nil).Notes
+		notes := reviewed(t, &Policy{Rules: []*Rule{r}, Mode: ModeWarn},
+			user("system:serviceaccount:"+long[:40]+":"+long[:40]), obj, nil).Notes
 		if len(notes) != want || want > 0 && !strings.HasSuffix(notes[0], "kind: StatefulSet}]}") {
 			t.Errorf("%s: %q", rule, notes)
 		}
 	}
-	warning := reviewed(t, &Policy{Rules: []*Rule{always(Rule{Name: "style", Level: Warn})}}, user(operator), nil, obj).Findings[0]
+	warning := reviewed(t, &Policy{Rules: []*Rule{always(Rule{Name: "style", Level: Warn})}}, user(operator), nil,
+		obj).Findings[0]
 	warning.Remedy = strings.Repeat("x", 200) + warning.Remedy
-	if short := warning.Short(warningRunes); !strings.HasSuffix(short, "fix: stayput rules style, through RedisCluster "+long) {
+	if short := warning.Short(warningRunes); !strings.HasSuffix(short,
+		"fix: stayput rules style, through RedisCluster "+long) {
 		t.Errorf("the owner is missing in %s", short)
 	}
 	if short := warning.Short(140); !strings.HasSuffix(short, "fix: through RedisCluster "+long) {
@@ -300,7 +308,8 @@ func TestWayThroughInLittleRoom(t *testing.T) {
 // TestOperatorsAreSparedByTheAPIServersWord has a cache that says what was: only
 // the volume as it is now spares an operator a denial.
 func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
-	set, claim := sts(1), &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "1"}}
+	set, claim := sts(1), &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0",
+		UID: "1"}}
 	set.OwnerReferences = foreignOwner()
 	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 	claim.Spec.VolumeName = "disk"
@@ -309,7 +318,8 @@ func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
 		return &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "disk", DeletionTimestamp: deleted},
 			Spec: corev1.PersistentVolumeSpec{PersistentVolumeReclaimPolicy: policy, ClaimRef: ref}}
 	}
-	retained, doomed := volume(corev1.PersistentVolumeReclaimRetain, nil), volume(corev1.PersistentVolumeReclaimDelete, nil)
+	retained, doomed := volume(corev1.PersistentVolumeReclaimRetain, nil),
+		volume(corev1.PersistentVolumeReclaimDelete, nil)
 	now := metav1.Now()
 	world := func(pv *corev1.PersistentVolume) *cluster.Snapshot {
 		snap := &cluster.Snapshot{Complete: true}

@@ -52,7 +52,8 @@ own.`,
 		}
 		slices.Sort(others)
 		same := field.Duplicate(field.NewPath("spec", "hostname"), hostname)
-		same.Detail = fmt.Sprintf("must be unique; %s.%s resolves to Pod %s as well", hostname, subdomain, cluster.Few(others))
+		same.Detail = fmt.Sprintf("must be unique; %s.%s resolves to Pod %s as well", hostname, subdomain,
+			cluster.Few(others))
 		remedy := "make the Pod again with a hostname of its own"
 		if pod.Name != hostname {
 			remedy += ", spec: {hostname: " + short(pod.Name) + "}"

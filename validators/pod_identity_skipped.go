@@ -32,24 +32,27 @@ under its serviceName; there the label has no effect.`,
 		service, asked := sts.Spec.Template.Labels[cluster.LabelSubdomain]
 		if asked && service != sts.Spec.ServiceName {
 			path := field.NewPath("spec", "template", "metadata", "labels").Key(cluster.LabelSubdomain)
-			p.Report(field.Invalid(path, short(service), "must be the serviceName, or not be there; it has no effect on the names of these Pods"),
+			p.Report(field.Invalid(path, short(service),
+				"must be the serviceName, or not be there; it has no effect on the names of these Pods"),
 				"remove the label "+cluster.LabelSubdomain+" from the template")
 		}
 		return nil
-	}).Of("spec.serviceName", "spec.template.metadata.labels[stayput.dev/subdomain]"), OnCreate(func(p *Pass, pod *corev1.Pod) error { // only then can a Pod be given a name
+		// only then can a Pod be given a name
+	}).Of("spec.serviceName", "spec.template.metadata.labels[stayput.dev/subdomain]"),
+		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 
-		service, asked := pod.Labels[cluster.LabelSubdomain]
-		if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
+			service, asked := pod.Labels[cluster.LabelSubdomain]
+			if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
+				return nil
+			}
+			if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service || ofStatefulSet(pod) {
+				return nil // it has it, or its StatefulSet is told
+			}
+			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
+				p.Report(err, remedy)
+			}
 			return nil
-		}
-		if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service || ofStatefulSet(pod) {
-			return nil // it has it, or its StatefulSet is told
-		}
-		if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
-			p.Report(err, remedy)
-		}
-		return nil
-	})},
+		})},
 }
 
 // inTheWay returns what keeps a Pod from getting a name under a Service, and
@@ -60,27 +63,33 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
 	switch {
 	case mirror:
-		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror), "cannot be named here; this is the image of a static Pod"+without),
+		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror),
+				"cannot be named here; this is the image of a static Pod"+without),
 			"set hostname and subdomain in the manifest on the node"
 	case spec.HostNetwork:
 		return field.Invalid(path.Child("hostNetwork"), true, "must not be set; the Pod has the node's hostname"+without),
 			"remove hostNetwork and create the Pod again, or remove the label " + cluster.LabelSubdomain
 	case spec.HostnameOverride != nil:
-		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride, "must not be set; the Pod would not know its DNS name"+without),
+		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride,
+				"must not be set; the Pod would not know its DNS name"+without),
 			"remove hostnameOverride and create the Pod again"
 	case spec.Subdomain != "" && spec.Subdomain != service:
-		return field.Invalid(path.Child("subdomain"), spec.Subdomain, "must be what the label "+cluster.LabelSubdomain+" says"+without),
-			"remove subdomain and create the Pod again, or metadata: {labels: {" + cluster.LabelSubdomain + ": " + spec.Subdomain + "}}"
+		return field.Invalid(path.Child("subdomain"), spec.Subdomain,
+				"must be what the label "+cluster.LabelSubdomain+" says"+without),
+			"remove subdomain and create the Pod again, or metadata: {labels: {" + cluster.LabelSubdomain + ": " +
+				spec.Subdomain + "}}"
 	case spec.Hostname != "":
 		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
 			"remove hostname and create the Pod again, or spec: {subdomain: " + service + "}"
 	case pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0:
-		return field.Invalid(namePath, short(pod.Name), "must be a DNS label of at most 63 characters to be a hostname"+without),
+		return field.Invalid(namePath, short(pod.Name),
+				"must be a DNS label of at most 63 characters to be a hostname"+without),
 			"give the Pod a name without dots, or spec: {hostname: <name>, subdomain: " + service + "}"
 	case spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && pod.Name != "":
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
 		if len(fqdn) > maxFQDN {
-			return field.Invalid(path.Child("setHostnameAsFQDN"), true, fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
+			return field.Invalid(path.Child("setHostnameAsFQDN"), true,
+					fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
 				"remove it and create the Pod again, or use shorter names"
 		}
 	}

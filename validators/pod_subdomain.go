@@ -65,16 +65,21 @@ business of the rules about StatefulSets.`,
 					mend = fmt.Sprintf("metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, meant[0])
 				}
 			}
-			p.Report(missing, p.Mend(mend, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name, pod.Namespace, setSelector(name, pod.Namespace, selector))))
+			p.Report(missing, p.Mend(mend, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name,
+				pod.Namespace, setSelector(name, pod.Namespace, selector))))
 		case svc.Spec.Type == corev1.ServiceTypeExternalName:
-			p.Report(field.Invalid(path, name, "must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
+			p.Report(field.Invalid(path, name,
+				"must select the Pod; this one is an alias of "+svc.Spec.ExternalName+" and names no Pods"),
 				p.unaliased(svc, selector))
 		case len(svc.Spec.Selector) == 0:
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name the Pod"), p.selecting(svc, selector))
+			p.Report(field.Invalid(path, name,
+				"must name a Service that selects the Pod; this one selects nothing, so only EndpointSlices made by hand name "+
+					"the Pod"), p.selecting(svc, selector))
 			p.brieflySelecting(svc, selector)
 		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
-			p.Report(field.Invalid(path, name, "must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
+			p.Report(field.Invalid(path, name,
+				"must name a Service that selects the Pod; this one selects "+short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
 				"the subdomain of a headless Service of its own; or, if it belongs to these, "+p.Mend(
 					fmt.Sprintf("metadata: {labels: %s}", flowYAML(svc.Spec.Selector)),
 					fmt.Sprintf("kubectl label --overwrite pod %s -n %s %s",
@@ -90,7 +95,8 @@ business of the rules about StatefulSets.`,
 // Pods of the node's network and of DaemonSets, and to static ones.
 func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
 	owner := metav1.GetControllerOf(pod)
-	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil || owner != nil && (owner.Kind == "DaemonSet" || owner.Kind == "Node") ||
+	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil || owner != nil &&
+		(owner.Kind == "DaemonSet" || owner.Kind == "Node") ||
 		pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0 {
 		return false, nil
 	}
@@ -118,7 +124,8 @@ func hostnameMissing(p *Pass, pod *corev1.Pod) error {
 	if named, err := injected(p.Cluster, pod); err != nil || named {
 		return err
 	}
-	p.Report(field.Required(field.NewPath("spec", "hostname"), "must be set beside a subdomain; without it the Pod has no DNS name of its own"),
+	p.Report(field.Required(field.NewPath("spec", "hostname"),
+		"must be set beside a subdomain; without it the Pod has no DNS name of its own"),
 		"make the Pod again with "+named(pod))
 	return nil
 }

@@ -48,7 +48,8 @@ func selectorFor(pod *corev1.Pod) map[string]string {
 		}
 	}
 	for name, v := range pod.Labels {
-		if !strings.Contains(name, "kubernetes.io/") && !strings.HasPrefix(name, ownPrefix) && !strings.HasSuffix(name, "-hash") {
+		if !strings.Contains(name, "kubernetes.io/") && !strings.HasPrefix(name, ownPrefix) &&
+			!strings.HasSuffix(name, "-hash") {
 			chosen[name] = v
 		}
 	}
@@ -106,7 +107,8 @@ func nodesFor(spec *corev1.PodSpec, nodes []corev1.Node) (n int) {
 		if fits, err := wanted.Match(node); !fits || err != nil {
 			continue // the scheduler puts no Pod where it cannot read the selector
 		}
-		if _, repelled := schedcorev1.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, spec.Tolerations, lasting, false); !repelled {
+		if _, repelled := schedcorev1.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, spec.Tolerations,
+			lasting, false); !repelled {
 			n++
 		}
 	}

@@ -108,12 +108,16 @@ var fates = map[string]fateOf{
 	"HostPath": onNode, "PersistentVolumeClaim": claimed, "EmptyDir": dies, "Ephemeral": dies,
 
 	// What a CSI driver makes without a claim mostly brings secrets.
-	"GitRepo": readOnly, "Secret": readOnly, "DownwardAPI": readOnly, "ConfigMap": readOnly, "Projected": readOnly, "CSI": readOnly, "Image": readOnly,
+	"GitRepo": readOnly, "Secret": readOnly, "DownwardAPI": readOnly, "ConfigMap": readOnly, "Projected": readOnly,
+	"CSI": readOnly, "Image": readOnly,
 
-	"GCEPersistentDisk": elsewhere, "AWSElasticBlockStore": elsewhere, "NFS": elsewhere, "ISCSI": elsewhere, "Glusterfs": elsewhere,
-	"RBD": elsewhere, "FlexVolume": elsewhere, "Cinder": elsewhere, "CephFS": elsewhere, "Flocker": elsewhere, "FC": elsewhere,
-	"AzureFile": elsewhere, "VsphereVolume": elsewhere, "Quobyte": elsewhere, "AzureDisk": elsewhere, "PhotonPersistentDisk": elsewhere,
-	"PortworxVolume": elsewhere, "ScaleIO": elsewhere, "StorageOS": elsewhere,
+	"GCEPersistentDisk": elsewhere, "AWSElasticBlockStore": elsewhere, "NFS": elsewhere, "ISCSI": elsewhere,
+	"Glusterfs": elsewhere,
+	"RBD":       elsewhere, "FlexVolume": elsewhere, "Cinder": elsewhere, "CephFS": elsewhere, "Flocker": elsewhere,
+	"FC":        elsewhere,
+	"AzureFile": elsewhere, "VsphereVolume": elsewhere, "Quobyte": elsewhere, "AzureDisk": elsewhere,
+	"PhotonPersistentDisk": elsewhere,
+	"PortworxVolume":       elsewhere, "ScaleIO": elsewhere, "StorageOS": elsewhere,
 }
 
 // TestEveryVolumeSourceHasAFate walks corev1.VolumeSource, and holds the rules

@@ -112,7 +112,8 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 
 // judge applies the mode of a namespace, the exemptions and the policy for what
 // operators own to what the rules found.
-func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding, undecided []*Undecided) Verdict {
+func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding,
+	undecided []*Undecided) Verdict {
 	verdict := Verdict{Mode: p.modeOf(ns)}
 	if verdict.Mode == ModeOff {
 		return verdict

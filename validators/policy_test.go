@@ -43,7 +43,8 @@ func sts(replicas int32, annotations ...string) *appsv1.StatefulSet {
 }
 
 func prod(edit func(ns *corev1.Namespace)) *corev1.Namespace {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod", Labels: map[string]string{}, Annotations: map[string]string{}}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod", Labels: map[string]string{},
+		Annotations: map[string]string{}}}
 	if edit != nil {
 		edit(ns)
 	}
@@ -69,35 +70,47 @@ func TestPolicyReview(t *testing.T) {
 		exempted int
 		notes    string
 	}{
-		"a finding denies":                         {obj: sts(3), want: "deny"},
-		"nothing is found":                         {obj: sts(1)},
-		"mode warn lowers it":                      {policy: Policy{Mode: ModeWarn}, obj: sts(3), want: "warn"},
-		"mode off finds nothing":                   {policy: Policy{Mode: ModeOff}, obj: sts(3)},
-		"a namespace may choose an allowed mode":   {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, "warn"), obj: sts(3), want: "warn"},
-		"but no other":                             {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, "off"), obj: sts(3), want: "deny"},
-		"nor what is no mode":                      {policy: Policy{AllowedModes: []Mode{ModeWarn}}, ns: labelled(cluster.LabelMode, ""), obj: sts(3), want: "deny"},
-		"an object is exempt for a reason":         {obj: sts(3, exempt, "drill"), exempted: 1},
-		"but not without one":                      {obj: sts(3, exempt, " "), want: "deny", notes: "without a reason"},
-		"a namespace exempts its objects":          {ns: annotated(exempt, "drill"), obj: sts(3), exempted: 1},
-		"another rule's exemption has no effect":   {obj: sts(3, cluster.ExemptPrefix+"other", "drill"), want: "deny"},
-		"exemptions may be forbidden":              {policy: Policy{ForbidExemptions: []string{"the-rule"}}, obj: sts(3, exempt, "drill"), want: "deny", notes: "forbids"},
-		"the configuration exempts by pattern":     {policy: Policy{Exemptions: []Exemption{{Rule: "the-*", Namespace: "pr*", Kind: "StatefulSet", Name: "d?", User: "ann*", Reason: "x"}}}, req: user("anna"), obj: sts(3), exempted: 1},
-		"unless the user is another":               {policy: Policy{Exemptions: []Exemption{{Rule: "the-rule", User: "anna", Reason: "x"}}}, req: user("bob"), obj: sts(3), want: "deny"},
-		"even where annotations are forbidden":     {policy: Policy{ForbidExemptions: []string{"the-rule"}, Exemptions: []Exemption{{Rule: "the-rule", Reason: "x"}}}, obj: sts(3), exempted: 1},
-		"an update warns of what was there":        {old: sts(2), obj: sts(3), want: "warn"},
-		"and denies what was not":                  {old: sts(1), obj: sts(3), want: "deny"},
-		"a deletion denies":                        {old: sts(1), want: "deny"},
-		"but not twice":                            {old: deleted},
-		"nor an update of what is being deleted":   {old: deleted, obj: sts(3)},
-		"nor the garbage collector's":              {req: user("system:serviceaccount:kube-system:generic-garbage-collector"), old: sts(1)},
-		"nor the controller manager's":             {req: user("system:kube-controller-manager"), old: sts(1)},
-		"nor a kubelet's":                          {req: user("system:node:n1", cluster.NodesGroup), old: sts(1)},
-		"another account of kube-system is denied": {req: user("system:serviceaccount:kube-system:default"), old: sts(1), want: "deny"},
-		"so is a like-named one elsewhere":         {req: user("system:serviceaccount:prod:generic-garbage-collector"), old: sts(1), want: "deny"},
-		"what a controller creates only warns":     {req: user("system:serviceaccount:kube-system:statefulset-controller"), obj: sts(3), want: "warn"},
-		"configured callers are only warned":       {policy: Policy{DeletionCallers: []Caller{{User: "system:serviceaccount:argocd:*"}}}, req: user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
-		"of deletions only":                        {policy: Policy{DeletionCallers: []Caller{{User: "argo"}}}, req: user("argo"), obj: sts(3), want: "deny"},
-		"nothing in a terminating namespace":       {ns: func(ns *corev1.Namespace) { ns.Status.Phase = corev1.NamespaceTerminating }, old: sts(1)},
+		"a finding denies":       {obj: sts(3), want: "deny"},
+		"nothing is found":       {obj: sts(1)},
+		"mode warn lowers it":    {policy: Policy{Mode: ModeWarn}, obj: sts(3), want: "warn"},
+		"mode off finds nothing": {policy: Policy{Mode: ModeOff}, obj: sts(3)},
+		"a namespace may choose an allowed mode": {policy: Policy{AllowedModes: []Mode{ModeWarn}},
+			ns: labelled(cluster.LabelMode, "warn"), obj: sts(3), want: "warn"},
+		"but no other": {policy: Policy{AllowedModes: []Mode{ModeWarn}},
+			ns: labelled(cluster.LabelMode, "off"), obj: sts(3), want: "deny"},
+		"nor what is no mode": {policy: Policy{AllowedModes: []Mode{ModeWarn}},
+			ns: labelled(cluster.LabelMode, ""), obj: sts(3), want: "deny"},
+		"an object is exempt for a reason":       {obj: sts(3, exempt, "drill"), exempted: 1},
+		"but not without one":                    {obj: sts(3, exempt, " "), want: "deny", notes: "without a reason"},
+		"a namespace exempts its objects":        {ns: annotated(exempt, "drill"), obj: sts(3), exempted: 1},
+		"another rule's exemption has no effect": {obj: sts(3, cluster.ExemptPrefix+"other", "drill"), want: "deny"},
+		"exemptions may be forbidden": {policy: Policy{ForbidExemptions: []string{"the-rule"}},
+			obj: sts(3, exempt, "drill"), want: "deny", notes: "forbids"},
+		"the configuration exempts by pattern": {policy: Policy{Exemptions: []Exemption{{Rule: "the-*", Namespace: "pr*",
+			Kind: "StatefulSet", Name: "d?", User: "ann*", Reason: "x"}}}, req: user("anna"), obj: sts(3), exempted: 1},
+		"unless the user is another": {policy: Policy{Exemptions: []Exemption{{Rule: "the-rule", User: "anna",
+			Reason: "x"}}}, req: user("bob"), obj: sts(3), want: "deny"},
+		"even where annotations are forbidden": {policy: Policy{ForbidExemptions: []string{"the-rule"},
+			Exemptions: []Exemption{{Rule: "the-rule", Reason: "x"}}}, obj: sts(3), exempted: 1},
+		"an update warns of what was there":      {old: sts(2), obj: sts(3), want: "warn"},
+		"and denies what was not":                {old: sts(1), obj: sts(3), want: "deny"},
+		"a deletion denies":                      {old: sts(1), want: "deny"},
+		"but not twice":                          {old: deleted},
+		"nor an update of what is being deleted": {old: deleted, obj: sts(3)},
+		"nor the garbage collector's": {req: user("system:serviceaccount:kube-system:generic-garbage-collector"),
+			old: sts(1)},
+		"nor the controller manager's": {req: user("system:kube-controller-manager"), old: sts(1)},
+		"nor a kubelet's":              {req: user("system:node:n1", cluster.NodesGroup), old: sts(1)},
+		"another account of kube-system is denied": {req: user("system:serviceaccount:kube-system:default"), old: sts(1),
+			want: "deny"},
+		"so is a like-named one elsewhere": {req: user("system:serviceaccount:prod:generic-garbage-collector"),
+			old: sts(1), want: "deny"},
+		"what a controller creates only warns": {req: user("system:serviceaccount:kube-system:statefulset-controller"),
+			obj: sts(3), want: "warn"},
+		"configured callers are only warned": {policy: Policy{DeletionCallers: []Caller{{User: "system:serviceaccount:argocd:*"}}}, req: user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
+		"of deletions only": {policy: Policy{DeletionCallers: []Caller{{User: "argo"}}},
+			req: user("argo"), obj: sts(3), want: "deny"},
+		"nothing in a terminating namespace": {ns: func(ns *corev1.Namespace) { ns.Status.Phase = corev1.NamespaceTerminating }, old: sts(1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.policy.Rules = []*Rule{theRule}
@@ -185,7 +198,8 @@ func TestDenialIsAskedAgain(t *testing.T) {
 	}
 	got := review(cluster.Environment{Source: stale, Live: broken{}})
 	if got.Denied() || len(got.Undecided) != 1 {
-		t.Errorf("findings %v, undecided %v: want undecided where the API server cannot be asked", got.Findings, got.Undecided)
+		t.Errorf("findings %v, undecided %v: want undecided where the API server cannot be asked", got.Findings,
+			got.Undecided)
 	}
 	terminating := prod(func(ns *corev1.Namespace) { ns.DeletionTimestamp = new(metav1.Now()) })
 	gone := &cluster.Snapshot{Complete: true}
@@ -201,7 +215,8 @@ func TestRatchetKnowsItemsByName(t *testing.T) {
 	r := &Rule{Name: "no-latest", Level: Deny, Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for _, c := range containers(&sts.Spec.Template.Spec) {
 			if c.item.Image == "latest" {
-				p.Report(field.Invalid(field.NewPath("spec", "template", "spec", c.field).Index(c.index).Child("image"), c.item.Image, "must not"), "pin it")
+				p.Report(field.Invalid(field.NewPath("spec", "template", "spec", c.field).Index(c.index).Child("image"),
+					c.item.Image, "must not"), "pin it")
 			}
 		}
 		return nil
@@ -267,7 +282,8 @@ func TestSelect(t *testing.T) {
 }
 
 func TestShortFitsAndSaysWhereTheRestIs(t *testing.T) {
-	f := Finding{Rule: theRule, Error: field.Invalid(field.NewPath("spec"), "v", "must not\nbe \x00 "+strings.Repeat("ä", 300)), Remedy: strings.Repeat("x", 200)}
+	f := Finding{Rule: theRule, Error: field.Invalid(field.NewPath("spec"), "v",
+		"must not\nbe \x00 "+strings.Repeat("ä", 300)), Remedy: strings.Repeat("x", 200)}
 	for _, limit := range []int{60, 250, 500} {
 		s := f.Short(limit)
 		if n := len([]rune(s)); n > limit {

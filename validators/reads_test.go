@@ -18,27 +18,41 @@ func TestReads(t *testing.T) {
 		edit func(s *appsv1.StatefulSet)
 		want bool // that it is another
 	}{
-		"a field":                      {"spec.serviceName", func(s *appsv1.StatefulSet) { s.Spec.ServiceName = "x" }, true},
-		"another field":                {"spec.serviceName", func(s *appsv1.StatefulSet) { s.Spec.MinReadySeconds = 1 }, false},
-		"what holds a field":           {"spec", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Subdomain = "x" }, true},
-		"behind a pointer":             {"spec.ordinals.start", func(s *appsv1.StatefulSet) { s.Spec.Ordinals.Start = 2 }, true},
-		"behind none any more":         {"spec.ordinals.start", func(s *appsv1.StatefulSet) { s.Spec.Ordinals = nil }, true},
-		"nothing, behind one or none":  {"spec.updateStrategy.rollingUpdate.partition", func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy.RollingUpdate = nil }, false},
-		"an empty list, or none":       {"spec.template.spec.tolerations", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Tolerations = nil }, false},
-		"a key":                        {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels["a"] = "x" }, true},
-		"a key that goes":              {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels = nil }, true},
-		"a key that comes, empty":      {"metadata.labels[c]", func(s *appsv1.StatefulSet) { s.Labels["c"] = "" }, true},
-		"another key":                  {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels["b"] = "x" }, false},
-		"keys that begin so":           {"metadata.annotations[own/*]", func(s *appsv1.StatefulSet) { s.Annotations["own/a"] = "x" }, true},
-		"one more of them":             {"metadata.annotations[own/*]", func(s *appsv1.StatefulSet) { s.Annotations["own/b"] = "" }, true},
-		"one for another":              {"metadata.annotations[own/*]", func(s *appsv1.StatefulSet) { delete(s.Annotations, "own/a"); s.Annotations["own/b"] = "1" }, true},
-		"one fewer":                    {"metadata.annotations[own/*]", func(s *appsv1.StatefulSet) { delete(s.Annotations, "own/a") }, true},
-		"keys that begin otherwise":    {"metadata.annotations[own/*]", func(s *appsv1.StatefulSet) { s.Annotations["other/a"] = "x" }, false},
-		"a field of items":             {volumes + ".hostPath", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[1].HostPath.Path = "/x" }, true},
-		"another field of items":       {volumes + ".hostPath", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[0].ConfigMap = nil }, false},
-		"an item without it goes":      {volumes + ".hostPath", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes = s.Spec.Template.Spec.Volumes[1:] }, false},
-		"an item that has it goes":     {volumes + ".hostPath", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes = s.Spec.Template.Spec.Volumes[:1] }, true},
-		"an item that has it is named": {volumes + ".hostPath", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[1].Name = "x" }, true},
+		"a field": {"spec.serviceName", func(s *appsv1.StatefulSet) { s.Spec.ServiceName = "x" }, true},
+		"another field": {"spec.serviceName", func(s *appsv1.StatefulSet) { s.Spec.MinReadySeconds = 1 },
+			false},
+		"what holds a field": {"spec", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Subdomain = "x" }, true},
+		"behind a pointer": {"spec.ordinals.start", func(s *appsv1.StatefulSet) { s.Spec.Ordinals.Start = 2 },
+			true},
+		"behind none any more": {"spec.ordinals.start", func(s *appsv1.StatefulSet) { s.Spec.Ordinals = nil }, true},
+		"nothing, behind one or none": {"spec.updateStrategy.rollingUpdate.partition",
+			func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy.RollingUpdate = nil }, false},
+		"an empty list, or none": {"spec.template.spec.tolerations",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Tolerations = nil }, false},
+		"a key":                   {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels["a"] = "x" }, true},
+		"a key that goes":         {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels = nil }, true},
+		"a key that comes, empty": {"metadata.labels[c]", func(s *appsv1.StatefulSet) { s.Labels["c"] = "" }, true},
+		"another key":             {"metadata.labels[a]", func(s *appsv1.StatefulSet) { s.Labels["b"] = "x" }, false},
+		"keys that begin so": {"metadata.annotations[own/*]",
+			func(s *appsv1.StatefulSet) { s.Annotations["own/a"] = "x" }, true},
+		"one more of them": {"metadata.annotations[own/*]",
+			func(s *appsv1.StatefulSet) { s.Annotations["own/b"] = "" }, true},
+		"one for another": {"metadata.annotations[own/*]",
+			func(s *appsv1.StatefulSet) { delete(s.Annotations, "own/a"); s.Annotations["own/b"] = "1" }, true},
+		"one fewer": {"metadata.annotations[own/*]",
+			func(s *appsv1.StatefulSet) { delete(s.Annotations, "own/a") }, true},
+		"keys that begin otherwise": {"metadata.annotations[own/*]",
+			func(s *appsv1.StatefulSet) { s.Annotations["other/a"] = "x" }, false},
+		"a field of items": {volumes + ".hostPath",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[1].HostPath.Path = "/x" }, true},
+		"another field of items": {volumes + ".hostPath",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[0].ConfigMap = nil }, false},
+		"an item without it goes": {volumes + ".hostPath",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes = s.Spec.Template.Spec.Volumes[1:] }, false},
+		"an item that has it goes": {volumes + ".hostPath",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes = s.Spec.Template.Spec.Volumes[:1] }, true},
+		"an item that has it is named": {volumes + ".hostPath",
+			func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Volumes[1].Name = "x" }, true},
 		"from one item to another": {volumes + ".hostPath", func(s *appsv1.StatefulSet) {
 			v := s.Spec.Template.Spec.Volumes
 			v[0].VolumeSource, v[1].VolumeSource = v[1].VolumeSource, v[0].VolumeSource
@@ -134,7 +148,8 @@ func TestReadsThatAreNone(t *testing.T) {
 		"spec.template.spec.overhead[cpu]":                   "no map of strings",
 		"spec.template.spec.containers[*].ports[*].hostPort": "has no ports.*.hostPort",
 	} {
-		if _, err := parseRead(reflect.TypeFor[appsv1.StatefulSet](), path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseRead(reflect.TypeFor[appsv1.StatefulSet](), path); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
@@ -144,7 +159,8 @@ func TestReadsThatAreNone(t *testing.T) {
 // all of both is looked at.
 func TestComparingTakesNoMemory(t *testing.T) {
 	old := readable()
-	old.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Ports: []corev1.ContainerPort{{ContainerPort: 5432}}}}
+	old.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db",
+		Ports: []corev1.ContainerPort{{ContainerPort: 5432}}}}
 	obj := old.DeepCopy()
 	got := testing.AllocsPerRun(100, func() {
 		if !changeOf(old, obj).nothing() {

@@ -81,7 +81,8 @@ func coverage(t *testing.T, seed uint64, w *world, old, obj client.Object, spoke
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(), cluster.Request{})
+	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(),
+		cluster.Request{})
 	for _, r := range validators.All {
 		for i, c := range r.Checks {
 			if c.Kind != kind || c.When != validators.Stored {
@@ -177,8 +178,10 @@ func (g gen) editField(v, other reflect.Value) {
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(v.Type()))
 		}
-		keys := []string{"app", "tier", "stayput.dev/subdomain", "stayput.dev/reclaim-policy", "stayput.dev/subdomian", "pv.kubernetes.io/provisioned-by",
-			"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class", "exempt.stayput.dev/claim-in-used"}
+		keys := []string{"app", "tier", "stayput.dev/subdomain", "stayput.dev/reclaim-policy", "stayput.dev/subdomian",
+			"pv.kubernetes.io/provisioned-by",
+			"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class",
+			"exempt.stayput.dev/claim-in-used"}
 		for _, m := range []reflect.Value{v, other} {
 			if m.IsValid() && m.Len() > 0 && g.chance(.4) {
 				keys = keys[:0]

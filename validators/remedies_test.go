@@ -26,11 +26,13 @@ type deletion struct {
 var (
 	command = regexp.MustCompile(`kubectl delete ([^&;,|]*)`)
 	quoted  = regexp.MustCompile(`'[^']*'`)
-	inWords = regexp.MustCompile(`(?i)\b(delete|remove|wipe)s? ((the|its|their|these|those|all|old) )?(claims?|volumes?|disks?|data)\b`)
-	kinds   = map[string]string{
+	inWords = regexp.MustCompile(`(?i)\b(delete|remove|wipe)s? ((the|its|their|these|those|all|old) ` +
+		`)?(claims?|volumes?|disks?|data)\b`)
+	kinds = map[string]string{
 		"pvc": "pvc", "persistentvolumeclaim": "pvc", "persistentvolumeclaims": "pvc", "pv": "pv", "persistentvolume": "pv",
 		"sts": "sts", "statefulset": "sts", "statefulsets": "sts", "ns": "ns", "namespace": "ns",
-		"service": "remade", "svc": "remade", "storageclass": "remade", "sc": "remade", "pod": "pod", "pods": "pod", "pdb": "pdb",
+		"service": "remade", "svc": "remade", "storageclass": "remade", "sc": "remade", "pod": "pod", "pods": "pod",
+		"pdb": "pdb",
 	}
 )
 
@@ -166,27 +168,31 @@ func TestDestructive(t *testing.T) {
 		remedy    string
 		want      string
 	}{
-		"Pending":              {seen: []client.Object{pending}, remedy: remove + " && kubectl apply -f <file> with another"},
-		"unseen":               {remedy: remove, want: "nobody has seen"},
-		"of another namespace": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 -n b", want: "nobody has seen"},
-		"Bound":                {seen: []client.Object{claim(corev1.ClaimBound, nil)}, remedy: remove, want: "not Pending"},
-		"with the StatefulSet": {seen: []client.Object{claim(corev1.ClaimBound, nil)}, remedy: "kubectl delete sts/db pvc/data-db-0 -n a", want: "cannot read"},
+		"Pending": {seen: []client.Object{pending}, remedy: remove + " && kubectl apply -f <file> with another"},
+		"unseen":  {remedy: remove, want: "nobody has seen"},
+		"of another namespace": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 -n b",
+			want: "nobody has seen"},
+		"Bound": {seen: []client.Object{claim(corev1.ClaimBound, nil)}, remedy: remove, want: "not Pending"},
+		"with the StatefulSet": {seen: []client.Object{claim(corev1.ClaimBound, nil)},
+			remedy: "kubectl delete sts/db pvc/data-db-0 -n a", want: "cannot read"},
 		"the second of two": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 data-db-1 -n a",
 			want: "data-db-1, which nobody has seen"},
-		"for a volume": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "disk" })}, remedy: remove, want: "names a volume"},
+		"for a volume": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "disk" })},
+			remedy: remove, want: "names a volume"},
 		"from a snapshot": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) {
 			c.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "VolumeSnapshot"}
 		})}, remedy: remove, want: "filled"},
-		"mounted":                  {seen: []client.Object{pending, pod}, remedy: remove, want: "mounts"},
-		"reserved":                 {seen: []client.Object{pending, pv}, remedy: remove, want: "reserved"},
-		"by label":                 {remedy: "kubectl delete pvc -l app=db -n a", want: "does not name"},
-		"a StatefulSet":            {remedy: "kubectl delete statefulset db -n a", want: "with its Pods"},
-		"around its Pods":          {remedy: "kubectl delete sts db -n a --cascade=orphan && kubectl apply -f <file>"},
-		"a volume":                 {remedy: "kubectl delete pv disk", want: "deletes a pv"},
-		"a Service":                {remedy: "kubectl delete service db -n a && kubectl apply -f <file>", want: "interrupts"},
-		"a Service, as it is said": {remedy: "kubectl delete service db -n a && kubectl apply -f <file>; in between its name is gone"},
-		"in words":                 {remedy: "delete the claims first", want: "in words"},
-		"kubectl in a manifest":    {manifests: true, remedy: "kubectl patch service db", want: "author"},
+		"mounted":         {seen: []client.Object{pending, pod}, remedy: remove, want: "mounts"},
+		"reserved":        {seen: []client.Object{pending, pv}, remedy: remove, want: "reserved"},
+		"by label":        {remedy: "kubectl delete pvc -l app=db -n a", want: "does not name"},
+		"a StatefulSet":   {remedy: "kubectl delete statefulset db -n a", want: "with its Pods"},
+		"around its Pods": {remedy: "kubectl delete sts db -n a --cascade=orphan && kubectl apply -f <file>"},
+		"a volume":        {remedy: "kubectl delete pv disk", want: "deletes a pv"},
+		"a Service":       {remedy: "kubectl delete service db -n a && kubectl apply -f <file>", want: "interrupts"},
+		"a Service, as it is said": {remedy: "kubectl delete service db -n a && kubectl apply -f <file>; in between its " +
+			"name is gone"},
+		"in words":              {remedy: "delete the claims first", want: "in words"},
+		"kubectl in a manifest": {manifests: true, remedy: "kubectl patch service db", want: "author"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := strings.Join(destructive(tt.seen, tt.manifests, tt.remedy), "; ")

@@ -22,15 +22,19 @@ var errProse = errors.New("prose")
 
 var (
 	// orRemedy stands between the ways to mend one thing.
-	orRemedy = regexp.MustCompile(`; or, (?:if it belongs to these|if they must meet to be ready|to end this|to lose them), |; or, |; or |, or (?:for each volume )?|; to (?:wipe it|let it go|use what they hold)(?:: |, )`)
+	orRemedy = regexp.MustCompile(`; or, (?:if it belongs to these|if they must meet to be ready|to end this|to lose ` +
+		`them), |; or, |; or |, or (?:for each volume )?|; to (?:wipe it|let it go|use what they hold)(?:: |, )`)
 
 	// andStep stands between the steps of one way.
 	andStep = regexp.MustCompile(` && |, then |; then |, and (?:set )?| and (?:apply)`)
 
 	// aside is what a remedy says beside what is to be done.
-	aside = regexp.MustCompile(`^(?:at once: |to keep the disk: |to remove the Pod: |to pass on its data: |to start empty: |if \S+ can, |first |set )+` +
-		`|, before a Pod uses it$|, if its driver can$|; in between .*$|; the Pods run on$|, for nothing is on them yet$|, which touches no volume$` +
-		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|; for another class .*$|; for a smaller volume .*$|, and again$|, through [A-Z]\w+ \S+$`)
+	aside = regexp.MustCompile(`^(?:at once: |to keep the disk: |to remove the Pod: |to pass on its data: |to start ` +
+		`empty: |if \S+ can, |first |set )+` +
+		`|, before a Pod uses it$|, if its driver can$|; in between .*$|; the Pods run on$|, for nothing is on them yet$|, ` +
+		`which touches no volume$` +
+		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|; for another class .*$|; ` +
+		`for a smaller volume .*$|, and again$|, through [A-Z]\w+ \S+$`)
 
 	choices     = regexp.MustCompile(` \(there are: ([^,)]*)[^)]*\)`)
 	placeholder = regexp.MustCompile(`<[A-Za-z][^>]*>`)
@@ -153,10 +157,12 @@ func init() { // for they call each other
 			return m.apply(key, []string{"", "another"})
 		}},
 		{regexp.MustCompile(`^apply (\{.*\})$`), func(m *mender, _ string, part []string) error { return m.add(part[1]) }},
-		{regexp.MustCompile(`^create StorageClass (\S+)( with allowVolumeExpansion: true)?$`), func(m *mender, _ string, part []string) error {
-			return m.add(fmt.Sprintf("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: %s}, provisioner: example.com/disk, "+
-				"reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer, allowVolumeExpansion: true}", part[1]))
-		}},
+		{regexp.MustCompile(`^create StorageClass (\S+)( with allowVolumeExpansion: true)?$`),
+			func(m *mender, _ string, part []string) error {
+				return m.add(fmt.Sprintf("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: %s}, provisioner: "+
+					"example.com/disk, "+
+					"reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer, allowVolumeExpansion: true}", part[1]))
+			}},
 		{regexp.MustCompile(`^apply the claim$`), func(*mender, string, []string) error { return nil }},
 		{regexp.MustCompile(`^take it out of the template: (.*)$`), func(m *mender, key string, part []string) error {
 			if err := m.unset(key, cluster.SplitPath(m.finding.Field)); err != nil {
@@ -164,23 +170,36 @@ func init() { // for they call each other
 			}
 			return m.step(part[1])
 		}},
-		{regexp.MustCompile(`^make (?:it|the Pod) again with (?:a hostname of its own, )?(.*)$`), func(m *mender, key string, part []string) error {
-			if err := m.fields(key, part[1]); err != nil {
-				return err
-			}
-			return m.apply(key, []string{"", ""})
+		{regexp.MustCompile(`^make (?:it|the Pod) again with (?:a hostname of its own, )?(.*)$`),
+			func(m *mender, key string, part []string) error {
+				if err := m.fields(key, part[1]); err != nil {
+					return err
+				}
+				return m.apply(key, []string{"", ""})
+			}},
+		{regexp.MustCompile(`^remove ([A-Z]\w+) (\S+)$`), func(m *mender, _ string,
+			part []string) error {
+			return m.remove(m.named(part[1], part[2]), false)
 		}},
-		{regexp.MustCompile(`^remove ([A-Z]\w+) (\S+)$`), func(m *mender, _ string, part []string) error { return m.remove(m.named(part[1], part[2]), false) }},
 		{regexp.MustCompile(`^remove (\w+) from ([A-Z]\w+) (\S+)$`), func(m *mender, _ string, part []string) error {
 			return m.unset(m.named(part[2], part[3]), []string{"spec", part[1]})
 		}},
-		{regexp.MustCompile(`^remove the selector$`), func(m *mender, key string, _ []string) error { return m.takeOut(key, []string{"", "", "it", ""}) }},
-		{regexp.MustCompile(`^remove (?:the (label) )?(\S+?)( from the template)?(?: and create the Pod again)?(?:; .*)?$`), (*mender).takeOut},
-		{regexp.MustCompile(`^write (storageClassName: "") to choose among volumes made by hand$`), func(m *mender, key string, part []string) error {
+		{regexp.MustCompile(`^remove the selector$`), func(m *mender, key string,
+			_ []string) error {
+			return m.takeOut(key, []string{"", "", "it", ""})
+		}},
+		{regexp.MustCompile(`^remove (?:the (label) )?(\S+?)( from the template)?(?: and create the Pod again)?(?:; .*)?$`),
+			(*mender).takeOut},
+		{regexp.MustCompile(`^write (storageClassName: "") to choose among volumes made by hand$`),
+			func(m *mender, key string, part []string) error {
+				return m.fields(key, part[1])
+			}},
+		{regexp.MustCompile(`^write (.*) again$`), func(m *mender, key string,
+			part []string) error {
 			return m.fields(key, part[1])
 		}},
-		{regexp.MustCompile(`^write (.*) again$`), func(m *mender, key string, part []string) error { return m.fields(key, part[1]) }},
-		{regexp.MustCompile(`^write (.*)$`), func(m *mender, key string, part []string) error { // in the place of what is there
+		// in the place of what is there
+		{regexp.MustCompile(`^write (.*)$`), func(m *mender, key string, part []string) error {
 			if err := m.unset(key, cluster.SplitPath(m.finding.Field)); err != nil {
 				return err
 			}
@@ -191,38 +210,41 @@ func init() { // for they call each other
 				return putAt(fields, []string{"spec", "resources", "requests"}, "storage", part[1])
 			})
 		}},
-		{regexp.MustCompile(`^serviceName: (\S+), a Service with clusterIP: None(, publishNotReadyAddresses: true)?$`), func(m *mender, key string, part []string) error {
-			if err := m.fields(key, "serviceName: "+part[1]); err != nil {
-				return err
-			}
-			sts, err := tree(m.obj)
-			if err != nil {
-				return err
-			}
-			labels, err := at(sts, []string{"spec", "template", "metadata", "labels"})
-			if err != nil {
-				return err
-			}
-			svc, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": part[1], "namespace": m.obj.GetNamespace()},
-				"spec": map[string]any{"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": part[2] != ""}})
-			if err != nil {
-				return err
-			}
-			return m.add(string(svc))
-		}},
+		{regexp.MustCompile(`^serviceName: (\S+), a Service with clusterIP: None(, publishNotReadyAddresses: true)?$`),
+			func(m *mender, key string, part []string) error {
+				if err := m.fields(key, "serviceName: "+part[1]); err != nil {
+					return err
+				}
+				sts, err := tree(m.obj)
+				if err != nil {
+					return err
+				}
+				labels, err := at(sts, []string{"spec", "template", "metadata", "labels"})
+				if err != nil {
+					return err
+				}
+				svc, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "Service",
+					"metadata": map[string]any{"name": part[1], "namespace": m.obj.GetNamespace()},
+					"spec":     map[string]any{"clusterIP": "None", "selector": labels, "publishNotReadyAddresses": part[2] != ""}})
+				if err != nil {
+					return err
+				}
+				return m.add(string(svc))
+			}},
 		{regexp.MustCompile(`^keep (?:it|it as it was|".*")$`), (*mender).keep},
 		{regexp.MustCompile(`^leave it out$`), func(m *mender, key string, _ []string) error {
 			path := strings.TrimSuffix(m.finding.Field, ".metadata.name")
 			return m.unset(key, cluster.SplitPath(path))
 		}},
-		{regexp.MustCompile(`^add (\S+): (\S+) to (?:spec\.)?selector and template$`), func(m *mender, key string, part []string) error {
-			return m.editManifest(key, func(fields map[string]any) error {
-				if err := putAt(fields, []string{"spec", "selector", "matchLabels"}, part[1], part[2]); err != nil {
-					return err
-				}
-				return putAt(fields, []string{"spec", "template", "metadata", "labels"}, part[1], part[2])
-			})
-		}},
+		{regexp.MustCompile(`^add (\S+): (\S+) to (?:spec\.)?selector and template$`),
+			func(m *mender, key string, part []string) error {
+				return m.editManifest(key, func(fields map[string]any) error {
+					if err := putAt(fields, []string{"spec", "selector", "matchLabels"}, part[1], part[2]); err != nil {
+						return err
+					}
+					return putAt(fields, []string{"spec", "template", "metadata", "labels"}, part[1], part[2])
+				})
+			}},
 		{regexp.MustCompile(`^add to (\w+): (\{.*\})$`), func(m *mender, key string, part []string) error {
 			return m.fields(key, part[1]+": ["+part[2]+"]")
 		}},
@@ -237,14 +259,18 @@ func init() { // for they call each other
 			_ = m.unset(key, cluster.SplitPath(m.finding.Field))
 			return m.fields(key, part[1])
 		}},
-		{regexp.MustCompile(`^spec: (\{.*\}) in place of that of Service (\S+)$`), func(m *mender, _ string, part []string) error {
-			key := m.named("Service", part[2])
-			if err := m.unset(key, []string{"spec"}); err != nil {
-				return err
-			}
-			return m.set(key, "", "spec", flow(part[1]))
+		{regexp.MustCompile(`^spec: (\{.*\}) in place of that of Service (\S+)$`),
+			func(m *mender, _ string, part []string) error {
+				key := m.named("Service", part[2])
+				if err := m.unset(key, []string{"spec"}); err != nil {
+					return err
+				}
+				return m.set(key, "", "spec", flow(part[1]))
+			}},
+		{regexp.MustCompile(`^([a-zA-Z]+: .*)$`), func(m *mender, key string,
+			part []string) error {
+			return m.fields(key, part[1])
 		}},
-		{regexp.MustCompile(`^([a-zA-Z]+: .*)$`), func(m *mender, key string, part []string) error { return m.fields(key, part[1]) }},
 	}
 }
 
@@ -350,7 +376,8 @@ func (m *mender) keep(key string, _ []string) error {
 }
 
 var (
-	inObject    = regexp.MustCompile(`^ in (?:(PersistentVolume|Service|PodDisruptionBudget|StorageClass) (\S+?)|the claim|the template's spec|(a container))(, without .*)?$`)
+	inObject = regexp.MustCompile(`^ in (?:(PersistentVolume|Service|PodDisruptionBudget|StorageClass) (\S+?)|the ` +
+		`claim|the template's spec|(a container))(, without .*)?$`)
 	withoutMore = regexp.MustCompile(`^(?:, without| and no) (\w+)$`)
 	fieldKey    = regexp.MustCompile(`^([a-zA-Z]+): `)
 )

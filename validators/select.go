@@ -37,11 +37,13 @@ func (r *Rule) mayBe(level Level) error {
 		return nil
 	case (level == Hint) != (r.Level == Hint):
 		if r.Level == Hint {
-			return fmt.Errorf("rule %s: level %q: must be %q or %q, for the API server itself refuses what it is about", r.Name, level, Off, Hint)
+			return fmt.Errorf("rule %s: level %q: must be %q or %q, for the API server itself refuses what it is about", r.Name,
+				level, Off, Hint)
 		}
 		return fmt.Errorf("rule %s: level %q: only for what the API server itself refuses", r.Name, level)
 	case level == Deny && r.NeverDeny:
-		return fmt.Errorf("rule %s: level %q: it never denies, for a denial could block a controller or an ordinary teardown", r.Name, level)
+		return fmt.Errorf("rule %s: level %q: it never denies, for a denial could block a controller or an ordinary teardown",
+			r.Name, level)
 	}
 	return nil
 }

@@ -42,8 +42,10 @@ and create it as it should be. Nobody resolves its name in between.`,
 			if err != nil || len(governed) == 0 {
 				return err
 			}
-			p.Report(field.Invalid(namePath, svc.Name, "must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
-				fmt.Sprintf("create Service %s again, headless; or let it go last, after StatefulSet %s", svc.Name, governed[0].Name))
+			p.Report(field.Invalid(namePath, svc.Name,
+				"must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
+				fmt.Sprintf("create Service %s again, headless; or let it go last, after StatefulSet %s", svc.Name,
+					governed[0].Name))
 			return nil
 		}),
 	},
@@ -66,15 +68,18 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	}
 	spec := specPath
 	if s := suffer(alias); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type, "must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"),
+		p.Report(field.Invalid(spec.Child("type"), svc.Spec.Type,
+			"must not be an alias while "+sets(s)+" names it; the Pods have no DNS names"),
 			p.unaliased(svc, memberLabels(s[0])))
 	}
 	if s := suffer(balances); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP, "must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"),
+		p.Report(field.Invalid(spec.Child("clusterIP"), svc.Spec.ClusterIP,
+			"must be None for "+sets(s)+"; its name resolves to one virtual IP, not to the Pods"),
 			p.headlessAgain(svc, nil, slices.ContainsFunc(s, meets)))
 	}
 	if s := suffer(misses); len(s) > 0 {
-		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)), "must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
+		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)),
+			"must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
 			p.selectingAll(svc, governed))
 		p.brieflySelecting(svc, labelsOfAll(governed))
 	}
@@ -95,7 +100,11 @@ func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet)
 func labelsOfAll(governed []*appsv1.StatefulSet) map[string]string {
 	on := maps.Clone(memberLabels(governed[0]))
 	for _, sts := range governed[1:] {
-		maps.DeleteFunc(on, func(name, value string) bool { has, ok := sts.Spec.Template.Labels[name]; return !ok || has != value })
+		maps.DeleteFunc(on, func(name, value string) bool {
+			has, ok := sts.Spec.Template.Labels[name]
+			return !ok ||
+				has != value
+		})
 	}
 	return on
 }
@@ -112,12 +121,14 @@ func (p *Pass) headlessAgain(svc *corev1.Service, on map[string]string, meet boo
 		fields += ", selector: " + flowYAML(on)
 	}
 	return p.Mend(fmt.Sprintf("%s in Service %s", fields, svc.Name),
-		fmt.Sprintf("kubectl delete service %s -n %s, then make it again with %s; in between its name and clients are cut off", svc.Name, svc.Namespace, fields))
+		fmt.Sprintf("kubectl delete service %s -n %s, then make it again with %s; in between its name and clients are cut "+
+			"off", svc.Name, svc.Namespace, fields))
 }
 
 // unaliased returns what makes a headless Service of an alias.
 func (p *Pass) unaliased(svc *corev1.Service, on map[string]string) string {
-	return p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s", flowYAML(map[string]any{"clusterIP": "None", "selector": on}), svc.Name), unalias(svc, on))
+	return p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s",
+		flowYAML(map[string]any{"clusterIP": "None", "selector": on}), svc.Name), unalias(svc, on))
 }
 
 // unalias returns the command that makes an alias a headless Service that selects
@@ -125,7 +136,8 @@ func (p *Pass) unaliased(svc *corev1.Service, on map[string]string) string {
 // Service without a selector is given two families of addresses, and a cluster
 // that has one then refuses every selector.
 func unalias(svc *corev1.Service, on map[string]string) string {
-	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None","externalName":null,"selector":{%s}}}'`,
+	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None",`+
+		`"externalName":null,"selector":{%s}}}'`,
 		svc.Name, svc.Namespace, jsonPairs(on))
 }
 
@@ -147,10 +159,12 @@ func (p *Pass) selecting(svc *corev1.Service, on map[string]string) string {
 		// It has two families of addresses, and a cluster that has one refuses every
 		// selector until they are chosen again. SingleStack is what a new Service gets.
 		return p.Mend(fmt.Sprintf("spec: {ipFamilyPolicy: SingleStack, selector: %s} in Service %s", flowYAML(on), svc.Name),
-			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,"selector":{%s}}}'`,
+			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,`+
+				`"selector":{%s}}}'`,
 				svc.Name, svc.Namespace, jsonPairs(on)))
 	}
-	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), svc.Name), setSelector(svc.Name, svc.Namespace, on))
+	return p.Mend(fmt.Sprintf("spec: {selector: %s} in Service %s", flowYAML(on), svc.Name),
+		setSelector(svc.Name, svc.Namespace, on))
 }
 
 // beginsToSelect says whether a headless Service has had no selector so far, and

@@ -21,24 +21,28 @@ func TestHeadlessService(t *testing.T) {
 	}{
 		"no ports": {
 			labels: map[string]string{"app": "db"},
-			want:   `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, selector: {app: db}}}`,
+			want: `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, selector: ` +
+				`{app: db}}}`,
 		},
 		"one port without a name, as YAML's own words are quoted": {
 			labels: map[string]string{"app": "db", "on": "yes", "version": "1.10"},
 			ports:  []corev1.ContainerPort{{ContainerPort: 5432}},
-			want:   `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, ports: [{port: 5432}], selector: {app: db, "on": "yes", version: "1.10"}}}`,
+			want: `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, ports: ` +
+				`[{port: 5432}], selector: {app: db, "on": "yes", version: "1.10"}}}`,
 		},
 		"several ports, all named, none twice": {
 			labels: map[string]string{"app": "db"},
 			ports: []corev1.ContainerPort{
 				{Name: "pg", ContainerPort: 5432}, {ContainerPort: 53, Protocol: "UDP"}, {ContainerPort: 5432, Protocol: "TCP"},
 			},
-			want: `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, ports: [{name: pg, port: 5432}, {name: udp-53, port: 53, protocol: UDP}], selector: {app: db}}}`,
+			want: `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, ports: ` +
+				`[{name: pg, port: 5432}, {name: udp-53, port: 53, protocol: UDP}], selector: {app: db}}}`,
 		},
 		"more ports than a message holds": {
 			labels: map[string]string{"app": "db"},
 			ports:  many,
-			want:   `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, selector: {app: db}}}`,
+			want: `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: prod}, spec: {clusterIP: None, selector: ` +
+				`{app: db}}}`,
 		},
 	}
 	for name, tt := range tests {
@@ -57,7 +61,8 @@ func TestHeadlessName(t *testing.T) {
 	if got := headlessName("db"); got != "db-headless" {
 		t.Errorf("got %q", got)
 	}
-	if got := headlessName(strings.Repeat("a", 53) + "-" + strings.Repeat("b", 9)); got != strings.Repeat("a", 53)+"-headless" {
+	if got := headlessName(strings.Repeat("a", 53) + "-" + strings.Repeat("b", 9)); got != strings.Repeat("a",
+		53)+"-headless" {
 		t.Errorf("got %q, %d characters", got, len(got))
 	}
 }

@@ -46,13 +46,17 @@ The rule speaks to people only, not to controllers and service accounts.`,
 			return claimNames(claims, func(c replicaClaim) bool { return fateWith(sts, c) == fate })
 		}
 		if lost := of(goes); len(lost) > 0 {
-			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it", cluster.Few(lost))), orphanAll(sts))
+			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("must not lose data: %s WILL BE DELETED with it",
+				cluster.Few(lost))), orphanAll(sts))
 		}
 		if unsettled := of(unsettled); len(unsettled) > 0 {
-			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("must not lose data: %s may be deleted with it; ownerReferences decide", cluster.Few(unsettled))), orphanAll(sts))
+			p.Report(field.Invalid(namePath, sts.Name,
+				fmt.Sprintf("must not lose data: %s may be deleted with it; ownerReferences decide", cluster.Few(unsettled))),
+				orphanAll(sts))
 		}
 		if kept := of(stays); len(kept) > 0 {
-			p.Report(field.Invalid(namePath, sts.Name, fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
+			p.Report(field.Invalid(namePath, sts.Name,
+				fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
 				"apply it again to use them; or, to free it, find out first what each holds and keep a copy")
 		}
 		return nil

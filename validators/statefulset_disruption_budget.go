@@ -60,12 +60,17 @@ func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
 		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 			return err
 		}
-		p.Report(field.Invalid(replicasPath, replicas, "must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
+		p.Report(field.Invalid(replicasPath, replicas,
+			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
 			p.Mend("apply "+budgetYAML(sts),
-				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace, labels.FormatLabels(memberLabels(sts)))))
+				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
+					labels.FormatLabels(memberLabels(sts)))))
 	case len(budgets) > 1:
-		p.Report(field.Invalid(replicasPath, replicas, fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name, budgets[1].Name)),
-			p.Mend("remove PodDisruptionBudget "+budgets[1].Name, fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name, sts.Namespace)))
+		p.Report(field.Invalid(replicasPath, replicas,
+			fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name,
+				budgets[1].Name)),
+			p.Mend("remove PodDisruptionBudget "+budgets[1].Name, fmt.Sprintf("kubectl delete pdb %s -n %s", budgets[1].Name,
+				sts.Namespace)))
 	}
 	return nil
 }
@@ -88,7 +93,8 @@ func budgetAllows(p *Pass, sts *appsv1.StatefulSet) error {
 	if pdb.Spec.MinAvailable != nil {
 		unset, without = `"minAvailable":null,`, ", without minAvailable" // one excludes the other
 	}
-	p.Report(field.Invalid(replicasPath, replicas, fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
+	p.Report(field.Invalid(replicasPath, replicas,
+		fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
 		p.Mend("maxUnavailable: 1 in PodDisruptionBudget "+pdb.Name+without,
 			fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset)))
 	return nil

@@ -35,11 +35,14 @@ takes under load. The rule denies 0 and warns below 10.`,
 		const remedy = "terminationGracePeriodSeconds: 30 or more"
 		switch {
 		case *seconds == 0:
-			p.Report(field.Invalid(path, *seconds, "must not be 0, a force delete: a second Pod of the same name may start while the first writes the volume"), remedy)
+			p.Report(field.Invalid(path, *seconds,
+				"must not be 0, a force delete: a second Pod of the same name may start while the first writes the volume"), remedy)
 		case *seconds < 0:
-			p.Warn(field.Invalid(path, *seconds, "must not be negative, which counts as 1; the Pod is killed before it has saved its data"), remedy)
+			p.Warn(field.Invalid(path, *seconds,
+				"must not be negative, which counts as 1; the Pod is killed before it has saved its data"), remedy)
 		default:
-			p.Warn(field.Invalid(path, *seconds, "must be at least 10; the Pod may be killed before it has saved its data"), remedy)
+			p.Warn(field.Invalid(path, *seconds, "must be at least 10; the Pod may be killed before it has saved its data"),
+				remedy)
 		}
 		return nil
 	}).Of("spec.template.spec.terminationGracePeriodSeconds")},

@@ -35,8 +35,10 @@ percentage is rounded down, to 1 at least.`,
 		if !ok || down < replicas {
 			return nil
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"), update.MaxUnavailable.String(),
-			fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum", replicas)),
+		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
+			update.MaxUnavailable.String(),
+			fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum",
+				replicas)),
 			"rollingUpdate: {maxUnavailable: 1}")
 		return nil
 	}).Of("spec.replicas", "spec.updateStrategy")},

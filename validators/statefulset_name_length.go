@@ -40,10 +40,12 @@ changed; before its next rollout, create another beside it and move the data.`,
 		}
 		err := field.TooLong(namePath, sts.Name, maxStatefulSetName)
 		if pod > validation.DNS1123LabelMaxLength {
-			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; the Pod of the highest ordinal would have a host name of %d, and with more than %d it is never created",
+			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; the Pod of the highest ordinal would have a "+
+				"host name of %d, and with more than %d it is never created",
 				maxStatefulSetName, len(sts.Name), pod, validation.DNS1123LabelMaxLength)
 		} else {
-			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; a label of the Pods adds up to 11, and with more than %d no Pod is created",
+			err.Detail = fmt.Sprintf("must have at most %d characters, not %d; a label of the Pods adds up to 11, and with "+
+				"more than %d no Pod is created",
 				maxStatefulSetName, len(sts.Name), validation.LabelValueMaxLength)
 		}
 		p.Report(err, "metadata: {name: "+cut(sts.Name, maxStatefulSetName)+"}")

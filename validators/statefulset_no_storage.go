@@ -33,23 +33,28 @@ rules: {statefulset-no-storage: warn}.`,
 		for i, vol := range sts.Spec.Template.Spec.Volumes {
 			switch {
 			case vol.VolumeSource == corev1.VolumeSource{}:
-				lost = append(lost, field.Invalid(volumes.Index(i), vol.Name, "must not hold data: it is an emptyDir, which dies with the Pod"))
+				lost = append(lost, field.Invalid(volumes.Index(i), vol.Name,
+					"must not hold data: it is an emptyDir, which dies with the Pod"))
 			case vol.EmptyDir != nil:
-				lost = append(lost, field.Invalid(volumes.Index(i).Child("emptyDir"), vol.Name, "must not hold data: it dies with the Pod"))
+				lost = append(lost, field.Invalid(volumes.Index(i).Child("emptyDir"), vol.Name,
+					"must not hold data: it dies with the Pod"))
 			case vol.Ephemeral != nil:
-				lost = append(lost, field.Invalid(volumes.Index(i).Child("ephemeral"), vol.Name, "must not hold data: its claim dies with the Pod"))
+				lost = append(lost, field.Invalid(volumes.Index(i).Child("ephemeral"), vol.Name,
+					"must not hold data: its claim dies with the Pod"))
 			case !files(vol.VolumeSource):
 				return nil // a claim, or storage of another kind
 			}
 		}
 		for _, err := range lost {
-			p.Report(err, fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], "+
+			p.Report(err, fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
+				"[ReadWriteOnce], "+
 				"resources: {requests: {storage: 10Gi}}}}]", err.BadValue))
 		}
 		if len(lost) == 0 {
 			p.Report(field.Required(templatesPath,
 				"must have storage; a Pod comes back under its name with nothing in it"),
-				"volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}], "+
+				"volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: "+
+					"{storage: 10Gi}}}}], "+
 					"and volumeMounts: [{name: data, mountPath: /data}] in a container")
 		}
 		return nil
@@ -59,5 +64,6 @@ rules: {statefulset-no-storage: warn}.`,
 // files says whether a volume only brings files to a Pod. What a CSI driver
 // makes without a claim dies with the Pod too, but is rarely meant for data.
 func files(v corev1.VolumeSource) bool {
-	return v.CSI != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil || v.Image != nil || v.GitRepo != nil
+	return v.CSI != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil ||
+		v.Image != nil || v.GitRepo != nil
 }

@@ -27,7 +27,8 @@ exempt the StatefulSet.`,
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			if onDelete(sts) {
-				p.Report(field.Invalid(strategyPath, "OnDelete", "must be RollingUpdate, or Pods keep an old template until somebody deletes them, or a node fails"),
+				p.Report(field.Invalid(strategyPath, "OnDelete",
+					"must be RollingUpdate, or Pods keep an old template until somebody deletes them, or a node fails"),
 					"updateStrategy: {type: RollingUpdate}")
 			}
 			return nil
@@ -40,8 +41,10 @@ exempt the StatefulSet.`,
 			if all.n == 0 {
 				return nil // nobody is left behind
 			}
-			p.Report(field.Invalid(strategyPath, "OnDelete", fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),
-				fmt.Sprintf("updateStrategy: {type: RollingUpdate}, or kubectl delete pod %s-%d -n %s, then the next", sts.Name, all.end()-1, sts.Namespace))
+			p.Report(field.Invalid(strategyPath, "OnDelete",
+				fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),
+				fmt.Sprintf("updateStrategy: {type: RollingUpdate}, or kubectl delete pod %s-%d -n %s, then the next", sts.Name,
+					all.end()-1, sts.Namespace))
 			return nil
 		}),
 	},

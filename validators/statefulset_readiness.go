@@ -31,7 +31,8 @@ ready is the business of statefulset-min-ready-seconds.`,
 		}
 		if pod := &sts.Spec.Template.Spec; !probed(pod) && len(pod.Containers) > 0 {
 			path := podSpecPath.Child("containers").Index(0).Child("readinessProbe")
-			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process runs"),
+			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process "+
+				"runs"),
 				"readinessProbe: "+probeFor(pod.Containers[0]))
 		}
 		return nil

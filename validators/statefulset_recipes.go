@@ -25,18 +25,22 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	}
 
 	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.ReportRecreating(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)), "cannot be changed; Pods would be nobody's"),
+		p.ReportRecreating(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)),
+			"cannot be changed; Pods would be nobody's"),
 			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain), "keep it")
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
-		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName, "cannot be changed; Pods keep the old name"),
-			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace), keepAs(old.Spec.ServiceName))
+		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName,
+			"cannot be changed; Pods keep the old name"),
+			fmt.Sprintf("%s && kubectl rollout restart sts %s -n %s", again, sts.Name, sts.Namespace),
+			keepAs(old.Spec.ServiceName))
 	}
 	policy := func(sts *appsv1.StatefulSet) appsv1.PodManagementPolicyType {
 		return cmp.Or(sts.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
 	}
 	if policy(old) != policy(sts) {
-		p.ReportRecreating(field.Invalid(spec.Child("podManagementPolicy"), policy(sts), "cannot be changed in a StatefulSet that exists"),
+		p.ReportRecreating(field.Invalid(spec.Child("podManagementPolicy"), policy(sts),
+			"cannot be changed in a StatefulSet that exists"),
 			again+"; the Pods run on", keepAs(policy(old)))
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, sts.Spec.VolumeClaimTemplates) {
@@ -61,7 +65,8 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		delete(before, is.Name)
 		switch {
 		case was == nil:
-			p.ReportRecreating(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name, "cannot be added; Pods lack the volume"),
+			p.ReportRecreating(field.Invalid(path.Index(i).Child("metadata", "name"), is.Name,
+				"cannot be added; Pods lack the volume"),
 				again+" && "+newPods(), "leave it out")
 		case equality.Semantic.DeepEqual(was, is):
 			continue
@@ -71,14 +76,17 @@ func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods
 		said = true
 	}
 	if removed := slices.Sorted(maps.Keys(before)); len(removed) > 0 {
-		p.ReportRecreating(field.Forbidden(path, "cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again, "keep it")
+		p.ReportRecreating(field.Forbidden(path,
+			"cannot lose template "+cluster.Few(removed)+"; the claims made of it stay, with their data"), again, "keep it")
 	} else if !said {
 		p.Report(field.Forbidden(path, "cannot be put in another order"), "write the templates in the order they had")
 	}
 }
 
-func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *corev1.PersistentVolumeClaim, again string) {
-	before, after := was.Spec.Resources.Requests[corev1.ResourceStorage], is.Spec.Resources.Requests[corev1.ResourceStorage]
+func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *corev1.PersistentVolumeClaim,
+	again string) {
+	before, after := was.Spec.Resources.Requests[corev1.ResourceStorage],
+		is.Spec.Resources.Requests[corev1.ResourceStorage]
 	storage := path.Child("spec", "resources", "requests").Key(string(corev1.ResourceStorage))
 	anew := again + ", for new replicas alone"
 	switch order := after.Cmp(before); {
@@ -86,9 +94,11 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
 			growClaims(old, was.Name, after.String())+again, keepAs(before.String()))
 	case order < 0:
-		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew, keepAs(before.String()))
+		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew,
+			keepAs(before.String()))
 	case !equality.Semantic.DeepEqual(was.Spec.StorageClassName, is.Spec.StorageClassName):
-		p.ReportRecreating(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""), "cannot be changed; claims stay in their class"),
+		p.ReportRecreating(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""),
+			"cannot be changed; claims stay in their class"),
 			anew, keepAs(ptr.Deref(was.Spec.StorageClassName, "")))
 	default:
 		for _, meta := range []struct {
@@ -117,9 +127,11 @@ func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string,
 		p.ReportRecreating(field.Invalid(path, short(after), "cannot be changed; claims stay as they are"),
 			brief+"; or, to end this, take it out of the template: "+again, brief)
 	case has:
-		p.ReportRecreating(field.Invalid(path, short(after), "cannot be added; claims stay as they are"), "leave it out; or "+again, "leave it out")
+		p.ReportRecreating(field.Invalid(path, short(after), "cannot be added; claims stay as they are"),
+			"leave it out; or "+again, "leave it out")
 	default:
-		p.ReportRecreating(field.Forbidden(path, "cannot be taken out; claims stay as they are"), brief+"; or, to end this, "+again, brief)
+		p.ReportRecreating(field.Forbidden(path, "cannot be taken out; claims stay as they are"),
+			brief+"; or, to end this, "+again, brief)
 	}
 }
 
@@ -168,7 +180,8 @@ func differingField(was, is *corev1.PersistentVolumeClaim) string {
 func growClaims(sts *appsv1.StatefulSet, template, size string) string {
 	start, replicas := cluster.Ordinals(sts)
 	patch := func(claim string) string {
-		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"resources":{"requests":{"storage":"%s"}}}}'`, claim, sts.Namespace, size)
+		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"resources":{"requests":{"storage":"%s"}}}}'`, claim,
+			sts.Namespace, size)
 	}
 	switch replicas {
 	case 0:
@@ -176,5 +189,6 @@ func growClaims(sts *appsv1.StatefulSet, template, size string) string {
 	case 1:
 		return patch(cluster.ClaimName(sts, template, start)) + " && "
 	}
-	return fmt.Sprintf("for i in $(seq %d %d); do %s; done && ", start, start+replicas-1, patch(template+"-"+sts.Name+"-$i"))
+	return fmt.Sprintf("for i in $(seq %d %d); do %s; done && ", start, start+replicas-1,
+		patch(template+"-"+sts.Name+"-$i"))
 }

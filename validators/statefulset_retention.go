@@ -19,7 +19,8 @@ var statefulsetRetention = &Rule{
 	SavesData: true,
 	Runs:      allRetained,
 	Awaits:    awaitRetained,
-	Reads:     []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Reads: []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+		&storagev1.StorageClass{}},
 	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
 
 With persistentVolumeClaimRetentionPolicy Delete the garbage collector deletes
@@ -80,7 +81,8 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 				}
 				continue
 			}
-			p.Warn(field.Invalid(path, "Delete", "must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
+			p.Warn(field.Invalid(path, "Delete",
+				"must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
 		}
 		return nil
 	}).Of("spec.persistentVolumeClaimRetentionPolicy", "spec.volumeClaimTemplates")},
@@ -145,7 +147,8 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 			return "", "", err
 		}
 		if asked.Policy != corev1.PersistentVolumeReclaimDelete {
-			return fmt.Sprintf("the volume of %s has the policy %s", c.claim.Name, pv.Spec.PersistentVolumeReclaimPolicy), pv.Name, nil
+			return fmt.Sprintf("the volume of %s has the policy %s", c.claim.Name, pv.Spec.PersistentVolumeReclaimPolicy),
+				pv.Name, nil
 		}
 	}
 	if v.Retain() != cluster.RetainOff {

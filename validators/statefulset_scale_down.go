@@ -54,8 +54,10 @@ claims from them.`,
 				return leaves(c) && !others
 			})
 			if len(lost) > 0 {
-				p.Report(field.Invalid(replicasPath, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods", cluster.Few(lost))),
-					fmt.Sprintf(`at once: kubectl patch sts %s -n %s -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'`, sts.Name, sts.Namespace))
+				p.Report(field.Invalid(replicasPath, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods",
+					cluster.Few(lost))),
+					fmt.Sprintf(`at once: kubectl patch sts %s -n %s -p `+
+						`'{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'`, sts.Name, sts.Namespace))
 			}
 			return nil
 		}
@@ -63,7 +65,8 @@ claims from them.`,
 		if len(left) == 0 {
 			return nil
 		}
-		what := fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up", cluster.Few(left))
+		what := fmt.Sprintf("cannot free storage: %s stay, and are used again, stale, when it is scaled up",
+			cluster.Few(left))
 		if deletesWhenDeleted(sts) {
 			what += "; they go when it is deleted"
 		}
@@ -104,6 +107,7 @@ func condemned(p *Pass, sts *appsv1.StatefulSet) error {
 	if start, _ := cluster.Ordinals(sts); last >= start {
 		keep = fmt.Sprintf("replicas: %d, or ", last-start+1) + keep
 	}
-	p.Report(field.Invalid(replicasPath, is.n, fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods, which it adopts", cluster.Few(lost))), keep)
+	p.Report(field.Invalid(replicasPath, is.n,
+		fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods, which it adopts", cluster.Few(lost))), keep)
 	return nil
 }

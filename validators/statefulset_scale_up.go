@@ -151,7 +151,8 @@ func differences(c replicaClaim) (facts []string) {
 		facts = append(facts, fmt.Sprintf("with %s, not %s", has.String(), wants.String()))
 	}
 	// A template without a class means the default one, whichever that was.
-	if has, wants := c.claim.Spec.StorageClassName, c.template.Spec.StorageClassName; has != nil && wants != nil && *has != *wants {
+	if has, wants := c.claim.Spec.StorageClassName, c.template.Spec.StorageClassName; has != nil && wants != nil &&
+		*has != *wants {
 		facts = append(facts, fmt.Sprintf("class %s, not %s", *has, *wants))
 	}
 	return facts

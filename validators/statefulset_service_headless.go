@@ -55,7 +55,8 @@ business of statefulset-service-selector alone.`,
 		}
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			p.Warn(field.Invalid(serviceNamePath, svc.Name,
-				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"), headlessBeside(sts, name))
+				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"),
+				headlessBeside(sts, name))
 			return unknown
 		}
 		apart, err := toldApart(p.Cluster, sts, svc)
@@ -64,7 +65,8 @@ business of statefulset-service-selector alone.`,
 		}
 		unknown = cmp.Or(err, unknown) // what is not known might make it graver
 		if !apart {
-			p.Warn(field.Invalid(serviceNamePath, svc.Name, "must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
+			p.Warn(field.Invalid(serviceNamePath, svc.Name,
+				"must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
 				headlessBeside(sts, name))
 			return unknown
 		}
@@ -83,7 +85,8 @@ business of statefulset-service-selector alone.`,
 			remedy = first + withService(sts, name, labels, 280)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
-			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"), remedy)
+			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"),
+			remedy)
 		return unknown
 	})},
 }

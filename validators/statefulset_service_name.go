@@ -34,7 +34,8 @@ leaves Pods and claims alone, and apply it again with the field.`,
 		err := field.Required(serviceNamePath,
 			"must name a headless Service; without one no Pod gets a DNS name, and it cannot be added later")
 		name := headlessName(sts.Name)
-		remedy := fmt.Sprintf("the headless Service that selects the Pods, or serviceName: %s and apply %s", name, headlessService(sts, name, 300))
+		remedy := fmt.Sprintf("the headless Service that selects the Pods, or serviceName: %s and apply %s", name,
+			headlessService(sts, name, 300))
 		if replicasOf(sts.Spec.Replicas) > 1 {
 			p.Report(err, remedy)
 		} else {

@@ -42,7 +42,8 @@ which would send its clients to Pods that are not ready.`,
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
 			p.Mend("publishNotReadyAddresses: true in Service "+svc.Name,
-				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name, sts.Namespace)))
+				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name,
+					sts.Namespace)))
 		return nil
 	}).Of("spec.replicas > 1", "spec.podManagementPolicy", "spec.serviceName",
 		"spec.template.spec.containers[*].readinessProbe", "spec.template.spec.initContainers[*].readinessProbe")},
@@ -51,5 +52,6 @@ which would send its clients to Pods that are not ready.`,
 // meets says whether the Pods of a StatefulSet start together, and may have to find
 // each other to become ready. Without a probe a Pod is ready as it starts.
 func meets(sts *appsv1.StatefulSet) bool {
-	return sts.Spec.PodManagementPolicy == appsv1.ParallelPodManagement && replicasOf(sts.Spec.Replicas) > 1 && probed(&sts.Spec.Template.Spec)
+	return sts.Spec.PodManagementPolicy == appsv1.ParallelPodManagement && replicasOf(sts.Spec.Replicas) > 1 &&
+		probed(&sts.Spec.Template.Spec)
 }

@@ -39,7 +39,8 @@ every release, such as a version, in the selector of a Service.`,
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			return nil // statefulset-service-headless
 		}
-		what := "must name a Service that selects the Pods; this has no selector, so only EndpointSlices made by hand name them"
+		what := "must name a Service that selects the Pods; this has no selector, so only EndpointSlices made by hand name " +
+			"them"
 		if len(svc.Spec.Selector) > 0 {
 			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
 				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))

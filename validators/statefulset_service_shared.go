@@ -67,7 +67,8 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 			remedy = withService(sts, name, own, 250)
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
-			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))), first+remedy)
+			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))),
+			first+remedy)
 		return err
 	})},
 }

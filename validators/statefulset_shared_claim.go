@@ -54,16 +54,21 @@ subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
 				continue
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
+			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
+				"[ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
 			switch {
 			case v.pvc == nil || !exclusive(v.pvc.Spec.AccessModes):
-				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("must be made for sharing; all %d replicas use the same files, none its own", replicas)), remedy)
+				p.Warn(field.Invalid(path, v.claim,
+					fmt.Sprintf("must be made for sharing; all %d replicas use the same files, none its own", replicas)), remedy)
 			case !v.writable:
-				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; %s: the others wait for ever", replicas, v.pvc.Spec.AccessModes[0])), remedy)
+				p.Warn(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; %s: the others wait for ever", replicas,
+					v.pvc.Spec.AccessModes[0])), remedy)
 			case onePod(v.pvc.Spec.AccessModes):
-				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
+				p.Report(field.Invalid(path, v.claim,
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
 			default:
-				p.Report(field.Invalid(path, v.claim, fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
+				p.Report(field.Invalid(path, v.claim,
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
 			}
 		}
 		return nil

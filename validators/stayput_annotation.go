@@ -41,7 +41,8 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 		Exempt: "another tool of yours uses the prefix for itself",
 
 		Checks: []Check{
-			On(checkKeys[*appsv1.StatefulSet](names)).Of(ownKeysIn("metadata", "spec.template.metadata", "spec.volumeClaimTemplates")...),
+			On(checkKeys[*appsv1.StatefulSet](names)).Of(ownKeysIn("metadata", "spec.template.metadata",
+				"spec.volumeClaimTemplates")...),
 			On(checkKeys[*appsv1.Deployment](names)).Of(ownKeysIn("metadata", "spec.template.metadata")...),
 			On(checkKeys[*corev1.PersistentVolumeClaim](names)).Of(ownKeysIn("metadata")...),
 			On(checkKeys[*corev1.PersistentVolume](names)).Of(ownKeysIn("metadata")...),
@@ -125,7 +126,9 @@ func checkList(p *Pass, pl place, sort string, list map[string]string, rules []s
 	mistakes := 0
 	for i, name := range own {
 		if mistakes == most {
-			p.Report(field.Forbidden(pl.path.Child(sort+"s"), fmt.Sprintf("must be keys that Stayput knows; %d more have not been looked at", len(own)-i)), "mend those named first")
+			p.Report(field.Forbidden(pl.path.Child(sort+"s"),
+				fmt.Sprintf("must be keys that Stayput knows; %d more have not been looked at", len(own)-i)),
+				"mend those named first")
 			return
 		}
 		path, value := pl.path.Child(sort+"s").Key(name), list[name]
@@ -161,7 +164,8 @@ func checkKey(path *field.Path, kind, sort, name, value string) (wrong *field.Er
 	case k.sort != sort || !slices.Contains(k.kinds, kind):
 		return field.Forbidden(path, "must be "+k.place()+"; here it does nothing"), "write " + k.yaml(kind, value)
 	case !k.allows(value):
-		return field.Invalid(path, short(value), "must be "+k.values()+"; anything else does nothing"), "write " + k.yaml(kind, value)
+		return field.Invalid(path, short(value), "must be "+k.values()+"; anything else does nothing"), "write " +
+			k.yaml(kind, value)
 	}
 	return nil, ""
 }
@@ -179,7 +183,8 @@ func checkExemption(path *field.Path, sort, rule, reason string, rules []string)
 		}
 		return field.Forbidden(path, "must name a rule after the slash; no rule is called that, so nothing is exempt"), remedy
 	case sort == label:
-		return field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"), exempt(rule)
+		return field.Forbidden(path, "must be an annotation, whose value is the reason; a label exempts from nothing"),
+			exempt(rule)
 	case strings.TrimSpace(reason) == "":
 		return field.Required(path, "must say why; an exemption without a reason has no effect"), exempt(rule)
 	}

@@ -38,12 +38,14 @@ at once.`,
 			var names, unmark []string
 			for _, other := range others {
 				names = append(names, other.Name)
-				unmark = append(unmark, p.Mend(fmt.Sprintf("metadata: {annotations: {%s: \"false\"}} in StorageClass %s", defaultKey(other), other.Name),
+				unmark = append(unmark, p.Mend(fmt.Sprintf("metadata: {annotations: {%s: \"false\"}} in StorageClass %s",
+					defaultKey(other), other.Name),
 					fmt.Sprintf("kubectl annotate --overwrite sc %s %s=false", other.Name, defaultKey(other))))
 			}
 			const most = 3
 			p.Report(field.Invalid(defaultPath(sc), "true",
-				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims", cluster.Few(names))),
+				fmt.Sprintf("must be true of one class; it is of %s, too, and the newest decides for new claims",
+					cluster.Few(names))),
 				strings.Join(unmark[:min(len(unmark), most)], p.Mend(", and ", " && ")))
 			return nil
 		}).Of("metadata.annotations["+cluster.AnnotationDefaultClass+"]", "metadata.annotations["+betaDefaultClass+"]"),

@@ -29,7 +29,8 @@ somebody deletes them. For data that may go, make a second class and exempt it.`
 		p.Report(field.Invalid(field.NewPath("reclaimPolicy"), *sc.ReclaimPolicy,
 			"must be Retain to keep data; every disk goes with its claim, and this cannot be changed later"),
 			p.Mend("reclaimPolicy: Retain",
-				"reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume; in between new claims of it wait"))
+				"reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume; in between new claims of "+
+					"it wait"))
 		return nil
 	})},
 }

@@ -22,7 +22,8 @@ func TestUndefaulted(t *testing.T) {
 	raised.Level = Warn
 	view := cluster.Environment{Source: &cluster.Snapshot{}}.View(context.Background(), cluster.Request{})
 	found, _ := Review(view, []*Rule{&raised}, nil, sts)
-	const want = `statefulset-no-storage: spec.template.spec.volumes[0]: Invalid value: "data": must not hold data: it is an emptyDir`
+	const want = `statefulset-no-storage: spec.template.spec.volumes[0]: Invalid value: "data": must not hold data: it ` +
+		`is an emptyDir`
 	if len(found) != 1 || !strings.HasPrefix(found[0].String(), want) {
 		t.Errorf("got %v, want %s", found, want)
 	}
@@ -40,7 +41,8 @@ func TestServiceOnItsWayOut(t *testing.T) {
 		"it goes":  {new(metav1.Unix(1, 0)), Warn},
 	} {
 		t.Run(name, func(t *testing.T) {
-			svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default", DeletionTimestamp: tt.deleted}}
+			svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default",
+				DeletionTimestamp: tt.deleted}}
 			svc.Spec.ClusterIP, svc.Spec.Selector = "10.0.0.1", map[string]string{"app": "db"}
 			snap := &cluster.Snapshot{Complete: true}
 			if err := snap.Add(svc); err != nil {

@@ -39,7 +39,8 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 	disk := &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: "disk"},
 		Spec: corev1.PersistentVolumeSpec{
-			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete, ClaimRef: &corev1.ObjectReference{Namespace: "a", Name: "data-db-1"},
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
+			ClaimRef:                      &corev1.ObjectReference{Namespace: "a", Name: "data-db-1"},
 		},
 	}
 	for name, tt := range map[string]struct {
@@ -48,15 +49,25 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 		seen, real []client.Object
 		denied     bool
 	}{
-		"a StatefulSet made unseen":                   {claimInUse, claim("data-db-1"), nil, []client.Object{set(2)}, true},
-		"a StatefulSet scaled up unseen":              {claimInUse, claim("data-db-1"), []client.Object{set(1)}, []client.Object{set(2)}, true},
-		"one of many names":                           {claimInUse, claim("a-b-c-d-e-f-data-db-1"), nil, []client.Object{set(2)}, false},
-		"a StatefulSet scaled down unseen":            {claimInUse, claim("data-db-1"), []client.Object{set(2)}, []client.Object{set(1)}, false},
+		"a StatefulSet made unseen": {claimInUse, claim("data-db-1"), nil, []client.Object{set(2)}, true},
+		"a StatefulSet scaled up unseen": {claimInUse, claim("data-db-1"), []client.Object{set(1)},
+			[]client.Object{set(2)}, true},
+		"one of many names": {claimInUse, claim("a-b-c-d-e-f-data-db-1"), nil,
+			[]client.Object{set(2)}, false},
+		"a StatefulSet scaled down unseen": {claimInUse, claim("data-db-1"), []client.Object{set(2)},
+			[]client.Object{set(1)}, false},
 		"a StatefulSet gone unseen":                   {claimInUse, claim("data-db-1"), []client.Object{set(2)}, nil, false},
 		"a claim that no StatefulSet could have made": {claimInUse, claim("files"), nil, nil, false},
-		"a claim made unseen":                         {namespaceData, ns, nil, []client.Object{set(2), claim("data-db-1"), disk}, true},
-		"a claim bound unseen":                        {namespaceData, ns, []client.Object{set(2), func() client.Object { c := claim("data-db-1"); c.Spec.VolumeName, c.Status.Phase = "", ""; return c }()}, []client.Object{set(2), claim("data-db-1"), disk}, true},
-		"a claim gone unseen":                         {namespaceData, ns, []client.Object{set(2), claim("data-db-1"), disk}, []client.Object{set(2)}, false},
+		"a claim made unseen": {namespaceData, ns, nil,
+			[]client.Object{set(2), claim("data-db-1"), disk}, true},
+		"a claim bound unseen": {namespaceData, ns,
+			[]client.Object{set(2), func() client.Object {
+				c := claim("data-db-1")
+				c.Spec.VolumeName, c.Status.Phase = "", ""
+				return c
+			}()}, []client.Object{set(2), claim("data-db-1"), disk}, true},
+		"a claim gone unseen": {namespaceData, ns, []client.Object{set(2), claim("data-db-1"), disk},
+			[]client.Object{set(2)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen, real := &cluster.Snapshot{Complete: true}, &cluster.Snapshot{Complete: true}
@@ -67,7 +78,8 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			review := func(live client.Reader) ([]Finding, []*Undecided) {
-				view := cluster.Environment{Source: cache.Cached(seen, live), Finder: seen, Live: live}.View(context.Background(), cluster.Request{})
+				view := cluster.Environment{Source: cache.Cached(seen, live), Finder: seen, Live: live}.View(context.Background(),
+					cluster.Request{})
 				return Review(view, []*Rule{tt.rule}, tt.obj, nil)
 			}
 			found, undecided := review(real)

@@ -33,8 +33,10 @@ lint, there are taken to be several.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "hostPath", "path"), pv.Spec.HostPath.Path,
 			"must have a node, by nodeAffinity; a Pod that moves finds an empty directory, its data left behind"),
-			p.Mend("nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [<node>]}]}]}}",
-				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["NODE"]}]}]}}}}'`, pv.Name)))
+			p.Mend("nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: "+
+				"In, values: [<node>]}]}]}}",
+				fmt.Sprintf(`kubectl patch pv %s -p `+
+					`'{"spec":{"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["NODE"]}]}]}}}}'`, pv.Name)))
 		return nil
 	})},
 }

@@ -44,13 +44,15 @@ means the claim of that name.`,
 			return nil
 		}
 		finding := field.Forbidden(namePath,
-			fmt.Sprintf("cannot be undone: once claim %s, which is bound to it, goes, it goes too, even if it is to be retained", pvc.Name))
+			fmt.Sprintf("cannot be undone: once claim %s, which is bound to it, goes, it goes too, even if it is to be retained",
+				pvc.Name))
 		remedy := "leave it to its claim, whose end it follows by its reclaim policy"
 		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {
 			p.Warn(finding, remedy)
 			return nil
 		}
-		p.Report(finding, fmt.Sprintf("%s; or kubectl annotate pv %s %s=\"why\"", remedy, pv.Name, cluster.ExemptPrefix+p.rule.Name))
+		p.Report(finding, fmt.Sprintf("%s; or kubectl annotate pv %s %s=\"why\"", remedy, pv.Name,
+			cluster.ExemptPrefix+p.rule.Name))
 		p.Loses(pv.Name)
 		return nil
 	})},

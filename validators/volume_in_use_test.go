@@ -27,11 +27,14 @@ func TestVolumeInUse(t *testing.T) {
 		"any claim, if it is deleted": {deleted: &now},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data", UID: "1", DeletionTimestamp: test.deleted}}
+			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data", UID: "1",
+				DeletionTimestamp: test.deleted}}
 			pv := &corev1.PersistentVolume{
-				ObjectMeta: metav1.ObjectMeta{Name: "disk", Annotations: map[string]string{cluster.AnnotationProvisionedBy: "disk.example.com"}},
-				Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "default", Name: "data", UID: test.ref}},
-				Status:     corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound},
+				ObjectMeta: metav1.ObjectMeta{Name: "disk",
+					Annotations: map[string]string{cluster.AnnotationProvisionedBy: "disk.example.com"}},
+				Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "default", Name: "data",
+					UID: test.ref}},
+				Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound},
 			}
 			snap := &cluster.Snapshot{Complete: true}
 			if err := snap.Add(pvc); err != nil {

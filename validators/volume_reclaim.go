@@ -32,9 +32,12 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 			path, policy := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.PersistentVolumeReclaimPolicy
 			switch policy {
 			case corev1.PersistentVolumeReclaimDelete:
-				p.Report(field.Invalid(path, policy, "must be Retain on a volume made by hand; the disk would be destroyed with its claim"), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+				p.Report(field.Invalid(path, policy,
+					"must be Retain on a volume made by hand; the disk would be destroyed with its claim"),
+					p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
 			case corev1.PersistentVolumeReclaimRecycle:
-				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"),
+					p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
 			}
 			return nil
 		}).Of("spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]",
@@ -48,7 +51,9 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 				return nil
 			}
 			p.Report(field.Invalid(field.NewPath("spec", "persistentVolumeReclaimPolicy"), policy,
-				fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+				fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim",
+					pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)), p.Mend("persistentVolumeReclaimPolicy: Retain",
+				retainCommand(pv.Name)))
 			return nil
 		}),
 	},

@@ -68,7 +68,8 @@ generate count.`,
 // k8s.io/kubernetes@v1.37.1 pkg/kubelet/util/util.go, GetNodenameForKernel.
 func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec, host int, subdomain string) {
 	const most = 64
-	if pod.SetHostnameAsFQDN == nil || !*pod.SetHostnameAsFQDN || pod.HostNetwork || pod.HostnameOverride != nil || subdomain == "" {
+	if pod.SetHostnameAsFQDN == nil || !*pod.SetHostnameAsFQDN || pod.HostNetwork || pod.HostnameOverride != nil ||
+		subdomain == "" {
 		return // there is no full name, or the kernel does not get it
 	}
 	n := min(host, validation.DNS1123LabelMaxLength) + len("."+subdomain+"."+namespace+".svc."+p.Cluster.ClusterDomain())
@@ -76,7 +77,8 @@ func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec
 		return
 	}
 	p.Report(field.Invalid(path.Child("setHostnameAsFQDN"), true,
-		fmt.Sprintf("must be false: the full name has %d characters, the kernel takes %d, and the Pod never starts", n, most)),
+		fmt.Sprintf("must be false: the full name has %d characters, the kernel takes %d, and the Pod never starts", n,
+			most)),
 		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
 }
 

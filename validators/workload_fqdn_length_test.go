@@ -26,7 +26,8 @@ func TestWorkloadFQDNLength(t *testing.T) {
 			sts := &appsv1.StatefulSet{}
 			sts.Name, sts.Namespace, sts.Spec.ServiceName = tt.name, "default", "db"
 			sts.Spec.Template.Spec.SetHostnameAsFQDN = &yes
-			view := cluster.Environment{Source: &cluster.Snapshot{}, ClusterDomain: tt.domain}.View(context.Background(), cluster.Request{})
+			view := cluster.Environment{Source: &cluster.Snapshot{}, ClusterDomain: tt.domain}.View(context.Background(),
+				cluster.Request{})
 			if found, _ := Review(view, []*Rule{workloadFQDNLength}, nil, sts); (len(found) > 0) != tt.want {
 				t.Errorf("got %v", found)
 			}

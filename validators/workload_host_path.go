@@ -35,7 +35,8 @@ there are taken to be several.`,
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
 			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) string {
-				return fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
+				return fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
+					"[ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
 			})
 		}).Of(hostPathReads...),
 		On(func(p *Pass, dep *appsv1.Deployment) error {
@@ -120,7 +121,8 @@ func writtenVolumes(spec *corev1.PodSpec) map[string]bool {
 func directory(hp *corev1.HostPathVolumeSource) bool {
 	if hp.Type != nil {
 		switch *hp.Type {
-		case corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev:
+		case corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket, corev1.HostPathCharDev,
+			corev1.HostPathBlockDev:
 			return false
 		}
 	}

@@ -48,7 +48,8 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 			return nil // so it does
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), short(formatSelector(selector)),
-			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later", fewWorkloads(taken))),
+			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later",
+				fewWorkloads(taken))),
 			fmt.Sprintf("add %s: %s to selector and template", distinctKey(podLabels, taken, obj.GetName()), obj.GetName()))
 	}
 	return err

@@ -85,13 +85,15 @@ func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) (
 	}
 	_, isSet := self.(*appsv1.StatefulSet)
 	for _, o := range sets {
-		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
+		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) &&
+			sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
 				selectorLabels(o.Spec.Selector), o.Spec.ServiceName})
 		}
 	}
 	for _, o := range deployments {
-		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) && sel.Matches(labels.Set(o.Spec.Template.Labels)) {
+		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) &&
+			sel.Matches(labels.Set(o.Spec.Template.Labels)) {
 			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
 				selectorLabels(o.Spec.Selector), ""})
 		}

@@ -41,7 +41,8 @@ func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *meta
 		})
 	}
 	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(causes, len(denials)))
-	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource, Causes: causes}
+	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource,
+		Causes: causes}
 	return status
 }
 

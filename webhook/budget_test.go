@@ -46,7 +46,8 @@ func TestNoBodyCostsMuch(t *testing.T) {
 	}
 	largest := []byte(`"` + strings.Repeat("x", int(DefaultLimits().Bytes)-2) + `"`)
 	scan := costOf(func() { json.Valid(largest) }).cpu
-	t.Logf("%d of %d shapes, %d bodies; encoding/json checks a string of %d bytes in %s of CPU", n/stride, n, len(measured), len(largest), scan)
+	t.Logf("%d of %d shapes, %d bodies; encoding/json checks a string of %d bytes in %s of CPU", n/stride, n,
+		len(measured), len(largest), scan)
 	report := func(by string, less func(a, b cost) int) cost {
 		slices.SortFunc(measured, less)
 		for _, c := range measured[:5] {
@@ -54,12 +55,14 @@ func TestNoBodyCostsMuch(t *testing.T) {
 		}
 		return measured[0]
 	}
-	if worst := report("memory", func(a, b cost) int { return cmp.Compare(b.allocated, a.allocated) }); worst.allocated > most {
+	if worst := report("memory",
+		func(a, b cost) int { return cmp.Compare(b.allocated, a.allocated) }); worst.allocated > most {
 		t.Errorf("%s allocates %d MiB, more than %d", worst.what, worst.allocated>>20, most>>20)
 	}
 	// No time of its own, which would say more of the machine than of the code.
 	if worst := report("CPU", func(a, b cost) int { return cmp.Compare(b.cpu, a.cpu) }); worst.cpu > 8*scan {
-		t.Errorf("%s takes %s of CPU, %.1f times as long as a check of the largest body", worst.what, worst.cpu, float64(worst.cpu)/float64(scan))
+		t.Errorf("%s takes %s of CPU, %.1f times as long as a check of the largest body", worst.what, worst.cpu,
+			float64(worst.cpu)/float64(scan))
 	}
 }
 

@@ -70,7 +70,8 @@ type connectionLimiter struct {
 }
 
 func newConnectionLimiter(l net.Listener, max int) *connectionLimiter {
-	return &connectionLimiter{Listener: l, max: max, handshakes: make(chan struct{}, runtime.GOMAXPROCS(0)), open: map[*connection]struct{}{}}
+	return &connectionLimiter{Listener: l, max: max, handshakes: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		open: map[*connection]struct{}{}}
 }
 
 // Accept implements [net.Listener]. Where there is no room it waits, and who

@@ -107,7 +107,8 @@ func TestACrowd(t *testing.T) {
 func TestACrowdOfSlowBodies(t *testing.T) {
 	t.Parallel()
 	const most = 32
-	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond, func(s *Server) { s.connectionsMax = most })
+	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond,
+		func(s *Server) { s.connectionsMax = most })
 	defer func() { _ = stop() }()
 	wire := postOf(ValidatePath, wellFormed)
 	for range most {
@@ -116,7 +117,8 @@ func TestACrowdOfSlowBodies(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	resp, err := client.Post("https://"+s.Listener.Addr().String()+ValidatePath, "application/json", strings.NewReader(wellFormed))
+	resp, err := client.Post("https://"+s.Listener.Addr().String()+ValidatePath, "application/json",
+		strings.NewReader(wellFormed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +140,8 @@ func TestHalfAHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		if _, err := conn.Write([]byte([]string{"\x16\x03\x01\x02\x00\x01\x00", "\x16", "GET / HTTP/1.1\r\n\r\n"}[i%3])); err != nil {
+		if _, err := conn.Write([]byte([]string{"\x16\x03\x01\x02\x00\x01\x00", "\x16",
+			"GET / HTTP/1.1\r\n\r\n"}[i%3])); err != nil {
 			t.Fatal(err)
 		}
 	}

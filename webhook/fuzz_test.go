@@ -52,14 +52,16 @@ func FuzzHandler(f *testing.F) {
 		rec := post(t, h, path, string(body))
 		if rec.Code >= 400 && rec.Code < 500 {
 			var status metav1.Status
-			if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || int(status.Code) != rec.Code || !strings.HasPrefix(status.Message, "stayput: ") {
+			if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || int(status.Code) != rec.Code ||
+				!strings.HasPrefix(status.Message, "stayput: ") {
 				t.Errorf("no Status: %d %s", rec.Code, rec.Body)
 			}
 			return
 		}
 		got := answered(t, rec)
 		var review uidOnly
-		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &review); err == nil && got.UID != "" && string(got.UID) != review.Request.UID {
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &review); err == nil && got.UID != "" &&
+			string(got.UID) != review.Request.UID {
 			t.Errorf("uid %q, and that of the request is %q", got.UID, review.Request.UID)
 		}
 		if got.UID == "" || (got.Patch == nil) != (got.PatchType == nil) || path == ValidatePath && got.Patch != nil {
@@ -89,7 +91,8 @@ func FuzzReview(f *testing.F) {
 		}
 		f.Add(body)
 	}
-	const objects = `"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"new"}}},"oldObject":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"old"}}}`
+	const objects = `"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"new"}}},` +
+		`"oldObject":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"old"}}}`
 	f.Add([]byte(review(podKind + `,"operation":"UPDATE",` + objects)))
 	f.Add([]byte(review(`"operation":"UPDATE",` + objects + `,` + podKind))) // the kind behind what is of it
 	limits := DefaultLimits()
@@ -105,7 +108,8 @@ func FuzzReview(f *testing.F) {
 			err = want.decode(&review, fastjson.NewDocument(nil, fastjson.Budget{})) // which has decoded nothing
 		}
 		// Managed fields that nobody reads are not looked into.
-		if err != nil && rejected == nil && (bytes.Contains(body, []byte("managedFields")) || bytes.Contains(body, []byte(`\u`))) {
+		if err != nil && rejected == nil && (bytes.Contains(body, []byte("managedFields")) ||
+			bytes.Contains(body, []byte(`\u`))) {
 			return
 		}
 		if (err != nil) != (rejected != nil) {
@@ -150,7 +154,8 @@ func FuzzScan(f *testing.F) {
 			t.Errorf("%d values are not seen", values)
 		}
 		var review uidOnly
-		if kjson.UnmarshalCaseSensitivePreserveInts(body, &review) == nil && clean(uid) != "" && bytes.Count(body, []byte("uid")) == 1 && uid != review.Request.UID {
+		if kjson.UnmarshalCaseSensitivePreserveInts(body, &review) == nil && clean(uid) != "" &&
+			bytes.Count(body, []byte("uid")) == 1 && uid != review.Request.UID {
 			t.Errorf("uid %q, and the decoder's is %q", uid, review.Request.UID)
 		}
 	})

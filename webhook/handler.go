@@ -252,7 +252,8 @@ func (c *call) send(code int, body any) {
 func (c *call) panicked(p any) {
 	c.verdict = "panicked"
 	c.log(slog.LevelError, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	c.sendStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError, "a defect of stayput: its log has the stack")
+	c.sendStatus(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+		"a defect of stayput: its log has the stack")
 }
 
 // log writes one line about the request, without its objects.

@@ -39,15 +39,18 @@ func newWebhook(t testing.TB, objs ...client.Object) *Webhook {
 		t.Fatal(err)
 	}
 	return &Webhook{
-		Environment: cluster.Environment{Source: snap, Finder: snap}, Policy: &validators.Policy{Rules: rules}, Mutators: mutators.All,
-		Limits: DefaultLimits(), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Environment: cluster.Environment{Source: snap, Finder: snap}, Policy: &validators.Policy{Rules: rules},
+		Mutators: mutators.All,
+		Limits:   DefaultLimits(), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 }
 
 const (
-	podKind         = `"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"}`
-	statefulSetKind = `"kind":{"group":"apps","version":"v1","kind":"StatefulSet"},"resource":{"group":"apps","version":"v1","resource":"statefulsets"}`
-	pod             = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`
+	podKind = `"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1",` +
+		`"resource":"pods"}`
+	statefulSetKind = `"kind":{"group":"apps","version":"v1","kind":"StatefulSet"},"resource":{"group":"apps",` +
+		`"version":"v1","resource":"statefulsets"}`
+	pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`
 )
 
 func review(fields string) string {
@@ -71,18 +74,22 @@ func answered(t *testing.T, rec *httptest.ResponseRecorder) *admissionv1.Admissi
 	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || rec.Code != http.StatusOK {
 		t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
 	}
-	if got.APIVersion != "admission.k8s.io/v1" || got.Kind != "AdmissionReview" || got.Response == nil || got.Request != nil {
+	if got.APIVersion != "admission.k8s.io/v1" || got.Kind != "AdmissionReview" || got.Response == nil ||
+		got.Request != nil {
 		t.Fatalf("not an answer: %s", rec.Body)
 	}
 	return got.Response
 }
 
 func TestDenial(t *testing.T) {
-	w := newWebhook(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "db"}}})
-	got := answered(t, post(t, w.Handler(), ValidatePath, review(statefulSetKind+`,"operation":"CREATE","namespace":"prod","name":"db","object":
+	w := newWebhook(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db"},
+		Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "db"}}})
+	got := answered(t, post(t, w.Handler(), ValidatePath,
+		review(statefulSetKind+`,"operation":"CREATE","namespace":"prod","name":"db","object":
 		{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},"spec":{"replicas":3,"serviceName":"db",
 		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0}},"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}}`)))
-	if got.Allowed || got.UID != "u-1" || got.Result.Code != http.StatusForbidden || got.Result.Reason != metav1.StatusReasonForbidden {
+	if got.Allowed || got.UID != "u-1" || got.Result.Code != http.StatusForbidden ||
+		got.Result.Reason != metav1.StatusReasonForbidden {
 		t.Errorf("%+v", got)
 	}
 	if !strings.HasPrefix(got.Result.Message, "2 findings:\n- ") {
@@ -95,7 +102,8 @@ func TestDenial(t *testing.T) {
 	if causes["statefulset-service-headless"] != "spec.serviceName" || causes["statefulset-grace-period"] == "" {
 		t.Errorf("causes: %v", causes)
 	}
-	if got.AuditAnnotations["mode"] != "enforce" || !strings.Contains(got.AuditAnnotations["rules"], "statefulset-grace-period=deny") {
+	if got.AuditAnnotations["mode"] != "enforce" || !strings.Contains(got.AuditAnnotations["rules"],
+		"statefulset-grace-period=deny") {
 		t.Errorf("audit annotations: %v", got.AuditAnnotations)
 	}
 }
@@ -105,14 +113,16 @@ func TestScaleIsReviewedAsTheWorkload(t *testing.T) {
 	d.Spec.Replicas = new(int32(1))
 	d.Spec.Template.Spec.Hostname = "same"
 	scale := func(n int) string {
-		return fmt.Sprintf(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"web","namespace":"prod"},"spec":{"replicas":%d}}`, n)
+		return fmt.Sprintf(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"web","namespace":"prod"},`+
+			`"spec":{"replicas":%d}}`, n)
 	}
 	body := func(name string) string {
 		return review(`"kind":{"group":"autoscaling","version":"v1","kind":"Scale"},"resource":{"group":"apps","version":"v1","resource":"deployments"},
 			"subResource":"scale","operation":"UPDATE","namespace":"prod","name":"` + name + `","oldObject":` + scale(1) + `,"object":` + scale(3))
 	}
 	h := newWebhook(t, d).Handler()
-	if got := answered(t, post(t, h, ValidatePath, body("web"))); got.Allowed || !strings.Contains(got.Result.Message, "deployment-hostname") {
+	if got := answered(t, post(t, h, ValidatePath, body("web"))); got.Allowed ||
+		!strings.Contains(got.Result.Message, "deployment-hostname") {
 		t.Errorf("%+v", got)
 	}
 	if got := answered(t, post(t, h, ValidatePath, body("gone"))); !got.Allowed {
@@ -132,35 +142,56 @@ func TestMalformed(t *testing.T) {
 		code                             int // 200: denied with the uid and the code in the result
 		want                             string
 	}{
-		"GET":                        {method: "GET", code: 405, want: "must be POST"},
-		"no content type":            {contentType: "-", body: "{}", code: 415, want: "must be application/json"},
-		"YAML":                       {contentType: "application/yaml", body: "{}", code: 415, want: "must be application/json"},
-		"empty":                      {code: 400, want: "empty"},
-		"no JSON":                    {body: "hello", code: 400, want: "invalid character"},
-		"truncated":                  {body: `{"apiVersion":"admission.k8s.io/v1","kind":"Adm`, code: 400, want: "unexpected end"},
-		"two documents":              {body: review(create+pod) + "{}", code: 200, want: "after top-level value"},
-		"no request":                 {body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, code: 400, want: "request: is missing"},
-		"no uid":                     {body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}`, code: 400, want: "request.uid: is missing"},
-		"v1beta1":                    {body: strings.Replace(review(create+pod), "k8s.io/v1", "k8s.io/v1beta1", 1), code: 200, want: `must be "admission.k8s.io/v1"`},
-		"REQUEST is not request":     {body: strings.Replace(review(create+pod), `"request"`, `"REQUEST"`, 1), code: 400, want: "request: is missing"},
-		"a key twice":                {body: review(create + `{"apiVersion":"v1","kind":"Pod","kind":"Pod"}`), code: 200, want: `duplicate field "kind"`},
-		"another kind":               {body: review(create + `{"apiVersion":"v1","kind":"Node"}`), code: 200, want: "request.object: is a /v1, Kind=Node"},
-		"an unknown kind":            {body: review(`"kind":{"group":"x","version":"v1","kind":"Y"},"operation":"CREATE","object":{"a":1}`), code: 200, want: "no convention is about"},
-		"a wrong type":               {body: review(create + `{"apiVersion":"v1","kind":"Pod","spec":{"containers":3}}`), code: 200, want: "request.object"},
-		"an unknown operation":       {body: review(podKind + `,"operation":"PATCH","object":` + pod), code: 200, want: "must be CREATE, UPDATE or DELETE"},
-		"CONNECT":                    {body: review(podKind + `,"operation":"CONNECT","object":` + pod), code: 200, want: "CONNECT carries no object"},
-		"CREATE without object":      {body: review(podKind + `,"operation":"CREATE"`), code: 200, want: "request.object: is missing on CREATE"},
-		"UPDATE without old":         {body: review(podKind + `,"operation":"UPDATE","object":` + pod), code: 200, want: "request.oldObject: is missing on UPDATE"},
-		"DELETE with object":         {body: review(podKind + `,"operation":"DELETE","object":` + pod + `,"oldObject":` + pod), code: 200, want: "request.object: must be null"},
-		"null for an object":         {body: review(create + `null`), code: 200, want: "request.object: is missing"},
-		"too deep":                   {body: review(create + strings.Repeat("[", 200) + strings.Repeat("]", 200)), code: 200, want: "nested too deeply"},
-		"too wide":                   {body: review(create + `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`), code: 200, want: "too many values"},
-		"too wide without a uid":     {body: `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`, code: 413, want: "too many values"},
-		"too large":                  {body: review(create + `"` + strings.Repeat("x", 8<<20)), code: 200, want: "larger than 7340032 bytes"},
-		"too large without a uid":    {body: `"` + strings.Repeat("x", 8<<20), code: 413, want: "larger than 7340032 bytes"},
-		"timeout is no duration":     {query: "?timeout=soon", body: review(create + pod), code: 400, want: `timeout="soon"`},
-		"timeout is not positive":    {query: "?timeout=-1s", body: review(create + pod), code: 400, want: "positive duration"},
-		"a uid with control letters": {body: strings.Replace(review(podKind), "u-1", `u\u0000`, 1), code: 400, want: "operation"},
+		"GET":             {method: "GET", code: 405, want: "must be POST"},
+		"no content type": {contentType: "-", body: "{}", code: 415, want: "must be application/json"},
+		"YAML": {contentType: "application/yaml", body: "{}", code: 415,
+			want: "must be application/json"},
+		"empty":   {code: 400, want: "empty"},
+		"no JSON": {body: "hello", code: 400, want: "invalid character"},
+		"truncated": {body: `{"apiVersion":"admission.k8s.io/v1","kind":"Adm`, code: 400,
+			want: "unexpected end"},
+		"two documents": {body: review(create+pod) + "{}", code: 200, want: "after top-level value"},
+		"no request": {body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, code: 400,
+			want: "request: is missing"},
+		"no uid": {body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}`,
+			code: 400, want: "request.uid: is missing"},
+		"v1beta1": {body: strings.Replace(review(create+pod), "k8s.io/v1", "k8s.io/v1beta1", 1), code: 200,
+			want: `must be "admission.k8s.io/v1"`},
+		"REQUEST is not request": {body: strings.Replace(review(create+pod), `"request"`, `"REQUEST"`, 1), code: 400,
+			want: "request: is missing"},
+		"a key twice": {body: review(create + `{"apiVersion":"v1","kind":"Pod","kind":"Pod"}`), code: 200,
+			want: `duplicate field "kind"`},
+		"another kind": {body: review(create + `{"apiVersion":"v1","kind":"Node"}`), code: 200,
+			want: "request.object: is a /v1, Kind=Node"},
+		"an unknown kind": {body: review(`"kind":{"group":"x","version":"v1","kind":"Y"},"operation":"CREATE",` +
+			`"object":{"a":1}`), code: 200, want: "no convention is about"},
+		"a wrong type": {body: review(create + `{"apiVersion":"v1","kind":"Pod","spec":{"containers":3}}`),
+			code: 200, want: "request.object"},
+		"an unknown operation": {body: review(podKind + `,"operation":"PATCH","object":` + pod), code: 200,
+			want: "must be CREATE, UPDATE or DELETE"},
+		"CONNECT": {body: review(podKind + `,"operation":"CONNECT","object":` + pod), code: 200,
+			want: "CONNECT carries no object"},
+		"CREATE without object": {body: review(podKind + `,"operation":"CREATE"`), code: 200,
+			want: "request.object: is missing on CREATE"},
+		"UPDATE without old": {body: review(podKind + `,"operation":"UPDATE","object":` + pod), code: 200,
+			want: "request.oldObject: is missing on UPDATE"},
+		"DELETE with object": {body: review(podKind + `,"operation":"DELETE","object":` + pod + `,"oldObject":` +
+			pod), code: 200, want: "request.object: must be null"},
+		"null for an object": {body: review(create + `null`), code: 200, want: "request.object: is missing"},
+		"too deep": {body: review(create + strings.Repeat("[", 200) + strings.Repeat("]", 200)), code: 200,
+			want: "nested too deeply"},
+		"too wide": {body: review(create + `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`), code: 200,
+			want: "too many values"},
+		"too wide without a uid": {body: `{"a":[` + strings.Repeat("{},", 60_000) + `{}]}`, code: 413,
+			want: "too many values"},
+		"too large": {body: review(create + `"` + strings.Repeat("x", 8<<20)), code: 200,
+			want: "larger than 7340032 bytes"},
+		"too large without a uid": {body: `"` + strings.Repeat("x", 8<<20), code: 413, want: "larger than 7340032 bytes"},
+		"timeout is no duration":  {query: "?timeout=soon", body: review(create + pod), code: 400, want: `timeout="soon"`},
+		"timeout is not positive": {query: "?timeout=-1s", body: review(create + pod), code: 400,
+			want: "positive duration"},
+		"a uid with control letters": {body: strings.Replace(review(podKind), "u-1", `u\u0000`, 1), code: 400,
+			want: "operation"},
 	} {
 		for _, path := range []string{ValidatePath, MutatePath} {
 			t.Run(name+path, func(t *testing.T) {
@@ -187,7 +218,8 @@ func TestMalformed(t *testing.T) {
 					message = got.Result.Message
 				} else {
 					var status metav1.Status
-					if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || status.Kind != "Status" || int(status.Code) != tc.code {
+					if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || status.Kind != "Status" ||
+						int(status.Code) != tc.code {
 						t.Errorf("no Status: %s", rec.Body)
 					}
 					message = status.Message
@@ -217,16 +249,19 @@ func TestAPanicIsOneRequests(t *testing.T) {
 	w := newWebhook(t)
 	var log bytes.Buffer
 	w.Log = slog.New(slog.NewJSONHandler(&log, nil))
-	w.Policy.Rules = []*validators.Rule{ruleOf(validators.Deny, func(*validators.Pass, *corev1.Pod) error { panic("boom") })}
+	w.Policy.Rules = []*validators.Rule{ruleOf(validators.Deny,
+		func(*validators.Pass, *corev1.Pod) error { panic("boom") })}
 	h := w.Handler()
 	for range 3 {
 		rec := post(t, h, ValidatePath, createPod)
 		var status metav1.Status
-		if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || rec.Code != http.StatusInternalServerError || !strings.Contains(status.Message, "defect of stayput") {
+		if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || rec.Code != http.StatusInternalServerError ||
+			!strings.Contains(status.Message, "defect of stayput") {
 			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
 	}
-	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), `"uid":"u-1"`) || !strings.Contains(log.String(), "handler_test.go") {
+	if !strings.Contains(log.String(), "boom") || !strings.Contains(log.String(), `"uid":"u-1"`) ||
+		!strings.Contains(log.String(), "handler_test.go") {
 		t.Errorf("the log has no stack with the request's uid: %s", &log)
 	}
 }
@@ -240,8 +275,9 @@ func TestWhatCannotBeDecided(t *testing.T) {
 		warning string
 	}{
 		"deny: the failurePolicy decides": {validators.Deny, validators.ModeEnforce, 500, ""},
-		"warn: allowed, and said":         {validators.Warn, validators.ModeEnforce, 200, "of-test: could not be checked: list claims: broken"},
-		"deny in mode warn":               {validators.Deny, validators.ModeWarn, 200, "could not be checked"},
+		"warn: allowed, and said": {validators.Warn, validators.ModeEnforce, 200,
+			"of-test: could not be checked: list claims: broken"},
+		"deny in mode warn": {validators.Deny, validators.ModeWarn, 200, "could not be checked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWebhook(t)
@@ -251,7 +287,8 @@ func TestWhatCannotBeDecided(t *testing.T) {
 				t.Fatalf("%d %s, want %d", rec.Code, rec.Body, tc.code)
 			}
 			if tc.code == http.StatusOK {
-				if got := answered(t, rec); !got.Allowed || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], tc.warning) {
+				if got := answered(t, rec); !got.Allowed || len(got.Warnings) != 1 ||
+					!strings.Contains(got.Warnings[0], tc.warning) {
 					t.Errorf("%+v", got)
 				}
 			} else if !strings.Contains(rec.Body.String(), "undecided: of-test: list claims: broken") {
@@ -280,7 +317,8 @@ func TestAnAnswerComesBeforeTheDeadline(t *testing.T) {
 	w := newWebhook(t)
 	var left time.Duration
 	w.Environment.Source = slow{left: &left}
-	rec := post(t, w.Handler(), ValidatePath+"?timeout=1s", strings.Replace(createPod, `"namespace":""`, `"namespace":"prod"`, 1))
+	rec := post(t, w.Handler(), ValidatePath+"?timeout=1s", strings.Replace(createPod, `"namespace":""`,
+		`"namespace":"prod"`, 1))
 	if left <= 0 || left > 900*time.Millisecond {
 		t.Errorf("lookups had %s of the second", left)
 	}
@@ -302,7 +340,8 @@ func TestOverloadAsksToTryAgain(t *testing.T) {
 	done := make(chan *httptest.ResponseRecorder)
 	go func() { done <- post(t, h, ValidatePath, createPod) }()
 	<-inside
-	if rec := post(t, h, ValidatePath+"?timeout=300ms", createPod); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
+	if rec := post(t, h, ValidatePath+"?timeout=300ms", createPod); rec.Code != http.StatusTooManyRequests ||
+		rec.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", rec.Code, rec.Header())
 	}
 	close(leave)

@@ -58,13 +58,15 @@ func asBody(name, body, want string) defect {
 }
 
 // wellFormed is what defects are made of.
-var wellFormed = review(podKind + `,"operation":"CREATE","namespace":"ns","name":"p","userInfo":{"username":"u","groups":["g"]},"dryRun":false,
+var wellFormed = review(podKind +
+	`,"operation":"CREATE","namespace":"ns","name":"p","userInfo":{"username":"u","groups":["g"]},"dryRun":false,
 	"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns","labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]}},"oldObject":null,"options":{}`)
 
 // defects is the corpus.
 func defects() (all []defect) {
 	add := func(d ...defect) { all = append(all, d...) }
-	for _, group := range [][]defect{headerDefects(), jsonDefects(), envelopeDefects(), objectDefects(), sizeDefects(), wireDefects()} {
+	for _, group := range [][]defect{headerDefects(), jsonDefects(), envelopeDefects(), objectDefects(), sizeDefects(),
+		wireDefects()} {
 		add(group...)
 	}
 	return all
@@ -73,26 +75,34 @@ func defects() (all []defect) {
 func headerDefects() (all []defect) {
 	ask := func(name, line, body, want string, headers ...string) {
 		all = append(all, defect{name: name, want: want, without: true, wire: func(path string) []byte {
-			return httpRequest(strings.ReplaceAll(line, "PATH", path), append(headers, fmt.Sprint("Content-Length: ", len(body))), body)
+			return httpRequest(strings.ReplaceAll(line, "PATH", path),
+				append(headers, fmt.Sprint("Content-Length: ", len(body))), body)
 		}})
 	}
-	for _, method := range []string{"GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW", "post", "Post", "PROPFIND", "QUERY"} {
+	for _, method := range []string{"GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW", "post", "Post",
+		"PROPFIND", "QUERY"} {
 		ask("method "+method, method+" PATH", "", "must be POST")
 		ask("method with a body "+method, method+" PATH", wellFormed, "must be POST", "Content-Type: application/json")
 	}
 	for _, c := range []string{
-		"", "application/yaml", "application/x-yaml", "text/yaml", "text/plain", "text/json", "application/octet-stream", "application/vnd.kubernetes.protobuf",
-		"application/cbor", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json-patch+json", "application/merge-patch+json",
-		"application/*", "*/*", "json", "application/jsonx", "application /json", "application/json, text/plain", ";", "application/json; charset", "application/json;q=\"",
+		"", "application/yaml", "application/x-yaml", "text/yaml", "text/plain", "text/json", "application/octet-stream",
+		"application/vnd.kubernetes.protobuf",
+		"application/cbor", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded",
+		"application/json-patch+json", "application/merge-patch+json",
+		"application/*", "*/*", "json", "application/jsonx", "application /json", "application/json, text/plain", ";",
+		"application/json; charset", "application/json;q=\"",
 		strings.Repeat("a", 1000) + "/" + strings.Repeat("b", 1000),
 	} {
 		ask("content type "+c, "POST PATH", wellFormed, "must be application/json", "Content-Type: "+c)
 	}
 	ask("no content type", "POST PATH", wellFormed, "must be application/json")
-	for _, e := range []string{"gzip", "deflate", "br", "zstd", "compress", "x-gzip", "gzip, gzip", "GZIP", "identity, gzip", "unknown", strings.Repeat("z", 1000)} {
-		ask("content encoding "+e, "POST PATH", wellFormed, "must be absent", "Content-Type: application/json", "Content-Encoding: "+e)
+	for _, e := range []string{"gzip", "deflate", "br", "zstd", "compress", "x-gzip", "gzip, gzip", "GZIP",
+		"identity, gzip", "unknown", strings.Repeat("z", 1000)} {
+		ask("content encoding "+e, "POST PATH", wellFormed, "must be absent", "Content-Type: application/json",
+			"Content-Encoding: "+e)
 	}
-	for _, d := range []string{"soon", "-1s", "0", "0s", "3", "1e3s", "s", "3s3", "%00", "3%20s", "99999999999999999999h", "-9223372036854775808ns", "NaN", "%F0%9F%92%A9"} {
+	for _, d := range []string{"soon", "-1s", "0", "0s", "3", "1e3s", "s", "3s3", "%00", "3%20s", "99999999999999999999h",
+		"-9223372036854775808ns", "NaN", "%F0%9F%92%A9"} {
 		ask("timeout "+d, "POST PATH?timeout="+d, wellFormed, "must be a positive duration", "Content-Type: application/json")
 	}
 	ask("empty", "POST PATH", "", "empty", "Content-Type: application/json")
@@ -115,14 +125,17 @@ func jsonDefects() (all []defect) {
 			add(fmt.Sprintf("newline before the quote at %d", i), wellFormed[:i]+"\n\"\n"+wellFormed[i:], syntax)
 		}
 	}
-	for _, tail := range []string{"{}", "x", "]", "}", `"`, "null", "0", ",", wellFormed, "\x00", "\xef\xbb\xbf", "// comment", "/* */", "---\n"} {
+	for _, tail := range []string{"{}", "x", "]", "}", `"`, "null", "0", ",", wellFormed, "\x00", "\xef\xbb\xbf",
+		"// comment", "/* */", "---\n"} {
 		add("followed by "+clip(tail), wellFormed+tail, syntax)
 	}
 	for _, head := range []string{"\xef\xbb\xbf", "\x00", ")]}'", "---\n", "x", ",", "// comment\n", "{", "[", `""`} {
 		add("after "+clip(head), head+wellFormed, syntax)
 	}
-	for _, doc := range []string{"hello", "apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\n", "<xml/>", "undefined", "NaN", "Infinity", "'a'", "{a:1}", `{"a":01}`, `{"a":1.}`,
-		`{"a":.5}`, `{"a":+1}`, `{"a":0x10}`, `{"a":1e}`, `{"a":"\q"}`, `{"a":"\u12"}`, `{"a":tru}`, `{"a" "b"}`, `{"a":1,}`, `[1,]`, `{,}`, "\x1f\x8b\x08\x00", "\x00\x00\x00\x00", "   ", "\n"} {
+	for _, doc := range []string{"hello", "apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\n", "<xml/>",
+		"undefined", "NaN", "Infinity", "'a'", "{a:1}", `{"a":01}`, `{"a":1.}`,
+		`{"a":.5}`, `{"a":+1}`, `{"a":0x10}`, `{"a":1e}`, `{"a":"\q"}`, `{"a":"\u12"}`, `{"a":tru}`, `{"a" "b"}`, `{"a":1,}`,
+		`[1,]`, `{,}`, "\x1f\x8b\x08\x00", "\x00\x00\x00\x00", "   ", "\n"} {
 		add("document "+doc, doc, syntax)
 	}
 	for _, doc := range []string{"null", "{}"} {
@@ -131,9 +144,12 @@ func jsonDefects() (all []defect) {
 	for _, doc := range []string{"[]", `"AdmissionReview"`, "1", "true", "1e400", `[{}]`, "[" + wellFormed + "]"} {
 		add("document "+clip(doc), doc, "cannot unmarshal")
 	}
-	for _, text := range []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80", "\xe2\x82", "\xf0\x9f\x92"} {
-		add(fmt.Sprintf("invalid UTF-8 %x", text), strings.Replace(wellFormed, `"image":"i"`, `"image":"i`+text+`"`, 1), "not UTF-8")
-		add(fmt.Sprintf("invalid UTF-8 in a key %x", text), strings.Replace(wellFormed, `"image":"i"`, `"imag`+text+`":"i"`, 1), "not UTF-8")
+	for _, text := range []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\x80", "\xe2\x82",
+		"\xf0\x9f\x92"} {
+		add(fmt.Sprintf("invalid UTF-8 %x", text), strings.Replace(wellFormed, `"image":"i"`, `"image":"i`+text+`"`, 1),
+			"not UTF-8")
+		add(fmt.Sprintf("invalid UTF-8 in a key %x", text), strings.Replace(wellFormed, `"image":"i"`, `"imag`+text+`":"i"`,
+			1), "not UTF-8")
 	}
 	return all
 }
@@ -149,22 +165,26 @@ func swap(old, is string) string {
 }
 
 // values are one of each type, and what is hardly one.
-var values = []string{`null`, `1`, `-1`, `1.5`, `1e999`, `true`, `"x"`, `""`, `[]`, `{}`, `[null]`, `{"":null}`, `[[]]`, `[{}]`}
+var values = []string{`null`, `1`, `-1`, `1.5`, `1e999`, `true`, `"x"`, `""`, `[]`, `{}`, `[null]`, `{"":null}`, `[[]]`,
+	`[{}]`}
 
 func envelopeDefects() (all []defect) {
 	add := func(name, body, want string) { all = append(all, asBody(name, body, want)) }
 	for field, text := range map[string]string{
-		"apiVersion": `"apiVersion":"admission.k8s.io/v1"`, "kind": `"kind":"AdmissionReview"`, "request": `"request":{`, "uid": `"uid":"u-1"`,
+		"apiVersion": `"apiVersion":"admission.k8s.io/v1"`, "kind": `"kind":"AdmissionReview"`, "request": `"request":{`,
+		"uid":          `"uid":"u-1"`,
 		"request.kind": `"kind":{`, "operation": `"operation":"CREATE"`, "object": `"object":{`,
 	} {
 		key, value, _ := strings.Cut(text, ":")
 		bare := strings.Trim(key, `"`)
 		const missing = "apiVersion and kind|is missing|must be CREATE|no convention is about|request.kind says"
-		for _, other := range []string{strings.ToUpper(bare), strings.ToUpper(bare[:1]) + bare[1:], bare + " ", " " + bare, bare + `\u0000`, bare[:1] + "\u200b" + bare[1:], "\u212a" + bare} {
+		for _, other := range []string{strings.ToUpper(bare), strings.ToUpper(bare[:1]) + bare[1:], bare + " ", " " + bare,
+			bare + `\u0000`, bare[:1] + "\u200b" + bare[1:], "\u212a" + bare} {
 			add(field+" as "+other, swap(text, fmt.Sprintf("\"%s\":%s", other, value)), missing)
 		}
 		add(field+" twice", swap(text, fmt.Sprintf("%s:null,%s", key, text)), "duplicate field|"+missing)
-		add(field+" in another case too", swap(text, fmt.Sprintf("\"%s\":1,\"x%s\":%s", strings.ToUpper(bare), bare, value)), missing)
+		add(field+" in another case too", swap(text, fmt.Sprintf("\"%s\":1,\"x%s\":%s", strings.ToUpper(bare), bare, value)),
+			missing)
 	}
 	for _, v := range values {
 		wrong := "cannot unmarshal|is missing|must be|no convention is about"
@@ -177,17 +197,21 @@ func envelopeDefects() (all []defect) {
 			add("user's groups are "+v, swap(`["g"]`, strings.NewReplacer(`[]`, `[1]`, `null`, `1`).Replace(v)), wrong)
 			add("dryRun is "+v, swap(`"dryRun":false`, `"dryRun":`+strings.NewReplacer(`true`, `"true"`).Replace(v)), wrong)
 			add("namespace is "+v, swap(`"namespace":"ns","name"`, `"namespace":`+notText(v)+`,"name"`), wrong)
-			add("userInfo is "+v, swap(`{"username":"u","groups":["g"]}`, strings.NewReplacer(`{"":null}`, `[1]`).Replace(v)), wrong)
-			add("resource is "+v, swap(`"resource":{"group":"","version":"v1","resource":"pods"}`, `"resource":`+strings.NewReplacer(`{"":null}`, `[1]`).Replace(v)), wrong)
+			add("userInfo is "+v, swap(`{"username":"u","groups":["g"]}`, strings.NewReplacer(`{"":null}`, `[1]`).Replace(v)),
+				wrong)
+			add("resource is "+v, swap(`"resource":{"group":"","version":"v1","resource":"pods"}`,
+				`"resource":`+strings.NewReplacer(`{"":null}`, `[1]`).Replace(v)), wrong)
 		}
 	}
-	for _, v := range []string{"admission.k8s.io/v1beta1", "admission.k8s.io/v2", "admission.k8s.io", "v1", "admission.k8s.io/V1", "Admission.k8s.io/v1", "/", "admission.k8s.io/v1 ", "admission.k8s.io//v1"} {
+	for _, v := range []string{"admission.k8s.io/v1beta1", "admission.k8s.io/v2", "admission.k8s.io", "v1",
+		"admission.k8s.io/V1", "Admission.k8s.io/v1", "/", "admission.k8s.io/v1 ", "admission.k8s.io//v1"} {
 		add("apiVersion "+v, swap("admission.k8s.io/v1", v), "apiVersion and kind")
 	}
 	for _, v := range []string{"admissionreview", "AdmissionReviewList", "Pod", "AdmissionRequest", "AdmissionReview "} {
 		add("kind "+v, swap(`"AdmissionReview"`, `"`+v+`"`), "apiVersion and kind")
 	}
-	for _, v := range []string{"CONNECT", "create", "Create", "PATCH", "GET", "LIST", "*", "CREATE ", "UPSERT", "", `\u0043REAT`, "CREATE\\u0000", strings.Repeat("A", 100)} {
+	for _, v := range []string{"CONNECT", "create", "Create", "PATCH", "GET", "LIST", "*", "CREATE ", "UPSERT", "",
+		`\u0043REAT`, "CREATE\\u0000", strings.Repeat("A", 100)} {
 		add("operation "+v, swap(`"CREATE"`, `"`+v+`"`), "request.operation")
 	}
 	for _, v := range []string{"UPDATE", "DELETE"} {
@@ -214,9 +238,11 @@ func objectDefects() (all []defect) {
 			continue
 		}
 		add("oldObject is "+v, review(podKind+`,"operation":"DELETE","oldObject":`+v), want)
-		for field, old := range map[string]string{"metadata": `{"name":"p","namespace":"ns","labels":{"a":"b"}}`, "spec": `{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]}`,
+		for field, old := range map[string]string{"metadata": `{"name":"p","namespace":"ns","labels":{"a":"b"}}`,
+			"spec":   `{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]}`,
 			"labels": `{"a":"b"}`, "containers": `[{"name":"c","image":"i","ports":[{"containerPort":80}]}]`} {
-			if list := field == "containers"; strings.HasPrefix(v, "{") != list && v != "[]" && v != "[{}]" && v != "[null]" || v == `{"":null}` && !list {
+			if list := field == "containers"; strings.HasPrefix(v, "{") != list && v != "[]" && v != "[{}]" && v != "[null]" ||
+				v == `{"":null}` && !list {
 				if !list && strings.HasPrefix(v, "{") {
 					continue
 				}
@@ -227,25 +253,35 @@ func objectDefects() (all []defect) {
 			add("a port is "+v, swap(`"containerPort":80`, `"containerPort":`+v), "cannot unmarshal")
 		}
 	}
-	for _, v := range []string{"2147483648", "-2147483649", "1e10", "80.5", strings.Repeat("9", 400), "1e" + strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1", "-0.1"} {
+	for _, v := range []string{"2147483648", "-2147483649", "1e10", "80.5", strings.Repeat("9", 400), "1e" +
+		strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1", "-0.1"} {
 		add("a port is "+clip(v), swap(`"containerPort":80`, `"containerPort":`+v), "cannot unmarshal")
 	}
-	for _, v := range []string{`"1e-1000"`, `1e-1000`, `" 1E+1000"`, `"1e1000"`, `"` + strings.Repeat("7", 101) + `"`, `"0.` + strings.Repeat("0", 98) + `1"`} {
-		for field, old := range map[string]string{"a request": `"image":"i"`, "a request after what is left to others": `"image":"\ud83d\ude00"`} {
+	for _, v := range []string{`"1e-1000"`, `1e-1000`, `" 1E+1000"`, `"1e1000"`, `"` + strings.Repeat("7", 101) + `"`,
+		`"0.` + strings.Repeat("0", 98) + `1"`} {
+		for field, old := range map[string]string{"a request": `"image":"i"`,
+			"a request after what is left to others": `"image":"\ud83d\ude00"`} {
 			body := swap(`"image":"i"`, old+`,"resources":{"requests":{"memory":`+v+`}}`)
-			add(field+" is "+clip(v), body, "request.object: spec.containers[0].resources.requests[memory]: a quantity must have at most 100 digits")
-			add(field+" is "+clip(v)+" in an envelope that is left to others", strings.Replace(body, `"username":"u"`, `"username":"\ud83d\ude00"`, 1), "a quantity must have at most 100 digits")
+			add(field+" is "+clip(v), body,
+				"request.object: spec.containers[0].resources.requests[memory]: a quantity must have at most 100 digits")
+			add(field+" is "+clip(v)+" in an envelope that is left to others", strings.Replace(body, `"username":"u"`,
+				`"username":"\ud83d\ude00"`, 1), "a quantity must have at most 100 digits")
 		}
 	}
-	for _, v := range []string{`{"apiVersion":"v1","kind":"Node"}`, `{"apiVersion":"v2","kind":"Pod"}`, `{"apiVersion":"apps/v1","kind":"Pod"}`, `{"apiVersion":"v1","kind":"pod"}`, `{"apiVersion":"v1","kind":"PodList"}`,
-		`{"apiVersion":"v1"}`, `{"kind":"Pod"}`, `{"APIVERSION":"v1","KIND":"Pod"}`, `{"apiVersion":"v1","Kind":"Pod"}`, `{"apiversion":"v1","kind":"Pod"}`} {
+	for _, v := range []string{`{"apiVersion":"v1","kind":"Node"}`, `{"apiVersion":"v2","kind":"Pod"}`,
+		`{"apiVersion":"apps/v1","kind":"Pod"}`, `{"apiVersion":"v1","kind":"pod"}`, `{"apiVersion":"v1","kind":"PodList"}`,
+		`{"apiVersion":"v1"}`, `{"kind":"Pod"}`, `{"APIVERSION":"v1","KIND":"Pod"}`, `{"apiVersion":"v1","Kind":"Pod"}`,
+		`{"apiversion":"v1","kind":"Pod"}`} {
 		add("object "+v, review(podKind+`,"operation":"CREATE","object":`+v), "request.object: is a")
 	}
-	for _, k := range []string{`"group":"x","version":"v1","kind":"Y"`, `"group":"","version":"v2","kind":"Pod"`, `"group":"apps","version":"v1","kind":"Pod"`, `"group":"","version":"v1","kind":""`,
-		`"group":"","version":"","kind":"Pod"`, `"group":"admission.k8s.io","version":"v1","kind":"AdmissionReview"`, `"group":"","version":"v1","kind":"PodList"`, `"group":"","version":"v1","kind":"../../etc/passwd"`} {
+	for _, k := range []string{`"group":"x","version":"v1","kind":"Y"`, `"group":"","version":"v2","kind":"Pod"`,
+		`"group":"apps","version":"v1","kind":"Pod"`, `"group":"","version":"v1","kind":""`,
+		`"group":"","version":"","kind":"Pod"`, `"group":"admission.k8s.io","version":"v1","kind":"AdmissionReview"`,
+		`"group":"","version":"v1","kind":"PodList"`, `"group":"","version":"v1","kind":"../../etc/passwd"`} {
 		add("kind "+k, swap(`"kind":{"group":"","version":"v1","kind":"Pod"}`, `"kind":{`+k+`}`), "request.kind")
 	}
-	for field, text := range map[string]string{"apiVersion": `"kind":"Pod","metadata"`, "metadata": `"metadata":{`, "name": `"name":"p","namespace":"ns","labels"`, "a label": `"a":"b"`,
+	for field, text := range map[string]string{"apiVersion": `"kind":"Pod","metadata"`, "metadata": `"metadata":{`,
+		"name": `"name":"p","namespace":"ns","labels"`, "a label": `"a":"b"`,
 		"spec": `"spec":{`, "containers": `"containers":[`, "image": `"image":"i"`, "containerPort": `"containerPort":80`} {
 		key, _, _ := strings.Cut(text, ":")
 		add(field+" twice in the object", swap(text, key+":null,"+text), "duplicate field|cannot unmarshal")
@@ -256,24 +292,33 @@ func objectDefects() (all []defect) {
 func sizeDefects() (all []defect) {
 	l := DefaultLimits()
 	add := func(name, object, want string) {
-		all = append(all, asBody(name, review(podKind+`,"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod",`+object+`}`), want))
+		all = append(all,
+			asBody(name, review(podKind+`,"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod",`+object+`}`), want))
 	}
 	for _, at := range []struct{ name, before, after string }{
-		{"an unknown field", `"x":`, ``}, {"spec", `"spec":`, ``}, {"metadata", `"metadata":`, ``}, {"labels", `"metadata":{"labels":`, `}`},
-		{"containers", `"spec":{"containers":`, `}`}, {"managed fields", `"metadata":{"managedFields":[{"fieldsV1":`, `}]}`}, {"status", `"status":`, ``},
+		{"an unknown field", `"x":`, ``}, {"spec", `"spec":`, ``}, {"metadata", `"metadata":`, ``},
+		{"labels", `"metadata":{"labels":`, `}`},
+		{"containers", `"spec":{"containers":`, `}`}, {"managed fields", `"metadata":{"managedFields":[{"fieldsV1":`, `}]}`},
+		{"status", `"status":`, ``},
 	} {
-		for _, nest := range []struct{ open, shut string }{{"[", "]"}, {`{"a":`, "}"}, {`[{"a":`, "}]"}, {`{"spec":[`, "]}"}} {
+		for _, nest := range []struct{ open, shut string }{{"[", "]"}, {`{"a":`, "}"}, {`[{"a":`, "}]"},
+			{`{"spec":[`, "]}"}} {
 			for _, depth := range []int{l.Depth, 1000, 100_000} {
-				add(fmt.Sprintf("%d of %s in %s", depth, nest.open, at.name), at.before+strings.Repeat(nest.open, depth)+"0"+strings.Repeat(nest.shut, depth)+at.after, "nested too deeply|larger than|too many values")
+				add(fmt.Sprintf("%d of %s in %s", depth, nest.open, at.name), at.before+strings.Repeat(nest.open,
+					depth)+"0"+strings.Repeat(nest.shut, depth)+at.after, "nested too deeply|larger than|too many values")
 			}
-			add("unclosed "+nest.open+" in "+at.name, at.before+strings.Repeat(nest.open, 100_000), "nested too deeply|too many values")
+			add("unclosed "+nest.open+" in "+at.name, at.before+strings.Repeat(nest.open, 100_000),
+				"nested too deeply|too many values")
 		}
-		for _, wide := range []struct{ open, item, shut string }{{"[", "{}", "]"}, {"[", "[]", "]"}, {"[", "0", "]"}, {"[", `""`, "]"}, {"[", "null", "]"}, {"{", `"a":0`, "}"}} {
+		for _, wide := range []struct{ open, item, shut string }{{"[", "{}", "]"}, {"[", "[]", "]"}, {"[", "0", "]"},
+			{"[", `""`, "]"}, {"[", "null", "]"}, {"{", `"a":0`, "}"}} {
 			for _, n := range []int{l.Values, 1_000_000} {
-				add(fmt.Sprintf("%d of %s in %s", n, wide.item, at.name), at.before+wide.open+strings.Repeat(wide.item+",", n)+wide.item+wide.shut+at.after, "too many values|larger than")
+				add(fmt.Sprintf("%d of %s in %s", n, wide.item, at.name), at.before+wide.open+strings.Repeat(wide.item+",",
+					n)+wide.item+wide.shut+at.after, "too many values|larger than")
 			}
 		}
-		add("a string larger than a body in "+at.name, at.before+`"`+strings.Repeat("x", int(l.Bytes))+`"`+at.after, "larger than")
+		add("a string larger than a body in "+at.name, at.before+`"`+strings.Repeat("x", int(l.Bytes))+`"`+at.after,
+			"larger than")
 		add("a number larger than a body in "+at.name, at.before+strings.Repeat("1", int(l.Bytes))+at.after, "larger than")
 		add("spaces larger than a body in "+at.name, at.before+strings.Repeat(" ", int(l.Bytes))+"0"+at.after, "larger than")
 	}
@@ -289,19 +334,23 @@ func wireDefects() (all []defect) {
 	head := "POST PATH HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\n"
 	size := fmt.Sprintf("Content-Length: %d\r\n", len(wellFormed))
 	for _, n := range []int{0, 1, 10, len(wellFormed) / 2, len(wellFormed) - 1} {
-		all = append(all, defect{name: fmt.Sprintf("only %d bytes of those promised", n), want: "read the body|unexpected", without: true, closes: true, hangUp: true, wire: func(path string) []byte {
-			return []byte(strings.ReplaceAll(head, "PATH", path) + size + "\r\n" + wellFormed[:n])
-		}})
+		all = append(all, defect{name: fmt.Sprintf("only %d bytes of those promised", n), want: "read the body|unexpected",
+			without: true, closes: true, hangUp: true, wire: func(path string) []byte {
+				return []byte(strings.ReplaceAll(head, "PATH", path) + size + "\r\n" + wellFormed[:n])
+			}})
 	}
 	for _, v := range []string{"-1", "x", "1,2", "1 2", "0x10", "99999999999999999999", "+5", "1e3", "٣"} {
 		wire("Content-Length "+v, head+"Content-Length: "+v+"\r\n\r\n"+wellFormed, "400 Bad Request|not implemented")
 	}
 	wire("two lengths", head+size+"Content-Length: 3\r\n\r\n"+wellFormed, "400 Bad Request")
 	for _, v := range []string{"gzip", "chunked, chunked", "identity", "gzip, chunked", "xchunked", "chunked\x0b"} {
-		wire("Transfer-Encoding "+v, head+"Transfer-Encoding: "+v+"\r\n\r\n"+wellFormed, "Unsupported transfer encoding|400 Bad Request|unsupported transfer")
+		wire("Transfer-Encoding "+v, head+"Transfer-Encoding: "+v+"\r\n\r\n"+wellFormed,
+			"Unsupported transfer encoding|400 Bad Request|unsupported transfer")
 	}
-	for _, chunk := range []string{"x\r\n", "-1\r\n", "0x1\r\n{}", "fffffffffffffffff\r\n{}", "2\r\n{}x", "2;" + strings.Repeat("e", 20_000) + "\r\n{}\r\n0\r\n\r\n", "5\nabc"} {
-		d := defect{name: "chunk " + clip(chunk), want: "read the body|invalid character|400 Bad", without: true, closes: true, hangUp: true}
+	for _, chunk := range []string{"x\r\n", "-1\r\n", "0x1\r\n{}", "fffffffffffffffff\r\n{}", "2\r\n{}x", "2;" +
+		strings.Repeat("e", 20_000) + "\r\n{}\r\n0\r\n\r\n", "5\nabc"} {
+		d := defect{name: "chunk " + clip(chunk), want: "read the body|invalid character|400 Bad", without: true,
+			closes: true, hangUp: true}
 		d.wire = func(path string) []byte {
 			return []byte(strings.ReplaceAll(head, "PATH", path) + "Transfer-Encoding: chunked\r\n\r\n" + chunk)
 		}
@@ -346,7 +395,8 @@ func TestEveryDefectIsAnswered(t *testing.T) {
 	var log bytes.Buffer
 	w.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 	s, client, stop := startServer(t, w.Handler(), time.Millisecond)
-	line := &wireClient{t: t, address: s.Listener.Addr().String(), config: client.Transport.(*http.Transport).TLSClientConfig}
+	line := &wireClient{t: t, address: s.Listener.Addr().String(),
+		config: client.Transport.(*http.Transport).TLSClientConfig}
 	line.config.NextProtos = nil
 	line.good(ValidatePath)
 	goroutines, heap := runtime.NumGoroutine(), heapInUse()
@@ -458,13 +508,15 @@ func (c *wireClient) check(path string, d defect) string {
 	kind := resp.Status[:3]
 	message := resp.Status + " " + body
 	switch {
-	case resp.StatusCode >= 400 && resp.StatusCode < 500 || resp.StatusCode == http.StatusNotImplemented || resp.StatusCode == http.StatusHTTPVersionNotSupported:
+	case resp.StatusCode >= 400 && resp.StatusCode < 500 || resp.StatusCode == http.StatusNotImplemented ||
+		resp.StatusCode == http.StatusHTTPVersionNotSupported:
 		if !d.without {
 			c.t.Errorf("%s at %s: it has a uid, and the answer is %s, which fails open: %s", d.name, path, resp.Status, body)
 		}
 		var status metav1.Status
 		if resp.Header.Get("Content-Type") == "application/json" {
-			if err := json.Unmarshal([]byte(body), &status); err != nil || status.Kind != "Status" || int(status.Code) != resp.StatusCode {
+			if err := json.Unmarshal([]byte(body), &status); err != nil || status.Kind != "Status" ||
+				int(status.Code) != resp.StatusCode {
 				c.t.Errorf("%s at %s: no Status: %s", d.name, path, body)
 			}
 		}

@@ -57,14 +57,17 @@ type Deployment struct {
 
 // Configurations returns what to apply so that the API server asks Stayput
 // about exactly what some rule or mutator wants to see: no rule, no request.
-func (d Deployment) Configurations(rules []*validators.Rule, ms []*mutators.Mutator) (*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration) {
+func (d Deployment) Configurations(rules []*validators.Rule,
+	ms []*mutators.Mutator) (*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration) {
 	name := cmp.Or(d.Name, "stayput")
 	mutating := &admissionv1.MutatingWebhookConfiguration{
-		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(),
+			Kind: "MutatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 	}
 	validating := &admissionv1.ValidatingWebhookConfiguration{
-		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(),
+			Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 	}
 	for _, e := range entries(wanted(rules, ms)) {
@@ -97,7 +100,8 @@ func (d Deployment) client(path string) admissionv1.WebhookClientConfig {
 		c.URL = new(strings.TrimSuffix(d.URL, "/") + path)
 		return c
 	}
-	c.Service = &admissionv1.ServiceReference{Namespace: d.Namespace, Name: d.Service, Path: &path, Port: new(cmp.Or(d.Port, 443))}
+	c.Service = &admissionv1.ServiceReference{Namespace: d.Namespace, Name: d.Service, Path: &path,
+		Port: new(cmp.Or(d.Port, 443))}
 	return c
 }
 
@@ -131,16 +135,19 @@ type entry struct {
 // outage would lose a name or data for good, the request waits.
 func entries(want wants) []entry {
 	labelled := func(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain, Operator: op}}}
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain,
+			Operator: op}}}
 	}
 	pod := func(r resource) bool { return r.name == "pods" }
 	destroys := func(r resource) bool {
-		return r.op == admissionv1.Delete && (r.name == "persistentvolumeclaims" || r.name == "persistentvolumes" || r.name == "namespaces")
+		return r.op == admissionv1.Delete && (r.name == "persistentvolumeclaims" || r.name == "persistentvolumes" ||
+			r.name == "namespaces")
 	}
 	return []entry{
 		{
 			name: Identity, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
-			objects: labelled(metav1.LabelSelectorOpExists), conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
+			objects: labelled(metav1.LabelSelectorOpExists), conditions: []admissionv1.MatchCondition{notNode,
+				notStatefulSetPod},
 		},
 		{
 			name: IdentityNamespace, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
@@ -174,17 +181,21 @@ func entries(want wants) []entry {
 // outage of Stayput cannot stop what only finishes what somebody else began.
 // oldObject is null on CREATE, object on DELETE.
 var (
-	notController   = admissionv1.MatchCondition{Name: "not-by-kubernetes", Expression: "!(" + byKubernetes() + ")"}
-	notFollowUp     = admissionv1.MatchCondition{Name: "not-followed-up-by-kubernetes", Expression: "request.operation == 'CREATE' || !(" + byKubernetes() + ")"}
+	notController = admissionv1.MatchCondition{Name: "not-by-kubernetes", Expression: "!(" + byKubernetes() + ")"}
+	notFollowUp   = admissionv1.MatchCondition{Name: "not-followed-up-by-kubernetes",
+		Expression: "request.operation == 'CREATE' || !(" + byKubernetes() + ")"}
 	notNode         = admissionv1.MatchCondition{Name: "not-by-node", Expression: "!(" + byNode + ")"}
-	notBeingDeleted = admissionv1.MatchCondition{Name: "not-being-deleted", Expression: "oldObject == null || !has(oldObject.metadata.deletionTimestamp)"}
-	boundVolume     = admissionv1.MatchCondition{
-		Name:       "volume-is-bound",
-		Expression: "request.resource.resource != 'persistentvolumes' || (has(oldObject.status) && has(oldObject.status.phase) && oldObject.status.phase == 'Bound')",
+	notBeingDeleted = admissionv1.MatchCondition{Name: "not-being-deleted",
+		Expression: "oldObject == null || !has(oldObject.metadata.deletionTimestamp)"}
+	boundVolume = admissionv1.MatchCondition{
+		Name: "volume-is-bound",
+		Expression: "request.resource.resource != 'persistentvolumes' || (has(oldObject.status) && " +
+			"has(oldObject.status.phase) && oldObject.status.phase == 'Bound')",
 	}
 	notStatefulSetPod = admissionv1.MatchCondition{
-		Name:       "not-of-statefulset",
-		Expression: "!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == 'StatefulSet')",
+		Name: "not-of-statefulset",
+		Expression: "!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == " +
+			"'StatefulSet')",
 	}
 	interestingPod = admissionv1.MatchCondition{
 		Name: "has-name-or-host-path",
@@ -201,7 +212,8 @@ const ownKey = "k.startsWith('stayput.dev/') || k.startsWith('" + cluster.Exempt
 const byNode = "has(request.userInfo.groups) && '" + cluster.NodesGroup + "' in request.userInfo.groups"
 
 func byKubernetes() string {
-	return byNode + " || has(request.userInfo.username) && request.userInfo.username in ['" + strings.Join(cluster.ControllerUsers(), "', '") + "']"
+	return byNode + " || has(request.userInfo.username) && request.userInfo.username in ['" +
+		strings.Join(cluster.ControllerUsers(), "', '") + "']"
 }
 
 // A resource is an operation on a kind of object.
@@ -234,7 +246,8 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 	// kubectl scale and the HorizontalPodAutoscaler update nothing else.
 	for _, kind := range cluster.Kinds {
 		gvr := kind.GVR()
-		if update := (resource{gvr.Group, gvr.Version, gvr.Resource, admissionv1.Update}); kind.Scalable && w.validated[update] {
+		if update := (resource{gvr.Group, gvr.Version, gvr.Resource, admissionv1.Update}); kind.Scalable &&
+			w.validated[update] {
 			update.name += "/scale"
 			w.validated[update] = true
 		}
@@ -334,12 +347,14 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		groups[gvr.Group] = append(groups[gvr.Group], gvr.Resource)
 	}
 	role := &rbacv1.ClusterRole{
-		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
-		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"),
+			Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 	}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		slices.Sort(groups[group])
-		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group], Verbs: []string{"get", "list", "watch"}})
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group],
+			Verbs: []string{"get", "list", "watch"}})
 	}
 	for _, obj := range validators.Adopted(rules) { // listed before a denial, and not watched
 		gvr := cluster.KnownObject(obj).GVR()
@@ -354,9 +369,11 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		return role, nil
 	}
 	if d.Repair != repair.Report {
-		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"patch"}})
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"persistentvolumes"},
+			Verbs: []string{"patch"}})
 	}
-	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}})
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"},
+		Verbs: []string{"create", "patch"}})
 	return role, nil
 }
 
@@ -370,11 +387,13 @@ func (d Deployment) Role(ms []*mutators.Mutator) *rbacv1.Role {
 	}
 	name := []string{repair.LeaseName}
 	return &rbacv1.Role{
-		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
-		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Namespace: d.Namespace, Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+		ObjectMeta: metav1.ObjectMeta{Name: cmp.Or(d.Name, "stayput"), Namespace: d.Namespace,
+			Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
-			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: name, Verbs: []string{"get", "update"}},
+			{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: name,
+				Verbs: []string{"get", "update"}},
 			{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"create"}},
 			{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: name, Verbs: []string{"get"}},
 		},

@@ -59,7 +59,8 @@ func TestConfigurationsAreNarrow(t *testing.T) {
 		if *w.FailurePolicy != policies[name] {
 			t.Errorf("%s: failurePolicy %s, want %s", name, *w.FailurePolicy, policies[name])
 		}
-		if *w.TimeoutSeconds > 3 || *w.SideEffects != admissionv1.SideEffectClassNone || *w.MatchPolicy != admissionv1.Equivalent {
+		if *w.TimeoutSeconds > 3 || *w.SideEffects != admissionv1.SideEffectClassNone ||
+			*w.MatchPolicy != admissionv1.Equivalent {
 			t.Errorf("%s: timeout %d, side effects %s, match policy %s", name, *w.TimeoutSeconds, *w.SideEffects, *w.MatchPolicy)
 		}
 		never := w.NamespaceSelector.MatchExpressions[0]
@@ -107,7 +108,8 @@ func TestEveryRuleIsAsked(t *testing.T) {
 			want[mutating].Insert(r.group + "/" + r.name + " " + string(r.op))
 		}
 	}
-	if !sent[false].HasAll("apps/statefulsets/scale UPDATE", "apps/deployments/scale UPDATE") || sent[true].Has("apps/statefulsets/scale UPDATE") {
+	if !sent[false].HasAll("apps/statefulsets/scale UPDATE", "apps/deployments/scale UPDATE") ||
+		sent[true].Has("apps/statefulsets/scale UPDATE") {
 		t.Error("scaling is for the validating webhook")
 	}
 	for mutating := range want {
@@ -135,7 +137,8 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkReads(t, role)
-		role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Equal(r.ResourceNames, []string{"stayput"}) })
+		role.Rules = slices.DeleteFunc(role.Rules,
+			func(r rbacv1.PolicyRule) bool { return slices.Equal(r.ResourceNames, []string{"stayput"}) })
 		if got := writes(role.Rules); !got.Equal(sets.New(want...)) {
 			t.Errorf("repair %q: may %q, want %q", mode, sets.List(got), want)
 		}
@@ -155,7 +158,9 @@ func TestPermissions(t *testing.T) {
 	without := slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return m.Repair })
 	role, err := Deployment{}.ClusterRole(validators.All, without)
 	certificates := role.Rules[len(role.Rules)-1]
-	if got := append(certificates.Resources, certificates.Verbs...); !slices.Equal(got, []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "get", "watch", "patch"}) || !slices.Equal(certificates.ResourceNames, []string{"stayput"}) {
+	if got := append(certificates.Resources, certificates.Verbs...); !slices.Equal(got,
+		[]string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "get", "watch",
+			"patch"}) || !slices.Equal(certificates.ResourceNames, []string{"stayput"}) {
 		t.Errorf("on its own configurations: %q", got)
 	}
 	role.Rules = role.Rules[:len(role.Rules)-1]
@@ -188,7 +193,8 @@ func checkReads(t *testing.T, role *rbacv1.ClusterRole) {
 			readable.Insert(r.Resources...)
 		}
 	}
-	for _, resource := range []string{"namespaces", "statefulsets", "deployments", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "services", "pods", "nodes"} {
+	for _, resource := range []string{"namespaces", "statefulsets", "deployments", "persistentvolumes",
+		"persistentvolumeclaims", "storageclasses", "services", "pods", "nodes"} {
 		if !readable.Has(resource) {
 			t.Errorf("may not read %s", resource)
 		}
@@ -234,10 +240,12 @@ func TestEachKindIsKnown(t *testing.T) {
 // apart beside that, and rules know nothing of HTTP and YAML.
 func TestArrows(t *testing.T) {
 	layers := []string{
-		"internal/bytype", "internal/fastjson", "internal/same", "cluster", "cluster/cache/trim", "cluster/cache/packed", "cluster/cache", "manifest",
+		"internal/bytype", "internal/fastjson", "internal/same", "cluster", "cluster/cache/trim", "cluster/cache/packed",
+		"cluster/cache", "manifest",
 		"validators", "mutators", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal", "cmd/stayput",
 	}
-	far := []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus", "github.com/spf13/cobra", "github.com/spf13/pflag",
+	far := []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus",
+		"github.com/spf13/cobra", "github.com/spf13/pflag",
 		"stayput.dev/manifest", "stayput.dev/cluster/cache"}
 	never := map[string][]string{
 		"cluster":    far,

@@ -28,7 +28,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_requests_total",
-			Help: "Admission requests by webhook (validating, mutating), operation, resource and verdict: allowed, warned, mutated, denied, undecided, refused (malformed), shed (overload) or panicked.",
+			Help: "Admission requests by webhook (validating, mutating), operation, resource and verdict: allowed, warned, " +
+				"mutated, denied, undecided, refused (malformed), shed (overload) or panicked.",
 		}, []string{"webhook", "operation", "resource", "verdict"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "stayput_request_duration_seconds",
@@ -49,7 +50,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"rule"}),
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_live_lookups_total",
-			Help: "Lookups that had to go to the API server, by verb and kind: what was not in a cache, or was asked again before a denial.",
+			Help: "Lookups that had to go to the API server, by verb and kind: what was not in a cache, or was asked again " +
+				"before a denial.",
 		}, []string{"verb", "kind"}),
 	}
 	reg.MustRegister(m.requests, m.durations, m.findings, m.exemptions, m.undecided, m.lookups)

@@ -67,7 +67,8 @@ const mendFirst = "mend first what its re-creation is denied for: "
 // madeAgain says what would deny an object to whom the recipe of a hint is to
 // delete it and apply it again: an update lets pass what the object always had,
 // a creation only what its Pods show. Then no hint gives such a recipe.
-func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Verdict, after client.Object) (warnings []string, err error) {
+func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Verdict,
+	after client.Object) (warnings []string, err error) {
 	recreates := func(f validators.Finding) bool { return f.Recreates }
 	if req.old == nil || !slices.ContainsFunc(hints.Findings, recreates) {
 		return nil, nil
@@ -85,7 +86,8 @@ func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Ver
 	}
 	for _, u := range verdict.Undecided {
 		if u.Rule.Level == validators.Deny {
-			warnings = append(warnings, fmt.Sprintf("%s: whether its re-creation is denied could not be checked: %v", u.Rule.Name, u.Err))
+			warnings = append(warnings, fmt.Sprintf("%s: whether its re-creation is denied could not be checked: %v",
+				u.Rule.Name, u.Err))
 		}
 	}
 	for i := range hints.Findings {

@@ -71,7 +71,8 @@ func TestThreeTimesTheCapacity(t *testing.T) {
 			for time.Now().Before(until) {
 				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				start := time.Now()
-				raw, err := api.Post().AbsPath(ValidatePath).Timeout(timeout).SetHeader("Content-Type", "application/json").Body([]byte(createPod)).Do(ctx).Raw()
+				raw, err := api.Post().AbsPath(ValidatePath).Timeout(timeout).SetHeader("Content-Type",
+					"application/json").Body([]byte(createPod)).Do(ctx).Raw()
 				cancel()
 				mu.Lock()
 				if time.Since(start) > timeout {
@@ -89,7 +90,8 @@ func TestThreeTimesTheCapacity(t *testing.T) {
 	group.Wait()
 	total := answered + len(failures)
 	t.Logf("%d clients of %d slots for %s: %d verdicts (%.0f a second), %d failures (%.3f %%), %d after the deadline",
-		3*slots, slots, length, answered, float64(answered)/length.Seconds(), len(failures), 100*float64(len(failures))/float64(total), late)
+		3*slots, slots, length, answered, float64(answered)/length.Seconds(), len(failures),
+		100*float64(len(failures))/float64(total), late)
 	if len(failures)*1000 > total || late > 0 {
 		t.Errorf("the first failure: %v", append(failures, nil)[0])
 	}
@@ -116,7 +118,8 @@ func TestABodyThatIsHeldUpIsAskedForAgain(t *testing.T) {
 		}
 		return transport.RoundTrip(r)
 	})
-	raw, err := api.Post().AbsPath(ValidatePath).Timeout(10*time.Second).SetHeader("Content-Type", "application/json").Body([]byte(strings.Repeat(" ", padding) + createPod)).Do(t.Context()).Raw()
+	raw, err := api.Post().AbsPath(ValidatePath).Timeout(10*time.Second).SetHeader("Content-Type",
+		"application/json").Body([]byte(strings.Repeat(" ", padding) + createPod)).Do(t.Context()).Raw()
 	if err != nil || !strings.Contains(string(raw), `"allowed":true`) {
 		t.Errorf("%v: %s", err, raw)
 	}
@@ -139,7 +142,8 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestLargeBodiesDoNotKeepOthersOut(t *testing.T) {
 	w := newWebhook(t)
 	h := w.Handler()
-	large := review(podKind + `,"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":"` + strings.Repeat("x", 3<<20) + `"}`)
+	large := review(podKind + `,"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":"` +
+		strings.Repeat("x", 3<<20) + `"}`)
 	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusOK {
 		t.Fatalf("a large body: %d %s", rec.Code, rec.Body)
 	}
@@ -147,7 +151,8 @@ func TestLargeBodiesDoNotKeepOthersOut(t *testing.T) {
 	if !others.extend(w.limiter.large.size) {
 		t.Fatal("nothing is in flight, and yet there is no memory")
 	}
-	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
+	if rec := post(t, h, ValidatePath, large); rec.Code != http.StatusTooManyRequests ||
+		rec.Header().Get("Retry-After") == "" {
 		t.Errorf("a large body too many: %d %v", rec.Code, rec.Header())
 	}
 	if rec := post(t, h, ValidatePath, createPod); rec.Code != http.StatusOK {

@@ -26,8 +26,9 @@ func (d Deployment) configurationRule() rbacv1.PolicyRule {
 // Stayput's own namespace. Creation can be tied to a name, too, where it is an apply.
 func (d Deployment) SecretRole(secret string) *rbacv1.Role {
 	return &rbacv1.Role{
-		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: cmp.Or(d.Name, "stayput") + "-certificates", Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
+		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: cmp.Or(d.Name, "stayput") + "-certificates",
+			Labels: map[string]string{"app.kubernetes.io/name": "stayput"}},
 		Rules: []rbacv1.PolicyRule{{
 			APIGroups:     []string{""},
 			Resources:     []string{"secrets"},

@@ -120,7 +120,8 @@ func chooser(review *admissionv1.AdmissionReview, size int) fastjson.Chooser {
 // decode checks the envelope and decodes the objects in it.
 func (r *request) decode(review *admissionv1.AdmissionReview, doc *fastjson.Document) error {
 	if review.APIVersion != admissionv1.SchemeGroupVersion.String() || review.Kind != "AdmissionReview" {
-		return fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind, admissionv1.SchemeGroupVersion, "AdmissionReview")
+		return fmt.Errorf("apiVersion and kind are %q and %q: must be %q and %q", review.APIVersion, review.Kind,
+			admissionv1.SchemeGroupVersion, "AdmissionReview")
 	}
 	if r.AdmissionRequest == nil {
 		return errors.New("request: is missing")
@@ -167,7 +168,8 @@ func (r *request) decodeObjects(doc *fastjson.Document) (err error) {
 	return nil
 }
 
-func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string, doc *fastjson.Document) (client.Object, error) {
+func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string,
+	doc *fastjson.Document) (client.Object, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}

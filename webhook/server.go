@@ -138,7 +138,8 @@ func (s *Server) waitForQuiet() {
 	const poll = 10 * time.Millisecond
 	start := time.Now()
 	deadline, settled := start.Add(s.Drain), start.Add(s.Settle)
-	for since := start; time.Now().Before(deadline) && (time.Since(since) < quiet || time.Now().Before(settled)); time.Sleep(poll) {
+	for since := start; time.Now().Before(deadline) && (time.Since(since) < quiet ||
+		time.Now().Before(settled)); time.Sleep(poll) {
 		if s.connections.Load() > 0 {
 			since = time.Now()
 		}

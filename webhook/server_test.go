@@ -18,7 +18,8 @@ import (
 
 // startServer serves h until stop is called, and returns a client that trusts
 // it. What follows is done to the server first.
-func startServer(t *testing.T, h http.Handler, drain time.Duration, first ...func(s *Server)) (s *Server, client *http.Client, stop func() error) {
+func startServer(t *testing.T, h http.Handler, drain time.Duration, first ...func(s *Server)) (s *Server,
+	client *http.Client, stop func() error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

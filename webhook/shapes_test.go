@@ -53,7 +53,8 @@ func (s shape) body(operation string, n int) []byte {
 	case "DELETE":
 		objects = `"oldObject":` + obj(n)
 	}
-	return fmt.Appendf(nil, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":%q,"version":%q,"kind":%q},"operation":%q,"namespace":"prod","name":"x",%s}}`,
+	return fmt.Appendf(nil, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1",`+
+		`"kind":{"group":%q,"version":%q,"kind":%q},"operation":%q,"namespace":"prod","name":"x",%s}}`,
 		s.kind.Group, s.kind.Version, s.kind.Kind, operation, objects)
 }
 
@@ -142,14 +143,19 @@ func shapes() iter.Seq[shape] {
 				{"unknown long string", `"x":"`, `xxxxxxxxxxxxxxx`, `"`},
 				{"escapes", `"x":"`, `\u0041\n\"\\`, `"`},
 				{"long number", `"x":[1`, `11111111111111111111111111111111`, `]`},
-				{"deep", `"x":[`, `[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]`, `]`},
-				{"long keys", `"x":{`, `"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk#":0`, `}`},
+				{"deep", `"x":[`,
+					`[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]`, `]`},
+				{"long keys", `"x":{`,
+					`"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk#":0`, `}`},
 				{"long annotation", `"metadata":{"name":"x","annotations":{"a":"`, `xxxxxxxxxxxxxxx`, `"}}`},
-				{"spaces", `"x":[0`, `0                                                                                                                               `, `]`},
+				{"spaces", `"x":[0`, `0                                                                                          ` +
+					`                                     `, `]`},
 				{"exemptions", `"metadata":{"name":"x","annotations":{`, `"exempt.stayput.dev/#":"because"`, `}}`},
 				{"our annotations", `"metadata":{"name":"x","annotations":{`, `"stayput.dev/#":"because"`, `}}`},
-				{"last applied", `"metadata":{"name":"x","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"x\":[0`, `{}`, `]}"}}`},
-				{"managed fields", `"metadata":{"name":"x","managedFields":[{"manager":"m","operation":"Apply","fieldsV1":{`, `"f:#":{}`, `}}]}`},
+				{"last applied", `"metadata":{"name":"x",` +
+					`"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"x\":[0`, `{}`, `]}"}}`},
+				{"managed fields", `"metadata":{"name":"x","managedFields":[{"manager":"m","operation":"Apply","fieldsV1":{`,
+					`"f:#":{}`, `}}]}`},
 			} {
 				if !emit(s.name, s.before, s.item, s.after) {
 					return
@@ -161,7 +167,8 @@ func shapes() iter.Seq[shape] {
 
 // repeated emits the shapes of every list and map below t, which stands
 // between before and after.
-func repeated(t reflect.Type, path, before, after string, depth int, emit func(name, before, item, after string) bool) bool {
+func repeated(t reflect.Type, path, before, after string, depth int, emit func(name, before, item,
+	after string) bool) bool {
 	if depth > 12 || t.PkgPath() == "k8s.io/apimachinery/pkg/apis/meta/v1" && t.Name() == "FieldsV1" {
 		return true
 	}
@@ -193,7 +200,8 @@ func repeated(t reflect.Type, path, before, after string, depth int, emit func(n
 					return false
 				}
 			}
-			if e := ft.Elem(); e.Kind() == reflect.Struct && !marshalsItself(e) && !repeated(e, p+"[0]", open+"[{", "}]"+after, depth+1, emit) {
+			if e := ft.Elem(); e.Kind() == reflect.Struct && !marshalsItself(e) &&
+				!repeated(e, p+"[0]", open+"[{", "}]"+after, depth+1, emit) {
 				return false
 			}
 		case reflect.Map:
@@ -233,5 +241,6 @@ func items(t reflect.Type) []string {
 }
 
 func marshalsItself(t reflect.Type) bool {
-	return t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) ||
+		reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
 }

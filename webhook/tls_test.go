@@ -30,7 +30,8 @@ type callerCA struct {
 func newCallerCA(t *testing.T) *callerCA {
 	t.Helper()
 	ca := &callerCA{}
-	ca.cert, ca.key = sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "callers"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
+	ca.cert, ca.key = sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "callers"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
 	return ca
 }
 
@@ -67,7 +68,8 @@ func (ca *callerCA) client(t *testing.T, template *x509.Certificate, usage x509.
 
 func (ca *callerCA) write(t *testing.T, file string) {
 	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,25 +98,34 @@ func TestHandshakes(t *testing.T) {
 		client  *tls.Config
 		want    string // in the error
 	}{
-		"TLS 1.3":                            {anybody, &tls.Config{}, good},
-		"TLS 1.2":                            {anybody, &tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
-		"ALPN h2 and http/1.1":               {anybody, &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, good},
-		"ALPN http/1.1":                      {anybody, &tls.Config{NextProtos: []string{"http/1.1"}}, good},
-		"ALPN h2 alone":                      {anybody, &tls.Config{NextProtos: []string{"h2"}}, "no application protocol"},
-		"SNI of the Service":                 {anybody, &tls.Config{ServerName: "stayput.guard.svc"}, good},
-		"SNI of something else":              {anybody, &tls.Config{ServerName: "example.com"}, "not example.com"},
-		"a certificate nobody asked for":     {anybody, &tls.Config{Certificates: apiServer}, good},
-		"no certificate":                     {anyOfOurs, &tls.Config{}, "certificate required"},
-		"one of ours":                        {anyOfOurs, &tls.Config{Certificates: ours.client(t, named("somebody"), x509.ExtKeyUsageClientAuth)}, good},
-		"one of another CA":                  {anyOfOurs, &tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"one for servers":                    {anyOfOurs, &tls.Config{Certificates: ours.client(t, named("kube-apiserver"), x509.ExtKeyUsageServerAuth)}, "certificate"},
-		"one that has expired":               {anyOfOurs, &tls.Config{Certificates: ours.client(t, expired, x509.ExtKeyUsageClientAuth)}, "expired"},
-		"the name by common name":            {one, &tls.Config{Certificates: apiServer}, good},
-		"the name by DNS name":               {one, &tls.Config{Certificates: ours.client(t, named("x", "api.example"), x509.ExtKeyUsageClientAuth)}, good},
-		"another name":                       {one, &tls.Config{Certificates: ours.client(t, named("mallory"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"the name by another CA":             {one, &tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
-		"one of ours over TLS 1.2":           {one, &tls.Config{Certificates: apiServer, MaxVersion: tls.VersionTLS12}, "protocol version"},
-		"one of ours that only speaks HTTP2": {one, &tls.Config{Certificates: apiServer, NextProtos: []string{"h2"}}, "no application protocol"},
+		"TLS 1.3":                        {anybody, &tls.Config{}, good},
+		"TLS 1.2":                        {anybody, &tls.Config{MaxVersion: tls.VersionTLS12}, "protocol version"},
+		"ALPN h2 and http/1.1":           {anybody, &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, good},
+		"ALPN http/1.1":                  {anybody, &tls.Config{NextProtos: []string{"http/1.1"}}, good},
+		"ALPN h2 alone":                  {anybody, &tls.Config{NextProtos: []string{"h2"}}, "no application protocol"},
+		"SNI of the Service":             {anybody, &tls.Config{ServerName: "stayput.guard.svc"}, good},
+		"SNI of something else":          {anybody, &tls.Config{ServerName: "example.com"}, "not example.com"},
+		"a certificate nobody asked for": {anybody, &tls.Config{Certificates: apiServer}, good},
+		"no certificate":                 {anyOfOurs, &tls.Config{}, "certificate required"},
+		"one of ours": {anyOfOurs,
+			&tls.Config{Certificates: ours.client(t, named("somebody"), x509.ExtKeyUsageClientAuth)}, good},
+		"one of another CA": {anyOfOurs,
+			&tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"one for servers": {anyOfOurs,
+			&tls.Config{Certificates: ours.client(t, named("kube-apiserver"), x509.ExtKeyUsageServerAuth)}, "certificate"},
+		"one that has expired": {anyOfOurs,
+			&tls.Config{Certificates: ours.client(t, expired, x509.ExtKeyUsageClientAuth)}, "expired"},
+		"the name by common name": {one, &tls.Config{Certificates: apiServer}, good},
+		"the name by DNS name": {one,
+			&tls.Config{Certificates: ours.client(t, named("x", "api.example"), x509.ExtKeyUsageClientAuth)}, good},
+		"another name": {one,
+			&tls.Config{Certificates: ours.client(t, named("mallory"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"the name by another CA": {one,
+			&tls.Config{Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}, "certificate"},
+		"one of ours over TLS 1.2": {one, &tls.Config{Certificates: apiServer, MaxVersion: tls.VersionTLS12},
+			"protocol version"},
+		"one of ours that only speaks HTTP2": {one, &tls.Config{Certificates: apiServer, NextProtos: []string{"h2"}},
+			"no application protocol"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, ca := serveTLS(t, tc.callers)
@@ -137,7 +148,8 @@ func TestHandshakes(t *testing.T) {
 	t.Run("tickets", func(t *testing.T) {
 		for callers, want := range map[*certs.Callers]bool{anybody: true, one: false} {
 			address, ca := serveTLS(t, callers)
-			client := &tls.Config{RootCAs: ca, ServerName: "127.0.0.1", Certificates: apiServer, ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+			client := &tls.Config{RootCAs: ca, ServerName: "127.0.0.1", Certificates: apiServer,
+				ClientSessionCache: tls.NewLRUClientSessionCache(8)}
 			var resumed bool
 			for range 3 {
 				state, err := ask(address, client)
@@ -153,7 +165,8 @@ func TestHandshakes(t *testing.T) {
 	})
 	t.Run("reload", func(t *testing.T) {
 		address, ca := serveTLS(t, one)
-		client := &tls.Config{RootCAs: ca, ServerName: "127.0.0.1", Certificates: others.client(t, named("kube-apiserver"), x509.ExtKeyUsageClientAuth)}
+		client := &tls.Config{RootCAs: ca, ServerName: "127.0.0.1", Certificates: others.client(t, named("kube-apiserver"),
+			x509.ExtKeyUsageClientAuth)}
 		if err := os.WriteFile(file, []byte("nothing"), 0o600); err != nil {
 			t.Fatal(err)
 		}

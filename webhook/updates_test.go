@@ -37,7 +37,8 @@ func bad(metadata, spec string) string {
 }
 
 func updateOf(old, obj string) string {
-	return review(statefulSetKind + `,"operation":"UPDATE","namespace":"prod","name":"db","oldObject":` + old + `,"object":` + obj)
+	return review(statefulSetKind + `,"operation":"UPDATE","namespace":"prod","name":"db","oldObject":` + old +
+		`,"object":` + obj)
 }
 
 // TestAnUpdateThatChangesNothing costs no lookup and draws no word, in any mode
@@ -47,14 +48,16 @@ func TestAnUpdateThatChangesNothing(t *testing.T) {
 	for name, is := range map[string]string{
 		"nothing at all": was,
 		"what the API server and other controllers write": bad(
-			`"labels":{"a":"b"},"resourceVersion":"2","generation":2,"finalizers":["example.com/f"],"managedFields":[{"manager":"operator","time":"2026-01-01T00:00:00Z"}]`, ""),
+			`"labels":{"a":"b"},"resourceVersion":"2","generation":2,"finalizers":["example.com/f"],`+
+				`"managedFields":[{"manager":"operator","time":"2026-01-01T00:00:00Z"}]`, ""),
 		"an empty list for none": bad(`"labels":{"a":"b"},"annotations":{}`, ""),
 	} {
 		for _, mode := range validators.Modes() {
 			t.Run(fmt.Sprintf("%s, mode %s", name, mode), func(t *testing.T) {
 				w := newWebhook(t)
 				asked, reg := 0, prometheus.NewRegistry()
-				w.Environment.Source, w.Environment.Live, w.Environment.Finder, w.Metrics = deaf{&asked}, deaf{&asked}, nil, NewMetrics(reg)
+				w.Environment.Source, w.Environment.Live, w.Environment.Finder, w.Metrics = deaf{&asked}, deaf{&asked}, nil,
+					NewMetrics(reg)
 				w.Policy.Mode = mode
 				h := w.Handler()
 				for _, door := range []string{ValidatePath, MutatePath} {
@@ -126,16 +129,20 @@ func TestAnUpdateSpeaksOfWhatItChanges(t *testing.T) {
 			"statefulset-disruption-budget=warn,statefulset-readiness=warn,statefulset-spread=warn",
 		},
 		"what is denied, brought in": {
-			replace(`"terminationGracePeriodSeconds":0`, `"terminationGracePeriodSeconds":5`), was, true, "statefulset-grace-period=deny",
+			replace(`"terminationGracePeriodSeconds":0`, `"terminationGracePeriodSeconds":5`), was, true,
+			"statefulset-grace-period=deny",
 		},
-		"what is denied, otherwise": {was, replace(`"serviceName":"db"`, `"serviceName":"gone"`), false, "statefulset-service-missing=warn"},
+		"what is denied, otherwise": {was, replace(`"serviceName":"db"`, `"serviceName":"gone"`), false,
+			"statefulset-service-missing=warn"},
 		"an exemption lifted": {
-			replace(`"labels":{"a":"b"}`, `"annotations":{"exempt.stayput.dev/statefulset-grace-period":"a test"}`), was, false, "statefulset-grace-period=warn",
+			replace(`"labels":{"a":"b"}`, `"annotations":{"exempt.stayput.dev/statefulset-grace-period":"a test"}`), was, false,
+			"statefulset-grace-period=warn",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := answered(t, post(t, h, ValidatePath, updateOf(tt.old, tt.obj)))
-			if got.Allowed == tt.denied || got.AuditAnnotations["mode"] != "enforce" || got.AuditAnnotations["rules"] != tt.rules {
+			if got.Allowed == tt.denied || got.AuditAnnotations["mode"] != "enforce" ||
+				got.AuditAnnotations["rules"] != tt.rules {
 				t.Errorf("%+v", got)
 			}
 			if tt.rules == "" && len(got.Warnings) > 0 {

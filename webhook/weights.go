@@ -10,7 +10,8 @@ const costlyWeight = 8
 // templates to review.
 func costly(key string) bool {
 	switch key {
-	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used", "volumeClaimTemplates":
+	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used",
+		"volumeClaimTemplates":
 		return true
 	}
 	return false

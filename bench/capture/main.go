@@ -98,7 +98,8 @@ func run(ctx context.Context, out string) (err error) {
 	if err := k.do(clusterManifest, "apply", "-f", "-"); err != nil {
 		return err
 	}
-	config, err := exec.CommandContext(ctx, binary, "webhooks", "--url", "https://"+rec.address, "--ca-file", filepath.Join(dir, "tls.crt")).Output()
+	config, err := exec.CommandContext(ctx, binary, "webhooks", "--url", "https://"+rec.address, "--ca-file",
+		filepath.Join(dir, "tls.crt")).Output()
 	if err != nil {
 		return fmt.Errorf("stayput webhooks: %w", err)
 	}
@@ -112,7 +113,8 @@ func run(ctx context.Context, out string) (err error) {
 	if err := k.live(); err != nil {
 		return err
 	}
-	state, err := k.out("", "get", "namespaces,services,poddisruptionbudgets,storageclasses,statefulsets,deployments,pods,persistentvolumeclaims,persistentvolumes,nodes", "-A", "-o", "json")
+	state, err := k.out("", "get",
+		"namespaces,services,poddisruptionbudgets,storageclasses,statefulsets,deployments,pods,persistentvolumeclaims,persistentvolumes,nodes", "-A", "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -141,7 +143,8 @@ func (k kubectl) live() error {
 		{"", []string{"rollout", "status", "deployment/web", "-n", "shop", "--timeout=60s"}},
 		{"", []string{"label", "statefulset", "db", "-n", "shop", "team=payments", "--field-manager=ops"}},
 		{"", []string{"scale", "statefulset", "db", "-n", "shop", "--replicas=3"}},
-		{strings.ReplaceAll(workloads, "postgres:17.4", "postgres:17.5"), []string{"apply", "--server-side", "--force-conflicts", "-f", "-"}},
+		{strings.ReplaceAll(workloads, "postgres:17.4", "postgres:17.5"), []string{"apply", "--server-side",
+			"--force-conflicts", "-f", "-"}},
 		{"", []string{"rollout", "status", "statefulset/db", "-n", "shop", "--timeout=60s"}},
 	} {
 		if err := k.do(step.stdin, step.args...); err != nil {
@@ -200,7 +203,8 @@ func startRecorder(dir string) (*recorder, error) {
 		return nil, err
 	}
 	r := &recorder{address: l.Addr().String(), seen: map[string][]byte{}}
-	r.Server = &http.Server{Handler: r, ReadHeaderTimeout: 5 * time.Second, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}}
+	r.Server = &http.Server{Handler: r, ReadHeaderTimeout: 5 * time.Second,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}}
 	go func() { _ = r.ServeTLS(l, "", "") }()
 	return r, nil
 }
@@ -248,7 +252,9 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // awake waits until the API server asks both webhooks.
 func (r *recorder) awake(k kubectl) error {
-	const probe = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: probe, namespace: shop}\nspec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: a}]}}}\n"
+	const probe = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: probe, namespace: shop}\nspec: " +
+		"{serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: " +
+		"[{name: a, image: a}]}}}\n"
 	for range 100 {
 		if err := k.do(probe, "create", "--dry-run=server", "-f", "-"); err != nil {
 			return err

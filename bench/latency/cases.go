@@ -66,7 +66,8 @@ type testCase struct {
 // one by nothing first, and makes what they need.
 func (r *run) makeCases(ctx context.Context) error {
 	objects := map[string]*unstructured.Unstructured{}
-	for name, review := range map[string][]byte{statefulSet: r.StatefulSet, namedPod: r.Pod, plainPod: r.Pod, claim: r.Claim} {
+	for name, review := range map[string][]byte{statefulSet: r.StatefulSet, namedPod: r.Pod, plainPod: r.Pod,
+		claim: r.Claim} {
 		obj, err := objectOf(review)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -168,7 +169,8 @@ func (r *run) bind(ctx context.Context, obj *unstructured.Unstructured) (path st
 	pv := &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: pvc.Name},
 		Spec: corev1.PersistentVolumeSpec{
-			Capacity: pvc.Spec.Resources.Requests, AccessModes: pvc.Spec.AccessModes, StorageClassName: *pvc.Spec.StorageClassName,
+			Capacity: pvc.Spec.Resources.Requests, AccessModes: pvc.Spec.AccessModes,
+			StorageClassName:              *pvc.Spec.StorageClassName,
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "csi.example.org", VolumeHandle: pvc.Name}},
 		},
@@ -178,11 +180,14 @@ func (r *run) bind(ctx context.Context, obj *unstructured.Unstructured) (path st
 	if err != nil {
 		return "", err
 	}
-	made.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: pv.Spec.AccessModes, Capacity: pv.Spec.Capacity}
-	if _, err := r.client.CoreV1().PersistentVolumeClaims(pvc.Namespace).UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
+	made.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: pv.Spec.AccessModes,
+		Capacity: pv.Spec.Capacity}
+	if _, err := r.client.CoreV1().PersistentVolumeClaims(pvc.Namespace).UpdateStatus(ctx, made,
+		metav1.UpdateOptions{}); err != nil {
 		return "", err
 	}
-	pv.Spec.ClaimRef = &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: made.Namespace, Name: made.Name, UID: made.UID}
+	pv.Spec.ClaimRef = &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: made.Namespace,
+		Name: made.Name, UID: made.UID}
 	if pv, err = r.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{}); err != nil {
 		return "", err
 	}

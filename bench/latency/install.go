@@ -55,7 +55,8 @@ func narrowed(manifest string) (string, error) {
 	var validating admissionv1.ValidatingWebhookConfiguration
 	_, rest, _ := strings.Cut(manifest, "---\n")
 	first, second, _ := strings.Cut(rest, "\n---\n")
-	if err := errors.Join(yaml.UnmarshalStrict([]byte(first), &mutating), yaml.UnmarshalStrict([]byte(second), &validating)); err != nil {
+	if err := errors.Join(yaml.UnmarshalStrict([]byte(first), &mutating),
+		yaml.UnmarshalStrict([]byte(second), &validating)); err != nil {
 		return "", err
 	}
 	if len(mutating.Webhooks) == 0 || len(validating.Webhooks) == 0 {
@@ -157,7 +158,8 @@ func (r *run) refuses(ctx context.Context, c *testCase) error {
 		return nil
 	}
 	status, _, body, err := r.do(ctx, *c.refused)
-	if err == nil && (status != http.StatusUnprocessableEntity || !strings.Contains(string(body), "ValidatingAdmissionPolicy")) {
+	if err == nil && (status != http.StatusUnprocessableEntity || !strings.Contains(string(body),
+		"ValidatingAdmissionPolicy")) {
 		err = fmt.Errorf("%s, by %s: what violates the policy is answered with %d: %s", c.title, c.by, status, body)
 	}
 	return err

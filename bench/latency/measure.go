@@ -69,7 +69,8 @@ func (r *run) measure(ctx context.Context) error {
 	}
 	now, err := r.lookups(ctx)
 	if err == nil && now != looked {
-		err = fmt.Errorf("stayput asked the API server %v times for requests that it should answer from its caches", now-looked)
+		err = fmt.Errorf("stayput asked the API server %v times for requests that it should answer from its caches",
+			now-looked)
 	}
 	return err
 }

@@ -56,7 +56,8 @@ func (r *run) report(load string) string {
 	r.table(&out, "one at a time", p50Alone, p99Alone)
 	r.table(&out, fmt.Sprintf("%d connections", r.Connections), p50Crowded, p99Crowded)
 
-	fmt.Fprintf(&out, "\n| CPU ms of a request, %d connections | asked | the API server's | added | of who is asked | added in all |\n|---|---|---|---|---|---|\n", r.Connections)
+	fmt.Fprintf(&out, "\n| CPU ms of a request, %d connections | asked | the API server's | added | of who is asked | "+
+		"added in all |\n|---|---|---|---|---|---|\n", r.Connections)
 	r.rows(func(c, nothing *testCase) {
 		if c == nothing {
 			fmt.Fprintf(&out, "| %s | %s | %s | | | |\n", c.title, titles[c.by], millis(c.median(apiCPU)))
@@ -72,18 +73,21 @@ func (r *run) report(load string) string {
 
 	out.WriteString("\n| target, for a Pod that is mutated | is | must be |\n|---|---|---|\n")
 	nothing := r.find(namedPod, byNothing)
-	for _, who := range []struct{ name, by string }{{"mutating alone, as the policies do", byMutatingAlone}, {"with all rules about it", byStayput}} {
+	for _, who := range []struct{ name, by string }{{"mutating alone, as the policies do", byMutatingAlone},
+		{"with all rules about it", byStayput}} {
 		for _, t := range []struct {
 			what string
 			of   func(sample) time.Duration
 		}{{"added p50, one at a time", p50Alone}, {"CPU added in all", allCPU}} {
 			is := r.find(namedPod, who.by).added(nothing, t.of)
-			policy := min(r.find(namedPod, byApplyPolicy).added(nothing, t.of), r.find(namedPod, byPatchPolicy).added(nothing, t.of))
+			policy := min(r.find(namedPod, byApplyPolicy).added(nothing, t.of),
+				r.find(namedPod, byPatchPolicy).added(nothing, t.of))
 			mark := ""
 			if is > policy {
 				mark = " **missed**"
 			}
-			fmt.Fprintf(&out, "| %s, of the cheaper MutatingAdmissionPolicy's; %s | %.2f%s | at most 1.00 |\n", t.what, who.name, ms(is)/ms(policy), mark)
+			fmt.Fprintf(&out, "| %s, of the cheaper MutatingAdmissionPolicy's; %s | %.2f%s | at most 1.00 |\n", t.what, who.name,
+				ms(is)/ms(policy), mark)
 		}
 	}
 	return out.String()

@@ -52,10 +52,12 @@ const version = "1000"
 // Start serves a cluster of the objects on loopback. They are not copied, and
 // must have different names.
 func Start(objects []client.Object) (*Cluster, error) {
-	c := &Cluster{kinds: map[schema.GroupVersionResource]*kind{}, counts: map[string]int{}, stored: map[string][]byte{}, done: make(chan struct{})}
+	c := &Cluster{kinds: map[schema.GroupVersionResource]*kind{}, counts: map[string]int{}, stored: map[string][]byte{},
+		done: make(chan struct{})}
 	for _, gvk := range known() {
 		plural, _ := meta.UnsafeGuessKindToResource(gvk)
-		c.kinds[plural] = &kind{gvk: gvk, namespaced: cluster.Namespaced(gvk.GroupKind()), byKey: map[client.ObjectKey]client.Object{}}
+		c.kinds[plural] = &kind{gvk: gvk, namespaced: cluster.Namespaced(gvk.GroupKind()),
+			byKey: map[client.ObjectKey]client.Object{}}
 	}
 	for _, obj := range objects {
 		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
@@ -87,12 +89,14 @@ func (c *Cluster) Stop() {
 // known are the kinds that conventions look up, and what the process needs.
 func known() (kinds []schema.GroupVersionKind) {
 	for gv, names := range map[schema.GroupVersion][]string{
-		{Version: "v1"}:                                        {"Pod", "Service", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Secret", "ConfigMap", "Event"},
-		{Group: "apps", Version: "v1"}:                         {"StatefulSet", "Deployment"},
-		{Group: "storage.k8s.io", Version: "v1"}:               {"StorageClass"},
-		{Group: "policy", Version: "v1"}:                       {"PodDisruptionBudget"},
-		{Group: "coordination.k8s.io", Version: "v1"}:          {"Lease"},
-		{Group: "admissionregistration.k8s.io", Version: "v1"}: {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"},
+		{Version: "v1"}: {"Pod", "Service", "Namespace", "Node",
+			"PersistentVolumeClaim", "PersistentVolume", "Secret", "ConfigMap", "Event"},
+		{Group: "apps", Version: "v1"}:                {"StatefulSet", "Deployment"},
+		{Group: "storage.k8s.io", Version: "v1"}:      {"StorageClass"},
+		{Group: "policy", Version: "v1"}:              {"PodDisruptionBudget"},
+		{Group: "coordination.k8s.io", Version: "v1"}: {"Lease"},
+		{Group: "admissionregistration.k8s.io", Version: "v1"}: {"MutatingWebhookConfiguration",
+			"ValidatingWebhookConfiguration"},
 	} {
 		for _, name := range names {
 			kinds = append(kinds, gv.WithKind(name))
@@ -122,7 +126,8 @@ func (c *Cluster) count(verb, resource string) {
 func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
-	case r.URL.Path == "/api" || r.URL.Path == "/apis" || parts[0] == "api" && len(parts) == 2 || parts[0] == "apis" && len(parts) == 3:
+	case r.URL.Path == "/api" || r.URL.Path == "/apis" || parts[0] == "api" && len(parts) == 2 || parts[0] == "apis" &&
+		len(parts) == 3:
 		c.discovery(w, parts)
 		return
 	case parts[0] == "api" && len(parts) > 2:
@@ -147,7 +152,8 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case k == nil:
 		c.count("unknown", gvr.Resource)
 		refuse(w, http.StatusNotFound, "NotFound")
-	case gvr.Resource == "leases" || gvr.Resource == "configmaps" && r.URL.Query().Get("watch") == "" && key.Name+r.Method != http.MethodGet:
+	case gvr.Resource == "leases" || gvr.Resource == "configmaps" && r.URL.Query().Get("watch") == "" &&
+		key.Name+r.Method != http.MethodGet:
 		c.own(w, r, gvr.Resource, key)
 	case r.Method != http.MethodGet:
 		c.count(r.Method, gvr.Resource)
@@ -278,7 +284,8 @@ func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(metav1.Status{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason,
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code),
+		Reason: reason,
 	})
 }
 
@@ -288,7 +295,8 @@ func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
 	var answer any
 	switch {
 	case parts[0] == "api" && len(parts) == 1:
-		answer = metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"}, Versions: []string{"v1"}}
+		answer = metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"},
+			Versions: []string{"v1"}}
 	case len(parts) == 1:
 		list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
 		seen := map[string]bool{"": true}
@@ -296,7 +304,8 @@ func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
 			if !seen[gvr.Group] {
 				seen[gvr.Group] = true
 				v := metav1.GroupVersionForDiscovery{GroupVersion: gvr.GroupVersion().String(), Version: gvr.Version}
-				list.Groups = append(list.Groups, metav1.APIGroup{Name: gvr.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+				list.Groups = append(list.Groups, metav1.APIGroup{Name: gvr.Group, Versions: []metav1.GroupVersionForDiscovery{v},
+					PreferredVersion: v})
 			}
 		}
 		answer = list
@@ -306,7 +315,8 @@ func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
 		for gvr, k := range c.kinds {
 			if gvr.GroupVersion().String() == gv {
 				list.APIResources = append(list.APIResources, metav1.APIResource{
-					Name: gvr.Resource, SingularName: strings.ToLower(k.gvk.Kind), Namespaced: k.namespaced, Kind: k.gvk.Kind, Verbs: []string{"get", "list", "watch"},
+					Name: gvr.Resource, SingularName: strings.ToLower(k.gvk.Kind), Namespaced: k.namespaced, Kind: k.gvk.Kind,
+					Verbs: []string{"get", "list", "watch"},
 				})
 			}
 		}

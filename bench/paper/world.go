@@ -21,7 +21,8 @@ type Size struct {
 
 // String returns what the size comes to.
 func (s Size) String() string {
-	return fmt.Sprintf("%d StatefulSets with a Service each, %d Pods, claims and volumes, in %d namespaces", s.StatefulSets, s.StatefulSets*s.Replicas, s.Namespaces)
+	return fmt.Sprintf("%d StatefulSets with a Service each, %d Pods, claims and volumes, in %d namespaces",
+		s.StatefulSets, s.StatefulSets*s.Replicas, s.Namespaces)
 }
 
 // Read returns the objects of a file that kubectl get -o json wrote.
@@ -65,7 +66,8 @@ func Fill(objects []client.Object, size Size) ([]client.Object, error) {
 		}
 	}
 	if sts.Name == "" || svc.Name == "" || pod.Name == "" || pvc.Name == "" || pv.Name == "" {
-		return nil, fmt.Errorf("the cluster lacks what to make others after: StatefulSet %q, Service %q, Pod %q, claim %q, volume %q", sts.Name, svc.Name, pod.Name, pvc.Name, pv.Name)
+		return nil, fmt.Errorf("the cluster lacks what to make others after: StatefulSet %q, Service %q, Pod %q, claim %q, "+
+			"volume %q", sts.Name, svc.Name, pod.Name, pvc.Name, pv.Name)
 	}
 	filled := objects[:len(objects):len(objects)]
 	for i := range size.Namespaces {
@@ -93,14 +95,16 @@ func Fill(objects []client.Object, size Size) ([]client.Object, error) {
 			p.ObjectMeta = named(pod.ObjectMeta, namespace, fmt.Sprintf("%s-%d", name, n))
 			p.Labels = maps.Clone(app)
 			p.Labels["apps.kubernetes.io/pod-index"] = fmt.Sprint(n)
-			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: name, UID: set.UID, Controller: new(true)}}
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: name, UID: set.UID,
+				Controller: new(true)}}
 			p.Spec.Hostname, p.Spec.Subdomain = p.Name, service.Name
 			p.Spec.Volumes = append([]corev1.Volume{}, pod.Spec.Volumes...)
 			c.ObjectMeta = named(pvc.ObjectMeta, namespace, fmt.Sprintf("data-%s-%d", name, n))
 			c.Labels = app
 			v.ObjectMeta = named(pv.ObjectMeta, "", fmt.Sprintf("pvc-%08d-0000-4000-8000-000000000000", serial))
 			c.Spec.VolumeName = v.Name
-			v.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: namespace, Name: c.Name, UID: c.UID}
+			v.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: namespace,
+				Name: c.Name, UID: c.UID}
 			for i, vol := range p.Spec.Volumes {
 				if vol.PersistentVolumeClaim != nil {
 					p.Spec.Volumes[i].PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: c.Name}

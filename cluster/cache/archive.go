@@ -112,7 +112,8 @@ func leanPod(pod *corev1.Pod) {
 	if metav1.GetControllerOf(pod) != nil {
 		pod.Spec.Containers, pod.Spec.InitContainers = nil, nil
 		pod.Spec.Affinity, pod.Spec.Tolerations, pod.Spec.SecurityContext = nil, nil, nil
-		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim == nil })
+		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes,
+			func(v corev1.Volume) bool { return v.PersistentVolumeClaim == nil })
 	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]

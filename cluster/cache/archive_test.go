@@ -36,7 +36,8 @@ func TestArchiveKnows(t *testing.T) {
 		t.Errorf("Find: %v, %v", found, err)
 	}
 	for want, opts := range map[int][]client.ListOption{
-		1: {client.InNamespace("shop"), client.MatchingLabelsSelector{Selector: labels.SelectorFromSet(labels.Set{"app": "db"})}},
+		1: {client.InNamespace("shop"),
+			client.MatchingLabelsSelector{Selector: labels.SelectorFromSet(labels.Set{"app": "db"})}},
 		0: {client.InNamespace("elsewhere")},
 	} {
 		var list corev1.PersistentVolumeClaimList
@@ -45,7 +46,8 @@ func TestArchiveKnows(t *testing.T) {
 		}
 	}
 	a.Know(cluster.KindOf[*corev1.Pod]())
-	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db-0"}, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db-0"},
+		&corev1.Pod{}); !apierrors.IsNotFound(err) {
 		t.Errorf("Get: %v", err)
 	}
 	if found, err := cluster.Find(v, cluster.PodsByClaim, "shop", "data-db-0"); err != nil || len(found) != 0 {

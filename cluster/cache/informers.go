@@ -13,7 +13,8 @@ import (
 // NewInformer makes the informer of a kind: a packed one for kinds of which a
 // cluster has many or large objects, client-go's own for the others, which are
 // asked for again and again. It is good for controller-runtime's cache.Options.
-func NewInformer(lw toolscache.ListerWatcher, kind runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+func NewInformer(lw toolscache.ListerWatcher, kind runtime.Object, resync time.Duration,
+	indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 	if known := cluster.KnownObject(kind); known != nil && known.Packed {
 		return packed.New(lw, kind.(packed.Object), indexers)
 	}

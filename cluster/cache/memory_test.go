@@ -35,7 +35,8 @@ func BenchmarkMemory(b *testing.B) {
 		kind := obj.GetObjectKind().GroupVersionKind().Kind
 		kinds[kind] = append(kinds[kind], obj)
 	}
-	type newInformer = func(toolscache.ListerWatcher, apiruntime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer
+	type newInformer = func(toolscache.ListerWatcher, apiruntime.Object, time.Duration,
+		toolscache.Indexers) toolscache.SharedIndexInformer
 	for _, of := range []struct {
 		name string
 		new  newInformer
@@ -53,9 +54,11 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-func fill(b *testing.B, informerOf func(toolscache.ListerWatcher, apiruntime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer, objects []client.Object) toolscache.SharedIndexInformer {
+func fill(b *testing.B, informerOf func(toolscache.ListerWatcher, apiruntime.Object, time.Duration,
+	toolscache.Indexers) toolscache.SharedIndexInformer, objects []client.Object) toolscache.SharedIndexInformer {
 	b.Helper()
-	informer := informerOf(nil, objects[0], 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
+	informer := informerOf(nil, objects[0], 0,
+		toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 	if err := (cache.Caches{}).Add(objects[0], informer); err != nil {
 		b.Fatal(err)
 	}

@@ -63,10 +63,12 @@ func stripPod(pod *corev1.Pod) {
 	pod.Status.Phase = was.Status.Phase
 	for _, v := range was.Spec.Volumes {
 		if v.Ephemeral != nil {
-			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name,
+				VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
 		}
 		if v.PersistentVolumeClaim != nil {
-			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: v.Name,
+				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
 		}
 	}
 }
@@ -76,7 +78,8 @@ func stripPod(pod *corev1.Pod) {
 func stripMeta(m *metav1.ObjectMeta) {
 	m.Finalizers = nil
 	m.Annotations = keep(m.Annotations, func(name string) bool {
-		return name == cluster.AnnotationProvisionedBy || name == corev1.BetaStorageClassAnnotation || strings.Contains(name, "stayput.dev/")
+		return name == cluster.AnnotationProvisionedBy || name == corev1.BetaStorageClassAnnotation ||
+			strings.Contains(name, "stayput.dev/")
 	})
 }
 

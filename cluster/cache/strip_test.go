@@ -16,7 +16,8 @@ import (
 func claim(name string) *corev1.PersistentVolumeClaim {
 	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "shop", Name: name, Labels: map[string]string{"app": "db"},
-		Annotations: map[string]string{cluster.AnnotationLastApplied: "{}", "a": "b", cluster.AnnotationReclaim: "Retain", cluster.ExemptPrefix + "claim-in-use": "why"},
+		Annotations: map[string]string{cluster.AnnotationLastApplied: "{}", "a": "b", cluster.AnnotationReclaim: "Retain",
+			cluster.ExemptPrefix + "claim-in-use": "why"},
 	}}
 	pvc.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 	for _, manager := range []string{"kubectl", "kube-controller-manager"} {
@@ -46,14 +47,17 @@ func TestStripClaim(t *testing.T) {
 }
 
 func TestStripPod(t *testing.T) {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", ResourceVersion: "7", Labels: map[string]string{"a": "b"}}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", ResourceVersion: "7",
+		Labels: map[string]string{"a": "b"}}}
 	pod.Spec.Hostname, pod.Spec.Subdomain = "db-0", "db"
 	pod.Spec.Containers = []corev1.Container{{Name: "c"}}
-	mounted := corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}
+	mounted := corev1.Volume{Name: "data",
+		VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}
 	pod.Spec.Volumes = []corev1.Volume{{Name: "tmp"}, mounted}
 	pod.Status.Phase = corev1.PodRunning
 	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", ResourceVersion: "7"}}
-	want.Spec.Hostname, want.Spec.Subdomain, want.Spec.Volumes, want.Status.Phase = "db-0", "db", []corev1.Volume{mounted}, corev1.PodRunning
+	want.Spec.Hostname, want.Spec.Subdomain, want.Spec.Volumes, want.Status.Phase = "db-0", "db", []corev1.Volume{mounted},
+		corev1.PodRunning
 	got, err := cache.Strip(toolscache.DeletedFinalStateUnknown{Key: "shop/db-0", Obj: pod})
 	if err != nil || !reflect.DeepEqual(got.(toolscache.DeletedFinalStateUnknown).Obj, want) {
 		t.Errorf("%+v, %v", got, err)

@@ -59,10 +59,12 @@ the rest is reported.`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&a.namespaces, "namespace", "n", nil, "only these namespaces, and the volumes of their claims")
-	flags.StringVarP(&a.selector, "selector", "l", "", "review only objects with these labels; all others are still looked up")
+	flags.StringVarP(&a.selector, "selector", "l", "",
+		"review only objects with these labels; all others are still looked up")
 	flags.StringVar(&a.report, "report", "", "write reports into the cluster, in the API openreports or policyreport")
 	a.register(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("report", cobra.FixedCompletions([]string{"openreports", "policyreport"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("report", cobra.FixedCompletions([]string{"openreports", "policyreport"},
+		cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -151,12 +153,14 @@ func (ref reference) get(ctx context.Context, from client.Reader) (subject, erro
 }
 
 func (ref reference) reviewed() report.Reviewed {
-	return report.Reviewed{Object: report.Object{APIVersion: ref.kind.GroupVersion().String(), Kind: ref.kind.Kind, Namespace: ref.Namespace, Name: ref.Name}}
+	return report.Reviewed{Object: report.Object{APIVersion: ref.kind.GroupVersion().String(), Kind: ref.kind.Kind,
+		Namespace: ref.Namespace, Name: ref.Name}}
 }
 
 // read reads the kinds that rules are about or look up, and returns what is to be
 // reviewed, by namespace and kind.
-func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector, r *report.Report) ([]reference, error) {
+func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector,
+	r *report.Report) ([]reference, error) {
 	reviewed := map[schema.GroupVersionKind]bool{}
 	kinds := []schema.GroupVersionKind{}
 	for _, rule := range s.policy.Rules {

@@ -19,8 +19,10 @@ const maxSize = 41_500_000
 // TestBuild has make build the same bytes in two places.
 func TestBuild(t *testing.T) {
 	here, there := filepath.Join("..", ".."), t.TempDir()
-	for _, part := range []string{"Makefile", "go.mod", "go.sum", "certs", "cluster", "cmd", "internal", "manifest", "mutators", "recovery", "rehearsal", "report", "validators", "webhook"} {
-		if out, err := exec.CommandContext(t.Context(), "cp", "-r", filepath.Join(here, part), there).CombinedOutput(); err != nil {
+	for _, part := range []string{"Makefile", "go.mod", "go.sum", "certs", "cluster", "cmd", "internal", "manifest",
+		"mutators", "recovery", "rehearsal", "report", "validators", "webhook"} {
+		if out, err := exec.CommandContext(t.Context(), "cp", "-r", filepath.Join(here, part),
+			there).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}

@@ -44,14 +44,20 @@ const (
 )
 
 func (f *certificateFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.source, "certificates", "", "where the serving certificate comes from: self-signed, cert-manager, files or memory; without it, files with --tls-cert-file, memory with --ca-file, else self-signed")
+	flags.StringVar(&f.source, "certificates", "",
+		"where the serving certificate comes from: self-signed, cert-manager, files or memory; without it, files with "+
+			"--tls-cert-file, memory with --ca-file, else self-signed")
 	flags.StringVar(&f.certFile, "tls-cert-file", "", "PEM file of the serving certificate, with files and cert-manager")
 	flags.StringVar(&f.keyFile, "tls-key-file", "", "PEM file of its key")
 	flags.StringVar(&f.caFile, "ca-file", "", "file to write the CA of the certificate made in memory to")
-	flags.StringSliceVar(&f.names, "tls-names", nil, "DNS names and addresses in the certificate besides those of the Service; localhost, 127.0.0.1 and ::1 for one made in memory")
+	flags.StringSliceVar(&f.names, "tls-names", nil,
+		"DNS names and addresses in the certificate besides those of the Service; localhost, 127.0.0.1 and ::1 for one "+
+			"made in memory")
 	f.registerPlace(flags)
-	flags.StringVar(&f.clientCAFile, "client-ca-file", "", "PEM file of the authorities that certify who may ask; without it, anybody may")
-	flags.StringSliceVar(&f.clientNames, "client-names", nil, "with --client-ca-file: common names or DNS names, of which the caller's certificate must have one")
+	flags.StringVar(&f.clientCAFile, "client-ca-file", "",
+		"PEM file of the authorities that certify who may ask; without it, anybody may")
+	flags.StringSliceVar(&f.clientNames, "client-names", nil,
+		"with --client-ca-file: common names or DNS names, of which the caller's certificate must have one")
 }
 
 // registerPlace registers where in the cluster certificates and configurations
@@ -104,13 +110,15 @@ func (f *certificateFlags) check(standalone bool) error {
 	case kind == sourceMemory && f.caFile == "":
 		return errors.New("--certificates memory: needs --ca-file, to write the CA to")
 	case standalone && f.source == "" && kind == sourceSelfSigned:
-		return errors.New("no certificate: give --tls-cert-file and --tls-key-file, or --ca-file to write the CA of one made in memory to")
+		return errors.New("no certificate: give --tls-cert-file and --tls-key-file, or --ca-file to write the CA of one " +
+			"made in memory to")
 	case standalone && (kind == sourceSelfSigned || kind == sourceCertManager):
 		return fmt.Errorf("--certificates %s: needs an API server, and --standalone has none", kind)
 	case len(f.clientNames) > 0 && f.clientCAFile == "":
 		return errors.New("--client-names: needs --client-ca-file")
 	}
-	for flag, value := range map[string]string{"--service": f.service, "--secret": f.secret, "--configurations": f.configurations} {
+	for flag, value := range map[string]string{"--service": f.service, "--secret": f.secret,
+		"--configurations": f.configurations} {
 		if kind == sourceSelfSigned && strings.TrimSpace(value) == "" {
 			return fmt.Errorf("%s: must not be empty", flag)
 		}
@@ -150,7 +158,8 @@ func (f *certificateFlags) selfSigned(log *slog.Logger) *certs.SelfSigned {
 
 // connect gives the source its API server, has readiness depend on what that
 // trusts, and returns what is to run beside the server.
-func (f *certificateFlags) connect(config *rest.Config, server *webhook.Server, reg prometheus.Registerer) (func(context.Context) error, error) {
+func (f *certificateFlags) connect(config *rest.Config, server *webhook.Server,
+	reg prometheus.Registerer) (func(context.Context) error, error) {
 	scheme, err := certs.Scheme()
 	if err != nil {
 		return nil, err

@@ -40,7 +40,8 @@ func (f *certsFlags) register(cmd *cobra.Command) {
 
 // connect returns the self-signed source that the flags are about, with an API
 // server.
-func (f *certsFlags) connect(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc, *certs.SelfSigned, error) {
+func (f *certsFlags) connect(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc,
+	*certs.SelfSigned, error) {
 	config, err := connection(f.kubeconfig, "")
 	if err != nil {
 		return nil, nil, nil, err
@@ -77,7 +78,8 @@ certificate that a replica serves, with what is wrong: then the exit code is 1.`
 				return err
 			}
 			defer cancel()
-			wrong, err := certs.Overview{SelfSigned: source, Certificate: f.certificates.certificate}.Status(ctx, cmd.OutOrStdout(), address)
+			wrong, err := certs.Overview{SelfSigned: source, Certificate: f.certificates.certificate}.Status(ctx,
+				cmd.OutOrStdout(), address)
 			if err == nil && wrong {
 				err = errFindings
 			}
@@ -113,7 +115,8 @@ again.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().DurationVar(&keep, "keep-old", 0, "how long to trust the old key; without it, the life of a serving certificate, a week")
+	cmd.Flags().DurationVar(&keep, "keep-old", 0,
+		"how long to trust the old key; without it, the life of a serving certificate, a week")
 	return cmd
 }
 
@@ -132,7 +135,8 @@ files of the Secret.`,
   stayput certs apply --namespace stayput --issuer company-ca --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan.Namespace, plan.Service, plan.Name = f.certificates.namespace, f.certificates.service, f.certificates.certificate
+			plan.Namespace, plan.Service, plan.Name = f.certificates.namespace, f.certificates.service,
+				f.certificates.certificate
 			out := cmd.OutOrStdout()
 			if dryRun {
 				for _, obj := range plan.Objects() {
@@ -153,8 +157,10 @@ files of the Secret.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&plan.Issuer, "issuer", "", "an Issuer of the namespace to use; without it, one is made that signs with a CA of its own")
-	cmd.Flags().StringSliceVar(&plan.Names, "tls-names", nil, "DNS names and addresses in the certificate besides those of the Service")
+	cmd.Flags().StringVar(&plan.Issuer, "issuer", "",
+		"an Issuer of the namespace to use; without it, one is made that signs with a CA of its own")
+	cmd.Flags().StringSliceVar(&plan.Names, "tls-names", nil,
+		"DNS names and addresses in the certificate besides those of the Service")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the objects and change nothing")
 	return cmd
 }

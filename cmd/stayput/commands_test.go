@@ -43,7 +43,8 @@ func TestMutate(t *testing.T) {
 	if again := stayput(t, r.stdout, "mutate", "-"); again.stdout != r.stdout {
 		t.Errorf("mutated twice:\n%s", cmp.Diff(r.stdout, again.stdout))
 	}
-	if r := stayput(t, "{{ x }}", "mutate", "-"); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "standard input:1: not YAML but a template") {
+	if r := stayput(t, "{{ x }}", "mutate", "-"); r.code != 2 || r.stdout != "" ||
+		!strings.Contains(r.stderr, "standard input:1: not YAML but a template") {
 		t.Errorf("a template: %+v", r)
 	}
 	if r := stayput(t, "", "mutate"); r.code != 2 {
@@ -68,20 +69,26 @@ func TestReview(t *testing.T) {
 		stderr string
 		check  func(*admissionv1.AdmissionResponse) bool
 	}{
-		"allowed": {stdin: ask(set("30")), check: func(r *admissionv1.AdmissionResponse) bool { return r.Allowed && r.UID == "u-1" }},
+		"allowed": {stdin: ask(set("30")), check: func(r *admissionv1.AdmissionResponse) bool {
+			return r.Allowed &&
+				r.UID == "u-1"
+		}},
 		"denied": {stdin: ask(set("0")), code: 1, check: func(r *admissionv1.AdmissionResponse) bool {
 			return !r.Allowed && r.Result.Code == 403 && strings.Contains(r.Result.Message, "statefulset-grace-period")
 		}},
-		"mutated": {stdin: ask(strings.Replace(set("30"), `"serviceName":"db",`, "", 1)), args: []string{"--webhook", "mutating", "--manifests", "services.yaml"},
+		"mutated": {stdin: ask(strings.Replace(set("30"), `"serviceName":"db",`, "", 1)),
+			args: []string{"--webhook", "mutating", "--manifests", "services.yaml"},
 			check: func(r *admissionv1.AdmissionResponse) bool {
 				return strings.Contains(string(r.Patch), "/spec/serviceName")
 			}},
-		"no review":     {stdin: "{}", code: 2, stderr: "stayput: HTTP status 400: stayput: the AdmissionReview"},
-		"no JSON":       {stdin: "a: b", code: 2, stderr: "stayput: HTTP status 400"},
-		"no webhook":    {args: []string{"--webhook", "back"}, code: 2, stderr: `--webhook "back": must be validating or mutating`},
-		"an old flag":   {args: []string{"--door", "back"}, code: 2, stderr: `--door "back": must be validate or mutate`},
-		"two clusters":  {stdin: "{}", args: []string{"--live", "--manifests", "x"}, code: 2, stderr: "only one of them"},
-		"bad manifests": {stdin: "{}", args: []string{"--manifests", "absent"}, code: 2, stderr: "--manifests: stat absent: no such file"},
+		"no review": {stdin: "{}", code: 2, stderr: "stayput: HTTP status 400: stayput: the AdmissionReview"},
+		"no JSON":   {stdin: "a: b", code: 2, stderr: "stayput: HTTP status 400"},
+		"no webhook": {args: []string{"--webhook", "back"}, code: 2,
+			stderr: `--webhook "back": must be validating or mutating`},
+		"an old flag":  {args: []string{"--door", "back"}, code: 2, stderr: `--door "back": must be validate or mutate`},
+		"two clusters": {stdin: "{}", args: []string{"--live", "--manifests", "x"}, code: 2, stderr: "only one of them"},
+		"bad manifests": {stdin: "{}", args: []string{"--manifests", "absent"}, code: 2,
+			stderr: "--manifests: stat absent: no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := stayput(t, tt.stdin, append([]string{"review", "-"}, tt.args...)...)
@@ -110,7 +117,8 @@ func TestRulesJSON(t *testing.T) {
 			t.Errorf("%+v", rule)
 		}
 	}
-	if r := stayput(t, "", "rules", "claim-in-use", "--format", "json"); !strings.HasPrefix(r.stdout, "[\n  {\n    \"name\": \"claim-in-use\"") {
+	if r := stayput(t, "", "rules", "claim-in-use", "--format", "json"); !strings.HasPrefix(r.stdout,
+		"[\n  {\n    \"name\": \"claim-in-use\"") {
 		t.Errorf("one rule: %s", r.stdout)
 	}
 	for _, without := range withoutRule { // what lint calls a finding, it explains
@@ -134,7 +142,8 @@ func TestRulesMessages(t *testing.T) {
 	}
 	for i, rule := range validators.All {
 		paragraph := paragraphs[i]
-		if n := strings.Count(paragraph, "\n    fix: "); !strings.HasPrefix(paragraph, rule.Name+" (") || n == 0 || n != strings.Count(paragraph, "\n")/2 {
+		if n := strings.Count(paragraph, "\n    fix: "); !strings.HasPrefix(paragraph, rule.Name+" (") || n == 0 ||
+			n != strings.Count(paragraph, "\n")/2 {
 			t.Errorf("%s: not a title, and messages with a remedy each:\n%s", rule.Name, paragraph)
 		}
 		if one := stayput(t, "", "rules", rule.Name, "--messages"); strings.TrimSpace(one.stdout) != paragraph {
@@ -145,7 +154,8 @@ func TestRulesMessages(t *testing.T) {
 			t.Errorf("%s: explained without\n%s", rule.Name, first)
 		}
 	}
-	if r := stayput(t, "", "rules", "--messages", "--format", "json"); r.code != 2 || !strings.Contains(r.stderr, "--messages") {
+	if r := stayput(t, "", "rules", "--messages", "--format", "json"); r.code != 2 ||
+		!strings.Contains(r.stderr, "--messages") {
 		t.Errorf("as JSON: %+v", r)
 	}
 }

@@ -116,7 +116,8 @@ func parseSettings(file string, data []byte) (settings, error) {
 		return settings{}, fmt.Errorf("--config %s: %s", file, plain(err))
 	}
 	if c.APIVersion != configAPIVersion || c.Kind != configKind {
-		return settings{}, fmt.Errorf("--config %s: apiVersion and kind are %q and %q: must be %s and %s", file, c.APIVersion, c.Kind, configAPIVersion, configKind)
+		return settings{}, fmt.Errorf("--config %s: apiVersion and kind are %q and %q: must be %s and %s", file, c.APIVersion,
+			c.Kind, configAPIVersion, configKind)
 	}
 	s, err := c.resolve()
 	if err != nil {
@@ -217,5 +218,6 @@ func (c configuration) selectMutators() ([]*mutators.Mutator, error) {
 			return nil, fmt.Errorf("mutators: %s: %q: must be on or off", name, state)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(mutators.All), func(m *mutators.Mutator) bool { return c.Mutators[m.Name] == "off" }), nil
+	return slices.DeleteFunc(slices.Clone(mutators.All),
+		func(m *mutators.Mutator) bool { return c.Mutators[m.Name] == "off" }), nil
 }

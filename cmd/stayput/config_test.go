@@ -17,10 +17,12 @@ func TestEntriesAreReadAsTheyArePrinted(t *testing.T) {
 		{User: "no"},
 	}
 	exemptions := []validators.Exemption{
-		{Rule: "statefulset-parallel", Kind: "StatefulSet", Namespace: "0x1", User: "system:serviceaccount:a:b", Reason: "it must"},
+		{Rule: "statefulset-parallel", Kind: "StatefulSet", Namespace: "0x1", User: "system:serviceaccount:a:b",
+			Reason: "it must"},
 		{Rule: "volume-reclaim", Kind: "PersistentVolume", Name: "pv-1", User: "#", Reason: "yes: why"},
 	}
-	text := "apiVersion: stayput.dev/v1alpha1\nkind: Configuration\ndeletions:\n  callers:\n  - \"system:serviceaccount:backup:*\"\n"
+	text := "apiVersion: stayput.dev/v1alpha1\nkind: Configuration\ndeletions:\n  callers:\n  - " +
+		"\"system:serviceaccount:backup:*\"\n"
 	for _, c := range callers {
 		text += "  - " + c.YAML() + "\n"
 	}

@@ -19,7 +19,8 @@ func commit(t *testing.T, files map[string]string) string {
 	for name, text := range files {
 		write(t, dir, name, text)
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "a"}} {
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=a", "-c", "user.email=a@example.org",
+		"commit", "-qm", "a"}} {
 		cmd := exec.CommandContext(t.Context(), "git", args...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -62,7 +63,8 @@ func TestHook(t *testing.T) {
 	}
 	write(t, dir, "a/ns.yaml", clean)
 	write(t, dir, "b/db.yaml", string(denied))
-	for files, want := range map[string]string{"a/ns.yaml": "1 object: 0 denials", "a/ns.yaml b/db.yaml": "b/db.yaml:12:7: deny: statefulset-grace-period"} {
+	for files, want := range map[string]string{"a/ns.yaml": "1 object: 0 denials",
+		"a/ns.yaml b/db.yaml": "b/db.yaml:12:7: deny: statefulset-grace-period"} {
 		cmd := exec.CommandContext(t.Context(), program, append(entry[1:], strings.Fields(files)...)...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
@@ -88,7 +90,8 @@ func TestPreCommit(t *testing.T) {
 	}
 	home := t.TempDir()
 	hook := func(dir string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), "pre-commit", "try-repo", repository, "stayput", "--all-files", "--color", "never")
+		cmd := exec.CommandContext(t.Context(), "pre-commit", "try-repo", repository, "stayput", "--all-files", "--color",
+			"never")
 		cmd.Dir = dir
 		// It has a module cache of its own otherwise, which it could not remove either.
 		cmd.Env = append(os.Environ(), "PRE_COMMIT_HOME="+home, "GOMODCACHE="+strings.TrimSpace(string(modules)))
@@ -105,7 +108,8 @@ func TestPreCommit(t *testing.T) {
 		t.Errorf("clean: %v\n%s", err, out)
 	}
 	out, err = hook(commit(t, map[string]string{"a/ns.yaml": clean, "b/db.yaml": string(denied)}))
-	if err == nil || !strings.Contains(out, "b/db.yaml:12:7: deny: statefulset-grace-period") || !strings.Contains(out, "2 objects: 1 denial") {
+	if err == nil || !strings.Contains(out, "b/db.yaml:12:7: deny: statefulset-grace-period") ||
+		!strings.Contains(out, "2 objects: 1 denial") {
 		t.Errorf("a denial: %v\n%s", err, out)
 	}
 }
@@ -139,9 +143,10 @@ func TestAction(t *testing.T) {
 		code   int
 		stdout string
 	}{
-		"by default":            {stdout: "::error file=b/d b.yaml,line=12,", code: 1},
-		"several paths":         {inputs: map[string]string{"paths": "a a"}, stdout: "0 denials"},
-		"arguments":             {inputs: map[string]string{"args": "--assume-complete --format text=all.txt"}, stdout: "::error file=", code: 1},
+		"by default":    {stdout: "::error file=b/d b.yaml,line=12,", code: 1},
+		"several paths": {inputs: map[string]string{"paths": "a a"}, stdout: "0 denials"},
+		"arguments": {inputs: map[string]string{"args": "--assume-complete --format text=all.txt"},
+			stdout: "::error file=", code: 1},
 		"what fails is chosen":  {inputs: map[string]string{"paths": "a", "fail-on": "warn"}, stdout: "0 denials"},
 		"a path that is absent": {inputs: map[string]string{"paths": "nowhere"}, code: 2},
 		"no code":               {inputs: map[string]string{"paths": "$(touch", "args": "owned)"}, code: 2},
@@ -169,7 +174,8 @@ func TestAction(t *testing.T) {
 			script := write(t, temp, "script.sh", expand.Replace(step.Run))
 			cmd := exec.CommandContext(t.Context(), step.Shell, "--noprofile", "--norc", "-eo", "pipefail", script)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "RUNNER_TEMP="+temp, "GITHUB_OUTPUT="+filepath.Join(temp, "output"), "GITHUB_STEP_SUMMARY="+filepath.Join(temp, "summary"))
+			cmd.Env = append(os.Environ(), "RUNNER_TEMP="+temp, "GITHUB_OUTPUT="+filepath.Join(temp, "output"),
+				"GITHUB_STEP_SUMMARY="+filepath.Join(temp, "summary"))
 			for name, value := range step.Env {
 				cmd.Env = append(cmd.Env, name+"="+expand.Replace(value))
 			}

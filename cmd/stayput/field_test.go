@@ -32,7 +32,8 @@ func TestLintField(t *testing.T) {
 	n := 0
 	for _, f := range all {
 		chart := strings.HasPrefix(f.Name, "chart-")
-		if !chart && (strings.HasPrefix(f.Name, "65-") || !strings.HasSuffix(f.Name, "-mended") && !strings.HasSuffix(f.Name, "-ok")) {
+		if !chart && (strings.HasPrefix(f.Name, "65-") || !strings.HasSuffix(f.Name, "-mended") &&
+			!strings.HasSuffix(f.Name, "-ok")) {
 			continue // 65 is beside a cluster
 		}
 		n++
@@ -71,7 +72,8 @@ func wrongAboutField(f *clustertest.Field, r report.Report, chart bool) (faults 
 		found[v.Rule] = true
 	}
 	level, _, _ := strings.Cut(f.Want, " ")
-	if (level == "deny" || level == "warn") && !slices.ContainsFunc(r.Findings, func(v report.Finding) bool { return v.Level == level }) {
+	if (level == "deny" || level == "warn") && !slices.ContainsFunc(r.Findings,
+		func(v report.Finding) bool { return v.Level == level }) {
 		faults = append(faults, "no finding of level "+level)
 	}
 	for _, name := range ruleNamed.FindAllString(f.Want, -1) {

@@ -60,5 +60,6 @@ func generate(root *cobra.Command, dir string) error {
 		}
 	}
 	// kubectl asks an executable of this name what may come behind kubectl stayput.
-	return os.WriteFile(filepath.Join(completion, "kubectl_complete-stayput"), []byte("#!/bin/sh\nexec kubectl-stayput __complete \"$@\"\n"), 0o755)
+	return os.WriteFile(filepath.Join(completion, "kubectl_complete-stayput"),
+		[]byte("#!/bin/sh\nexec kubectl-stayput __complete \"$@\"\n"), 0o755)
 }

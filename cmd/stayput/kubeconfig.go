@@ -12,7 +12,8 @@ import (
 var errNoCluster = errors.New("no cluster: give --kubeconfig, set KUBECONFIG, or run in a Pod")
 
 func registerKubeconfig(flags *pflag.FlagSet, file *string) {
-	flags.StringVar(file, "kubeconfig", "", "kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
+	flags.StringVar(file, "kubeconfig", "",
+		"kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
 }
 
 // connection returns how a command asks the API server that a context of a
@@ -20,7 +21,8 @@ func registerKubeconfig(flags *pflag.FlagSet, file *string) {
 func connection(kubeconfig, context string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, errNoCluster
 	}

@@ -31,7 +31,8 @@ func TestNoCluster(t *testing.T) {
 		code, stdout, stderr := command(t, "", args...)
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
 		last := lines[len(lines)-1]
-		if code != 2 || stdout != "" || !strings.Contains(last, errNoCluster.Error()) || strings.Contains(last, "--standalone") != (args[0] == "serve") {
+		if code != 2 || stdout != "" || !strings.Contains(last, errNoCluster.Error()) ||
+			strings.Contains(last, "--standalone") != (args[0] == "serve") {
 			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
 	}

@@ -162,7 +162,8 @@ func (r *tracer) authors(origins []*resource.Origin) *authors {
 		a.objects[file] = stream.Manifests
 		if line := secondJSON(r.read[path]); line > 0 {
 			a.cut = append(a.cut, &manifest.StreamError{File: file, Line: line,
-				Err: errors.New("kustomize builds the first object of a JSON stream and drops the others, which kubectl would apply; fix: a file for each, or YAML")})
+				Err: errors.New("kustomize builds the first object of a JSON stream and drops the others, which kubectl would " +
+					"apply; fix: a file for each, or YAML")})
 		}
 	}
 	return a
@@ -250,7 +251,8 @@ func datesOf(m *manifest.Manifest) (found []manifest.Remark) {
 			}
 			if now := m.At(path); now != nil && now.Value != n.Value && strings.HasPrefix(now.Value, n.Value) {
 				found = append(found, manifest.Remark{Name: madeTime, Field: path,
-					Text: fmt.Sprintf("%s: Invalid value: %q: must be quoted; kustomize makes %q of it, and kubectl does not", path, n.Value, now.Value), Remedy: fmt.Sprintf("%q, in quotes", n.Value)})
+					Text: fmt.Sprintf("%s: Invalid value: %q: must be quoted; kustomize makes %q of it, and kubectl does not", path,
+						n.Value, now.Value), Remedy: fmt.Sprintf("%q, in quotes", n.Value)})
 			}
 		}
 	}
@@ -310,9 +312,11 @@ func noteKept(built []manifest.Manifest) {
 			}
 			specs := fmt.Sprintf("{kind: %s, path: %s}", m.GetObjectKind().GroupVersionKind().Kind, ref.spec)
 			m.Remarks = append(m.Remarks, manifest.Remark{Name: keptReference, Field: ref.path,
-				Text: fmt.Sprintf("%s: Not found: %q: must name the %s that is called %s in this build; kustomize renamed it and not this reference, so %s",
+				Text: fmt.Sprintf("%s: Not found: %q: must name the %s that is called %s in this build; kustomize renamed it and "+
+					"not this reference, so %s",
 					ref.path, ref.name, ref.kind, cluster.Few(names), ref.cost),
-				Remedy: fmt.Sprintf("configurations: [names.yaml] in the kustomization, and in names.yaml nameReference: [{kind: %s, fieldSpecs: [%s]}]", ref.kind, specs)})
+				Remedy: fmt.Sprintf("configurations: [names.yaml] in the kustomization, and in names.yaml nameReference: [{kind: "+
+					"%s, fieldSpecs: [%s]}]", ref.kind, specs)})
 		}
 	}
 }

@@ -187,11 +187,14 @@ func TestKustomizeReferences(t *testing.T) {
 // TestKustomizeAuthors has every field of a build stand in the file, and on the
 // line, where its author wrote it, and no line where nobody did.
 func TestKustomizeAuthors(t *testing.T) {
-	for name, metadata := range map[string]string{"": "", "with origins": "buildMetadata: [originAnnotations]\n", "with others": "buildMetadata: [managedByLabel]\n"} {
+	for name, metadata := range map[string]string{"": "", "with origins": "buildMetadata: [originAnnotations]\n",
+		"with others": "buildMetadata: [managedByLabel]\n"} {
 		dir := written(t, map[string]string{
-			"base/kustomization.yaml": "resources: [all.yaml]\nconfigMapGenerator: [{name: made, literals: [a=b]}]\n", "base/all.yaml": torn,
-			"prod/kustomization.yaml": "nameSuffix: -prod\nresources: [../base]\ncommonAnnotations: {a: b}\npatches: [{path: grace.yaml}]\n" + metadata,
-			"prod/grace.yaml":         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  replicas: 3\n",
+			"base/kustomization.yaml": "resources: [all.yaml]\nconfigMapGenerator: [{name: made, literals: [a=b]}]\n",
+			"base/all.yaml":           torn,
+			"prod/kustomization.yaml": "nameSuffix: -prod\nresources: [../base]\ncommonAnnotations: {a: b}\npatches: [{path: " +
+				"grace.yaml}]\n" + metadata,
+			"prod/grace.yaml": "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  replicas: 3\n",
 		})
 		stream, _ := built(t, filepath.Join(dir, "prod"))
 		for where, want := range map[string]string{
@@ -228,14 +231,17 @@ func TestKustomizeAuthors(t *testing.T) {
 func TestKustomizeText(t *testing.T) {
 	dir := written(t, map[string]string{
 		"kustomization.yaml": "resources: [all.json, day.yaml]\n",
-		"all.json":           `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}` + "\n\n" + `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}`,
-		"day.yaml":           "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: 2026-01-02\n  b: \"2026-01-02\"\n  c.txt: 2026-01-02\n  d: 2026-01-02T03:04:05Z\n",
+		"all.json": `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}` + "\n\n" +
+			`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}`,
+		"day.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: 2026-01-02\n  b: " +
+			"\"2026-01-02\"\n  c.txt: 2026-01-02\n  d: 2026-01-02T03:04:05Z\n",
 	})
 	stream, found := built(t, dir)
 	if len(stream.Errors) != 1 || stream.Errors[0].File != filepath.Join(dir, "all.json") || stream.Errors[0].Line != 3 {
 		t.Errorf("errors are %v, want one about line 3 of all.json", stream.Errors)
 	}
-	if got, want := slices.Sorted(maps.Keys(found)), []string{"ConfigMap data.a", "ConfigMap data[c.txt]"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(found)), []string{"ConfigMap data.a",
+		"ConfigMap data[c.txt]"}; !slices.Equal(got, want) {
 		t.Errorf("dates are %v, want %v", got, want)
 	}
 }

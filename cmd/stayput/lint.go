@@ -46,7 +46,8 @@ usage or unreadable input; what could be read is reported all the same.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&l.kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and review")
-	flags.BoolVar(&l.complete, "assume-complete", false, "take the manifests for the whole cluster: what they do not hold does not exist")
+	flags.BoolVar(&l.complete, "assume-complete", false,
+		"take the manifests for the whole cluster: what they do not hold does not exist")
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has")
 	l.register(cmd)
 	return cmd
@@ -92,7 +93,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	r.Reviewed = reviewed(subjects, func(s subject) report.Reviewed {
 		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
 	})
-	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r); err != nil {
+	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil },
+		r); err != nil {
 		return err
 	}
 	byLocation(r)

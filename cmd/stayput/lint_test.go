@@ -56,7 +56,8 @@ const warned = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labls: {
 // TestLintExitCodes runs lint over inputs good and bad.
 func TestLintExitCodes(t *testing.T) {
 	dir := t.TempDir()
-	broken := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n" + strings.Repeat("  k: v\n", 295) + "  broken: a: b\n---\n" + clean
+	broken := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n" + strings.Repeat("  k: v\n", 295) +
+		"  broken: a: b\n---\n" + clean
 	file := func(name, text string) string { return write(t, dir, name, text) }
 	if err := os.Symlink("nowhere", filepath.Join(filepath.Dir(file("middle/a.yaml", warned)), "b.yaml")); err != nil {
 		t.Fatal(err)
@@ -69,46 +70,72 @@ func TestLintExitCodes(t *testing.T) {
 		stdout string // what it must hold
 		stderr string
 	}{
-		"clean":                        {args: []string{"-"}, stdin: clean, stdout: "1 object: 0 denials, 0 warnings\n"},
-		"a warning":                    {args: []string{"-"}, stdin: warned, stdout: "standard input:3:24: Namespace shop: warn: unknown-field"},
-		"a warning that fails":         {args: []string{"-", "--fail-on", "warn"}, stdin: warned, code: 1},
-		"a denial":                     {args: []string{"mixed/crlf.yaml"}, code: 1, stdout: "mixed/crlf.yaml:12:7: deny: statefulset-grace-period"},
-		"a hint counts as a denial":    {args: []string{"-"}, code: 1, stdin: noStorage, stdout: "hint: claim-template-storage"},
-		"a kustomization":              {args: []string{"-k", "kustomization"}, code: 1, stdout: "kustomization/set.yaml:10:7: deny: "},
-		"a kustomization that is none": {args: []string{"-k", "mixed"}, code: 2, stderr: "mixed: kustomize build: unable to find"},
-		"nothing":                      {args: nil, code: 2, stderr: "nothing to lint"},
-		"a path that does not exist":   {args: []string{"mixed", "absent.yaml"}, code: 2, stderr: "absent.yaml: no such file"},
-		"an empty directory":           {args: []string{t.TempDir()}, code: 2, stderr: "no manifest in"},
+		"clean": {args: []string{"-"}, stdin: clean, stdout: "1 object: 0 denials, 0 warnings\n"},
+		"a warning": {args: []string{"-"}, stdin: warned,
+			stdout: "standard input:3:24: Namespace shop: warn: unknown-field"},
+		"a warning that fails": {args: []string{"-", "--fail-on", "warn"}, stdin: warned, code: 1},
+		"a denial": {args: []string{"mixed/crlf.yaml"}, code: 1,
+			stdout: "mixed/crlf.yaml:12:7: deny: statefulset-grace-period"},
+		"a hint counts as a denial": {args: []string{"-"}, code: 1, stdin: noStorage,
+			stdout: "hint: claim-template-storage"},
+		"a kustomization": {args: []string{"-k", "kustomization"}, code: 1,
+			stdout: "kustomization/set.yaml:10:7: deny: "},
+		"a kustomization that is none": {args: []string{"-k", "mixed"}, code: 2,
+			stderr: "mixed: kustomize build: unable to find"},
+		"nothing": {args: nil, code: 2, stderr: "nothing to lint"},
+		"a path that does not exist": {args: []string{"mixed", "absent.yaml"}, code: 2,
+			stderr: "absent.yaml: no such file"},
+		"an empty directory": {args: []string{t.TempDir()}, code: 2, stderr: "no manifest in"},
 		"an unreadable file in between": {args: []string{dir + "/middle"}, code: 2,
 			stdout: "2 objects: 0 denials, 1 warning; 1 error", stderr: "middle/b.yaml: open: no such file"},
 		"broken YAML on line 300": {args: []string{file("300.yaml", broken)}, code: 2,
 			stdout: "1 object: ", stderr: "300.yaml:300: mapping values are not allowed"},
-		"a template": {args: []string{file("t.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .Release.Name }}\n")}, code: 2,
+		"a template": {args: []string{file("t.yaml",
+			"apiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .Release.Name }}\n")}, code: 2,
 			stderr: "t.yaml:4: not YAML but a template"},
-		"a template that is YAML": {args: []string{file("u.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: \"{{ .Release.Name }}\"\n")}, code: 2,
+		"a template that is YAML": {args: []string{file("u.yaml",
+			"apiVersion: v1\nkind: Service\nmetadata:\n  name: \"{{ .Release.Name }}\"\n")}, code: 2,
 			stderr: "u.yaml:4: not YAML but a template"},
 		"an object without a kind": {args: []string{file("k.yaml", "apiVersion: v1\nmetadata: {name: a}\n")}, code: 2,
 			stderr: "k.yaml:1: not a Kubernetes object: it has no kind"},
-		"a value of a wrong type": {args: []string{"-"}, stdin: "apiVersion: apps/v1\nkind: StatefulSet\nspec:\n  replicas: three\n", code: 2,
+		"a value of a wrong type": {args: []string{"-"},
+			stdin: "apiVersion: apps/v1\nkind: StatefulSet\nspec:\n  replicas: three\n", code: 2,
 			stderr: "standard input:4: spec.replicas: must be int32, and is a string"},
-		"a name that YAML takes for a truth": {args: []string{"-"}, stdin: "apiVersion: v1\nkind: Service\nmetadata:\n  name: n\n", code: 2,
+		"a name that YAML takes for a truth": {args: []string{"-"},
+			stdin: "apiVersion: v1\nkind: Service\nmetadata:\n  name: n\n", code: 2,
 			stderr: "standard input:4: metadata.name: must be string, and is a bool"},
-		"a quantity that takes hours to read": {args: []string{"-"}, stdin: "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    overhead:\n      cpu: '1e-1000'\n", code: 2,
+		"a quantity that takes hours to read": {args: []string{"-"},
+			stdin: "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  spec:\n    overhead:\n      cpu: " +
+				"'1e-1000'\n", code: 2,
 			stderr: "standard input:8: spec.overhead[cpu]: a quantity must have at most 100 digits"},
-		"a file of something else":             {args: []string{file("values.yaml", "a: 1\n")}, stdout: "0 objects: 0 denials, 0 warnings; 1 document without"},
-		"a wrong flag":                         {args: []string{"mixed", "--colour"}, code: 2, stderr: "unknown flag: --colour"},
-		"a wrong format":                       {args: []string{"mixed", "--format", "yaml"}, code: 2, stderr: `--format "yaml": must be one of text`},
-		"two on standard output":               {args: []string{"mixed", "-f", "text", "-f", "json"}, code: 2, stderr: "only one format goes to standard output"},
-		"a format without a file":              {args: []string{"mixed", "-f", "json="}, code: 2, stderr: "the name of the file is missing"},
-		"a file that cannot be":                {args: []string{"mixed", "-f", "json=/nonexistent/a"}, code: 2, stderr: "--format json=/nonexistent/a: open"},
-		"a wrong level":                        {args: []string{"mixed", "--fail-on", "hint"}, code: 2, stderr: `--fail-on "hint": must be deny or warn`},
-		"a configuration":                      {args: []string{"mixed", "--config", file("config.yaml", "apiVersion: v1\nkind: Service\n")}, code: 2, stderr: "config.yaml: apiVersion and kind"},
-		"a cluster that is none":               {args: []string{"mixed", "--against-cluster", "--kubeconfig", file("kc", "{")}, code: 2, stderr: "--kubeconfig"},
-		"a kubeconfig for nothing":             {args: []string{"mixed", "--kubeconfig", "x"}, code: 2, stderr: "need --against-cluster"},
-		"two clusters":                         {args: []string{"mixed", "--against-cluster", "--assume-complete"}, code: 2, stderr: "only one of them"},
-		"kinds that are not there":             {args: []string{"mixed/two.json"}, stdout: "skipped: 2 rules, for want of: StorageClass; --verbose lists them"},
-		"each of the kinds that are not there": {args: []string{"mixed/two.json", "-v"}, stdout: "skipped: claim-class for 1 object: StorageClass: not known here"},
-		"the whole cluster":                    {args: []string{"mixed", "--assume-complete"}, code: 1, stdout: "objects: 4 denials, 11 warnings, 1 exempted; 1 object of other kinds"},
+		"a file of something else": {args: []string{file("values.yaml", "a: 1\n")},
+			stdout: "0 objects: 0 denials, 0 warnings; 1 document without"},
+		"a wrong flag": {args: []string{"mixed", "--colour"}, code: 2,
+			stderr: "unknown flag: --colour"},
+		"a wrong format": {args: []string{"mixed", "--format", "yaml"}, code: 2,
+			stderr: `--format "yaml": must be one of text`},
+		"two on standard output": {args: []string{"mixed", "-f", "text", "-f", "json"}, code: 2,
+			stderr: "only one format goes to standard output"},
+		"a format without a file": {args: []string{"mixed", "-f", "json="}, code: 2,
+			stderr: "the name of the file is missing"},
+		"a file that cannot be": {args: []string{"mixed", "-f", "json=/nonexistent/a"}, code: 2,
+			stderr: "--format json=/nonexistent/a: open"},
+		"a wrong level": {args: []string{"mixed", "--fail-on", "hint"}, code: 2,
+			stderr: `--fail-on "hint": must be deny or warn`},
+		"a configuration": {args: []string{"mixed", "--config",
+			file("config.yaml", "apiVersion: v1\nkind: Service\n")}, code: 2, stderr: "config.yaml: apiVersion and kind"},
+		"a cluster that is none": {args: []string{"mixed", "--against-cluster", "--kubeconfig",
+			file("kc", "{")}, code: 2, stderr: "--kubeconfig"},
+		"a kubeconfig for nothing": {args: []string{"mixed", "--kubeconfig", "x"}, code: 2,
+			stderr: "need --against-cluster"},
+		"two clusters": {args: []string{"mixed", "--against-cluster", "--assume-complete"}, code: 2,
+			stderr: "only one of them"},
+		"kinds that are not there": {args: []string{"mixed/two.json"},
+			stdout: "skipped: 2 rules, for want of: StorageClass; --verbose lists them"},
+		"each of the kinds that are not there": {args: []string{"mixed/two.json", "-v"},
+			stdout: "skipped: claim-class for 1 object: StorageClass: not known here"},
+		"the whole cluster": {args: []string{"mixed", "--assume-complete"}, code: 1,
+			stdout: "objects: 4 denials, 11 warnings, 1 exempted; 1 object of other kinds"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := stayput(t, tt.stdin, append([]string{"lint"}, tt.args...)...)
@@ -149,12 +176,14 @@ func TestHostileManifest(t *testing.T) {
 	for _, format := range formatNames {
 		t.Run(format, func(t *testing.T) {
 			r := stayput(t, manifest, "lint", "-", "-f", format)
-			if r.code != 0 || strings.ContainsAny(r.stdout, "\x1b\r") || format != "json" && strings.Contains(r.stdout, "\u202e") {
+			if r.code != 0 || strings.ContainsAny(r.stdout, "\x1b\r") || format != "json" &&
+				strings.Contains(r.stdout, "\u202e") {
 				t.Errorf("exit code %d, output:\n%q", r.code, r.stdout)
 			}
 			switch format {
 			case "markdown":
-				if outside := codeSpans.ReplaceAllString(r.stdout, ""); strings.ContainsAny(outside, "@<") && strings.Contains(outside, "script") {
+				if outside := codeSpans.ReplaceAllString(r.stdout, ""); strings.ContainsAny(outside, "@<") &&
+					strings.Contains(outside, "script") {
 					t.Errorf("markup:\n%s", r.stdout)
 				}
 			case "html":

@@ -100,7 +100,8 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list %ss at %s: %w; nothing is reported, for half a cluster would look wrong", gvk.Kind, f.host, err)
+			return nil, fmt.Errorf("list %ss at %s: %w; nothing is reported, for half a cluster would look wrong", gvk.Kind,
+				f.host, err)
 		}
 	}
 	f.into.Know(gvk)
@@ -109,7 +110,8 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 
 // list calls each with the objects of a kind. A list that takes so long that
 // the API server forgets where it was is begun again, in one piece.
-func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string, each func(client.Object) error) error {
+func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string,
+	each func(client.Object) error) error {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		empty, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 		if err != nil {
@@ -119,7 +121,8 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		if !ok {
 			return nil, fmt.Errorf("%s is no list", gvk)
 		}
-		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit, Continue: opts.Continue, Raw: &opts})
+		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit,
+			Continue: opts.Continue, Raw: &opts})
 	})
 	p.PageSize = f.chunkSize
 	p.PageBufferSize = 1 // one is read while another is on its way

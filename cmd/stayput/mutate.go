@@ -55,7 +55,8 @@ leaves the object as it is, and standard error says so.`,
 	flags := cmd.Flags()
 	flags.StringVar(&config, "config", "", "configuration file")
 	flags.StringArrayVarP(&kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and mutate")
-	flags.BoolVar(&complete, "assume-complete", false, "take the manifests for the whole cluster: what they do not hold does not exist")
+	flags.BoolVar(&complete, "assume-complete", false,
+		"take the manifests for the whole cluster: what they do not hold does not exist")
 	flags.BoolVar(&diff, "diff", false, "print what would change, as a unified diff")
 	return cmd
 }

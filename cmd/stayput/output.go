@@ -42,9 +42,11 @@ type outputFlags struct {
 var formatNames = []string{"text", "json", "sarif", "junit", "github", "markdown", "html"}
 
 func (o *outputFlags) register(flags *pflag.FlagSet) {
-	flags.StringArrayVarP(&o.formats, "format", "f", nil, "FORMAT or FORMAT=FILE, several times: "+strings.Join(formatNames, ", ")+" (default text)")
+	flags.StringArrayVarP(&o.formats, "format", "f", nil,
+		"FORMAT or FORMAT=FILE, several times: "+strings.Join(formatNames, ", ")+" (default text)")
 	flags.StringVar(&o.failOn, "fail-on", "deny", "exit with 1 for findings of this level or above: deny or warn")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "list in text each rule that was skipped, for a kind that is not known")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false,
+		"list in text each rule that was skipped, for a kind that is not known")
 	flags.StringVar(&o.color, "color", "auto", "colour text: auto, always or never")
 }
 
@@ -96,7 +98,8 @@ func parseOutputs(formats, names []string) (outs []output, err error) {
 		case toFile && file == "":
 			return nil, fmt.Errorf("--format %s: the name of the file is missing behind =", f)
 		case !toFile && console:
-			return nil, fmt.Errorf("--format %s: only one format goes to standard output; give the others a file: %s=FILE", f, name)
+			return nil, fmt.Errorf("--format %s: only one format goes to standard output; give the others a file: %s=FILE", f,
+				name)
 		}
 		console = console || !toFile
 		outs = append(outs, output{name, file})
@@ -106,7 +109,8 @@ func parseOutputs(formats, names []string) (outs []output, err error) {
 
 // write writes a report in each format, and says how the process is to end.
 func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.Writer) error {
-	err := writeOutputs(outs, stdout, stderr, r.Sentence(), func(format string, w io.Writer) error { return o.render(r, format, w) })
+	err := writeOutputs(outs, stdout, stderr, r.Sentence(),
+		func(format string, w io.Writer) error { return o.render(r, format, w) })
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,8 @@ func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.W
 
 // writeOutputs has everything rendered to where it goes. Where nothing goes to
 // standard output, a sentence goes to the other.
-func writeOutputs(outs []output, stdout, stderr io.Writer, sentence string, render func(format string, w io.Writer) error) error {
+func writeOutputs(outs []output, stdout, stderr io.Writer, sentence string,
+	render func(format string, w io.Writer) error) error {
 	console := false
 	for _, out := range outs {
 		if out.file == "" {

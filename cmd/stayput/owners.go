@@ -48,11 +48,13 @@ func (f *fetcher) owners(ctx context.Context) report.Lookup {
 }
 
 // metadata lists the metadata of a kind, page by page.
-func (f *fetcher) metadata(ctx context.Context, kind schema.GroupVersionKind, namespace string) (items []metav1.PartialObjectMetadata, err error) {
+func (f *fetcher) metadata(ctx context.Context, kind schema.GroupVersionKind,
+	namespace string) (items []metav1.PartialObjectMetadata, err error) {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit, Continue: opts.Continue, Raw: &opts})
+		return list, f.client.List(ctx, list, &client.ListOptions{Namespace: namespace, Limit: opts.Limit,
+			Continue: opts.Continue, Raw: &opts})
 	})
 	p.PageSize = f.chunkSize
 	err = p.EachListItem(ctx, metav1.ListOptions{}, func(obj runtime.Object) error {

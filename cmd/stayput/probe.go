@@ -75,7 +75,8 @@ func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) err
 
 // offend returns what Stayput says about a claim that offends a rule, or that
 // it says nothing.
-func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter, namespace string, heard *warnings) (string, error) {
+func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter, namespace string,
+	heard *warnings) (string, error) {
 	claim := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: "stayput-probe-",
@@ -86,7 +87,8 @@ func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter,
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
 		},
 	}
-	_, err := client.PersistentVolumeClaims(namespace).Create(ctx, claim, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err := client.PersistentVolumeClaims(namespace).Create(ctx, claim,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	texts := heard.take()
 	switch i := slices.IndexFunc(texts, func(s string) bool { return strings.Contains(s, probeRule) }); {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), probeRule):
@@ -96,7 +98,8 @@ func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter,
 	case i >= 0:
 		return "warned, as in mode warn: " + texts[i], nil
 	}
-	return "", fmt.Errorf("the API server lets an offending claim pass in namespace %s: is that excluded, or in mode off, or is no replica ready?", namespace)
+	return "", fmt.Errorf("the API server lets an offending claim pass in namespace %s: is that excluded, or in mode "+
+		"off, or is no replica ready?", namespace)
 }
 
 // warnings keeps what the API server warns of.

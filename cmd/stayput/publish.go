@@ -35,8 +35,9 @@ type reportAPI struct {
 }
 
 var reportAPIs = map[string]reportAPI{
-	openReports:  {schema.GroupVersion{Group: "openreports.io", Version: "v1alpha1"}, "Report", "ClusterReport"},
-	policyReport: {schema.GroupVersion{Group: "wgpolicyk8s.io", Version: "v1alpha2"}, "PolicyReport", "ClusterPolicyReport"},
+	openReports: {schema.GroupVersion{Group: "openreports.io", Version: "v1alpha1"}, "Report", "ClusterReport"},
+	policyReport: {schema.GroupVersion{Group: "wgpolicyk8s.io", Version: "v1alpha2"}, "PolicyReport",
+		"ClusterPolicyReport"},
 }
 
 // reportName is the name of every report that audit writes; fieldOwner is who
@@ -53,7 +54,8 @@ func (a *auditor) publish(ctx context.Context, c client.Client, r *report.Report
 	api := reportAPIs[a.report]
 	_, err := c.RESTMapper().RESTMapping(schema.GroupKind{Group: api.group.Group, Kind: api.namespaced}, api.group.Version)
 	if meta.IsNoMatchError(err) {
-		fmt.Fprintf(stderr, "stayput: --report %s: skipped, for the cluster does not have the CustomResourceDefinitions of %s\n", a.report, api.group)
+		fmt.Fprintf(stderr, "stayput: --report %s: skipped, for the cluster does not have the CustomResourceDefinitions of "+
+			"%s\n", a.report, api.group)
 		return nil
 	}
 	if err != nil {
@@ -81,7 +83,8 @@ func resultOf(f *report.Finding, at string) openreports.ReportResult {
 		Description: f.Message,
 		Properties:  map[string]string{"fingerprint": f.Fingerprint, "level": f.Level},
 		Subjects: []corev1.ObjectReference{{
-			APIVersion: f.Object.APIVersion, Kind: f.Object.Kind, Namespace: f.Object.Namespace, Name: f.Object.Name, FieldPath: f.Field,
+			APIVersion: f.Object.APIVersion, Kind: f.Object.Kind, Namespace: f.Object.Namespace, Name: f.Object.Name,
+			FieldPath: f.Field,
 		}},
 	}
 	if f.Denies() {
@@ -96,7 +99,8 @@ func resultOf(f *report.Finding, at string) openreports.ReportResult {
 	return result
 }
 
-func (api reportAPI) apply(ctx context.Context, c client.Client, namespace string, results []openreports.ReportResult) error {
+func (api reportAPI) apply(ctx context.Context, c client.Client, namespace string,
+	results []openreports.ReportResult) error {
 	rep := openreports.Report{Source: "stayput", Results: results}
 	for _, res := range results {
 		if res.Result == "fail" {
@@ -119,7 +123,8 @@ func (api reportAPI) apply(ctx context.Context, c client.Client, namespace strin
 	u.SetCreationTimestamp(metav1.Time{})
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
 	u.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "stayput"})
-	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
+	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldOwner),
+		client.ForceOwnership); err != nil {
 		return fmt.Errorf("write %s %s: %w", u.GetKind(), strings.Trim(namespace+"/"+reportName, "/"), err)
 	}
 	return nil
@@ -133,7 +138,8 @@ func (api reportAPI) kind(namespace string) string {
 }
 
 // sweep deletes the reports of namespaces without findings.
-func (api reportAPI) sweep(ctx context.Context, c client.Client, wants func(string) bool, results map[string][]openreports.ReportResult) error {
+func (api reportAPI) sweep(ctx context.Context, c client.Client, wants func(string) bool,
+	results map[string][]openreports.ReportResult) error {
 	for _, kind := range []string{api.namespaced, api.cluster} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(api.group.WithKind(kind + "List"))

@@ -116,7 +116,8 @@ func cutName(what, s string) (namespace, name string, err error) {
 	return namespace, name, nil
 }
 
-func (f *recoverFlags) carryOut(ctx context.Context, out io.Writer, r *recovery.Recovery, plans []*recovery.Plan) error {
+func (f *recoverFlags) carryOut(ctx context.Context, out io.Writer, r *recovery.Recovery,
+	plans []*recovery.Plan) error {
 	left := 0
 	for _, p := range plans {
 		claim := p.Claim.Namespace + "/" + p.Claim.Name
@@ -136,13 +137,15 @@ func (f *recoverFlags) carryOut(ctx context.Context, out io.Writer, r *recovery.
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "# claim %s gets volume %s back (%s)\n%s\n", claim, p.Volume.Name, p.Volume.Spec.Capacity.Storage(), commands)
+		fmt.Fprintf(out, "# claim %s gets volume %s back (%s)\n%s\n", claim, p.Volume.Name, p.Volume.Spec.Capacity.Storage(),
+			commands)
 	}
 	switch {
 	case left > 0 && !f.yes:
 		fmt.Fprintln(out, "# nothing was changed; --yes does the same, waits, and undoes what cannot be finished")
 	case left > 0 && plans[0].Volume.StatefulSet != "":
-		fmt.Fprintf(out, "next: apply StatefulSet %s/%s, or scale it up again; its Pods mount these claims\n", plans[0].Claim.Namespace, plans[0].Volume.StatefulSet)
+		fmt.Fprintf(out, "next: apply StatefulSet %s/%s, or scale it up again; its Pods mount these claims\n",
+			plans[0].Claim.Namespace, plans[0].Volume.StatefulSet)
 	case left > 0:
 		fmt.Fprintln(out, "next: start what mounts the claim")
 	}
@@ -165,7 +168,8 @@ func printVolumes(out io.Writer, volumes []recovery.Volume, byNamespace bool) er
 			released = t.Format(time.RFC3339)
 		}
 		capacity := v.Spec.Capacity.Storage()
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Claim, sts, ordinal, capacity, released, v.Spec.PersistentVolumeReclaimPolicy, v.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Claim, sts, ordinal, capacity, released,
+			v.Spec.PersistentVolumeReclaimPolicy, v.Name)
 		count[v.Namespace]++
 		if size[v.Namespace] == nil {
 			size[v.Namespace] = new(resource.Quantity)

@@ -42,18 +42,22 @@ func referencesOf(obj client.Object) []nameRef {
 		template.Labels, template.Spec.Subdomain = nil, "" // the controller has the Service's name
 		refs := templateReferences("spec.template", &template)
 		for i := range o.Spec.VolumeClaimTemplates {
-			refs = append(refs, claimReferences(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec", i), "spec/volumeClaimTemplates/spec", &o.Spec.VolumeClaimTemplates[i].Spec)...)
+			refs = append(refs, claimReferences(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec", i),
+				"spec/volumeClaimTemplates/spec", &o.Spec.VolumeClaimTemplates[i].Spec)...)
 		}
 		return refs
 	case *corev1.PersistentVolumeClaim:
 		return claimReferences("spec", "spec", &o.Spec)
 	case *corev1.PersistentVolume:
 		refs := []nameRef{
-			{path: "spec.storageClassName", kind: "StorageClass", name: o.Spec.StorageClassName, global: true, cost: "no claim finds the volume"},
-			{path: "spec.volumeAttributesClassName", kind: "VolumeAttributesClass", name: value(o.Spec.VolumeAttributesClassName), global: true, cost: "no claim finds the volume"},
+			{path: "spec.storageClassName", kind: "StorageClass", name: o.Spec.StorageClassName, global: true,
+				cost: "no claim finds the volume"},
+			{path: "spec.volumeAttributesClassName", kind: "VolumeAttributesClass",
+				name: value(o.Spec.VolumeAttributesClassName), global: true, cost: "no claim finds the volume"},
 		}
 		if ref := o.Spec.ClaimRef; ref != nil {
-			refs = append(refs, nameRef{path: "spec.claimRef", kind: "PersistentVolumeClaim", name: ref.Name, namespace: ref.Namespace, placed: true,
+			refs = append(refs, nameRef{path: "spec.claimRef", kind: "PersistentVolumeClaim", name: ref.Name,
+				namespace: ref.Namespace, placed: true,
 				cost: "the volume is kept for a claim that never comes"})
 		}
 		for i := range refs {
@@ -73,7 +77,8 @@ func podReferences(path string, labels *map[string]string, pod *corev1.PodSpec) 
 	const nameless = "the Pods have no DNS name"
 	refs := []nameRef{
 		{path: path + "spec.subdomain", spec: spec + "spec/subdomain", kind: "Service", name: pod.Subdomain, cost: nameless},
-		{path: path + "metadata.labels[" + cluster.LabelSubdomain + "]", spec: spec + "metadata/labels/" + strings.ReplaceAll(cluster.LabelSubdomain, "/", `\/`),
+		{path: path + "metadata.labels[" + cluster.LabelSubdomain + "]", spec: spec + "metadata/labels/" +
+			strings.ReplaceAll(cluster.LabelSubdomain, "/", `\/`),
 			kind: "Service", name: (*labels)[cluster.LabelSubdomain], cost: nameless},
 	}
 	for i, v := range pod.Volumes {
@@ -88,15 +93,18 @@ func podReferences(path string, labels *map[string]string, pod *corev1.PodSpec) 
 func claimReferences(path, spec string, claim *corev1.PersistentVolumeClaimSpec) []nameRef {
 	const pending = "claim and Pods stay Pending"
 	refs := []nameRef{
-		{path: path + ".storageClassName", spec: spec + "/storageClassName", kind: "StorageClass", name: value(claim.StorageClassName), global: true, cost: pending},
+		{path: path + ".storageClassName", spec: spec + "/storageClassName", kind: "StorageClass",
+			name: value(claim.StorageClassName), global: true, cost: pending},
 		{path: path + ".volumeAttributesClassName", spec: spec + "/volumeAttributesClassName", kind: "VolumeAttributesClass",
 			name: value(claim.VolumeAttributesClassName), global: true, cost: pending},
 	}
 	if from := claim.DataSource; from != nil && from.Kind == "PersistentVolumeClaim" {
-		refs = append(refs, nameRef{path: path + ".dataSource.name", spec: spec + "/dataSource/name", kind: from.Kind, name: from.Name, cost: pending})
+		refs = append(refs, nameRef{path: path + ".dataSource.name", spec: spec + "/dataSource/name", kind: from.Kind,
+			name: from.Name, cost: pending})
 	}
 	if from := claim.DataSourceRef; from != nil && from.Kind == "PersistentVolumeClaim" {
-		refs = append(refs, nameRef{path: path + ".dataSourceRef.name", spec: spec + "/dataSourceRef/name", kind: from.Kind, name: from.Name,
+		refs = append(refs, nameRef{path: path + ".dataSourceRef.name", spec: spec + "/dataSourceRef/name", kind: from.Kind,
+			name:      from.Name,
 			namespace: value(from.Namespace), placed: from.Namespace != nil, cost: pending})
 	}
 	return refs

@@ -71,11 +71,13 @@ something could not be read.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.config, "config", "", "configuration file")
-	flags.StringArrayVarP(&r.formats, "format", "f", nil, "FORMAT or FORMAT=FILE, several times: "+strings.Join(rehearsalFormats, ", ")+" (default text)")
+	flags.StringArrayVarP(&r.formats, "format", "f", nil,
+		"FORMAT or FORMAT=FILE, several times: "+strings.Join(rehearsalFormats, ", ")+" (default text)")
 	flags.BoolVar(&r.try, "try-deletions", false, "try the re-creation and deletion of one instance of each owner's kind")
 	flags.StringVar(&r.as, "as", "", "account of the operators; else the log or a field manager's name tells")
 	r.clusterFlags.register(flags)
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(rehearsalFormats, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(rehearsalFormats,
+		cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -42,8 +42,9 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair
 	}
 	r := &repair.Controller{
 		Mode: mode, Policy: w.Policy, Mutators: repaired,
-		Environment: cluster.Environment{Source: mgr.GetCache(), Finder: w.Environment.Finder, Live: w.Environment.Live, Retain: w.Environment.Retain, ClusterDomain: w.Environment.ClusterDomain},
-		Cluster:     mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
+		Environment: cluster.Environment{Source: mgr.GetCache(), Finder: w.Environment.Finder, Live: w.Environment.Live,
+			Retain: w.Environment.Retain, ClusterDomain: w.Environment.ClusterDomain},
+		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
 		Metrics: repair.NewMetrics(metrics.Registry), Log: w.Log,
 	}
@@ -67,7 +68,8 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair
 		if err != nil {
 			return fmt.Errorf("prepare to repair: %w", err)
 		}
-		r.Lead = &repair.Leadership{Leases: leases, ConfigMaps: core, Namespace: namespace, Identity: host + "_" + string(uuid.NewUUID()), Log: w.Log}
+		r.Lead = &repair.Leadership{Leases: leases, ConfigMaps: core, Namespace: namespace, Identity: host + "_" +
+			string(uuid.NewUUID()), Log: w.Log}
 	}
 	return r.SetUp(mgr)
 }

@@ -62,31 +62,40 @@ const (
 // withoutRule says what these are.
 var withoutRule = []report.Rule{
 	{Name: fractionalSize, Level: "warn", Title: "a size is a whole number of bytes",
-		Doc: "0.1Gi is 107374182400 thousandths of a byte, and kept so: nobody reads that, and a claim template keeps it for good. " +
+		Doc: "0.1Gi is 107374182400 thousandths of a byte, and kept so: nobody reads that, and a claim template keeps it " +
+			"for good. " +
 			"The API server warns of it itself."},
 	{Name: mergedPorts, Level: "hint", Title: "ports of a headless Service differ in number",
-		Doc: "A Service may have one number twice, for TCP and UDP. Client-side kubectl apply tells ports apart by number alone: a change " +
+		Doc: "A Service may have one number twice, for TCP and UDP. Client-side kubectl apply tells ports apart by number " +
+			"alone: a change " +
 			"made with it later loses one of the two, and says that the Service is configured. Server-side apply does not."},
 	{Name: keptReference, Level: "warn", Title: "a reference follows what it names when kustomize renames it",
-		Doc: "kustomize renames objects (namePrefix, nameSuffix, namespace) and the references to them that it knows. The others keep " +
+		Doc: "kustomize renames objects (namePrefix, nameSuffix, namespace) and the references to them that it knows. The " +
+			"others keep " +
 			"the old name: the nameReference of a configuration makes it follow them. Only lint -k looks at that."},
 	{Name: madeTime, Level: "warn", Title: "a date is the text that its author wrote",
-		Doc: "Without quotes kustomize takes a date for a time of day, midnight, which kubectl does not. Only lint -k looks at that."},
-	{Name: exemptions, Level: "warn", Title: "an exemption has an effect", Doc: "An exemption needs a reason, and a rule that may be exempted from."},
+		Doc: "Without quotes kustomize takes a date for a time of day, midnight, which kubectl does not. Only lint -k " +
+			"looks at that."},
+	{Name: exemptions, Level: "warn", Title: "an exemption has an effect",
+		Doc: "An exemption needs a reason, and a rule that may be exempted from."},
 	{Name: unknownField, Level: "warn", Title: "every field is one that the kind has, and is written once",
-		Doc: "The API server drops what it does not know, and kubectl refuses it. Of a field that is written twice only the last one counts."},
+		Doc: "The API server drops what it does not know, and kubectl refuses it. Of a field that is written twice only " +
+			"the last one counts."},
 	{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration",
-		Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it. Only audit says so."},
+		Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it. Only " +
+			"audit says so."},
 }
 
 // only says which command finds what the other does not look at.
-var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", mergedPorts: "lint", keptReference: "lint", madeTime: "lint"}
+var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", mergedPorts: "lint", keptReference: "lint",
+	madeTime: "lint"}
 
 // newReport returns a report that knows what findings may be called.
 func (s settings) newReport(command string, failOn validators.Level) *report.Report {
 	r := &report.Report{Command: command, Version: versionText(), FailOn: failOn}
 	for _, rule := range s.policy.Rules {
-		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(rule.Doc), Doc: rule.Doc})
+		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(rule.Doc),
+			Doc: rule.Doc})
 	}
 	for _, m := range s.mutators {
 		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
@@ -117,7 +126,8 @@ const batch = 1000
 
 // review reviews n subjects, several at a time, and adds to the report in their
 // order.
-func (rv *reviewer) review(ctx context.Context, world cluster.Environment, n int, at func(int) (subject, error), r *report.Report) error {
+func (rv *reviewer) review(ctx context.Context, world cluster.Environment, n int, at func(int) (subject, error),
+	r *report.Report) error {
 	done := rv.progress.begin("reviewing", n)
 	defer done()
 	for from := 0; from < n; from += batch {
@@ -216,7 +226,8 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	}
 	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil {
 		if mode, weaker := rv.policy.Weakened(ns); weaker {
-			what := map[validators.Mode]string{validators.ModeWarn: "nothing in it is denied", validators.ModeOff: "nothing in it is reviewed or mutated"}[mode]
+			what := map[validators.Mode]string{validators.ModeWarn: "nothing in it is denied",
+				validators.ModeOff: "nothing in it is reviewed or mutated"}[mode]
 			o.exempted = append(o.exempted, report.Exempted{
 				Finding: rv.note(s, weakerMode, "metadata.labels["+cluster.LabelMode+"]", what),
 				By:      "the namespace", Reason: "labelled " + cluster.LabelMode + "=" + string(mode),
@@ -242,7 +253,8 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 // admitted returns manifests as admission would make them, and puts them into the
 // snapshot so: a rule that looks at one sees what another will find in a cluster,
 // as a class that retains although its author did not say so.
-func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot, manifests []manifest.Manifest) ([]subject, error) {
+func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot,
+	manifests []manifest.Manifest) ([]subject, error) {
 	add := func(m *manifest.Manifest, obj client.Object) error {
 		admitted := *m
 		admitted.Object = obj
@@ -329,7 +341,8 @@ func (rv *reviewer) note(s subject, rule, field, text string) report.Finding {
 func (rv *reviewer) unknown(s subject, err error) report.Finding {
 	twice := (*manifest.RepeatedError)(nil)
 	if !errors.As(err, &twice) {
-		return rv.note(s, unknownField, fieldOf(err), err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?")
+		return rv.note(s, unknownField, fieldOf(err),
+			err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?")
 	}
 	f := rv.note(s, unknownField, twice.Field, err.Error())
 	if l := f.Location; l != nil {
@@ -350,7 +363,8 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 		return &report.Location{File: m.File, Template: m.Template()}
 	}
 	p := m.Position(field)
-	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn, Rendered: rv.rendered[m.File], Template: m.Template()}
+	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn,
+		Rendered: rv.rendered[m.File], Template: m.Template()}
 	l.Excerpt(m.Source(p.Line))
 	return l
 }
@@ -366,7 +380,8 @@ func unknownKind(err error) string {
 
 func objectOf(obj client.Object) report.Object {
 	gvk, _ := apiutil.GVKForObject(obj, scheme.Scheme)
-	return report.Object{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
+	return report.Object{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: obj.GetNamespace(),
+		Name: obj.GetName()}
 }
 
 // fieldOf returns the path in a strict decoding error: unknown field "a.b".

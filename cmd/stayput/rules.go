@@ -137,8 +137,10 @@ func explain(out io.Writer, r *validators.Rule) error {
 		lines = lines[:2*explained]
 		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
 	}
-	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt runs when %s.\n\nIt says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
-		r.Name, r.Level, title(r.Doc), why, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more, r.ExemptCommand(), r.Exempt)
+	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt runs when %s.\n\nIt says, for example:\n%s\n%s\nTo exempt one "+
+		"object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
+		r.Name, r.Level, title(r.Doc), why, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
+		r.ExemptCommand(), r.Exempt)
 	return err
 }
 

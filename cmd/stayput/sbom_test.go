@@ -25,7 +25,8 @@ func TestBillOfMaterials(t *testing.T) {
 	for _, c := range got.Components {
 		known[c.Name] = c.Version != "" && strings.HasPrefix(c.PURL, "pkg:golang/"+c.Name+"@")
 	}
-	for _, name := range []string{"std", "k8s.io/api", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"} {
+	for _, name := range []string{"std", "k8s.io/api", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
+		"github.com/spf13/cobra"} {
 		if !known[name] {
 			t.Errorf("%s is not in the bill of materials, or has no version", name)
 		}

@@ -75,7 +75,8 @@ the cluster.`,
 	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
 	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
 	f.certificates.register(flags)
-	flags.StringVar(&f.namespace, "namespace", "", "namespace that Stayput runs in; without it, that of the Pod's service account")
+	flags.StringVar(&f.namespace, "namespace", "",
+		"namespace that Stayput runs in; without it, that of the Pod's service account")
 	flags.DurationVar(&f.drain, "drain", 100*time.Second, "how long to serve on after SIGTERM while clients leave")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug (one line for each request), info, warn or error")
 	return cmd
@@ -110,7 +111,8 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		Environment: s.world, Policy: s.policy, Mutators: s.mutators,
 		Limits: webhook.DefaultLimits(), Log: logger,
 	}
-	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle, Callers: f.certificates.callers}
+	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle,
+		Callers: f.certificates.callers}
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
@@ -185,7 +187,8 @@ func health(server *webhook.Server) http.Handler {
 
 // runInCluster serves beside an API server, with an informer for each kind
 // that a lookup is about.
-func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server, repair repair.Mode) error {
+func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, server *webhook.Server,
+	repair repair.Mode) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err

@@ -98,7 +98,8 @@ func TestLintGrowsLinearly(t *testing.T) {
 			n2, b2 := cost(200)
 			t.Logf("500 manifests: %d allocations, %d bytes; 1000: %d, %d", n1, b1, n2, b2)
 			if float64(n2) > 2.2*float64(n1) || float64(b2) > 2.2*float64(b1) {
-				t.Errorf("twice the tree takes %.2f times the allocations and %.2f times the memory", float64(n2)/float64(n1), float64(b2)/float64(b1))
+				t.Errorf("twice the tree takes %.2f times the allocations and %.2f times the memory", float64(n2)/float64(n1),
+					float64(b2)/float64(b1))
 			}
 		})
 	}

@@ -24,14 +24,17 @@ func remarksOf(obj client.Object) (found []manifest.Remark) {
 	size := func(path string, list corev1.ResourceList, why string) {
 		if q, ok := list[corev1.ResourceStorage]; ok && fractional(q) {
 			path += "[" + string(corev1.ResourceStorage) + "]"
-			found = append(found, manifest.Remark{Name: fractionalSize, Field: path, Remedy: fmt.Sprintf("storage: %dMi", (q.Value()-1)>>20+1),
-				Text: fmt.Sprintf("%s: Invalid value: %q: must be a whole number of bytes, or it is kept in thousandths of one%s", path, q.String(), why)})
+			found = append(found, manifest.Remark{Name: fractionalSize, Field: path,
+				Remedy: fmt.Sprintf("storage: %dMi", (q.Value()-1)>>20+1),
+				Text: fmt.Sprintf("%s: Invalid value: %q: must be a whole number of bytes, or it is kept in thousandths of one%s",
+					path, q.String(), why)})
 		}
 	}
 	volumes := func(path string, spec *corev1.PodSpec) {
 		for i, v := range spec.Volumes {
 			if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
-				size(fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.spec.resources.requests", path, i), v.Ephemeral.VolumeClaimTemplate.Spec.Resources.Requests, "")
+				size(fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.spec.resources.requests", path, i),
+					v.Ephemeral.VolumeClaimTemplate.Spec.Resources.Requests, "")
 			}
 		}
 	}
@@ -43,7 +46,8 @@ func remarksOf(obj client.Object) (found []manifest.Remark) {
 	case *appsv1.StatefulSet:
 		volumes("spec.template.spec", &o.Spec.Template.Spec)
 		for i := range o.Spec.VolumeClaimTemplates {
-			size(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec.resources.requests", i), o.Spec.VolumeClaimTemplates[i].Spec.Resources.Requests,
+			size(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec.resources.requests", i),
+				o.Spec.VolumeClaimTemplates[i].Spec.Resources.Requests,
 				", in the template for good and in every claim")
 		}
 	case *corev1.PersistentVolumeClaim:
@@ -59,7 +63,8 @@ func remarksOf(obj client.Object) (found []manifest.Remark) {
 			if j, twice := first[port.Port]; twice {
 				path := fmt.Sprintf("spec.ports[%d].port", i)
 				found = append(found, manifest.Remark{Name: mergedPorts, Field: path, Remedy: "kubectl apply --server-side",
-					Text: fmt.Sprintf("%s: Duplicate value: %d: must not be the number of ports[%d] too where kubectl apply changes the Service; it tells ports apart by number, and loses one", path, port.Port, j)})
+					Text: fmt.Sprintf("%s: Duplicate value: %d: must not be the number of ports[%d] too where kubectl apply changes "+
+						"the Service; it tells ports apart by number, and loses one", path, port.Port, j)})
 				continue
 			}
 			first[port.Port] = i

@@ -72,7 +72,8 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 	flags.StringVar(&d.Namespace, "namespace", "", "namespace of the Service and of Stayput, which is never matched")
 	flags.Int32Var(&d.Port, "port", 443, "port of the Service")
 	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the API server is to trust")
-	flags.BoolVar(&rbac, "rbac", false, "print the ClusterRole that lookups and repair need, and the Roles in --namespace for repair and certificates, too")
+	flags.BoolVar(&rbac, "rbac", false,
+		"print the ClusterRole that lookups and repair need, and the Roles in --namespace for repair and certificates, too")
 	flags.StringVar(&configFile, "config", "", "configuration file: rules that are off are not asked about")
 	return cmd
 }

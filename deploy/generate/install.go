@@ -21,6 +21,7 @@ func install() ([]byte, error) {
 		return nil, fmt.Errorf("helm template: %w\n%s", err, stderr.Bytes())
 	}
 	// What one tool marks its objects with is no mark of the other's.
-	out = bytes.ReplaceAll(out, []byte("app.kubernetes.io/managed-by: Helm"), []byte("app.kubernetes.io/managed-by: kubectl"))
+	out = bytes.ReplaceAll(out, []byte("app.kubernetes.io/managed-by: Helm"),
+		[]byte("app.kubernetes.io/managed-by: kubectl"))
 	return append([]byte(installHead), out...), nil
 }

@@ -61,7 +61,8 @@ func replayOf(root string, r *validators.Rule) (replay, error) {
 	}
 	all := replay{Testdata: data}
 	for _, s := range data.Steps {
-		view := cluster.Environment{Source: snap, Retain: s.Retain, Manifests: s.Manifests}.View(context.Background(), s.Request)
+		view := cluster.Environment{Source: snap, Retain: s.Retain, Manifests: s.Manifests}.View(context.Background(),
+			s.Request)
 		findings, undecided := validators.Review(view, []*validators.Rule{r}, s.Old, s.Obj)
 		if len(undecided) > 0 {
 			return replay{}, undecided[0]
@@ -117,7 +118,8 @@ func resembles(s, bad clustertest.Step, texts []document) (likeness int) {
 	if event(s) == event(bad) {
 		likeness += 4
 	}
-	if s.Request.User.Username == bad.Request.User.Username && s.Retain == bad.Retain && s.Request.Orphan == bad.Request.Orphan {
+	if s.Request.User.Username == bad.Request.User.Username && s.Retain == bad.Retain &&
+		s.Request.Orphan == bad.Request.Orphan {
 		likeness += 2
 	}
 	if documentOf(s, texts).caption != "" {

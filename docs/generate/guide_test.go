@@ -57,7 +57,8 @@ func TestWritingARule(t *testing.T) {
 func copyTree(t *testing.T, root string) string {
 	t.Helper()
 	tree := t.TempDir()
-	for file := range strings.SplitSeq(strings.Trim(execute(t, root, "", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"), "\x00"), "\x00") {
+	for file := range strings.SplitSeq(strings.Trim(execute(t, root, "", "git", "ls-files", "-z", "--cached", "--others",
+		"--exclude-standard"), "\x00"), "\x00") {
 		data, err := os.ReadFile(filepath.Join(root, file))
 		if os.IsNotExist(err) {
 			continue // deleted, and not yet committed

@@ -68,7 +68,8 @@ func TestDenialIsCurrent(t *testing.T) {
 			return
 		}
 	}
-	t.Error("docs/images/denial.txt is not what deployment-hostname says: go run ./e2e/demo --record docs/images/denial.txt, make generate")
+	t.Error("docs/images/denial.txt is not what deployment-hostname says: go run ./e2e/demo --record " +
+		"docs/images/denial.txt, make generate")
 }
 
 var (

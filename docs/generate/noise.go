@@ -178,7 +178,8 @@ func noiseTable(files []linted) (string, error) {
 		return cmp.Or(b.wellMade-a.wellMade, b.findings-a.findings, strings.Compare(a.rule, b.rule))
 	})
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d of %d well-made inputs are hit, and %d others are linted beside them.\n\n", len(hit), good, len(files)-good)
+	fmt.Fprintf(&b, "%d of %d well-made inputs are hit, and %d others are linted beside them.\n\n", len(hit), good,
+		len(files)-good)
 	b.WriteString("| rule | findings | well-made inputs hit | others hit |\n|---|---|---|---|\n")
 	for _, c := range all {
 		fmt.Fprintf(&b, "| %s | %d | %d of %d | %d |\n", c.rule, c.findings, c.wellMade, good, c.other)

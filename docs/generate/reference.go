@@ -139,7 +139,8 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
 	}
 	if adopted := validators.Adopted([]*validators.Rule{r}); len(adopted) > 0 {
-		fmt.Fprintf(page, "- **Before it denies a creation:** lists %s that live on, [which may be so already](adoption.md#what-runs-already)\n", kinds(adopted))
+		fmt.Fprintf(page, "- **Before it denies a creation:** lists %s that live on, [which may be so "+
+			"already](adoption.md#what-runs-already)\n", kinds(adopted))
 	}
 	fmt.Fprintf(page, "- **Exempt:** `%s`\n", r.ExemptCommand())
 	fmt.Fprintf(page, "- **When it is right to exempt it:** %s\n", prose(r.Exempt))
@@ -154,9 +155,11 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 // at admission alone.
 func try(r *validators.Rule) string {
 	if r.OnlyAtAdmission() {
-		return "only at admission, for it is about an update or a deletion, which manifests do not show; its [testdata](../validators/testdata/" + r.Name + ".yaml) has all cases"
+		return "only at admission, for it is about an update or a deletion, which manifests do not show; its " +
+			"[testdata](../validators/testdata/" + r.Name + ".yaml) has all cases"
 	}
-	text := fmt.Sprintf("[broken](../examples/broken/%[1]s.yaml) and [mended](../examples/mended/%[1]s.yaml); its [testdata](../validators/testdata/%[1]s.yaml) has all cases", r.Name)
+	text := fmt.Sprintf("[broken](../examples/broken/%[1]s.yaml) and [mended](../examples/mended/%[1]s.yaml); its "+
+		"[testdata](../validators/testdata/%[1]s.yaml) has all cases", r.Name)
 	if r.Level == validators.Off {
 		text += fmt.Sprintf("; lint needs a configuration that says `rules: {%s: warn}`", r.Name)
 	}

@@ -86,7 +86,8 @@ func (d *demo) names() error {
 		return err
 	}
 	d.Writer = io.MultiWriter(os.Stdout, &d.denial)
-	if err := d.refused("deployment-hostname", deployment("hostname: mysql-pod, subdomain: mysql-h, ", ""), "apply", "-f", "deployment.yaml"); err != nil {
+	if err := d.refused("deployment-hostname", deployment("hostname: mysql-pod, subdomain: mysql-h, ", ""), "apply", "-f",
+		"deployment.yaml"); err != nil {
 		return err
 	}
 	d.say("Mended as the message says: a label on the template, and every replica has a name of its own.")
@@ -114,7 +115,8 @@ func (d *demo) names() error {
 }
 
 func (d *demo) data() error {
-	d.title("2. Data", "A StorageClass that deletes volumes with their claims, as most do, and a database without a serviceName.")
+	d.title("2. Data", "A StorageClass that deletes volumes with their claims, as most do, and a database without a "+
+		"serviceName.")
 	if err := d.apply("class.yaml", class); err != nil {
 		return err
 	}
@@ -134,7 +136,8 @@ func (d *demo) data() error {
 	if err := d.resolve("mysql-0.mysql-h.shop.svc.cluster.local"); err != nil {
 		return err
 	}
-	volumes := []string{"get", "pv", "-o", "custom-columns=VOLUME:.metadata.name,CLAIM:.spec.claimRef.name,CLASS:.spec.storageClassName,POLICY:.spec.persistentVolumeReclaimPolicy,PHASE:.status.phase"}
+	volumes := []string{"get", "pv", "-o",
+		"custom-columns=VOLUME:.metadata.name,CLAIM:.spec.claimRef.name,CLASS:.spec.storageClassName,POLICY:.spec.persistentVolumeReclaimPolicy,PHASE:.status.phase"}
 	d.say("The volumes are retained, whatever their class says.")
 	if err := d.shows([]string{"Retain"}, volumes...); err != nil {
 		return err
@@ -144,7 +147,8 @@ func (d *demo) data() error {
 		return err
 	}
 	d.say("The StatefulSet, its claims and the whole namespace go. The volumes stay.")
-	for _, args := range [][]string{{"delete", "statefulset", "mysql", "-n", "shop"}, {"delete", "pvc", "--all", "-n", "shop"}, {"delete", "namespace", "shop"}} {
+	for _, args := range [][]string{{"delete", "statefulset", "mysql", "-n", "shop"},
+		{"delete", "pvc", "--all", "-n", "shop"}, {"delete", "namespace", "shop"}} {
 		if err := d.kubectl("", args...); err != nil {
 			return err
 		}

@@ -78,7 +78,8 @@ type Stayput struct {
 // Prepare writes what Stayput needs before its first start: certificate,
 // configuration, and an account with the permissions that it asks for.
 func (s *Stayput) Prepare(ctx context.Context) error {
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"})
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)},
+		[]string{"localhost"})
 	if err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
 	}

@@ -143,7 +143,8 @@ func dawdle(conn net.Conn, attack string) {
 	case "half a MiB":
 		_, _ = conn.Write([]byte(head("/validate", 1<<20) + `"` + strings.Repeat("x", 512<<10)))
 	case "an endless one":
-		if _, err := conn.Write([]byte("POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")); err != nil {
+		if _, err := conn.Write([]byte("POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nTransfer-Encoding: chunked\r\n\r\n")); err != nil {
 			return
 		}
 		for {
@@ -164,7 +165,8 @@ func TestEveryPathIsFed(t *testing.T) {
 	var seen tally
 	for _, at := range []struct{ address, path string }{
 		{s.webhook, "/validate"}, {s.webhook, "/mutate"}, {s.webhook, "/"}, {s.webhook, "/nowhere"}, {s.webhook, "/healthz"},
-		{s.health, "/healthz"}, {s.health, "/readyz"}, {s.health, "/nowhere"}, {s.metrics, "/metrics"}, {s.metrics, "/nowhere"},
+		{s.health, "/healthz"}, {s.health, "/readyz"}, {s.health, "/nowhere"}, {s.metrics, "/metrics"},
+		{s.metrics, "/nowhere"},
 	} {
 		for range 4 {
 			conn, err := net.Dial("tcp", at.address)

@@ -156,7 +156,8 @@ func runFlooder(order string) error {
 // width.
 func costlyBodies() [][]byte {
 	const size = 3 << 20
-	start := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":`
+	start := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":"",` +
+		`"version":"v1","kind":"Pod"},"operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","x":`
 	return [][]byte{
 		[]byte(start + `"` + strings.Repeat("x", size) + `"}}}`),
 		[]byte(start + `[` + strings.Repeat("{},", size/3) + `{}]}}}`),

@@ -82,7 +82,8 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	ca := filepath.Join(dir, "ca.crt")
-	cmd := exec.Command(binary, "serve", "--standalone", "--ca-file", ca, "--listen", s.webhook, "--health-listen", s.health,
+	cmd := exec.Command(binary, "serve", "--standalone", "--ca-file", ca, "--listen", s.webhook, "--health-listen",
+		s.health,
 		"--metrics-listen", s.metrics, "--drain", "1s", "--log-level", "error")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", containerMemory/10*9))
 	cmd.Stderr = s.log
@@ -150,12 +151,14 @@ var review = func() string {
 
 // head begins a request with a body of n bytes.
 func head(path string, n int) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: stayput\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, n)
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: stayput\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		path, n)
 }
 
 // client returns an HTTP client that keeps its connections, as the API server.
 func (s *server) client(idle int) *http.Client {
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: s.tls.Clone(), MaxIdleConnsPerHost: idle, MaxIdleConns: idle}}
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: s.tls.Clone(),
+		MaxIdleConnsPerHost: idle, MaxIdleConns: idle}}
 }
 
 // judged checks that an answer is the verdict about review.

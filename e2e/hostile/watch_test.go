@@ -82,7 +82,8 @@ func (s *server) unread() (bytesUnread int64, err error) {
 	for lines := bufio.NewScanner(bytes.NewReader(table)); lines.Scan(); {
 		// sl local_address rem_address st tx_queue:rx_queue ...
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 || !strings.HasSuffix(fields[1], local) || fields[3] == "0A" { // listening: its queue counts connections
+		// listening: its queue counts connections
+		if len(fields) < 5 || !strings.HasSuffix(fields[1], local) || fields[3] == "0A" {
 			continue
 		}
 		_, queue, _ := strings.Cut(fields[4], ":")

@@ -31,9 +31,10 @@ func upgraded(t *testing.T, c cluster) {
 	defer l.stop()
 	c.upgrade("--values", c.values(env.image, 3))
 	c.eventually("the replicas of "+env.previous.ref+" are gone", 4*time.Minute, func() error {
-		left := slices.DeleteFunc(strings.Fields(c.kubectl("get", "pods", "-n", "stayput", pods, "-o", "name")), func(p string) bool {
-			return !slices.Contains(old, p)
-		})
+		left := slices.DeleteFunc(strings.Fields(c.kubectl("get", "pods", "-n", "stayput", pods, "-o", "name")),
+			func(p string) bool {
+				return !slices.Contains(old, p)
+			})
 		if len(left) > 0 {
 			return fmt.Errorf("%s", left)
 		}
@@ -41,7 +42,9 @@ func upgraded(t *testing.T, c cluster) {
 	})
 	l.stop()
 	l.check(t, 0)
-	if image := c.kubectl("get", "pods", "-n", "stayput", pods, "-o", "jsonpath={.items[*].spec.containers[0].image}"); image != strings.Join([]string{env.image, env.image, env.image}, " ") {
+	if image := c.kubectl("get", "pods", "-n", "stayput", pods, "-o",
+		"jsonpath={.items[*].spec.containers[0].image}"); image != strings.Join([]string{env.image, env.image, env.image},
+		" ") {
 		t.Errorf("the replicas run %s", image)
 	}
 	c.helmTest()
@@ -52,14 +55,19 @@ func upgraded(t *testing.T, c cluster) {
 // those in which nodes, DNS and provisioner have a say.
 var (
 	onNodes = []string{
-		"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName", "TestEachReplicaOfADeploymentHasADNSName",
-		"TestPodsOfAStatefulSetHaveDNSNames", "TestVolumesOfAStatefulSetAreRetained", "TestVolumesThatTheirOwnerLetsGoAreDeleted",
+		"TestLabelledPodHasADNSName", "TestPodInANamespaceWithInjectionHasADNSName",
+		"TestEachReplicaOfADeploymentHasADNSName",
+		"TestPodsOfAStatefulSetHaveDNSNames", "TestVolumesOfAStatefulSetAreRetained",
+		"TestVolumesThatTheirOwnerLetsGoAreDeleted",
 		"TestAClaimInUseIsKept", "TestTeardownsComplete", "TestANamespaceWithDataGoesWhenItMay",
 	}
 	shared = []string{
-		"TestFixedHostnameInADeploymentIsDenied", "TestOperatorDeletesAClaimBeforeItsPod", "TestEveryClaimOfACollectionIsGuarded",
-		"TestWhatIsBeingDeletedIsNotHeldBack", "TestOrphansAreNotHeldBack", "TestScaleUpRightAfterScaleDown", "TestModeWarnOnlyWarns",
-		"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen", "TestTheAutoscalerIsSeen",
+		"TestFixedHostnameInADeploymentIsDenied", "TestOperatorDeletesAClaimBeforeItsPod",
+		"TestEveryClaimOfACollectionIsGuarded",
+		"TestWhatIsBeingDeletedIsNotHeldBack", "TestOrphansAreNotHeldBack", "TestScaleUpRightAfterScaleDown",
+		"TestModeWarnOnlyWarns",
+		"TestDirectoriesApplyInEitherOrder", "TestAServiceOfAMillisecondAgoIsSeen", "TestScaleIsSeen",
+		"TestTheAutoscalerIsSeen",
 		"TestStorageClassRetains", "TestStorageClassIsLeft", "TestRecoverRefuses", "TestOperators",
 	}
 )
@@ -75,8 +83,10 @@ func suite(t *testing.T, c cluster) {
 		tests = strings.Fields(*chosen)
 	}
 	provisioner := c.kubectl("get", "storageclass", "-o", "jsonpath={.items[0].provisioner}")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m", "-run=^("+strings.Join(tests, "|")+")$", "stayput.dev/e2e",
-		"-outside="+c.kubeconfig, "-outside-kubectl="+env.kubectl, "-outside-binary="+env.binary, "-outside-image="+env.podImage,
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-parallel=4", "-timeout=30m",
+		"-run=^("+strings.Join(tests, "|")+")$", "stayput.dev/e2e",
+		"-outside="+c.kubeconfig, "-outside-kubectl="+env.kubectl, "-outside-binary="+env.binary,
+		"-outside-image="+env.podImage,
 		"-outside-provisioner="+provisioner, "-outside-asker=names/asker")
 	out, err := cmd.CombinedOutput()
 	for _, name := range tests {
@@ -87,7 +97,8 @@ func suite(t *testing.T, c cluster) {
 	if err != nil || t.Failed() {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("in the cluster:\n%s", strings.Join(regexp.MustCompile(`(?m)^--- PASS: .*`).FindAllString(string(out), -1), "\n"))
+	t.Logf("in the cluster:\n%s", strings.Join(regexp.MustCompile(`(?m)^--- PASS: .*`).FindAllString(string(out), -1),
+		"\n"))
 }
 
 // ownCertificate has Stayput serve a certificate of ours, and then its own
@@ -100,7 +111,8 @@ func ownCertificate(t *testing.T, c cluster) {
 	}
 	crt, pem := filepath.Join(env.dir, "tls.crt"), filepath.Join(env.dir, "tls.key")
 	both := filepath.Join(env.dir, "ca.crt")
-	old, err := base64.StdEncoding.DecodeString(c.kubectl("get", "secret", "stayput-ca", "-n", "stayput", "-o", `jsonpath={.data.ca\.crt}`))
+	old, err := base64.StdEncoding.DecodeString(c.kubectl("get", "secret", "stayput-ca", "-n", "stayput", "-o",
+		`jsonpath={.data.ca\.crt}`))
 	if err != nil || len(old) == 0 {
 		t.Fatalf("ca.crt of the Secret stayput-ca: %q: %v", old, err)
 	}
@@ -113,7 +125,8 @@ func ownCertificate(t *testing.T, c cluster) {
 	const mounted = `jsonpath={.spec.template.spec.volumes[?(@.name=="tls")].secret.secretName}`
 	l := c.startLoad(c.client(), 8)
 	defer func() { l.stop() }()
-	c.upgrade("--force-conflicts", "--set", "certificates.mode=files,certificates.files.secretName=own-certificate", "--set-file", "certificates.files.caBundle="+both)
+	c.upgrade("--force-conflicts", "--set", "certificates.mode=files,certificates.files.secretName=own-certificate",
+		"--set-file", "certificates.files.caBundle="+both)
 	l.stop()
 	l.check(t, 0)
 	if got := c.kubectl("get", "deployment", "stayput", "-n", "stayput", "-o", mounted); got != "own-certificate" {
@@ -134,7 +147,8 @@ func ownCertificate(t *testing.T, c cluster) {
 // node's image: kind's own does it, that of kind-node does not.
 func networkPolicy(t *testing.T, c cluster) {
 	c.upgrade("--set", "networkPolicy.enabled=true")
-	if out := c.kubectl("get", "networkpolicy", "stayput", "-n", "stayput", "-o", "jsonpath={.spec.policyTypes}"); out != `["Ingress","Egress"]` {
+	if out := c.kubectl("get", "networkpolicy", "stayput", "-n", "stayput", "-o",
+		"jsonpath={.spec.policyTypes}"); out != `["Ingress","Egress"]` {
 		t.Errorf("policyTypes %s", out)
 	}
 	c.kubectl("rollout", "restart", "deployment/stayput", "-n", "stayput")
@@ -190,8 +204,10 @@ func certManager(t *testing.T, c cluster) {
 			return fmt.Errorf("ca.crt of the Secret: %q: %v", issued, err)
 		}
 		for _, kind := range []string{"validatingwebhookconfiguration", "mutatingwebhookconfiguration"} {
-			for _, bundle := range strings.Fields(c.kubectl("get", kind, "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")) {
-				if text, err := base64.StdEncoding.DecodeString(bundle); err != nil || !bytes.Contains(text, bytes.TrimSpace(authority)) {
+			for _, bundle := range strings.Fields(c.kubectl("get", kind, "stayput", "-o",
+				"jsonpath={.webhooks[*].clientConfig.caBundle}")) {
+				if text, err := base64.StdEncoding.DecodeString(bundle); err != nil ||
+					!bytes.Contains(text, bytes.TrimSpace(authority)) {
 					return fmt.Errorf("one of the %s has another: %v", kind, err)
 				}
 			}

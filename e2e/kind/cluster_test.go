@@ -28,12 +28,14 @@ type cluster struct {
 func newCluster(t *testing.T, name string, workers int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, name: "stayput-" + env.run + "-" + name, kubeconfig: filepath.Join(env.dir, name+".kubeconfig")}
-	config := "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n" + strings.Repeat("- role: worker\n", workers)
+	config := "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n" +
+		strings.Repeat("- role: worker\n", workers)
 	file := filepath.Join(env.dir, name+".yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"create", "cluster", "--name", c.name, "--config", file, "--kubeconfig", c.kubeconfig, "--wait", "300s"}
+	args := []string{"create", "cluster", "--name", c.name, "--config", file, "--kubeconfig", c.kubeconfig, "--wait",
+		"300s"}
 	if env.nodeImage != "" {
 		args = append(args, "--image", env.nodeImage)
 	}
@@ -43,7 +45,8 @@ func newCluster(t *testing.T, name string, workers int) *cluster {
 			t.Logf("kept: KUBECONFIG=%s", c.kubeconfig)
 			return
 		}
-		_, err := command(context.Background(), "", env.kind, "delete", "cluster", "--name", c.name, "--kubeconfig", c.kubeconfig)
+		_, err := command(context.Background(), "", env.kind, "delete", "cluster", "--name", c.name, "--kubeconfig",
+			c.kubeconfig)
 		if err != nil {
 			t.Error(err)
 		}
@@ -103,7 +106,8 @@ func (c *cluster) client() kubernetes.Interface {
 		c.t.Fatal(err)
 	}
 	config.QPS, config.Burst = -1, -1
-	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeProtobuf,
+		runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -173,7 +177,8 @@ func (c *cluster) values(image string, replicas int) string {
 // upgrade upgrades to this checkout's chart, as docs/install.md says.
 func (c *cluster) upgrade(args ...string) {
 	c.t.Helper()
-	c.helm(append([]string{"upgrade", "stayput", chart, "--reset-then-reuse-values", "--wait", "--timeout", "5m"}, args...)...)
+	c.helm(append([]string{"upgrade", "stayput", chart, "--reset-then-reuse-values", "--wait", "--timeout", "5m"},
+		args...)...)
 }
 
 // helmTest runs the chart's own test.

@@ -65,7 +65,8 @@ func makeImage(ctx context.Context, root, name string) error {
 
 // buildPrevious builds the last release that is an ancestor of this commit.
 func buildPrevious(ctx context.Context, root string) error {
-	tags, err := command(ctx, "", "git", "-C", root, "tag", "--list", "v*", "--merged", "HEAD~1", "--sort=-version:refname")
+	tags, err := command(ctx, "", "git", "-C", root, "tag", "--list", "v*", "--merged", "HEAD~1",
+		"--sort=-version:refname")
 	if err != nil {
 		return fmt.Errorf("find what to upgrade from: %w", err)
 	}
@@ -93,7 +94,8 @@ func buildPrevious(ctx context.Context, root string) error {
 
 func buildPod(ctx context.Context) error {
 	pod := filepath.Join(env.dir, "pod")
-	if _, err := command(ctx, "", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", filepath.Join(pod, "pod"), "./pod"); err != nil {
+	if _, err := command(ctx, "", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", filepath.Join(pod, "pod"),
+		"./pod"); err != nil {
 		return err
 	}
 	dockerfile := "FROM scratch\nCOPY pod /pod\nENTRYPOINT [\"/pod\"]\n"

@@ -41,7 +41,8 @@ func TestACluster(t *testing.T) {
 			mine.t = t
 			step.f(t, mine)
 		}) {
-			asked := slices.DeleteFunc(strings.Split(c.kubectl("logs", "-n", "kube-system", "-l", "component=kube-apiserver", "--tail=-1"), "\n"), func(line string) bool {
+			asked := slices.DeleteFunc(strings.Split(c.kubectl("logs", "-n", "kube-system", "-l", "component=kube-apiserver",
+				"--tail=-1"), "\n"), func(line string) bool {
 				return !strings.Contains(line, "ailed calling webhook")
 			})
 			t.Fatalf("log of the API server:\n%s\nlogs of Stayput:\n%s", strings.Join(asked[max(0, len(asked)-40):], "\n"),
@@ -85,7 +86,8 @@ spec:
 `+pod("named", "names", "app: db, stayput.dev/subdomain: db", "")+pod("asker", "names", "app: asker", ""))
 	c.kubectl("rollout", "status", "deployment/web", "-n", "names", "--timeout=120s")
 	c.kubectl("wait", "pod", "--all", "-n", "names", "--for=condition=Ready", "--timeout=120s")
-	pods := strings.Fields(c.kubectl("get", "pods", "-n", "names", "-l", "app=db", "-o", `jsonpath={range .items[*]}{.metadata.name}={.status.podIP}{"\n"}{end}`))
+	pods := strings.Fields(c.kubectl("get", "pods", "-n", "names", "-l", "app=db", "-o",
+		`jsonpath={range .items[*]}{.metadata.name}={.status.podIP}{"\n"}{end}`))
 	if len(pods) != 3 {
 		t.Fatalf("%q: want three Pods", pods)
 	}
@@ -139,10 +141,12 @@ func data(t *testing.T, c cluster) {
 	c.kubectl("exec", "-n", "data", "mysql-0", "--", "/pod", "write", "/data/rows", "forty-two")
 	volume := c.kubectl("get", "pvc", "data-mysql-0", "-n", "data", "-o", "jsonpath={.spec.volumeName}")
 	class := c.kubectl("get", "storageclass", "-o", `jsonpath={.items[0].reclaimPolicy}`)
-	if policy := c.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy}"); policy != "Retain" || class != "Delete" {
+	if policy := c.kubectl("get", "pv", volume, "-o",
+		"jsonpath={.spec.persistentVolumeReclaimPolicy}"); policy != "Retain" || class != "Delete" {
 		t.Fatalf("the volume has %s, its class %s: want Retain and Delete", policy, class)
 	}
-	if _, err := c.try("", "delete", "pvc", "data-mysql-0", "-n", "data", "--wait=false"); err == nil || !strings.Contains(err.Error(), "claim-in-use") {
+	if _, err := c.try("", "delete", "pvc", "data-mysql-0", "-n", "data", "--wait=false"); err == nil ||
+		!strings.Contains(err.Error(), "claim-in-use") {
 		t.Fatalf("a claim in use was deleted: %v", err)
 	}
 	c.kubectl("delete", "statefulset", "mysql", "-n", "data")
@@ -163,7 +167,8 @@ func data(t *testing.T, c cluster) {
 		t.Fatalf("stayput recover does not list %s:\n%s", volume, out)
 	}
 	c.kubectl("create", "namespace", "data")
-	if out := recover("--statefulset", "data/mysql", "--yes"); !strings.Contains(out, "data-mysql-0 is bound to volume "+volume) {
+	if out := recover("--statefulset", "data/mysql", "--yes"); !strings.Contains(out,
+		"data-mysql-0 is bound to volume "+volume) {
 		t.Fatalf("stayput recover:\n%s", out)
 	}
 	c.apply("data", strings.ReplaceAll(database, "IMAGE", env.podImage))
@@ -183,7 +188,8 @@ func blanked(t *testing.T, c cluster) {
 		}
 		c.kubectl("patch", kind, "stayput", "--type=json", "-p", "["+strings.Join(patch, ",")+"]")
 		c.eventually("the caBundles of the "+kind+" are there again", 10*time.Second, func() error {
-			if n := len(strings.Fields(c.kubectl("get", kind, "stayput", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}"))); n != count {
+			if n := len(strings.Fields(c.kubectl("get", kind, "stayput", "-o",
+				"jsonpath={.webhooks[*].clientConfig.caBundle}"))); n != count {
 				return fmt.Errorf("%d of %d", n, count)
 			}
 			return nil
@@ -203,7 +209,8 @@ func emergencyExit(t *testing.T, c cluster) {
 		return nil
 	})
 	time.Sleep(10 * time.Second) // in which nobody may make them again
-	if out := c.kubectl("get", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "-o", "name"); strings.Contains(out, "stayput") {
+	if out := c.kubectl("get", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "-o",
+		"name"); strings.Contains(out, "stayput") {
 		t.Errorf("they are back: %s", out)
 	}
 	ready := c.kubectl("get", "deployment", "stayput", "-n", "stayput", "-o", "jsonpath={.status.readyReplicas}")
@@ -248,21 +255,26 @@ func metrics(t *testing.T, c cluster) {
 // uninstalled: the webhooks go first, nothing is stuck, and what was set stays.
 func uninstalled(t *testing.T, c cluster) {
 	c.helm("uninstall", "stayput", "--wait", "--timeout", "4m")
-	if out := c.kubectl("get", "validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o", "name"); strings.Contains(out, "stayput") {
+	if out := c.kubectl("get",
+		"validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o", "name"); strings.Contains(out, "stayput") {
 		t.Errorf("left behind:\n%s", out)
 	}
 	// Replicas of earlier steps may still drain.
 	c.kubectl("wait", "pod", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "--for=delete", "--timeout=180s")
 	// What docs/install.md says is left.
-	left := strings.Fields(c.kubectl("get", "all,configmaps,secrets,leases,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets", "-n", "stayput", "-o", "name"))
-	want := []string{"configmap/kube-root-ca.crt", "configmap/stayput", "secret/own-certificate", "secret/stayput-ca", "lease.coordination.k8s.io/stayput", "serviceaccount/default"}
+	left := strings.Fields(c.kubectl("get",
+		"all,configmaps,secrets,leases,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets", "-n",
+		"stayput", "-o", "name"))
+	want := []string{"configmap/kube-root-ca.crt", "configmap/stayput", "secret/own-certificate", "secret/stayput-ca",
+		"lease.coordination.k8s.io/stayput", "serviceaccount/default"}
 	slices.Sort(left)
 	slices.Sort(want)
 	if !slices.Equal(left, want) {
 		t.Errorf("left in the namespace: %q, want %q", left, want)
 	}
 	volume := c.kubectl("get", "pvc", "data-mysql-0", "-n", "data", "-o", "jsonpath={.spec.volumeName}")
-	if policy := c.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy}"); policy != "Retain" {
+	if policy := c.kubectl("get", "pv", volume, "-o",
+		"jsonpath={.spec.persistentVolumeReclaimPolicy}"); policy != "Retain" {
 		t.Errorf("the volume has %s now", policy)
 	}
 	c.kubectl("delete", "namespace", "stayput", "--timeout=150s")

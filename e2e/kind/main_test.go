@@ -22,7 +22,8 @@ var (
 	creates  = flag.Int("creates", 5000, "creations under load, at least")
 	colds    = flag.Int("colds", 2, "cold starts of a whole cluster")
 	keep     = flag.Bool("keep", false, "leave the clusters, to look at")
-	chosen   = flag.String("suite", "", "which tests of the suite of the local control plane to run, names with spaces between; else all that can run here")
+	chosen   = flag.String("suite", "",
+		"which tests of the suite of the local control plane to run, names with spaces between; else all that can run here")
 )
 
 // env is what all tests share.

@@ -39,7 +39,8 @@ func (c cluster) startLoad(client kubernetes.Interface, workers int) *load {
 				} else if ctx.Err() == nil {
 					l.failed.Add(1)
 					l.mu.Lock()
-					l.errs = append(l.errs, fmt.Sprintf("%s, in %.3f s: %v", start.UTC().Format("15:04:05.000"), time.Since(start).Seconds(), err))
+					l.errs = append(l.errs, fmt.Sprintf("%s, in %.3f s: %v", start.UTC().Format("15:04:05.000"),
+						time.Since(start).Seconds(), err))
 					l.mu.Unlock()
 				}
 			}
@@ -51,8 +52,9 @@ func (c cluster) startLoad(client kubernetes.Interface, workers int) *load {
 
 func create(ctx context.Context, client kubernetes.Interface) error {
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "load-", Labels: map[string]string{"app": "load", "stayput.dev/subdomain": "load"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "pod", Image: env.podImage}}},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "load-", Labels: map[string]string{"app": "load",
+			"stayput.dev/subdomain": "load"}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "pod", Image: env.podImage}}},
 	}
 	made, err := client.CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err == nil && made.Spec.Subdomain != "load" {
@@ -66,7 +68,8 @@ func (l *load) check(t *testing.T, atMost int64) {
 	t.Helper()
 	t.Logf("%d created, %d failed", l.created.Load(), l.failed.Load())
 	if l.failed.Load() > atMost {
-		t.Errorf("%d creations failed beside %d, at most %d may:\n%s", l.failed.Load(), l.created.Load(), atMost, strings.Join(l.errs[:min(20, len(l.errs))], "\n"))
+		t.Errorf("%d creations failed beside %d, at most %d may:\n%s", l.failed.Load(), l.created.Load(), atMost,
+			strings.Join(l.errs[:min(20, len(l.errs))], "\n"))
 	}
 }
 
@@ -101,21 +104,25 @@ func killed(t *testing.T, c cluster) {
 	const workers = 8
 	// Those that drain have gone.
 	c.eventually("three Pods", 3*time.Minute, func() error {
-		if n := len(strings.Fields(c.kubectl("get", "pods", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "-o", "name"))); n != 3 {
+		if n := len(strings.Fields(c.kubectl("get", "pods", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "-o",
+			"name"))); n != 3 {
 			return fmt.Errorf("%d", n)
 		}
 		return nil
 	})
-	at := strings.Fields(c.kubectl("get", "pods", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "-o", `jsonpath={.items[0].spec.nodeName} {.items[0].metadata.name} {.items[0].status.containerStatuses[0].containerID}`))
+	at := strings.Fields(c.kubectl("get", "pods", "-n", "stayput", "-l", "app.kubernetes.io/name=stayput", "-o",
+		`jsonpath={.items[0].spec.nodeName} {.items[0].metadata.name} {.items[0].status.containerStatuses[0].containerID}`))
 	l := c.startLoad(c.client(), workers)
 	defer l.stop()
 	time.Sleep(2 * time.Second)
 	id := strings.TrimPrefix(at[2], "containerd://")
-	pid := strings.TrimSpace(c.run("docker", "exec", at[0], "crictl", "inspect", "-o", "go-template", "--template", "{{.info.pid}}", id))
+	pid := strings.TrimSpace(c.run("docker", "exec", at[0], "crictl", "inspect", "-o", "go-template", "--template",
+		"{{.info.pid}}", id))
 	c.run("docker", "exec", at[0], "kill", "-9", pid)
 	start := time.Now()
 	c.eventually("it was restarted", time.Minute, func() error {
-		if n := c.kubectl("get", "pod", at[1], "-n", "stayput", "-o", "jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"); n != "1 true" {
+		if n := c.kubectl("get", "pod", at[1], "-n", "stayput", "-o",
+			"jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"); n != "1 true" {
 			return fmt.Errorf("restarts and readiness: %s", n)
 		}
 		return nil
@@ -160,7 +167,8 @@ func workerStopped(t *testing.T, c cluster) {
 // answering counts the replicas on a node to which the Service sends requests.
 func answering(t *testing.T, client kubernetes.Interface, node string) (n int) {
 	t.Helper()
-	slices, err := client.DiscoveryV1().EndpointSlices("stayput").List(t.Context(), metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=stayput"})
+	slices, err := client.DiscoveryV1().EndpointSlices("stayput").List(t.Context(),
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=stayput"})
 	if err != nil {
 		t.Fatal(err)
 	}

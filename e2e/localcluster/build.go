@@ -87,7 +87,8 @@ var (
 	CloudNativePG      = Operator{"github.com/cloudnative-pg/cloudnative-pg", "cloudnativepg", "/cmd/manager"}
 	LeaderWorkerSet    = Operator{"sigs.k8s.io/lws", "lws", "/cmd"}
 	OpenKruise         = Operator{"github.com/openkruise/kruise", "kruise", ""}
-	PrometheusOperator = Operator{"github.com/prometheus-operator/prometheus-operator", "prometheusoperator", "/cmd/operator"}
+	PrometheusOperator = Operator{"github.com/prometheus-operator/prometheus-operator", "prometheusoperator",
+		"/cmd/operator"}
 )
 
 // Build makes the operator, as [Build] makes the control plane, and says where

@@ -52,7 +52,8 @@ func (a *authority) client(user string, groups ...string) (cert, key []byte, err
 func (a *authority) server() (cert, key []byte, err error) {
 	template := certificate(pkix.Name{CommonName: "localhost"})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	template.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + clusterDomain}
+	template.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		"kubernetes.default.svc." + clusterDomain}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(apiServiceIP)}
 	return a.sign(template)
 }
@@ -106,7 +107,8 @@ func (c *Cluster) writeKeys(ca *authority) error {
 	if err != nil {
 		return fmt.Errorf("make the service account key: %w", err)
 	}
-	for name, content := range map[string][]byte{"ca.crt": ca.pem, "server.crt": cert, "server.key": key, "accounts.key": accounts} {
+	for name, content := range map[string][]byte{"ca.crt": ca.pem, "server.crt": cert, "server.key": key,
+		"accounts.key": accounts} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), content, 0o600); err != nil {
 			return err
 		}

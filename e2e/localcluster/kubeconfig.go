@@ -30,7 +30,8 @@ func (c *Cluster) writeKubeconfigs(ca *authority) error {
 			return fmt.Errorf("make the certificate of %s: %w", user.name, err)
 		}
 		config := api.NewConfig()
-		config.Clusters["localcluster"] = &api.Cluster{Server: "https://" + loopback(c.ports.apiServer), CertificateAuthorityData: ca.pem}
+		config.Clusters["localcluster"] = &api.Cluster{Server: "https://" + loopback(c.ports.apiServer),
+			CertificateAuthorityData: ca.pem}
 		config.AuthInfos[user.name] = &api.AuthInfo{ClientCertificateData: cert, ClientKeyData: key}
 		config.Contexts["localcluster"] = &api.Context{Cluster: "localcluster", AuthInfo: user.name}
 		config.CurrentContext = "localcluster"

@@ -73,7 +73,8 @@ func TestCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, func() error {
-			if now := pod(t, client, "web-0"); now.UID == before.UID || now.Status.PodIP == "" || now.Status.PodIP == before.Status.PodIP {
+			if now := pod(t, client, "web-0"); now.UID == before.UID || now.Status.PodIP == "" ||
+				now.Status.PodIP == before.Status.PodIP {
 				return fmt.Errorf("web-0 has %s, and had %s", now.Status.PodIP, before.Status.PodIP)
 			}
 			return nil
@@ -81,7 +82,8 @@ func TestCluster(t *testing.T) {
 		resolves(t, c, client)
 	})
 	t.Run("kubectl works", func(t *testing.T) {
-		out, err := exec.CommandContext(ctx, c.Kubectl(), "--kubeconfig", c.Kubeconfig(), "get", "nodes", "-o", "name").CombinedOutput()
+		out, err := exec.CommandContext(ctx, c.Kubectl(), "--kubeconfig", c.Kubeconfig(), "get", "nodes", "-o",
+			"name").CombinedOutput()
 		if err != nil || strings.Count(string(out), "node/") != localcluster.DefaultNodes {
 			t.Errorf("kubectl get nodes: %v\n%s", err, out)
 		}
@@ -104,7 +106,8 @@ func runStatefulSet(t *testing.T, client kubernetes.Interface) {
 	wait, retain := storagev1.VolumeBindingWaitForFirstConsumer, corev1.PersistentVolumeReclaimRetain
 	for _, class := range []*storagev1.StorageClass{
 		{ObjectMeta: metav1.ObjectMeta{Name: "now"}, Provisioner: localcluster.HostPathProvisioner},
-		{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Provisioner: localcluster.HostPathProvisioner, VolumeBindingMode: &wait, ReclaimPolicy: &retain},
+		{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Provisioner: localcluster.HostPathProvisioner, VolumeBindingMode: &wait,
+			ReclaimPolicy: &retain},
 	} {
 		if _, err := client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -197,7 +200,8 @@ func killAndRestart(t *testing.T, c *localcluster.Cluster, client kubernetes.Int
 		t.Fatal(err)
 	}
 	scale.Spec.Replicas++
-	if _, err := client.AppsV1().StatefulSets("default").UpdateScale(ctx, "web", scale, metav1.UpdateOptions{}); err != nil {
+	if _, err := client.AppsV1().StatefulSets("default").UpdateScale(ctx, "web", scale,
+		metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return ready(ctx, client, scale.Spec.Replicas) })
@@ -244,13 +248,16 @@ func leavesNothing(t *testing.T, c *localcluster.Cluster, client kubernetes.Inte
 func TestErrors(t *testing.T) {
 	t.Run("flag that the API server does not know", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "kept")
-		_, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true, Dir: dir, APIServerArgs: []string{"--no-such-flag"}})
-		for _, want := range []string{"start kube-apiserver", filepath.Join(dir, "kube-apiserver.log"), "unknown flag: --no-such-flag"} {
+		_, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true, Dir: dir,
+			APIServerArgs: []string{"--no-such-flag"}})
+		for _, want := range []string{"start kube-apiserver", filepath.Join(dir, "kube-apiserver.log"),
+			"unknown flag: --no-such-flag"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q in it", err, want)
 			}
 		}
-		if _, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true, Dir: dir}); err == nil || !strings.Contains(err.Error(), "must be empty") {
+		if _, err := localcluster.Start(t.Context(), localcluster.Options{Bare: true, Dir: dir}); err == nil ||
+			!strings.Contains(err.Error(), "must be empty") {
 			t.Errorf("start in a used directory: %v", err)
 		}
 	})

@@ -94,7 +94,8 @@ func Run(ctx context.Context, config *rest.Config, namespace string) error {
 	if err := ctrl.NewControllerManagedBy(m).Named("database").For(db).Owns(&appsv1.StatefulSet{}).
 		WithOptions(controller.Options{
 			SkipNameValidation: &skip,
-			RateLimiter:        workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](20*time.Millisecond, time.Second),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](20*time.Millisecond,
+				time.Second),
 		}).Complete(&operator{m.GetClient()}); err != nil {
 		return fmt.Errorf("make the operator: %w", err)
 	}

@@ -168,7 +168,8 @@ func slicePlan(t reflect.Type) plan {
 }
 
 func mapPlan(t reflect.Type) plan {
-	if t.Key().Kind() != reflect.String || reflect.PointerTo(t.Key()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+	if t.Key().Kind() != reflect.String ||
+		reflect.PointerTo(t.Key()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return unknown
 	}
 	elem := planOf(t.Elem())

@@ -94,7 +94,8 @@ func CheckQuantities(data []byte, like any) error {
 type QuantityError struct{ Field string }
 
 func (e *QuantityError) Error() string {
-	return fmt.Sprintf("%s: a quantity must have at most %d digits, and %d in its exponent", e.Field, mostDigits, mostExponentDigits)
+	return fmt.Sprintf("%s: a quantity must have at most %d digits, and %d in its exponent", e.Field, mostDigits,
+		mostExponentDigits)
 }
 
 // A walk goes through JSON of which nothing is known, along with a type. Its
@@ -131,7 +132,10 @@ func (w *walk) value(i int, t reflect.Type) int {
 	case t.Kind() == reflect.Map && w.at(i) == '{':
 		return w.elements(i, '}', func(name string, _, i int) (int, string) { return w.value(i, t.Elem()), "[" + name + "]" })
 	case t.Kind() == reflect.Slice && w.at(i) == '[':
-		return w.elements(i, ']', func(_ string, n, i int) (int, string) { return w.value(i, t.Elem()), fmt.Sprintf("[%d]", n) })
+		return w.elements(i, ']', func(_ string, n, i int) (int, string) {
+			return w.value(i, t.Elem()),
+				fmt.Sprintf("[%d]", n)
+		})
 	}
 	return w.skip(i)
 }

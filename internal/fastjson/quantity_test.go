@@ -21,30 +21,42 @@ func TestCheckQuantities(t *testing.T) {
 		like  any
 		field string
 	}{
-		`{"spec":{"overhead":{"cpu":"1e-1000"}}}`:                                               {&corev1.Pod{}, "spec.overhead[cpu]"},
-		`{"spec":{"overhead":{"cpu":1e1000}}}`:                                                  {&corev1.Pod{}, "spec.overhead[cpu]"},
-		`{"spec":{"overhead":{"a":"1","cpu":` + digits + ` } } }`:                               {&corev1.Pod{}, "spec.overhead[cpu]"},
-		`{"spec":{"containers":[{},{"resources":{"limits":{"cpu":"` + digits + `"}}}]}}`:        {&corev1.Pod{}, "spec.containers[1].resources.limits[cpu]"},
-		`{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"1E1234"}}]}}`:                            {&corev1.Pod{}, "spec.volumes[0].emptyDir.sizeLimit"},
-		`{"metadata":{"annotations":{"a":"}]\"\\"}},"sp\u0065c":{"overhead":{"cpu":"1e1234"}}}`: {&corev1.Pod{}, "spec.overhead[cpu]"},
-		" {\n\"spec\" : { \"volumeClaimTemplates\" : [ { \"spec\" : { \"resources\" : { \"requests\" : { \"storage\" : \" 1e1234\" } } } } ] } }": {
+		`{"spec":{"overhead":{"cpu":"1e-1000"}}}`: {&corev1.Pod{},
+			"spec.overhead[cpu]"},
+		`{"spec":{"overhead":{"cpu":1e1000}}}`: {&corev1.Pod{},
+			"spec.overhead[cpu]"},
+		`{"spec":{"overhead":{"a":"1","cpu":` + digits + ` } } }`: {&corev1.Pod{},
+			"spec.overhead[cpu]"},
+		`{"spec":{"containers":[{},{"resources":{"limits":{"cpu":"` + digits +
+			`"}}}]}}`: {&corev1.Pod{}, "spec.containers[1].resources.limits[cpu]"},
+		`{"spec":{"volumes":[{"emptyDir":{"sizeLimit":"1E1234"}}]}}`: {&corev1.Pod{},
+			"spec.volumes[0].emptyDir.sizeLimit"},
+		`{"metadata":{"annotations":{"a":"}]\"\\"}},"sp\u0065c":{"overhead":{"cpu":"1e1234"}}}`: {&corev1.Pod{},
+			"spec.overhead[cpu]"},
+		" {\n\"spec\" : { \"volumeClaimTemplates\" : [ { \"spec\" : { \"resources\" : { \"requests\" : { \"storage\" : \" " +
+			"1e1234\" } } } } ] } }": {
 			&appsv1.StatefulSet{}, "spec.volumeClaimTemplates[0].spec.resources.requests[storage]"},
-		`{"spec":{"x":1,"overhead":{"cpu":"1e1234"`: {&corev1.Pod{}, "spec.overhead[cpu]"}, // malformed, which is not asked here
+		// malformed, which is not asked here
+		`{"spec":{"x":1,"overhead":{"cpu":"1e1234"`: {&corev1.Pod{}, "spec.overhead[cpu]"},
 
-		`{"metadata":{"annotations":{"commit":"12e45678","digits":"` + digits + `"},"labels":{"overhead":"1e1234"}}}`:       {&corev1.Pod{}, ""},
+		`{"metadata":{"annotations":{"commit":"12e45678","digits":"` + digits +
+			`"},"labels":{"overhead":"1e1234"}}}`: {&corev1.Pod{}, ""},
 		`{"spec":{"containers":[{"env":[{"name":"REQUESTS","value":"12e45678"}],"resources":{"limits":{"cpu":"1e123"}}}]}}`: {&corev1.Pod{}, ""},
 		`{"new":{"overhead":{"cpu":"1e1234"}},"spec":{"overhead":null,"new":[{"limits":{"cpu":"1e1234"}}]}}`:                {&corev1.Pod{}, ""},
-		`{"spec":{"overhead":["1e1234"],"containers":{"resources":{"limits":{"cpu":"1e1234"}}}}}`:                           {&corev1.Pod{}, ""}, // refused by their types
-		`{"parameters":{"capacity":"1e1234"}}`: {&storagev1.StorageClass{}, ""},
-		`{"spec":{"replicas":1e1234}}`:         {&autoscalingv1.Scale{}, ""},
-		`{"spec":{"overhead":{"cpu"`:           {&corev1.Pod{}, ""},
-		`{"spec":{"overhead":{"cpu" 1`:         {&corev1.Pod{}, ""},
-		`{"spec":{"overhead":{cpu`:             {&corev1.Pod{}, ""},
-		`{"spec":{"overhead":{"cpu":"`:         {&corev1.Pod{}, ""},
-		`{"spec":{"overhead":{"`:               {&corev1.Pod{}, ""},
-		`{"spec":[}`:                           {&corev1.Pod{}, ""},
-		`}`:                                    {&corev1.Pod{}, ""},
-		``:                                     {&corev1.Pod{}, ""},
+		// refused by their types
+		`{"spec":{"overhead":["1e1234"],"containers":{"resources":{"limits":{"cpu":"1e1234"}}}}}`: {&corev1.Pod{}, ""},
+		`{"parameters":{"capacity":"1e1234"}}`: {&storagev1.StorageClass{},
+			""},
+		`{"spec":{"replicas":1e1234}}`: {&autoscalingv1.Scale{},
+			""},
+		`{"spec":{"overhead":{"cpu"`:   {&corev1.Pod{}, ""},
+		`{"spec":{"overhead":{"cpu" 1`: {&corev1.Pod{}, ""},
+		`{"spec":{"overhead":{cpu`:     {&corev1.Pod{}, ""},
+		`{"spec":{"overhead":{"cpu":"`: {&corev1.Pod{}, ""},
+		`{"spec":{"overhead":{"`:       {&corev1.Pod{}, ""},
+		`{"spec":[}`:                   {&corev1.Pod{}, ""},
+		`}`:                            {&corev1.Pod{}, ""},
+		``:                             {&corev1.Pod{}, ""},
 	} {
 		err, field := fastjson.CheckQuantities([]byte(text), tc.like), ""
 		if heavy := (*fastjson.QuantityError)(nil); errors.As(err, &heavy) {

@@ -36,7 +36,8 @@ func types() []any {
 	return []any{
 		&admissionv1.AdmissionReview{}, &metav1.DeleteOptions{}, &autoscalingv1.Scale{},
 		&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.Pod{}, &corev1.Service{}, &corev1.Namespace{}, &corev1.Node{},
-		&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &policyv1.PodDisruptionBudget{},
+		&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{},
+		&policyv1.PodDisruptionBudget{},
 	}
 }
 
@@ -119,7 +120,8 @@ func TestEveryFieldOfEveryType(t *testing.T) {
 		func(r *runtime.RawExtension, c randfill.Continue) { r.Raw = []byte(`{"a":[1,2.5,"x"]}`) },
 		func(b *[]byte, c randfill.Continue) { *b = nil }, // a patch, which no request has
 		func(s *string, c randfill.Continue) {
-			*s = []string{"", "a", "db-0", "Größe", `a "quoted" \ path`, "line\nline\t<&>\u2028", fmt.Sprint(c.Uint64())}[c.Intn(7)]
+			*s = []string{"", "a", "db-0", "Größe", `a "quoted" \ path`, "line\nline\t<&>\u2028",
+				fmt.Sprint(c.Uint64())}[c.Intn(7)]
 		},
 	)
 	for _, like := range types() {
@@ -142,32 +144,35 @@ func TestStrict(t *testing.T) {
 		text string
 		ok   bool
 	}{
-		"as the API server writes it":    {`{"metadata":{"name":"a"},"spec":{"nodeName":"n"}}`, true},
-		"white space":                    {" {\n\t\"metadata\" : { \"name\" : \"a\" , \"labels\" : { } } }\r\n", true},
-		"an unknown field":               {`{"new":{"a":[1e3,-0.5,true,null,"\u00e4"]},"spec":{}}`, true},
-		"an unknown field twice":         {`{"new":1,"new":2}`, true},
-		"nulls":                          {`{"metadata":{"creationTimestamp":null,"labels":null,"name":null,"generation":null},"spec":null}`, true},
-		"escapes":                        {`{"metadata":{"name":"\"\\\/\b\f\n\r\t\u0041"}}`, true},
-		"an escaped key":                 {`{"m\u0065tadata":{"name":"a"}}`, true},
-		"another case":                   {`{"Metadata":{"name":"a"},"SPEC":{}}`, true},
-		"a field twice":                  {`{"spec":{},"spec":{}}`, false},
-		"a field twice, once escaped":    {`{"spec":{},"sp\u0065c":{}}`, false},
-		"a label twice":                  {`{"metadata":{"labels":{"a":"1","a":"1"}}}`, false},
-		"a resource twice":               {`{"spec":{"overhead":{"cpu":"1","cpu":"1"}}}`, false},
-		"a number for a string":          {`{"metadata":{"name":1}}`, false},
-		"a string for a number":          {`{"metadata":{"generation":"1"}}`, false},
-		"a fraction for an integer":      {`{"metadata":{"generation":1.0}}`, false},
-		"an exponent for an integer":     {`{"metadata":{"generation":1e3}}`, false},
-		"more than 32 bits":              {`{"spec":{"priority":2147483648}}`, false},
-		"more than 64 bits":              {`{"metadata":{"generation":9223372036854775808}}`, false},
-		"an array for an object":         {`{"spec":[]}`, false},
-		"a bad quantity":                 {`{"spec":{"overhead":{"cpu":"much"}}}`, false},
-		"a large quantity":               {`{"spec":{"overhead":{"cpu":"1e999","a":" -1E-999","b":"` + strings.Repeat("7", 100) + `","c":0.` + strings.Repeat("7", 98) + `}}}`, true},
+		"as the API server writes it": {`{"metadata":{"name":"a"},"spec":{"nodeName":"n"}}`, true},
+		"white space":                 {" {\n\t\"metadata\" : { \"name\" : \"a\" , \"labels\" : { } } }\r\n", true},
+		"an unknown field":            {`{"new":{"a":[1e3,-0.5,true,null,"\u00e4"]},"spec":{}}`, true},
+		"an unknown field twice":      {`{"new":1,"new":2}`, true},
+		"nulls": {`{"metadata":{"creationTimestamp":null,"labels":null,"name":null,` +
+			`"generation":null},"spec":null}`, true},
+		"escapes":                     {`{"metadata":{"name":"\"\\\/\b\f\n\r\t\u0041"}}`, true},
+		"an escaped key":              {`{"m\u0065tadata":{"name":"a"}}`, true},
+		"another case":                {`{"Metadata":{"name":"a"},"SPEC":{}}`, true},
+		"a field twice":               {`{"spec":{},"spec":{}}`, false},
+		"a field twice, once escaped": {`{"spec":{},"sp\u0065c":{}}`, false},
+		"a label twice":               {`{"metadata":{"labels":{"a":"1","a":"1"}}}`, false},
+		"a resource twice":            {`{"spec":{"overhead":{"cpu":"1","cpu":"1"}}}`, false},
+		"a number for a string":       {`{"metadata":{"name":1}}`, false},
+		"a string for a number":       {`{"metadata":{"generation":"1"}}`, false},
+		"a fraction for an integer":   {`{"metadata":{"generation":1.0}}`, false},
+		"an exponent for an integer":  {`{"metadata":{"generation":1e3}}`, false},
+		"more than 32 bits":           {`{"spec":{"priority":2147483648}}`, false},
+		"more than 64 bits":           {`{"metadata":{"generation":9223372036854775808}}`, false},
+		"an array for an object":      {`{"spec":[]}`, false},
+		"a bad quantity":              {`{"spec":{"overhead":{"cpu":"much"}}}`, false},
+		"a large quantity": {`{"spec":{"overhead":{"cpu":"1e999","a":" -1E-999","b":"` +
+			strings.Repeat("7", 100) + `","c":0.` + strings.Repeat("7", 98) + `}}}`, true},
 		"more digits, left to others":    {`{"spec":{"overhead":{"cpu":"` + strings.Repeat("7", 101) + `"}}}`, false},
 		"an exponent, left to others":    {`{"spec":{"overhead":{"cpu":"1e-1000"}}}`, false},
 		"an exponent without quotes":     {`{"spec":{"overhead":{"cpu":1E+1000}}}`, false},
 		"an exponent behind white space": {"{\"spec\":{\"overhead\":{\"cpu\":\"\u00a0\u2003 1e1000\"}}}", false},
-		"white space around everything":  {" {\n\"spec\"\t:\r{ \"containers\" : [ { \"name\" : \"a\" , \"args\" : [ \"b\" , null ] } , { } ] , \"overhead\" : { \"cpu\" : 1 , \"a\" : null } } } ", true},
+		"white space around everything": {" {\n\"spec\"\t:\r{ \"containers\" : [ { \"name\" : \"a\" , \"args\" : [ \"b\" " +
+			", null ] } , { } ] , \"overhead\" : { \"cpu\" : 1 , \"a\" : null } } } ", true},
 		"a bad time":                     {`{"metadata":{"creationTimestamp":"today"}}`, false},
 		"a leading zero":                 {`{"new":01}`, false},
 		"a bare minus":                   {`{"new":-}`, false},
@@ -198,13 +203,22 @@ func TestStrict(t *testing.T) {
 // each field of each type, at the beginning of a document and with more behind.
 func TestEveryFieldWithEveryValue(t *testing.T) {
 	values := []string{
-		"null", "true", "false", "0", "-0", "1", "-1", "00", "1.0", "0.5", "1e3", "1E+3", "1e-3", "-", "+1", ".5", "NaN", "nul", "nulll", "True",
-		"2147483647", "-2147483648", "2147483648", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "123456789012345678901234567890",
-		`""`, `"a"`, `"0"`, `"1"`, `"-1"`, `"+1"`, `" 1 "`, `"\t1"`, `"\u0031"`, `"1\u0000"`, `"null"`, `"true"`, `"1.5Gi"`, `"1e3"`, `"1E3"`, `"1e"`, `".5"`, `"5."`, `"."`, `"0.1n"`, `"1e-20"`, `"9Ei"`, `"12345678901234567890123"`, "\"1\u00a0\"",
-		`"2020-01-02T03:04:05Z"`, `"2020-01-02T03:04:05.123456789+01:00"`, `"2020-01-02T03:04:05\u005a"`, `"2020-01-02T03:04:60Z"`, `"2020-01-02 03:04:05Z"`, `"5m"`,
-		"\"\u2028\u00e4\x7f\"", "\"\xff\"", "\"\xed\xa0\x80\"", `"\ud83d\ude00"`, `"\ud83d"`, `"\uD7FF\uE000\ufffd\uFFFF"`, `"\/\b\f\r\"\\"`, "\"\t\"", `"\'"`, `"\u00g0"`, `"a`,
-		"[]", "[ ]", "[null]", "[0]", `[""]`, `["a",null,"a"]`, "[{}]", "[{},null,{}]", "[[]]", "[1,]", "[,1]", "[1 2]", "[1", "[}",
-		"{}", "{ }", `{"":null}`, `{"":""}`, `{"a":null}`, `{"a":"1","b":"2"}`, `{"a":"1","\u0061":"2"}`, `{"a":1,"b":-1.5}`, `{"a":{}}`, `{"a":["1",null]}`, `{"a":[1],"a":[2]}`, "{\"\xff\":\"1\",\"\xfe\":\"1\"}", `{"\ud800":"1"}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a":1,}`, "{]",
+		"null", "true", "false", "0", "-0", "1", "-1", "00", "1.0", "0.5", "1e3", "1E+3", "1e-3", "-", "+1", ".5", "NaN",
+		"nul", "nulll", "True",
+		"2147483647", "-2147483648", "2147483648", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
+		"123456789012345678901234567890",
+		`""`, `"a"`, `"0"`, `"1"`, `"-1"`, `"+1"`, `" 1 "`, `"\t1"`, `"\u0031"`, `"1\u0000"`, `"null"`, `"true"`, `"1.5Gi"`,
+		`"1e3"`, `"1E3"`, `"1e"`, `".5"`, `"5."`, `"."`, `"0.1n"`, `"1e-20"`, `"9Ei"`, `"12345678901234567890123"`,
+		"\"1\u00a0\"",
+		`"2020-01-02T03:04:05Z"`, `"2020-01-02T03:04:05.123456789+01:00"`, `"2020-01-02T03:04:05\u005a"`,
+		`"2020-01-02T03:04:60Z"`, `"2020-01-02 03:04:05Z"`, `"5m"`,
+		"\"\u2028\u00e4\x7f\"", "\"\xff\"", "\"\xed\xa0\x80\"", `"\ud83d\ude00"`, `"\ud83d"`, `"\uD7FF\uE000\ufffd\uFFFF"`,
+		`"\/\b\f\r\"\\"`, "\"\t\"", `"\'"`, `"\u00g0"`, `"a`,
+		"[]", "[ ]", "[null]", "[0]", `[""]`, `["a",null,"a"]`, "[{}]", "[{},null,{}]", "[[]]", "[1,]", "[,1]", "[1 2]", "[1",
+		"[}",
+		"{}", "{ }", `{"":null}`, `{"":""}`, `{"a":null}`, `{"a":"1","b":"2"}`, `{"a":"1","\u0061":"2"}`, `{"a":1,"b":-1.5}`,
+		`{"a":{}}`, `{"a":["1",null]}`, `{"a":[1],"a":[2]}`, "{\"\xff\":\"1\",\"\xfe\":\"1\"}", `{"\ud800":"1"}`, `{"a"}`,
+		`{"a":}`, `{a:1}`, `{"a":1,}`, "{]",
 		" \t\r\n1 \t\r\n", "\v1", "\u00a01", "",
 	}
 	decoded := 0
@@ -337,7 +351,8 @@ func TestChosen(t *testing.T) {
 				}
 				return new(corev1.Pod), false
 			})
-			if !ok || asked != 2 || string(review.Request.Object.Raw) != tc.object || string(review.Request.Options.Raw) != `{"a":1}` {
+			if !ok || asked != 2 || string(review.Request.Object.Raw) != tc.object ||
+				string(review.Request.Options.Raw) != `{"a":1}` {
 				t.Fatalf("asked %d times: %+v", asked, review.Request)
 			}
 			if !plain.Unmarshal(new(admissionv1.AdmissionReview), nil) || plain.Values() != doc.Values() {
@@ -406,7 +421,8 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	}
-	f.Add(uint8(5), []byte(`{"metadata":{"name":"\u00e4\n","labels":{"a":"b"},"creationTimestamp":null},"spec":{"overhead":{"cpu":"1"}}}`))
+	f.Add(uint8(5), []byte(`{"metadata":{"name":"\u00e4\n","labels":{"a":"b"},"creationTimestamp":null},`+
+		`"spec":{"overhead":{"cpu":"1"}}}`))
 	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
 		compare(t, data, all[int(kind)%len(all)])
 	})
@@ -416,8 +432,10 @@ func FuzzUnmarshal(f *testing.F) {
 // with a few bytes changed, the same ones every time.
 func TestMutatedDocuments(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	seed := []byte(`{"metadata":{"name":"a\u0041ä","labels":{"a":"b","c":null},"generation":12,"managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}]},` +
-		`"spec":{"containers":[{"name":"x","resources":{"requests":{"cpu":"100m","memory":1}},"ports":[{"containerPort":80}]},{}],"hostNetwork":true},"new":[1,-2.5e3,"\n"]}`)
+	seed := []byte(`{"metadata":{"name":"a\u0041ä","labels":{"a":"b","c":null},"generation":12,` +
+		`"managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}]},` +
+		`"spec":{"containers":[{"name":"x","resources":{"requests":{"cpu":"100m","memory":1}},` +
+		`"ports":[{"containerPort":80}]},{}],"hostNetwork":true},"new":[1,-2.5e3,"\n"]}`)
 	const alphabet = "{}[]\",:\\ \n\tu0019azE+-.ntfä\xff\x00"
 	decoded := 0
 	for range 200_000 {

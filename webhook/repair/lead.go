@@ -41,7 +41,8 @@ func (*Controller) NeedLeaderElection() bool { return false }
 // Start repairs whenever this replica leads, until ctx is done.
 func (r *Controller) Start(ctx context.Context) error {
 	if r.Lead == nil {
-		r.Log.Warn("repair: without a namespace of its own Stayput can neither elect a leader nor record its first start; volumes made before this start are old to it")
+		r.Log.Warn("repair: without a namespace of its own Stayput can neither elect a leader nor record its first start; " +
+			"volumes made before this start are old to it")
 		r.repair(ctx, time.Now())
 		return nil
 	}
@@ -156,7 +157,8 @@ func (l *Leadership) recorded(ctx context.Context) (time.Time, error) {
 	}
 	since, err := time.Parse(time.RFC3339, m.Data[sinceKey])
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ConfigMap %s/%s: %s: %q: must be a time such as 2006-01-02T15:04:05Z", l.Namespace, LeaseName, sinceKey, m.Data[sinceKey])
+		return time.Time{}, fmt.Errorf("ConfigMap %s/%s: %s: %q: must be a time such as 2006-01-02T15:04:05Z", l.Namespace,
+			LeaseName, sinceKey, m.Data[sinceKey])
 	}
 	return since, nil
 }

@@ -28,7 +28,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stayput_repairs_total",
-			Help: "Volumes whose reclaim policy was set after admission had missed it or an annotation had changed, by the policy.",
+			Help: "Volumes whose reclaim policy was set after admission had missed it or an annotation had changed, by the " +
+				"policy.",
 		}, []string{"policy"}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "stayput_repair_failures_total",
@@ -48,9 +49,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		})
 	}
 	reg.MustRegister(m.repairs, m.failures, m.leading,
-		gauge("stayput_repair_waiting_volumes", "Volumes that repair has yet to look at, or could not write.", func() int { return len(m.waiting) }),
-		gauge("stayput_missed_volumes", "With repair: report, volumes whose reclaim policy is not what it should be.", func() int { return len(m.found) }),
-		gauge("stayput_overruled_volumes", "Volumes whose reclaim policy somebody changed after Stayput had set it.", func() int { return len(m.ruled) }))
+		gauge("stayput_repair_waiting_volumes", "Volumes that repair has yet to look at, or could not write.",
+			func() int { return len(m.waiting) }),
+		gauge("stayput_missed_volumes", "With repair: report, volumes whose reclaim policy is not what it should be.",
+			func() int { return len(m.found) }),
+		gauge("stayput_overruled_volumes", "Volumes whose reclaim policy somebody changed after Stayput had set it.",
+			func() int { return len(m.ruled) }))
 	return m
 }
 
@@ -124,8 +128,12 @@ type RetainedVolumes struct {
 }
 
 var (
-	retainedCount = prometheus.NewDesc("stayput_retained_volumes", "Released volumes that are retained, by namespace of the claim. Every replica says the same.", []string{"namespace"}, nil)
-	retainedBytes = prometheus.NewDesc("stayput_retained_volume_bytes", "Capacity of the Released volumes that are retained, by namespace of the claim. Every replica says the same.", []string{"namespace"}, nil)
+	retainedCount = prometheus.NewDesc("stayput_retained_volumes",
+		"Released volumes that are retained, by namespace of the claim. Every replica says the same.", []string{"namespace"},
+		nil)
+	retainedBytes = prometheus.NewDesc("stayput_retained_volume_bytes",
+		"Capacity of the Released volumes that are retained, by namespace of the claim. Every replica says the same.",
+		[]string{"namespace"}, nil)
 )
 
 // Describe implements [prometheus.Collector].

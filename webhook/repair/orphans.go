@@ -32,7 +32,8 @@ func orphaned(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) 
 		return false, fmt.Errorf("list Pods: %w", err)
 	}
 	return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
-		lives := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+		lives := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded &&
+			pod.Status.Phase != corev1.PodFailed
 		return lives && cluster.Orphaned(&pod.ObjectMeta, pod.Spec.Hostname, pvc)
 	}), nil
 }

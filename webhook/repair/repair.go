@@ -142,7 +142,8 @@ func (p plan) changes(pv *corev1.PersistentVolume) bool {
 
 func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.PersistentVolume) (plan, error) {
 	ref := pv.Spec.ClaimRef
-	if pv.DeletionTimestamp != nil || pv.Annotations[cluster.AnnotationProvisionedBy] == "" || ref == nil || ref.UID == "" {
+	if pv.DeletionTimestamp != nil || pv.Annotations[cluster.AnnotationProvisionedBy] == "" || ref == nil ||
+		ref.UID == "" {
 		return plan{}, nil
 	}
 	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, ref.Namespace, ref.Name)

@@ -35,26 +35,39 @@ func TestRepairPlan(t *testing.T) {
 	}{
 		"missed": {claim: map[string]string{}, mark: "Retain/configuration"},
 		"older":  {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}},
-		"older, and its Pod is an orphan": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration",
+		"older, and its Pod is an orphan": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
+			mark:   "Retain/configuration",
 			beside: []client.Object{podOf("db-0", nil)}},
 		"older, and its Pod has a controller": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
-			beside: []client.Object{podOf("db-0", []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}})}},
+			beside: []client.Object{podOf("db-0",
+				[]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}})}},
 		"older, and another Pod mounts its claim": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
 			beside: []client.Object{podOf("reader", nil)}},
-		"older, and its StatefulSet leaves its Pods": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration",
+		"older, and its StatefulSet leaves its Pods": {pv: []func(*corev1.PersistentVolume){older},
+			claim: map[string]string{}, mark: "Retain/configuration",
 			beside: []client.Object{leaving("orphan")}},
-		"older, and its StatefulSet goes with its Pods": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
+		"older, and its StatefulSet goes with its Pods": {pv: []func(*corev1.PersistentVolume){older},
+			claim:  map[string]string{},
 			beside: []client.Object{leaving("foregroundDeletion")}},
-		"older, an orphan's, and its claim lets it go": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{cluster.AnnotationReclaim: "Delete"}, mark: "Delete/claim",
+		"older, an orphan's, and its claim lets it go": {pv: []func(*corev1.PersistentVolume){older},
+			claim: map[string]string{cluster.AnnotationReclaim: "Delete"}, mark: "Delete/claim",
 			beside: []client.Object{podOf("db-0", nil)}},
-		"older, where all are repaired":               {mode: All, pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration"},
-		"older, where all are reported":               {mode: Report, pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}, mark: "Retain/configuration"},
-		"older, and its claim asks":                   {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{cluster.AnnotationReclaim: "Retain"}, mark: "Retain/claim"},
-		"older, and seen to before":                   {pv: []func(*corev1.PersistentVolume){older, annotate(cluster.AnnotationReclaimSet, "Delete/claim")}, claim: map[string]string{}, mark: "Retain/configuration"},
-		"nobody retains":                              {retain: cluster.RetainOff, claim: map[string]string{}},
-		"its claim lets it go, as it is":              {claim: map[string]string{cluster.AnnotationReclaim: "Delete"}, mark: "Delete/claim"},
-		"somebody changed it":                         {pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaimSet, "Retain/configuration")}, claim: map[string]string{}, overruled: true},
-		"somebody changed it, and nobody retains now": {retain: cluster.RetainOff, pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaimSet, "Retain/configuration")}, claim: map[string]string{}},
+		"older, where all are repaired": {mode: All, pv: []func(*corev1.PersistentVolume){older},
+			claim: map[string]string{}, mark: "Retain/configuration"},
+		"older, where all are reported": {mode: Report, pv: []func(*corev1.PersistentVolume){older},
+			claim: map[string]string{}, mark: "Retain/configuration"},
+		"older, and its claim asks": {pv: []func(*corev1.PersistentVolume){older},
+			claim: map[string]string{cluster.AnnotationReclaim: "Retain"}, mark: "Retain/claim"},
+		"older, and seen to before": {pv: []func(*corev1.PersistentVolume){older,
+			annotate(cluster.AnnotationReclaimSet, "Delete/claim")}, claim: map[string]string{}, mark: "Retain/configuration"},
+		"nobody retains": {retain: cluster.RetainOff, claim: map[string]string{}},
+		"its claim lets it go, as it is": {claim: map[string]string{cluster.AnnotationReclaim: "Delete"},
+			mark: "Delete/claim"},
+		"somebody changed it": {pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaimSet,
+			"Retain/configuration")}, claim: map[string]string{}, overruled: true},
+		"somebody changed it, and nobody retains now": {retain: cluster.RetainOff,
+			pv:    []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaimSet, "Retain/configuration")},
+			claim: map[string]string{}},
 		"its claim let it go, and is gone": {pv: []func(*corev1.PersistentVolume){
 			annotate(cluster.AnnotationReclaimSet, "Delete/claim"), annotate(cluster.AnnotationClaimOf, "db/data/0")}},
 		"its claim is gone, and nothing was seen to": {pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationClaimOf, "db/data/0")}},
@@ -67,7 +80,8 @@ func TestRepairPlan(t *testing.T) {
 			func(pv *corev1.PersistentVolume) { pv.DeletionTimestamp = new(metav1.Now()) }}},
 	} {
 		pv := &corev1.PersistentVolume{
-			ObjectMeta: metav1.ObjectMeta{Name: "pvc-1", CreationTimestamp: metav1.NewTime(since), Annotations: map[string]string{cluster.AnnotationProvisionedBy: "csi.example.com"}},
+			ObjectMeta: metav1.ObjectMeta{Name: "pvc-1", CreationTimestamp: metav1.NewTime(since),
+				Annotations: map[string]string{cluster.AnnotationProvisionedBy: "csi.example.com"}},
 			Spec: corev1.PersistentVolumeSpec{
 				PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
 				ClaimRef:                      &corev1.ObjectReference{Namespace: "prod", Name: "data-db-0", UID: "u-1"},
@@ -81,8 +95,10 @@ func TestRepairPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tc.claim != nil {
-			claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "u-1", Annotations: tc.claim,
-				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{}}}`)}}}}
+			claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0",
+				UID: "u-1", Annotations: tc.claim,
+				ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager",
+					FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{}}}`)}}}}
 			if err := snap.Add(claim); err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +107,8 @@ func TestRepairPlan(t *testing.T) {
 			tc.mode = New
 		}
 		r := &Controller{Mode: tc.mode, Policy: &validators.Policy{}, Mutators: Of(mutators.All)}
-		got, err := r.plan(cluster.Environment{Source: snap, Retain: tc.retain}.View(t.Context(), cluster.Request{}), since, pv)
+		got, err := r.plan(cluster.Environment{Source: snap, Retain: tc.retain}.View(t.Context(), cluster.Request{}), since,
+			pv)
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -118,7 +135,8 @@ func podOf(name string, owners []metav1.OwnerReference) *corev1.Pod {
 
 // leaving returns a StatefulSet that is being deleted, with a finalizer.
 func leaving(finalizer string) *appsv1.StatefulSet {
-	sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db", DeletionTimestamp: new(metav1.Now()), Finalizers: []string{finalizer}}}
+	sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "db",
+		DeletionTimestamp: new(metav1.Now()), Finalizers: []string{finalizer}}}
 	sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 	return sts
 }

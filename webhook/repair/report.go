@@ -19,7 +19,8 @@ const (
 func (r *Controller) reportRepaired(pv *corev1.PersistentVolume, p plan) {
 	r.Metrics.repairs.WithLabelValues(string(p.want.Policy)).Inc()
 	r.tell(pv, p, corev1.EventTypeNormal, reasonRepaired,
-		fmt.Sprintf("reclaim policy of volume %s set to %s, as %s wants it; it was %s; annotation %s on the claim or the volume decides for itself",
+		fmt.Sprintf("reclaim policy of volume %s set to %s, as %s wants it; it was %s; annotation %s on the claim or the "+
+			"volume decides for itself",
 			pv.Name, p.want.Policy, p.want.From, pv.Spec.PersistentVolumeReclaimPolicy, cluster.AnnotationReclaim))
 }
 
@@ -36,7 +37,8 @@ func (r *Controller) reportMissed(ctx context.Context, pv *corev1.PersistentVolu
 		return err
 	}
 	r.tell(pv, p, corev1.EventTypeWarning, reasonMissed,
-		fmt.Sprintf("reclaim policy of volume %s is %s, and %s wants %s; nothing is changed, for the configuration says repair: report",
+		fmt.Sprintf("reclaim policy of volume %s is %s, and %s wants %s; nothing is changed, for the configuration says "+
+			"repair: report",
 			pv.Name, pv.Spec.PersistentVolumeReclaimPolicy, p.want.From, p.want.Policy))
 	return nil
 }
@@ -52,7 +54,8 @@ func (r *Controller) reportOverruled(ctx context.Context, pv *corev1.PersistentV
 	}
 	policy := pv.Spec.PersistentVolumeReclaimPolicy
 	r.tell(pv, p, corev1.EventTypeWarning, reasonOverruled,
-		fmt.Sprintf("reclaim policy of volume %s is %s: somebody changed it after it was set to %s, as %s wants it; it is left so; to settle it: kubectl annotate pv %s %s=%s",
+		fmt.Sprintf("reclaim policy of volume %s is %s: somebody changed it after it was set to %s, as %s wants it; it is "+
+			"left so; to settle it: kubectl annotate pv %s %s=%s",
 			pv.Name, policy, p.want.Policy, p.want.From, pv.Name, cluster.AnnotationReclaim, policy))
 	return nil
 }
@@ -63,6 +66,7 @@ func (r *Controller) tell(pv *corev1.PersistentVolume, p plan, kind, reason, not
 	if p.claim != nil {
 		r.Events.Eventf(p.claim, pv, kind, reason, "Repair", "%s", note)
 	}
-	r.Log.Info("repair", "reason", reason, "volume", pv.Name, "namespace", pv.Spec.ClaimRef.Namespace, "claim", pv.Spec.ClaimRef.Name,
+	r.Log.Info("repair", "reason", reason, "volume", pv.Name, "namespace", pv.Spec.ClaimRef.Namespace, "claim",
+		pv.Spec.ClaimRef.Name,
 		"policy", pv.Spec.PersistentVolumeReclaimPolicy, "wanted", p.want.Policy, "by", p.want.From)
 }

@@ -32,16 +32,19 @@ func (r *Controller) SetUp(mgr ctrl.Manager) error {
 		For(&corev1.PersistentVolume{}).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
 		// The claim of a StatefulSet is known by it, and may be seen first.
-		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet), builder.WithPredicates(createdOrLeaving())).
+		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet),
+			builder.WithPredicates(createdOrLeaving())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfPod), builder.WithPredicates(left())).
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfNamespace), builder.WithPredicates(changed())).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfNamespace),
+			builder.WithPredicates(changed())).
 		WatchesRawSource(source.Channel(r.volumes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			NeedLeaderElection:      new(false),
 			MaxConcurrentReconciles: 4,
 			// The API server may be away for minutes; nothing is gained by
 			// waiting long once it is back.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 30*time.Second),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond,
+				30*time.Second),
 		}).
 		Complete(r)
 	if err != nil {

@@ -95,7 +95,8 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 	}
 	i.started = true
 	lw := &listing{ListerWatcher: i.lw, store: i.store}
-	i.reflector = cache.NewReflectorWithOptions(lw, i.kind, reflected{i.store, i.complete}, cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
+	i.reflector = cache.NewReflectorWithOptions(lw, i.kind, reflected{i.store, i.complete},
+		cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)
 	lw.one.Lock() // the last list stores nothing any more
@@ -181,13 +182,15 @@ func (i *Informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.Re
 }
 
 // AddEventHandlerWithResyncPeriod is AddEventHandler: there is no resync.
-func (i *Informer) AddEventHandlerWithResyncPeriod(handler cache.ResourceEventHandler, _ time.Duration) (cache.ResourceEventHandlerRegistration, error) {
+func (i *Informer) AddEventHandlerWithResyncPeriod(handler cache.ResourceEventHandler,
+	_ time.Duration) (cache.ResourceEventHandlerRegistration, error) {
 	return i.AddEventHandler(handler)
 }
 
 // AddEventHandlerWithOptions is AddEventHandler: there is no resync and nothing
 // to log.
-func (i *Informer) AddEventHandlerWithOptions(handler cache.ResourceEventHandler, _ cache.HandlerOptions) (cache.ResourceEventHandlerRegistration, error) {
+func (i *Informer) AddEventHandlerWithOptions(handler cache.ResourceEventHandler,
+	_ cache.HandlerOptions) (cache.ResourceEventHandlerRegistration, error) {
 	return i.AddEventHandler(handler)
 }
 

@@ -52,7 +52,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, fmt.Sprintf("version=%s limit=%s continue=%s", query.Get("resourceVersion"), query.Get("limit"), query.Get("continue")))
+	s.asked = append(s.asked, fmt.Sprintf("version=%s limit=%s continue=%s", query.Get("resourceVersion"),
+		query.Get("limit"), query.Get("continue")))
 	from, _ := strconv.Atoi(query.Get("continue"))
 	to := len(s.pods)
 	if query.Get("limit") != "" {
@@ -125,7 +126,8 @@ func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 	case <-s.expired:
 	}
 	s.event(w, watch.Added, &corev1.Pod{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "passing", ResourceVersion: "11"},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns",
+			Name: "passing", ResourceVersion: "11"},
 	})
 	status := apierrors.NewResourceExpired("too old").Status()
 	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
@@ -152,20 +154,26 @@ func (s *apiServer) event(w http.ResponseWriter, kind watch.EventType, obj runti
 // has, without what nobody reads, and the handlers were told. A version is never
 // asked for, and pages where the whole was too much.
 func TestLists(t *testing.T) {
-	const whole, first, second, third = "version= limit= continue=", "version= limit=10000 continue=", "version= limit=10000 continue=7", "version= limit=10000 continue=14"
+	const whole, first, second, third = "version= limit= continue=", "version= limit=10000 continue=",
+		"version= limit=10000 continue=7", "version= limit=10000 continue=14"
 	for name, tt := range map[string]struct {
 		json          bool
 		before, after []string // what happens to lists
 		asked         []string
 	}{
-		"protobuf":                  {asked: []string{whole, whole}},
-		"JSON":                      {json: true, asked: []string{whole, whole}},
-		"the first breaks off":      {before: []string{"breaks off"}, asked: []string{whole, first, second, third, first, second}},
-		"JSON breaks off":           {json: true, after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
-		"the second breaks off":     {after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
-		"a page breaks off":         {before: []string{"timeout", "", "breaks off"}, asked: []string{whole, first, second, first, second, third, first, second}},
-		"a page is too old":         {before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
-		"JSON, a page is too old":   {json: true, before: []string{"timeout", "", "expired"}, asked: []string{whole, first, second, first, second, third, first, second}},
+		"protobuf": {asked: []string{whole, whole}},
+		"JSON":     {json: true, asked: []string{whole, whole}},
+		"the first breaks off": {before: []string{"breaks off"}, asked: []string{whole, first, second, third, first,
+			second}},
+		"JSON breaks off": {json: true, after: []string{"breaks off"},
+			asked: []string{whole, whole, first, second}},
+		"the second breaks off": {after: []string{"breaks off"}, asked: []string{whole, whole, first, second}},
+		"a page breaks off": {before: []string{"timeout", "", "breaks off"},
+			asked: []string{whole, first, second, first, second, third, first, second}},
+		"a page is too old": {before: []string{"timeout", "", "expired"},
+			asked: []string{whole, first, second, first, second, third, first, second}},
+		"JSON, a page is too old": {json: true, before: []string{"timeout", "", "expired"},
+			asked: []string{whole, first, second, first, second, third, first, second}},
 		"refused, which is no help": {before: []string{"forbidden"}, asked: []string{whole, whole, whole}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +208,8 @@ func TestLists(t *testing.T) {
 			server.mu.Unlock()
 			server.expired <- struct{}{}
 			eventually(t, func() bool { return informer.LastSyncResourceVersion() == "20" })
-			if keys, want := sortedText(informer.GetStore().ListKeys()), sortedText(append(all[2:12:12], "ns/new")); !slices.Equal(keys, want) {
+			if keys, want := sortedText(informer.GetStore().ListKeys()),
+				sortedText(append(all[2:12:12], "ns/new")); !slices.Equal(keys, want) {
 				t.Errorf("it holds %q, want %q", keys, want)
 			}
 			for _, obj := range informer.GetStore().List() {

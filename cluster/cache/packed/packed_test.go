@@ -34,7 +34,8 @@ func indexers() cache.Indexers {
 }
 
 func pod(r *rand.Rand) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("ns%d", r.IntN(3)), Name: fmt.Sprintf("pod-%d", r.IntN(20))}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("ns%d", r.IntN(3)),
+		Name: fmt.Sprintf("pod-%d", r.IntN(20))}}
 	for range r.IntN(4) {
 		pod.Spec.Hostname += fmt.Sprintf("w%d ", r.IntN(4))
 	}
@@ -160,7 +161,8 @@ func TestStoreErrors(t *testing.T) {
 	if err := s.Add("text"); err == nil || !strings.Contains(err.Error(), "store a Pod: a string is none") {
 		t.Errorf("Add: %v", err)
 	}
-	if _, err := s.ByIndex("nothing", ""); err == nil || !strings.Contains(err.Error(), `find Pod: no index is called "nothing"`) {
+	if _, err := s.ByIndex("nothing", ""); err == nil || !strings.Contains(err.Error(),
+		`find Pod: no index is called "nothing"`) {
 		t.Errorf("ByIndex: %v", err)
 	}
 	if err := s.AddIndexers(indexers()); err != nil {
@@ -336,7 +338,8 @@ func TestInformer(t *testing.T) {
 
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) { return done(), nil })
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 30*time.Second, true,
+		func(context.Context) (bool, error) { return done(), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

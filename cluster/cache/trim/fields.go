@@ -27,7 +27,8 @@ func allBut(l listed) *fields { return &fields{l, true} }
 
 // keep appends to dst what is kept of a message.
 func (f *fields) keep(dst, message []byte) ([]byte, error) {
-	return rewrite(dst, message, func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
+	return rewrite(dst, message, func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte,
+		error) {
 		switch inner, is := f.listed[number]; {
 		case inner != nil && kind == protowire.BytesType:
 			return edit(dst, field, inner.keep)
@@ -40,7 +41,8 @@ func (f *fields) keep(dst, message []byte) ([]byte, error) {
 
 // rewrite appends to dst what take appends of each field of a message: tag and
 // value, as they stand there.
-func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte, error)) ([]byte, error) {
+func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number, kind protowire.Type,
+	field []byte) ([]byte, error)) ([]byte, error) {
 	for len(message) > 0 {
 		number, kind, length := protowire.ConsumeField(message)
 		if length < 0 {
@@ -57,7 +59,8 @@ func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number,
 
 // rewriteOne appends a message with what change appends in the place of the bytes
 // in a field.
-func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, value []byte) ([]byte, error)) ([]byte, error) {
+func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, value []byte) ([]byte, error)) ([]byte,
+	error) {
 	return rewrite(dst, message, func(dst []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
 		if n == number && kind == protowire.BytesType {
 			return edit(dst, field, change)

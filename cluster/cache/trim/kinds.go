@@ -48,7 +48,8 @@ var fieldsOf = sync.OnceValue(func() map[string]*fields {
 var special = map[string]*fields{
 	"v1 Pod": only(listed{
 		metadata: only(listed{
-			metaName: nil, metaNamespace: nil, metaUID: nil, metaResourceVersion: nil, metaDeletionTimestamp: nil, metaOwnerReferences: nil,
+			metaName: nil, metaNamespace: nil, metaUID: nil, metaResourceVersion: nil, metaDeletionTimestamp: nil,
+			metaOwnerReferences: nil,
 		}),
 		spec: only(listed{
 			podHostname: nil, podSubdomain: nil,

@@ -40,7 +40,8 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r
 func throughTrim(t *testing.T, ctx context.Context, media string, body io.Reader) ([]byte, error) {
 	t.Helper()
 	next := answers(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {media}}, Body: io.NopCloser(body)}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {media}},
+			Body: io.NopCloser(body)}, nil
 	})
 	resp, err := trim.Transport(next, next).RoundTrip(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 	if err != nil {
@@ -123,7 +124,8 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 		},
 		func(v *intstr.IntOrString, c randfill.Continue) { *v = intstr.FromInt32(c.Int31()) },
 		func(m *metav1.ManagedFieldsEntry, c randfill.Continue) {
-			*m = metav1.ManagedFieldsEntry{Manager: []string{"kubectl", "kube-controller-manager"}[c.Intn(2)], FieldsV1: &metav1.FieldsV1{}}
+			*m = metav1.ManagedFieldsEntry{Manager: []string{"kubectl", "kube-controller-manager"}[c.Intn(2)],
+				FieldsV1: &metav1.FieldsV1{}}
 			m.FieldsV1.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 		},
 	)
@@ -168,7 +170,8 @@ func TestTrim(t *testing.T) {
 // TestTrimLeaves sends what is no watch of objects, which comes through as it is,
 // with the error that it ends in.
 func TestTrimLeaves(t *testing.T) {
-	whole := events(t, watch.Added, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"b": "c"}}})
+	whole := events(t, watch.Added,
+		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"b": "c"}}})
 	odd := append([]byte{0, 0, 0, 5}, "hello"...)
 	huge := append([]byte{0xff, 0, 0, 0}, bytes.Repeat([]byte("x"), 100_000)...)
 	for name, tt := range map[string]struct {
@@ -240,7 +243,8 @@ func TestTrimList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l := rest.(client.ObjectList); meta.LenList(l) != 0 || l.GetResourceVersion() != "12" || l.GetContinue() != "there is more" {
+		if l := rest.(client.ObjectList); meta.LenList(l) != 0 || l.GetResourceVersion() != "12" ||
+			l.GetContinue() != "there is more" {
 			t.Errorf("%T: this is left of a list: %v", like, l)
 		}
 		var want []client.Object
@@ -270,7 +274,8 @@ func TestTrimListErrors(t *testing.T) {
 	nowhere := trim.WithItems(t.Context(), func([]byte) error { return nil })
 	after := len("\x1a\x00\x22\x00") // fields behind the list, which say nothing
 	for n := len("k8s\x00"); n < len(whole)-after; n++ {
-		if got, err := throughTrim(t, nowhere, runtime.ContentTypeProtobuf, bytes.NewReader(whole[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if got, err := throughTrim(t, nowhere, runtime.ContentTypeProtobuf, bytes.NewReader(whole[:n])); !errors.Is(err,
+			io.ErrUnexpectedEOF) {
 			t.Errorf("%d of %d bytes: %q, %v", n, len(whole), got, err)
 		}
 	}
@@ -291,7 +296,8 @@ func TestTrimListErrors(t *testing.T) {
 	if got, err := throughTrim(t, ctx, runtime.ContentTypeProtobuf, bytes.NewReader(whole)); !errors.Is(err, full) {
 		t.Errorf("%q, %v", got, err)
 	}
-	for media, body := range map[string]string{"application/json": `{"kind": "PodList"}`, runtime.ContentTypeProtobuf: "hello"} {
+	for media, body := range map[string]string{"application/json": `{"kind": "PodList"}`,
+		runtime.ContentTypeProtobuf: "hello"} {
 		if got, err := throughTrim(t, nowhere, media, strings.NewReader(body)); err != nil || string(got) != body {
 			t.Errorf("%s: %q became %q, %v", media, body, got, err)
 		}
