@@ -41,7 +41,7 @@ func TestPatch(t *testing.T) {
 		if err := json.Unmarshal([]byte(raw), pod); err != nil {
 			t.Fatal(err)
 		}
-		made, err := Apply(cluster.World{}.View(context.Background(), cluster.Request{}), []*Mutator{m}, nil, pod)
+		made, err := Apply(cluster.Environment{}.View(context.Background(), cluster.Request{}), []*Mutator{m}, nil, pod)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestPatch(t *testing.T) {
 			t.Errorf("%s: the patch makes something else of it:\n%s", raw, diff)
 		}
 	}
-	made, err := Apply(cluster.World{}.View(context.Background(), cluster.Request{}), []*Mutator{m}, nil, &corev1.Pod{})
+	made, err := Apply(cluster.Environment{}.View(context.Background(), cluster.Request{}), []*Mutator{m}, nil, &corev1.Pod{})
 	if err != nil {
 		t.Fatal(err)
 	}
