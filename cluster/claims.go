@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -23,10 +24,46 @@ type ClaimOf struct {
 	Ordinal     int
 }
 
-// String returns <statefulset>/<template>/<ordinal>, the value of
-// [AnnotationClaimOf].
-func (c ClaimOf) String() string {
-	return c.StatefulSet.Name + "/" + c.Template + "/" + strconv.Itoa(c.Ordinal)
+// Record returns what is recorded of it, for when the StatefulSet is gone.
+func (c ClaimOf) Record() ClaimRecord { return ClaimRecord{c.StatefulSet.Name, c.Template, c.Ordinal} }
+
+// A ClaimRecord is what [AnnotationClaimOf] says: whose claim a volume was
+// provisioned for, or which claim was recovered.
+type ClaimRecord struct {
+	StatefulSet string // its name
+	Template    string
+	Ordinal     int
+}
+
+// String returns <statefulset>/<template>/<ordinal>, the value of the annotation.
+func (r ClaimRecord) String() string {
+	return r.StatefulSet + "/" + r.Template + "/" + strconv.Itoa(r.Ordinal)
+}
+
+// ParseClaimRecord returns what a value of the annotation says, as String wrote it.
+func ParseClaimRecord(value string) (ClaimRecord, bool) {
+	parts := strings.Split(value, "/")
+	if len(parts) != 3 {
+		return ClaimRecord{}, false
+	}
+	for _, name := range parts[:2] {
+		if len(validation.IsDNS1123Subdomain(name)) > 0 {
+			return ClaimRecord{}, false
+		}
+	}
+	n, ok := parseOrdinal(parts[2])
+	return ClaimRecord{parts[0], parts[1], n}, ok
+}
+
+// RecordOf returns the record of a volume, if it has one that fits its claimRef.
+func RecordOf(pv *corev1.PersistentVolume) (ClaimRecord, bool) {
+	r, ok := ParseClaimRecord(pv.Annotations[AnnotationClaimOf])
+	return r, ok && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Name == r.Claim()
+}
+
+// Claim returns the name of the claim.
+func (r ClaimRecord) Claim() string {
+	return r.Template + "-" + r.StatefulSet + "-" + strconv.Itoa(r.Ordinal)
 }
 
 // InRange says whether the StatefulSet wants a Pod of that ordinal.
@@ -51,7 +88,7 @@ func Ordinals(sts *appsv1.StatefulSet) (start, replicas int) {
 // ClaimName returns the name of the claim that a StatefulSet makes from a
 // template for an ordinal.
 func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
-	return template + "-" + sts.Name + "-" + strconv.Itoa(ordinal)
+	return ClaimRecord{sts.Name, template, ordinal}.Claim()
 }
 
 // ClaimsOf returns what a claim may be of, sorted by StatefulSet and template.
@@ -130,13 +167,13 @@ func claimsAmong(sets []*appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) 
 			c := ClaimOf{sts, t.Name, ordinal}
 			// A claim that was recovered before its StatefulSet was there has
 			// no labels, but a record.
-			recorded := pvc.Annotations[AnnotationClaimOf] == c.String()
+			recorded := pvc.Annotations[AnnotationClaimOf] == c.Record().String()
 			if base == t.Name+"-"+sts.Name && (recorded || HasMatchLabels(sts.Spec.Selector, pvc.Labels)) {
 				of = append(of, c)
 			}
 		}
 	}
-	slices.SortFunc(of, func(a, b ClaimOf) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(of, func(a, b ClaimOf) int { return strings.Compare(a.Record().String(), b.Record().String()) })
 	return of
 }
 
@@ -163,11 +200,16 @@ func cutOrdinal(name string) (base string, ordinal int, ok bool) {
 	if i <= 0 {
 		return "", 0, false
 	}
-	n, err := strconv.ParseInt(name[i+1:], 10, 32)
-	if err != nil || n < 0 || strconv.FormatInt(n, 10) != name[i+1:] {
+	if ordinal, ok = parseOrdinal(name[i+1:]); !ok {
 		return "", 0, false
 	}
-	return name[:i], int(n), true
+	return name[:i], ordinal, true
+}
+
+// parseOrdinal reads an ordinal that is written as the controller writes it.
+func parseOrdinal(s string) (int, bool) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	return int(n), err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
 }
 
 // MadeByStatefulSet says whether the StatefulSet controller made a claim whose

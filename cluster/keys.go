@@ -7,9 +7,10 @@ const (
 	// Pod a DNS name of its own.
 	LabelSubdomain = "stayput.dev/subdomain"
 
-	// LabelInject on a Namespace, with the value "enabled", does so for every
-	// Pod of it that exactly one headless Service selects.
-	LabelInject = "stayput.dev/inject"
+	// LabelInject on a Namespace, with the value [InjectEnabled], does so for every
+	// Pod of it that exactly one headless Service selects. See [Injected].
+	LabelInject   = "stayput.dev/inject"
+	InjectEnabled = "enabled"
 
 	// LabelMode on a Namespace is off, warn or enforce.
 	LabelMode = "stayput.dev/mode"

@@ -23,31 +23,36 @@ type Reclaim struct {
 	// Policy is Retain, Delete, or empty where nobody wants anything.
 	Policy corev1.PersistentVolumeReclaimPolicy
 
-	// From says who wants it: the volume, the claim, the namespace (by
-	// annotation), or the configuration.
-	From string
+	// From says who wants it.
+	From Decider
 }
 
-// Who may want a reclaim policy.
+// A Decider is who may want a reclaim policy, as [AnnotationReclaimSet] names it.
+type Decider string
+
 const (
-	FromVolume        = "the volume"
-	FromClaim         = "the claim"
-	FromNamespace     = "the namespace"
-	FromConfiguration = "the configuration"
+	FromVolume        Decider = "volume"    // by annotation, as the two below
+	FromClaim         Decider = "claim"     // or its template
+	FromNamespace     Decider = "namespace" // of the claim
+	FromConfiguration Decider = "configuration"
 )
 
-// Mark returns the value of [AnnotationReclaimSet] once it was seen to.
-func (r Reclaim) Mark() string {
-	return string(r.Policy) + "/" + strings.TrimPrefix(r.From, "the ")
-}
+// String returns the decider as it stands in a sentence.
+func (d Decider) String() string { return "the " + string(d) }
 
-// ParseMark returns what a value of [AnnotationReclaimSet] says.
+// Mark returns the value of [AnnotationReclaimSet] once it was seen to.
+func (r Reclaim) Mark() string { return string(r.Policy) + "/" + string(r.From) }
+
+// ParseMark returns what a value of [AnnotationReclaimSet] says, as Mark wrote it.
 func ParseMark(value string) (Reclaim, bool) {
 	policy, who, _ := strings.Cut(value, "/")
-	r := Reclaim{corev1.PersistentVolumeReclaimPolicy(policy), "the " + who}
+	r := Reclaim{corev1.PersistentVolumeReclaimPolicy(policy), Decider(who)}
 	known := r.Policy == corev1.PersistentVolumeReclaimRetain || r.Policy == corev1.PersistentVolumeReclaimDelete
-	return r, known && slices.Contains([]string{FromVolume, FromClaim, FromNamespace, FromConfiguration}, r.From)
+	return r, known && slices.Contains([]Decider{FromVolume, FromClaim, FromNamespace, FromConfiguration}, r.From)
 }
+
+// Own says whether the volume or its claim decided for itself.
+func (r Reclaim) Own() bool { return r.From == FromVolume || r.From == FromClaim }
 
 // ReclaimByAnnotation returns what the nearest annotation says: the volume's,
 // the claim's (which the StatefulSet controller copies from its template), the
@@ -110,7 +115,7 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	return Reclaim{}, nil
 }
 
-func annotated(annotations map[string]string, from string) (Reclaim, bool) {
+func annotated(annotations map[string]string, from Decider) (Reclaim, bool) {
 	switch p := corev1.PersistentVolumeReclaimPolicy(annotations[AnnotationReclaim]); p {
 	case corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete:
 		return Reclaim{p, from}, true

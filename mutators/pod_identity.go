@@ -2,11 +2,8 @@ package mutators
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,8 +32,7 @@ hostnameOverride); static Pods; and those of DaemonSets that do not have the
 label themselves.`,
 
 	Edits: []Edit{OnCreate(func(p *Pass, pod *corev1.Pod) error {
-		if pod.Spec.Hostname != "" || pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil ||
-			ownedBy(pod, "StatefulSet") || static(p.Cluster.Request, pod) {
+		if pod.Spec.Hostname != "" || !cluster.MayBeNamed(p.Cluster.Request, pod) {
 			return nil
 		}
 		if pod.Name == "" && pod.GenerateName == "" {
@@ -81,12 +77,14 @@ func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 		}
 		return service, nil
 	}
-	if ownedBy(pod, "DaemonSet") {
+	if cluster.ControlledBy(pod, "DaemonSet") {
 		return "", nil
 	}
-	names, err := injected(p.Cluster, pod)
+	// The webhook's selector sends only Pods of namespaces that inject, so that a
+	// cache that denies it is rare enough to be asked about.
+	names, err := cluster.Injected(p.Cluster, pod)
 	if live := p.Cluster.Live(); err == nil && len(names) != 1 && live != nil {
-		names, err = injected(live, pod)
+		names, err = cluster.Injected(live, pod)
 	}
 	if err != nil || len(names) == 0 {
 		return "", err
@@ -97,35 +95,4 @@ func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 		return "", nil
 	}
 	return names[0], nil
-}
-
-// injected returns the headless Services that select a Pod, none if its
-// namespace does not ask for injection. The webhook's selector sends only Pods
-// of namespaces that do, so that a cache that denies it is rare enough to be
-// asked about.
-func injected(v *cluster.View, pod *corev1.Pod) ([]string, error) {
-	ns, err := cluster.Get[corev1.Namespace](v, "", pod.Namespace)
-	if err != nil {
-		return nil, fmt.Errorf("get Namespace %s: %w", pod.Namespace, err)
-	}
-	if ns == nil || ns.Labels[cluster.LabelInject] != "enabled" {
-		return nil, nil
-	}
-	return cluster.HeadlessFor(v, pod.Namespace, pod.Labels)
-}
-
-func ownedBy(pod *corev1.Pod, kind string) bool {
-	owner := metav1.GetControllerOf(pod)
-	return owner != nil && owner.Kind == kind && strings.HasPrefix(owner.APIVersion, "apps/")
-}
-
-// static says whether a Pod is the API server's image of a static one, whose
-// hostname nobody can set any more. Anybody can write the annotation; it
-// counts if a kubelet did.
-func static(req cluster.Request, pod *corev1.Pod) bool {
-	if _, ok := pod.Annotations[cluster.AnnotationMirror]; !ok {
-		return false
-	}
-	owner := metav1.GetControllerOf(pod)
-	return slices.Contains(req.User.Groups, cluster.NodesGroup) || owner != nil && owner.Kind == "Node"
 }

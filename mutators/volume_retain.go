@@ -91,7 +91,7 @@ func reclaimOf(p *Pass, v *cluster.View, pv *corev1.PersistentVolume) (cluster.R
 		// good a guess.
 		if len(claims) > 0 {
 			i := max(slices.IndexFunc(claims, cluster.ClaimOf.InRange), 0)
-			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].String())
+			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].Record().String())
 		}
 	}
 	return cluster.WantedReclaim(v, pv, pvc)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +52,9 @@ func (r *Recovery) volumes(ctx context.Context) ([]Volume, error) {
 			continue
 		}
 		v := Volume{PersistentVolume: pv, Namespace: pv.Spec.ClaimRef.Namespace, Claim: pv.Spec.ClaimRef.Name}
-		v.StatefulSet, v.Template, v.Ordinal = recorded(pv)
+		if r, ok := cluster.RecordOf(pv); ok {
+			v.StatefulSet, v.Template, v.Ordinal = r.StatefulSet, r.Template, r.Ordinal
+		}
 		all = append(all, v)
 	}
 	slices.SortFunc(all, func(a, b Volume) int {
@@ -69,19 +70,6 @@ func (r *Recovery) volumes(ctx context.Context) ([]Volume, error) {
 		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
 	})
 	return all, nil
-}
-
-// recorded returns whose claim a volume was, if its record fits its claimRef.
-func recorded(pv *corev1.PersistentVolume) (sts, template string, ordinal int) {
-	parts := strings.Split(pv.Annotations[cluster.AnnotationClaimOf], "/")
-	if len(parts) != 3 || pv.Spec.ClaimRef.Name != parts[1]+"-"+parts[0]+"-"+parts[2] {
-		return "", "", 0
-	}
-	n, err := strconv.Atoi(parts[2])
-	if err != nil {
-		return "", "", 0
-	}
-	return parts[0], parts[1], n
 }
 
 // Released returns since when a volume has had no claim; zero if that is not

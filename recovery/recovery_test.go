@@ -115,14 +115,3 @@ func TestRefusedVolumes(t *testing.T) {
 		}
 	}
 }
-
-// TestRecord believes a record only where it fits the claimRef.
-func TestRecord(t *testing.T) {
-	for record, want := range map[string]string{"db/data/0": "db", "db/data/1": "", "db/data": "", "": "",
-		"data/db/x": ""} {
-		sts, _, _ := recorded(released(func(pv *corev1.PersistentVolume) { pv.Annotations["stayput.dev/claim-of"] = record }))
-		if sts != want {
-			t.Errorf("%q: %q, want %q", record, sts, want)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package validators
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -43,7 +42,7 @@ const (
 var ownKeys = []key{
 	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume", "PersistentVolumeClaim"},
 		form: "<statefulset>/<template>/<ordinal>", valid: isClaimOf, mark: true},
-	{name: cluster.LabelInject, sort: label, kinds: []string{"Namespace"}, words: []string{"enabled"}},
+	{name: cluster.LabelInject, sort: label, kinds: []string{"Namespace"}, words: []string{cluster.InjectEnabled}},
 	{name: cluster.LabelMode, sort: label, kinds: []string{"Namespace"}, words: modeWords()},
 	{name: cluster.AnnotationReclaim, sort: annotation,
 		kinds: []string{"PersistentVolumeClaim", claimTemplate, "PersistentVolume", "Namespace"},
@@ -87,13 +86,8 @@ func modeWords() (words []string) {
 }
 
 func isClaimOf(value string) bool {
-	parts := strings.Split(value, "/")
-	if len(parts) != 3 || len(validation.IsDNS1123Subdomain(parts[0])) > 0 ||
-		len(validation.IsDNS1123Subdomain(parts[1])) > 0 {
-		return false
-	}
-	n, err := strconv.ParseUint(parts[2], 10, 31)
-	return err == nil && strconv.FormatUint(n, 10) == parts[2]
+	_, ok := cluster.ParseClaimRecord(value)
+	return ok
 }
 
 func isReclaimMark(value string) bool {

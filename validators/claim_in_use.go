@@ -209,12 +209,12 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		return "", "", nil
 	}
-	recorded := strings.Split(pv.Annotations[cluster.AnnotationClaimOf], "/")
+	recorded, ok := cluster.ParseClaimRecord(pv.Annotations[cluster.AnnotationClaimOf])
 	switch {
 	case len(of) > 0:
 		whose = "StatefulSet " + of[0].StatefulSet.Name
-	case len(recorded) == 3 && fmt.Sprintf("%s-%s-%s", recorded[1], recorded[0], recorded[2]) == pvc.Name:
-		whose = "StatefulSet " + recorded[0] // gone
+	case ok && recorded.Claim() == pvc.Name:
+		whose = "StatefulSet " + recorded.StatefulSet // gone
 	default:
 		made, err := cluster.MadeByStatefulSetNow(v, pvc)
 		if err != nil || !made {
@@ -230,7 +230,7 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 		return "", "", err // to deny it would save nothing
 	}
 	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
-	if wanted.From == "the volume" { // which decides before the claim
+	if wanted.From == cluster.FromVolume { // which decides before the claim
 		what = "pv " + pv.Name
 	}
 	return whose, fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil

@@ -40,7 +40,7 @@ or an annotation says otherwise.`,
 		if err != nil {
 			return err
 		}
-		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == "the claim" {
+		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
 			return nil // the mutator volume-retain, or the author's own word
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
@@ -62,7 +62,7 @@ func boundReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		return nil // volume-reclaim
 	}
 	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, pv, pvc)
-	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete && wanted.From != "the namespace" {
+	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete && wanted.From != cluster.FromNamespace {
 		return err
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "volumeName"), pv.Name,

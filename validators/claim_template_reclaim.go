@@ -45,7 +45,7 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 			}
 			why := ""
 			switch {
-			case wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == "the claim":
+			case wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim:
 				continue // retained, or the author's own word
 			case wanted.Policy == corev1.PersistentVolumeReclaimDelete:
 				why = "the Namespace lets it"

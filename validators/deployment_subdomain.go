@@ -39,7 +39,7 @@ named in the remedy.`,
 			return nil
 		}
 		missing, meant, unknown := p.serviceMissing(dep, named)
-		injected, err := injects(p.Cluster, dep.Namespace)
+		injected, err := cluster.Injects(p.Cluster, dep.Namespace)
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@
 //
 // Workloads and their Pods: containers, replicasOf, ordinals, rolling,
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
-// memberLabels, injects, ofStatefulSet, live, pinned, knownNodes, known, meets.
+// memberLabels, ofStatefulSet, live, pinned, knownNodes, known, meets.
 //
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName,
 // addressed, setSelector.

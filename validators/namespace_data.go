@@ -168,7 +168,7 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 			return nil, err
 		}
 		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
-			doomed = append(doomed, doomedClaim{c, pv, wanted.From == cluster.FromVolume || wanted.From == cluster.FromClaim})
+			doomed = append(doomed, doomedClaim{c, pv, wanted.Own()})
 		}
 	}
 	slices.SortFunc(doomed, func(a, b doomedClaim) int { return strings.Compare(a.claim.Name, b.claim.Name) })

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -90,20 +89,12 @@ business of the rules about StatefulSets.`,
 }
 
 // injected says whether a Pod without a hostname is given one although it has not
-// asked for it: in a namespace that asks for all its Pods, by the headless
-// Service that it names, if no other selects it. Nobody has a hostname to give to
-// Pods of the node's network and of DaemonSets, and to static ones.
+// asked for it: by the headless Service that it names, if no other selects it.
 func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
-	owner := metav1.GetControllerOf(pod)
-	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil || owner != nil &&
-		(owner.Kind == "DaemonSet" || owner.Kind == "Node") ||
-		pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0 {
+	if pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0 {
 		return false, nil
 	}
-	if asked, err := injects(v, pod.Namespace); err != nil || !asked {
-		return false, err
-	}
-	headless, err := cluster.HeadlessFor(v, pod.Namespace, pod.Labels)
+	headless, err := cluster.Injected(v, pod)
 	return err == nil && len(headless) == 1 && headless[0] == pod.Spec.Subdomain, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
@@ -19,18 +18,7 @@ import (
 // ofStatefulSet says whether a StatefulSet controls the Pod, and so has given
 // it hostname and subdomain.
 func ofStatefulSet(pod *corev1.Pod) bool {
-	owner := metav1.GetControllerOf(pod)
-	return owner != nil && owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/")
-}
-
-// injects says whether Stayput gives names to the Pods of a namespace without
-// being asked by each.
-func injects(v *cluster.View, namespace string) (bool, error) {
-	ns, err := cluster.Get[corev1.Namespace](v, "", namespace)
-	if err != nil {
-		return false, fmt.Errorf("get Namespace %s: %w", namespace, err)
-	}
-	return ns != nil && ns.Labels[cluster.LabelInject] == "enabled", nil
+	return cluster.ControlledBy(pod, "StatefulSet")
 }
 
 // selectorFor returns labels by which a Service should select a Pod: those

@@ -151,7 +151,8 @@ func entries(want wants) []entry {
 		},
 		{
 			name: IdentityNamespace, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
-			namespaces: map[string]string{cluster.LabelInject: "enabled"}, objects: labelled(metav1.LabelSelectorOpDoesNotExist),
+			namespaces: map[string]string{cluster.LabelInject: cluster.InjectEnabled},
+			objects:    labelled(metav1.LabelSelectorOpDoesNotExist),
 			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
 		},
 		{

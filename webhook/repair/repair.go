@@ -162,14 +162,14 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 		return plan{}, err
 	}
 	mark := pv.Annotations[cluster.AnnotationReclaimSet]
-	switch asked := want.From == cluster.FromVolume || want.From == cluster.FromClaim; {
+	switch {
 	case pvc == nil && want.From != cluster.FromVolume:
 		// What the claim wanted nobody knows any more, and what was done about
 		// it stands: the volume is kept by now, or on its way out.
 		return plan{}, nil
 	case mark == want.Mark() && pv.Spec.PersistentVolumeReclaimPolicy != want.Policy:
 		return plan{want: want, claim: pvc, overruled: true}, nil
-	case !asked && mark == "" && r.Mode == New && pv.CreationTimestamp.Time.Before(since):
+	case !want.Own() && mark == "" && r.Mode == New && pv.CreationTimestamp.Time.Before(since):
 		if want.Policy != corev1.PersistentVolumeReclaimRetain {
 			return plan{}, nil
 		}

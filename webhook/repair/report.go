@@ -66,7 +66,7 @@ func (r *Controller) tell(pv *corev1.PersistentVolume, p plan, kind, reason, not
 	if p.claim != nil {
 		r.Events.Eventf(p.claim, pv, kind, reason, "Repair", "%s", note)
 	}
-	r.Log.Info("repair", "reason", reason, "volume", pv.Name, "namespace", pv.Spec.ClaimRef.Namespace, "claim",
-		pv.Spec.ClaimRef.Name,
-		"policy", pv.Spec.PersistentVolumeReclaimPolicy, "wanted", p.want.Policy, "by", p.want.From)
+	r.Log.Info("repair", "reason", reason, "volume", pv.Name,
+		"namespace", pv.Spec.ClaimRef.Namespace, "claim", pv.Spec.ClaimRef.Name,
+		"policy", pv.Spec.PersistentVolumeReclaimPolicy, "wanted", p.want.Policy, "by", p.want.From.String())
 }
