@@ -25,6 +25,7 @@ type Kind struct {
 	Scalable      bool // has the subresource scale
 	ManagedFields bool // some rule reads who set a field
 	Packed        bool // a cluster has many, or large ones: caches keep them as bytes
+	Optional      bool // older API servers do not serve it: there, nobody knows of any
 }
 
 // Kinds are all kinds that conventions are about or look up.
@@ -40,6 +41,7 @@ var Kinds = []Kind{
 	{Object: &corev1.Service{}, Resource: "services"},
 	{Object: &policyv1.PodDisruptionBudget{}, Resource: "poddisruptionbudgets"},
 	{Object: &storagev1.StorageClass{}, Resource: "storageclasses", ClusterScoped: true, ManagedFields: true},
+	{Object: &storagev1.VolumeAttributesClass{}, Resource: "volumeattributesclasses", ClusterScoped: true, Optional: true},
 }
 
 var byGVK = sync.OnceValue(func() map[schema.GroupVersionKind]*Kind {
@@ -131,7 +133,6 @@ var clusterScoped = map[schema.GroupKind]bool{
 	{Group: "storage.k8s.io", Kind: "CSIDriver"}:                                      true,
 	{Group: "storage.k8s.io", Kind: "CSINode"}:                                        true,
 	{Group: "storage.k8s.io", Kind: "VolumeAttachment"}:                               true,
-	{Group: "storage.k8s.io", Kind: "VolumeAttributesClass"}:                          true,
 	{Group: "storagemigration.k8s.io", Kind: "StorageVersionMigration"}:               true,
 	{Kind: "ComponentStatus"}:                                                         true,
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -156,6 +157,7 @@ func Get[T any, P interface {
 	if apierrors.IsNotFound(err) {
 		err = nil
 	}
+	err = unserved(err)
 	v.known = append(v.known, answer{P(nil), namespace, name, obj, err})
 	return obj, err
 }
@@ -174,7 +176,7 @@ func List[L any, P interface {
 		}
 	}
 	list := P(new(L))
-	err := v.environment.Source.List(v.ctx, list, opts...)
+	err := unserved(v.environment.Source.List(v.ctx, list, opts...))
 	if err != nil {
 		list = nil
 	}
@@ -182,6 +184,15 @@ func List[L any, P interface {
 		v.known = append(v.known, answer{P(nil), namespace, labels, list, err})
 	}
 	return list, err
+}
+
+// unserved makes [ErrUnknown] of the error about a kind that the API server does
+// not serve: it may have such objects in a version that nobody asked for.
+func unserved(err error) error {
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return err
 }
 
 // A Walker has all objects of some kinds, in whatever form.

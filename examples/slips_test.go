@@ -30,6 +30,8 @@ const (
 
 // slips are by rule.
 var slips = map[string]slip{
+	"claim-attributes-class": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeAttributesClassName: fast"},
 	"claim-class": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retaind"},
 	"claim-in-use": {app: "etcd.yaml", want: deny,

@@ -2,6 +2,7 @@ package validators
 
 // All lists every rule, sorted by name: these, and stayput-annotation.
 var All = withStayputAnnotation(
+	claimAttributesClass,
 	claimClass,
 	claimInUse,
 	claimOversizedVolume,

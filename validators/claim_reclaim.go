@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -20,7 +21,8 @@ var claimReclaim = &Rule{
 	Doc: `the volume of a claim should be retained
 
 Where the class of a claim says reclaimPolicy: Delete, its disk is destroyed as
-soon as the claim is deleted, with its namespace for example. Annotate the claim
+soon as the claim is deleted, with its namespace for example; where the claim has a
+volume, or one is reserved for it, that volume's own policy counts. Annotate the claim
 stayput.dev/reclaim-policy: Retain before its volume is made, or name a class
 that retains. If the data may go, annotate it stayput.dev/reclaim-policy: Delete.
 The claims of StatefulSets are retained without a word, unless the configuration
@@ -30,33 +32,50 @@ or an annotation says otherwise.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {
-			return boundReclaim(p, pvc)
+			pv, err := volumeOf(p.Cluster, pvc)
+			if err != nil || pv == nil {
+				return err
+			}
+			return volumesReclaim(p, pvc, pv)
+		}
+		reserved, unknown := reservedVolumes(p.Cluster, pvc)
+		if !p.presumed(unknown) {
+			return unknown
+		}
+		if pv := bestVolume(pvc, reserved, false); pv != nil { // which the claim gets, whatever its class
+			return volumesReclaim(p, pvc, pv)
 		}
 		name, class, _, err := classOf(p.Cluster, pvc)
 		if err != nil || !provisions(class) || !deletes(class) {
-			return err
+			return cmp.Or(err, unknown)
 		}
 		wanted, err := cluster.WantedReclaim(p.Cluster, nil, pvc)
 		if err != nil {
 			return err
 		}
 		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
-			return nil // the mutator volume-retain, or the author's own word
+			return unknown // the mutator volume-retain, or the author's own word
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
-			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
-				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
-					cluster.AnnotationReclaim)))
-		return nil
+			p.Mend(
+				fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
+				fmt.Sprintf(
+					"kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it",
+					pvc.Name,
+					pvc.Namespace,
+					cluster.AnnotationReclaim,
+				),
+			))
+		return unknown
 	})},
 }
 
-// boundReclaim is for audit: once a claim has a volume, that has the policy.
-func boundReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
-	pv, err := volumeOf(p.Cluster, pvc)
-	if err != nil || pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
-		return err
+// volumesReclaim looks at the volume that a claim has, or that is reserved for it: that
+// has the policy, and not the class.
+func volumesReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
+	if pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return nil
 	}
 	if !provisioned(pv) {
 		return nil // volume-reclaim

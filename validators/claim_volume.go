@@ -7,8 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -22,14 +25,17 @@ var claimVolume = &Rule{
 
 With volumeName, a claim gets that volume or none. It is Pending for as long as
 the volume does not exist, is smaller than what the claim asks for, has another
-class, volume mode or access modes, or belongs to another claim. A volume that
+class, attributes class, volume mode or access modes, or belongs to another claim. A volume that
 was released by a claim belongs to it still, with its data, until its claimRef
 is removed. Where a default class exists, a claim for a volume without a class
 must say storageClassName: "".
 
 A volume whose claimRef names the claim is bound to it whatever the class of
 either, with volumeName and without. A claim that names another class than such
-a volume has says fast and has a slow disk, for good.`,
+a volume has says fast and has a slow disk, for good. A selector is not looked at
+either, nor for a volume that volumeName names. Of another attributes class,
+though, a volume is bound only where both name each other: else the claim waits,
+or gets a new, empty volume where its class makes one.`,
 
 	Exempt: "the volume is changed or given free before the claim is needed",
 
@@ -50,6 +56,7 @@ a volume has says fast and has a slow disk, for good.`,
 		}
 		if reservedFor(pv, pvc) { // the controller asks no more
 			p.otherClass(pvc, pv)
+			p.otherSelector(pvc, pv, "is reserved for the claim")
 			return nil
 		}
 		class, _, _, err := classOf(p.Cluster, pvc)
@@ -57,28 +64,92 @@ a volume has says fast and has a slow disk, for good.`,
 			return err
 		}
 		if why, remedy := p.misfit(pv, pvc, class); why != "" {
-			p.Report(field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)),
-				remedy)
+			p.Report(
+				field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)),
+				remedy,
+			)
+			return nil
 		}
+		p.otherSelector(pvc, pv, "the claim names")
 		return nil
 	})},
 }
 
-// reservedElse reports a claim that gets a volume of another class, which is
-// reserved for it.
+// reservedElse reports a claim that gets a volume of another class or with other
+// labels, which is reserved for it, or that does not get it, for its attributes class.
 func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
-	if volume.GetPersistentVolumeClaimClass(pvc) == "" {
+	if pvc.Status.Phase == corev1.ClaimBound {
 		return nil
 	}
-	pvs, err := volumesFor(p.Cluster, pvc)
-	if err != nil {
+	reserved, err := reservedVolumes(p.Cluster, pvc)
+	if err != nil || len(reserved) == 0 {
 		return err
 	}
-	free := func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef == nil }
-	if pv := bestVolume(pvc, slices.DeleteFunc(slices.Clone(pvs), free), false); pv != nil {
+	if pv := bestVolume(pvc, reserved, false); pv != nil {
 		p.otherClass(pvc, pv)
+		p.otherSelector(pvc, pv, "is reserved for the claim")
+		return nil
+	}
+	anyAttributes := *pvc
+	for _, pv := range reserved {
+		anyAttributes.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
+		if bestVolume(&anyAttributes, []*corev1.PersistentVolume{pv}, false) == nil {
+			continue
+		}
+		is := ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
+		p.Report(field.Invalid(
+			specPath.Child("volumeAttributesClassName"),
+			ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""),
+			fmt.Sprintf(
+				"must be %q, as that of volume %s, which is reserved for the claim and would never be bound to it",
+				is,
+				pv.Name,
+			),
+		),
+			attributesOf(pv))
+		return nil
 	}
 	return nil
+}
+
+// reservedVolumes returns the volumes whose claimRef is the claim.
+func reservedVolumes(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
+	pvs, err := volumesFor(v, pvc)
+	if err != nil {
+		return nil, err
+	}
+	free := func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef == nil }
+	return slices.DeleteFunc(slices.Clone(pvs), free), nil
+}
+
+// attributesOf is the remedy that gives a claim the attributes class of a volume.
+func attributesOf(pv *corev1.PersistentVolume) string {
+	if name := ptr.Deref(pv.Spec.VolumeAttributesClassName, ""); name != "" {
+		return fmt.Sprintf("volumeAttributesClassName: %s in the claim", name)
+	}
+	return "leave volumeAttributesClassName out"
+}
+
+// otherSelector reports a selector that does not match the volume which the claim
+// gets all the same.
+func (p *Pass) otherSelector(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, why string) {
+	if pvc.Spec.Selector == nil || pvc.Status.Phase == corev1.ClaimBound {
+		return
+	}
+	selector, err := metav1.LabelSelectorAsSelector(pvc.Spec.Selector)
+	if err != nil || selector.Matches(labels.Set(pv.Labels)) {
+		return // the API server refuses a malformed one
+	}
+	p.Report(field.Invalid(
+		specPath.Child("selector"),
+		short(formatSelector(pvc.Spec.Selector)),
+		fmt.Sprintf(
+			"must match volume %s, which %s; it is bound all the same, and the selector is not looked at",
+			pv.Name,
+			why,
+		),
+	),
+		"remove the selector")
 }
 
 // otherClass reports a claim that names a class and is bound to a volume that
@@ -121,8 +192,17 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 		return fmt.Sprintf("this one has %s of the %s asked for", size, asked),
 			fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
 	case volume.GetPersistentVolumeClass(pv) != class:
-		return fmt.Sprintf("its class is %q, not %q", volume.GetPersistentVolumeClass(pv), class),
-			fmt.Sprintf("storageClassName: %q in the claim", volume.GetPersistentVolumeClass(pv))
+		return fmt.Sprintf(
+				"its class is %q, not %q",
+				volume.GetPersistentVolumeClass(pv),
+				class,
+			), fmt.Sprintf(
+				"storageClassName: %q in the claim",
+				volume.GetPersistentVolumeClass(pv),
+			)
+	case !sameAttributes(pv.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName):
+		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
+			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), attributesOf(pv)
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
 		return "its volumeMode is another", fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))
 	case !volume.CheckAccessModes(pvc, pv):

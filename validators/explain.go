@@ -11,16 +11,26 @@ import (
 // Occasions says when the rule runs, each kind once: a StatefulSet is created
 // or updated.
 func (r *Rule) Occasions() (list []string) {
-	words := map[Event]string{Stored: "created or updated", Created: "created", Arriving: "created", Updated: "updated",
-		Deleted: "deleted"}
+	words := map[Event][]string{
+		Stored: {
+			"created",
+			"updated",
+		},
+		Created:  {"created"},
+		Arriving: {"created"},
+		Updated:  {"updated"},
+		Deleted:  {"deleted"},
+	}
 	var order []string
 	when := map[string][]string{}
 	for _, c := range r.Checks {
 		if when[c.Kind.Kind] == nil {
 			order = append(order, c.Kind.Kind)
 		}
-		if word := words[c.When]; !slices.Contains(when[c.Kind.Kind], word) {
-			when[c.Kind.Kind] = append(when[c.Kind.Kind], word)
+		for _, word := range words[c.When] {
+			if !slices.Contains(when[c.Kind.Kind], word) {
+				when[c.Kind.Kind] = append(when[c.Kind.Kind], word)
+			}
 		}
 	}
 	for _, kind := range order {

@@ -32,7 +32,9 @@ A StatefulSet is replaced around its Pods: kubectl delete statefulset <name>
 --cascade=orphan leaves Pods and claims alone, and the StatefulSet that is
 applied next adopts them. Claims made from a template do not follow it: each is
 grown by itself, kubectl patch pvc <name> -p
-'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink.
+'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink. To
+another attributes class, too, each bound claim changes by itself, kubectl patch pvc
+<name> -p '{"spec":{"volumeAttributesClassName":"gold"}}', and never back to none.
 What an update lets pass because the object always had it, a creation may be
 denied for: then Stayput says what is to be mended first, and gives the recipe
 only once that is done. kubectl create --dry-run=server -f <file> says the same,
@@ -99,6 +101,7 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
 		return nil
 	}
+	attributesOfClaimFixed(p, old, pvc)
 	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage],
 		pvc.Spec.Resources.Requests[corev1.ResourceStorage]
 	path := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
@@ -148,4 +151,29 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 				class))
 	}
 	return nil
+}
+
+// attributesOfClaimFixed reports another attributes class of a claim that is not bound,
+// or none in the place of one that its volume has.
+func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
+	was, is := ptr.Deref(old.Spec.VolumeAttributesClassName, ""), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
+	path, keep := specPath.Child(
+		"volumeAttributesClassName",
+	), fmt.Sprintf(
+		"write volumeAttributesClassName: %s again",
+		was,
+	)
+	if was == "" {
+		keep = "leave volumeAttributesClassName out"
+	}
+	switch {
+	case was == is:
+	case old.Status.Phase != corev1.ClaimBound:
+		p.Report(
+			field.Invalid(path, is, "cannot be changed before the claim is bound"),
+			keep+", and change it once the claim is bound",
+		)
+	case is == "" && old.Status.CurrentVolumeAttributesClassName != nil:
+		p.Report(field.Forbidden(path, "cannot be taken out; the volume keeps the class it has"), keep)
+	}
 }

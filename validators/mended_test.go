@@ -25,8 +25,16 @@ var prose = []struct {
 	rule, text string // a rule, and a regular expression for the whole way
 	why        string
 }{
-	{"claim-class", `make the claim anew with another .*`,
-		"the claim is yet to be created, and its class its author's choice"},
+	{
+		"claim-attributes-class",
+		`make the claim anew with another .*|create one of that driver, and name it`,
+		"which attributes are wanted its author knows",
+	},
+	{
+		"claim-class",
+		`make the claim anew with another .*`,
+		"the claim is yet to be created, and its class its author's choice",
+	},
 	{"claim-in-use", `.*a platform engineer must add deletions: .*`, "configuration: TestNarrowest of policy reads it"},
 	{"claim-in-use", `.*(?:RedisCluster|Cluster) .*`, "only the owner can, whose kind is not known"},
 	{"claim-in-use", `if the data may be wanted again, .*|scaling down removes \S+ first`,

@@ -31,6 +31,7 @@ type world struct {
 	claims       []*corev1.PersistentVolumeClaim
 	volumes      []*corev1.PersistentVolume
 	classes      []*storagev1.StorageClass
+	attributes   []*storagev1.VolumeAttributesClass
 	nodes        []*corev1.Node
 	budgets      []*policyv1.PodDisruptionBudget
 	namespaces   []*corev1.Namespace
@@ -44,7 +45,7 @@ type world struct {
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
-		w.classes, w.nodes, w.budgets, w.namespaces} {
+		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -82,6 +83,8 @@ func (w *world) put(obj client.Object) {
 		w.volumes = with(w.volumes, obj)
 	case *storagev1.StorageClass:
 		w.classes = with(w.classes, obj)
+	case *storagev1.VolumeAttributesClass:
+		w.attributes = with(w.attributes, obj)
 	case *corev1.Node:
 		w.nodes = with(w.nodes, obj)
 	case *policyv1.PodDisruptionBudget:
@@ -119,7 +122,8 @@ func (g gen) world() *world {
 		orphan: g.chance(.2),
 	}
 	for _, create := range append(g.makers(), func() client.Object { return g.node() },
-		func() client.Object { return g.budget() }) {
+		func() client.Object { return g.budget() },
+		func() client.Object { return g.attributesClass() }) {
 		for range g.IntN(5) {
 			w.put(create())
 		}
@@ -209,6 +213,9 @@ func (g gen) belongings(w *world, obj client.Object) {
 		if o.Spec.StorageClassName != nil {
 			pv.Spec.StorageClassName = *o.Spec.StorageClassName
 		}
+		if g.chance(.5) {
+			pv.Spec.VolumeAttributesClassName = o.Spec.VolumeAttributesClassName
+		}
 		w.put(pv)
 	}
 	for _, name := range names {
@@ -253,7 +260,9 @@ func (g gen) remnants(w *world, obj client.Object) {
 		}
 		if whole && g.chance(.4) {
 			w.retain = "off"
-			o.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: "Delete"}
+			o.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+				WhenDeleted: "Delete",
+			}
 		}
 		for i := range count(o.Spec.Replicas) {
 			n := start + i
@@ -568,7 +577,11 @@ func (g gen) podVolume() corev1.Volume {
 		v.ConfigMap = &corev1.ConfigMapVolumeSource{}
 	case 7:
 		if g.chance(.5) {
-			v.Ephemeral = &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{}}
+			var its corev1.PersistentVolumeClaim
+			g.claimSpec(&its)
+			v.Ephemeral = &corev1.EphemeralVolumeSource{
+				VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{Spec: its.Spec},
+			}
 		} else {
 			v.NFS = &corev1.NFSVolumeSource{Server: "nfs", Path: "/"}
 		}
@@ -615,18 +628,26 @@ func (g gen) affinity() *corev1.Affinity {
 		"topology.kubernetes.io/zone")}
 	switch g.IntN(4) {
 	case 0:
-		a.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}
+		a.PodAntiAffinity = &corev1.PodAntiAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term},
+		}
 	case 1:
-		a.PodAntiAffinity = &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: term}}}
+		a.PodAntiAffinity = &corev1.PodAntiAffinity{
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+				{Weight: 1, PodAffinityTerm: term},
+			},
+		}
 	default:
 		a.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{}}
 		for range 1 + g.IntN(2) {
-			a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms = append(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms,
+			a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms = append(
+				a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms,
 				corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
 					Key:      one(g, "kubernetes.io/hostname", "kubernetes.io/hostname", "topology.kubernetes.io/zone", "disk"),
 					Operator: one(g, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn),
 					Values:   one(g, []string{"one"}, []string{"one"}, []string{"one", "two"}),
-				}}})
+				}}},
+			)
 		}
 	}
 	return a
@@ -665,6 +686,7 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 		pvc.Spec.VolumeName = one(g, "pv-0", "pv-1", "pv-2", "pv-9")
 	}
 	pvc.Status.Phase = one(g, "", corev1.ClaimPending, corev1.ClaimBound)
+	pvc.Status.CurrentVolumeAttributesClassName = one(g, nil, pvc.Spec.VolumeAttributesClassName)
 	if g.chance(.7) {
 		for k, v := range g.labels() {
 			metav1.SetMetaDataLabel(&pvc.ObjectMeta, k, v)
@@ -720,6 +742,17 @@ func (g gen) claimSpec(pvc *corev1.PersistentVolumeClaim) {
 	if g.chance(.1) {
 		s.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: "s"}
 	}
+	s.VolumeAttributesClassName = g.attributes()
+}
+
+// attributes returns the name of a VolumeAttributesClass, mostly none.
+func (g gen) attributes() *string {
+	return one(g, nil, nil, nil, nil, nil, nil, new(""), new("gold"), new("gold"), new("ghost"))
+}
+
+func (g gen) attributesClass() *storagev1.VolumeAttributesClass {
+	return &storagev1.VolumeAttributesClass{ObjectMeta: metav1.ObjectMeta{Name: one(g, "gold", "gold", "silver")},
+		DriverName: one(g, "disk.example.com", "other.example.com")}
 }
 
 func (g gen) modes() []corev1.PersistentVolumeAccessMode {
@@ -758,11 +791,22 @@ func (g gen) volume() *corev1.PersistentVolume {
 		s.CSI = &corev1.CSIPersistentVolumeSource{Driver: "disk.example.com", VolumeHandle: pv.Name}
 	}
 	if g.chance(.3) {
-		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
-			Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}}}}
+		s.NodeAffinity = &corev1.VolumeNodeAffinity{
+			Required: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}},
+			},
+		}
 	}
-	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable,
-		corev1.VolumeAvailable)
+	s.VolumeAttributesClassName = g.attributes()
+	pv.Status.Phase = one(
+		g,
+		"",
+		corev1.VolumePending,
+		corev1.VolumeAvailable,
+		corev1.VolumeAvailable,
+		corev1.VolumeAvailable,
+	)
 	if g.chance(.3) {
 		s.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: one(g, "app", "app", "other"),
 			Name: g.claimName(), UID: one(g, "", types.UID("uid-gone"))}

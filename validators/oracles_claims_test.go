@@ -25,26 +25,32 @@ var _ = register(map[string]oracle{
 			return classNamed(c) != "" && pv.Spec.StorageClassName != "" && classNamed(c) != pv.Spec.StorageClassName &&
 				c.Status.Phase != "Bound"
 		}
+		// Nor does a selector say anything about a volume that is chosen by name.
+		overlooked := func(pv *corev1.PersistentVolume) bool {
+			return c.Spec.Selector != nil && !matches(c.Spec.Selector, pv.Labels) && c.Status.Phase != "Bound"
+		}
 		if c.Spec.VolumeName == "" {
-			var gets *corev1.PersistentVolume
-			for _, pv := range w.volumes {
-				if pv.DeletionTimestamp == nil && isRefTo(pv.Spec.ClaimRef, c) && serves(c, pv) &&
-					(gets == nil || len(pv.Spec.AccessModes) < len(gets.Spec.AccessModes) ||
-						len(pv.Spec.AccessModes) == len(gets.Spec.AccessModes) && pv.Name < gets.Name) {
-					gets = pv
+			if gets := reservedFor(w, c); gets != nil {
+				return warnIf(lies(gets) || overlooked(gets))
+			}
+			for _, pv := range w.volumes { // never its, for attributes alone
+				like := c.DeepCopy()
+				like.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
+				if pv.DeletionTimestamp == nil && isRefTo(pv.Spec.ClaimRef, c) && serves(like, pv) {
+					return warnIf(c.Status.Phase != "Bound")
 				}
 			}
-			return warnIf(gets != nil && lies(gets))
+			return nothing
 		}
 		pv := find(w.volumes, "", c.Spec.VolumeName)
 		if pv == nil || pv.Spec.ClaimRef != nil {
-			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c) || lies(pv))
+			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c) || lies(pv) || overlooked(pv))
 		}
 		class := classNamed(c)
 		if sc := classFor(w, c); c.Spec.StorageClassName == nil && sc != nil {
 			class = sc.Name // as the API server fills in
 		}
-		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName)
+		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName || overlooked(pv))
 	}),
 	"claim-oversized-volume": created(func(w *world, c pvc) validators.Level {
 		asked, sc := c.Spec.Resources.Requests.Storage(), classFor(w, c)
@@ -82,6 +88,9 @@ var _ = register(map[string]oracle{
 			pv := volumeHad(w, c)
 			return warnIf(pv != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && byProvisioner(pv) &&
 				wish(pv, c) != "Delete")
+		}
+		if pv := reservedFor(w, c); pv != nil { // whose class is another's word
+			return warnIf(pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && byProvisioner(pv) && wish(pv, c) != "Delete")
 		}
 		if !destroyer(classFor(w, c)) || wish(c) != "" {
 			return nothing
@@ -134,6 +143,18 @@ var _ = register(map[string]oracle{
 		return warnIf(known)
 	}),
 })
+
+// reservedFor returns the volume that a claim gets because its claimRef says so.
+func reservedFor(w *world, c pvc) (gets *corev1.PersistentVolume) {
+	for _, pv := range w.volumes {
+		if pv.DeletionTimestamp == nil && isRefTo(pv.Spec.ClaimRef, c) && serves(c, pv) &&
+			(gets == nil || len(pv.Spec.AccessModes) < len(gets.Spec.AccessModes) ||
+				len(pv.Spec.AccessModes) == len(gets.Spec.AccessModes) && pv.Name < gets.Name) {
+			gets = pv
+		}
+	}
+	return gets
+}
 
 // ofOperator says whether a controller of no group of Kubernetes' own has an object,
 // or any has a StatefulSet.

@@ -132,6 +132,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return nil
 	},
+	"claim-attributes-class": ephemeralOf,
 	"stayput-annotation": func(_ *world, o client.Object) any {
 		all := ourKeys(o)
 		switch o := o.(type) {

@@ -94,6 +94,11 @@ var _ = register(map[string]oracle{
 		updated(func(w *world, old, c pvc) validators.Level {
 			was, is := old.Spec.Resources.Requests.Storage(), c.Spec.Resources.Requests.Storage()
 			changed := old.Spec.StorageClassName != nil && !reflect.DeepEqual(old.Spec.StorageClassName, c.Spec.StorageClassName)
+			before, after := nameIn(old.Spec.VolumeAttributesClassName), nameIn(c.Spec.VolumeAttributesClassName)
+			if before != after &&
+				(old.Status.Phase != corev1.ClaimBound || after == "" && old.Status.CurrentVolumeAttributesClassName != nil) {
+				return hint
+			}
 			if changed || old.Status.Phase != corev1.ClaimBound && is.Cmp(*was) != 0 {
 				return hint
 			}

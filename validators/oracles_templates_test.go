@@ -176,5 +176,14 @@ func serves(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool
 		}
 	}
 	return pv.Spec.Capacity.Storage().Cmp(*pvc.Spec.Resources.Requests.Storage()) >= 0 &&
-		block(pvc.Spec.VolumeMode) == block(pv.Spec.VolumeMode)
+		block(pvc.Spec.VolumeMode) == block(pv.Spec.VolumeMode) &&
+		nameIn(pvc.Spec.VolumeAttributesClassName) == nameIn(pv.Spec.VolumeAttributesClassName)
+}
+
+// nameIn is the name in a field that may be left out.
+func nameIn(name *string) string {
+	if name == nil {
+		return ""
+	}
+	return *name
 }

@@ -118,3 +118,9 @@ func known(err error) error {
 	}
 	return err
 }
+
+// presumed says whether an error is none, or that manifests hold no object of a kind:
+// of what they would hold there is none, then, but the rule has to return the error.
+func (p *Pass) presumed(err error) bool {
+	return err == nil || p.Cluster.Manifests() && errors.Is(err, cluster.ErrUnknown)
+}

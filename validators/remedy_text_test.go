@@ -157,12 +157,30 @@ func init() { // for they call each other
 			return m.apply(key, []string{"", "another"})
 		}},
 		{regexp.MustCompile(`^apply (\{.*\})$`), func(m *mender, _ string, part []string) error { return m.add(part[1]) }},
-		{regexp.MustCompile(`^create StorageClass (\S+)( with allowVolumeExpansion: true)?$`),
+		{
+			regexp.MustCompile(`^create StorageClass (\S+)( with allowVolumeExpansion: true)?$`),
 			func(m *mender, _ string, part []string) error {
-				return m.add(fmt.Sprintf("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: %s}, provisioner: "+
-					"example.com/disk, "+
-					"reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer, allowVolumeExpansion: true}", part[1]))
-			}},
+				return m.add(
+					fmt.Sprintf(
+						"{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: %s}, provisioner: example.com/disk, "+
+							"reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer, allowVolumeExpansion: true}",
+						part[1],
+					),
+				)
+			},
+		},
+		{
+			regexp.MustCompile(`^create VolumeAttributesClass (\S+)(?: with driverName: (\S+))?$`),
+			func(m *mender, _ string, part []string) error {
+				return m.add(
+					fmt.Sprintf("{apiVersion: storage.k8s.io/v1, kind: VolumeAttributesClass, metadata: {name: %s}, driverName: %q, "+
+						"parameters: {iops: '1'}}", part[1], part[2]),
+				)
+			},
+		},
+		{regexp.MustCompile(`^leave (volumeAttributesClassName) out$`), func(m *mender, key string, part []string) error {
+			return m.unset(key, []string{"spec", part[1]})
+		}},
 		{regexp.MustCompile(`^apply the claim$`), func(*mender, string, []string) error { return nil }},
 		{regexp.MustCompile(`^take it out of the template: (.*)$`), func(m *mender, key string, part []string) error {
 			if err := m.unset(key, cluster.SplitPath(m.finding.Field)); err != nil {

@@ -91,8 +91,15 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 	anew := again + ", for new replicas alone"
 	switch order := after.Cmp(before); {
 	case order > 0:
-		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
-			growClaims(old, was.Name, after.String())+again, keepAs(before.String()))
+		p.ReportRecreating(
+			field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
+			patchClaims(
+				old,
+				was.Name,
+				fmt.Sprintf(`{"resources":{"requests":{"storage":"%s"}}}`, &after),
+			)+again,
+			keepAs(before.String()),
+		)
 	case order < 0:
 		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew,
 			keepAs(before.String()))
@@ -100,6 +107,8 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 		p.ReportRecreating(field.Invalid(path.Child("spec", "storageClassName"), ptr.Deref(is.Spec.StorageClassName, ""),
 			"cannot be changed; claims stay in their class"),
 			anew, keepAs(ptr.Deref(was.Spec.StorageClassName, "")))
+	case !sameAttributes(was.Spec.VolumeAttributesClassName, is.Spec.VolumeAttributesClassName):
+		p.attributesFixed(path.Child("spec", "volumeAttributesClassName"), old, was, is, again)
 	default:
 		for _, meta := range []struct {
 			name    string
@@ -115,6 +124,31 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 		}
 		p.ReportRecreating(field.Forbidden(path, "cannot be changed; claims stay as they are"), anew, "keep it as it was")
 	}
+}
+
+// attributesFixed reports another attributes class of a claim template. Claims change
+// theirs in place, each by itself, but never to none.
+func (p *Pass) attributesFixed(
+	path *field.Path,
+	old *appsv1.StatefulSet,
+	was, is *corev1.PersistentVolumeClaim,
+	again string,
+) {
+	before, after := ptr.Deref(was.Spec.VolumeAttributesClassName, ""), ptr.Deref(is.Spec.VolumeAttributesClassName, "")
+	keep := keepAs(before)
+	if before == "" {
+		keep = "leave it out"
+	}
+	if after == "" {
+		p.ReportRecreating(
+			field.Forbidden(path, "cannot be taken out; claims keep the class they have"),
+			again+", for new replicas alone",
+			keep,
+		)
+		return
+	}
+	p.ReportRecreating(field.Invalid(path, after, "cannot be changed; each claim must change by itself"),
+		patchClaims(old, was.Name, fmt.Sprintf(`{"volumeAttributesClassName":"%s"}`, after))+again, keep)
 }
 
 // keyFixed reports a label or an annotation of a claim template. The value that
@@ -166,7 +200,6 @@ func differingField(was, is *corev1.PersistentVolumeClaim) string {
 		{"volumeMode", was.Spec.VolumeMode, is.Spec.VolumeMode},
 		{"dataSource", was.Spec.DataSource, is.Spec.DataSource},
 		{"dataSourceRef", was.Spec.DataSourceRef, is.Spec.DataSourceRef},
-		{"volumeAttributesClassName", was.Spec.VolumeAttributesClassName, is.Spec.VolumeAttributesClassName},
 	} {
 		if !equality.Semantic.DeepEqual(f.was, f.is) {
 			return f.name
@@ -175,13 +208,12 @@ func differingField(was, is *corev1.PersistentVolumeClaim) string {
 	return ""
 }
 
-// growClaims returns the command, with && behind it, that grows the claims of
-// all replicas.
-func growClaims(sts *appsv1.StatefulSet, template, size string) string {
+// patchClaims returns the command, with && behind it, that writes what the spec is to
+// have into the claims of all replicas.
+func patchClaims(sts *appsv1.StatefulSet, template, spec string) string {
 	start, replicas := cluster.Ordinals(sts)
 	patch := func(claim string) string {
-		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"resources":{"requests":{"storage":"%s"}}}}'`, claim,
-			sts.Namespace, size)
+		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":%s}'`, claim, sts.Namespace, spec)
 	}
 	switch replicas {
 	case 0:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -98,6 +99,9 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 		})
 		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && read > 0 {
 			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
+		}
+		if meta.IsNoMatchError(err) { // an older API server, which cannot say
+			return nil, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list %ss at %s: %w; nothing is reported, for half a cluster would look wrong", gvk.Kind,

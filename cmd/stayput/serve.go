@@ -16,16 +16,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 	"stayput.dev/cluster/cache/trim"
 	"stayput.dev/webhook"
@@ -213,6 +216,17 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	}
 	caches := cache.Caches{}
 	for _, obj := range reads {
+		switch served, err := serves(mgr.GetRESTMapper(), obj); {
+		case err != nil:
+			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
+		case !served:
+			w.Log.Info(
+				"the API server does not serve this kind: it is asked for when it is needed",
+				"kind",
+				fmt.Sprintf("%T", obj),
+			)
+			continue
+		}
 		informer, err := mgr.GetCache().GetInformer(ctx, obj, ctrlcache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
@@ -244,6 +258,21 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// serves says whether the API server serves a kind. Of one that all versions do
+// it is not asked.
+func serves(mapper meta.RESTMapper, obj client.Object) (bool, error) {
+	kind := cluster.KnownObject(obj)
+	if !kind.Optional {
+		return true, nil
+	}
+	gvk := kind.GVK()
+	_, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (f *serveFlags) restConfig() (*rest.Config, error) {

@@ -1,0 +1,205 @@
+package validators
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var claimAttributesClass = &Rule{
+	Name:  "claim-attributes-class",
+	Level: Warn,
+	Reads: []client.Object{&storagev1.VolumeAttributesClass{}, &storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Doc: `a claim's volumeAttributesClassName must be a class of the driver that makes its volume
+
+A VolumeAttributesClass says with which attributes, such as IOPS, one CSI driver
+makes a volume, and to which it changes one. Nothing looks at the name when a
+claim is applied. If the class does not exist, or is of another driver than the
+provisioner of the claim's StorageClass, no volume is made: the claim and its
+Pods are Pending, and the claim cannot be changed until it is bound. Of a bound
+claim the volume stays as it was, and only the events of the claim say why.
+
+A class that exists in name only is no finding where a volume that is available
+carries it: volumes made by hand are told apart by it. Where the API server is
+older than 1.34 and does not serve the kind, the rule is silent.`,
+
+	Exempt: "the class is made later by something else, such as the driver's own chart",
+
+	Checks: append([]Check{
+		OnCreate(claimAttributes),
+		OnUpdate(func(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
+			if sameAttributes(old.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName) ||
+				old.Status.Phase != corev1.ClaimBound {
+				return nil // field-fixed
+			}
+			return claimAttributes(p, pvc)
+		}),
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			for i := range sts.Spec.VolumeClaimTemplates {
+				pvc := &sts.Spec.VolumeClaimTemplates[i]
+				start, _ := cluster.Ordinals(sts)
+				first := claimFrom(sts, pvc)
+				first.Name = cluster.ClaimName(sts, pvc.Name, start)
+				if err := attributesClass(p, first, templatesPath.Index(i).Child("spec"), sts); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}, onEphemeral(func(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error {
+		return attributesClass(p, pvc, spec, nil)
+	})...),
+}
+
+func claimAttributes(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+	return attributesClass(p, pvc, specPath, nil)
+}
+
+// A claimDriver is what a claim's attributes class must suit.
+type claimDriver struct {
+	name    string // of the CSI driver, "" where it is not known or there is none
+	bound   bool
+	settled bool // no driver is asked for anything
+}
+
+// driverOf returns the driver that makes the volume of a claim, or that has made it.
+// An error says what is not known of it; where manifests hold no such kind, there is
+// taken to be none.
+func (p *Pass) driverOf(pvc *corev1.PersistentVolumeClaim) (claimDriver, error) {
+	if pvc.Spec.VolumeName != "" {
+		pv, err := volumeOf(p.Cluster, pvc)
+		switch {
+		case err != nil || pv == nil: // claim-volume
+			return claimDriver{settled: true}, err
+		case sameAttributes(pv.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName):
+			return claimDriver{settled: true}, nil
+		case pv.Spec.CSI == nil:
+			return claimDriver{bound: true}, nil
+		}
+		return claimDriver{name: pv.Spec.CSI.Driver, bound: true}, nil
+	}
+	pvs, unknown := volumesFor(p.Cluster, pvc)
+	if !p.presumed(unknown) || bestVolume(pvc, pvs, false) != nil {
+		return claimDriver{settled: true}, unknown // names alone are compared
+	}
+	_, class, _, err := classOf(p.Cluster, pvc)
+	switch {
+	case !p.presumed(err):
+		return claimDriver{settled: true}, err
+	case err != nil:
+		return claimDriver{}, err
+	case !provisions(class): // without a provisioner names alone are compared, too
+		return claimDriver{settled: true}, unknown
+	}
+	return claimDriver{name: class.Provisioner}, unknown
+}
+
+// sameAttributes says whether two names of attributes classes are one; an empty one is
+// none.
+func sameAttributes(a, b *string) bool { return ptr.Deref(a, "") == ptr.Deref(b, "") }
+
+// attributesClass reports the attributes class of a claim whose spec has a path if it
+// does not exist, or is another driver's. Sts has the claim's template, if any.
+func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path, sts *appsv1.StatefulSet) error {
+	path, name := spec.Child("volumeAttributesClassName"), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
+	if name == "" {
+		return nil
+	}
+	driver, unknown := p.driverOf(pvc)
+	if driver.settled {
+		return unknown
+	}
+	class, err := cluster.Get[storagev1.VolumeAttributesClass](p.Cluster, "", name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("get VolumeAttributesClass %s: %w", name, err)
+	case class != nil && (driver.name == "" || class.DriverName == driver.name):
+		return unknown
+	}
+	list, err := cluster.List[storagev1.VolumeAttributesClassList](p.Cluster)
+	if err != nil {
+		return fmt.Errorf("list VolumeAttributesClasses: %w", err)
+	}
+	var fitting []string
+	for i := range list.Items {
+		if driver.name == "" || list.Items[i].DriverName == driver.name {
+			fitting = append(fitting, list.Items[i].Name)
+		}
+	}
+	slices.Sort(fitting)
+	cost := "claim and Pods stay Pending"
+	switch {
+	case driver.bound:
+		cost = "the volume stays as it is"
+	case pvc.Name == "":
+		cost = "Pods stay Pending"
+	}
+	remedy := p.attributesRemedy(pvc, fitting, driver, sts)
+	if class != nil {
+		p.Report(field.Invalid(path, name, fmt.Sprintf("must be of driver %s, not %s; %s",
+			driver.name, class.DriverName, cost)), remedy)
+		return unknown
+	}
+	if len(fitting) == 0 || !inPlace(p, pvc) && !driver.bound {
+		create := "create VolumeAttributesClass " + name
+		if driver.name != "" {
+			create += " with driverName: " + driver.name
+		}
+		if len(fitting) > 0 {
+			create += ", or " + remedy
+		}
+		remedy = create
+	}
+	p.Report(notFound(path, name, "must exist; "+cost), remedy)
+	return unknown
+}
+
+// inPlace says whether the attributes class of a claim is changed where it stands, in a
+// manifest or in a template of Pods.
+func inPlace(p *Pass, pvc *corev1.PersistentVolumeClaim) bool {
+	return p.Cluster.Manifests() || pvc.Name == ""
+}
+
+// attributesRemedy returns how a claim comes to one of the attributes classes that fit:
+// that which is called as the claim says but for a prefix, or else the first.
+func (p *Pass) attributesRemedy(
+	pvc *corev1.PersistentVolumeClaim,
+	fitting []string,
+	driver claimDriver,
+	sts *appsv1.StatefulSet,
+) string {
+	if len(fitting) == 0 {
+		return "create one of that driver, and name it"
+	}
+	other := cmp.Or(renamed(*pvc.Spec.VolumeAttributesClassName, fitting), fitting[0])
+	there := "(there are: " + cluster.Few(fitting) + ")"
+	switch {
+	case inPlace(p, pvc):
+		return fmt.Sprintf("volumeAttributesClassName: %s %s", other, there)
+	case driver.bound:
+		return fmt.Sprintf(
+			`kubectl patch pvc %s -n %s -p '{"spec":{"volumeAttributesClassName":"%s"}}' %s`,
+			pvc.Name,
+			pvc.Namespace,
+			other,
+			there,
+		)
+	case sts != nil:
+		return fmt.Sprintf(
+			"name another %s after kubectl delete sts %s -n %s --cascade=orphan",
+			there,
+			sts.Name,
+			sts.Namespace,
+		)
+	}
+	return "make the claim anew with another " + there
+}
