@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,71 +21,52 @@ type nameRef struct {
 }
 
 // referencesOf returns the references of an object to Services, claims and classes.
-func referencesOf(obj client.Object) []nameRef {
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		return podReferences("", &o.ObjectMeta.Labels, &o.Spec)
-	case *appsv1.Deployment:
-		return templateReferences("spec.template", &o.Spec.Template)
-	case *appsv1.ReplicaSet:
-		return templateReferences("spec.template", &o.Spec.Template)
-	case *appsv1.DaemonSet:
-		return templateReferences("spec.template", &o.Spec.Template)
-	case *batchv1.Job:
-		return templateReferences("spec.template", &o.Spec.Template)
-	case *batchv1.CronJob:
-		return templateReferences("spec.jobTemplate.spec.template", &o.Spec.JobTemplate.Spec.Template)
-	case *appsv1.StatefulSet:
-		template := o.Spec.Template
-		template.Labels, template.Spec.Subdomain = nil, "" // the controller has the Service's name
-		refs := templateReferences("spec.template", &template)
-		for i := range o.Spec.VolumeClaimTemplates {
-			refs = append(refs, claimReferences(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec", i),
-				"spec/volumeClaimTemplates/spec", &o.Spec.VolumeClaimTemplates[i].Spec)...)
-		}
-		return refs
-	case *corev1.PersistentVolumeClaim:
-		return claimReferences("spec", "spec", &o.Spec)
-	case *corev1.PersistentVolume:
-		refs := []nameRef{
-			{path: "spec.storageClassName", kind: "StorageClass", name: o.Spec.StorageClassName, global: true,
-				cost: "no claim finds the volume"},
-			{path: "spec.volumeAttributesClassName", kind: "VolumeAttributesClass",
-				name: value(o.Spec.VolumeAttributesClassName), global: true, cost: "no claim finds the volume"},
-		}
-		if ref := o.Spec.ClaimRef; ref != nil {
-			refs = append(refs, nameRef{path: "spec.claimRef", kind: "PersistentVolumeClaim", name: ref.Name,
-				namespace: ref.Namespace, placed: true,
-				cost: "the volume is kept for a claim that never comes"})
-		}
-		for i := range refs {
-			refs[i].spec = strings.ReplaceAll(refs[i].path, ".", "/")
-		}
-		return refs
+func referencesOf(obj client.Object) (refs []nameRef) {
+	if pv, ok := obj.(*corev1.PersistentVolume); ok {
+		return volumeReferences(pv)
 	}
-	return nil
-}
-
-func templateReferences(path string, template *corev1.PodTemplateSpec) []nameRef {
-	return podReferences(path+".", &template.Labels, &template.Spec)
-}
-
-func podReferences(path string, labels *map[string]string, pod *corev1.PodSpec) []nameRef {
-	spec := strings.ReplaceAll(path, ".", "/")
-	const nameless = "the Pods have no DNS name"
-	refs := []nameRef{
-		{path: path + "spec.subdomain", spec: spec + "spec/subdomain", kind: "Service", name: pod.Subdomain, cost: nameless},
-		{path: path + "metadata.labels[" + cluster.LabelSubdomain + "]", spec: spec + "metadata/labels/" +
-			strings.ReplaceAll(cluster.LabelSubdomain, "/", `\/`),
-			kind: "Service", name: (*labels)[cluster.LabelSubdomain], cost: nameless},
+	path, labels, pod := podsOf(obj)
+	if _, ok := obj.(*appsv1.StatefulSet); pod != nil && !ok { // whose controller has the Service's name
+		refs = subdomainReferences(path, labels, pod)
 	}
-	for i, v := range pod.Volumes {
-		if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
-			refs = append(refs, claimReferences(fmt.Sprintf("%sspec.volumes[%d].ephemeral.volumeClaimTemplate.spec", path, i),
-				spec+"spec/volumes/ephemeral/volumeClaimTemplate/spec", &v.Ephemeral.VolumeClaimTemplate.Spec)...)
-		}
+	for _, c := range claimsIn(obj) {
+		refs = append(refs, claimReferences(c.path, c.spec, c.claim)...)
 	}
 	return refs
+}
+
+func volumeReferences(pv *corev1.PersistentVolume) []nameRef {
+	const unfound = "no claim finds the volume"
+	refs := []nameRef{
+		{path: "spec.storageClassName", kind: "StorageClass", name: pv.Spec.StorageClassName, global: true, cost: unfound},
+		{
+			path:   "spec.volumeAttributesClassName",
+			kind:   "VolumeAttributesClass",
+			name:   value(pv.Spec.VolumeAttributesClassName),
+			global: true,
+			cost:   unfound,
+		},
+	}
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		refs = append(refs, nameRef{path: "spec.claimRef", kind: "PersistentVolumeClaim", name: ref.Name,
+			namespace: ref.Namespace, placed: true, cost: "the volume is kept for a claim that never comes"})
+	}
+	for i := range refs {
+		refs[i].spec = strings.ReplaceAll(refs[i].path, ".", "/")
+	}
+	return refs
+}
+
+// subdomainReferences are the ways by which Pods name the Service of their DNS names.
+func subdomainReferences(path string, labels map[string]string, pod *corev1.PodSpec) []nameRef {
+	spec := strings.ReplaceAll(path, ".", "/")
+	const nameless = "the Pods have no DNS name"
+	return []nameRef{
+		{path: path + "spec.subdomain", spec: spec + "spec/subdomain", kind: "Service", name: pod.Subdomain, cost: nameless},
+		{path: path + "metadata.labels[" + cluster.LabelSubdomain + "]",
+			spec: spec + "metadata/labels/" + strings.ReplaceAll(cluster.LabelSubdomain, "/", `\/`),
+			kind: "Service", name: labels[cluster.LabelSubdomain], cost: nameless},
+	}
 }
 
 func claimReferences(path, spec string, claim *corev1.PersistentVolumeClaimSpec) []nameRef {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,33 +29,19 @@ func remarksOf(obj client.Object) (found []manifest.Remark) {
 					path, q.String(), why)})
 		}
 	}
-	volumes := func(path string, spec *corev1.PodSpec) {
-		for i, v := range spec.Volumes {
-			if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
-				size(fmt.Sprintf("%s.volumes[%d].ephemeral.volumeClaimTemplate.spec.resources.requests", path, i),
-					v.Ephemeral.VolumeClaimTemplate.Spec.Resources.Requests, "")
-			}
+	for _, c := range claimsIn(obj) {
+		why := ""
+		if c.template {
+			why = ", in the template for good and in every claim"
 		}
+		size(c.path+".resources.requests", c.claim.Resources.Requests, why)
 	}
 	switch o := obj.(type) {
-	case *corev1.Pod:
-		volumes("spec", &o.Spec)
-	case *appsv1.Deployment:
-		volumes("spec.template.spec", &o.Spec.Template.Spec)
-	case *appsv1.StatefulSet:
-		volumes("spec.template.spec", &o.Spec.Template.Spec)
-		for i := range o.Spec.VolumeClaimTemplates {
-			size(fmt.Sprintf("spec.volumeClaimTemplates[%d].spec.resources.requests", i),
-				o.Spec.VolumeClaimTemplates[i].Spec.Resources.Requests,
-				", in the template for good and in every claim")
-		}
-	case *corev1.PersistentVolumeClaim:
-		size("spec.resources.requests", o.Spec.Resources.Requests, "")
 	case *corev1.PersistentVolume:
 		size("spec.capacity", o.Spec.Capacity, "")
 	case *corev1.Service:
 		if o.Spec.ClusterIP != corev1.ClusterIPNone {
-			return nil
+			return found
 		}
 		first := map[int32]int{}
 		for i, port := range o.Spec.Ports {

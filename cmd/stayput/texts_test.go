@@ -23,6 +23,14 @@ func TestRemarks(t *testing.T) {
 			"}": "spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 		"kind: Deployment, apiVersion: apps/v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
 			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
+		"kind: DaemonSet, apiVersion: apps/v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
+			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
+		"kind: ReplicationController, apiVersion: v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
+			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
+		"kind: Job, apiVersion: batch/v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
+			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
+		"kind: CronJob, apiVersion: batch/v1, metadata: {name: a}, spec: {jobTemplate: {spec: {template: {spec: {" + ephemeral +
+			"}}}}}": "spec.jobTemplate.spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 		"kind: StatefulSet, apiVersion: apps/v1, metadata: {name: a}, spec: {serviceName: a, template: {spec: {" + ephemeral +
 			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 	} {
