@@ -18,6 +18,10 @@ import (
 // StorageClass does not mean that the cluster has none.
 var ErrUnknown = errors.New("not known here")
 
+// ErrUnserved is the [ErrUnknown] of a kind that the API server does not serve: it may
+// have such objects in a version that nobody asked for.
+var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)
+
 // An Environment is what all reviews of one process look at. The zero value of every
 // field but Source is useful.
 type Environment struct {
@@ -186,11 +190,11 @@ func List[L any, P interface {
 	return list, err
 }
 
-// unserved makes [ErrUnknown] of the error about a kind that the API server does
-// not serve: it may have such objects in a version that nobody asked for.
+// unserved makes [ErrUnserved] of the error about a kind that the API server does not
+// serve.
 func unserved(err error) error {
 	if meta.IsNoMatchError(err) {
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
+		return fmt.Errorf("%w: %w", ErrUnserved, err)
 	}
 	return err
 }

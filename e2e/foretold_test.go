@@ -34,6 +34,10 @@ const attach = "the attach-detach controller lets no second node attach: " +
 
 var sentences = []sentence{
 	{rule: "claim-class claim-volume", says: `Pending`, shown: claimsStayPending},
+	{
+		rule: "claim-attributes-class claim-volume", says: `Pending|stays as it is|never be bound|bound all the same`,
+		shown: attributesStayPending,
+	},
 	{rule: "claim-template-class claim-template-pinned storageclass-default", says: `(?:must|none|gets).*Pending`,
 		shown: templatesStayPending},
 	{rule: "claim-template-pinned", says: `cannot be honoured`,

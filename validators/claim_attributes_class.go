@@ -2,6 +2,7 @@ package validators
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -46,6 +47,9 @@ older than 1.34 and does not serve the kind, the rule is silent.`,
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			for i := range sts.Spec.VolumeClaimTemplates {
 				pvc := &sts.Spec.VolumeClaimTemplates[i]
+				if ptr.Deref(pvc.Spec.VolumeAttributesClassName, "") == "" {
+					continue
+				}
 				start, _ := cluster.Ordinals(sts)
 				first := claimFrom(sts, pvc)
 				first.Name = cluster.ClaimName(sts, pvc.Name, start)
@@ -120,6 +124,8 @@ func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Pat
 	}
 	class, err := cluster.Get[storagev1.VolumeAttributesClass](p.Cluster, "", name)
 	switch {
+	case errors.Is(err, cluster.ErrUnserved):
+		return nil
 	case err != nil:
 		return fmt.Errorf("get VolumeAttributesClass %s: %w", name, err)
 	case class != nil && (driver.name == "" || class.DriverName == driver.name):

@@ -2,7 +2,6 @@ package validators
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -118,8 +117,13 @@ func reservedVolumes(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*cor
 	if err != nil {
 		return nil, err
 	}
-	free := func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef == nil }
-	return slices.DeleteFunc(slices.Clone(pvs), free), nil
+	var reserved []*corev1.PersistentVolume
+	for _, pv := range pvs {
+		if pv.Spec.ClaimRef != nil {
+			reserved = append(reserved, pv)
+		}
+	}
+	return reserved, nil
 }
 
 // attributesOf is the remedy that gives a claim the attributes class of a volume.
