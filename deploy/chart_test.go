@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,7 +83,7 @@ func objects(t *testing.T, manifest string) (objs []*unstructured.Unstructured) 
 	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(manifest), 4096)
 	for {
 		obj := &unstructured.Unstructured{}
-		if err := decoder.Decode(obj); err == io.EOF {
+		if err := decoder.Decode(obj); errors.Is(err, io.EOF) {
 			return objs
 		} else if err != nil {
 			t.Fatalf("%v in\n%s", err, manifest)

@@ -46,7 +46,7 @@ func configurations(t *testing.T, file, prefix, ns, base string, ca []byte, path
 	for {
 		// A mutating one has what a validating one has, and more that is not used.
 		var c admissionv1.ValidatingWebhookConfiguration
-		if err := d.Decode(&c); err == io.EOF {
+		if err := d.Decode(&c); errors.Is(err, io.EOF) {
 			return
 		} else if err != nil {
 			t.Fatal(err)

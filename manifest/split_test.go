@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestSplit(t *testing.T) {
 			}
 			for _, err := range s.Errors {
 				for _, what := range []string{"left out", "a %YAML", "begins on the line", `"--"`, "2 JSON objects"} {
-					if err.Err == ErrLeftOut && what == "left out" || strings.Contains(err.Error(), what) {
+					if errors.Is(err.Err, ErrLeftOut) && what == "left out" || strings.Contains(err.Error(), what) {
 						got = append(got, fmt.Sprintf("%s:%d", what, err.Line))
 					}
 				}

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -94,7 +95,8 @@ func TestACrowd(t *testing.T) {
 	closed := func(conn *tls.Conn) bool {
 		_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		_, err := conn.Read(make([]byte, 1))
-		late, ok := err.(net.Error)
+		var late net.Error
+		ok := errors.As(err, &late)
 		return !ok || !late.Timeout()
 	}
 	if !closed(silent[0]) || closed(silent[len(silent)-1]) {

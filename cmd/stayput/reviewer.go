@@ -372,6 +372,7 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 // unknownKind returns what is not known of an error that says so, without what
 // was looked for: one line is to stand for many objects.
 func unknownKind(err error) string {
+	//nolint:errorlint // each layer is looked at by itself, down to the one that is ErrUnknown
 	for inner := errors.Unwrap(err); inner != nil && inner != cluster.ErrUnknown; inner = errors.Unwrap(inner) {
 		err = inner
 	}

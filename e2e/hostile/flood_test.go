@@ -3,6 +3,7 @@ package hostile
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -89,7 +90,8 @@ func TestSlowSenders(t *testing.T) {
 				_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
 				for buf := make([]byte, 4096); ; {
 					if _, err := conn.Read(buf); err != nil {
-						if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+						var timeout net.Error
+						if errors.As(err, &timeout) && timeout.Timeout() {
 							ended.add(name + ": still open after 40 s")
 						} else {
 							ended.add(name + ": closed")

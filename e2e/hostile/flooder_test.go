@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -136,7 +137,8 @@ func runFlooder(order string) error {
 			return "no handshake"
 		}
 		_, err := conn.Read(make([]byte, 1))
-		if late, ok := err.(net.Error); ok && late.Timeout() {
+		var late net.Error
+		if errors.As(err, &late) && late.Timeout() {
 			return "open to the end"
 		}
 		return "closed"

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -62,7 +63,7 @@ func (b *listBody) unknown() ([]byte, error) {
 	var of *fields
 	for listed := false; ; {
 		number, length, err := b.header()
-		if listed && err == io.EOF {
+		if listed && errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		var value []byte

@@ -72,7 +72,7 @@ func (w *watched) end() {
 
 // reason returns why there was an error.
 func (w *watched) reason(err error) error {
-	if cause := context.Cause(w.ctx); errors.Is(cause, ErrStalled) && err != io.EOF {
+	if cause := context.Cause(w.ctx); errors.Is(cause, ErrStalled) && !errors.Is(err, io.EOF) {
 		return cause
 	}
 	return err

@@ -96,7 +96,7 @@ func stripped(t *testing.T, stream []byte) (objs []any) {
 	buf := make([]byte, 16<<20)
 	for {
 		n, err := frames.Read(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return objs
 		}
 		var event metav1.WatchEvent
@@ -187,11 +187,11 @@ func TestTrimLeaves(t *testing.T) {
 		"an event that is cut off": {watchMedia, whole[:len(whole)-1], io.ErrUnexpectedEOF},
 	} {
 		got, err := throughTrim(t, t.Context(), tt.media, bytes.NewReader(tt.body))
-		if err != tt.err || err == nil && !bytes.Equal(got, tt.body) {
+		if !errors.Is(err, tt.err) || err == nil && !bytes.Equal(got, tt.body) {
 			t.Errorf("%s: %q, %v; want %v", name, got, err, tt.err)
 		}
 	}
-	if got, err := throughTrim(t, t.Context(), watchMedia, bytes.NewReader(whole[:3])); err != io.ErrUnexpectedEOF {
+	if got, err := throughTrim(t, t.Context(), watchMedia, bytes.NewReader(whole[:3])); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("part of a length: %q, %v", got, err)
 	}
 }
