@@ -148,10 +148,10 @@ cover: ## that every statement of the rules that look nothing up is tested
 	@profile=$$(mktemp) && trap "rm -f $$profile" EXIT && go test -coverprofile=$$profile ./validators && go run ./validators/internal/covered $$profile
 
 .PHONY: check
-check: ## formatting, vet, staticcheck, and that generated files are current
+check: ## formatting, vet, linters, and that generated files are current
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./... && go vet -tags kind ./e2e/kind && go vet -tags operators ./e2e
-	$(TOOL) staticcheck ./...
+	go tool -modfile=tools/golangci/go.mod golangci-lint run
 	go tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 	go mod tidy -diff
 	@$(MAKE) cover

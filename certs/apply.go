@@ -42,7 +42,8 @@ func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurati
 	}
 	inject := map[string]string{cmapi.WantInjectAnnotation: p.Namespace + "/" + p.Name}
 	for _, conf := range live {
-		var obj runtime.ApplyConfiguration = applyv1.ValidatingWebhookConfiguration(conf.name).WithUID(conf.uid).WithAnnotations(inject)
+		var obj runtime.ApplyConfiguration = applyv1.ValidatingWebhookConfiguration(conf.name).
+			WithUID(conf.uid).WithAnnotations(inject)
 		if conf.kind == "MutatingWebhookConfiguration" {
 			obj = applyv1.MutatingWebhookConfiguration(conf.name).WithUID(conf.uid).WithAnnotations(inject)
 		}

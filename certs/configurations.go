@@ -129,13 +129,15 @@ func (c configuration) apply(ctx context.Context, writer client.Writer, bundle [
 	if c.kind == "MutatingWebhookConfiguration" {
 		a := applyv1.MutatingWebhookConfiguration(c.name).WithUID(c.uid).WithResourceVersion(c.version)
 		for _, h := range c.hooks {
-			a.WithWebhooks(applyv1.MutatingWebhook().WithName(h.name).WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
+			a.WithWebhooks(applyv1.MutatingWebhook().WithName(h.name).
+				WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
 		}
 		obj = a
 	} else {
 		a := applyv1.ValidatingWebhookConfiguration(c.name).WithUID(c.uid).WithResourceVersion(c.version)
 		for _, h := range c.hooks {
-			a.WithWebhooks(applyv1.ValidatingWebhook().WithName(h.name).WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
+			a.WithWebhooks(applyv1.ValidatingWebhook().WithName(h.name).
+				WithClientConfig(applyv1.WebhookClientConfig().WithCABundle(bundle...)))
 		}
 		obj = a
 	}

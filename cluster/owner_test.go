@@ -37,7 +37,8 @@ func TestForeignController(t *testing.T) {
 			false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node"}, test.owner}}}
+			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node"}, test.owner}}}
 			groupIsForeign := test.want || test.owner.APIVersion == "postgresql.cnpg.io/v1"
 			if got := cluster.ForeignOwner(pvc); (got != nil) != groupIsForeign || got != nil && got.Kind != test.owner.Kind {
 				t.Errorf("owner: %v, want one: %t", got, groupIsForeign)

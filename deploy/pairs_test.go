@@ -49,7 +49,11 @@ var choices = map[string][]any{
 	"priorityClassName": {"system-cluster-critical", ""},
 	"tolerations":       {[]any{}, []any{map[string]any{"operator": "Exists"}}},
 	"affinity": {map[string]any{},
-		map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": []any{map[string]any{"key": "disk", "operator": "Exists"}}}}}}}},
+		map[string]any{"nodeAffinity": map[string]any{
+			"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{
+				map[string]any{"matchExpressions": []any{map[string]any{"key": "disk", "operator": "Exists"}}},
+			}},
+		}}},
 	"podAnnotations":                {map[string]any{}, map[string]any{"sidecar.istio.io/inject": "false"}},
 	"podLabels":                     {map[string]any{}, map[string]any{"team": "data"}},
 	"terminationGracePeriodSeconds": {120, 30},

@@ -35,7 +35,8 @@ func TestSecurityAnswersEveryRow(t *testing.T) {
 	}
 	answered := regexp.MustCompile("`(Test|Fuzz)|\\]\\(|not taken, because .|as [A-Z]+[0-9]+|`make ")
 	rows := map[string]int{}
-	for _, row := range regexp.MustCompile(`(?m)^\| ((?:GP|T|M)[0-9]+) \|.*\| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| ((?:GP|T|M)[0-9]+) \|.*\| (.*) \|$`).
+		FindAllStringSubmatch(string(text), -1) {
 		rows[row[1]]++
 		if !answered.MatchString(row[2]) && !strings.HasPrefix(row[2], "TLS") {
 			t.Errorf("%s is not answered: %s", row[1], row[2])

@@ -159,7 +159,8 @@ func TestAuditForbidden(t *testing.T) {
 kind: ClusterRole
 metadata: {name: %s}
 rules:
-- {apiGroups: [""], resources: [persistentvolumeclaims, persistentvolumes, services, pods, namespaces, nodes], verbs: [list]}
+- {apiGroups: [""], resources: [persistentvolumeclaims, persistentvolumes, services, pods,
+	namespaces, nodes], verbs: [list]}
 - {apiGroups: [apps], resources: [deployments], verbs: [list]}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
 - {apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [list]}

@@ -67,7 +67,8 @@ func TestBypasses(t *testing.T) {
 	t.Run("an annotation of mirror Pods", func(t *testing.T) {
 		out, err := try(t, `apiVersion: v1
 kind: Pod
-metadata: {name: mirror, labels: {stayput.dev/subdomain: web}, annotations: {kubernetes.io/config.mirror: forged, kubernetes.io/config.source: file}}
+metadata: {name: mirror, labels: {stayput.dev/subdomain: web},
+	annotations: {kubernetes.io/config.mirror: forged, kubernetes.io/config.source: file}}
 spec: {nodeName: nowhere, automountServiceAccountToken: false, containers: [{name: a, image: a}]}
 `, "create", "-n", ns, "-f", "-", "--dry-run=server", "-o", "jsonpath={.spec.hostname}.{.spec.subdomain}")
 		if err == nil && !strings.HasSuffix(out, "mirror.web") {

@@ -121,7 +121,8 @@ plugins:
 kind: Config
 users:
 - name: "*"
-  user: {client-certificate: ` + filepath.Join(dir, "caller.crt") + `, client-key: ` + filepath.Join(dir, "caller.key") + `}
+  user: {client-certificate: ` + filepath.Join(dir, "caller.crt") + `,
+    client-key: ` + filepath.Join(dir, "caller.key") + `}
 `,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {

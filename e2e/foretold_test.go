@@ -447,7 +447,8 @@ func templatesReplace(t *testing.T, ns string) {
 	out := apply(t, ns, memberSet("twice", 1, "  serviceName: db", "", fmt.Sprintf(`  volumeClaimTemplates:
   - {metadata: {name: data}, spec: {storageClassName: disk, %s}}
   - {metadata: {name: data}, spec: {storageClassName: disk, %s}}
-`, once, strings.Replace(once, "1Gi", "2Gi", 1)))+memberSet("shadowed", 1, "  serviceName: db", ", volumes: [{name: data, configMap: {name: kube-root-ca.crt}}]", template("storageClassName: disk, "+once)))
+`, once, strings.Replace(once, "1Gi", "2Gi", 1)))+memberSet("shadowed", 1, "  serviceName: db",
+		", volumes: [{name: data, configMap: {name: kube-root-ca.crt}}]", template("storageClassName: disk, "+once)))
 	contains(t, out, "which would be dropped silently", "claim-template-shadows-volume: ")
 	phases(t, ns, "pod", map[string]string{"twice-0": "Running", "shadowed-0": "Running"})
 	letGo(t, strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}")))

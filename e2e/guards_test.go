@@ -197,7 +197,8 @@ status: {capacity: {cpu: 1k, memory: 1Ti, pods: 1k}, allocatable: {cpu: 1k, memo
 	volumes := database(t, ns, 2, "    spec:\n      containers:", fmt.Sprintf(`    spec:
       nodeSelector: {pool: %s}
       tolerations: [{key: pool, operator: Exists}]
-      topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: mysql}}}]
+      topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway,
+        labelSelector: {matchLabels: {app: mysql}}}]
       containers:`, ns))
 	letGo(t, volumes)
 	apply(t, ns, `apiVersion: policy/v1

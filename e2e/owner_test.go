@@ -29,7 +29,8 @@ spec:
   names: {kind: Ledger, plural: ledgers, singular: ledger}
   scope: Namespaced
   versions:
-  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+  - {name: v1, served: true, storage: true,
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 `
 
 const ledger = `apiVersion: owner.example.com/v1

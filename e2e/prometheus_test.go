@@ -18,17 +18,20 @@ import (
 const monitoring = `apiVersion: monitoring.coreos.com/v1
 kind: Prometheus
 metadata: {name: main}
-spec: {replicas: 3, image: prometheus, storage: {volumeClaimTemplate: {spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
+spec: {replicas: 3, image: prometheus, storage: {volumeClaimTemplate: {
+	spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: Prometheus
 metadata: {name: other}
-spec: {replicas: 2, image: prometheus, storage: {volumeClaimTemplate: {spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
+spec: {replicas: 2, image: prometheus, storage: {volumeClaimTemplate: {
+	spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: Alertmanager
 metadata: {name: main}
-spec: {replicas: 2, image: alertmanager, storage: {volumeClaimTemplate: {spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
+spec: {replicas: 2, image: alertmanager, storage: {volumeClaimTemplate: {
+	spec: {storageClassName: disk, resources: {requests: {storage: 1Gi}}}}}}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: ThanosRuler

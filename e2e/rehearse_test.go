@@ -95,7 +95,8 @@ func TestRehearse(t *testing.T) {
 		t.Errorf("refused, -want +got:\n%s\n%+v", diff, r.Left)
 	}
 	contains(t, r.Configuration,
-		"exemptions:\n- {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: \""+asGitOps+"\", reason: ",
+		"exemptions:\n- {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: \""+
+			asGitOps+"\", reason: ",
 		"  # lets disks be destroyed:\n  # - {user: \""+asOperator+"\", namespace: shop, kind: PersistentVolumeClaim}\n")
 
 	// What it printed is a configuration, and lets through what it says.

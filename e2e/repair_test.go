@@ -423,9 +423,12 @@ func TestRepairReports(t *testing.T) {
 // provisioner would.
 func makeVolumes(t *testing.T, client kubernetes.Interface, n int) {
 	t.Helper()
-	sts := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},"spec":{"serviceName":"db","replicas":%d,
-		"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"db","image":"db"}]}},
-		"volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}`, n)
+	sts := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},
+		"spec":{"serviceName":"db","replicas":%d,
+		"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},
+			"spec":{"containers":[{"name":"db","image":"db"}]}},
+		"volumeClaimTemplates":[{"metadata":{"name":"data"},
+			"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}}`, n)
 	path := "/apis/apps/v1/namespaces/default/statefulsets"
 	if err := client.AppsV1().RESTClient().Post().AbsPath(path).Body([]byte(sts)).SetHeader("Content-Type",
 		"application/json").Do(t.Context()).Error(); err != nil {
@@ -455,7 +458,9 @@ func makeVolumes(t *testing.T, client kubernetes.Interface, n int) {
 					PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
 					ClaimRef: &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim",
 						Namespace: "default", Name: pvc.Name, UID: pvc.UID},
-					PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "csi.example.com", VolumeHandle: pvc.Spec.VolumeName}},
+					PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
+						Driver: "csi.example.com", VolumeHandle: pvc.Spec.VolumeName,
+					}},
 				},
 			}, metav1.CreateOptions{})
 			return err

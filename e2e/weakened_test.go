@@ -26,7 +26,8 @@ metadata: {name: web, labels: {stayput.dev/subdomain: web}}
 spec:
   automountServiceAccountToken: false
   nodeSelector: {is: nowhere} # what kwok pretends to run cannot be resized
-  containers: [{name: a, image: a, resources: {requests: {cpu: 100m}, limits: {cpu: 200m}}, volumeMounts: [{name: data, mountPath: /data}]}]
+  containers: [{name: a, image: a, resources: {requests: {cpu: 100m}, limits: {cpu: 200m}},
+    volumeMounts: [{name: data, mountPath: /data}]}]
   volumes: [{name: data, emptyDir: {}}]
 `)
 	ours := func(p *corev1.Pod) string {

@@ -42,7 +42,8 @@ var slips = map[string]slip{
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: archive}
-spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
+	persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"claim-reclaim": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: scratch"},
 	"claim-template-access-mode": {app: "rabbitmq.yaml", want: warn,
@@ -189,14 +190,16 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {req
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: disk}
-spec: {capacity: {storage: 100Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, storageClassName: retained, hostPath: {path: /srv/postgresql}}`},
+spec: {capacity: {storage: 100Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain,
+	storageClassName: retained, hostPath: {path: /srv/postgresql}}`},
 	"volume-in-use": {app: "clickhouse.yaml", want: deny,
 		gone: "PersistentVolume data-clickhouse-1"},
 	"volume-reclaim": {app: "mariadb-galera.yaml", want: warn, add: `
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: disk}
-spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete, storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete,
+	storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"workload-fqdn-length": {app: "opensearch.yaml", want: warn,
 		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
 	"workload-host-path": {app: "vault.yaml", want: warn,

@@ -33,7 +33,8 @@ func TestPatch(t *testing.T) {
 			`add /metadata/annotations {"b/c~d":"1"}; add /metadata/annotations/e "2"`,
 		`{"metadata":{"name":"a","annotations":{}},"spec":{"hostname":""}}`: `add /spec/hostname "h"; ` +
 			`add /metadata/annotations/b~1c~0d "1"; add /metadata/annotations/e "2"`,
-		`{"metadata":{"annotations":{"b/c~d":"0","e":"2","f":"3"}},"spec":{"hostname":"i","subdomain":"s"}}`: `add /metadata/name "a"; ` +
+		`{"metadata":{"annotations":{"b/c~d":"0","e":"2","f":"3"}},` +
+			`"spec":{"hostname":"i","subdomain":"s"}}`: `add /metadata/name "a"; ` +
 			`replace /spec/hostname "h"; replace /metadata/annotations/b~1c~0d "1"`,
 		`{"metadata":{"name":"a","annotations":{"b/c~d":"1","e":"2"}},"spec":{"hostname":"h"}}`: ``,
 	} {
@@ -71,7 +72,8 @@ func TestPatch(t *testing.T) {
 			t.Errorf("%s: the patch makes something else of it:\n%s", raw, diff)
 		}
 	}
-	made, err := Apply(cluster.Environment{}.View(context.Background(), cluster.Request{}), []*Mutator{m}, nil, &corev1.Pod{})
+	made, err := Apply(cluster.Environment{}.View(context.Background(), cluster.Request{}),
+		[]*Mutator{m}, nil, &corev1.Pod{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,9 @@ func claimFor(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim
 			AccessModes: slices.Clone(v.Spec.AccessModes), StorageClassName: &class, VolumeMode: v.Spec.VolumeMode,
 			VolumeName:                v.Name,
 			VolumeAttributesClassName: v.Spec.VolumeAttributesClassName,
-			Resources:                 corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: *v.Spec.Capacity.Storage()}},
+			Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: *v.Spec.Capacity.Storage()},
+			},
 		},
 	}
 	if t != nil {

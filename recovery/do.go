@@ -99,7 +99,8 @@ func (p *Plan) Commands() (string, error) {
 			stale = `,{"op":"remove","path":"/spec/claimRef/resourceVersion"}`
 		}
 		fmt.Fprintf(&b, "kubectl patch pv %s --type=json -p "+
-			"'[{\"op\":\"test\",\"path\":\"/spec/claimRef/uid\",\"value\":\"%s\"},{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}%s]'\n", p.Volume.Name, ref.UID, stale)
+			"'[{\"op\":\"test\",\"path\":\"/spec/claimRef/uid\",\"value\":\"%s\"},"+
+			"{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}%s]'\n", p.Volume.Name, ref.UID, stale)
 	}
 	if !p.Made {
 		obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(p.Claim)

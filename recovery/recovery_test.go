@@ -102,9 +102,11 @@ func TestResume(t *testing.T) {
 func TestRefusedVolumes(t *testing.T) {
 	now := metav1.Now()
 	for want, edit := range map[string]func(*corev1.PersistentVolume){
-		"its provisioner is destroying it": func(pv *corev1.PersistentVolume) { pv.Spec.PersistentVolumeReclaimPolicy = "Delete" },
-		"is Failed, not Released":          func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeFailed },
-		"is Bound, not Released":           func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound },
+		"its provisioner is destroying it": func(pv *corev1.PersistentVolume) {
+			pv.Spec.PersistentVolumeReclaimPolicy = "Delete"
+		},
+		"is Failed, not Released": func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeFailed },
+		"is Bound, not Released":  func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound },
 		"is being deleted": func(pv *corev1.PersistentVolume) {
 			pv.DeletionTimestamp, pv.Finalizers = &now, []string{"kubernetes.io/pv-protection"}
 		},

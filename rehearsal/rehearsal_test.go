@@ -158,9 +158,11 @@ func TestReplay(t *testing.T) {
 		t.Errorf("left, -want +got:\n%s", diff)
 	}
 	configuration := `exemptions:
-- {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: "system:serviceaccount:ops:gitops", reason: "rehearsed: statefulset-grace-period"}
+- {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: "system:serviceaccount:ops:gitops", ` +
+		`reason: "rehearsed: statefulset-grace-period"}
 # is for a person, who can read the denial and follow it:
-# - {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: jane, reason: "rehearsed: statefulset-grace-period"}
+# - {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: jane, ` +
+		`reason: "rehearsed: statefulset-grace-period"}
 # deletions:
 #   callers:
   # lets disks be destroyed:

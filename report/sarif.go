@@ -122,13 +122,15 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 	if l := f.Location; l != nil {
 		physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.File)))
 		if !l.Rendered && l.Line > 0 {
-			physical.WithRegion(sarif.NewRegion().WithStartLine(l.Line).WithStartColumn(l.Column).WithEndLine(l.Line).WithEndColumn(l.EndColumn))
+			physical.WithRegion(sarif.NewRegion().WithStartLine(l.Line).
+				WithStartColumn(l.Column).WithEndLine(l.Line).WithEndColumn(l.EndColumn))
 		}
 		location.WithPhysicalLocation(physical)
 	}
 	if l := f.Location; l != nil && l.Template != "" {
 		from := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.Template)))
-		result.AddRelatedLocation(sarif.NewLocation().WithPhysicalLocation(from).WithMessage(sarif.NewTextMessage("the template that Helm made it from")))
+		result.AddRelatedLocation(sarif.NewLocation().WithPhysicalLocation(from).
+			WithMessage(sarif.NewTextMessage("the template that Helm made it from")))
 	}
 	return result.WithLocations([]*sarif.Location{location})
 }
@@ -149,7 +151,8 @@ func (r *Report) sarifInvocation() *sarif.Invocation {
 	}
 	for _, s := range r.Skipped {
 		text := fmt.Sprintf("skipped: %s for %s: %s", s.Rule, count(s.Objects, "object"), clean(s.Reason))
-		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").WithMessage(sarif.NewTextMessage(sarifText(text))))
+		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").
+			WithMessage(sarif.NewTextMessage(sarifText(text))))
 	}
 	return inv
 }

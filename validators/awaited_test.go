@@ -71,7 +71,9 @@ func TestACreationWaitsForRepair(t *testing.T) {
 				Labels: map[string]string{"app": "db"}}}
 			pod.Spec.Hostname = "db-0"
 			pod.Spec.Volumes = []corev1.Volume{{Name: "data",
-				VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}}
+				VolumeSource: corev1.VolumeSource{
+					PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"},
+				}}}
 			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "data-db-0", UID: "u",
 				Labels: pod.Labels, ManagedFields: made}}
 			pvc.Spec.VolumeName = "pv"
@@ -101,7 +103,9 @@ func TestACreationWaitsForRepair(t *testing.T) {
 			v := w.View(ctx, cluster.Request{UID: "1", DryRun: tc.dryRun, User: authenticationv1.UserInfo{Username: "jane"}})
 			sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"}}
 			sts.Spec.Selector = &metav1.LabelSelector{MatchLabels: pod.Labels}
-			sts.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: "Delete"}
+			sts.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+				WhenDeleted: "Delete",
+			}
 			sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
 			began := time.Now()
 			found, undecided := Review(v, []*Rule{statefulsetRetention}, nil, sts)

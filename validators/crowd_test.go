@@ -144,7 +144,9 @@ func members(i int) []client.Object {
 	svc := &corev1.Service{ObjectMeta: meta(fmt.Sprintf("svc-%d", i)),
 		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "db"}}}
 	pod := &corev1.Pod{ObjectMeta: meta(fmt.Sprintf("pod-%d", i))}
-	pod.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "db"}}}}
+	pod.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "db"},
+	}}}
 	claim := func(name string) *corev1.PersistentVolumeClaim {
 		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: meta(name)}
 		pvc.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}

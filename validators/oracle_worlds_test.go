@@ -633,15 +633,15 @@ func (g gen) affinity() *corev1.Affinity {
 		}
 	case 1:
 		a.PodAntiAffinity = &corev1.PodAntiAffinity{
-			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
-				{Weight: 1, PodAffinityTerm: term},
-			},
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
+				Weight: 1, PodAffinityTerm: term,
+			}},
 		}
 	default:
 		a.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{}}
 		for range 1 + g.IntN(2) {
-			a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms = append(
-				a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms,
+			required := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+			required.NodeSelectorTerms = append(required.NodeSelectorTerms,
 				corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
 					Key:      one(g, "kubernetes.io/hostname", "kubernetes.io/hostname", "topology.kubernetes.io/zone", "disk"),
 					Operator: one(g, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpIn, corev1.NodeSelectorOpNotIn),
@@ -791,22 +791,14 @@ func (g gen) volume() *corev1.PersistentVolume {
 		s.CSI = &corev1.CSIPersistentVolumeSource{Driver: "disk.example.com", VolumeHandle: pv.Name}
 	}
 	if g.chance(.3) {
-		s.NodeAffinity = &corev1.VolumeNodeAffinity{
-			Required: &corev1.NodeSelector{
-				NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
-					Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}},
-			},
-		}
+		local := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{
+			Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"one"}}}}
+		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{local}}}
 	}
 	s.VolumeAttributesClassName = g.attributes()
-	pv.Status.Phase = one(
-		g,
-		"",
-		corev1.VolumePending,
-		corev1.VolumeAvailable,
-		corev1.VolumeAvailable,
-		corev1.VolumeAvailable,
-	)
+	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable,
+		corev1.VolumeAvailable)
 	if g.chance(.3) {
 		s.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: one(g, "app", "app", "other"),
 			Name: g.claimName(), UID: one(g, "", types.UID("uid-gone"))}

@@ -77,13 +77,9 @@ business of the rules about StatefulSets.`,
 			p.brieflySelecting(svc, selector)
 		case !cluster.Selects(svc, pod.Labels):
 			// Whatever else it selects must keep its names: the Service stays.
-			p.Report(field.Invalid(
-				path,
-				name,
-				"must name a Service that selects the Pod; this one selects "+short(
-					labels.FormatLabels(svc.Spec.Selector),
-				)+", so the Pod has no DNS name",
-			),
+			p.Report(field.Invalid(path, name,
+				"must name a Service that selects the Pod; this one selects "+
+					short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
 				"the subdomain of a headless Service of its own; or, if it belongs to these, "+p.Mend(
 					fmt.Sprintf("metadata: {labels: %s}", flowYAML(svc.Spec.Selector)),
 					fmt.Sprintf("kubectl label --overwrite pod %s -n %s %s",

@@ -107,10 +107,14 @@ func TestPolicyReview(t *testing.T) {
 			old: sts(1), want: "deny"},
 		"what a controller creates only warns": {req: user("system:serviceaccount:kube-system:statefulset-controller"),
 			obj: sts(3), want: "warn"},
-		"configured callers are only warned": {policy: Policy{DeletionCallers: []Caller{{User: "system:serviceaccount:argocd:*"}}}, req: user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
+		"configured callers are only warned": {
+			policy: Policy{DeletionCallers: []Caller{{User: "system:serviceaccount:argocd:*"}}},
+			req:    user("system:serviceaccount:argocd:sync"), old: sts(1), want: "warn"},
 		"of deletions only": {policy: Policy{DeletionCallers: []Caller{{User: "argo"}}},
 			req: user("argo"), obj: sts(3), want: "deny"},
-		"nothing in a terminating namespace": {ns: func(ns *corev1.Namespace) { ns.Status.Phase = corev1.NamespaceTerminating }, old: sts(1)},
+		"nothing in a terminating namespace": {ns: func(ns *corev1.Namespace) {
+			ns.Status.Phase = corev1.NamespaceTerminating
+		}, old: sts(1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.policy.Rules = []*Rule{theRule}

@@ -87,7 +87,8 @@ func TestDenial(t *testing.T) {
 	got := answered(t, post(t, w.Handler(), ValidatePath,
 		review(statefulSetKind+`,"operation":"CREATE","namespace":"prod","name":"db","object":
 		{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},"spec":{"replicas":3,"serviceName":"db",
-		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0}},"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}}`)))
+		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0}},
+			"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}}`)))
 	if got.Allowed || got.UID != "u-1" || got.Result.Code != http.StatusForbidden ||
 		got.Result.Reason != metav1.StatusReasonForbidden {
 		t.Errorf("%+v", got)
@@ -117,8 +118,10 @@ func TestScaleIsReviewedAsTheWorkload(t *testing.T) {
 			`"spec":{"replicas":%d}}`, n)
 	}
 	body := func(name string) string {
-		return review(`"kind":{"group":"autoscaling","version":"v1","kind":"Scale"},"resource":{"group":"apps","version":"v1","resource":"deployments"},
-			"subResource":"scale","operation":"UPDATE","namespace":"prod","name":"` + name + `","oldObject":` + scale(1) + `,"object":` + scale(3))
+		return review(`"kind":{"group":"autoscaling","version":"v1","kind":"Scale"},
+			"resource":{"group":"apps","version":"v1","resource":"deployments"},
+			"subResource":"scale","operation":"UPDATE","namespace":"prod","name":"` + name + `",
+				"oldObject":` + scale(1) + `,"object":` + scale(3))
 	}
 	h := newWebhook(t, d).Handler()
 	if got := answered(t, post(t, h, ValidatePath, body("web"))); got.Allowed ||

@@ -60,7 +60,8 @@ func asBody(name, body, want string) defect {
 // wellFormed is what defects are made of.
 var wellFormed = review(podKind +
 	`,"operation":"CREATE","namespace":"ns","name":"p","userInfo":{"username":"u","groups":["g"]},"dryRun":false,
-	"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns","labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]}},"oldObject":null,"options":{}`)
+	"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns","labels":{"a":"b"}},
+		"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]}},"oldObject":null,"options":{}`)
 
 // defects is the corpus.
 func defects() (all []defect) {

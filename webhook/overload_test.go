@@ -31,8 +31,9 @@ func apiServer(t *testing.T, s *Server, client *http.Client, clients int) *rest.
 		Host: "https://" + s.Listener.Addr().String(),
 		QPS:  -1,
 		ContentConfig: rest.ContentConfig{
-			GroupVersion:         &schema.GroupVersion{},
-			NegotiatedSerializer: runtime.NewSimpleNegotiatedSerializer(runtime.SerializerInfo{MediaType: runtime.ContentTypeJSON, Serializer: scheme.Codecs.LegacyCodec()}),
+			GroupVersion: &schema.GroupVersion{},
+			NegotiatedSerializer: runtime.NewSimpleNegotiatedSerializer(runtime.SerializerInfo{
+				MediaType: runtime.ContentTypeJSON, Serializer: scheme.Codecs.LegacyCodec()}),
 		},
 	}, client)
 	if err != nil {

@@ -144,9 +144,9 @@ func shapes() iter.Seq[shape] {
 				{"escapes", `"x":"`, `\u0041\n\"\\`, `"`},
 				{"long number", `"x":[1`, `11111111111111111111111111111111`, `]`},
 				{"deep", `"x":[`,
-					`[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]`, `]`},
+					strings.Repeat("[", 70) + strings.Repeat("]", 70), `]`},
 				{"long keys", `"x":{`,
-					`"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk#":0`, `}`},
+					`"` + strings.Repeat("k", 119) + `#":0`, `}`},
 				{"long annotation", `"metadata":{"name":"x","annotations":{"a":"`, `xxxxxxxxxxxxxxx`, `"}}`},
 				{"spaces", `"x":[0`, `0                                                                                          ` +
 					`                                     `, `]`},

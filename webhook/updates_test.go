@@ -32,7 +32,8 @@ func (d deaf) List(context.Context, client.ObjectList, ...client.ListOption) err
 func bad(metadata, spec string) string {
 	return `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"prod",` + metadata + `},
 		"spec":{"replicas":3,"serviceName":"db","selector":{"matchLabels":{"app":"db"}},` + spec + `
-		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0,"containers":[{"name":"db","image":"db"}]}},
+		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0,
+			"containers":[{"name":"db","image":"db"}]}},
 		"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}}`
 }
 

@@ -114,7 +114,8 @@ func run(ctx context.Context, out string) (err error) {
 		return err
 	}
 	state, err := k.out("", "get",
-		"namespaces,services,poddisruptionbudgets,storageclasses,statefulsets,deployments,pods,persistentvolumeclaims,persistentvolumes,nodes", "-A", "-o", "json")
+		"namespaces,services,poddisruptionbudgets,storageclasses,statefulsets,deployments,pods,"+
+			"persistentvolumeclaims,persistentvolumes,nodes", "-A", "-o", "json")
 	if err != nil {
 		return err
 	}

@@ -172,7 +172,9 @@ func (r *run) bind(ctx context.Context, obj *unstructured.Unstructured) (path st
 			Capacity: pvc.Spec.Resources.Requests, AccessModes: pvc.Spec.AccessModes,
 			StorageClassName:              *pvc.Spec.StorageClassName,
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
-			PersistentVolumeSource:        corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "csi.example.org", VolumeHandle: pvc.Name}},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{
+				CSI: &corev1.CSIPersistentVolumeSource{Driver: "csi.example.org", VolumeHandle: pvc.Name},
+			},
 		},
 	}
 	pvc.Spec.VolumeName = pv.Name

@@ -52,7 +52,9 @@ func TestStripPod(t *testing.T) {
 	pod.Spec.Hostname, pod.Spec.Subdomain = "db-0", "db"
 	pod.Spec.Containers = []corev1.Container{{Name: "c"}}
 	mounted := corev1.Volume{Name: "data",
-		VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"}}}
+		VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"},
+		}}
 	pod.Spec.Volumes = []corev1.Volume{{Name: "tmp"}, mounted}
 	pod.Status.Phase = corev1.PodRunning
 	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db-0", ResourceVersion: "7"}}

@@ -55,12 +55,15 @@ func TestMutate(t *testing.T) {
 func TestReview(t *testing.T) {
 	ask := func(object string) string {
 		return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"CREATE",
-			"kind":{"group":"apps","version":"v1","kind":"StatefulSet"},"resource":{"group":"apps","version":"v1","resource":"statefulsets"},
+			"kind":{"group":"apps","version":"v1","kind":"StatefulSet"},
+				"resource":{"group":"apps","version":"v1","resource":"statefulsets"},
 			"name":"db","namespace":"default","object":` + object + `}}`
 	}
 	set := func(grace string) string {
-		return `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"default"},"spec":{"serviceName":"db","selector":{"matchLabels":{"app":"db"}},
-			"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":` + grace + `,"containers":[{"name":"a","image":"b"}]}}}}`
+		return `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"default"},
+			"spec":{"serviceName":"db","selector":{"matchLabels":{"app":"db"}},
+			"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":` + grace + `,"containers":[{
+				"name":"a","image":"b"}]}}}}`
 	}
 	for name, tt := range map[string]struct {
 		stdin  string

@@ -213,7 +213,8 @@ func TestAction(t *testing.T) {
 			}
 		})
 	}
-	if upload := action.Runs.Steps[2]; upload.With["sarif_file"] != "${{ steps."+action.Runs.Steps[1].ID+".outputs.sarif }}" {
+	upload, sarif := action.Runs.Steps[2], "${{ steps."+action.Runs.Steps[1].ID+".outputs.sarif }}"
+	if upload.With["sarif_file"] != sarif {
 		t.Errorf("uploads %q", upload.With["sarif_file"])
 	}
 }

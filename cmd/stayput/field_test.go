@@ -84,4 +84,5 @@ func wrongAboutField(f *clustertest.Field, r report.Report, chart bool) (faults 
 	return faults
 }
 
-var ruleNamed = regexp.MustCompile(`\b(claim|deployment|field|namespace|pod|service|statefulset|stayput|storageclass|unknown|volume|workload)(-[a-z]+)+\b`)
+var ruleNamed = regexp.MustCompile(`\b(claim|deployment|field|namespace|pod|service|statefulset|stayput|storageclass|` +
+	`unknown|volume|workload)(-[a-z]+)+\b`)

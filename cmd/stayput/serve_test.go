@@ -224,8 +224,10 @@ func TestStandalone(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	resp, err := client.Post("https://"+addresses[0]+"/mutate", "application/json",
 		strings.NewReader(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview",
-		"request":{"uid":"1","kind":{"group":"apps","version":"v1","kind":"StatefulSet"},"operation":"CREATE","namespace":"default","object":
-		{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"mysql"},"spec":{"template":{"metadata":{"labels":{"app":"mysql"}}}}}}}`))
+		"request":{"uid":"1","kind":{"group":"apps","version":"v1","kind":"StatefulSet"},"operation":"CREATE",
+			"namespace":"default","object":
+		{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"mysql"},
+			"spec":{"template":{"metadata":{"labels":{"app":"mysql"}}}}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

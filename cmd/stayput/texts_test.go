@@ -17,8 +17,10 @@ func TestRemarks(t *testing.T) {
 		"%s}}}}}}]"
 	for text, want := range map[string]string{
 		template: "spec.volumeClaimTemplates[0].spec.resources.requests[storage]",
-		"kind: PersistentVolumeClaim, apiVersion: v1, metadata: {name: a}, spec: {resources: {requests: {storage: %s}}}": "spec.resources.requests[storage]",
-		"kind: PersistentVolume, apiVersion: v1, metadata: {name: a}, spec: {capacity: {storage: %s}}":                   "spec.capacity[storage]",
+		"kind: PersistentVolumeClaim, apiVersion: v1, metadata: {name: a}, " +
+			"spec: {resources: {requests: {storage: %s}}}": "spec.resources.requests[storage]",
+		"kind: PersistentVolume, apiVersion: v1, metadata: {name: a}, " +
+			"spec: {capacity: {storage: %s}}": "spec.capacity[storage]",
 		"kind: Pod, apiVersion: v1, metadata: {name: a}, spec: {" + ephemeral +
 			"}": "spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 		"kind: Deployment, apiVersion: apps/v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
@@ -47,9 +49,10 @@ func TestRemarks(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		"clusterIP: None, ports: [{port: 53, protocol: UDP}, {port: 54, protocol: UDP}, {port: 53, protocol: TCP}]": "spec.ports[2].port",
-		"clusterIP: None, ports: [{port: 53, protocol: UDP}, {port: 54, protocol: TCP}]":                            "",
-		"ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]":                                             "",
+		"clusterIP: None, ports: [{port: 53, protocol: UDP}, {port: 54, protocol: UDP}, " +
+			"{port: 53, protocol: TCP}]": "spec.ports[2].port",
+		"clusterIP: None, ports: [{port: 53, protocol: UDP}, {port: 54, protocol: TCP}]": "",
+		"ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]":                  "",
 	} {
 		var fields []string
 		for _, f := range remarks(t, "kind: Service, apiVersion: v1, metadata: {name: a}, spec: {"+spec+"}") {

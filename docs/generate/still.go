@@ -20,9 +20,12 @@ const (
 	margin    = 20
 )
 
-const stillHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]d" font-family="ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="13" role="img" aria-labelledby="title desc">
+const stillHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]d"
+	font-family="ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+	font-size="13" role="img" aria-labelledby="title desc">
   <title id="title">A denial, and what mends it</title>
-  <desc id="desc">kubectl apply of a Deployment with three replicas and one hostname is denied, with the reason and the remedy. Mended so, every replica has a DNS name of its own.</desc>
+  <desc id="desc">kubectl apply of a Deployment with three replicas and one hostname is denied, with the reason and the
+    remedy. Mended so, every replica has a DNS name of its own.</desc>
   <!-- Generated from denial.txt by go run ./docs/generate: do not edit. -->
   <style>
     .screen { fill: #f6f8fa; stroke: #d0d7de; }

@@ -137,7 +137,8 @@ func (d *demo) data() error {
 		return err
 	}
 	volumes := []string{"get", "pv", "-o",
-		"custom-columns=VOLUME:.metadata.name,CLAIM:.spec.claimRef.name,CLASS:.spec.storageClassName,POLICY:.spec.persistentVolumeReclaimPolicy,PHASE:.status.phase"}
+		"custom-columns=VOLUME:.metadata.name,CLAIM:.spec.claimRef.name,CLASS:.spec.storageClassName," +
+			"POLICY:.spec.persistentVolumeReclaimPolicy,PHASE:.status.phase"}
 	d.say("The volumes are retained, whatever their class says.")
 	if err := d.shows([]string{"Retain"}, volumes...); err != nil {
 		return err

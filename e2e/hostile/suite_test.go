@@ -142,11 +142,16 @@ func (s *server) memory(t *testing.T, field string) int64 {
 
 // review is what well-behaved clients ask: a StatefulSet that is denied.
 var review = func() string {
-	set := `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"prod"},"spec":{"replicas":3,"serviceName":"db",
-		"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},"spec":{"terminationGracePeriodSeconds":0,
-		"containers":[{"name":"db","image":"db","env":[` + strings.TrimSuffix(strings.Repeat(`{"name":"A","value":"b"},`, 100), ",") + `]}]}}}}`
-	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","kind":{"group":"apps","version":"v1","kind":"StatefulSet"},
-		"resource":{"group":"apps","version":"v1","resource":"statefulsets"},"operation":"CREATE","namespace":"prod","name":"db","object":` + set + `}}`
+	set := `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db","namespace":"prod"},
+		"spec":{"replicas":3,"serviceName":"db",
+		"selector":{"matchLabels":{"app":"db"}},"template":{"metadata":{"labels":{"app":"db"}},
+			"spec":{"terminationGracePeriodSeconds":0,
+		"containers":[{"name":"db","image":"db",
+			"env":[` + strings.TrimSuffix(strings.Repeat(`{"name":"A","value":"b"},`, 100), ",") + `]}]}}}}`
+	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview",
+		"request":{"uid":"u-1","kind":{"group":"apps","version":"v1","kind":"StatefulSet"},
+		"resource":{"group":"apps","version":"v1","resource":"statefulsets"},"operation":"CREATE","namespace":"prod",
+			"name":"db","object":` + set + `}}`
 }()
 
 // head begins a request with a body of n bytes.

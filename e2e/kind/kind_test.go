@@ -256,7 +256,8 @@ func metrics(t *testing.T, c cluster) {
 func uninstalled(t *testing.T, c cluster) {
 	c.helm("uninstall", "stayput", "--wait", "--timeout", "4m")
 	if out := c.kubectl("get",
-		"validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o", "name"); strings.Contains(out, "stayput") {
+		"validatingwebhookconfiguration,mutatingwebhookconfiguration,clusterrole,clusterrolebinding", "-o",
+		"name"); strings.Contains(out, "stayput") {
 		t.Errorf("left behind:\n%s", out)
 	}
 	// Replicas of earlier steps may still drain.

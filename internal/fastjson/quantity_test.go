@@ -41,8 +41,10 @@ func TestCheckQuantities(t *testing.T) {
 
 		`{"metadata":{"annotations":{"commit":"12e45678","digits":"` + digits +
 			`"},"labels":{"overhead":"1e1234"}}}`: {&corev1.Pod{}, ""},
-		`{"spec":{"containers":[{"env":[{"name":"REQUESTS","value":"12e45678"}],"resources":{"limits":{"cpu":"1e123"}}}]}}`: {&corev1.Pod{}, ""},
-		`{"new":{"overhead":{"cpu":"1e1234"}},"spec":{"overhead":null,"new":[{"limits":{"cpu":"1e1234"}}]}}`:                {&corev1.Pod{}, ""},
+		`{"spec":{"containers":[{"env":[{"name":"REQUESTS","value":"12e45678"}],` +
+			`"resources":{"limits":{"cpu":"1e123"}}}]}}`: {&corev1.Pod{}, ""},
+		`{"new":{"overhead":{"cpu":"1e1234"}},` +
+			`"spec":{"overhead":null,"new":[{"limits":{"cpu":"1e1234"}}]}}`: {&corev1.Pod{}, ""},
 		// refused by their types
 		`{"spec":{"overhead":["1e1234"],"containers":{"resources":{"limits":{"cpu":"1e1234"}}}}}`: {&corev1.Pod{}, ""},
 		`{"parameters":{"capacity":"1e1234"}}`: {&storagev1.StorageClass{},

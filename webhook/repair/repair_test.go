@@ -70,8 +70,10 @@ func TestRepairPlan(t *testing.T) {
 			claim: map[string]string{}},
 		"its claim let it go, and is gone": {pv: []func(*corev1.PersistentVolume){
 			annotate(cluster.AnnotationReclaimSet, "Delete/claim"), annotate(cluster.AnnotationClaimOf, "db/data/0")}},
-		"its claim is gone, and nothing was seen to": {pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationClaimOf, "db/data/0")}},
-		"its claim is gone, and it asks itself":      {pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaim, "Retain")}, mark: "Retain/volume"},
+		"its claim is gone, and nothing was seen to": {
+			pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationClaimOf, "db/data/0")}},
+		"its claim is gone, and it asks itself": {
+			pv: []func(*corev1.PersistentVolume){annotate(cluster.AnnotationReclaim, "Retain")}, mark: "Retain/volume"},
 		"made by hand": {claim: map[string]string{}, pv: []func(*corev1.PersistentVolume){
 			func(pv *corev1.PersistentVolume) { delete(pv.Annotations, cluster.AnnotationProvisionedBy) }}},
 		"reserved, not bound": {claim: map[string]string{}, pv: []func(*corev1.PersistentVolume){

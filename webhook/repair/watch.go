@@ -118,7 +118,8 @@ func changed() predicate.Predicate {
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			return e.ObjectOld.GetAnnotations()[cluster.AnnotationReclaim] != e.ObjectNew.GetAnnotations()[cluster.AnnotationReclaim] ||
+			before, after := e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()
+			return before[cluster.AnnotationReclaim] != after[cluster.AnnotationReclaim] ||
 				e.ObjectOld.GetLabels()[cluster.LabelMode] != e.ObjectNew.GetLabels()[cluster.LabelMode]
 		},
 	}

@@ -191,7 +191,8 @@ func TestTrimLeaves(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %v", name, got, err, tt.err)
 		}
 	}
-	if got, err := throughTrim(t, t.Context(), watchMedia, bytes.NewReader(whole[:3])); !errors.Is(err, io.ErrUnexpectedEOF) {
+	got, err := throughTrim(t, t.Context(), watchMedia, bytes.NewReader(whole[:3]))
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("part of a length: %q, %v", got, err)
 	}
 }
