@@ -36,8 +36,8 @@ lint, there are taken to be several.`,
 			p.Mend("nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: "+
 				"In, values: [<node>]}]}]}}",
 				fmt.Sprintf(`kubectl patch pv %s -p `+
-					`'{"spec":{"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[
-						{"key":"kubernetes.io/hostname","operator":"In","values":["NODE"]}]}]}}}}'`, pv.Name)))
+					`'{"spec":{"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[`+
+					`{"key":"kubernetes.io/hostname","operator":"In","values":["NODE"]}]}]}}}}'`, pv.Name)))
 		return nil
 	})},
 }
