@@ -45,18 +45,18 @@ proof-kind: ## in kind: 20 rolling restarts under 100 000 creations, then 20 col
 	go test -tags kind -count 1 -timeout 3h -v -run TestAColdStart ./e2e/kind -colds 20
 
 .PHONY: bench
-bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/performance.md (two minutes)
-	go run ./bench --docs docs/performance.md
+bench: ## what an answer costs, beside the bare minimum and controller-runtime's; writes docs/measurements.md (two minutes)
+	go run ./bench --docs docs/measurements.md
 
 COMMIT ?= HEAD
 
 .PHONY: bench-scale
-bench-scale: control-plane ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods, on paper and in a real API server; writes docs/performance.md (fifteen minutes, 16 GiB)
-	go run ./bench --scale --real --statefulsets 10000 --replicas 10 --namespaces 1000 --docs docs/performance.md
+bench-scale: control-plane ## start, memory, answers and audit beside 10 000 StatefulSets with 100 000 Pods, on paper and in a real API server; writes docs/measurements.md (fifteen minutes, 16 GiB)
+	go run ./bench --scale --real --statefulsets 10000 --replicas 10 --namespaces 1000 --docs docs/measurements.md
 
 .PHONY: bench-latency
-bench-latency: control-plane ## what is added to requests through a real API server, beside controller-runtime and policies; writes docs/performance.md (three minutes)
-	go run ./bench --latency --during 800ms --docs docs/performance.md
+bench-latency: control-plane ## what is added to requests through a real API server, beside controller-runtime and policies; writes docs/measurements.md (three minutes)
+	go run ./bench --latency --during 800ms --docs docs/measurements.md
 
 .PHONY: bench-compare
 bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)

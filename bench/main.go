@@ -57,7 +57,7 @@ func main() {
 	flag.BoolVar(&o.scale, "scale", false, "measure how Stayput and audit bear a large cluster, instead of beside others")
 	flag.BoolVar(&o.real, "real", false, "with --scale: beside a real API server, too")
 	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
-	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/performance.md")
+	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/measurements.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
