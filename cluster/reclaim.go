@@ -115,6 +115,31 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	return Reclaim{}, nil
 }
 
+// Stale says whether a volume names by uid a claim that there is not: such a volume
+// is Released as soon as it is made, and reclaimed by its policy. Before it says so
+// the API server is asked, for the claim may be younger than what a cache holds.
+// Files know no uid, nor does anything that is applied have the one it was saved
+// with.
+func Stale(v *View, pv *corev1.PersistentVolume) (bool, error) {
+	ref := pv.Spec.ClaimRef
+	if ref == nil || ref.UID == "" {
+		return false, nil
+	}
+	for _, view := range []*View{v, v.Live()} {
+		if view == nil {
+			break
+		}
+		pvc, err := Get[corev1.PersistentVolumeClaim](view, ref.Namespace, ref.Name)
+		if err != nil {
+			return false, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
+		}
+		if pvc != nil && pvc.UID == ref.UID {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 func annotated(annotations map[string]string, from Decider) (Reclaim, bool) {
 	switch p := corev1.PersistentVolumeReclaimPolicy(annotations[AnnotationReclaim]); p {
 	case corev1.PersistentVolumeReclaimRetain, corev1.PersistentVolumeReclaimDelete:

@@ -31,6 +31,7 @@ var besides = map[string][]string{
 var milder = map[string]string{
 	"statefulset-retention": "it denies where volumes are destroyed with their claims, and as installed Stayput retains " +
 		"those of StatefulSets",
+	"volume-stale-claim": "it denies to a person what would destroy a disk, and a file is sent by nobody yet",
 }
 
 // TestPairs holds the broken example of each rule to that rule alone, at the

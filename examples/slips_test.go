@@ -200,6 +200,17 @@ kind: PersistentVolume
 metadata: {name: disk}
 spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete,
 	storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+	"volume-stale-claim": {app: "mysql.yaml", want: warn, add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: saved}
+spec:
+  capacity: {storage: 50Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: retained
+  claimRef: {namespace: elsewhere, name: data-mysql-0, uid: 3f0c7a52-0000-4000-8000-000000000001}
+  csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}`},
 	"workload-fqdn-length": {app: "opensearch.yaml", want: warn,
 		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
 	"workload-host-path": {app: "vault.yaml", want: warn,

@@ -260,7 +260,7 @@ func TestAsksAgain(t *testing.T) {
 			asked: 3,
 		},
 		"a volume whose claim is gone": {
-			obj: pv, cached: []client.Object{sts}, live: []client.Object{sts}, want: "Delete ", asked: 1,
+			obj: pv, cached: []client.Object{sts}, live: []client.Object{sts}, want: "Retain ", asked: 1, // as a restored one
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

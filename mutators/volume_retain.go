@@ -34,15 +34,31 @@ nothing else remembers. Annotation stayput.dev/reclaim-policy-set marks that the
 policy was seen to, and whose word it was: <policy>/<volume, claim, namespace or
 configuration>. Volumes made by hand are left alone.
 
+A volume that is restored from a backup with the uid of a claim that is gone is
+Released as soon as it arrives, and with Delete its disk destroyed. It gets
+Retain, made by hand or not, unless it or the Namespace of its claim is annotated
+Delete, or the configuration retains nothing.
+
 What admission missed is repaired later, and a volume follows its annotations
 when they change. Each word is obeyed once: who changes the policy itself
 afterwards has the last one.`,
 
 	Edits: []Edit{OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
-		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" || pv.Spec.ClaimRef == nil {
+		if pv.Spec.ClaimRef == nil {
 			return nil
 		}
-		want, err := reclaimOf(p, p.Cluster, pv)
+		want, err := restored(p.Cluster, pv)
+		if err != nil {
+			return err
+		}
+		if want.Policy == corev1.PersistentVolumeReclaimRetain {
+			p.retain(pv, want)
+			return nil
+		}
+		if pv.Annotations[cluster.AnnotationProvisionedBy] == "" {
+			return nil
+		}
+		want, err = reclaimOf(p, p.Cluster, pv)
 		// The claim's StatefulSet may be younger than what the cache holds.
 		if live := p.Cluster.Live(); err == nil && live != nil &&
 			(want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
@@ -54,19 +70,48 @@ afterwards has the last one.`,
 		if want.Policy == "" || pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() {
 			return nil // nobody's wish, or one that was seen to: who changed the policy since then meant it
 		}
-		p.annotate(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
-		if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
-			return nil
-		}
-		was := pv.Spec.PersistentVolumeReclaimPolicy
-		set(p, &pv.Spec.PersistentVolumeReclaimPolicy, want.Policy, "spec", "persistentVolumeReclaimPolicy")
-		if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
-			p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
-				fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From,
-					cluster.AnnotationReclaim))
-		}
+		p.retain(pv, want)
 		return nil
 	})},
+}
+
+// retain sets the policy that somebody wants for a volume, and marks it.
+func (p *Pass) retain(pv *corev1.PersistentVolume, want cluster.Reclaim) {
+	p.annotate(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
+	if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
+		return
+	}
+	was := pv.Spec.PersistentVolumeReclaimPolicy
+	set(p, &pv.Spec.PersistentVolumeReclaimPolicy, want.Policy, "spec", "persistentVolumeReclaimPolicy")
+	if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
+		p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
+			fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From,
+				cluster.AnnotationReclaim))
+	}
+}
+
+// restored returns what is wanted for a volume that would be reclaimed as soon as
+// it is made, and nothing for any other: Retain, unless somebody has said that it
+// may go. Kubernetes' own controllers make none for a claim that they do not know.
+func restored(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
+	switch pv.Spec.PersistentVolumeReclaimPolicy {
+	case corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle:
+	default:
+		return cluster.Reclaim{}, nil
+	}
+	if v.Retain() == cluster.RetainOff || v.Request.ByController() {
+		return cluster.Reclaim{}, nil
+	}
+	if stale, err := cluster.Stale(v, pv); err != nil || !stale {
+		return cluster.Reclaim{}, err
+	}
+	claim := new(corev1.PersistentVolumeClaim) // of whose own wish nothing is left
+	claim.Namespace = pv.Spec.ClaimRef.Namespace
+	want, err := cluster.ReclaimByAnnotation(v, pv, claim)
+	if want.Policy == "" {
+		want = cluster.Reclaim{Policy: corev1.PersistentVolumeReclaimRetain, From: cluster.FromConfiguration}
+	}
+	return want, err
 }
 
 // reclaimOf records on a volume whose claim it was provisioned for, if that is

@@ -57,6 +57,7 @@ var All = withStayputAnnotation(
 	volumeHostPath,
 	volumeInUse,
 	volumeReclaim,
+	volumeStaleClaim,
 	workloadFQDNLength,
 	workloadHostPath,
 	workloadSelectorOverlap,

@@ -75,6 +75,8 @@ var prose = []struct {
 	{"stayput-annotation", `mend those named first|.*<.*>.*|.* in a (?:PersistentVolumeClaim|Pod|Namespace)`,
 		"a reason, or in which object, its author knows"},
 	{"volume-host-path", `.*<node>.*`, "which node has the directory is not known"},
+	{"volume-stale-claim", `remove (uid and resourceVersion from claimRef|it, and uid from the volume's claimRef)`,
+		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},
 	{"workload-fqdn-length", `names \d+ characters shorter in all`, "names are their author's choice"},
 	{"workload-host-path", `.*<claim>.*`, "there is no such claim yet"},

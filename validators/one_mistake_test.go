@@ -34,6 +34,8 @@ var pairs = map[pair]string{
 		"meant so; the annotation keeps this one's disk",
 	{"statefulset-retention", "storageclass-reclaim"}: "the one deletes claims, the other disks " +
 		"with them",
+	{"claim-volume", "volume-stale-claim"}: "whoever writes the claim may not be who restores " +
+		"the volume",
 	{"claim-template-binding", "claim-template-expandable"}: "a class may lack several things",
 	{"claim-template-expandable", "claim-template-reclaim"}: "a class may lack several things",
 	{"claim-template-class", "statefulset-scale-up"}: "a class that is gone, and claims from " +

@@ -698,6 +698,9 @@ func (g gen) claim() *corev1.PersistentVolumeClaim {
 			FieldsV1: metav1.NewFieldsV1(one(g, `{"f:spec":{"f:accessModes":{}}}`, `{"f:spec":{"f:accessModes":{}}}`,
 				`{"f:status":{}}`))}}
 	}
+	if g.chance(.1) {
+		metav1.SetMetaDataAnnotation(&pvc.ObjectMeta, "pv.kubernetes.io/bind-completed", "yes")
+	}
 	switch g.IntN(8) {
 	case 0:
 		pvc.OwnerReferences = []metav1.OwnerReference{g.operator()}

@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"reflect"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -34,6 +35,23 @@ var _ = register(map[string]oracle{
 		}
 		return denyIf(byProvisioner(v))
 	}),
+	"volume-stale-claim": gravest(
+		created(func(w *world, v pv) validators.Level {
+			ref := v.Spec.ClaimRef
+			if ref == nil || ref.UID == "" {
+				return nothing
+			}
+			if c := find(w.claims, ref.Namespace, ref.Name); c != nil && c.UID == ref.UID {
+				return nothing
+			}
+			asked := !strings.HasPrefix(w.user, "system:") // a person
+			return denyIf(v.Spec.PersistentVolumeReclaimPolicy != "Retain" && asked)
+		}),
+		created(func(_ *world, c pvc) validators.Level {
+			_, was := c.Annotations["pv.kubernetes.io/bind-completed"]
+			return warnIf(was)
+		}),
+	),
 	"volume-host-path": created(func(w *world, v pv) validators.Level {
 		return warnIf(v.Spec.HostPath != nil && v.Spec.NodeAffinity == nil && len(w.nodes) != 1)
 	}),

@@ -1,0 +1,67 @@
+package validators
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var volumeStaleClaim = &Rule{
+	Name:      "volume-stale-claim",
+	Level:     Deny,
+	SavesData: true,
+	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
+	Doc: `a volume must not arrive with the uid of a claim that is gone
+
+A PersistentVolume that was saved with kubectl get -o yaml names its claim by
+uid, which no claim of another cluster has, nor one that is made anew. As soon as
+it is applied it is Released, and reclaimed by its policy: with Delete its disk is
+destroyed within a second, before a claim can be made; with Retain no claim is
+bound to it. Without uid and resourceVersion in claimRef it is reserved for the
+claim of that name, whatever uid that has. stayput recover --help says more.
+
+The mutator volume-retain sets such a volume to Retain in the same request.
+Where an annotation or the configuration says otherwise a person is denied what
+would destroy the disk. A service account is never denied: a provisioner may
+write the volume of a claim that has just gone.
+
+A claim that was saved with the annotation pv.kubernetes.io/bind-completed is Lost
+as soon as it arrives, unless its volume is there and free: the annotation says
+that it was bound already.`,
+
+	Exempt: "the disk is to be destroyed by its provisioner, and nothing else can ask for that",
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
+			if pv.ResourceVersion != "" && !p.Cluster.Manifests() {
+				return nil // it is there, and has been reclaimed or not
+			}
+			if stale, err := cluster.Stale(p.Cluster, pv); err != nil || !stale {
+				return err
+			}
+			what, report := "is of no claim; the volume is Released at once, and never bound", p.Warn
+			if destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+				what = "is of no claim; the volume is Released at once, and its disk destroyed"
+				if !p.Cluster.Manifests() && p.Cluster.Request.ByPerson() {
+					report = p.Report
+				}
+			}
+			report(field.Invalid(field.NewPath("spec", "claimRef", "uid"), string(pv.Spec.ClaimRef.UID), what),
+				"remove uid and resourceVersion from claimRef")
+			return nil
+		}),
+		OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+			value, bound := pvc.Annotations[volume.AnnBindCompleted]
+			if !bound || pvc.ResourceVersion != "" && !p.Cluster.Manifests() {
+				return nil
+			}
+			p.Warn(field.Invalid(field.NewPath("metadata", "annotations").Key(volume.AnnBindCompleted), value,
+				"is of another life; the claim is Lost at once, unless its volume is free"),
+				"remove it, and uid from the volume's claimRef")
+			return nil
+		}),
+	},
+}
