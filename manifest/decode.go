@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
-	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/quantity"
 )
 
 // A Stream is what a file holds.
@@ -165,8 +165,8 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		return s.foreign(file, m, h.meant(), "it has no kind")
 	}
 	if like, err := scheme.Scheme.New(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)); err == nil {
-		heavy := (*fastjson.QuantityError)(nil)
-		if errors.As(fastjson.CheckQuantities(data, like), &heavy) {
+		heavy := (*quantity.Error)(nil)
+		if errors.As(quantity.Check(data, like), &heavy) {
 			return &StreamError{file, m.Line(heavy.Field), heavy}
 		}
 	}

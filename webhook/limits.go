@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/jsonscan"
 )
 
 // Limits bound what one request, and all of them together, may cost.
@@ -61,7 +62,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
-			end := fastjson.StringEnd(body, i+1)
+			end := jsonscan.StringEnd(body, i+1)
 			text := body[i+1 : end]
 			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && mayBeCostly(text)
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {

@@ -18,6 +18,7 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/quantity"
 )
 
 // A request is an AdmissionRequest with its objects decoded.
@@ -58,6 +59,9 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 	}
 	var review admissionv1.AdmissionReview
 	doc := fastjson.NewDocument(body, l.budget(len(body), reserve))
+	if !fastDecoder {
+		doc = fastjson.NewDocument(nil, fastjson.Budget{}) // which decodes nothing
+	}
 	plain := doc.Unmarshal(&review, chooser(&review, len(body)))
 	uid, over := "", ""
 	switch {
@@ -219,11 +223,11 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 	return o, nil
 }
 
-// unmarshalSlowly decodes what is left to it by package wire, and says what
+// unmarshalSlowly decodes what package fastjson leaves to it, and says what
 // is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
 // error. Unknown fields are left to newer versions.
 func unmarshalSlowly(data []byte, into any) error {
-	if err := fastjson.CheckQuantities(data, into); err != nil {
+	if err := quantity.Check(data, into); err != nil {
 		return err
 	}
 	strict, err := kjson.UnmarshalStrict(data, into, kjson.DisallowDuplicateFields)

@@ -2,6 +2,7 @@ package fastjson
 
 import (
 	"reflect"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -10,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"stayput.dev/internal/quantity"
 )
 
 // knownPlan returns the plan of a type that is in most objects and decodes
@@ -87,6 +90,31 @@ func managedFieldsPlan(t reflect.Type) plan {
 		}
 		return wanted(d, i, into)
 	}
+}
+
+// decodeQuantity takes what stands between the quotes as it is: so does
+// [resource.Quantity.UnmarshalJSON].
+func decodeQuantity(d *decoder, i int, into unsafe.Pointer) int {
+	if d.at(i) == 'n' {
+		return d.null(i)
+	}
+	end := d.skip(i)
+	if end < 0 {
+		return -1
+	}
+	text := d.text[i:end]
+	if text[0] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	if quantity.Heavy(text) {
+		return -1
+	}
+	q, err := resource.ParseQuantity(strings.TrimSpace(text))
+	if err != nil {
+		return -1
+	}
+	*(*resource.Quantity)(into) = q
+	return end
 }
 
 func decodeTime(d *decoder, i int, into unsafe.Pointer) int {

@@ -1,9 +1,6 @@
 package fastjson
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // skip returns where the value at i ends. It validates it but for the strings'
 // UTF-8: as in sigs.k8s.io/json, that only counts where a string is decoded.
@@ -85,31 +82,6 @@ func (d *decoder) richEnd(i int) int {
 		}
 	}
 	return -1
-}
-
-// StringEnd returns the index of the quote that ends the string whose text begins
-// at i, or len(data). It does not validate.
-func StringEnd(data []byte, i int) int {
-	if i > len(data) {
-		return len(data)
-	}
-	n := bytes.IndexByte(data[i:], '"')
-	if n < 0 {
-		return len(data)
-	}
-	escape := bytes.IndexByte(data[i:i+n], '\\')
-	if escape < 0 {
-		return i + n
-	}
-	for i += escape; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			return i
-		case '\\':
-			i++
-		}
-	}
-	return len(data)
 }
 
 // null returns where a null ends.

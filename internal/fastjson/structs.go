@@ -11,7 +11,6 @@ type field struct {
 	name   string
 	offset uintptr
 	plan   plan
-	of     reflect.Type
 }
 
 // most is how many fields a struct may have: a word has a bit for each.
@@ -103,7 +102,7 @@ func fieldsOf(t reflect.Type, offset uintptr) (fields []field, ok bool) {
 		case name == "":
 			name = f.Name
 		}
-		fields = append(fields, field{name, at, planOf(f.Type), f.Type})
+		fields = append(fields, field{name, at, planOf(f.Type)})
 	}
 	return fields, true
 }

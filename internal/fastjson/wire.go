@@ -1,7 +1,12 @@
-// Package wire decodes the JSON that an API server sends into typed objects,
+// Package fastjson decodes the JSON that an API server sends into typed objects,
 // several times as fast as sigs.k8s.io/json and as strictly: keys are
 // case-sensitive, a key that occurs twice in an object is refused, and so is
 // every value that its field cannot hold.
+//
+// It is optional: without it (build tag slowjson) sigs.k8s.io/json decodes
+// everything, and the handler answers the same, later. What guards against
+// quantities that take hours to read is in package quantity, and stays.
+// BenchmarkDecoders compares.
 //
 // It knows the shape of what API servers write, and no more. Whatever is
 // malformed, and whatever is rare (numbers with a fraction, surrogate pairs,

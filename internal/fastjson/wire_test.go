@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/quantity"
 )
 
 var wide = fastjson.Budget{Values: 1 << 30, Depth: 100}
@@ -56,7 +57,7 @@ func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
 	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
 	want := reflect.New(reflect.TypeOf(like).Elem()).Interface()
-	heavy := fastjson.CheckQuantities(data, like)
+	heavy := quantity.Check(data, like)
 	if !fastjson.NewDocument(data, wide).Unmarshal(got, nil) {
 		return false
 	}

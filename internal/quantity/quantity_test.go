@@ -1,4 +1,4 @@
-package fastjson_test
+package quantity_test
 
 import (
 	"errors"
@@ -10,12 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 
-	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/quantity"
 )
 
-// TestCheckQuantities finds what takes long to read where there is a quantity,
+// TestCheck finds what takes long to read where there is a quantity,
 // and nowhere else: a commit may be called 12e45678.
-func TestCheckQuantities(t *testing.T) {
+func TestCheck(t *testing.T) {
 	digits := strings.Repeat("1", 101)
 	for text, tc := range map[string]struct {
 		like  any
@@ -60,8 +60,8 @@ func TestCheckQuantities(t *testing.T) {
 		`}`:                            {&corev1.Pod{}, ""},
 		``:                             {&corev1.Pod{}, ""},
 	} {
-		err, field := fastjson.CheckQuantities([]byte(text), tc.like), ""
-		if heavy := (*fastjson.QuantityError)(nil); errors.As(err, &heavy) {
+		err, field := quantity.Check([]byte(text), tc.like), ""
+		if heavy := (*quantity.Error)(nil); errors.As(err, &heavy) {
 			field = heavy.Field
 		}
 		if field != tc.field {

@@ -1,42 +1,21 @@
-package fastjson
+// Package quantity guards against quantities that take hours to read or to compare:
+// no decoder of JSON that others wrote does without it.
+package quantity
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-)
 
-// decodeQuantity takes what stands between the quotes as it is: so does
-// [resource.Quantity.UnmarshalJSON].
-func decodeQuantity(d *decoder, i int, into unsafe.Pointer) int {
-	if d.at(i) == 'n' {
-		return d.null(i)
-	}
-	end := d.skip(i)
-	if end < 0 {
-		return -1
-	}
-	text := d.text[i:end]
-	if text[0] == '"' {
-		text = text[1 : len(text)-1]
-	}
-	if heavy(text) {
-		return -1
-	}
-	q, err := resource.ParseQuantity(strings.TrimSpace(text))
-	if err != nil {
-		return -1
-	}
-	*(*resource.Quantity)(into) = q
-	return end
-}
+	"stayput.dev/internal/jsonscan"
+)
 
 // How large a quantity is at most that does not count as heavy. The largest that
 // Kubernetes has a use for is 2^63.
@@ -45,11 +24,11 @@ const (
 	mostExponentDigits = 3
 )
 
-// heavy says whether it could take long to read a text as a quantity, or to
+// Heavy says whether it could take long to read a text as a quantity, or to
 // compare with what was read: k8s.io/apimachinery 0.37 takes hours and gigabytes
 // for some exponents, and seconds for very many digits. Tests stay just beyond
 // the limits, where every parser answers at once.
-func heavy[T string | []byte](text T) bool {
+func Heavy[T string | []byte](text T) bool {
 	i := 0
 	for i < len(text) && (text[i] <= ' ' || text[i] >= 0x80) { // white space
 		i++
@@ -76,24 +55,23 @@ func heavy[T string | []byte](text T) bool {
 	return i-exponent > mostExponentDigits
 }
 
-// CheckQuantities returns a [QuantityError] if JSON holds, where the type that
-// like points to has a quantity, one that could take hours to read. Whoever
-// decodes JSON otherwise than with a [Document], which leaves such to others,
-// asks here first. It does not validate.
-func CheckQuantities(data []byte, like any) error {
-	w := walk{input: input{data}}
+// Check returns an [Error] if JSON holds, where the type that like points to has a
+// quantity, one that is [Heavy]. Whoever decodes JSON with quantities in it asks
+// here first, or asks Heavy about each. It does not validate.
+func Check(data []byte, like any) error {
+	w := walk{data: data}
 	w.value(0, reflect.TypeOf(like))
 	if w.found == nil {
 		return nil
 	}
 	slices.Reverse(w.found)
-	return &QuantityError{strings.TrimPrefix(strings.Join(w.found, ""), ".")}
+	return &Error{strings.TrimPrefix(strings.Join(w.found, ""), ".")}
 }
 
-// A QuantityError says which field is a quantity that could take hours to read.
-type QuantityError struct{ Field string }
+// An Error says which field is a quantity that could take hours to read.
+type Error struct{ Field string }
 
-func (e *QuantityError) Error() string {
+func (e *Error) Error() string {
 	return fmt.Sprintf("%s: a quantity must have at most %d digits, and %d in its exponent", e.Field, mostDigits,
 		mostExponentDigits)
 }
@@ -102,8 +80,16 @@ func (e *QuantityError) Error() string {
 // methods return where what they were at ends, the end of all where they do not
 // understand what there is.
 type walk struct {
-	input
+	data  []byte
 	found []string // the steps to a heavy quantity, the last first
+}
+
+// at returns the byte at i, 0 at the end.
+func (w *walk) at(i int) byte {
+	if i < len(w.data) {
+		return w.data[i]
+	}
+	return 0
 }
 
 // value goes through the value at i, of a type.
@@ -111,12 +97,12 @@ func (w *walk) value(i int, t reflect.Type) int {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	i = w.space(i)
+	i = jsonscan.SpaceEnd(w.data, i)
 	switch {
 	case !holdsQuantity(t):
 	case t == reflect.TypeFor[resource.Quantity]():
-		end := w.skip(i)
-		if heavy(bytes.Trim(w.data[i:end], `"`)) {
+		end := jsonscan.ValueEnd(w.data, i)
+		if Heavy(bytes.Trim(w.data[i:end], `"`)) {
 			w.found = []string{}
 			return len(w.data)
 		}
@@ -127,7 +113,7 @@ func (w *walk) value(i int, t reflect.Type) int {
 			if of := types[name]; of != nil {
 				return w.value(i, of), "." + name
 			}
-			return w.skip(i), ""
+			return jsonscan.ValueEnd(w.data, i), ""
 		})
 	case t.Kind() == reflect.Map && w.at(i) == '{':
 		return w.elements(i, '}', func(name string, _, i int) (int, string) { return w.value(i, t.Elem()), "[" + name + "]" })
@@ -137,7 +123,7 @@ func (w *walk) value(i int, t reflect.Type) int {
 				fmt.Sprintf("[%d]", n)
 		})
 	}
-	return w.skip(i)
+	return jsonscan.ValueEnd(w.data, i)
 }
 
 // elements goes through those of the object or the array at i, until something
@@ -145,8 +131,8 @@ func (w *walk) value(i int, t reflect.Type) int {
 func (w *walk) elements(i int, end byte, each func(name string, n, i int) (int, string)) int {
 	i++
 	for n := 0; ; n++ {
-		if i = w.space(i); w.at(i) == ',' {
-			i = w.space(i + 1)
+		if i = jsonscan.SpaceEnd(w.data, i); w.at(i) == ',' {
+			i = jsonscan.SpaceEnd(w.data, i+1)
 		}
 		if w.at(i) == end {
 			return i + 1
@@ -156,15 +142,15 @@ func (w *walk) elements(i int, end byte, each func(name string, n, i int) (int, 
 			if w.at(i) != '"' {
 				return len(w.data)
 			}
-			quote := StringEnd(w.data, i+1)
-			colon := w.space(quote + 1)
+			quote := jsonscan.StringEnd(w.data, i+1)
+			colon := jsonscan.SpaceEnd(w.data, quote+1)
 			if w.at(colon) != ':' {
 				return len(w.data)
 			}
 			if name = string(w.data[i+1 : quote]); strings.Contains(name, `\`) {
 				_ = json.Unmarshal(w.data[i:quote+1], &name) // or it is no known one
 			}
-			i = w.space(colon + 1)
+			i = jsonscan.SpaceEnd(w.data, colon+1)
 		}
 		before := i
 		var step string
@@ -176,32 +162,6 @@ func (w *walk) elements(i int, end byte, each func(name string, n, i int) (int, 
 			return len(w.data)
 		}
 	}
-}
-
-// skip goes through the value at i.
-func (w *walk) skip(i int) int {
-	for depth := 0; i < len(w.data); i++ {
-		switch w.data[i] {
-		case '"':
-			if i = StringEnd(w.data, i+1); depth == 0 {
-				return min(i+1, len(w.data))
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth < 0 {
-				return i
-			}
-			if depth == 0 {
-				return i + 1
-			}
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
-	return len(w.data)
 }
 
 // quantities says of types whether they hold any, and structs of fields by name:
@@ -247,9 +207,15 @@ func typesOf(t reflect.Type) map[string]reflect.Type {
 		return known.(map[string]reflect.Type)
 	}
 	types := map[string]reflect.Type{}
-	fields, _ := fieldsOf(t, 0)
-	for _, f := range fields {
-		types[f.name] = f.of
+	for f := range t.Fields() {
+		switch name, _, _ := strings.Cut(f.Tag.Get("json"), ","); {
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
+			maps.Copy(types, typesOf(f.Type))
+		case name != "":
+			types[name] = f.Type
+		case f.IsExported():
+			types[f.Name] = f.Type
+		}
 	}
 	fieldTypes.Store(t, types)
 	return types

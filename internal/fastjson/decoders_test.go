@@ -1,0 +1,147 @@
+package fastjson_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"stayput.dev/internal/fastjson"
+	"stayput.dev/internal/quantity"
+)
+
+// A decoder decodes an AdmissionReview and the objects in it, as strictly as the API
+// server. Where object or oldObject is not there, nor is what it returns.
+type decoder func(body []byte) (review *admissionv1.AdmissionReview, obj, old any, err error)
+
+// decoders are those that are compared, by name. With GOEXPERIMENT=jsonv2 there is
+// encoding/json/v2, too.
+var decoders = map[string]decoder{
+	"fastjson":         fast,
+	"sigs.k8s.io-json": slowly(reference),
+	"encoding-json":    slowly(json.Unmarshal), // not strict
+}
+
+// newFor returns a zero object of the kind of a request.
+func newFor(req *admissionv1.AdmissionRequest) any {
+	obj, err := scheme.Scheme.New(schema.GroupVersionKind(req.Kind))
+	if err != nil {
+		panic(err) // of a payload
+	}
+	return obj
+}
+
+// fast decodes the objects with the review.
+func fast(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
+	review := new(admissionv1.AdmissionReview)
+	doc := fastjson.NewDocument(body, wide)
+	choose := func(field *runtime.RawExtension) (any, bool) {
+		if field == &review.Request.Options {
+			return nil, false
+		}
+		return newFor(review.Request), true
+	}
+	if !doc.Unmarshal(review, choose) {
+		return nil, nil, nil, errors.New("left to others")
+	}
+	var objects [2]any
+	for i, raw := range [][]byte{review.Request.Object.Raw, review.Request.OldObject.Raw} {
+		if len(raw) > 0 {
+			objects[i] = doc.Decoded(raw)
+		}
+	}
+	return review, objects[0], objects[1], nil
+}
+
+// slowly decodes the review first, and then the objects, which are raw in it.
+func slowly(unmarshal func(data []byte, into any) error) decoder {
+	return func(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
+		review := new(admissionv1.AdmissionReview)
+		if err := unmarshal(body, review); err != nil {
+			return nil, nil, nil, err
+		}
+		var objects [2]any
+		for i, raw := range [][]byte{review.Request.Object.Raw, review.Request.OldObject.Raw} {
+			if len(raw) == 0 {
+				continue
+			}
+			objects[i] = newFor(review.Request)
+			if err := quantity.Check(raw, objects[i]); err != nil {
+				return nil, nil, nil, err
+			}
+			if err := unmarshal(raw, objects[i]); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+		return review, objects[0], objects[1], nil
+	}
+}
+
+// payloads returns the reviews of bench/payloads, by name.
+func payloads(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	files, err := filepath.Glob("../../bench/payloads/*-*.json")
+	if err != nil || len(files) == 0 {
+		tb.Fatal("no payloads", err)
+	}
+	bodies := map[string][]byte{}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		bodies[strings.TrimSuffix(filepath.Base(file), ".json")] = body
+	}
+	return bodies
+}
+
+// TestDecoders holds what is compared to one result.
+func TestDecoders(t *testing.T) {
+	for payload, body := range payloads(t) {
+		_, obj, old, err := slowly(reference)(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, decode := range decoders {
+			_, gotObj, gotOld, err := decode(body)
+			if err != nil {
+				t.Errorf("%s by %s: %v", payload, name, err)
+				continue
+			}
+			if !reflect.DeepEqual(gotObj, obj) || !reflect.DeepEqual(gotOld, old) {
+				t.Errorf("%s by %s:\n%s%s", payload, name, gocmp.Diff(obj, gotObj), gocmp.Diff(old, gotOld))
+			}
+		}
+	}
+}
+
+// BenchmarkDecoders decodes real reviews by each decoder:
+//
+//	GOEXPERIMENT=jsonv2 go test ./internal/fastjson -run - -bench Decoders
+func BenchmarkDecoders(b *testing.B) {
+	for _, payload := range slices.Sorted(maps.Keys(payloads(b))) {
+		body := payloads(b)[payload]
+		for _, name := range slices.Sorted(maps.Keys(decoders)) {
+			b.Run(payload+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(len(body)))
+				for b.Loop() {
+					if _, _, _, err := decoders[name](body); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build slowjson
+
+package webhook
+
+const fastDecoder = false
