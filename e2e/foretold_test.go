@@ -89,6 +89,10 @@ var sentences = []sentence{
 		"storageclass-reclaim", says: `cannot be (changed|added) later`, shown: fieldsStay},
 	{rule: "volume-host-path workload-host-path", says: `behind`,
 		beyond: "the directory is that of the node the Pod runs on: pkg/volume/hostpath/host_path.go:218"},
+	{rule: "workload-env-order", says: `gets (this very|the) text`,
+		beyond: "kubelet expands each value by what it has read above: pkg/kubelet/kubelet_pods.go:792"},
+	{rule: "workload-env-order", says: `cannot be made`,
+		beyond: "a name without a value is an error: pkg/kubelet/container/helpers.go:263"},
 	{rule: "workload-fqdn-length", says: `never starts`,
 		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }

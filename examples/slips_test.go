@@ -211,6 +211,10 @@ spec:
   storageClassName: retained
   claimRef: {namespace: elsewhere, name: data-mysql-0, uid: 3f0c7a52-0000-4000-8000-000000000001}
   csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}`},
+	"workload-env-order": {app: "vault.yaml", want: warn,
+		old: "        env:\n        - name: VAULT_K8S_POD_NAME\n",
+		new: "        env:\n        - {name: VAULT_LICENSE_PATH, value: /etc/$(VAULT_K8S_POD_NAME)}\n" +
+			"        - name: VAULT_K8S_POD_NAME\n"},
 	"workload-fqdn-length": {app: "opensearch.yaml", want: warn,
 		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
 	"workload-host-path": {app: "vault.yaml", want: warn,

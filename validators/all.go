@@ -58,6 +58,7 @@ var All = withStayputAnnotation(
 	volumeInUse,
 	volumeReclaim,
 	volumeStaleClaim,
+	workloadEnvOrder,
 	workloadFQDNLength,
 	workloadHostPath,
 	workloadSelectorOverlap,

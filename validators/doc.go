@@ -9,7 +9,8 @@
 //
 // Workloads and their Pods: containers, replicasOf, ordinals, rolling,
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
-// memberLabels, ofStatefulSet, live, pinned, knownNodes, known, meets.
+// memberLabels, ofPods, inContainers, ofStatefulSet, live, pinned, knownNodes,
+// known, meets.
 //
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName,
 // addressed, setSelector.

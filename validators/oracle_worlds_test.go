@@ -619,7 +619,33 @@ func (g gen) container(name string) corev1.Container {
 	if g.chance(.1) {
 		c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
 	}
+	g.names(&c)
 	return c
+}
+
+// names puts texts with names of variables into a container.
+func (g gen) names(c *corev1.Container) {
+	text := func() string {
+		return one(g, "$(POD_NAME)", "x$(LATER)y", "$$(LATER)", "$$$(LATER)", "$(date)", "$(DB_SERVICE_HOST)", "$a$(OPEN", "$")
+	}
+	if g.chance(.1) {
+		e := []corev1.EnvVar{{Name: one(g, "LATER", "DB_SERVICE_HOST", "FIRST"), Value: text()}}
+		if g.chance(.5) {
+			c.Env = append(e, c.Env...)
+		} else {
+			c.Env = append(c.Env, e...)
+		}
+		if g.chance(.5) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: one(g, "LATER", "DB_SERVICE_HOST"), Value: text()})
+		}
+	}
+	if g.chance(.05) {
+		c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}
+	}
+	if g.chance(.05) {
+		c.Command = one(g, []string{"/bin/sh"}, []string{"run", "-c"}, []string{"run"})
+		c.Command = append(c.Command, text())
+	}
 }
 
 func (g gen) affinity() *corev1.Affinity {

@@ -110,6 +110,10 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"deployment-rolling-claim": of(func(_ *world, d deployment) any {
 		return []any{d.Spec.Replicas, d.Spec.Strategy, claimVolumes(d.Spec.Template)}
 	}),
+	"workload-env-order": podReads(func(pod *corev1.PodSpec) []any {
+		t := corev1.PodTemplateSpec{Spec: *pod}
+		return append(texts(pod), pod.EnableServiceLinks, volumeMounts(t))
+	}),
 	"workload-fqdn-length": func(_ *world, o client.Object) any {
 		fqdn := func(t corev1.PodTemplateSpec) []any {
 			return []any{t.Spec.SetHostnameAsFQDN, t.Spec.HostNetwork, t.Spec.HostnameOverride}
@@ -215,6 +219,19 @@ func claimVolumes(t corev1.PodTemplateSpec) (found []any) {
 		if v.PersistentVolumeClaim != nil {
 			found = append(found, v.Name, v.PersistentVolumeClaim)
 		}
+	}
+	return found
+}
+
+// volumeMounts are mounts less the devices.
+func volumeMounts(t corev1.PodTemplateSpec) (found []any) {
+	for _, list := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
+		for _, c := range list {
+			if len(c.VolumeMounts) > 0 {
+				found = append(found, c.Name, c.VolumeMounts)
+			}
+		}
+		found = append(found, "|")
 	}
 	return found
 }

@@ -272,6 +272,7 @@ func init() { // for they call each other
 			}
 			return m.fields(key, part[1])
 		}},
+		{regexp.MustCompile(`^move env (\S+) above (\S+)$`), (*mender).moveEnv},
 		{regexp.MustCompile(`^rename it: (.*)$`), func(m *mender, key string, part []string) error {
 			// Of a name that no type has, nothing is left.
 			_ = m.unset(key, cluster.SplitPath(m.finding.Field))
@@ -333,6 +334,30 @@ func (m *mender) apply(key string, part []string) error {
 		m.objects[key] = m.obj
 	}
 	return nil
+}
+
+// moveEnv puts the definition of a variable above that of another, in the container
+// that the path leads through.
+func (m *mender) moveEnv(key string, part []string) error {
+	elems := cluster.SplitPath(m.finding.Field)
+	place := elems[:slices.Index(elems, "env")]
+	return m.editManifest(key, func(fields map[string]any) error {
+		c, err := at(fields, place)
+		if err != nil {
+			return err
+		}
+		list, _ := c["env"].([]any)
+		index := func(name string) int {
+			return slices.IndexFunc(list, func(e any) bool { return itemName(e) == name })
+		}
+		from, to := index(part[1]), index(part[2])
+		if from < 0 || to < 0 {
+			return fmt.Errorf("no env %s or %s", part[1], part[2])
+		}
+		moved := list[from]
+		c["env"] = slices.Insert(slices.Delete(list, from, from+1), to, moved)
+		return nil
+	})
 }
 
 // takeOut removes what a remedy names: "it", a label, or a field on the way to

@@ -1,0 +1,162 @@
+package validators
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var workloadEnvOrder = &Rule{
+	Name:  "workload-env-order",
+	Level: Warn,
+	Doc: `$(NAME) must stand below the definition of NAME
+
+Kubernetes puts the value of a variable in the place of $(NAME) as it reads env
+from top to bottom. In a value that stands above the definition of NAME the text
+$(NAME) is left as it is, and so is one that no variable has in command or args:
+a member of a cluster then tells the others that its name is $(POD_NAME), or all
+use one file of that name. Nothing refuses it. In a subPathExpr a name without a
+variable keeps the container from being made.
+
+Move the definition up, or write $$(NAME) for the text itself. The order counts
+among values of env alone: command, args and subPathExpr see all of them. Nothing
+is said where the variable may be there all the same, from envFrom or as a
+Service's (DB_SERVICE_HOST), or where a shell gets the text.`,
+
+	Exempt: "what runs in the container replaces the text itself",
+
+	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
+		links := spec.EnableServiceLinks == nil || *spec.EnableServiceLinks
+		for _, c := range containers(spec) {
+			if len(c.item.EnvFrom) == 0 { // which may define anything
+				envOrder(p, c.item, links, at.Child(c.field).Index(c.index))
+			}
+		}
+		return nil
+	}, append(inContainers("env", "envFrom", "command", "args", "volumeMounts"), "enableServiceLinks")),
+}
+
+// envOrder reports the variables that a container's texts name and do not get.
+// Source: k8s.io/kubernetes@v1.37.1 pkg/kubelet/kubelet_pods.go,
+// makeEnvironmentVariables.
+func envOrder(p *Pass, c *corev1.Container, links bool, at *field.Path) {
+	defined := map[string]int{} // where each variable is first
+	for i := range c.Env {
+		if _, ok := defined[c.Env[i].Name]; !ok {
+			defined[c.Env[i].Name] = i
+		}
+	}
+	for i := range c.Env {
+		env := &c.Env[i]
+		for _, name := range variables(env.Value) {
+			j, ok := defined[name]
+			if !ok || j < i || ofService(name, links) {
+				continue
+			}
+			value := at.Child("env").Index(i).Child("value")
+			if j == i {
+				p.Report(field.Invalid(value, short("$("+name+")"),
+					"cannot be its own value; nothing defines it above, and the container gets the text $("+short(name)+")"),
+					"write the value itself")
+				continue
+			}
+			p.Report(field.Invalid(value, short("$("+name+")"),
+				fmt.Sprintf("must stand below the definition of %s; above it, the container gets this very text", short(name))),
+				fmt.Sprintf("move env %s above %s", name, env.Name))
+		}
+	}
+	missing := func(name string) bool {
+		_, ok := defined[name]
+		return !ok && !ofService(name, links)
+	}
+	for i := range c.VolumeMounts {
+		for _, name := range variables(c.VolumeMounts[i].SubPathExpr) {
+			if missing(name) {
+				p.Report(field.Invalid(at.Child("volumeMounts").Index(i).Child("subPathExpr"), short("$("+name+")"),
+					"must name a variable of env; without it the container cannot be made"), defineIt(name))
+			}
+		}
+	}
+	if slices.ContainsFunc(c.Command, shell) || slices.ContainsFunc(c.Args, shell) {
+		return
+	}
+	for _, list := range []struct {
+		field string
+		texts []string
+	}{{"command", c.Command}, {"args", c.Args}} {
+		for i, text := range list.texts {
+			for _, name := range variables(text) {
+				if missing(name) && asVariable.MatchString(name) {
+					p.Report(field.Invalid(at.Child(list.field).Index(i), short("$("+name+")"),
+						"must name a variable of env; without one, the container gets this very text"), defineIt(name))
+				}
+			}
+		}
+	}
+}
+
+// defineIt says how a variable is defined: one of the usual names as what it says.
+func defineIt(name string) string {
+	path, ok := map[string]string{
+		"POD_NAME": "metadata.name", "HOSTNAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace",
+		"NAMESPACE": "metadata.namespace", "POD_IP": "status.podIP", "NODE_NAME": "spec.nodeName", "HOST_IP": "status.hostIP",
+	}[name]
+	if !ok {
+		return fmt.Sprintf("env: [{name: %s, value: <value>}]", name)
+	}
+	return fmt.Sprintf("env: [{name: %s, valueFrom: {fieldRef: {fieldPath: %s}}}]", name, path)
+}
+
+// variables returns the names in a text that Kubernetes looks for, each once.
+// $$ is an escaped $. Source: k8s.io/kubernetes@v1.37.1
+// third_party/forked/golang/expansion/expand.go.
+func variables(text string) (names []string) {
+	for {
+		_, after, ok := strings.Cut(text, "$")
+		if !ok || after == "" {
+			return names
+		}
+		text = after[1:]
+		if after[0] != '(' {
+			continue // a $ and what follows it, also $$
+		}
+		name, rest, ok := strings.Cut(text, ")")
+		if !ok {
+			continue
+		}
+		text = rest
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+}
+
+// serviceVariable matches the names of variables that tell of Services.
+var serviceVariable = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+
+// ofService says whether a variable may be one that tells of a Service. Those of
+// Service kubernetes are everywhere, the others where there are links.
+func ofService(name string, links bool) bool {
+	return serviceVariable.MatchString(name) && (links || strings.HasPrefix(name, "KUBERNETES_"))
+}
+
+// asVariable matches what people call variables. In command and args another text
+// in $( ) is a command, which a shell in the image runs, or a program's own.
+var asVariable = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+
+// shell says whether a word of a command calls a shell, or hands it a script.
+func shell(word string) bool {
+	switch path.Base(word) {
+	case "sh", "ash", "bash", "dash", "ksh", "zsh", "fish", "busybox", "su", "pwsh", "powershell", "cmd", "cmd.exe":
+		return true
+	}
+	return script.MatchString(word)
+}
+
+var script = regexp.MustCompile(`^-[a-z]*c$`)
