@@ -79,7 +79,7 @@ func TestRehearse(t *testing.T) {
 
 	r := rehearsed(t, 1, append(kubeconfig, log)...)
 	var got []string
-	for _, f := range r.Refused {
+	for _, f := range r.Denied {
 		got = append(got, fmt.Sprintf("%s: %s: %d x %s %s in %s", f.User, f.Rule, f.Times, f.Verb, f.Kind, f.Namespace))
 	}
 	want := []string{
@@ -92,7 +92,7 @@ func TestRehearse(t *testing.T) {
 		want[0] = user + strings.TrimPrefix(want[0], "kubernetes-admin")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("refused, -want +got:\n%s\n%+v", diff, r.Left)
+		t.Errorf("denied, -want +got:\n%s\n%+v", diff, r.Left)
 	}
 	contains(t, r.Configuration,
 		"exemptions:\n- {rule: statefulset-grace-period, kind: StatefulSet, namespace: shop, user: \""+
@@ -104,9 +104,9 @@ func TestRehearse(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config+r.Configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range rehearsed(t, 1, append(kubeconfig, log, "--config", file)...).Refused {
+	for _, f := range rehearsed(t, 1, append(kubeconfig, log, "--config", file)...).Denied {
 		if f.Rule != "claim-in-use" {
-			t.Errorf("refused still: %+v", f)
+			t.Errorf("denied still: %+v", f)
 		}
 	}
 	tryDeletions(t, s, kubeconfig, log)
@@ -140,10 +140,10 @@ func tryDeletions(t *testing.T, s side, kubeconfig []string, log string) {
 		for _, step := range r.Trials[0].Steps {
 			isClaim := strings.HasPrefix(step.Object, "PersistentVolumeClaim")
 			if isClaim {
-				contains(t, strings.Join(step.Refused, "\n"), "claim-in-use")
+				contains(t, strings.Join(step.Denied, "\n"), "claim-in-use")
 			}
-			switch refused := strings.Contains(step.Server, "denied the request: claim-in-use"); {
-			case installed && isClaim && !refused, !isClaim && !strings.HasPrefix(step.Object, "PersistentVolume") &&
+			switch denied := strings.Contains(step.Server, "denied the request: claim-in-use"); {
+			case installed && isClaim && !denied, !isClaim && !strings.HasPrefix(step.Object, "PersistentVolume") &&
 				step.Server != "", !installed && step.Server != "":
 				t.Errorf("installed: %t: %s %s: the API server says %q", installed, step.Verb, step.Object, step.Server)
 			}

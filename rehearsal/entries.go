@@ -12,7 +12,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// entries are the narrowest ones that let through what was refused.
+// entries are the narrowest ones that let through what was denied.
 type entries struct {
 	exemptions, callers map[string]*entry
 }

@@ -1,5 +1,5 @@
 // Package rehearsal replays what an API server's audit log recorded against the
-// rules in enforce: what would have been refused, and to whom.
+// rules in enforce: what would have been denied, and to whom.
 package rehearsal
 
 import (
@@ -57,7 +57,7 @@ func (l *Log) counts(e *Event) bool {
 	return known && (ref.Subresource == "" || scales) && !e.dryRun() && e.answered()
 }
 
-// answered says whether the API server did what was asked, or Stayput refused it.
+// answered says whether the API server did what was asked, or Stayput denied it.
 func (e *Event) answered() bool {
 	if e.ResponseStatus == nil {
 		return false

@@ -135,7 +135,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestBrokenLogs are refused with the line.
+// TestBrokenLogs are errors that name the line.
 func TestBrokenLogs(t *testing.T) {
 	good := line(1, gitops, "create", "statefulsets", "db", "Request", set("db", 30), "")
 	for name, test := range map[string]struct{ text, want string }{
@@ -251,8 +251,8 @@ func TestALongLogTakesNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		most = max(most, heap())
-		if len(r.Refused) != 1 || r.Refused[0].Times != events/2 {
-			t.Errorf("refused: %+v", r.Refused)
+		if len(r.Denied) != 1 || r.Denied[0].Times != events/2 {
+			t.Errorf("denied: %+v", r.Denied)
 		}
 		if most > before+limit {
 			t.Errorf("list %t: %d MB in use while %d events of 10 KB are read", list, (most-before)>>20, events)
@@ -300,8 +300,8 @@ func TestReplayOfScales(t *testing.T) {
 		operator + " statefulset-shared-claim patch scale of StatefulSet 1 [db]",
 		operator + " statefulset-shared-claim update scale of StatefulSet 1 [db]",
 	}
-	if diff := cmp.Diff(want, refused(r)); diff != "" {
-		t.Errorf("refused, -want +got:\n%s", diff)
+	if diff := cmp.Diff(want, denied(r)); diff != "" {
+		t.Errorf("denied, -want +got:\n%s", diff)
 	}
 	if len(r.Left) != 1 || !strings.Contains(r.Left[0].Why, "RequestResponse records it") {
 		t.Errorf("left: %+v", r.Left)
@@ -327,8 +327,8 @@ func TestReplayOfACollection(t *testing.T) {
 		line(3, operator, "deletecollection", "persistentvolumeclaims", "", all, "", list("data-db-0", "other")),
 		line(4, operator, "deletecollection", "persistentvolumeclaims", "", "Metadata", "", ""))...)
 	if diff := cmp.Diff([]string{operator + " claim-in-use delete PersistentVolumeClaim 1 [data-db-0]"},
-		refused(r)); diff != "" {
-		t.Errorf("refused, -want +got:\n%s", diff)
+		denied(r)); diff != "" {
+		t.Errorf("denied, -want +got:\n%s", diff)
 	}
 	if len(r.Left) != 1 || r.Left[0].Verb != "deletecollection" {
 		t.Errorf("left: %+v", r.Left)

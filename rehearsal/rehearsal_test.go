@@ -113,9 +113,9 @@ func written(t testing.TB, name, text string) string {
 	return file
 }
 
-// refused lists who is refused what, and how often.
-func refused(r *Rehearsal) (list []string) {
-	for _, f := range r.Refused {
+// denied lists who is denied what, and how often.
+func denied(r *Rehearsal) (list []string) {
+	for _, f := range r.Denied {
 		list = append(list, fmt.Sprintf("%s %s %s %s %d %v", f.User, f.Rule, f.Verb, f.Kind, f.Times, f.Objects))
 	}
 	return list
@@ -143,8 +143,8 @@ func TestReplay(t *testing.T) {
 		gitops + " statefulset-grace-period create StatefulSet 1 [hasty]",
 		operator + " claim-in-use delete PersistentVolumeClaim 1 [data-db-0]",
 	}
-	if diff := cmp.Diff(want, refused(r)); diff != "" {
-		t.Errorf("refused, -want +got:\n%s", diff)
+	if diff := cmp.Diff(want, denied(r)); diff != "" {
+		t.Errorf("denied, -want +got:\n%s", diff)
 	}
 	var left []string
 	for _, l := range r.Left {
@@ -172,11 +172,11 @@ func TestReplay(t *testing.T) {
 		t.Errorf("configuration, -want +got:\n%s", diff)
 	}
 	var text bytes.Buffer
-	if err := r.Text(&text); err != nil || !r.Refuses() {
-		t.Fatal(err, r.Refuses())
+	if err := r.Text(&text); err != nil || !r.Denies() {
+		t.Fatal(err, r.Denies())
 	}
-	for _, part := range []string{"refused, had enforce been on:", "1 x delete PersistentVolumeClaim in shop (data-db-0)",
-		"lets disks be destroyed", "3 refusals in enforce"} {
+	for _, part := range []string{"denied, had enforce been on:", "1 x delete PersistentVolumeClaim in shop (data-db-0)",
+		"lets disks be destroyed", "3 denials in enforce"} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("%q is missing in:\n%s", part, text.String())
 		}
@@ -217,11 +217,11 @@ func TestReplayLetsThrough(t *testing.T) {
 	create := func(user string) string {
 		return line(1, user, "create", "statefulsets", "hasty", "Request", set("hasty", 0), "")
 	}
-	if r := rehearse(t, policy, &cluster.Snapshot{Complete: true}, create(gitops)); r.Refuses() || r.Configuration != "" {
-		t.Errorf("%v\n%s", refused(r), r.Configuration)
+	if r := rehearse(t, policy, &cluster.Snapshot{Complete: true}, create(gitops)); r.Denies() || r.Configuration != "" {
+		t.Errorf("%v\n%s", denied(r), r.Configuration)
 	}
-	if r := rehearse(t, policy, &cluster.Snapshot{Complete: true}, create(operator)); len(r.Refused) != 1 {
-		t.Errorf("another user: %v", refused(r))
+	if r := rehearse(t, policy, &cluster.Snapshot{Complete: true}, create(operator)); len(r.Denied) != 1 {
+		t.Errorf("another user: %v", denied(r))
 	}
 }
 
@@ -236,8 +236,8 @@ func TestRetainedCallers(t *testing.T) {
 			line(3, gitops, "create", "statefulsets", "safe", all, "", set("safe", 30)),
 			line(4, operator, "delete", "persistentvolumeclaims", "data-safe-0", all, "", claim("data-safe-0")),
 		)
-		if got := strings.Contains(r.Configuration, destroys); got != commented || len(r.Refused) != 1 {
-			t.Errorf("beside a volume with %s: commented out: %v; refused: %v\n%s", policy, got, refused(r), r.Configuration)
+		if got := strings.Contains(r.Configuration, destroys); got != commented || len(r.Denied) != 1 {
+			t.Errorf("beside a volume with %s: commented out: %v; denied: %v\n%s", policy, got, denied(r), r.Configuration)
 		}
 	}
 }
@@ -278,7 +278,7 @@ func TestTry(t *testing.T) {
 	r.Finish()
 	steps := map[string]bool{}
 	for _, s := range r.Trials[0].Steps {
-		steps[s.Verb+" "+s.Object] = len(s.Refused) > 0
+		steps[s.Verb+" "+s.Object] = len(s.Denied) > 0
 	}
 	want := map[string]bool{
 		"create StatefulSet shop/db": false, "delete PersistentVolumeClaim shop/data-db-0": true,

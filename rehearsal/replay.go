@@ -23,16 +23,16 @@ import (
 type Rehearsal struct {
 	// Replayed counts the requests that the rules were asked about.
 	Replayed int `json:"replayed"`
-	// Refused are the requests that would have been refused, by user and rule.
-	Refused []*Refusal `json:"refused"`
-	// MadeAnew are the objects of the present cluster that would be refused if
+	// Denied are the requests that would have been denied, by user and rule.
+	Denied []*Denial `json:"denied"`
+	// MadeAnew are the objects of the present cluster that would be denied if
 	// they were created now, by whoever the log says writes them.
-	MadeAnew []*Refusal `json:"madeAnew"`
+	MadeAnew []*Denial `json:"madeAnew"`
 	// Trials are the re-creations and deletions that were tried.
 	Trials []*Trial `json:"trials,omitempty"`
 	// Left are the requests that could not be replayed, or only roughly.
 	Left []*Left `json:"notReplayed"`
-	// Configuration is what lets the refused through, in YAML.
+	// Configuration is what lets the denied through, in YAML.
 	Configuration string `json:"configuration"`
 
 	policy   *validators.Policy
@@ -40,13 +40,13 @@ type Rehearsal struct {
 	world    cluster.Environment
 	then     *cluster.Overlay
 	writers  map[place]string // who wrote an object of the present cluster last
-	refusals map[refusalKey]*Refusal
+	byKey    map[denialKey]*Denial
 	left     map[string]*Left
 	entries  entries
 }
 
-// A Refusal is what one rule refuses one user, of one kind in one namespace.
-type Refusal struct {
+// A Denial is what one rule denies one user, of one kind in one namespace.
+type Denial struct {
 	User      string   `json:"user,omitempty"`
 	Rule      string   `json:"rule"`
 	Verb      string   `json:"verb"`
@@ -73,7 +73,7 @@ type place struct {
 	client.ObjectKey
 }
 
-type refusalKey struct {
+type denialKey struct {
 	anew                              bool
 	user, rule, verb, kind, namespace string
 }
@@ -90,9 +90,9 @@ func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.Envir
 	}
 	policy.AllowedModes = allowed
 	return &Rehearsal{
-		Refused: []*Refusal{}, MadeAnew: []*Refusal{}, Left: []*Left{},
+		Denied: []*Denial{}, MadeAnew: []*Denial{}, Left: []*Left{},
 		policy: &policy, mutators: ms, world: present,
-		writers: map[place]string{}, refusals: map[refusalKey]*Refusal{}, left: map[string]*Left{},
+		writers: map[place]string{}, byKey: map[denialKey]*Denial{}, left: map[string]*Left{},
 	}
 }
 
@@ -270,7 +270,7 @@ func (r *Rehearsal) scaled(e *Event) (old, obj client.Object) {
 	return old, obj
 }
 
-// review asks the rules, as admission would, and notes what they refuse.
+// review asks the rules, as admission would, and notes what they deny.
 func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object) {
 	if v.Request.ByController() {
 		return // to whom nothing is ever denied
@@ -281,7 +281,7 @@ func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object)
 	}
 }
 
-// denials returns what the rules refuse. What they cannot decide is none.
+// denials returns what the rules deny. What they cannot decide is none.
 func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []validators.Finding) {
 	if obj != nil {
 		if made, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
@@ -306,7 +306,7 @@ func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []
 	return denials
 }
 
-// MadeNow asks what would be refused if an object of the present cluster were
+// MadeNow asks what would be denied if an object of the present cluster were
 // created now, by whoever the log says wrote it.
 func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
@@ -321,7 +321,7 @@ func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 	}
 }
 
-// note adds up a refusal, and what would let it through.
+// note adds up a denial, and what would let it through.
 func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.Finding, old, obj client.Object) {
 	on := obj
 	if on == nil {
@@ -329,16 +329,16 @@ func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.F
 	}
 	kind, _ := apiutil.GVKForObject(on, scheme.Scheme)
 	user := v.Request.User.Username
-	key := refusalKey{anew, user, f.Rule.Name, verb, kind.Kind, on.GetNamespace()}
-	known := r.refusals[key]
+	key := denialKey{anew, user, f.Rule.Name, verb, kind.Kind, on.GetNamespace()}
+	known := r.byKey[key]
 	if known == nil {
-		known = &Refusal{User: user, Rule: f.Rule.Name, Verb: verb, Kind: kind.Kind, Namespace: on.GetNamespace(),
+		known = &Denial{User: user, Rule: f.Rule.Name, Verb: verb, Kind: kind.Kind, Namespace: on.GetNamespace(),
 			Message: f.String()}
-		r.refusals[key] = known
+		r.byKey[key] = known
 		if anew {
 			r.MadeAnew = append(r.MadeAnew, known)
 		} else {
-			r.Refused = append(r.Refused, known)
+			r.Denied = append(r.Denied, known)
 		}
 	}
 	known.Times++
@@ -350,7 +350,7 @@ func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.F
 
 func (r *Rehearsal) leave(e *Event, why string, roughly bool) {
 	if e.request().ByController() {
-		return // nothing is refused to them, and what they did hardly counts
+		return // nobody denies them anything, and what they did hardly counts
 	}
 	key := e.Verb + "/" + e.kind.Kind + "/" + why
 	if r.left[key] == nil {
@@ -389,9 +389,9 @@ func (r *Rehearsal) Account(obj client.Object) string {
 
 // Sentence says what the rehearsal came to.
 func (r *Rehearsal) Sentence() string {
-	refused := 0
-	for _, f := range r.Refused {
-		refused += f.Times
+	denied := 0
+	for _, f := range r.Denied {
+		denied += f.Times
 	}
-	return fmt.Sprintf("rehearsal: %d requests replayed, %d refusals in enforce", r.Replayed, refused)
+	return fmt.Sprintf("rehearsal: %d requests replayed, %d denials in enforce", r.Replayed, denied)
 }

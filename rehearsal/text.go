@@ -13,8 +13,8 @@ import (
 
 // Finish puts what came in any order into one, and writes the configuration.
 func (r *Rehearsal) Finish() {
-	for _, list := range [][]*Refusal{r.Refused, r.MadeAnew} {
-		slices.SortStableFunc(list, func(a, b *Refusal) int {
+	for _, list := range [][]*Denial{r.Denied, r.MadeAnew} {
+		slices.SortStableFunc(list, func(a, b *Denial) int {
 			return cmp.Or(strings.Compare(a.User, b.User), cmp.Compare(b.Times, a.Times), strings.Compare(a.Rule, b.Rule),
 				strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Verb+a.Kind, b.Verb+b.Kind))
 		})
@@ -25,10 +25,10 @@ func (r *Rehearsal) Finish() {
 	r.Configuration = r.entries.yaml()
 }
 
-// Refuses says whether anything would be refused.
-func (r *Rehearsal) Refuses() bool {
-	return len(r.Refused)+len(r.MadeAnew) > 0 || slices.ContainsFunc(r.Trials, func(t *Trial) bool {
-		return slices.ContainsFunc(t.Steps, func(s Step) bool { return len(s.Refused) > 0 })
+// Denies says whether anything would be denied.
+func (r *Rehearsal) Denies() bool {
+	return len(r.Denied)+len(r.MadeAnew) > 0 || slices.ContainsFunc(r.Trials, func(t *Trial) bool {
+		return slices.ContainsFunc(t.Steps, func(s Step) bool { return len(s.Denied) > 0 })
 	})
 }
 
@@ -43,8 +43,8 @@ func (r *Rehearsal) JSON(w io.Writer) error {
 // Text writes the rehearsal for people.
 func (r *Rehearsal) Text(w io.Writer) error {
 	buf := bufio.NewWriter(w)
-	refusals(buf, "refused, had enforce been on:", r.Refused)
-	refusals(buf, "refused, if the present objects were made anew:", r.MadeAnew)
+	denials(buf, "denied, had enforce been on:", r.Denied)
+	denials(buf, "denied, if the present objects were made anew:", r.MadeAnew)
 	for _, t := range r.Trials {
 		t.text(buf)
 	}
@@ -61,7 +61,7 @@ func (r *Rehearsal) Text(w io.Writer) error {
 	return buf.Flush()
 }
 
-func refusals(w io.Writer, title string, list []*Refusal) {
+func denials(w io.Writer, title string, list []*Denial) {
 	if len(list) == 0 {
 		return
 	}
@@ -77,7 +77,7 @@ func refusals(w io.Writer, title string, list []*Refusal) {
 }
 
 // what says what was asked, of what and where.
-func (f *Refusal) what() string {
+func (f *Denial) what() string {
 	in, more := "", ""
 	if f.Namespace != "" {
 		in = " in " + f.Namespace
@@ -103,7 +103,7 @@ func clean(s string) string {
 func (r *Rehearsal) Markdown(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	fmt.Fprintf(buf, "## stayput rehearse\n\n%s\n", cell(r.Sentence()))
-	table := func(title string, list []*Refusal) {
+	table := func(title string, list []*Denial) {
 		if len(list) == 0 {
 			return
 		}
@@ -113,8 +113,8 @@ func (r *Rehearsal) Markdown(w io.Writer) error {
 				cell(f.what()), cell(f.Message))
 		}
 	}
-	table("Refused, had enforce been on", r.Refused)
-	table("Refused, if the present objects were made anew", r.MadeAnew)
+	table("Denied, had enforce been on", r.Denied)
+	table("Denied, if the present objects were made anew", r.MadeAnew)
 	if len(r.Trials) > 0 {
 		fmt.Fprint(buf, "\n### Tried\n\n| what | as | in enforce | the API server |\n|---|---|---|---|\n")
 	}
@@ -124,7 +124,7 @@ func (r *Rehearsal) Markdown(w io.Writer) error {
 		}
 		for _, s := range t.Steps {
 			fmt.Fprintf(buf, "| %s %s | %s | %s | %s |\n", s.Verb, cell(s.Object), cell(t.As),
-				cell(cmp.Or(strings.Join(s.Refused, " "), "let through")), cell(cmp.Or(s.Server, "let through")))
+				cell(cmp.Or(strings.Join(s.Denied, " "), "let through")), cell(cmp.Or(s.Server, "let through")))
 		}
 	}
 	if len(r.Left) > 0 {

@@ -34,8 +34,8 @@ type Trial struct {
 type Step struct {
 	Verb   string `json:"verb"`
 	Object string `json:"object"`
-	// Refused is what the rules would say in enforce, by rule.
-	Refused []string `json:"refused,omitempty"`
+	// Denied is what the rules would say in enforce, by rule.
+	Denied []string `json:"denied,omitempty"`
 	// Server is what the API server says of a dry run under the account, with the
 	// admission webhooks that it has; empty where it lets the request through.
 	Server string `json:"server,omitempty"`
@@ -141,7 +141,7 @@ func Account(user string) authenticationv1.UserInfo {
 }
 
 // Try tries what the operator of an instance does at the end of its life, in the
-// order that refuses most: the claims while the StatefulSet is there.
+// order that denies most: the claims while the StatefulSet is there.
 func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server Server) {
 	t := &Trial{Owner: i.Kind.String() + " " + i.Namespace + "/" + i.Owner.Name, As: as, By: by, Steps: []Step{}}
 	r.Trials = append(r.Trials, t)
@@ -157,7 +157,7 @@ func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server 
 			old, is = nil, obj
 		}
 		for _, f := range r.denials(v, old, is) {
-			step.Refused = append(step.Refused, f.String())
+			step.Denied = append(step.Denied, f.String())
 			r.entries.add(v, f.Rule, as, obj, is == nil)
 		}
 		t.Steps = append(t.Steps, step)
@@ -198,11 +198,11 @@ func (t *Trial) text(w io.Writer) {
 	fmt.Fprintf(w, "tried: %s as %s (%s)\n", clean(t.Owner), clean(t.As), t.By)
 	for _, s := range t.Steps {
 		verdict := "let through"
-		if len(s.Refused) > 0 {
-			verdict = "refused in enforce"
+		if len(s.Denied) > 0 {
+			verdict = "denied in enforce"
 		}
 		fmt.Fprintf(w, "  %s %s: %s\n", s.Verb, clean(s.Object), verdict)
-		for _, f := range s.Refused {
+		for _, f := range s.Denied {
 			fmt.Fprintf(w, "    %s\n", clean(f))
 		}
 		if s.Server != "" {

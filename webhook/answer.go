@@ -40,7 +40,7 @@ func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *meta
 			Message: f.Short(denialRunes),
 		})
 	}
-	status := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(causes, len(denials)))
+	status := failure(http.StatusForbidden, metav1.StatusReasonForbidden, denialMessage(causes, len(denials)))
 	status.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Resource.Group, Kind: req.Resource.Resource,
 		Causes: causes}
 	return status
@@ -69,8 +69,8 @@ func denialMessage(causes []metav1.StatusCause, all int) string {
 	return b.String()
 }
 
-// refusal is a Status that says no.
-func refusal(code int32, reason metav1.StatusReason, message string) *metav1.Status {
+// failure is the Status of a denial or of an error.
+func failure(code int32, reason metav1.StatusReason, message string) *metav1.Status {
 	return &metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 		Status:   metav1.StatusFailure,
@@ -86,7 +86,7 @@ func refusal(code int32, reason metav1.StatusReason, message string) *metav1.Sta
 func malformed(uid types.UID, code int32, why string) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{
 		UID:    uid,
-		Result: refusal(code, metav1.StatusReasonBadRequest, "stayput: the AdmissionReview "+why),
+		Result: failure(code, metav1.StatusReasonBadRequest, "stayput: the AdmissionReview "+why),
 	}
 }
 

@@ -113,7 +113,7 @@ func (c *call) serve(admit admitter) {
 	switch err := c.read(buf); {
 	case errors.Is(err, errBodyTooLarge):
 		uid, _, _ := c.Limits.scan(buf.Bytes())
-		c.reject(clean(uid), http.StatusRequestEntityTooLarge, fmt.Sprintf("is larger than %d bytes", c.Limits.Bytes))
+		c.failReview(clean(uid), http.StatusRequestEntityTooLarge, fmt.Sprintf("is larger than %d bytes", c.Limits.Bytes))
 		return
 	case err != nil:
 		c.fail(err)
@@ -126,13 +126,13 @@ func (c *call) serve(admit admitter) {
 		return
 	}
 	defer c.limiter.leave()
-	req, no := c.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return c.reservation.extend(int64(buf.Cap()) + n) })
-	if no == noRoom {
+	req, failed := c.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return c.reservation.extend(int64(buf.Cap()) + n) })
+	if failed == errNoMemory {
 		c.fail(errOverloaded)
 		return
 	}
-	if no != nil {
-		c.reject(no.uid, no.code, no.why)
+	if failed != nil {
+		c.failReview(failed.uid, failed.code, failed.why)
 		return
 	}
 	c.req = req
@@ -210,9 +210,9 @@ func (c *call) fail(err error) {
 	c.sendStatus(e.code, reason, e.message)
 }
 
-// reject answers a review that cannot be worked on: with its uid if it has
+// failReview answers a review that cannot be decoded: with its uid if it has
 // one, and else with an HTTP error.
-func (c *call) reject(uid string, code int32, why string) {
+func (c *call) failReview(uid string, code int32, why string) {
 	c.log(slog.LevelWarn, "rejected", "error", why, "uid", uid)
 	if uid == "" {
 		c.sendStatus(int(code), metav1.StatusReasonBadRequest, "the AdmissionReview "+why)
@@ -224,7 +224,7 @@ func (c *call) reject(uid string, code int32, why string) {
 // sendStatus answers with an HTTP error and a Status, whose message the API server
 // passes on.
 func (c *call) sendStatus(code int, reason metav1.StatusReason, message string) {
-	c.send(code, refusal(int32(code), reason, "stayput: "+message))
+	c.send(code, failure(int32(code), reason, "stayput: "+message))
 }
 
 func (c *call) write(resp *admissionv1.AdmissionResponse) {

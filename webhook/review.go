@@ -39,23 +39,23 @@ func (r *request) facts() cluster.Request {
 	return f
 }
 
-// A rejection says why a review cannot be worked on.
-type rejection struct {
+// A requestError says why a review cannot be decoded.
+type requestError struct {
 	uid  string // empty if it has none that could be read
 	code int32  // of HTTP
 	why  string
 }
 
-// noRoom is the rejection of a review for which there is no memory now.
-var noRoom = &rejection{code: http.StatusTooManyRequests}
+// errNoMemory is that of a review for which there is no memory now.
+var errNoMemory = &requestError{code: http.StatusTooManyRequests}
 
 // decodeReview decodes an AdmissionReview and its objects, or says what is
 // wrong with it. The request's raw objects are parts of the body. It asks for the
 // memory that it takes, in bytes, before it takes it: for the envelope, and then
 // as it sees how much there is to decode.
-func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *rejection) {
+func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *requestError) {
 	if !reserve(takes(len(body), 0)) {
-		return nil, noRoom
+		return nil, errNoMemory
 	}
 	var review admissionv1.AdmissionReview
 	doc := fastjson.NewDocument(body, l.budget(len(body), reserve))
@@ -68,22 +68,22 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 	case plain && review.Request != nil:
 		uid = string(review.Request.UID)
 	case doc.Full():
-		return nil, noRoom
+		return nil, errNoMemory
 	case !plain:
 		var cost int64
 		if uid, cost, over = l.scan(body); over == "" && !reserve(cost) {
-			return nil, noRoom
+			return nil, errNoMemory
 		}
 	}
 	switch {
 	case over != "":
-		return nil, &rejection{clean(uid), http.StatusRequestEntityTooLarge, over}
+		return nil, &requestError{clean(uid), http.StatusRequestEntityTooLarge, over}
 	case !utf8.Valid(body): // the decoder would put other letters in their place
-		return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: it is not UTF-8"}
+		return nil, &requestError{clean(uid), http.StatusBadRequest, "cannot be read: it is not UTF-8"}
 	case !plain:
 		review = admissionv1.AdmissionReview{}
 		if err := unmarshalSlowly(body, &review); err != nil {
-			return nil, &rejection{clean(uid), http.StatusBadRequest, "cannot be read: " + err.Error()}
+			return nil, &requestError{clean(uid), http.StatusBadRequest, "cannot be read: " + err.Error()}
 		}
 	}
 	req := &request{AdmissionRequest: review.Request}
@@ -92,7 +92,7 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 		if review.Request != nil {
 			uid = clean(string(review.Request.UID))
 		}
-		return nil, &rejection{uid, http.StatusBadRequest, "cannot be read: " + err.Error()}
+		return nil, &requestError{uid, http.StatusBadRequest, "cannot be read: " + err.Error()}
 	}
 	return req, nil
 }

@@ -39,13 +39,13 @@ func rehearseCommand() *cobra.Command {
 	var r rehearser
 	cmd := &cobra.Command{
 		Use:   "rehearse [AUDITLOG...]",
-		Short: "Replay the audit log against enforce: who would have been refused",
+		Short: "Replay the audit log against enforce: who would have been denied",
 		Long: `Replay what the API server's audit log recorded against the rules, as if every
-namespace that is not off were in enforce: what would have been refused, to whom,
+namespace that is not off were in enforce: what would have been denied, to whom,
 by which rule, how often, and the narrowest configuration that lets these callers
 through. Entries that let a disk be destroyed are commented out. The present
 cluster is read, as audit reads it: it has the objects that the log does not, and
-says what would be refused if it were made anew.
+says what would be denied if it were made anew.
 
 An AUDITLOG is a file of audit.k8s.io/v1 events: JSON objects, as the API server
 writes them, one a line, or an EventList as JSON or YAML; compressed by gzip or not.
@@ -57,10 +57,10 @@ cannot be replayed is listed, with the reason.
 --try-deletions tries, for one instance of each kind of custom resource that owns a
 StatefulSet or claims, what its operator does at the end: it makes the StatefulSet
 anew, and deletes the claims, the StatefulSet and the volumes. The rules say what
-enforce would refuse, and the API server, in a dry run under the operator's account,
+enforce would deny, and the API server, in a dry run under the operator's account,
 what it and its webhooks do. That needs the right to impersonate. Nothing is changed.
 
-Exit code 0: nothing would be refused. 1: something would. 2: bad usage, or
+Exit code 0: nothing would be denied. 1: something would. 2: bad usage, or
 something could not be read.`,
 		Example: `  stayput rehearse audit.log --config stayput.yaml
   stayput rehearse audit-*.log.gz audit.log --format text --format json=rehearsal.json
@@ -145,7 +145,7 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 		return err
 	case len(problems.Errors) > 0:
 		return fmt.Errorf("not all could be read: %s", problems.Errors[0])
-	case r.Refuses():
+	case r.Denies():
 		return errFindings
 	}
 	return nil
