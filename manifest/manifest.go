@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -39,11 +40,34 @@ type Manifest struct {
 	Built   bool
 	Written []Manifest
 
+	// Edits are what patches wrote into it that are no objects in files of their
+	// own, in the order in which they did.
+	Edits []Edit
+
 	// Remarks are what was seen when it was built.
 	Remarks []Remark
 
 	doc  *document
 	item int // its index in the items of a List, or -1
+}
+
+// An Edit is what a patch wrote into an object: the field, or all that is in it.
+type Edit struct {
+	Path   []string // its names and indexes: spec, containers, 0, image
+	File   string
+	Line   int    // from 1
+	Source string // what stands on it
+}
+
+// Edited returns the last edit of a field or of what holds it, or nil.
+func (m *Manifest) Edited(path string) *Edit {
+	elems := cluster.SplitPath(path)
+	for i := len(m.Edits) - 1; i >= 0; i-- {
+		if e := &m.Edits[i]; len(e.Path) <= len(elems) && slices.Equal(e.Path, elems[:len(e.Path)]) {
+			return e
+		}
+	}
+	return nil
 }
 
 // A Remark is about the field at a path: what is wrong with it, and the remedy.

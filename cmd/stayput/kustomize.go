@@ -138,11 +138,12 @@ type authors struct {
 	*tracer
 	objects map[string][]manifest.Manifest // by file, as shown
 	patches []manifest.Manifest
+	listed  []writtenPatch
 	cut     []*manifest.StreamError
 }
 
 func (r *tracer) authors(origins []*resource.Origin) *authors {
-	a := &authors{tracer: r, objects: map[string][]manifest.Manifest{}}
+	a := &authors{tracer: r, objects: map[string][]manifest.Manifest{}, listed: r.patchesOf()}
 	resources := map[string]bool{}
 	for _, o := range origins {
 		if o != nil && o.Repo == "" && o.Path != "" {
@@ -203,6 +204,11 @@ func (a *authors) find(m *manifest.Manifest, file string) {
 	for _, patch := range a.patches {
 		if patch.GetObjectKind().GroupVersionKind() == kind && patch.GetName() == found.GetName() {
 			m.Written = append(m.Written, patch)
+		}
+	}
+	for i := range a.listed {
+		if a.listed[i].concerns(m, found.GetName()) {
+			m.Edits = append(m.Edits, a.listed[i].edits(m)...)
 		}
 	}
 }

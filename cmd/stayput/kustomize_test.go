@@ -227,6 +227,63 @@ func TestKustomizeAuthors(t *testing.T) {
 	}
 }
 
+// TestKustomizePatches has fields that inline and JSON 6902 patches wrote stand on the
+// lines of these, and what was overwritten since stand where it was written last.
+func TestKustomizePatches(t *testing.T) {
+	dir := written(t, map[string]string{
+		"base/kustomization.yaml": "resources: [all.yaml]\n",
+		"base/all.yaml":           torn,
+		"prod/ops.yaml":           "- {op: add, path: /spec/template/spec/tolerations, value: [{key: a}]}\n",
+		"prod/kustomization.yaml": `nameSuffix: -prod
+resources: [../base]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: StatefulSet
+    metadata: {name: db}
+    spec:
+      replicas: 3
+      minReadySeconds: 5
+- target: {kind: StatefulSet}
+  patch: |
+    - op: replace
+      path: /spec/minReadySeconds
+      value: 7
+    - op: add
+      path: /spec/template/spec/nodeSelector
+      value:
+        disk: ssd
+- target: {kind: StatefulSet, name: db}
+  patch: '[{"op": "add", "path": "/spec/revisionHistoryLimit", "value": 3}]'
+- target: {kind: Stateful.*, name: other}
+  patch: '[{"op": "add", "path": "/spec/replicas", "value": 3}]'
+- target: {kind: StatefulSet, name: db}
+  path: ops.yaml
+`,
+	})
+	stream, _ := built(t, filepath.Join(dir, "prod"))
+	for field, want := range map[string]string{
+		"spec.replicas":                         "prod/kustomization.yaml:9",
+		"spec.minReadySeconds":                  "prod/kustomization.yaml:14",
+		"spec.template.spec.nodeSelector":       "prod/kustomization.yaml:17",
+		"spec.template.spec.nodeSelector.disk":  "prod/kustomization.yaml:17",
+		"spec.revisionHistoryLimit":             "prod/kustomization.yaml:21",
+		"spec.template.spec.tolerations[0].key": "prod/ops.yaml:1",
+		"spec.serviceName":                      "base/all.yaml:74",
+	} {
+		for i := range stream.Manifests {
+			m := &stream.Manifests[i]
+			if m.GetObjectKind().GroupVersionKind().Kind != "StatefulSet" {
+				continue
+			}
+			l := (&reviewer{}).location(subject{Object: m.Object, manifest: m}, field)
+			if got := strings.TrimPrefix(l.File+":"+strconv.Itoa(l.Line), dir+"/"); got != want {
+				t.Errorf("%s is at %s, want %s", field, got, want)
+			}
+		}
+	}
+}
+
 // TestKustomizeText has what kustomize reads in another way than kubectl.
 func TestKustomizeText(t *testing.T) {
 	dir := written(t, map[string]string{

@@ -358,6 +358,17 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 	if s.manifest == nil {
 		return nil
 	}
+	if e := s.manifest.Edited(field); e != nil {
+		column := len(e.Source) - len(strings.TrimLeft(e.Source, " -")) + 1
+		l := &report.Location{
+			File:      e.File,
+			Line:      e.Line,
+			Column:    column,
+			EndColumn: max(utf8.RuneCountInString(e.Source), column) + 1,
+		}
+		l.Excerpt(e.Source)
+		return l
+	}
 	m, known := s.manifest.Author(field)
 	if !known {
 		return &report.Location{File: m.File, Template: m.Template()}
