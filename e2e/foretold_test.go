@@ -35,6 +35,10 @@ const attach = "the attach-detach controller lets no second node attach: " +
 var sentences = []sentence{
 	{rule: "claim-class claim-volume", says: `Pending`, shown: claimsStayPending},
 	{
+		rule: "claim-class claim-data-source volume-claim-name", says: `Pods stay Pending|kept for nobody`,
+		shown: namesAreLeftBehind,
+	},
+	{
 		rule: "claim-attributes-class claim-volume", says: `Pending|stays as it is|never be bound|bound all the same`,
 		shown: attributesStayPending,
 	},

@@ -34,6 +34,9 @@ var slips = map[string]slip{
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeAttributesClassName: fast"},
 	"claim-class": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retaind"},
+	"claim-data-source": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained",
+		new: "\n  storageClassName: retained\n  dataSource: {kind: PersistentVolumeClaim, name: dashboards}"},
 	"claim-in-use": {app: "etcd.yaml", want: deny,
 		gone: "PersistentVolumeClaim data-etcd-0"},
 	"claim-oversized-volume": {app: "prometheus.yaml", want: warn,
@@ -186,6 +189,17 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {req
 		new: "  name: scratch\n  annotations:\n    storageclass.kubernetes.io/is-default-class: \"true\"\n"},
 	"storageclass-reclaim": {app: "consul.yaml", want: warn,
 		old: "reclaimPolicy: Retain", new: "reclaimPolicy: Delete"},
+	"volume-claim-name": {app: "prometheus.yaml", want: warn, add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: dashboards}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: retained
+  claimRef: {namespace: monitoring, name: prod-grafana}
+  csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}`},
 	"volume-host-path": {app: "postgresql.yaml", want: warn, add: `
 apiVersion: v1
 kind: PersistentVolume

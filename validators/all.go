@@ -4,6 +4,7 @@ package validators
 var All = withStayputAnnotation(
 	claimAttributesClass,
 	claimClass,
+	claimDataSource,
 	claimInUse,
 	claimOversizedVolume,
 	claimReclaim,
@@ -54,6 +55,7 @@ var All = withStayputAnnotation(
 	statefulsetSpread,
 	storageclassDefault,
 	storageclassReclaim,
+	volumeClaimName,
 	volumeHostPath,
 	volumeInUse,
 	volumeReclaim,

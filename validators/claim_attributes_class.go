@@ -50,10 +50,7 @@ older than 1.34 and does not serve the kind, the rule is silent.`,
 				if ptr.Deref(pvc.Spec.VolumeAttributesClassName, "") == "" {
 					continue
 				}
-				start, _ := cluster.Ordinals(sts)
-				first := claimFrom(sts, pvc)
-				first.Name = cluster.ClaimName(sts, pvc.Name, start)
-				if err := attributesClass(p, first, templatesPath.Index(i).Child("spec"), sts); err != nil {
+				if err := attributesClass(p, firstClaim(sts, pvc), templatesPath.Index(i).Child("spec"), sts); err != nil {
 					return err
 				}
 			}

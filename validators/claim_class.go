@@ -19,11 +19,12 @@ A claim whose class does not exist, or which names none in a cluster without a
 default class, is Pending for ever, and so is every Pod that mounts it; only
 the claim's events say why. Name one of the classes there are, or mark one as
 the default. A class that exists in name only is no finding where some volume
-carries it: that is how volumes made by hand are told apart.`,
+carries it: that is how volumes made by hand are told apart. The claims of generic
+ephemeral volumes are made when their Pods are: of a template it is said before.`,
 
 	Exempt: "the volume or the class is made later by something else, such as an operator or a second chart",
 
-	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+	Checks: append([]Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {
 			return nil // claim-volume
 		}
@@ -64,5 +65,20 @@ carries it: that is how volumes made by hand are told apart.`,
 			p.Recreates("create StorageClass " + missing.name)
 		}
 		return nil
-	})},
+	})}, onEphemeral(func(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error {
+		if pvc.Spec.VolumeName != "" {
+			return nil
+		}
+		missing, err := missingClass(p.Cluster, pvc)
+		if err != nil || missing == nil || missing.kind == noVolume {
+			return err
+		}
+		path := spec.Child("storageClassName")
+		if missing.kind == noDefault {
+			p.Report(field.Required(path, "must name a class, for there is no default; Pods stay Pending"), missing.named())
+			return nil
+		}
+		p.Report(notFound(path, missing.name, "must name a class that exists; Pods stay Pending"), missing.named())
+		return nil
+	})...),
 }

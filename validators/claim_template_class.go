@@ -8,8 +8,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"stayput.dev/cluster"
 )
 
 var claimTemplateClass = &Rule{
@@ -32,10 +30,7 @@ the classes that there are now.`,
 			if pvc.Spec.VolumeName != "" {
 				continue // claim-template-pinned
 			}
-			start, _ := cluster.Ordinals(sts)
-			first := claimFrom(sts, pvc) // for which a volume may be reserved
-			first.Name = cluster.ClaimName(sts, pvc.Name, start)
-			missing, err := missingClass(p.Cluster, first)
+			missing, err := missingClass(p.Cluster, firstClaim(sts, pvc)) // for which a volume may be reserved
 			if err != nil {
 				return err
 			}

@@ -15,10 +15,10 @@
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName,
 // addressed, setSelector.
 //
-// Claims of a StatefulSet: replicaClaims, claimNames, claimFrom,
+// Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroyed.
 //
-// Any claim: mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
+// Any claim: onEphemeral, mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
 // retainCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,

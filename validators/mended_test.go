@@ -30,6 +30,7 @@ var prose = []struct {
 		`make the claim anew with another .*|create one of that driver, and name it`,
 		"which attributes are wanted its author knows",
 	},
+	{"claim-data-source", `create PersistentVolumeClaim \S+ first`, "what is to be copied its author knows"},
 	{
 		"claim-class",
 		`make the claim anew with another .*`,

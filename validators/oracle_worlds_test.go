@@ -769,7 +769,8 @@ func (g gen) claimSpec(pvc *corev1.PersistentVolumeClaim) {
 		s.Selector = one(g, &metav1.LabelSelector{}, &metav1.LabelSelector{MatchLabels: map[string]string{"disk": "ssd"}})
 	}
 	if g.chance(.1) {
-		s.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: "s"}
+		s.DataSource = one(g, &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: "s"},
+			&corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: g.claimName()})
 	}
 	s.VolumeAttributesClassName = g.attributes()
 }

@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"fmt"
+	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +25,40 @@ var _ = register(map[string]oracle{
 		}),
 		ephemeral(unsuited),
 	),
+	"claim-data-source": gravest(
+		created(sourceless),
+		template(func(w *world, s sts, t *corev1.PersistentVolumeClaim) validators.Level {
+			return sourceless(w, firstOf(s, t))
+		}),
+		ephemeral(sourceless),
+	),
+	"volume-claim-name": created(func(w *world, v pv) validators.Level {
+		ref := v.Spec.ClaimRef
+		if ref == nil || ref.UID != "" || find(w.claims, ref.Namespace, ref.Name) != nil {
+			return nothing
+		}
+		like, claims := map[string]bool{}, map[string]bool{}
+		for _, s := range in(w.statefulSets, ref.Namespace) {
+			for _, t := range s.Spec.VolumeClaimTemplates {
+				of := regexp.MustCompile("^" + regexp.QuoteMeta(t.Name) + "-(.+)-([0-9]+)$").FindStringSubmatch(ref.Name)
+				switch {
+				case of == nil:
+				case of[1] == s.Name:
+					return nothing // it is yet to be made
+				case differByAffixes(of[1], s.Name):
+					like[t.Name+"-"+s.Name+"-"+of[2]] = true
+				}
+			}
+		}
+		number := regexp.MustCompile("-[0-9]+$")
+		for _, c := range in(w.claims, ref.Namespace) {
+			if c.Spec.VolumeName == "" && number.FindString(c.Name) == number.FindString(ref.Name) &&
+				differByAffixes(c.Name, ref.Name) {
+				claims[c.Name] = true
+			}
+		}
+		return warnIf(len(like) == 1 || len(claims) == 1)
+	}),
 })
 
 // unsuited says whether no driver can give a claim the attributes that it asks for.
@@ -55,6 +90,29 @@ func unsuited(w *world, c pvc) validators.Level {
 	}
 	class := find(w.attributes, "", name)
 	return warnIf(class == nil || known && class.DriverName != asked)
+}
+
+// sourceless says whether a claim is to be filled from one that does not exist.
+func sourceless(w *world, c pvc) validators.Level {
+	from := c.Spec.DataSource
+	if from == nil || from.Kind != "PersistentVolumeClaim" || c.Spec.VolumeName != "" {
+		return nothing
+	}
+	for _, pv := range w.volumes {
+		if fits(c, pv) { // which is bound as it is
+			return nothing
+		}
+	}
+	return warnIf(find(w.claims, c.Namespace, from.Name) == nil)
+}
+
+// differByAffixes says whether one of two names is the other with more before or behind
+// it, divided by a dash or a dot.
+func differByAffixes(a, b string) bool {
+	within := func(a, b string) bool {
+		return a != b && regexp.MustCompile(`(^|[-.])`+regexp.QuoteMeta(a)+`($|[-.])`).MatchString(b)
+	}
+	return within(a, b) || within(b, a)
 }
 
 // firstOf returns the first claim that a StatefulSet makes from a template.

@@ -15,10 +15,7 @@ import (
 type pvc = *corev1.PersistentVolumeClaim
 
 var _ = register(map[string]oracle{
-	"claim-class": created(func(w *world, c pvc) validators.Level {
-		none := c.Spec.StorageClassName != nil && *c.Spec.StorageClassName == "" // and wants none
-		return warnIf(c.Spec.VolumeName == "" && !none && pendsForEver(w, c))
-	}),
+	"claim-class": gravest(created(classless), ephemeral(classless)),
 	"claim-volume": created(func(w *world, c pvc) validators.Level {
 		// Nobody has a volume of one class who asked for another, but by a reservation.
 		lies := func(pv *corev1.PersistentVolume) bool {
@@ -143,6 +140,12 @@ var _ = register(map[string]oracle{
 		return warnIf(known)
 	}),
 })
+
+// classless says whether a claim waits for ever for a class.
+func classless(w *world, c pvc) validators.Level {
+	none := c.Spec.StorageClassName != nil && *c.Spec.StorageClassName == "" // and wants none
+	return warnIf(c.Spec.VolumeName == "" && !none && pendsForEver(w, c))
+}
 
 // reservedFor returns the volume that a claim gets because its claimRef says so.
 func reservedFor(w *world, c pvc) (gets *corev1.PersistentVolume) {

@@ -137,6 +137,8 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return nil
 	},
 	"claim-attributes-class": ephemeralOf,
+	"claim-class":            ephemeralOf,
+	"claim-data-source":      ephemeralOf,
 	"stayput-annotation": func(_ *world, o client.Object) any {
 		all := ourKeys(o)
 		switch o := o.(type) {

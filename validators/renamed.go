@@ -3,10 +3,19 @@ package validators
 import "strings"
 
 // renamed returns the one of names that a name which nothing has stands for most
-// likely, or "": the only one that has something before or behind it, as a
-// transformer writes prefixes and suffixes and leaves references behind, the other
-// way round, or else the one that is a typo away.
+// likely, or "": that of [affixedOf], or else the one that is a typo away.
 func renamed(name string, names []string) string {
+	found := affixedOf(name, names)
+	if found == "" && len(name) > 3 {
+		found = nearest(name, names)
+	}
+	return found
+}
+
+// affixedOf returns the only one of names that has something before or behind a name
+// which nothing has, or the other way round, or "". Transformers write prefixes and
+// suffixes, and leave references behind.
+func affixedOf(name string, names []string) string {
 	found := ""
 	for _, other := range names {
 		switch {
@@ -16,9 +25,6 @@ func renamed(name string, names []string) string {
 		default:
 			found = other
 		}
-	}
-	if found == "" && len(name) > 3 {
-		found = nearest(name, names)
 	}
 	return found
 }

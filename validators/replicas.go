@@ -114,6 +114,14 @@ func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) 
 	return &pvc
 }
 
+// firstClaim returns the claim that a StatefulSet makes from a template for its first Pod.
+func firstClaim(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
+	start, _ := cluster.Ordinals(sts)
+	pvc := claimFrom(sts, template)
+	pvc.Name = cluster.ClaimName(sts, template.Name, start)
+	return pvc
+}
+
 // deleteClaims returns the command that deletes claims, or the first few.
 func deleteClaims(names []string, namespace string) string {
 	const most = 5

@@ -203,7 +203,8 @@ var (
 		Expression: "(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
 			"(has(object.metadata.labels) && object.metadata.labels.exists(k, " + ownKey + ")) || " +
 			"(has(object.metadata.annotations) && object.metadata.annotations.exists(k, " + ownKey + ")) || " +
-			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath)))",
+			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath) || " +
+			"has(v.ephemeral) && !has(object.metadata.ownerReferences)))",
 	}
 )
 

@@ -1,0 +1,97 @@
+package validators
+
+import (
+	"cmp"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var claimDataSource = &Rule{
+	Name:  "claim-data-source",
+	Level: Warn,
+	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}},
+	Doc: `a claim that is filled from another must name one that exists
+
+With dataSource or dataSourceRef of kind PersistentVolumeClaim, the driver makes a
+claim's volume as a copy of that claim's. While there is no claim of that name in
+the same namespace no volume is made: the claim and its Pods are Pending, and a
+data source cannot be changed. Transformers that rename claims leave such
+references behind; one that was renamed is named in the remedy.
+
+Other sources, as VolumeSnapshots, are of kinds that Kubernetes itself does not
+have, and are not looked for.`,
+
+	Exempt: "the claim that is copied is made later by something else",
+
+	Checks: append([]Check{
+		OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error { return dataSource(p, pvc, specPath) }),
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			for i := range sts.Spec.VolumeClaimTemplates {
+				pvc := &sts.Spec.VolumeClaimTemplates[i]
+				if _, from := sourceClaim(&pvc.Spec); from == nil {
+					continue
+				}
+				if err := dataSource(p, firstClaim(sts, pvc), templatesPath.Index(i).Child("spec")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}, onEphemeral(dataSource)...),
+}
+
+// sourceClaim returns the claim that a claim is to be filled from, and the name of the
+// field that says so, or nil. The API server writes what the one field says into the
+// other.
+func sourceClaim(spec *corev1.PersistentVolumeClaimSpec) (name string, from *corev1.TypedObjectReference) {
+	const kind = "PersistentVolumeClaim"
+	if s := spec.DataSource; s != nil && s.Kind == kind && ptr.Deref(s.APIGroup, "") == "" {
+		return "dataSource", &corev1.TypedObjectReference{Kind: kind, Name: s.Name}
+	}
+	if s := spec.DataSourceRef; s != nil && s.Kind == kind && ptr.Deref(s.APIGroup, "") == "" {
+		return "dataSourceRef", s
+	}
+	return "", nil
+}
+
+// dataSource reports the claim that another, whose spec has a path, is to be filled from
+// if there is none.
+func dataSource(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error {
+	name, from := sourceClaim(&pvc.Spec)
+	if from == nil || pvc.Spec.VolumeName != "" {
+		return nil
+	}
+	namespace := cmp.Or(ptr.Deref(from.Namespace, ""), pvc.Namespace)
+	found, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, namespace, from.Name)
+	if err != nil {
+		return fmt.Errorf("get PersistentVolumeClaim %s: %w", from.Name, err)
+	}
+	if found != nil {
+		return nil
+	}
+	pvs, unknown := volumesFor(p.Cluster, pvc)
+	if !p.presumed(unknown) || bestVolume(pvc, pvs, false) != nil {
+		return unknown // a volume that is there is bound as it is
+	}
+	list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, client.InNamespace(namespace))
+	if err != nil {
+		return fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	remedy := "create PersistentVolumeClaim " + from.Name + " first"
+	if other := affixedOf(from.Name, names); other != "" {
+		remedy = fmt.Sprintf("%s: {kind: PersistentVolumeClaim, name: %s}", name, other)
+	}
+	p.Report(notFound(spec.Child(name, "name"), from.Name, "must exist to be copied; claim and Pods stay Pending"), remedy)
+	return unknown
+}
