@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
+
+	"stayput.dev/internal/whole"
 )
 
 // helm is the path of the helm of tools/helm, which go tool builds once.
@@ -39,6 +41,7 @@ var helm = sync.OnceValues(func() (string, error) {
 // runHelm runs helm, away from the configuration of whoever runs the test.
 func runHelm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	whole.Only(t, "Helm, which is built from a module of its own")
 	path, err := helm()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
+	"stayput.dev/internal/whole"
 )
 
 // TestTheAPIServerTakesIt has a real API server judge every object that the
@@ -21,6 +22,7 @@ func TestTheAPIServerTakesIt(t *testing.T) {
 		t.Log("an API server is not a short test")
 		return
 	}
+	whole.Only(t, "a control plane, which takes ten minutes to build")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cluster, err := localcluster.Start(ctx, localcluster.Options{Bare: true})

@@ -8,11 +8,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"stayput.dev/internal/whole"
 )
 
 // TestKrew has krew validate the manifest, install this machine's archive, and
 // runs what it has installed.
 func TestKrew(t *testing.T) {
+	whole.Only(t, "krew, which is built from a module of its own")
 	dist := t.TempDir()
 	run := func(name string, args ...string) string {
 		t.Helper()

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"stayput.dev/certs"
+	"stayput.dev/internal/whole"
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/repair"
 )
@@ -19,6 +20,7 @@ import (
 // promtool comes with Debian's package prometheus, among others.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
+	whole.Only(t, "promtool, of Debian's package prometheus")
 	if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"stayput.dev/internal/whole"
 	"stayput.dev/validators"
 )
 
@@ -100,6 +101,7 @@ func browse(t *testing.T, r *Report) (ctx context.Context, complaints *[]string)
 	t.Helper()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
+		whole.Only(t, "Chromium")
 		t.Fatal("no chromium: apt-get install chromium; the HTML report is tested in a browser")
 	}
 	page := filepath.Join(t.TempDir(), "report.html")

@@ -18,6 +18,9 @@ const maxSize = 41_500_000
 
 // TestBuild has make build the same bytes in two places.
 func TestBuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two builds are not a short test")
+	}
 	here, there := filepath.Join("..", ".."), t.TempDir()
 	for _, part := range []string{"Makefile", "go.mod", "go.sum", "certs", "cluster", "cmd", "internal", "manifest",
 		"mutators", "recovery", "rehearsal", "report", "validators", "webhook"} {

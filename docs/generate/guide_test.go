@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"stayput.dev/internal/whole"
 )
 
 // block is a block of code in a page: its language, and the path in the line
@@ -17,6 +19,7 @@ var block = regexp.MustCompile("(?ms)^(?:`([^`\n]+)`:\n\n)?```([a-z]+)\n(.*?)^``
 // TestWritingARule follows docs/writing-a-rule.md in a copy of the tree: it
 // writes the files, applies the diffs and runs the commands, in order.
 func TestWritingARule(t *testing.T) {
+	whole.Only(t, "minutes: it runs the tests of whole packages in a copy of the tree")
 	root := filepath.Join("..", "..")
 	guide, err := os.ReadFile(filepath.Join(root, "docs", "writing-a-rule.md"))
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"stayput.dev/e2e/harness"
+	"stayput.dev/internal/whole"
 )
 
 var binary string
@@ -39,6 +40,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if whole.LeavesOut("minutes of floods, on Linux") {
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "stayput-hostile-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
