@@ -22,8 +22,8 @@ var claimTemplateShadowsVolume = &Rule{
 The StatefulSet controller replaces the volume by the claim, without a word,
 and the API server does not even look whether the volume is valid. Whoever wrote
 it, an emptyDir for a cache or the claim of an older manifest, gets another one
-than the manifest says. Remove the volume, or rename it and mount it by its new
-name.
+than the manifest says. Remove the volume; or, if it is the one to be used, rename
+it and mount it by its new name, once what the claims hold is copied.
 
 A volume that names a claim which does not exist is a placeholder: the author
 wanted a claim there, as some charts and operators write it, and gets one. Of
@@ -58,7 +58,8 @@ replaced, so the rule warns.`,
 			}
 			err := field.Duplicate(podSpecPath.Child("volumes").Index(i).Child("name"), v.Name)
 			err.Detail = "must differ from the names of volumeClaimTemplates; Pods get the template's claim, not " + hidden
-			p.Report(err, fmt.Sprintf("remove or rename volume %s, and its volumeMounts", v.Name))
+			p.Report(err, fmt.Sprintf("leave volume %s out; or, to use it, copy the data first (it stays in the template's "+
+				"claims), then rename it and its volumeMounts", v.Name))
 		}
 		return unknown
 	}).Of("spec.volumeClaimTemplates", "spec.template.spec.volumes[*].name",

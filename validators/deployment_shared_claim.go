@@ -20,8 +20,9 @@ var deploymentSharedClaim = &Rule{
 Of a ReadWriteOncePod claim only one Pod can ever start. A ReadWriteOnce claim
 can be mounted on one node: replicas there write the same files, which few
 programs expect, and the others wait for the volume for ever. If every replica
-needs a disk, use a StatefulSet with volumeClaimTemplates; if all need the same
-files, a ReadWriteMany claim; or else run one replica.`,
+needs a disk, use a StatefulSet with volumeClaimTemplates, whose claims start
+empty: copy the data to them first. If all need the same files, use a
+ReadWriteMany claim; or else run one replica.`,
 
 	Exempt: "all Pods are kept on one node and only one of them writes, or the application locks its files",
 
@@ -39,7 +40,7 @@ files, a ReadWriteMany claim; or else run one replica.`,
 				continue // nobody knows what it will be
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := "replicas: 1, strategy: {type: Recreate}, or a StatefulSet with volumeClaimTemplates"
+			remedy := "replicas: 1, strategy: {type: Recreate}; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
 				p.Report(field.Invalid(path, v.claim,

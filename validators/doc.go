@@ -26,5 +26,5 @@
 //
 // What runs already: aPod, haveClaim, severalMount.
 //
-// Texts: notFound, short, cut, flowYAML, nearest.
+// Texts: notFound, short, cut, flowYAML, nearest, ownClaims.
 package validators

@@ -48,10 +48,10 @@ var prose = []struct {
 	{"claim-template-duplicate", `remove one of the two templates|rename it and .*`,
 		"which of the two is meant is not known"},
 	{"claim-template-pinned", `remove it, and reserve a volume for each claim: .*`, "which volumes is not known"},
-	{"claim-template-shadows-volume", `remove or rename volume .*`, "where it was to be mounted is not known"},
+	{"claim-template-shadows-volume", `to use it, copy the data first .*`, "where it was to be mounted is not known"},
 	{"claim-volume", `a larger volume|choose .*|create the PersistentVolume`, "the volume is its author's choice"},
 	{"deployment-hostname", `.*<headless Service>.*`, "there is no such Service yet"},
-	{"deployment-shared-claim", `a StatefulSet with volumeClaimTemplates`,
+	{"deployment-shared-claim", `copy the data first .*, then a StatefulSet with volumeClaimTemplates`,
 		"another kind of workload is a design of its own"},
 	{"field-fixed", `copy the data to .*|create StorageClass gone .*|.*<name>.*|.* once the claim is bound|write the ` +
 		`templates in the order they had`, "takes a person's time or choice"},
@@ -72,7 +72,6 @@ var prose = []struct {
 	{"statefulset-on-delete", `kubectl delete pod \S+ -n \S+, then the next`, "Pod by Pod, as each becomes ready"},
 	{"statefulset-readiness", `.*<succeeds once the member serves>.*`, "what answers is not known"},
 	{"statefulset-scale-up", `to start empty: another name .*|nothing`, "whether old data is wanted its author knows"},
-	{"statefulset-service-name", `the headless Service that selects the Pods`, "the rule looks nothing up"},
 	{"stayput-annotation", `mend those named first|.*<.*>.*|.* in a (?:PersistentVolumeClaim|Pod|Namespace)`,
 		"a reason, or in which object, its author knows"},
 	{"volume-host-path", `.*<node>.*`, "which node has the directory is not known"},
@@ -88,7 +87,7 @@ var prose = []struct {
 // it was found, and reviews again: the finding is gone, and no other has come. What
 // no machine can do stands in a list, with the reason.
 func TestRemediesMend(t *testing.T) {
-	c := &mendings{prose: map[int]int{}, sequels: map[int]bool{}}
+	c := &mendings{prose: map[int]int{}, sequels: map[int]bool{}, moved: map[string]bool{}}
 	t.Run("testdata", c.ofTestdata)
 	t.Run("field", c.ofField)
 	t.Run("examples", c.ofExamples)
@@ -102,6 +101,11 @@ func TestRemediesMend(t *testing.T) {
 	for i, s := range sequels {
 		if !c.sequels[i] {
 			t.Errorf("nothing is found after a remedy of %s that %q would allow", s.of, s.next)
+		}
+	}
+	for _, rule := range []string{"statefulset-no-storage", "statefulset-shared-claim", "workload-host-path"} {
+		if !c.moved[rule] {
+			t.Errorf("no remedy of %s is seen to lead to another volume", rule)
 		}
 	}
 	if c.done < 500 {
@@ -202,8 +206,6 @@ var sequels = []struct {
 		"the volumes are made by hand, next"},
 	{"statefulset-service-headless", "", "statefulset-service-shared: ",
 		"while all named one Service it was taken to be meant"},
-	{"statefulset-service-name", "", "statefulset-service-shared: ",
-		"the rule looks nothing up, and nothing led to the Pods before"},
 	{"claim-class", "must name a class", "claim-reclaim: ", "no class that there is retains its volumes"},
 }
 
@@ -220,9 +222,10 @@ func (c *mendings) sequel(f, next validators.Finding) bool {
 
 type mendings struct {
 	cluster.Environment
-	done    int          // ways
-	prose   map[int]int  // how many ways are, by the index of what says so
-	sequels map[int]bool // what was met
+	done    int             // ways
+	prose   map[int]int     // how many ways are, by the index of what says so
+	sequels map[int]bool    // what was met
+	moved   map[string]bool // rules of whose remedies one led a mount to another volume
 }
 
 // findings reviews one thing with all rules, those that are off raised.
@@ -295,6 +298,10 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 			continue
 		}
 		was := path(f.Field)
+		if _, fix, _ := strings.Cut(f.Short(250), "; fix: "); copies.MatchString(f.Remedy) && ofVolumes.MatchString(fix) &&
+			!copies.MatchString(fix) {
+			t.Errorf("%s: what a warning has room for copies nothing: %q", where, fix)
+		}
 		for _, m := range mend(fresh, f) {
 			switch {
 			case errors.Is(m.err, errProse):
@@ -305,12 +312,21 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 					t.Errorf("%s: is in no list of prose: %q\n\tin %s", where, m.text, f)
 				}
 				c.prose[i]++
+				if ofVolumes.MatchString(m.text) && !copies.MatchString(m.text) {
+					t.Errorf("%s: leads to another volume, and copies nothing: %q\n\tin %s", where, m.text, f)
+				}
 				continue
 			case m.err != nil:
 				t.Errorf("%s: cannot be done: %v\n\tin %s", where, m.err, f)
 				continue
 			}
 			c.done++
+			if path := leftBehind(fresh().subject(), m.scene.subject()); path != "" {
+				c.moved[f.Rule.Name] = true
+				if !copies.MatchString(m.text) {
+					t.Errorf("%s: another volume is at %s, and nothing is copied: %q\n\tin %s", where, path, m.text, f)
+				}
+			}
 			after := m.scene
 			if after.obj != nil {
 				after.objects[keyOf(after.obj)] = after.obj

@@ -268,11 +268,11 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		for _, f := range found {
 			got = max(got, f.Level)
 		}
-		c.remedies(t, seed, w, false, found)
+		c.remedies(t, seed, w, false, obj, found)
 		if old == nil && obj != nil { // as lint sees it
 			manifests := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Manifests: true}
 			found, _ := validators.Review(manifests.View(context.Background(), req), []*validators.Rule{&rule}, old, obj)
-			c.remedies(t, seed, w, true, found)
+			c.remedies(t, seed, w, true, obj, found)
 		}
 		concerned := slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.Kind == kind })
 		w.same = concerned && old != nil && obj != nil && readSame(w, r.Name, old, obj)
@@ -297,10 +297,12 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 }
 
 // remedies holds what findings tell people to do to what the world shows.
-func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests bool, found []validators.Finding) {
+func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests bool, obj client.Object,
+	found []validators.Finding) {
 	t.Helper()
 	for _, f := range found {
-		for _, fault := range destructive(w.objects(), manifests, f.Remedy) {
+		faults := append(destructive(w.objects(), manifests, f.Remedy), misnamed(w.objects(), obj, f.Remedy)...)
+		for _, fault := range faults {
 			if name := "remedy of " + f.Rule.Name; !c.disagreed[name] {
 				c.disagreed[name] = true
 				t.Errorf("seed %d: %s: %s", seed, fault, f)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -103,6 +104,42 @@ func destructive(seen []client.Object, manifests bool, remedy string) (faults []
 				if why := mayHoldData(seen, d.namespace, name); why != "" {
 					faults = append(faults, fmt.Sprintf("deletes claim %s, which %s", name, why))
 				}
+			}
+		}
+	}
+	return faults
+}
+
+var proposed = regexp.MustCompile(`\bserviceName: ([a-z0-9-]+)( \(headless, selects these Pods\))?`)
+
+// misnamed says what is wrong with the governing Service that a remedy proposes for
+// a StatefulSet: one that is there must be headless and select its Pods, a new one
+// must have a name of its own. Of a manifest that would stay as it is, nothing is said.
+func misnamed(seen []client.Object, obj client.Object, remedy string) (faults []string) {
+	sts, ok := obj.(*appsv1.StatefulSet)
+	if !ok {
+		return nil
+	}
+	for _, m := range proposed.FindAllStringSubmatch(remedy, -1) {
+		name, there := m[1], m[2] != ""
+		i := slices.IndexFunc(seen, func(o client.Object) bool {
+			_, ok := o.(*corev1.Service)
+			return ok && o.GetNamespace() == sts.Namespace && o.GetName() == name
+		})
+		switch {
+		case i < 0 && there:
+			faults = append(faults, "there is no Service "+name)
+		case i < 0:
+		case !there:
+			faults = append(faults, "there is a Service "+name+" already")
+		default:
+			svc, fits := seen[i].(*corev1.Service), true
+			for k, v := range svc.Spec.Selector {
+				has, ok := sts.Spec.Template.Labels[k]
+				fits = fits && ok && has == v
+			}
+			if svc.Spec.ClusterIP != "None" || svc.Spec.Type == "ExternalName" || len(svc.Spec.Selector) == 0 || !fits {
+				faults = append(faults, "Service "+name+" gives the Pods no names")
 			}
 		}
 	}
@@ -218,7 +255,9 @@ func TestRemediesOfTestdata(t *testing.T) {
 				view := world.View(context.Background(), s.Request)
 				for _, f := range found(t, view, s.Old, s.Obj) {
 					remedies++
-					for _, fault := range destructive(data.Objects, world.Manifests, f.Remedy) {
+					faults := append(destructive(data.Objects, world.Manifests, f.Remedy),
+						misnamed(data.Objects, s.Obj, f.Remedy)...)
+					for _, fault := range faults {
 						t.Errorf("%s:%d: %s\n\tin %s", data.File, s.Line(f.Field), fault, f)
 					}
 				}

@@ -150,6 +150,10 @@ func init() { // for they call each other
 			}
 			return nil
 		}},
+		{regexp.MustCompile(`^copy the data first \(.*\)$`), func(*mender, string, []string) error { return nil }},
+		{regexp.MustCompile(`^leave volume \S+ out$`), func(m *mender, key string, _ []string) error {
+			return m.unset(key, volumePath(m.finding.Field))
+		}},
 		{regexp.MustCompile(`^name another after (kubectl .*)$`), func(m *mender, key string, part []string) error {
 			if err := m.kubectl(part[1]); err != nil {
 				return err

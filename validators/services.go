@@ -87,8 +87,21 @@ func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string
 			return name, nil
 		}
 	}
-	const suffix = "-members"
-	return cut(bases[len(bases)-1], validation.DNS1123LabelMaxLength-len(suffix)) + suffix, nil
+	for n := 1; ; n++ {
+		suffix := "-members"
+		if n > 1 {
+			suffix = fmt.Sprintf("-members-%d", n)
+		}
+		name := cut(bases[len(bases)-1], validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+		svc, err := cluster.Get[corev1.Service](v, namespace, name)
+		if err != nil {
+			return name, fmt.Errorf("get Service %s: %w", name, err)
+		}
+		const most = 9 // names are tried; nobody is to buy lookups with Services
+		if svc == nil || n == most {
+			return name, nil
+		}
+	}
 }
 
 // headlessService returns, ready to apply, a headless Service for the Pods of

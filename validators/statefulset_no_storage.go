@@ -46,16 +46,15 @@ rules: {statefulset-no-storage: warn}.`,
 			}
 		}
 		for _, err := range lost {
-			p.Report(err, fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
-				"[ReadWriteOnce], "+
-				"resources: {requests: {storage: 10Gi}}}}]", err.BadValue))
+			p.Report(err, ownClaims(fmt.Sprint(err.BadValue), "10Gi"))
+			p.Briefly(ownClaimsBriefly)
 		}
 		if len(lost) == 0 {
 			p.Report(field.Required(templatesPath,
 				"must have storage; a Pod comes back under its name with nothing in it"),
 				"volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: "+
-					"{storage: 10Gi}}}}], "+
-					"and volumeMounts: [{name: data, mountPath: /data}] in a container")
+					"{storage: 10Gi}}}}], and volumeMounts: [{name: data, mountPath: "+freePath(&sts.Spec.Template.Spec)+
+					"}] in a container")
 		}
 		return nil
 	})},

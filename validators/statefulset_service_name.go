@@ -1,15 +1,21 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetServiceName = &Rule{
 	Name:  "statefulset-service-name",
 	Level: Deny,
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
 		return r.hasOwnName() && r.spec.Subdomain == ""
 	}),
@@ -20,10 +26,11 @@ find it wherever it runs. Without serviceName no Pod has a name, only an address
 that changes with every restart; and the field cannot be added later: the
 StatefulSet must be deleted and created again.
 
-Set spec.serviceName and create a headless Service (clusterIP: None) of that
-name that selects the Pods. With one replica the rule only warns. For a
-StatefulSet that exists: kubectl delete statefulset NAME --cascade=orphan, which
-leaves Pods and claims alone, and apply it again with the field.`,
+Set spec.serviceName to the headless Service (clusterIP: None) that selects these
+Pods alone, or make one of a name that no other Service has. With one replica the
+rule only warns. For a StatefulSet that exists: kubectl delete statefulset NAME
+--cascade=orphan, which leaves Pods and claims alone, and apply it again with the
+field.`,
 
 	Exempt: "the Pods are never addressed one by one, as of workers that fetch their tasks themselves",
 
@@ -33,14 +40,42 @@ leaves Pods and claims alone, and apply it again with the field.`,
 		}
 		err := field.Required(serviceNamePath,
 			"must name a headless Service; without one no Pod gets a DNS name, and it cannot be added later")
-		name := headlessName(sts.Name)
-		remedy := fmt.Sprintf("the headless Service that selects the Pods, or serviceName: %s and apply %s", name,
-			headlessService(sts, name, 300))
+		remedy, unknown := serviceFor(p.Cluster.Cached(), sts)
+		if known(unknown) != nil {
+			return unknown
+		}
 		if replicasOf(sts.Spec.Replicas) > 1 {
 			p.Report(err, remedy)
 		} else {
 			p.Warn(err, remedy)
 		}
-		return nil
+		return unknown
 	})},
+}
+
+// serviceFor is the remedy of a StatefulSet that names no Service: the headless one
+// that selects its Pods and nobody's beside them, or else a new one, of a name that
+// no other has. Where Services are not known, either may be right. Where any kind is
+// not known, the error is [cluster.ErrUnknown], with a remedy.
+func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy string, unknown error) {
+	own, unknown := ownHeadless(v, sts)
+	if known(unknown) != nil {
+		return "", unknown
+	}
+	if own != "" {
+		return fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own), unknown
+	}
+	name, unnamed := newHeadlessName(v, sts.Namespace, sts.Name)
+	if known(unnamed) != nil {
+		return "", unnamed
+	}
+	labels, first, err := ownLabels(v, sts)
+	if known(err) != nil {
+		return "", err
+	}
+	remedy = first + withService(sts, name, labels, 300)
+	if unnamed != nil {
+		remedy = "the headless Service that selects the Pods, or " + remedy
+	}
+	return remedy, cmp.Or(unknown, unnamed, err)
 }

@@ -79,8 +79,10 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]string, first string) {
 	own = memberLabels(sts)
 	if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
-		own = maps.Clone(own)
-		own[labelInstance] = sts.Name
+		apart := map[string]string{} // the template may have none
+		maps.Copy(apart, own)
+		apart[labelInstance] = sts.Name
+		own = apart
 		first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", labelInstance, sts.Name)
 	}
 	return own, first

@@ -25,7 +25,8 @@ ReadWriteOnce, replicas on the same node write over each other's files, and
 those on other nodes wait for ever for a volume that is attached elsewhere; if
 it is ReadWriteOncePod, only one of them ever starts. Move the volume to
 volumeClaimTemplates, and every replica gets a claim of its own, which it keeps
-wherever it runs. A volume that many nodes may mount, one that is only read,
+wherever it runs. Each starts empty, and what was written stays in the shared
+claim: copy it to where it belongs before the Pods use the new ones. A volume that many nodes may mount, one that is only read,
 and a claim that does not exist yet only cause a warning: to share them may be
 what is wanted. It is where a claim is ReadWriteMany and every mount of it has a
 subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
@@ -54,8 +55,7 @@ subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
 				continue
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
-				"[ReadWriteOnce], resources: {requests: {storage: %s}}}}]", v.name, sizeOr(v.pvc, "10Gi"))
+			remedy := ownClaims(v.name, sizeOr(v.pvc, "10Gi"))
 			switch {
 			case v.pvc == nil || !exclusive(v.pvc.Spec.AccessModes):
 				p.Warn(field.Invalid(path, v.claim,
@@ -70,6 +70,7 @@ subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
 				p.Report(field.Invalid(path, v.claim,
 					fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
 			}
+			p.Briefly(ownClaimsBriefly)
 		}
 		return nil
 	}).Of(

@@ -22,7 +22,8 @@ A hostPath volume is a directory of the node that the Pod happens to run on. A
 Pod that is made anew, because of an update or because its node is drained, may
 come up on another node, where the directory is another one, and mostly empty;
 the data stays behind, and nothing says so. Use a claim (volumeClaimTemplates in
-a StatefulSet). If it must be this directory, keep the Pod on the one node that
+a StatefulSet), and copy to it first what the directory holds: the claim starts
+empty. If it must be this directory, keep the Pod on the one node that
 has it, with nodeSelector: {kubernetes.io/hostname: <node>}.
 
 Sockets, devices, single files and directories that are mounted read-only are
@@ -34,9 +35,8 @@ there are taken to be several.`,
 
 	Checks: []Check{
 		On(func(p *Pass, sts *appsv1.StatefulSet) error {
-			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) string {
-				return fmt.Sprintf("move it to volumeClaimTemplates: [{metadata: {name: %s}, spec: {accessModes: "+
-					"[ReadWriteOnce], resources: {requests: {storage: 10Gi}}}}]", volume)
+			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) (string, string) {
+				return ownClaims(volume, "10Gi"), ownClaimsBriefly
 			})
 		}).Of(hostPathReads...),
 		On(func(p *Pass, dep *appsv1.Deployment) error {
@@ -61,7 +61,7 @@ var hostPathReads = []string{
 	"spec.template.spec.tolerations",
 }
 
-func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) string) error {
+func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) (remedy, brief string)) error {
 	var at []int
 	for i := range spec.Volumes {
 		if hp := spec.Volumes[i].HostPath; hp != nil && directory(hp) {
@@ -90,14 +90,17 @@ func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(vol
 	}
 	for _, i := range at {
 		v := &spec.Volumes[i]
+		remedy, brief := instead(v.Name)
 		p.Report(field.Invalid(path.Child("volumes").Index(i).Child("hostPath", "path"), v.HostPath.Path,
-			fmt.Sprintf("must not hold data; the Pod may move between %s, and the data stays behind", where)), instead(v.Name))
+			fmt.Sprintf("must not hold data; the Pod may move between %s, and the data stays behind", where)), remedy)
+		p.Briefly(brief)
 	}
 	return nil
 }
 
-func claimInstead(volume string) string {
-	return fmt.Sprintf("volumes: [{name: %s, persistentVolumeClaim: {claimName: <claim>}}]", volume)
+func claimInstead(volume string) (remedy, brief string) {
+	return fmt.Sprintf("%svolumes: [{name: %s, persistentVolumeClaim: {claimName: <claim>}}]", copyFirst, volume),
+		copyFirst + "use a claim"
 }
 
 // writtenVolumes returns the names of the volumes that some container may
