@@ -85,6 +85,9 @@ var sentences = []sentence{
 		beyond: "kubelet kills when the period ends, and a period of 0 is a deletion at once: " +
 			"pkg/kubelet/kuberuntime/kuberuntime_container.go:915, pkg/registry/core/pod/strategy.go:180"},
 	{rule: "statefulset-max-unavailable", says: `takes down all`, shown: updatesWait},
+	{rule: "statefulset-recreate", says: `stops? (all Pods )?at once`, by: "TestRecreateStopsAllPods"},
+	{rule: "deployment-grace-period", says: `while it writes`,
+		beyond: "a period of 0 is a deletion at once: pkg/registry/core/pod/strategy.go:180"},
 	{rule: "statefulset-name-length", says: `no Pod is created|never created`, shown: longNamesHaveNoPods},
 	{rule: "statefulset-no-storage", says: `comes back|dies with`,
 		beyond: "kubelet removes the directory with the Pod: pkg/volume/emptydir/empty_dir.go:569"},

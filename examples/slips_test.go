@@ -72,6 +72,8 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
 	"claim-volume": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeName: grafana"},
 
+	"deployment-grace-period": {app: "prometheus.yaml", want: warn,
+		old: "      serviceAccountName: grafana", new: "      terminationGracePeriodSeconds: 0\n      serviceAccountName: grafana"},
 	"deployment-hostname": {app: "loki.yaml", want: deny,
 		old: "      containers:\n      - name: nginx",
 		new: "      hostname: gateway\n      containers:\n      - name: nginx"},
@@ -137,6 +139,8 @@ spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: 
 		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {rollingUpdate: {partition: 2}}"},
 	"statefulset-readiness": {app: "postgresql.yaml", want: warn,
 		old: "readinessProbe:", new: "startupProbe:"},
+	"statefulset-recreate": {app: "kafka.yaml", want: warn,
+		old: "  minReadySeconds: 30", new: "  minReadySeconds: 30\n  updateStrategy: {type: Recreate}"},
 	"statefulset-retention": {app: "mongodb.yaml", want: deny, update: true, reclaim: corev1.PersistentVolumeReclaimDelete,
 		old: "  minReadySeconds: 10", new: "  minReadySeconds: 10\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: " +
 			"Delete}"},

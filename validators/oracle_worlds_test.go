@@ -422,12 +422,14 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 		s.Ordinals = &appsv1.StatefulSetOrdinals{Start: one(g, int32(0), 1, 3)}
 	}
 	s.UpdateStrategy.Type = one(g, "", appsv1.RollingUpdateStatefulSetStrategyType,
-		appsv1.RollingUpdateStatefulSetStrategyType, appsv1.OnDeleteStatefulSetStrategyType)
-	if s.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType && g.chance(.6) {
+		appsv1.RollingUpdateStatefulSetStrategyType, appsv1.RollingUpdateStatefulSetStrategyType,
+		appsv1.OnDeleteStatefulSetStrategyType, appsv1.RecreateStatefulSetStrategyType)
+	rolling := s.UpdateStrategy.Type == "" || s.UpdateStrategy.Type == appsv1.RollingUpdateStatefulSetStrategyType
+	if rolling && g.chance(.6) {
 		s.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{
 			Partition: one(g, nil, nil, new(int32(0)), new(int32(1)), new(int32(3))),
-			MaxUnavailable: one(g, nil, new(intstr.FromInt32(1)), new(intstr.FromInt32(3)), new(intstr.FromString("100%")),
-				new(intstr.FromString("99%"))),
+			MaxUnavailable: one(g, nil, new(intstr.FromInt32(1)), new(intstr.FromInt32(2)), new(intstr.FromInt32(3)),
+				new(intstr.FromString("100%")), new(intstr.FromString("50%")), new(intstr.FromString("99%"))),
 		}
 	}
 	if g.chance(.4) {
@@ -551,7 +553,7 @@ func (g gen) podSpec() corev1.PodSpec {
 	}
 	if g.chance(.3) {
 		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone"),
+			MaxSkew: 1, TopologyKey: one(g, "kubernetes.io/hostname", "topology.kubernetes.io/zone", "kubernetes.io/arch"),
 			LabelSelector:     g.selector(),
 			WhenUnsatisfiable: one(g, corev1.DoNotSchedule, corev1.ScheduleAnyway),
 		}}
@@ -651,7 +653,7 @@ func (g gen) names(c *corev1.Container) {
 func (g gen) affinity() *corev1.Affinity {
 	a := &corev1.Affinity{}
 	term := corev1.PodAffinityTerm{LabelSelector: g.selector(), TopologyKey: one(g, "kubernetes.io/hostname",
-		"topology.kubernetes.io/zone")}
+		"topology.kubernetes.io/zone", "kubernetes.io/os", "beta.kubernetes.io/arch")}
 	switch g.IntN(4) {
 	case 0:
 		a.PodAntiAffinity = &corev1.PodAntiAffinity{

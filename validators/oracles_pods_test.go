@@ -46,6 +46,14 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
+	"deployment-grace-period": stored(func(_ *world, d deployment) validators.Level {
+		pod, loses := d.Spec.Template.Spec, false
+		for _, v := range pod.Volumes {
+			claim := v.PersistentVolumeClaim
+			loses = loses || claim != nil && !claim.ReadOnly && written(&pod, v.Name)
+		}
+		return warnIf(loses && pod.TerminationGracePeriodSeconds != nil && *pod.TerminationGracePeriodSeconds == 0)
+	}),
 	"deployment-rolling-claim": stored(func(w *world, d deployment) (level validators.Level) {
 		surges := true // 25 %, rounded up
 		if u := d.Spec.Strategy.RollingUpdate; u != nil && u.MaxSurge != nil {

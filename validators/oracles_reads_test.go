@@ -100,6 +100,9 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return all
 	}),
 	"pod-identity-skipped": of(func(_ *world, s sts) any { return []any{s.Spec.ServiceName, asksFor(s.Spec.Template)} }),
+	"deployment-grace-period": of(func(_ *world, d deployment) any {
+		return []any{d.Spec.Template.Spec.TerminationGracePeriodSeconds, claimVolumes(d.Spec.Template), mounts(d.Spec.Template)}
+	}),
 	"deployment-hostname": of(func(_ *world, d deployment) any {
 		pod := d.Spec.Template.Spec
 		return []any{d.Spec.Replicas, pod.Hostname, pod.Subdomain, asksFor(d.Spec.Template)}

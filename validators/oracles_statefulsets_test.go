@@ -132,17 +132,28 @@ var _ = register(map[string]oracle{
 	"statefulset-partition": stored(func(_ *world, s sts) validators.Level {
 		return warnIf(partition(s) > 0 && count(s.Spec.Replicas) > 0)
 	}),
+	"statefulset-recreate": gravest(
+		created(func(_ *world, s sts) validators.Level {
+			return warnIf(s.Spec.UpdateStrategy.Type == "Recreate" && several(s))
+		}),
+		updated(func(_ *world, old, s sts) validators.Level {
+			had := old.Spec.UpdateStrategy.Type == "Recreate" && several(old)
+			has := s.Spec.UpdateStrategy.Type == "Recreate" && several(s)
+			return warnIf(has && (!had || !reflect.DeepEqual(old.Spec.Template, s.Spec.Template)))
+		}),
+	),
 	"statefulset-max-unavailable": stored(func(_ *world, s sts) validators.Level {
-		update, replicas := s.Spec.UpdateStrategy.RollingUpdate, count(s.Spec.Replicas)
-		if update == nil || update.MaxUnavailable == nil || replicas <= 1 || partition(s) > 0 {
+		update, all := s.Spec.UpdateStrategy.RollingUpdate, count(s.Spec.Replicas)
+		if update == nil || update.MaxUnavailable == nil {
 			return nothing
 		}
 		down := update.MaxUnavailable.IntValue()
 		if update.MaxUnavailable.Type == intstr.String {
 			percent, _ := strconv.Atoi(strings.TrimSuffix(update.MaxUnavailable.StrVal, "%"))
-			down = max(1, replicas*percent/100)
+			down = all * percent / 100
 		}
-		return warnIf(down >= replicas)
+		down = min(down, all-int(partition(s)))
+		return warnIf(down >= 2 && all-down <= down)
 	}),
 	"statefulset-parallel": created(func(w *world, s sts) validators.Level {
 		svc := governing(w, s)
@@ -160,7 +171,8 @@ var _ = register(map[string]oracle{
 		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && !tellsReady(s))
 	}),
 	"statefulset-min-ready-seconds": stored(func(_ *world, s sts) validators.Level {
-		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.UpdateStrategy.Type != "OnDelete" && s.Spec.MinReadySeconds == 0)
+		return warnIf(count(s.Spec.Replicas) > 1 && s.Spec.MinReadySeconds == 0 &&
+			!slices.Contains([]appsv1.StatefulSetUpdateStrategyType{"OnDelete", "Recreate"}, s.Spec.UpdateStrategy.Type))
 	}),
 	"statefulset-identity": stored(func(_ *world, s sts) validators.Level {
 		pod := s.Spec.Template.Spec
@@ -187,7 +199,8 @@ var _ = register(map[string]oracle{
 				terms = append(terms, p.PodAffinityTerm)
 			}
 			for _, term := range terms {
-				if matches(term.LabelSelector, own) {
+				_, name, _ := strings.Cut(term.TopologyKey, "kubernetes.io/")
+				if matches(term.LabelSelector, own) && name != "os" && name != "arch" {
 					return nothing
 				}
 			}

@@ -11,15 +11,21 @@ import (
 var statefulsetMaxUnavailable = &Rule{
 	Name:  "statefulset-max-unavailable",
 	Level: Warn,
-	Doc: `an update must not take down all Pods of a StatefulSet at once
+	Doc: `an update must leave more than half of a StatefulSet's Pods at work
 
-Since Kubernetes 1.37 maxUnavailable is honoured by default: a rolling update
-deletes that many Pods before it waits for any of the new ones. Where it covers
-the whole set, no member is left to answer, and a database that is a majority of
-its members has lost it.
+Where maxUnavailable is honoured, a rolling update deletes that many Pods before
+it waits for any of the new ones. Where it covers half of the set, a database
+that is a majority of its members has lost it; where it covers the whole set, no
+member is left to answer.
 
 Leave the field out, which means 1, or keep it below half of the replicas. A
-percentage is rounded down, to 1 at least.`,
+percentage is rounded down, to 1 at least. Up to Kubernetes 1.37 it is one of all
+replicas, and since 1.38 of those above the partition; the rule counts the
+former, which is never less. The Pods below a partition are not updated, and stay.
+
+Kubernetes 1.37 and later honour the field by default, and so do 1.35.0 to
+1.35.3. Other versions ignore it unless their feature gate
+MaxUnavailableStatefulSet is on.`,
 
 	Exempt: "all members must be of one version, so that an outage at each update is wanted",
 
@@ -28,18 +34,23 @@ percentage is rounded down, to 1 at least.`,
 		if !rolling(sts) || update == nil || update.MaxUnavailable == nil || replicas <= 1 {
 			return nil
 		}
-		if update.Partition != nil && *update.Partition > 0 {
-			return nil // the first Pods are never updated
+		updated := replicas
+		if update.Partition != nil { // the first Pods are never updated
+			updated -= int(min(max(*update.Partition, 0), int32(replicas)))
 		}
 		down, ok := maxUnavailable(*update.MaxUnavailable, replicas)
-		if !ok || down < replicas {
+		down = min(down, updated)
+		if !ok || down <= 1 || 2*down < replicas {
 			return nil
 		}
+		what := fmt.Sprintf("must be less than half of the Pods; an update takes down %d of %d at once, and with them their "+
+			"quorum", down, replicas)
+		if down == replicas {
+			what = fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum",
+				replicas)
+		}
 		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
-			update.MaxUnavailable.String(),
-			fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum",
-				replicas)),
-			"rollingUpdate: {maxUnavailable: 1}")
+			update.MaxUnavailable.String(), what), "rollingUpdate: {maxUnavailable: 1}")
 		return nil
 	}).Of("spec.replicas", "spec.updateStrategy")},
 }

@@ -20,20 +20,23 @@ runs, before it has recovered its data or joined the others, and an update walks
 through the whole set faster than its members come back.
 
 Give a container a readinessProbe that answers only when the member takes part.
-One replica, or another update strategy, needs none. How long a Pod must stay
+With the strategy Recreate, too, the next Pod is made, and the update is over, when
+the last one is ready. One replica, or OnDelete, needs none. How long a Pod must stay
 ready is the business of statefulset-min-ready-seconds.`,
 
 	Exempt: "the process exits by itself as long as it cannot serve, so that running means ready",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
-		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 {
+		if onDelete(sts) || replicasOf(sts.Spec.Replicas) <= 1 {
 			return nil
 		}
 		if pod := &sts.Spec.Template.Spec; !probed(pod) && len(pod.Containers) > 0 {
 			path := podSpecPath.Child("containers").Index(0).Child("readinessProbe")
-			p.Report(field.Required(path, "must be set, or an update replaces the next Pod as soon as the last one's process "+
-				"runs"),
-				"readinessProbe: "+probeFor(pod.Containers[0]))
+			what := "must be set, or an update replaces the next Pod as soon as the last one's process runs"
+			if recreates(sts) {
+				what = "must be set, or an update, which stops all Pods, is over as soon as their processes run"
+			}
+			p.Report(field.Required(path, what), "readinessProbe: "+probeFor(pod.Containers[0]))
 		}
 		return nil
 	}).Of(

@@ -21,17 +21,34 @@ or full: then one node takes the majority of a database with it.
 Add a topologySpreadConstraint over kubernetes.io/hostname, or a podAntiAffinity,
 whose selector matches the Pods of the StatefulSet; for zones, add another. With
 whenUnsatisfiable ScheduleAnyway, or preferred anti-affinity, Pods still start
-where there are too few nodes. Pods that use ports of their node need neither.`,
+where there are too few nodes. Pods that use ports of their node need neither.
+Over kubernetes.io/os or kubernetes.io/arch, which all nodes have in common,
+nothing is kept apart.`,
 
 	Exempt: "the cluster has one node, or the members are better off close to each other",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod, on := &sts.Spec.Template.Spec, labels.Set(sts.Spec.Template.Labels)
-		over := spreadOver(pod, on)
-		if replicasOf(sts.Spec.Replicas) <= 1 || over == corev1.LabelHostname || keptApart(pod, on) || ownNode(pod) {
+		if replicasOf(sts.Spec.Replicas) <= 1 || ownNode(pod) {
 			return nil
 		}
+		over, shared := "", -1
 		path := podSpecPath.Child("topologySpreadConstraints")
+		for i, c := range pod.TopologySpreadConstraints {
+			switch {
+			case !matchesLabels(c.LabelSelector, on):
+			case c.TopologyKey == corev1.LabelHostname:
+				return nil
+			case ofAllNodes(c.TopologyKey):
+				shared = i
+			default:
+				over = c.TopologyKey
+			}
+		}
+		term, apart := keptApart(pod, on)
+		if apart {
+			return nil
+		}
 		constraint := flowYAML(map[string]any{
 			"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
 			"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},
@@ -39,6 +56,17 @@ where there are too few nodes. Pods that use ports of their node need neither.`,
 		if over != "" {
 			p.Report(field.Invalid(path, over, "must spread over nodes, too; one node may hold several Pods of a zone"),
 				"add to topologySpreadConstraints: "+constraint)
+			return nil
+		}
+		const nothing = "must be kubernetes.io/hostname; all nodes share this key, and one may take several Pods down"
+		switch {
+		case term != "":
+			p.Report(field.Invalid(podSpecPath.Child("affinity", "podAntiAffinity"), term, nothing),
+				"name "+corev1.LabelHostname+" in that term")
+			return nil
+		case shared >= 0:
+			p.Report(field.Invalid(path.Index(shared).Child("topologyKey"), pod.TopologySpreadConstraints[shared].TopologyKey,
+				nothing), "topologyKey: "+corev1.LabelHostname)
 			return nil
 		}
 		p.Report(field.Required(path, "must keep Pods apart, or one node may take several of them down with it"),
@@ -51,38 +79,45 @@ where there are too few nodes. Pods that use ports of their node need neither.`,
 	)},
 }
 
-// spreadOver returns over what a constraint spreads Pods with labels: nodes, or
-// else another topology, such as zones, or "".
-func spreadOver(pod *corev1.PodSpec, on labels.Set) (topology string) {
-	for _, c := range pod.TopologySpreadConstraints {
-		if !matchesLabels(c.LabelSelector, on) {
-			continue
-		}
-		if c.TopologyKey == corev1.LabelHostname {
-			return c.TopologyKey
-		}
-		topology = c.TopologyKey
+// ofAllNodes says whether a label is one that all nodes of a cluster have in
+// common, with few exceptions.
+func ofAllNodes(key string) bool {
+	switch key {
+	case corev1.LabelOSStable, corev1.LabelArchStable, "beta." + corev1.LabelOSStable, "beta." + corev1.LabelArchStable:
+		return true
 	}
-	return topology
+	return false
 }
 
 // keptApart says whether anti-affinity keeps Pods with labels apart, over
-// nodes or over what is larger than these.
-func keptApart(pod *corev1.PodSpec, on labels.Set) bool {
+// nodes or over what is larger than these; if not, it returns the key of a term
+// that would, were it not one that all nodes share.
+func keptApart(pod *corev1.PodSpec, on labels.Set) (shared string, apart bool) {
 	if pod.Affinity == nil || pod.Affinity.PodAntiAffinity == nil {
-		return false
+		return "", false
 	}
-	for _, t := range pod.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
-		if matchesLabels(t.LabelSelector, on) {
-			return true
+	anti := pod.Affinity.PodAntiAffinity
+	keeps := func(t *corev1.PodAffinityTerm) bool {
+		if !matchesLabels(t.LabelSelector, on) {
+			return false
+		}
+		if ofAllNodes(t.TopologyKey) {
+			shared = t.TopologyKey
+			return false
+		}
+		return true
+	}
+	for i := range anti.RequiredDuringSchedulingIgnoredDuringExecution {
+		if keeps(&anti.RequiredDuringSchedulingIgnoredDuringExecution[i]) {
+			return "", true
 		}
 	}
-	for _, t := range pod.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
-		if matchesLabels(t.PodAffinityTerm.LabelSelector, on) {
-			return true
+	for i := range anti.PreferredDuringSchedulingIgnoredDuringExecution {
+		if keeps(&anti.PreferredDuringSchedulingIgnoredDuringExecution[i].PodAffinityTerm) {
+			return "", true
 		}
 	}
-	return false
+	return shared, false
 }
 
 // ownNode says whether a Pod takes a port of its node, which no two can.

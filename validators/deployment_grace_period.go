@@ -1,0 +1,54 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
+)
+
+var deploymentGracePeriod = &Rule{
+	Name:  "deployment-grace-period",
+	Level: Warn,
+	Doc: `the Pods of a Deployment that keeps data must have time to shut down
+
+With terminationGracePeriodSeconds 0 every deletion of a Pod is a forced one: the
+API server forgets the Pod at once, the process is killed before it has written
+what it holds in memory, and files are cut off in the middle. Another Pod may
+mount the claim while the first still runs. It happens at each update, each drain
+and each scaling down, without any fault.
+
+Leave the field out, which means 30 seconds, or set it to what a clean shutdown
+takes under load. Claims that are only read need no time, nor do Deployments
+without any.`,
+
+	Exempt: "what stands in the claim survives being cut off at any moment",
+
+	Checks: []Check{On(func(p *Pass, d *appsv1.Deployment) error {
+		pod := &d.Spec.Template.Spec
+		if seconds := pod.TerminationGracePeriodSeconds; seconds == nil || *seconds != 0 {
+			return nil
+		}
+		var claims []string
+		written := writtenVolumes(pod)
+		for i := range pod.Volumes {
+			v := &pod.Volumes[i]
+			if c := v.PersistentVolumeClaim; c != nil && !c.ReadOnly && written[v.Name] {
+				claims = append(claims, c.ClaimName)
+			}
+		}
+		if len(claims) == 0 {
+			return nil
+		}
+		p.Report(field.Invalid(podSpecPath.Child("terminationGracePeriodSeconds"), 0, fmt.Sprintf(
+			"must not be 0, a force delete; the Pod is killed while it writes claim %s", cluster.Few(claims))),
+			"terminationGracePeriodSeconds: 30 or more")
+		return nil
+	}).Of(
+		"spec.template.spec.terminationGracePeriodSeconds", "spec.template.spec.volumes[*].persistentVolumeClaim",
+		"spec.template.spec.containers[*].volumeMounts", "spec.template.spec.initContainers[*].volumeMounts",
+		"spec.template.spec.containers[*].volumeDevices", "spec.template.spec.initContainers[*].volumeDevices",
+	)},
+}

@@ -1,0 +1,63 @@
+package validators
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var statefulsetRecreate = &Rule{
+	Name:  "statefulset-recreate",
+	Level: Warn,
+	Style: true,
+	Doc: `a StatefulSet should not stop all its Pods for an update
+
+With the update strategy Recreate every change of the template deletes all Pods
+at once, and the first new one is made only when the last old one is gone: until
+then nobody answers, and a database that is a majority of its members has lost
+it. Neither a partition nor maxUnavailable holds any of them back.
+
+Use RollingUpdate, which replaces one Pod after the other and waits for each. One
+replica is stopped in either case, and the rule has nothing to say. Kubernetes
+1.37 knows the strategy where its feature gate StatefulSetRecreateStrategy is on;
+from 1.38 on it is on by default, and earlier versions refuse the strategy.`,
+
+	Exempt: "members of two versions must never run beside each other, so that an outage at each update is wanted",
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			if recreates(sts) {
+				reportRecreate(p)
+			}
+			return nil
+		}),
+		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
+			switch {
+			case !recreates(sts):
+			case recreates(old) && equality.Semantic.DeepEqual(old.Spec.Template, sts.Spec.Template):
+			case replicasOf(old.Spec.Replicas) <= 1 || equality.Semantic.DeepEqual(old.Spec.Template, sts.Spec.Template):
+				reportRecreate(p) // nothing is stopped yet
+			default:
+				p.Report(field.Invalid(strategyPath, "Recreate", fmt.Sprintf(
+					"must be RollingUpdate; with this template %s stop at once", ordinals(old).pods(sts.Name))), rollingStrategy)
+			}
+			return nil
+		}),
+	},
+}
+
+const rollingStrategy = "updateStrategy: {type: RollingUpdate}"
+
+func reportRecreate(p *Pass) {
+	p.Report(field.Invalid(strategyPath, "Recreate",
+		"must be RollingUpdate, or each change of the template stops all Pods at once, and with them their quorum"),
+		rollingStrategy)
+}
+
+// recreates says whether an update of a StatefulSet stops several Pods at once,
+// as the strategy Recreate has it.
+func recreates(sts *appsv1.StatefulSet) bool {
+	return sts.Spec.UpdateStrategy.Type == appsv1.RecreateStatefulSetStrategyType && replicasOf(sts.Spec.Replicas) > 1
+}
