@@ -15,20 +15,20 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A remnant is what lives on of a workload that was deleted without its
-// dependents, and what one of that name, made anew, adopts: a Pod of a
-// StatefulSet, or the ReplicaSet of a Deployment.
+// A remnant is left from a workload that was deleted without its dependents,
+// and is adopted by the new workload of that name: a Pod of a StatefulSet, or
+// the ReplicaSet of a Deployment.
 type remnant struct {
-	pods int                // for how many Pods it stands
+	pods int                // number of Pods that it stands for
 	meta *metav1.ObjectMeta // of the Pod, or of the template of the ReplicaSet
 	spec *corev1.PodSpec    // likewise
 }
 
-// Remnants are all of a workload, of which there are some.
+// Remnants are all that is left from one workload: at least one.
 type remnants struct {
 	all      []remnant
-	mounting map[string]int  // how many of their Pods mount a claim, by its name
-	own      map[string]bool // the volumes that are the claims of the Pod's own ordinal, by name
+	mounting map[string]int  // how many of their Pods mount a claim, by the claim's name
+	own      map[string]bool // volumes that are the claims of the Pod's own ordinal, by name
 	ordinals map[int]bool    // of the Pods of a StatefulSet
 }
 
@@ -43,17 +43,17 @@ func (rs *remnants) add(r remnant) {
 	}
 }
 
-// any says whether something holds of one of them.
+// any says whether holds is true for at least one remnant.
 func (rs *remnants) any(holds func(remnant) bool) bool { return slices.ContainsFunc(rs.all, holds) }
 
-// hasOwnName says whether the Pod has the host name that a StatefulSet gives.
+// hasOwnName says whether the Pod has the hostname that a StatefulSet gives it.
 func (r remnant) hasOwnName() bool { return r.spec.Hostname == r.meta.Name }
 
-// A shown returns what says of a denial of the creation of obj whether remnants
-// show already what is denied.
+// A shown returns a function that says whether a denial of the creation of obj
+// concerns something that the remnants show already.
 type shown func(v *cluster.View, obj client.Object, left *remnants) (func(denial *Finding) bool, error)
 
-// aPod says so where one Pod of a StatefulSet shows it.
+// aPod is true where shows is true for at least one Pod of the StatefulSet.
 func aPod(shows func(sts *appsv1.StatefulSet, r remnant) bool) shown {
 	return func(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
 		sts := obj.(*appsv1.StatefulSet)
@@ -61,19 +61,18 @@ func aPod(shows func(sts *appsv1.StatefulSet, r remnant) bool) shown {
 	}
 }
 
-// severalMount says so where at least two Pods mount the claim that was found.
+// severalMount is true where at least two Pods mount the claim of the finding.
 func severalMount(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
 	return func(denial *Finding) bool { return left.mounting[fmt.Sprint(denial.BadValue)] > 1 }, nil
 }
 
-// haveClaim says so where a Pod has the claim of the template whose name was
-// found.
+// haveClaim is true where a Pod has the claim of the finding's claim template.
 func haveClaim(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
 	return func(denial *Finding) bool { return left.own[fmt.Sprint(denial.BadValue)] }, nil
 }
 
-// adopts returns the kinds of remnants that are listed before the rule denies a
-// creation.
+// adopts returns the kinds of remnants that must be listed before the rule
+// denies a creation.
 func (r *Rule) adopts() (kinds []client.Object) {
 	if r.Level != Deny {
 		return nil
@@ -93,9 +92,9 @@ func (r *Rule) adopts() (kinds []client.Object) {
 	return kinds
 }
 
-// Adopted returns the kinds that are listed at the API server itself before one
-// of the rules denies the creation of a workload, sorted: what lives on of one
-// of that name is not to be stopped. No informer is needed for them.
+// Adopted returns, sorted, the kinds that are listed at the API server itself
+// before one of the rules denies the creation of a workload, because remnants
+// of the old workload must keep a controller. They need no informer.
 func Adopted(rules []*Rule) (kinds []client.Object) {
 	for _, r := range rules {
 		for _, kind := range r.adopts() {
@@ -111,13 +110,14 @@ func Adopted(rules []*Rule) (kinds []client.Object) {
 	return kinds
 }
 
-// letRun lowers to a warning what is denied to the creation of a workload whose
-// Pods run already, and show that they have it: to refuse it would mend nothing,
-// and leave them without a controller. What saves data is lowered only as the
-// rule itself says. Where the source does not know what runs, denials stand.
+// letRun lowers denials of a workload's creation to warnings if its Pods run
+// already and show the problem: to refuse the workload would mend nothing, and
+// would leave the Pods without a controller. A rule that saves data is lowered
+// only as its Runs says. Where the source does not know what runs, denials
+// stand.
 func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object,
 	found []Finding) ([]Finding, error) {
-	// What exists was not created just now: audit comes across it.
+	// An object that exists is not being created: audit reviews it.
 	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
 		return found, nil
 	}
@@ -134,7 +134,8 @@ func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 	return found, err
 }
 
-// afterWaiting waits, if the rule does that, and lowers what is denied then.
+// afterWaiting waits, if the rule has Awaits, and lowers the denials that
+// remain.
 func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj client.Object, found []Finding,
 	left *remnants) ([]Finding, error) {
 	if r.Awaits != nil {
@@ -168,7 +169,7 @@ func (r *Rule) lowerShown(v *cluster.View, obj client.Object, found []Finding, l
 	return nil
 }
 
-// remnantsOf returns what a workload that is created will adopt.
+// remnantsOf returns what a new workload will adopt.
 func remnantsOf(v *cluster.View, obj client.Object) (*remnants, error) {
 	left := &remnants{mounting: map[string]int{}, own: map[string]bool{}, ordinals: map[int]bool{}}
 	var err error
@@ -226,7 +227,7 @@ func (rs *remnants) addReplicaSets(v *cluster.View, d *appsv1.Deployment) error 
 	return nil
 }
 
-// selectedBy returns what lists what a selector selects in a namespace, and
+// selectedBy returns the list options for a selector in a namespace, and
 // whether the API server accepts the selector.
 func selectedBy(namespace string, selector *metav1.LabelSelector) ([]client.ListOption, bool) {
 	sel, err := metav1.LabelSelectorAsSelector(selector)
@@ -236,9 +237,10 @@ func selectedBy(namespace string, selector *metav1.LabelSelector) ([]client.List
 	return []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}}, true
 }
 
-// ownPod says whether a Pod of a StatefulSet's name lives, and is nobody
-// else's. One that a StatefulSet of that name controls is its own, too: at a
-// creation that one is gone, or the API server refuses the name.
+// ownPod says whether a Pod with the name of a StatefulSet's Pod is alive and
+// controlled by nobody else. A Pod that a StatefulSet of the same name controls
+// counts as its own: when a StatefulSet is created, the old one is gone, or
+// else the API server refuses the name.
 func ownPod(sts *appsv1.StatefulSet, pod *corev1.Pod) bool {
 	return live(pod) && own(pod, "StatefulSet", sts.Name)
 }

@@ -1,6 +1,6 @@
 package validators
 
-// All lists every rule, sorted by name: these, and stayput-annotation.
+// All lists every rule, sorted by name: those below, and stayput-annotation.
 var All = withStayputAnnotation(
 	claimAttributesClass,
 	claimClass,

@@ -15,7 +15,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// ownPrefix begins the keys of Stayput but those of exemptions.
+// ownPrefix is the prefix of all Stayput's keys except those of exemptions.
 const ownPrefix = "stayput.dev/"
 
 // A key is a label or an annotation by which people and Stayput talk to each
@@ -23,9 +23,9 @@ const ownPrefix = "stayput.dev/"
 type key struct {
 	name  string
 	sort  string   // label or annotation
-	kinds []string // whose metadata may have it
-	words []string // the values there are, or
-	form  string   // what a value looks like, and
+	kinds []string // kinds whose metadata may have it
+	words []string // allowed values, or
+	form  string   // a description of allowed values, with valid
 	valid func(value string) bool
 	mark  bool // only Stayput writes it
 }
@@ -38,7 +38,7 @@ const (
 	claimTemplate = "claim template"
 )
 
-// ownKeys are all keys but those of exemptions, sorted by name.
+// ownKeys are all keys except those of exemptions, sorted by name.
 var ownKeys = []key{
 	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume", "PersistentVolumeClaim"},
 		form: "<statefulset>/<template>/<ordinal>", valid: isClaimOf, mark: true},
@@ -102,7 +102,7 @@ type place struct {
 	meta metav1.Object
 }
 
-// places returns where in an object labels and annotations stand.
+// places returns all places in an object that have labels and annotations.
 func places(kind string, obj client.Object) []place {
 	all := make([]place, 1, 4)
 	all[0] = place{kind, metadataPath, obj}
@@ -119,7 +119,7 @@ func places(kind string, obj client.Object) []place {
 	return all
 }
 
-// place says whose label or annotation a key must be.
+// place names the object that must have the label or annotation.
 func (k key) place() string {
 	article := "a "
 	if k.sort == annotation {
@@ -128,8 +128,8 @@ func (k key) place() string {
 	return article + k.sort + " of a " + oneOf(k.kinds)
 }
 
-// yaml returns the lines that write a key where it belongs, as seen from an
-// object or a template of kind.
+// yaml returns the lines that write a key in its place, relative to an object
+// or a template of kind.
 func (k key) yaml(kind, value string) string {
 	if !k.allows(value) {
 		value = nearest(value, k.words)
@@ -154,8 +154,8 @@ func (k key) yaml(kind, value string) string {
 	return fmt.Sprintf("%s in a %s", meta, k.kinds[0])
 }
 
-// keysFor lists what may be written in the metadata of an object or a template
-// of kind.
+// keysFor lists the keys that the metadata of an object or a template of kind
+// may have.
 func keysFor(kind string) string {
 	var all []string
 	for _, k := range ownKeys {
@@ -166,7 +166,7 @@ func keysFor(kind string) string {
 	return strings.Join(append(all, annotation+" "+cluster.ExemptPrefix+"<rule>: <reason>"), ", ")
 }
 
-// nearest returns the first of words that is at most two typos away from word,
+// nearest returns the first of words that is at most two typos away from word
 // and nearer than the others, or "".
 func nearest(word string, words []string) string {
 	best, least := "", 3
@@ -178,8 +178,8 @@ func nearest(word string, words []string) string {
 	return best
 }
 
-// typos counts the letters that were inserted, left out or mistaken between a
-// and b, as Levenshtein does. It gives up at limit.
+// typos returns the Levenshtein distance of a and b: the number of letters
+// inserted, left out or replaced. It stops at limit.
 func typos(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -206,7 +206,7 @@ func typos(a, b string, limit int) int {
 	return min(row[len(b)], limit)
 }
 
-// short cuts a value to what a message has room for.
+// short cuts a value to the length that a message has room for.
 func short(value string) string {
 	const most = 64
 	if runes := []rune(value); len(runes) > most {

@@ -11,11 +11,12 @@ import (
 	"stayput.dev/cluster"
 )
 
-// awaitRetained waits for repair, which sets the volumes of a StatefulSet that was
-// deleted without its Pods to Retain, while an operator makes it anew within
-// milliseconds. It returns the cluster once they are, or nil where that does not
-// come in time, where repair would let a volume be, or where nothing is to be
-// waited for. The volumes alone decide: a Pod made by hand only costs time.
+// awaitRetained waits until the repair controller has set to Retain the volumes
+// of a StatefulSet that was deleted without its Pods: an operator may create
+// the StatefulSet again within milliseconds. It returns the cluster as it is
+// then, or nil if that takes too long, if repair would not change a volume, or
+// if there is nothing to wait for. Only the volumes decide: a Pod made by hand
+// costs time, no more.
 func awaitRetained(v *cluster.View, obj client.Object, left *remnants) (*cluster.View, error) {
 	sts, ok := obj.(*appsv1.StatefulSet)
 	if !ok || !v.MayWait() {
@@ -56,8 +57,8 @@ func awaitRetained(v *cluster.View, obj client.Object, left *remnants) (*cluster
 	})
 }
 
-// willBeRetained says whether repair retains a volume because its Pod was left,
-// whatever its age: see [cluster.Orphaned].
+// willBeRetained says whether repair will retain a volume because its Pod was
+// left behind, regardless of the volume's age: see [cluster.Orphaned].
 func willBeRetained(v *cluster.View, left *remnants, pv *corev1.PersistentVolume,
 	pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if pv.DeletionTimestamp != nil || pv.Annotations[cluster.AnnotationProvisionedBy] == "" ||
@@ -68,6 +69,6 @@ func willBeRetained(v *cluster.View, left *remnants, pv *corev1.PersistentVolume
 	if err != nil {
 		return false, err
 	}
-	overruled := pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() // by somebody who set it to Delete again
+	overruled := pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() // somebody set it to Delete again
 	return want.Policy == corev1.PersistentVolumeReclaimRetain && !overruled, nil
 }

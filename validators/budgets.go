@@ -32,11 +32,11 @@ func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.P
 	return budgets, nil
 }
 
-// meantFor says whether there is a budget that may be for the Pods of a
-// StatefulSet although it does not select its template: one that selects by labels
-// which they may get at run time, or of the operator that owns the StatefulSet.
+// meantFor says whether a budget may be meant for the Pods of a StatefulSet
+// although it does not select its template: its labels may be added to the Pods
+// at run time, or it belongs to the operator that owns the StatefulSet.
 func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
-	// The labels that are not there yet may be the ones that it is indexed by.
+	// The budget may be indexed by a label that the template does not have yet.
 	all, err := cluster.List[policyv1.PodDisruptionBudgetList](v, client.InNamespace(sts.Namespace))
 	if err != nil {
 		return false, fmt.Errorf("list PodDisruptionBudgets: %w", err)
@@ -48,15 +48,16 @@ func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
 	}), nil
 }
 
-// ownedToo says whether an object has an owner. Manifests do not know its uid.
+// ownedToo says whether owner owns an object too. Manifests do not know its
+// uid.
 func ownedToo(obj client.Object, owner *metav1.OwnerReference) bool {
 	return slices.ContainsFunc(obj.GetOwnerReferences(), func(o metav1.OwnerReference) bool {
 		return o.UID == owner.UID && o.Kind == owner.Kind && o.Name == owner.Name
 	})
 }
 
-// mayMatch says whether a selector matches labels once there are more of them:
-// all that it wants of those that are there it has, which must be something.
+// mayMatch says whether a selector may match once labels are added to on: on
+// has at least one label that the selector requires, and contradicts none.
 func mayMatch(sel *metav1.LabelSelector, on map[string]string) bool {
 	wanted, err := selectorOf(sel)
 	if err != nil {
@@ -76,7 +77,7 @@ func mayMatch(sel *metav1.LabelSelector, on map[string]string) bool {
 	return selectable && known > 0
 }
 
-// neverAllows returns what keeps a budget from ever allowing an eviction, even
+// neverAllows returns the reason why a budget can never allow an eviction, even
 // with all Pods of a StatefulSet healthy, or "".
 func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1.StatefulSet) (string, error) {
 	own := replicasOf(sts.Spec.Replicas)
@@ -90,7 +91,7 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 	if disruptionsAllowed(pdb.Spec, own) {
 		return "", nil
 	}
-	// The Pods of other workloads may make up for it.
+	// The budget may count Pods of other workloads as well.
 	sel, err := selectorOf(pdb.Spec.Selector)
 	if err != nil {
 		return "", nil // it matched
@@ -108,10 +109,10 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 	return fmt.Sprintf("%s %s", field, value), nil
 }
 
-// disruptionsAllowed says whether a budget allows an eviction while all of so
+// disruptionsAllowed says whether a budget allows an eviction while all of that
 // many Pods are healthy. Source: k8s.io/kubernetes@v1.37.1
 // pkg/controller/disruption/disruption.go, getExpectedPodCount and
-// updatePdbStatus: percentages of either field are rounded up.
+// updatePdbStatus: percentages of both fields are rounded up.
 func disruptionsAllowed(spec policyv1.PodDisruptionBudgetSpec, pods int) bool {
 	desired := 0
 	switch {
@@ -128,7 +129,7 @@ func disruptionsAllowed(spec policyv1.PodDisruptionBudgetSpec, pods int) bool {
 		}
 		desired = n
 	default:
-		return false // no Pods are expected, and so none may go
+		return false // no Pods are expected, so none may be evicted
 	}
 	return pods > desired
 }

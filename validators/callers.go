@@ -14,9 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// A Caller is whose deletions are warned of, but never denied. Every field may
-// hold * as a wildcard, and one that is empty matches everything, but User must
-// not be. A Namespace counts as in itself, a volume as where its claim lives.
+// A Caller names a user who is warned about deletions but never denied. Every
+// field may hold * as a wildcard. An empty field matches everything, but User
+// must not be empty. A Namespace is matched by its own name, a volume by the
+// namespace of its claim.
 type Caller struct {
 	User      string
 	Namespace string // of what is deleted
@@ -37,16 +38,15 @@ func (c Caller) Validate() error {
 	return nil
 }
 
-// mayDelete says whether the configuration names somebody for the deletion of an
-// object.
+// mayDelete says whether the configuration lets a user delete an object.
 func (p *Policy) mayDelete(user string, obj client.Object) bool {
 	return slices.ContainsFunc(p.DeletionCallers, func(c Caller) bool {
 		return matches(c.User, user) && matches(c.Namespace, placeOf(obj)) && matches(c.Kind, kindName(obj))
 	})
 }
 
-// placeOf returns the namespace that an object lives in or is, or "". A volume
-// belongs where its claim lives.
+// placeOf returns the namespace of an object: for a Namespace its name, for a
+// volume the namespace of its claim, or "".
 func placeOf(obj client.Object) string {
 	switch obj := obj.(type) {
 	case *corev1.Namespace:
@@ -64,15 +64,15 @@ func kindName(obj client.Object) string {
 	return kind.Kind
 }
 
-// CallerFor returns the narrowest caller that lets a user delete objects of the
-// kind of one in its namespace.
+// CallerFor returns the narrowest caller that lets a user delete objects of
+// obj's kind in its namespace.
 func CallerFor(user string, obj client.Object) Caller {
 	return Caller{User: exactly(user), Namespace: placeOf(obj), Kind: kindName(obj)}
 }
 
-// ExemptionFor returns the narrowest exemption that lets a user through one rule
-// with objects of the kind of one in its namespace; where it has none, with those
-// of its name. The reason is for somebody to write.
+// ExemptionFor returns the narrowest exemption from one rule for a user: for
+// objects of obj's kind in its namespace, or with its name if it has no
+// namespace. The reason is left for a person to write.
 func ExemptionFor(rule, user string, obj client.Object) Exemption {
 	e := Exemption{Rule: rule, Kind: kindName(obj), Namespace: obj.GetNamespace(), User: exactly(user), Reason: "why"}
 	if e.Namespace == "" {
@@ -92,8 +92,8 @@ func (e Exemption) YAML() string {
 		e.Reason)
 }
 
-// item returns pairs of keys and values in YAML's flow style, in their order and
-// without those that are empty.
+// item returns pairs of keys and values in YAML's flow style, in order, without
+// the empty ones.
 func item(pairs ...string) string {
 	var set []string
 	for i := 0; i < len(pairs); i += 2 {
@@ -108,7 +108,7 @@ func item(pairs ...string) string {
 	return "{" + strings.Join(set, ", ") + "}"
 }
 
-// exactly returns the pattern that a string alone matches.
+// exactly returns the pattern that matches s and nothing else.
 func exactly(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
 }

@@ -8,11 +8,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Cause names what a finding about obj is about, where a finding about another
-// object may be about the same: a StatefulSet and the Service that it names. Empty
-// means that no other can be. Where both objects are reviewed, one of the two
-// findings is enough, and the one that yields goes: the author of the StatefulSet
-// chose the Service, and cannot choose again once both are there.
+// Cause identifies the problem that a finding about obj describes, if a finding
+// about another object may describe the same one: a StatefulSet and the Service
+// that it names. Empty means that no other finding can. If both objects are
+// reviewed, one of the two findings is enough, and the one that yields is
+// dropped: the StatefulSet's author chose the Service, and can no longer choose
+// another once both exist.
 func (f Finding) Cause(obj client.Object) (cause string, yields bool) {
 	switch o := obj.(type) {
 	case *appsv1.StatefulSet:

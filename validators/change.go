@@ -13,29 +13,29 @@ import (
 )
 
 // A fieldNode is a field of a kind, or the object itself. All fields of structs
-// are nodes, behind pointers too; what lists and maps hold is not.
+// are nodes, also behind pointers; items of lists and entries of maps are not.
 type fieldNode struct {
-	name  string // as in manifests, "" of what is embedded
+	name  string // as in manifests; "" for an embedded struct
 	typ   reflect.Type
 	above *fieldNode
 	below []*fieldNode // its fields
-	id    int          // one of so many of its kind
+	id    int          // an index, unique within the kind
 
 	offset uintptr // in the struct above
 	same   same.Func
-	zero   unsafe.Pointer // to a value of what a field that is a pointer points to
+	zero   unsafe.Pointer // points to a zero value of the type that a pointer field points to
 }
 
-// A shape is what the author of an object of some kind writes: labels,
-// annotations and all outside of the metadata but the status, which is the spec
-// of most kinds.
+// A shape is the part of a kind that its author writes: labels, annotations and
+// all fields outside of the metadata except the status. For most kinds that is
+// the spec.
 type shape struct {
 	object *fieldNode
 	nodes  int
 	whole  []Read // all of it
 }
 
-// shapes holds the shape of each type, once it was asked for.
+// shapes caches the shape of each type.
 var shapes sync.Map
 
 func shapeOf(t reflect.Type) *shape {
@@ -46,7 +46,7 @@ func shapeOf(t reflect.Type) *shape {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		switch name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name {
-		case "", "status": // apiVersion and kind; what a controller writes
+		case "", "status": // apiVersion and kind; status, which a controller writes
 		case "metadata":
 			metadata := &fieldNode{name: name, typ: f.Type, above: s.object, offset: f.Offset}
 			for _, list := range []string{"Labels", "Annotations"} {
@@ -63,7 +63,7 @@ func shapeOf(t reflect.Type) *shape {
 	return known.(*shape)
 }
 
-// grow adds the field of a struct, and those of its own.
+// grow adds the field of a struct and, below it, the fields of that.
 func (s *shape) grow(above *fieldNode, f reflect.StructField) *fieldNode {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	s.nodes++
@@ -83,8 +83,8 @@ func (s *shape) grow(above *fieldNode, f reflect.StructField) *fieldNode {
 	return n
 }
 
-// plain says whether a struct is what its fields are: a quantity, or a time, is
-// more.
+// plain says whether a struct is no more than its fields: a quantity or a time
+// is more.
 func plain(t reflect.Type) bool {
 	for i := range t.NumField() {
 		if f := t.Field(i); !f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct && !plain(f.Type) {
@@ -109,8 +109,8 @@ func (n *fieldNode) child(name string) *fieldNode {
 	return nil
 }
 
-// of returns where the field of an object is, or nil where a pointer on the way
-// to it is.
+// of returns a pointer to the field of an object, or nil where a pointer on the
+// way to it is nil.
 func (n *fieldNode) of(object unsafe.Pointer) unsafe.Pointer {
 	if n.above == nil {
 		return object
@@ -126,13 +126,13 @@ func (n *fieldNode) of(object unsafe.Pointer) unsafe.Pointer {
 }
 
 // A change is what an update changed. Each field of both objects is compared
-// once, whatever number of checks read it.
+// once, regardless of how many checks read it.
 type change struct {
 	old, obj   client.Object
 	was, is    unsafe.Pointer // to the structs
 	shape      *shape
 	differs    []bool // by the id of nodes; nil if none does
-	exemptions bool   // one was written or removed
+	exemptions bool   // an exemption was written or removed
 }
 
 // changeOf compares two objects of one type.
@@ -147,10 +147,10 @@ func changeOf(old, obj client.Object) *change {
 	return c
 }
 
-// nothing says whether this is an update, and the objects are the same.
+// nothing says whether this is an update of an object to the same state.
 func (c *change) nothing() bool { return c != nil && c.differs == nil }
 
-// compare says whether a field differs, and records it of the field and of all
+// compare says whether a field differs, and records that for the field and all
 // below it.
 func (c *change) compare(n *fieldNode, was, is unsafe.Pointer) bool {
 	differs := false
@@ -161,7 +161,7 @@ func (c *change) compare(n *fieldNode, was, is unsafe.Pointer) bool {
 	} else {
 		switch was, is = *(*unsafe.Pointer)(was), *(*unsafe.Pointer)(is); {
 		case was == is: // both nil, most often
-		case was == nil: // what is not there is as if it were empty
+		case was == nil: // an absent value counts as empty
 			differs = true
 			c.compareBelow(n, n.zero, is)
 		case is == nil:
@@ -189,7 +189,7 @@ func (c *change) compareBelow(n *fieldNode, was, is unsafe.Pointer) (differs boo
 	return differs
 }
 
-// touches says whether any of what is read came to something else.
+// touches says whether one of the reads has another value than before.
 func (c *change) touches(reads []Read) bool {
 	for i := range reads {
 		if r := &reads[i]; c.differs[r.node.id] && !r.sameWithin(c.was, c.is) {

@@ -65,16 +65,16 @@ func claimAttributes(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 	return attributesClass(p, pvc, specPath, nil)
 }
 
-// A claimDriver is what a claim's attributes class must suit.
+// A claimDriver is the CSI driver that a claim's attributes class must suit.
 type claimDriver struct {
-	name    string // of the CSI driver, "" where it is not known or there is none
+	name    string // of the CSI driver, "" where there is none or it is not known
 	bound   bool
-	settled bool // no driver is asked for anything
+	settled bool // no driver is asked to do anything
 }
 
-// driverOf returns the driver that makes the volume of a claim, or that has made it.
-// An error says what is not known of it; where manifests hold no such kind, there is
-// taken to be none.
+// driverOf returns the driver that makes the volume of a claim, or that has
+// made it. An error says which kind is not known; where manifests hold no such
+// kind, it is taken as empty.
 func (p *Pass) driverOf(pvc *corev1.PersistentVolumeClaim) (claimDriver, error) {
 	if pvc.Spec.VolumeName != "" {
 		pv, err := volumeOf(p.Cluster, pvc)
@@ -98,18 +98,19 @@ func (p *Pass) driverOf(pvc *corev1.PersistentVolumeClaim) (claimDriver, error) 
 		return claimDriver{settled: true}, err
 	case err != nil:
 		return claimDriver{}, err
-	case !provisions(class): // without a provisioner names alone are compared, too
+	case !provisions(class): // without a provisioner, too, only names are compared
 		return claimDriver{settled: true}, unknown
 	}
 	return claimDriver{name: class.Provisioner}, unknown
 }
 
-// sameAttributes says whether two names of attributes classes are one; an empty one is
-// none.
+// sameAttributes says whether two names of attributes classes are equal; empty
+// counts as none.
 func sameAttributes(a, b *string) bool { return ptr.Deref(a, "") == ptr.Deref(b, "") }
 
-// attributesClass reports the attributes class of a claim whose spec has a path if it
-// does not exist, or is another driver's. Sts has the claim's template, if any.
+// attributesClass reports the attributes class of a claim, whose spec is at a
+// path, if the class does not exist or belongs to another driver. Sts is the
+// StatefulSet with the claim's template, or nil.
 func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path, sts *appsv1.StatefulSet) error {
 	path, name := spec.Child("volumeAttributesClassName"), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
 	if name == "" {
@@ -166,14 +167,15 @@ func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Pat
 	return unknown
 }
 
-// inPlace says whether the attributes class of a claim is changed where it stands, in a
-// manifest or in a template of Pods.
+// inPlace says whether the attributes class of a claim can be changed in place:
+// in a manifest or in a template of Pods.
 func inPlace(p *Pass, pvc *corev1.PersistentVolumeClaim) bool {
 	return p.Cluster.Manifests() || pvc.Name == ""
 }
 
-// attributesRemedy returns how a claim comes to one of the attributes classes that fit:
-// that which is called as the claim says but for a prefix, or else the first.
+// attributesRemedy returns how to give a claim one of the attributes classes
+// that fit: the one with the claim's name for it plus a prefix, or else the
+// first.
 func (p *Pass) attributesRemedy(
 	pvc *corev1.PersistentVolumeClaim,
 	fitting []string,

@@ -7,21 +7,22 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-// A claimFate is what becomes of a claim when its StatefulSet is deleted.
+// A claimFate says what happens to a claim when its StatefulSet is deleted.
 type claimFate int
 
 const (
 	stays     claimFate = iota
 	goes                // the garbage collector deletes it
 	unsettled           // the controller is about to change its owners, or somebody else owns it too
-	leaving             // its Pod owns it: it was scaled away, and goes with the Pod in any case
+	leaving             // its Pod owns it: it was scaled away, and is deleted with the Pod in any case
 )
 
-// fateWith returns what becomes of a claim when its StatefulSet is deleted, and
-// its dependents with it. The garbage collector looks at the claim's owners. The
-// controller makes them follow the policy for Pods that exist, within seconds;
-// of claims whose Pods were scaled away it changes nothing any more.
-// Source: k8s.io/kubernetes@v1.37.1 pkg/controller/statefulset/stateful_set_utils.go.
+// fateWith returns what happens to a claim when its StatefulSet is deleted
+// together with its dependents. The garbage collector decides by the claim's
+// owners. For Pods that exist, the controller changes the owners to match the
+// policy within seconds; for claims of Pods that were scaled away it no longer
+// changes anything. Source: k8s.io/kubernetes@v1.37.1
+// pkg/controller/statefulset/stateful_set_utils.go.
 func fateWith(sts *appsv1.StatefulSet, c replicaClaim) claimFate {
 	set, pod, others, controlled := owners(sts, c)
 	inRange := ordinals(sts).has(c.ordinal)
@@ -38,7 +39,8 @@ func fateWith(sts *appsv1.StatefulSet, c replicaClaim) claimFate {
 }
 
 // owners says whether a StatefulSet owns a claim of its own, whether the Pod of
-// that ordinal does, whether anybody else does, and whether that one controls it.
+// that ordinal does, whether anything else does, and whether that other owner
+// is the claim's controller.
 func owners(sts *appsv1.StatefulSet, c replicaClaim) (set, pod, others, controlled bool) {
 	for _, o := range c.claim.OwnerReferences {
 		switch {
@@ -68,16 +70,17 @@ func deletesWhenScaled(sts *appsv1.StatefulSet) bool {
 	return policy != nil && policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType
 }
 
-// leftOwned returns the claims of ordinals out of range that go with a
-// StatefulSet whatever its policy says.
+// leftOwned returns the claims of ordinals out of range that are deleted with a
+// StatefulSet regardless of its policy.
 func leftOwned(sts *appsv1.StatefulSet, claims []replicaClaim) []string {
 	return claimNames(claims, func(c replicaClaim) bool {
 		return !ordinals(sts).has(c.ordinal) && fateWith(sts, c) == goes
 	})
 }
 
-// freeClaims returns the command that takes the owners off claims, or off the
-// first few. The controller writes them back to claims of Pods that exist only.
+// freeClaims returns the command that removes the owner references of claims,
+// or of the first few. The controller writes them back only for claims of Pods
+// that exist.
 func freeClaims(names []string, namespace string) string {
 	const most = 5
 	more := ""

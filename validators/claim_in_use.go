@@ -73,7 +73,7 @@ A person is denied, whatever the ownerReferences say.`,
 		case needed:
 			pods = slices.DeleteFunc(pods, func(name string) bool { return name == podOf(member) })
 			spared, err = sparedOperator(p.Cluster, pvc, of)
-		default: // whatever owner it claims to have
+		default: // regardless of the owner that it claims to have
 			whose, letGo, err = destroyed(p.Cluster, pvc, pv, of)
 		}
 		if err != nil {
@@ -95,13 +95,13 @@ A person is denied, whatever the ownerReferences say.`,
 			start, replicas := cluster.Ordinals(member.StatefulSet)
 			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace,
 				member.Ordinal-start)
-			if last := start + replicas - 1; member.Ordinal < last { // it would take the others with it
+			if last := start + replicas - 1; member.Ordinal < last { // scaling down to it would remove the later replicas, too
 				remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
 			}
 			wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", pvc.Name, pvc.Namespace,
 				cluster.ExemptPrefix+p.rule.Name)
 			remedy := remove + "; " + wipe
-			if owner := cluster.ForeignController(member.StatefulSet); owner != nil { // which scales it
+			if owner := cluster.ForeignController(member.StatefulSet); owner != nil { // the owner scales it
 				remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
 			}
 			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
@@ -141,10 +141,11 @@ A person is denied, whatever the ownerReferences say.`,
 	})},
 }
 
-// sparedOperator says whether the deletion of a claim that a replica needs is an
-// operator's that can destroy nothing: a service account asks, every StatefulSet
-// that needs the claim has a foreign controller, and the volume, as the API server
-// knows it now, will outlive the claim. The owner alone would be no ground.
+// sparedOperator says whether the deletion of a claim that a replica needs
+// comes from an operator and can destroy nothing: a service account asks, every
+// StatefulSet that needs the claim has a foreign controller, and the volume, as
+// the API server knows it now, will outlive the claim. The owner alone would
+// not be enough, as anybody can write an owner reference.
 func sparedOperator(v *cluster.View, pvc *corev1.PersistentVolumeClaim, of []cluster.ClaimOf) (bool, error) {
 	if !v.Request.ByServiceAccount() {
 		return false, nil
@@ -161,14 +162,15 @@ func sparedOperator(v *cluster.View, pvc *corev1.PersistentVolumeClaim, of []clu
 	if err != nil {
 		return false, err
 	}
-	// One that is being deleted goes with its claim, whatever its policy.
+	// A volume that is being deleted is deleted with its claim, under any
+	// policy.
 	return pv == nil || pv.DeletionTimestamp == nil &&
 		pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
 }
 
-// usesOf returns what a claim may be of. Where that is no replica that needs it,
-// the API server is asked: a StatefulSet may be made or scaled up while a watch
-// is cut, and nobody can ask again once the claim is gone.
+// usesOf returns the replicas that may use a claim. If none of them needs it,
+// the API server is asked: a StatefulSet may be created or scaled up while a
+// watch is cut, and after the claim's deletion it is too late to ask.
 func usesOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]cluster.ClaimOf, error) {
 	of, err := cluster.ClaimsOf(v, pvc)
 	if err != nil {
@@ -183,12 +185,12 @@ func usesOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]cluster.Claim
 	return of, nil
 }
 
-// podOf returns the name of the Pod whose claim it is.
+// podOf returns the name of the Pod that the claim belongs to.
 func podOf(c cluster.ClaimOf) string { return fmt.Sprintf("%s-%d", c.StatefulSet.Name, c.Ordinal) }
 
-// memberOf returns the replica whose claim it is, one that its StatefulSet
-// still has if possible. A StatefulSet that is being deleted has none: kubectl
-// delete sends every DELETE at once, and foreground deletion waits.
+// memberOf returns the replica that the claim belongs to, if possible one that
+// its StatefulSet still has. A StatefulSet that is being deleted has none:
+// kubectl delete sends every DELETE at once, and foreground deletion waits.
 func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
 	for _, c := range of {
 		if c.StatefulSet.DeletionTimestamp != nil {
@@ -201,9 +203,10 @@ func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
 	return member, exists
 }
 
-// destroyed returns the command that lets the disk of a claim go, and whose
-// data is on it, if a StatefulSet made the claim, the disk will be destroyed
-// with it, nobody asked for that by annotation, and it would not be all the same.
+// destroyed returns the owner of the data on a claim's disk and the command
+// that lets the disk be destroyed. Both are empty unless a StatefulSet made the
+// claim, the disk will be destroyed with it, no annotation asks for that, and
+// the disk would not be destroyed in any case.
 func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume,
 	of []cluster.ClaimOf) (whose, letGo string, err error) {
 	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
@@ -227,21 +230,21 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 		return "", "", err
 	}
 	if goes, err := cluster.GoesByItself(v, pvc); err != nil || goes {
-		return "", "", err // to deny it would save nothing
+		return "", "", err // a denial would save nothing
 	}
 	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
-	if wanted.From == cluster.FromVolume { // which decides before the claim
+	if wanted.From == cluster.FromVolume { // an annotation of the volume overrides the claim's
 		what = "pv " + pv.Name
 	}
 	return whose, fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
 }
 
-// goesWithClaim says whether a volume is destroyed once its claim is gone.
+// goesWithClaim says whether a volume is destroyed when its claim is deleted.
 func goesWithClaim(pv *corev1.PersistentVolume) bool {
 	return pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
 }
 
-// fate says what becomes of the data on a claim's volume.
+// fate says what happens to the data on a claim's volume.
 func fate(pv *corev1.PersistentVolume) string {
 	switch {
 	case pv == nil:
@@ -253,9 +256,9 @@ func fate(pv *corev1.PersistentVolume) string {
 	}
 }
 
-// controllerOf returns the controller of a claim, unless it stands there for
-// the persistentVolumeClaimRetentionPolicy of a StatefulSet: the StatefulSet
-// itself or its condemned Pod.
+// controllerOf returns the controller of a claim, unless the StatefulSet
+// controller set it to implement persistentVolumeClaimRetentionPolicy: the
+// StatefulSet itself or its condemned Pod.
 func controllerOf(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
 	owner := metav1.GetControllerOf(pvc)
 	switch {

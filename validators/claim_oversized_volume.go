@@ -38,7 +38,7 @@ a class that provisions, or ask for the whole of it.`,
 		if err != nil || provisions(class) {
 			return err
 		}
-		if !named && class != nil { // lint sees the claim before it gets the default
+		if !named && class != nil { // lint sees the claim before the API server fills in the default class
 			of := *pvc
 			of.Spec.StorageClassName = &name
 			pvc = &of
@@ -49,7 +49,7 @@ a class that provisions, or ask for the whole of it.`,
 		}
 		pv := bestVolume(pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
-			return nil // none, or one that somebody reserved for this claim
+			return nil // none, or somebody reserved one for this claim
 		}
 		size := pv.Spec.Capacity.Storage()
 		if !muchLarger(size, asked) {

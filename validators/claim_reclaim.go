@@ -42,7 +42,7 @@ or an annotation says otherwise.`,
 		if !p.presumed(unknown) {
 			return unknown
 		}
-		if pv := bestVolume(pvc, reserved, false); pv != nil { // which the claim gets, whatever its class
+		if pv := bestVolume(pvc, reserved, false); pv != nil { // the claim gets it, regardless of its class
 			return volumesReclaim(p, pvc, pv)
 		}
 		name, class, _, err := classOf(p.Cluster, pvc)
@@ -54,7 +54,7 @@ or an annotation says otherwise.`,
 			return err
 		}
 		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
-			return unknown // the mutator volume-retain, or the author's own word
+			return unknown // the mutator volume-retain decides, or the author's own annotation
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
@@ -71,8 +71,8 @@ or an annotation says otherwise.`,
 	})},
 }
 
-// volumesReclaim looks at the volume that a claim has, or that is reserved for it: that
-// has the policy, and not the class.
+// volumesReclaim checks the volume that a claim has, or that is reserved for
+// it: its policy counts, not that of the class.
 func volumesReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
 	if pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
 		return nil

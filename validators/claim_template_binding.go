@@ -56,8 +56,8 @@ makes the volume where the scheduler puts the Pod.`,
 	})},
 }
 
-// waitingClass says which classes of those that wait for the Pod could stand in
-// place of one that does not.
+// waitingClass suggests classes with WaitForFirstConsumer in place of one
+// without.
 func waitingClass(name string, waiting []storagev1.StorageClass) string {
 	if len(waiting) == 0 {
 		return fmt.Sprintf("create a class like %s with volumeBindingMode: WaitForFirstConsumer, and name it here", name)
@@ -65,7 +65,8 @@ func waitingClass(name string, waiting []storagev1.StorageClass) string {
 	return fmt.Sprintf("a class with volumeBindingMode: WaitForFirstConsumer (%s)", offered(waiting))
 }
 
-// placed says by what a Pod asks for a zone, a spread or a distance, or "".
+// placed returns the field by which a Pod asks for a zone, a spread or a
+// distance, or "".
 func placed(spec *corev1.PodSpec) string {
 	if len(spec.TopologySpreadConstraints) > 0 {
 		return "topologySpreadConstraints"
@@ -99,7 +100,7 @@ func placed(spec *corev1.PodSpec) string {
 	return ""
 }
 
-// zonal says whether a label of nodes tells where they stand: Kubernetes' own,
+// zonal says whether a label of nodes tells their location: Kubernetes' own,
 // and those of drivers, such as topology.ebs.csi.aws.com/zone.
 func zonal(label string) bool {
 	return strings.HasSuffix(label, "/zone") || strings.HasSuffix(label, "/region")

@@ -55,10 +55,9 @@ the classes that there are now.`,
 	})},
 }
 
-// orOtherClass returns how else the templates of a StatefulSet come to a class, if
-// there is any.
-// Claims that it has made already are Pending still, and statefulset-scale-up
-// says what to do about those that hold nothing.
+// orOtherClass returns how else the templates of a StatefulSet can get a class,
+// if there is one. The claims that the StatefulSet has made already are still
+// Pending; statefulset-scale-up says what to do about those that hold no data.
 func orOtherClass(sts *appsv1.StatefulSet, missing *classless) string {
 	if len(missing.classes) == 0 {
 		return ""

@@ -28,7 +28,7 @@ use, if the driver is able to expand volumes.`,
 			if err != nil {
 				return err
 			}
-			// Volumes made by hand grow by hand, if at all.
+			// Volumes made by hand can only be resized by hand, if at all.
 			if !provisions(class) || class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion {
 				continue
 			}

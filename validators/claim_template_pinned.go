@@ -57,8 +57,8 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 	})},
 }
 
-// claimsAsk says whether the claim of a Pod that lives on asks for the volume that
-// was found.
+// claimsAsk says whether the claim of a running Pod asks for the volume of the
+// finding.
 func claimsAsk(v *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
 	claims, err := replicaClaims(v, obj.(*appsv1.StatefulSet))
 	if err != nil {

@@ -29,8 +29,8 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		for i := range sts.Spec.VolumeClaimTemplates {
-			claim := sts.Spec.VolumeClaimTemplates[i] // shallow: only read, but for its namespace
-			claim.Namespace = sts.Namespace           // where its claims will be
+			claim := sts.Spec.VolumeClaimTemplates[i] // a shallow copy: nothing but its namespace is written
+			claim.Namespace = sts.Namespace           // the namespace of its claims
 			pvc := &claim
 			name, class, _, err := classOf(p.Cluster, pvc)
 			if err != nil {
@@ -46,13 +46,13 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 			why := ""
 			switch {
 			case wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim:
-				continue // retained, or the author's own word
+				continue // retained, or decided by the author's own annotation
 			case wanted.Policy == corev1.PersistentVolumeReclaimDelete:
 				why = "the Namespace lets it"
 			case p.Cluster.Retain() == cluster.RetainOff:
 				why = "nothing retains it"
 			default:
-				continue // the mutator volume-retain
+				continue // the mutator volume-retain handles it
 			}
 			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				fmt.Sprintf("must retain its volumes; this class destroys a disk with its claim, and %s", why)),

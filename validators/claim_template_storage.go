@@ -49,8 +49,8 @@ finds such fields, while Helm and --validate=false do not.`,
 }
 
 // misspelt returns the key under which the storage request of a claim template
-// was lost, and its size. Only the manifest that kubectl apply left in an
-// annotation still has it.
+// was lost, and the size there. It reads the manifest that kubectl apply left
+// in an annotation: nothing else still has the key.
 func misspelt(sts *appsv1.StatefulSet, template string) (key, size string) {
 	type requests struct {
 		Requests map[string]resource.Quantity `json:"requests"`
@@ -71,7 +71,7 @@ func misspelt(sts *appsv1.StatefulSet, template string) (key, size string) {
 		} `json:"spec"`
 	}
 	if json.Unmarshal([]byte(sts.Annotations[cluster.AnnotationLastApplied]), &applied) != nil {
-		return "", "" // it tells nothing, and need not
+		return "", "" // the annotation does not help, and is not required
 	}
 	for _, t := range applied.Spec.VolumeClaimTemplates {
 		if t.Metadata.Name != template {

@@ -53,7 +53,7 @@ or gets a new, empty volume where its class makes one.`,
 				"create the PersistentVolume, or choose one that is Available"+p.Mend("", ": kubectl get pv"))
 			return nil
 		}
-		if reservedFor(pv, pvc) { // the controller asks no more
+		if reservedFor(pv, pvc) { // the controller checks nothing else
 			p.otherClass(pvc, pv)
 			p.otherSelector(pvc, pv, "is reserved for the claim")
 			return nil
@@ -74,8 +74,9 @@ or gets a new, empty volume where its class makes one.`,
 	})},
 }
 
-// reservedElse reports a claim that gets a volume of another class or with other
-// labels, which is reserved for it, or that does not get it, for its attributes class.
+// reservedElse reports two cases: a volume is reserved for the claim and bound
+// to it although its class or labels differ; or it is not bound to it because
+// its attributes class differs.
 func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 	if pvc.Status.Phase == corev1.ClaimBound {
 		return nil
@@ -111,7 +112,7 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 	return nil
 }
 
-// reservedVolumes returns the volumes whose claimRef is the claim.
+// reservedVolumes returns the volumes with a claimRef to the claim.
 func reservedVolumes(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
 	pvs, err := volumesFor(v, pvc)
 	if err != nil {
@@ -126,7 +127,8 @@ func reservedVolumes(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*cor
 	return reserved, nil
 }
 
-// attributesOf is the remedy that gives a claim the attributes class of a volume.
+// attributesOf returns the remedy that gives a claim the attributes class of a
+// volume.
 func attributesOf(pv *corev1.PersistentVolume) string {
 	if name := ptr.Deref(pv.Spec.VolumeAttributesClassName, ""); name != "" {
 		return fmt.Sprintf("volumeAttributesClassName: %s in the claim", name)
@@ -134,8 +136,8 @@ func attributesOf(pv *corev1.PersistentVolume) string {
 	return "leave volumeAttributesClassName out"
 }
 
-// otherSelector reports a selector that does not match the volume which the claim
-// gets all the same.
+// otherSelector reports a selector that does not match the volume which the
+// claim will be bound to anyway.
 func (p *Pass) otherSelector(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, why string) {
 	if pvc.Spec.Selector == nil || pvc.Status.Phase == corev1.ClaimBound {
 		return
@@ -156,8 +158,8 @@ func (p *Pass) otherSelector(pvc *corev1.PersistentVolumeClaim, pv *corev1.Persi
 		"remove the selector")
 }
 
-// otherClass reports a claim that names a class and is bound to a volume that
-// names another. What names none was made by hand, for whoever asks.
+// otherClass reports a claim that names a class and is bound to a volume of
+// another class. A volume without a class was made by hand, for any claim.
 func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 	is, says := volume.GetPersistentVolumeClass(pv), volume.GetPersistentVolumeClaimClass(pvc)
 	if is == "" || says == "" || is == says || pvc.Status.Phase == corev1.ClaimBound {
@@ -169,16 +171,16 @@ func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.Persiste
 		fmt.Sprintf("storageClassName: %q in the claim", is))
 }
 
-// reservedFor says whether a volume's claimRef is the claim. Manifests have no
-// uid to tell a claim from an earlier one of its name.
+// reservedFor says whether a volume's claimRef names the claim. Manifests have
+// no uid to tell a claim from an earlier one of the same name.
 func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) bool {
 	ref := pv.Spec.ClaimRef
 	return ref != nil && (volume.IsVolumeBoundToClaim(pv, pvc) ||
 		pvc.UID == "" && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase != corev1.VolumeReleased)
 }
 
-// misfit says why a volume that is not the claim's yet cannot become it, and
-// what to do. The tests are the controller's own (checkVolumeSatisfyClaim).
+// misfit says why a volume that is not yet bound to a claim cannot be, and what
+// to do. It repeats the controller's checks (checkVolumeSatisfyClaim).
 func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why,
 	remedy string) {
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()

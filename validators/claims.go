@@ -10,8 +10,8 @@ import (
 	"stayput.dev/cluster"
 )
 
-// volumeOf returns the volume that a claim is bound to, or nil if it has none.
-// A volume that the claim merely asks for, and another claim has, is not its.
+// volumeOf returns the volume that a claim is bound to, or nil. A volume that
+// the claim only asks for, and that is bound to another claim, does not count.
 func volumeOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*corev1.PersistentVolume, error) {
 	if pvc.Spec.VolumeName == "" {
 		return nil, nil
@@ -27,8 +27,8 @@ func volumeOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*corev1.Persi
 }
 
 // podsWith returns the sorted names of the live Pods that mount a claim by its
-// name. The Pod of a generic ephemeral volume controls its claim, and is not
-// among them.
+// name. It leaves out the Pod of a generic ephemeral volume, which is the
+// claim's controller.
 func podsWith(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]string, error) {
 	mounting, err := cluster.Find(v, cluster.PodsByClaim, pvc.Namespace, pvc.Name)
 	if err != nil {
@@ -44,13 +44,13 @@ func podsWith(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]string, err
 	return names, nil
 }
 
-// live says whether a Pod runs, or will.
+// live says whether a Pod runs or will run.
 func live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// A mountedClaim is a volume of a Pod template that names one claim, which all
-// replicas share.
+// A mountedClaim is a volume of a Pod template that names one claim, so that
+// all replicas share it.
 type mountedClaim struct {
 	index    int
 	name     string
@@ -81,8 +81,8 @@ func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]m
 	return found, nil
 }
 
-// onlyRead returns the volumes that every container that mounts them mounts
-// read-only. Of a volume that nothing mounts it cannot be said.
+// onlyRead returns the volumes that are mounted read-only by every container
+// that mounts them, and by at least one.
 func onlyRead(spec *corev1.PodSpec) map[string]bool {
 	read, written := map[string]bool{}, writtenVolumes(spec)
 	for _, c := range containers(spec) {
@@ -93,8 +93,8 @@ func onlyRead(spec *corev1.PodSpec) map[string]bool {
 	return read
 }
 
-// exclusive says whether access modes, of which there must be some, let no
-// more than one node mount a volume.
+// exclusive says whether access modes, at least one, let no more than one node
+// mount a volume.
 func exclusive(modes []corev1.PersistentVolumeAccessMode) bool {
 	return len(modes) > 0 && !slices.ContainsFunc(modes, func(m corev1.PersistentVolumeAccessMode) bool {
 		return m != corev1.ReadWriteOnce && m != corev1.ReadWriteOncePod
@@ -106,9 +106,10 @@ func onePod(modes []corev1.PersistentVolumeAccessMode) bool {
 	return slices.Contains(modes, corev1.ReadWriteOncePod)
 }
 
-// holdsNothing says whether a claim that was seen in a cluster is one that
-// nobody misses: Pending, for which no volume was named, filled from anywhere or
-// reserved, and no Pod waits. No other may stand in a command that deletes it.
+// holdsNothing says whether a claim that was seen in a cluster is certain to
+// hold no data: it is Pending, names no volume and no data source, no volume is
+// reserved for it, and no Pod waits for it. Only such a claim may stand in a
+// command that deletes it.
 func holdsNothing(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if v.Manifests() || pvc.Status.Phase != corev1.ClaimPending || pvc.DeletionTimestamp != nil ||
 		pvc.Spec.VolumeName != "" || pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil {
@@ -123,7 +124,7 @@ func holdsNothing(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, err
 		func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef != nil }), err
 }
 
-// retained returns what makes a volume outlive its claim.
+// retained returns the remedy that makes a volume outlive its claim.
 func (p *Pass) retained(pv string) string {
 	return p.Mend(fmt.Sprintf("persistentVolumeReclaimPolicy: Retain in PersistentVolume %s", pv), retainCommand(pv))
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // classOf returns the name of the class that a claim gets and the class itself,
-// nil if it does not exist. A claim that names none gets the default class;
-// one that names the class "" gets none. Named says which of the two it is.
+// nil if it does not exist. A claim that names no class gets the default one
+// (named is false); a claim that names the class "" gets none (named is true).
 func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, class *storagev1.StorageClass,
 	named bool, err error) {
 	if !volume.PersistentVolumeClaimHasClass(pvc) {
@@ -85,13 +85,13 @@ func deletes(sc *storagev1.StorageClass) bool {
 	return sc.ReclaimPolicy == nil || *sc.ReclaimPolicy == corev1.PersistentVolumeReclaimDelete
 }
 
-// waits says whether a class leaves it to the scheduler to choose a volume,
-// once it knows the node.
+// waits says whether a class lets the scheduler choose the volume once the node
+// is known.
 func waits(sc *storagev1.StorageClass) bool {
 	return sc != nil && sc.VolumeBindingMode != nil && *sc.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
 }
 
-// offered says which classes there are, for a message, the best for data first.
+// offered lists the classes that exist for a message, the best for data first.
 func offered(classes []storagev1.StorageClass) string {
 	if len(classes) == 0 {
 		return "the cluster has none"
@@ -103,11 +103,11 @@ func offered(classes []storagev1.StorageClass) string {
 	return "there are: " + cluster.Few(names)
 }
 
-// A classless says why a claim has no class to make it a volume.
+// A classless says why a claim has no class that makes a volume for it.
 type classless struct {
 	kind    classlessKind
 	name    string                   // the class that does not exist
-	classes []storagev1.StorageClass // those that do
+	classes []storagev1.StorageClass // those that exist
 }
 
 type classlessKind int
@@ -118,9 +118,9 @@ const (
 	noVolume                       // it wants none ("")
 )
 
-// missingClass returns why a claim will find no volume: its class does not
-// exist and none of the volumes carries it, or it has no class and no volume
-// fits. Nil means that it will find one.
+// missingClass returns why a claim will get no volume: its class does not exist
+// and no volume names it, or it has no class and no volume fits. Nil means that
+// it will get one.
 func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classless, error) {
 	name, class, named, err := classOf(v, pvc)
 	if err != nil || class != nil {
@@ -128,7 +128,7 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	}
 	missing := &classless{name: name}
 	if name != "" {
-		// It may be a class in name only, for volumes made by hand.
+		// The name may stand for no class at all but mark volumes made by hand.
 		pvs, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.OfClass(name))
 		if err != nil {
 			return nil, fmt.Errorf("list PersistentVolumes: %w", err)
@@ -137,7 +137,7 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 			return nil, nil
 		}
 	}
-	// A volume that is reserved for a claim is its, whatever the class of either.
+	// A volume reserved for a claim is bound to it, regardless of both classes.
 	pvs, err := volumesFor(v, pvc)
 	if err != nil {
 		return nil, err
@@ -163,8 +163,8 @@ func hasVolume(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) b
 	return ref != nil && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase == corev1.VolumeBound
 }
 
-// first returns the name of the class to suggest, or "": the best for data, and of
-// those the first by name.
+// first returns the name of the class to suggest, or "": the best for data, and
+// among equals the first by name.
 func (c *classless) first() string {
 	if len(c.classes) == 0 {
 		return ""
@@ -172,13 +172,14 @@ func (c *classless) first() string {
 	return slices.MinFunc(c.classes, better).Name
 }
 
-// better puts the class first that is the better one for data.
+// better sorts the class that is better for data first.
 func better(a, b storagev1.StorageClass) int {
 	return cmp.Or(cmp.Compare(wants(&a), wants(&b)), strings.Compare(a.Name, b.Name))
 }
 
-// wants returns how much a class lacks of what data wants: that it outlives its
-// claim, grows, and lies where its Pod can run.
+// wants counts how many properties that are good for data a class lacks:
+// volumes outlive their claims, can be expanded, and are made where their Pods
+// can run.
 func wants(sc *storagev1.StorageClass) (n int) {
 	if deletes(sc) {
 		n += 4

@@ -54,9 +54,9 @@ a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
 	)},
 }
 
-// identityRemedy says how the Pods of a template that fixes a hostname get
-// names of their own. The label that is there already, or else the subdomain,
-// names the Service.
+// identityRemedy says how the Pods of a template with a fixed hostname get
+// names of their own. The Service is named by the label that exists already, or
+// else by the subdomain.
 func identityRemedy(label, subdomain string) string {
 	switch {
 	case label != "":

@@ -29,7 +29,7 @@ maxSurge: 0.`,
 
 	Checks: []Check{On(func(p *Pass, deploy *appsv1.Deployment) error {
 		if replicasOf(deploy.Spec.Replicas) != 1 || !surges(deploy.Spec.Strategy) {
-			return nil // deployment-shared-claim speaks of more replicas
+			return nil // deployment-shared-claim reports more replicas
 		}
 		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
 		if err != nil {

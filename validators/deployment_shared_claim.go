@@ -37,7 +37,7 @@ ReadWriteMany claim; or else run one replica.`,
 		}
 		for _, v := range volumes {
 			if v.pvc == nil {
-				continue // nobody knows what it will be
+				continue // its access modes are unknown
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
 			remedy := "replicas: 1, strategy: {type: Recreate}; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"

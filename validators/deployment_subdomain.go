@@ -45,10 +45,10 @@ named in the remedy.`,
 		}
 		path := podSpecPath.Child("subdomain")
 		label, asked := template.Labels[cluster.LabelSubdomain]
-		if !asked && template.Spec.Hostname == "" && !injected { // with one: deployment-hostname
+		if !asked && template.Spec.Hostname == "" && !injected { // with a hostname, deployment-hostname reports it
 			name := named
 			if meant != "" {
-				name, missing = meant, false // which mends both
+				name, missing = meant, false // this name mends both
 			}
 			p.Report(field.Invalid(path, named,
 				"must be accompanied by hostnames; without one no Pod has a DNS name of its own"),
@@ -79,14 +79,14 @@ named in the remedy.`,
 	})},
 }
 
-// subdomainOf returns the Service that a template asks to be named by: of its
-// label, or else of its subdomain.
+// subdomainOf returns the Service that a template names by its label, or else
+// by its subdomain.
 func subdomainOf(template *corev1.PodTemplateSpec) string {
 	return cmp.Or(template.Labels[cluster.LabelSubdomain], template.Spec.Subdomain)
 }
 
-// serviceMissing says whether there is no Service of a name, and which headless
-// one selects a Deployment's Pods, if it is one.
+// serviceMissing says whether no Service of a name exists. Meant is the one
+// headless Service that selects a Deployment's Pods, or "".
 func (p *Pass) serviceMissing(dep *appsv1.Deployment, name string) (missing bool, meant string, err error) {
 	svc, err := cluster.Get[corev1.Service](p.Cluster, dep.Namespace, name)
 	if err != nil {

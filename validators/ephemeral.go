@@ -7,10 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// onEphemeral returns checks that show to f each claim that kube-controller-manager
-// will make of a generic ephemeral volume of a Pod or of a workload's template,
-// without a name, and the path of its spec. Pods that a controller made are the
-// business of its template.
+// onEphemeral returns checks that call f for each claim that
+// kube-controller-manager will make for a generic ephemeral volume of a Pod or
+// of a workload's template. The claim has no name; spec is the path of its
+// spec. Pods with a controller are left out: their template is checked.
 func onEphemeral(f func(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error) []Check {
 	each := func(p *Pass, namespace string, pod *corev1.PodSpec, path *field.Path) error {
 		for i := range pod.Volumes {

@@ -12,9 +12,9 @@ import (
 	"stayput.dev/cluster"
 )
 
-// An Exemption is one that the configuration makes, for what operators make
-// and nobody can annotate. Every field but Reason may be empty, which matches
-// everything, or hold * as a wildcard.
+// An Exemption is made in the configuration, for objects that operators make
+// and that nobody can annotate. Every field may hold * as a wildcard. An empty
+// field matches everything, but Reason must not be empty.
 type Exemption struct {
 	Rule      string
 	Namespace string
@@ -41,7 +41,7 @@ func (e Exemption) Validate(rules []*Rule) error {
 	return nil
 }
 
-// An Exempted is a finding without consequences, and why.
+// An Exempted is a finding that an exemption made ineffective, and the reason.
 type Exempted struct {
 	Finding
 	By     string // "the object", "the namespace" or "the configuration"
@@ -49,7 +49,7 @@ type Exempted struct {
 }
 
 // exempt sorts findings and undecided rules into those that count and those
-// that an exemption takes away.
+// that an exemption removes.
 func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj client.Object, found []Finding,
 	undecided []*Undecided) {
 	if len(found) == 0 && len(undecided) == 0 {
@@ -112,13 +112,13 @@ func namespaceAnnotations(ns *corev1.Namespace) map[string]string {
 	return ns.Annotations
 }
 
-// matches says whether s matches a pattern, in which * stands for anything and
-// which matches everything if it is empty.
+// matches says whether s matches a pattern with * as a wildcard. An empty
+// pattern matches everything.
 func matches(pattern, s string) bool {
 	if pattern == "" {
 		return true
 	}
-	// A slash is no separator in the names of users and namespaces.
+	// In names of users and namespaces a slash is no separator.
 	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(s, "/", "\x00"))
 	return ok && err == nil
 }

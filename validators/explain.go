@@ -8,8 +8,8 @@ import (
 	"stayput.dev/cluster"
 )
 
-// Occasions says when the rule runs, each kind once: a StatefulSet is created
-// or updated.
+// Occasions says when the rule runs, as in "a StatefulSet is created or
+// updated", with each kind once.
 func (r *Rule) Occasions() (list []string) {
 	words := map[Event][]string{
 		Stored: {
@@ -39,9 +39,9 @@ func (r *Rule) Occasions() (list []string) {
 	return list
 }
 
-// Concerns says of what an update must change for the rule to speak of a state
-// that it leaves: the paths that each kind's checks read, or nothing where they
-// read the whole object or no state.
+// Concerns lists the paths that an update must change for the rule to run on
+// the new state: those that the checks of each kind read. It is empty if they
+// read the whole object or check no state.
 func (r *Rule) Concerns() (list []string) {
 	var order []string
 	paths := map[string][]string{}
@@ -64,8 +64,8 @@ func (r *Rule) Concerns() (list []string) {
 	return list
 }
 
-// OnlyAtAdmission says whether the rule is about updates and deletions alone,
-// which manifests do not show.
+// OnlyAtAdmission says whether the rule checks only updates and deletions,
+// which manifests cannot show.
 func (r *Rule) OnlyAtAdmission() bool {
 	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.When == Created || c.When == Stored })
 }

@@ -52,7 +52,7 @@ that it made.`,
 		OnUpdate(func(p *Pass, old, svc *corev1.Service) error {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {
-				return nil // an empty one is filled in with the old one
+				return nil // the API server fills in the old one
 			}
 			p.ReportRecreating(field.Invalid(field.NewPath("spec", "clusterIP"), is,
 				"cannot be changed; the Service keeps what it has"),
@@ -125,7 +125,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		}
 		return nil
 	case order < 0:
-		// After an expansion that failed it may go back, but not to what there is.
+		// After a failed expansion a size may be reduced, but not to the
+		// capacity.
 		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 {
 			p.Report(field.Invalid(path, after.String(), "cannot shrink; a volume only ever grows"),
 				fmt.Sprintf("write storage: %s again; for a smaller volume copy the data to another claim", &before))
@@ -153,8 +154,8 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	return nil
 }
 
-// attributesOfClaimFixed reports another attributes class of a claim that is not bound,
-// or none in the place of one that its volume has.
+// attributesOfClaimFixed reports a changed attributes class of a claim that is
+// not bound, or a class that was removed although the volume has one.
 func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
 	was, is := ptr.Deref(old.Spec.VolumeAttributesClassName, ""), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
 	path, keep := specPath.Child(

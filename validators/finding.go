@@ -19,14 +19,14 @@ type Finding struct {
 	Rule   *Rule
 	Level  Level
 	Remedy string
-	Loses  []string // names of the volumes whose disks are at stake
+	Loses  []string // names of the volumes that would be destroyed
 	*field.Error
 
-	// Recreates says that the remedy deletes the object and makes it again.
+	// Recreates says that the remedy deletes the object and creates it again.
 	Recreates bool
 
-	briefs []string // for where Remedy is too long, the best first
-	keep   string   // the remedy that leaves the object alone, where Recreates
+	briefs []string // used where Remedy is too long, the best first
+	keep   string   // the remedy that does not delete the object, where Recreates
 }
 
 // String returns the whole finding on one line:
@@ -36,7 +36,7 @@ func (f Finding) String() string { return f.what() + f.fix() }
 // what returns the finding on one line, without its remedy.
 func (f Finding) what() string { return cluster.OneLine(f.Rule.Name + ": " + f.Error.Error()) }
 
-// fix returns how String ends.
+// fix returns the end of String: the remedy.
 func (f Finding) fix() string {
 	if f.Remedy == "" {
 		return ""
@@ -44,11 +44,11 @@ func (f Finding) fix() string {
 	return cluster.OneLine("; fix: " + f.Remedy)
 }
 
-// printRule is the command that prints what a rule says.
+// printRule begins the command that prints what a rule says.
 const printRule = "stayput rules "
 
-// Short returns the finding in at most limit runes. What does not fit is the
-// remedy first: as much stands in its place as is of use by itself, and the
+// Short returns the finding in at most limit runes. If it does not fit, the
+// remedy is shortened first: to the part that is of use by itself, with the
 // command that prints the rest.
 func (f Finding) Short(limit int) string {
 	what, fix := f.what(), f.fix()
@@ -73,11 +73,11 @@ func (f Finding) Short(limit int) string {
 	return what + more
 }
 
-// orElse stands between a remedy and where the rest of it is to be found.
+// orElse separates a part of a remedy from the command that prints the rest.
 const orElse = ", or: "
 
-// alternatives returns the first of the alternatives of a remedy that fit into
-// room runes, or "". A sequence of commands is never cut.
+// alternatives returns as many alternatives from the head of a remedy as fit
+// into room runes, or "". A sequence of commands is never cut.
 func (f Finding) alternatives(room int) string {
 	remedy, best := cluster.OneLine(f.Remedy), ""
 	for _, or := range []string{"; or ", "; or, ", ", or "} {
@@ -100,8 +100,9 @@ func (f Finding) alternatives(room int) string {
 // applyAgain is the end of a remedy that deletes an object.
 const applyAgain = "kubectl apply -f <file>"
 
-// InPlace returns the finding with the remedy that leaves the object alone, for
-// where making it again would be refused: nobody is to delete it then.
+// InPlace returns the finding with the remedy that does not delete the object.
+// It is for objects that could not be created again because their creation
+// would be refused.
 func (f Finding) InPlace() Finding {
 	if f.Recreates {
 		f.Remedy, f.briefs, f.Recreates = f.keep, nil, false
@@ -110,13 +111,14 @@ func (f Finding) InPlace() Finding {
 }
 
 // stablePaths returns a function that replaces the indexes of a path by the
-// names of the list items, so that an item is the same one wherever it stands:
-// a.b[0].c is a.b[name=x].c. The object is taken apart once for all its paths.
+// names of the list items, so that the path of an item does not depend on its
+// position: a.b[0].c becomes a.b[name=x].c. The object is converted once for
+// all paths.
 func stablePaths(obj client.Object) func(path string) string {
 	fields := sync.OnceValue(func() map[string]any {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 		if err != nil {
-			return nil // every path is as good as it stands
+			return nil // paths stay as they are
 		}
 		return fields
 	})
@@ -150,7 +152,7 @@ func stablePath(fields map[string]any, path string) string {
 	return out.String()
 }
 
-// nameOf returns the name of a list item; a claim template has it in its
+// nameOf returns the name of a list item, which a claim template has in its
 // metadata.
 func nameOf(item any) string {
 	m, _ := item.(map[string]any)

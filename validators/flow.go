@@ -8,8 +8,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// flowYAML returns a value as YAML on one line. It is made of maps, slices,
-// strings and numbers.
+// flowYAML returns a value made of maps, slices, strings and numbers as YAML on
+// one line.
 func flowYAML(value any) string {
 	if text, ok := appendFlow(make([]byte, 0, 256), value); ok {
 		return string(text)
@@ -24,9 +24,10 @@ func flowYAML(value any) string {
 	return strings.TrimSpace(strings.TrimPrefix(string(text), key))
 }
 
-// appendFlow writes what needs no quotes and whose order is plain, as remedies
-// mostly are: a hundredth of the work. It is for a request's path. What it is not
-// sure of it leaves to the library, and says so.
+// appendFlow is a fast path of flowYAML for requests, at a hundredth of the
+// work. It writes values that need no quotes and whose keys sort the same in
+// every order, as in most remedies. It returns false where it is not sure, and
+// leaves the value to the library.
 func appendFlow(b []byte, value any) (_ []byte, ok bool) {
 	switch v := value.(type) {
 	case string:
@@ -79,8 +80,8 @@ func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {
 	return append(b, '}'), true
 }
 
-// inOrder says whether two different keys, sorted by their bytes, are so for the
-// library too, which counts numbers and puts letters behind all else.
+// inOrder says whether two different keys, sorted by their bytes, are in the
+// library's order too, which compares numbers by value and puts letters last.
 func inOrder(a, b string) bool {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
@@ -90,8 +91,8 @@ func inOrder(a, b string) bool {
 	return true // the shorter comes first
 }
 
-// isPlain says of a string that it is one without quotes, too: a name that
-// begins with a letter, and no word that YAML takes for something else.
+// isPlain says whether a string needs no quotes: it is a name that begins with
+// a letter, and no word with a meaning in YAML.
 func isPlain(s string) bool {
 	if s == "" || !isLetter(s[0]) {
 		return false

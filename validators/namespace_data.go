@@ -79,9 +79,10 @@ is said.`,
 }
 
 // unseenIn says whether a namespace has a bound claim that the cache does not
-// know, for a watch may be cut: nobody can ask again once the namespace is gone.
+// know. A watch may be cut, and after the deletion of the namespace it is too
+// late to ask.
 func unseenIn(v, live *cluster.View, namespace string) (bool, error) {
-	bound := map[string]string{} // the volumes of claims
+	bound := map[string]string{} // names of volumes, by claim
 	for _, view := range []*cluster.View{v, live} {
 		claims, err := cluster.List[corev1.PersistentVolumeClaimList](view, client.InNamespace(namespace))
 		if err != nil {
@@ -103,11 +104,11 @@ func unseenIn(v, live *cluster.View, namespace string) (bool, error) {
 type doomedClaim struct {
 	claim  *corev1.PersistentVolumeClaim
 	volume *corev1.PersistentVolume
-	kept   bool // an annotation of its own says so, of the volume or the claim
+	kept   bool // an annotation of the volume or the claim itself retains it
 }
 
-// letGo returns the commands that say that data may go: for the namespace, and for
-// each volume that says otherwise by itself.
+// letGo returns the commands that permit the loss of data: for the namespace,
+// and for each volume that an annotation of its own retains.
 func letGo(namespace string, doomed []doomedClaim) string {
 	var kept []string
 	for _, d := range doomed {
@@ -135,8 +136,8 @@ func annotateGo(volumes []string) string {
 		cluster.AnnotationReclaim, more)
 }
 
-// doomedIn returns the doomed claims of a namespace of which nobody has said that
-// they may go, sorted by name.
+// doomedIn returns, sorted by name, the doomed claims of a namespace for which
+// no annotation permits the loss.
 func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err error) {
 	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(namespace))
 	if err != nil {
@@ -151,13 +152,13 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 	if len(bound) == 0 {
 		return nil, nil
 	}
-	// One long list rather than a request for each: a client has only so many a
-	// second, and the API server waits only so long.
+	// One long list replaces a request for each: the rate of a client is
+	// limited, and so is the time that the API server waits.
 	volumes, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(namespace))
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
-	for _, pv := range volumes { // whose claimRef names the namespace
+	for _, pv := range volumes { // those with a claimRef in the namespace
 		c := bound[pv.Spec.ClaimRef.Name]
 		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) ||
 			!destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
@@ -200,8 +201,8 @@ func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (str
 	return "", nil
 }
 
-// retainAll returns the command that makes volumes outlive their claims; where
-// they are many, it finds them itself.
+// retainAll returns the command that makes volumes outlive their claims. Where
+// they are many, the command finds them itself.
 func retainAll(namespace string, volumes []string) string {
 	names := strings.Join(volumes, " ")
 	if len(volumes) > 2 {

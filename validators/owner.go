@@ -12,26 +12,27 @@ import (
 	"stayput.dev/cluster"
 )
 
-// The policy for what an operator owns: an object whose controller is of none of
-// Kubernetes' own kinds, see [cluster.ForeignController]. Whoever reads of it
-// cannot edit it, for the operator would undo that, and the operator cannot read.
+// The policy for objects that an operator owns, that is, with a controller of a
+// kind that is none of Kubernetes' own: see [cluster.ForeignController]. People
+// who read the finding cannot edit the object, for the operator would undo
+// that; and the operator cannot read the finding.
 //
-//   - A denial that saves no data is a warning, for an operator that is refused
-//     what it makes cannot make anything else. It stays for people: an
-//     ownerReference is written by whoever writes the object. One that saves data
-//     stays for everybody.
-//   - Every remedy ends in the owner, through which it must be done.
-//   - Conventions of style are told once, when the object is created: no update of
-//     it speaks of them, not even one that changes what they read.
-//   - What an operator makes beside the object, a second later, is not missed when
-//     that is created, but in audit, and upon an update that changes what the rule
-//     reads.
+//   - A denial that saves no data becomes a warning, because an operator that
+//     cannot create one object stops there. For a person's request it stays a
+//     denial, for anybody who writes an object can write an ownerReference into
+//     it. A denial that saves data stays for everybody.
+//   - Every remedy ends with the owner, which must make the change.
+//   - Conventions of style are reported once, when the object is created, and
+//     never upon updates, even of fields that they read.
+//   - An object that an operator creates a second later beside the owned one is
+//     not reported as missing at creation. Audit reports it, and so does an
+//     update that changes what the rule reads.
 //
-// Custom resources are not looked up: whether one is going shows in the
-// deletionTimestamp of what it owns.
+// Custom resources are not looked up: if an owner is being deleted, the objects
+// that it owns have a deletionTimestamp.
 
-// speaking returns the rules that speak of what an operator owns when this
-// happens to it.
+// speaking returns the rules that apply to an operator's object for this
+// request.
 func speaking(rules []*Rule, req cluster.Request, old, obj client.Object) []*Rule {
 	created, updated := old == nil && req.AtAdmission(), old != nil && obj != nil
 	return filter(rules, func(r *Rule) bool {
@@ -42,13 +43,13 @@ func speaking(rules []*Rule, req cluster.Request, old, obj client.Object) []*Rul
 	})
 }
 
-// comesLater says whether what is missing beside an object that is created is
-// another that its operator may make a second later.
+// comesLater says whether an object that is missing at the creation of obj may
+// be created by the operator a second later.
 func (p *Pass) comesLater(obj client.Object) bool {
 	return p.Cluster.Request.AtAdmission() && cluster.ForeignController(obj) != nil
 }
 
-// ownedBy does to a verdict what the policy says of an object with that owner.
+// ownedBy applies the policy for objects with that owner to a verdict.
 func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	if req.ByServiceAccount() || !req.AtAdmission() {
 		v.lower(func(r *Rule) bool { return !r.SavesData })
@@ -62,15 +63,15 @@ func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	}
 }
 
-// throughOwner says by what a remedy is to be had.
+// throughOwner says through which owner a remedy must be applied.
 func throughOwner(owner *metav1.OwnerReference) string {
 	return fmt.Sprintf("through %s %s", owner.Kind, owner.Name)
 }
 
-// letThrough tells a service account that is denied, or would be if the mode were
-// not to warn, what it can have: the entry of the configuration that lets it
-// through, the narrowest that there is, and what that costs. Nobody reads the
-// answer who could annotate anything.
+// letThrough adds a note for a service account that is denied, or would be if
+// the mode were not warn: the narrowest entry of the configuration that lets it
+// through, and the cost. An operator that reads the answer cannot annotate
+// anything.
 func (v *Verdict) letThrough(req cluster.Request, obj client.Object, deletion bool) {
 	if !req.ByServiceAccount() {
 		return
@@ -88,8 +89,8 @@ func (v *Verdict) letThrough(req cluster.Request, obj client.Object, deletion bo
 	}
 }
 
-// A wayThrough says which entry of the configuration lets somebody through, with
-// more or less of what that costs, the best first.
+// A wayThrough names the entry of the configuration that lets a caller through,
+// with the cost in three lengths, the best first.
 type wayThrough struct{ full, brief, briefest, entry string }
 
 func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayThrough {
@@ -116,7 +117,7 @@ func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayT
 
 func (f *Finding) letThrough(w wayThrough, deletion bool) {
 	switch own := f.Remedy; {
-	case !deletion: // what it applies may come from somebody who can edit that
+	case !deletion: // the applied object may come from somebody who can edit it
 		f.Remedy, f.briefs = own+"; or "+w.full, []string{own + "; or " + w.brief, w.full, w.brief, w.briefest, w.entry}
 	case len(f.Loses) > 0 && len(f.Loses) <= 2:
 		f.Remedy = "to keep the disk: " + retainCommand(strings.Join(f.Loses, " ")) + "; to let it go, " + w.full
@@ -126,10 +127,11 @@ func (f *Finding) letThrough(w wayThrough, deletion bool) {
 	}
 }
 
-// foretell says by which way what is only warned of would be let through if it
-// were denied. It is a warning of its own: beside what is found there is no room.
+// foretell adds a warning that names the way through for a finding which would
+// be denied in the mode enforce. It is a warning of its own because the
+// finding's has no room for it.
 func (v *Verdict) foretell(r *Rule, w wayThrough) {
-	const most = 250 // runes that the API server is sure to pass on
+	const most = 250 // runes that the API server always passes on
 	for _, way := range []string{w.full, w.brief, w.briefest, w.entry} {
 		if note := r.Name + ": under enforce, " + way; utf8.RuneCountInString(note) <= most {
 			v.note("%s", note)

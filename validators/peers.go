@@ -12,9 +12,10 @@ import (
 	"stayput.dev/cluster"
 )
 
-// addressed says whether a container of a Pod names a Pod of a StatefulSet under
-// a Service, in its command, arguments or environment: db-0.peers, or, where it is
-// one of them, by a variable for its own name, $(POD_NAME).peers.
+// addressed says whether the command, arguments or environment of a container
+// name a Pod of a StatefulSet under a Service: db-0.peers. If own is true, the
+// Pod is one of the StatefulSet, and a variable for its own name counts too:
+// $(POD_NAME).peers.
 func addressed(spec *corev1.PodSpec, sts, service string, own bool) bool {
 	for _, c := range containers(spec) {
 		for _, list := range [][]string{c.item.Command, c.item.Args} {
@@ -33,8 +34,8 @@ func addressed(spec *corev1.PodSpec, sts, service string, own bool) bool {
 	return false
 }
 
-// namesPod says whether a text holds <sts>-<ordinal>.<service>, or, if variables
-// count, the latter behind one.
+// namesPod says whether a text holds <sts>-<ordinal>.<service> or, if variables
+// is true, a variable followed by .<service>.
 func namesPod(text, sts, service string, variables bool) bool {
 	for from := 0; ; {
 		i := strings.Index(text[from:], "."+service)
@@ -44,7 +45,7 @@ func namesPod(text, sts, service string, variables bool) bool {
 		dot := from + i
 		from = dot + 1 + len(service)
 		if from < len(text) && isNameByte(text[from]) {
-			continue // another Service, whose name begins so
+			continue // another Service, with a longer name
 		}
 		if podName(text[:dot], sts) || variables && variable(text[:dot]) {
 			return true
@@ -82,9 +83,9 @@ func isVariableRune(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
-// templatesIn returns the Pod templates of the StatefulSets and Deployments of a
-// namespace. Where one of the kinds is not known, those of the other come with
-// the error, [cluster.ErrUnknown].
+// templatesIn returns the Pod templates of the StatefulSets and Deployments of
+// a namespace. If one of the kinds is not known, it returns the templates of
+// the other together with the error, [cluster.ErrUnknown].
 func templatesIn(v *cluster.View, namespace string) (all []*corev1.PodSpec, err error) {
 	var unknown error
 	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
@@ -111,7 +112,7 @@ func templatesIn(v *cluster.View, namespace string) (all []*corev1.PodSpec, err 
 	return all, unknown
 }
 
-// known returns an error that says more than that a kind is not known here.
+// known returns an error unless it only says that a kind is not known here.
 func known(err error) error {
 	if errors.Is(err, cluster.ErrUnknown) {
 		return nil
@@ -119,8 +120,9 @@ func known(err error) error {
 	return err
 }
 
-// presumed says whether an error is none, or that manifests hold no object of a kind:
-// of what they would hold there is none, then, but the rule has to return the error.
+// presumed says whether the rule can go on: err is nil, or says that the
+// manifests hold no object of a kind. It then takes that kind as empty, but
+// must return err.
 func (p *Pass) presumed(err error) bool {
 	return err == nil || p.Cluster.Manifests() && errors.Is(err, cluster.ErrUnknown)
 }

@@ -32,8 +32,9 @@ own.`,
 		if hostname == "" || subdomain == "" || !live(pod) {
 			return nil
 		}
-		// Names that controllers make are unique. Whoever else takes one of them
-		// is told; and an audit need not compare each member with all others.
+		// Names that controllers make are unique. A conflict is reported at the
+		// other Pod, so that an audit need not compare each member with all
+		// others.
 		if metav1.GetControllerOf(pod) != nil && hostname == pod.Name {
 			return nil
 		}

@@ -37,7 +37,7 @@ under its serviceName; there the label has no effect.`,
 				"remove the label "+cluster.LabelSubdomain+" from the template")
 		}
 		return nil
-		// only then can a Pod be given a name
+		// A Pod can get a name only at creation.
 	}).Of("spec.serviceName", "spec.template.metadata.labels[stayput.dev/subdomain]"),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 
@@ -46,7 +46,7 @@ under its serviceName; there the label has no effect.`,
 				return nil
 			}
 			if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service || ofStatefulSet(pod) {
-				return nil // it has it, or its StatefulSet is told
+				return nil // it has a name, or the finding is about its StatefulSet
 			}
 			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
 				p.Report(err, remedy)
@@ -56,7 +56,7 @@ under its serviceName; there the label has no effect.`,
 }
 
 // inTheWay returns what keeps a Pod from getting a name under a Service, and
-// how to clear it away.
+// how to remove it.
 func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy string) {
 	spec, path := &pod.Spec, specPath
 	without := fmt.Sprintf("; no DNS name under Service %s", service)
@@ -96,6 +96,6 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 	return nil, ""
 }
 
-// maxFQDN is the longest name that Linux, and so the kubelet, takes for a
-// hostname.
+// maxFQDN is the length of the longest name that Linux, and so the kubelet,
+// accepts as a hostname.
 const maxFQDN = 64

@@ -52,8 +52,8 @@ business of the rules about StatefulSets.`,
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
 			mend := "apply " + serviceYAML(pod.Namespace, name, selector, nil, false)
-			// One that is there under another name is the one that is meant: kustomize
-			// renames Services, and not what names them here.
+			// A headless Service of another name may be the one that is meant:
+			// kustomize renames Services, but not this reference to them.
 			meant, err := cluster.HeadlessFor(p.Cluster, pod.Namespace, pod.Labels)
 			if err != nil {
 				return err
@@ -76,7 +76,8 @@ business of the rules about StatefulSets.`,
 					"the Pod"), p.selecting(svc, selector))
 			p.brieflySelecting(svc, selector)
 		case !cluster.Selects(svc, pod.Labels):
-			// Whatever else it selects must keep its names: the Service stays.
+			// Other Pods that the Service selects must keep their names: it
+			// stays.
 			p.Report(field.Invalid(path, name,
 				"must name a Service that selects the Pod; this one selects "+
 					short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
@@ -89,8 +90,9 @@ business of the rules about StatefulSets.`,
 	})},
 }
 
-// injected says whether a Pod without a hostname is given one although it has not
-// asked for it: by the headless Service that it names, if no other selects it.
+// injected says whether the mutator gives a name to a Pod without a hostname
+// that did not ask for one: the Pod names a headless Service, and no other
+// headless Service selects it.
 func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
 	if pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0 {
 		return false, nil
@@ -99,8 +101,8 @@ func injected(v *cluster.View, pod *corev1.Pod) (bool, error) {
 	return err == nil && len(headless) == 1 && headless[0] == pod.Spec.Subdomain, err
 }
 
-// named returns what gives a Pod its hostname: the label, but where the mutator
-// leaves the name to the author.
+// named returns the field that gives a Pod its hostname: the label, unless the
+// mutator leaves the name to the author.
 func named(pod *corev1.Pod) string {
 	if pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil {
 		return fmt.Sprintf("spec: {hostname: %s}", cut(cmp.Or(pod.Name, "<name>"), validation.DNS1123LabelMaxLength))

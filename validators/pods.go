@@ -15,14 +15,14 @@ import (
 	"stayput.dev/cluster"
 )
 
-// ofStatefulSet says whether a StatefulSet controls the Pod, and so has given
-// it hostname and subdomain.
+// ofStatefulSet says whether a StatefulSet controls the Pod, and so has set its
+// hostname and subdomain.
 func ofStatefulSet(pod *corev1.Pod) bool {
 	return cluster.ControlledBy(pod, "StatefulSet")
 }
 
-// selectorFor returns labels by which a Service should select a Pod: those
-// that say which application it is, or else all that are its author's.
+// selectorFor returns labels by which a Service should select a Pod: those that
+// name its application, or else all labels that its author wrote.
 func selectorFor(pod *corev1.Pod) map[string]string {
 	chosen := map[string]string{}
 	for _, names := range [][]string{{"app.kubernetes.io/name", "app.kubernetes.io/instance"}, {"app"}} {
@@ -47,8 +47,7 @@ func selectorFor(pod *corev1.Pod) map[string]string {
 	return chosen
 }
 
-// pinned says whether a Pod is written so that only one node can be its own,
-// whatever nodes there are.
+// pinned says whether a Pod's spec allows only one node, in any cluster.
 func pinned(spec *corev1.PodSpec) bool {
 	if spec.NodeName != "" || spec.NodeSelector[corev1.LabelHostname] != "" {
 		return true
@@ -70,8 +69,8 @@ func pinned(spec *corev1.PodSpec) bool {
 		slices.ContainsFunc(term.MatchFields, one(metav1.ObjectNameField))
 }
 
-// knownNodes returns the nodes of the cluster, none where none is known: manifests
-// bring no nodes, and a cluster without any has yet to get them.
+// knownNodes returns the nodes of the cluster, or none where they are not
+// known: manifests have no nodes, and a new cluster may have none yet.
 func knownNodes(v *cluster.View) ([]corev1.Node, error) {
 	nodes, err := cluster.List[corev1.NodeList](v)
 	switch {
@@ -83,8 +82,8 @@ func knownNodes(v *cluster.View) ([]corev1.Node, error) {
 	return nodes.Items, nil
 }
 
-// nodesFor counts the nodes on which a Pod may run, as its selector, its
-// affinity and its tolerations have it.
+// nodesFor counts the nodes on which a Pod may run by its selector, affinity
+// and tolerations.
 func nodesFor(spec *corev1.PodSpec, nodes []corev1.Node) (n int) {
 	wanted := nodeaffinity.NewRequiredNodeAffinity(spec.NodeSelector, spec.Affinity)
 	for i := range nodes {
@@ -93,7 +92,7 @@ func nodesFor(spec *corev1.PodSpec, nodes []corev1.Node) (n int) {
 			continue
 		}
 		if fits, err := wanted.Match(node); !fits || err != nil {
-			continue // the scheduler puts no Pod where it cannot read the selector
+			continue // the scheduler binds no Pod with a selector that it cannot parse
 		}
 		if _, repelled := schedcorev1.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, spec.Tolerations,
 			lasting, false); !repelled {
@@ -103,7 +102,7 @@ func nodesFor(spec *corev1.PodSpec, nodes []corev1.Node) (n int) {
 	return n
 }
 
-// lasting says whether a taint keeps Pods away for good. Those of
+// lasting says whether a taint keeps Pods away permanently. Taints under
 // node.kubernetes.io tell a node's condition, which passes.
 func lasting(t *corev1.Taint) bool {
 	return t.Effect != corev1.TaintEffectPreferNoSchedule && !strings.HasPrefix(t.Key, "node.kubernetes.io/")

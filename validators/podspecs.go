@@ -8,13 +8,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A podCheck is a check of a Pod, or of the template from which a workload makes its
-// own, and of the path at which its spec stands.
+// A podCheck checks a Pod or a workload's Pod template. Path is the path of its
+// spec.
 type podCheck func(p *Pass, obj client.Object, spec *corev1.PodSpec, path *field.Path) error
 
-// ofPods returns the checks of a StatefulSet's template, a Deployment's, and a Pod
-// that no controller makes, whose own is checked where somebody can mend it. Reads
-// are fields of a Pod's spec, and ofSet what is read of a StatefulSet besides.
+// ofPods returns the check for the template of a StatefulSet, for that of a
+// Deployment, and for a Pod that no controller made; the Pods of controllers
+// are checked in their template, where they can be mended. Reads are the fields
+// of a Pod's spec that the check reads, and ofSet the other fields of a
+// StatefulSet.
 func ofPods(check podCheck, reads []string, ofSet ...string) []Check {
 	var template []string
 	for _, read := range reads {
@@ -27,7 +29,7 @@ func ofPods(check podCheck, reads []string, ofSet ...string) []Check {
 		On(func(p *Pass, d *appsv1.Deployment) error {
 			return check(p, d, &d.Spec.Template.Spec, podSpecPath)
 		}).Of(template...),
-		// What such rules read of a Pod cannot change any more.
+		// The fields of a Pod that such rules read can no longer change.
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
 				return nil
@@ -37,8 +39,8 @@ func ofPods(check podCheck, reads []string, ofSet ...string) []Check {
 	}
 }
 
-// inContainers returns a field of the containers of a Pod's spec, and of the init
-// containers, as what a check reads.
+// inContainers returns, as reads of a check, fields of a Pod's containers and
+// init containers.
 func inContainers(fields ...string) (reads []string) {
 	for _, f := range fields {
 		reads = append(reads, "containers[*]."+f, "initContainers[*]."+f)

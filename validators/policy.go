@@ -11,7 +11,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Mode is how strictly the rules are applied in a namespace.
+// A Mode says how strictly the rules are applied in a namespace.
 type Mode string
 
 const (
@@ -20,54 +20,52 @@ const (
 	ModeEnforce Mode = "enforce" // denials deny
 )
 
-// Modes lists what a Mode may be.
+// Modes lists all modes.
 func Modes() []Mode { return []Mode{ModeOff, ModeWarn, ModeEnforce} }
 
-// A Policy is which rules apply, how strictly, and to whom.
+// A Policy says which rules apply, how strictly, and to whom.
 type Policy struct {
 	// Rules are the rules that run; make them with [Select].
 	Rules []*Rule
 
-	// Mode is the mode of namespaces that choose none; empty means
+	// Mode is the mode of namespaces that choose none. Empty means
 	// [ModeEnforce].
 	Mode Mode
 
-	// AllowedModes are those that a Namespace's label may choose.
+	// AllowedModes are the modes that a Namespace's label may choose.
 	AllowedModes []Mode
 
-	// Exemptions are those that the configuration makes, beside the
-	// annotations that people write.
+	// Exemptions are those of the configuration. Annotations add others.
 	Exemptions []Exemption
 
-	// ForbidExemptions are the rules from which no annotation exempts.
+	// ForbidExemptions are the rules from which no annotation may exempt.
 	ForbidExemptions []string
 
-	// DeletionCallers are those who are warned but never denied a deletion.
+	// DeletionCallers are users that are warned but never denied a deletion.
 	DeletionCallers []Caller
 }
 
-// A Verdict is what a Policy makes of the findings about one object.
+// A Verdict is the result of a Policy for the findings about one object.
 type Verdict struct {
-	Mode      Mode         // empty where nobody had to know
+	Mode      Mode         // empty if no finding needed it
 	Findings  []Finding    // gravest first
-	Exempted  []Exempted   // findings that an exemption took away
-	Undecided []*Undecided // rules that could not look, at the level that counts here
+	Exempted  []Exempted   // findings that an exemption removed
+	Undecided []*Undecided // rules whose lookups failed, if their level matters here
 	Notes     []string     // other warnings: exemptions without effect, the way through enforce
 }
 
 // Denied says whether any finding denies.
 func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) }
 
-// Review reviews an object with the policy's rules. Obj is nil for a deletion,
-// old is nil unless the object existed. An error means that the namespace,
-// and so the mode, could not be read.
+// Review reviews an object with the policy's rules. Obj is nil for a deletion;
+// old is nil unless the object existed. An error means that the namespace, and
+// so the mode, could not be read.
 //
-// Nothing is ever found about what is being deleted already, about anything in
-// a terminating namespace, or about what Kubernetes' own controllers and nodes
-// update or delete: they finish what somebody else began. What they create
-// only warns. About an update that changes nothing that a rule may ask about
-// there is nothing to say in any mode, and nothing is looked up: the Verdict is
-// empty.
+// There are no findings about an object that is being deleted already, about
+// one in a terminating namespace, or about one that Kubernetes' own controllers
+// and nodes update or delete: they finish what somebody else began. What they
+// create can only be warned about. For an update that changes nothing that a
+// rule may read, the Verdict is empty in any mode, and nothing is looked up.
 func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
 	if old != nil && old.GetDeletionTimestamp() != nil {
 		return Verdict{Mode: ModeOff}, nil
@@ -99,8 +97,8 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if live == nil || !verdict.Denied() {
 		return verdict, nil
 	}
-	// The namespace may have begun to terminate since the cache saw it, have
-	// another mode, or exempt what is in it.
+	// Since the cache was filled, the namespace may have begun to terminate, or
+	// have got another mode or an exemption.
 	if ns, err = namespaceOf(live, subject(old, obj)); err != nil {
 		return Verdict{}, fmt.Errorf("look again before denying: %w", err)
 	}
@@ -110,8 +108,8 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	return p.judge(v.Request, ns, old, obj, found, undecided), nil
 }
 
-// judge applies the mode of a namespace, the exemptions and the policy for what
-// operators own to what the rules found.
+// judge applies to findings the mode of a namespace, the exemptions and the
+// policy for objects that operators own.
 func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding,
 	undecided []*Undecided) Verdict {
 	verdict := Verdict{Mode: p.modeOf(ns)}
@@ -144,7 +142,7 @@ func (p *Policy) ModeFor(v *cluster.View, obj client.Object) (Mode, error) {
 	return p.modeOf(ns), nil
 }
 
-// Weakened returns the mode that a Namespace's label has chosen, if that is
+// Weakened returns the mode that a Namespace's label has chosen, if it is
 // weaker than the configuration's.
 func (p *Policy) Weakened(ns *corev1.Namespace) (Mode, bool) {
 	mode := p.modeOf(ns)
@@ -163,8 +161,8 @@ func (p *Policy) modeOf(ns *corev1.Namespace) Mode {
 	return p.Mode
 }
 
-// neverDenied says whether a denial is out of the question whoever asks for
-// the deletion, or the controller for the creation.
+// neverDenied says whether a denial is impossible because of the caller: the
+// user that deletes, or the controller that creates.
 func (p *Policy) neverDenied(req cluster.Request, old, obj client.Object) bool {
 	if old == nil && req.ByController() {
 		return true
@@ -188,7 +186,7 @@ func (v *Verdict) lower(by func(*Rule) bool) {
 	}
 }
 
-// namespaceOf returns the Namespace that obj lives in or is, or nil if there
+// namespaceOf returns the Namespace that obj is or belongs to, or nil if there
 // is none or it is not known here.
 func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
 	if ns, ok := obj.(*corev1.Namespace); ok {

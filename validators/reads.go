@@ -12,8 +12,8 @@ import (
 	"stayput.dev/internal/same"
 )
 
-// A Read is something in an object that a check looks at. An update that leaves
-// all reads of a check as they were is nothing to the check.
+// A Read is a part of an object that a check reads. A check need not run for an
+// update that changes none of its reads.
 type Read struct {
 	// Path is the path of a field, as in a manifest:
 	//
@@ -27,22 +27,22 @@ type Read struct {
 	// empty one.
 	Path string
 
-	// Over, unless it is nil, is a number: all that is looked at is whether the
-	// field, a number of replicas, is greater. Absent replicas are 1.
+	// Over, unless it is nil, is a bound: the check depends only on whether the
+	// field, a number of replicas, is greater. Absent replicas count as 1.
 	Over *int
 
-	node  *fieldNode // the field, or the list or map that the rest is within
+	node  *fieldNode // the field, or the list or map that the rest is in
 	rest  rest
 	keys  keys
 	items items
 }
 
-// A rest says what is read within the field of a [Read].
+// A rest says which part of the field of a [Read] is read.
 type rest int
 
 const (
 	all     rest = iota
-	ofKeys       // what some keys of a map have
+	ofKeys       // the values of some keys of a map
 	ofItems      // one field of the items of a list
 )
 
@@ -54,9 +54,9 @@ func (r Read) String() string {
 	return fmt.Sprintf("%s > %d", r.Path, *r.Over)
 }
 
-// Of says which fields a check reads of its object, instead of all: see
-// [Read.Path]; a path may end in "> 1". It panics over a field that the kind
-// does not have, when the program starts.
+// Of lists the fields of its object that a check reads, instead of all: see
+// [Read.Path]. A path may end in "> 1". It panics at program start if the kind
+// has no such field.
 func (c Check) Of(paths ...string) Check {
 	c.Reads = make([]Read, len(paths))
 	for i, path := range paths {
@@ -69,12 +69,12 @@ func (c Check) Of(paths ...string) Check {
 	return c
 }
 
-// narrow says whether a check reads less than all.
+// narrow says whether a check reads only part of its object.
 func (c Check) narrow() bool {
 	return !slices.EqualFunc(c.Reads, shapeOf(c.object).whole, func(a, b Read) bool { return a.String() == b.String() })
 }
 
-// parseRead returns a path as the way to a value in a struct of type t.
+// parseRead converts a path to the location of a value in a struct of type t.
 func parseRead(t reflect.Type, path string) (Read, error) {
 	read := Read{Path: path}
 	if field, number, ok := strings.Cut(path, " > "); ok {
@@ -105,7 +105,7 @@ func parseRead(t reflect.Type, path string) (Read, error) {
 	return read, nil
 }
 
-// within sets what is read of the list or map of a read.
+// within sets the part of a list or map that is read.
 func (r *Read) within(elems []string) error {
 	if r.node.typ.Kind() == reflect.Map {
 		if r.node.typ != reflect.TypeFor[map[string]string]() || len(elems) > 1 {
@@ -124,8 +124,8 @@ func (r *Read) within(elems []string) error {
 	return r.items.of(r.node.typ.Elem(), elems[1:])
 }
 
-// jsonField returns the field of a struct, or of what is embedded in it, that
-// has a name in manifests, and its offset from the beginning of the struct.
+// jsonField returns the field with a name in manifests, of a struct or of an
+// embedded one, and its offset from the beginning of the struct.
 func jsonField(t reflect.Type, name string) (reflect.StructField, bool) {
 	if t.Kind() != reflect.Struct {
 		return reflect.StructField{}, false
@@ -146,8 +146,8 @@ func jsonField(t reflect.Type, name string) (reflect.StructField, bool) {
 	return reflect.StructField{}, false
 }
 
-// sameWithin says whether what is read is the same in two structs whose field,
-// as a whole, is not.
+// sameWithin says whether the part that is read is the same in two structs
+// although the field as a whole differs.
 func (r *Read) sameWithin(was, is unsafe.Pointer) bool {
 	switch was, is = r.node.of(was), r.node.of(is); {
 	case r.Over != nil:
@@ -176,7 +176,7 @@ func (r *Read) over(field unsafe.Pointer) bool {
 	return int(n) > *r.Over
 }
 
-// keys are one key of a map, or all that begin so.
+// keys are one key of a map, or all keys with a prefix.
 type keys struct {
 	text   string
 	prefix bool
@@ -208,18 +208,18 @@ func (k keys) same(was, is map[string]string) bool {
 	return n == 0
 }
 
-// items are one field of the items of a list, of those that have it, with the
-// name of each.
+// items are one field of all items of a list that have it, with each item's
+// name.
 type items struct {
 	size  uintptr // of an item
-	name  uintptr // where its name is
-	named bool    // whether it has any
+	name  uintptr // offset of its name
+	named bool    // whether it has a name
 	field uintptr
 	equal same.Func
-	zero  unsafe.Pointer // to what the field is where it is not there
+	zero  unsafe.Pointer // points to the value of an absent field
 }
 
-// of sets the field of an item of type t.
+// of chooses the field at a path in items of type t.
 func (it *items) of(t reflect.Type, path []string) error {
 	it.size = t.Size()
 	if name, _, ok := within(t, []string{"name"}); ok {
@@ -235,7 +235,7 @@ func (it *items) of(t reflect.Type, path []string) error {
 	return nil
 }
 
-// within returns where in a struct a path leads, and to what type.
+// within returns the offset and the type of the value at a path in a struct.
 func within(t reflect.Type, path []string) (offset uintptr, _ reflect.Type, ok bool) {
 	for _, name := range path {
 		f, ok := jsonField(t, name)
@@ -264,7 +264,8 @@ func (it *items) same(was, is []struct{}) bool {
 	}
 }
 
-// A remaining is what is left of a list, whose items are of a size that only [items] knows.
+// A remaining is the unread end of a list. Only [items] knows the size of its
+// items.
 type remaining struct {
 	first unsafe.Pointer
 	n, at int
@@ -274,7 +275,7 @@ func itemsOf(list []struct{}) remaining {
 	return remaining{unsafe.Pointer(unsafe.SliceData(list)), len(list), 0}
 }
 
-// next returns the next item that has the field, and nil behind the last.
+// next returns the next item that has the field, or nil at the end.
 func (it *items) next(list *remaining) unsafe.Pointer {
 	for list.at < list.n {
 		item := unsafe.Add(list.first, uintptr(list.at)*it.size)

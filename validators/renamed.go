@@ -2,8 +2,9 @@ package validators
 
 import "strings"
 
-// renamed returns the one of names that a name which nothing has stands for most
-// likely, or "": that of [affixedOf], or else the one that is a typo away.
+// renamed returns the one of names that name, which does not exist, most likely
+// stands for, or "": the result of [affixedOf], or else the one that is a typo
+// away.
 func renamed(name string, names []string) string {
 	found := affixedOf(name, names)
 	if found == "" && len(name) > 3 {
@@ -12,9 +13,9 @@ func renamed(name string, names []string) string {
 	return found
 }
 
-// affixedOf returns the only one of names that has something before or behind a name
-// which nothing has, or the other way round, or "". Transformers write prefixes and
-// suffixes, and leave references behind.
+// affixedOf returns the only one of names that equals name but for a prefix or a
+// suffix of either, or "". Transformers add these to objects and miss
+// references.
 func affixedOf(name string, names []string) string {
 	found := ""
 	for _, other := range names {
@@ -29,7 +30,7 @@ func affixedOf(name string, names []string) string {
 	return found
 }
 
-// affixed says whether a name is another with a prefix, a suffix or both.
+// affixed says whether a name is another plus a prefix, a suffix or both.
 func affixed(name, other string) bool {
 	if name == "" || len(other) <= len(name) {
 		return false

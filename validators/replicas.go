@@ -14,7 +14,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A span is n ordinals from a first one on.
+// A span is n ordinals beginning with start.
 type span struct{ start, n int }
 
 // ordinals returns the ordinals of the Pods that a StatefulSet wants.
@@ -23,11 +23,11 @@ func ordinals(sts *appsv1.StatefulSet) span {
 	return span{start, max(replicas, 0)}
 }
 
-func (s span) end() int { return s.start + s.n } // the first one behind
+func (s span) end() int { return s.start + s.n } // the ordinal behind the last
 
 func (s span) has(ordinal int) bool { return ordinal >= s.start && ordinal < s.end() }
 
-// less returns what is left of s without t: nothing, or what lies before t,
+// less returns the ordinals of s that are not in t: none, those before t, those
 // behind it, or both.
 func (s span) less(t span) (left []span) {
 	if t.n == 0 {
@@ -61,9 +61,9 @@ type replicaClaim struct {
 	claim    *corev1.PersistentVolumeClaim
 }
 
-// replicaClaims returns the claims that a StatefulSet uses, would use for more
-// replicas or has used for them, by ordinal and template. The name decides, as
-// for the StatefulSet controller, which looks at nothing else.
+// replicaClaims returns the claims that a StatefulSet uses, has used, or would
+// use with more replicas, by ordinal and template. Only the name decides, as in
+// the StatefulSet controller.
 func replicaClaims(v *cluster.View, sts *appsv1.StatefulSet) ([]replicaClaim, error) {
 	if len(sts.Spec.VolumeClaimTemplates) == 0 {
 		return nil, nil
@@ -106,8 +106,8 @@ func claimNames(claims []replicaClaim, keep func(replicaClaim) bool) (names []st
 	return names
 }
 
-// claimFrom returns a template as the claim that will be made from it, less
-// its name.
+// claimFrom returns the claim that will be made from a template, without its
+// name.
 func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 	pvc := *template
 	pvc.Namespace = sts.Namespace

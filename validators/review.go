@@ -13,35 +13,37 @@ import (
 	"stayput.dev/cluster"
 )
 
-// An Undecided is the error of a rule that could not look.
+// An Undecided is the error of a rule whose lookup failed.
 type Undecided struct {
 	Rule *Rule
 	Err  error
 }
 
-// Error returns the rule's name and what it was doing.
+// Error returns the rule's name and its error.
 func (u *Undecided) Error() string { return u.Rule.Name + ": " + u.Err.Error() }
 
 // Unwrap returns the rule's error.
 func (u *Undecided) Unwrap() error { return u.Err }
 
-// Review runs the rules that concern an object. Obj is nil for a deletion, old
-// is nil unless the object existed. The findings come gravest first; those of
-// the rules that could be decided stand beside the [Undecided] of the others.
+// Review runs the rules for an object. Obj is nil for a deletion; old is nil
+// unless the object existed. The gravest findings come first. Findings are
+// returned for the rules that could decide, an [Undecided] for each of the
+// others.
 //
-// Where the source does not know a kind ([cluster.ErrUnknown], which only lint's
-// does), what a rule had found before it asked stands too: knowing more would
-// not take it back. Of a lookup that failed nothing stands, for half a look at
-// the cluster is no ground for a denial, and asking again may answer.
+// If the source does not know a kind ([cluster.ErrUnknown], which only lint's
+// returns), the findings that the rule made before that lookup are kept: more
+// knowledge would not refute them. If a lookup failed, the rule's findings are
+// dropped, because incomplete knowledge of the cluster is no ground for a
+// denial, and asking again may succeed.
 //
-// An update speaks of what it changed alone: a check is run if one of its
-// [Check.Reads] is another than it was, or the exemption from its rule. What
-// another object's change has made dangerous was said there, and is in audit.
-// Of those checks, a finding that the old object already had only warns: nobody
-// should be stopped from scaling a StatefulSet by a convention younger than it.
-// Nor is what runs already refused where it is made anew around its Pods: see
-// [Rule.Runs]. Before it denies, a rule that looked anything up in a cache looks
-// again at the API server.
+// For an update, a check runs only if the update changed one of its
+// [Check.Reads] or the exemption from its rule. A danger that another object's
+// change caused was reported there, and audit reports it. A finding of these
+// checks that the old object already had only warns: a convention must not stop
+// anybody from scaling a StatefulSet that is older than it. Nor is a workload
+// refused that is created again around Pods which run already: see [Rule.Runs].
+// Before a rule denies by what it read in a cache, it looks again at the API
+// server.
 func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
 	change := updated(old, obj)
 	if change.nothing() {
@@ -51,11 +53,11 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 }
 
 // Unchanged says whether this is an update that changes nothing that a rule may
-// ask about: neither labels nor annotations nor what else an author writes. Either
-// may be nil.
+// read: no label, no annotation and nothing else that an author writes. Either
+// object may be nil.
 func Unchanged(old, obj client.Object) bool { return updated(old, obj).nothing() }
 
-// updated returns what an update changed, or nil of what is no update.
+// updated returns what an update changed, or nil if this is no update.
 func updated(old, obj client.Object) *change {
 	if old == nil || obj == nil {
 		return nil
@@ -63,11 +65,11 @@ func updated(old, obj client.Object) *change {
 	return changeOf(old, obj)
 }
 
-// review is [Review] of what is no update, or one that has changed something.
+// review is [Review], except of updates that changed nothing.
 func review(v *cluster.View, rules []*Rule, change *change, old, obj client.Object) ([]Finding, []*Undecided) {
 	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
 	if err != nil {
-		return nil, nil // no rule concerns what the scheme does not know
+		return nil, nil // no rule is about kinds that the scheme does not know
 	}
 	var findings []Finding
 	var undecided []*Undecided
@@ -97,8 +99,8 @@ func subject(old, obj client.Object) client.Object {
 	return obj
 }
 
-// review runs one rule, over the live cluster once more if it would deny. The
-// findings are good until the next rule is run with the same pass.
+// review runs one rule, and once more with live lookups if it would deny. The
+// findings are valid until the same pass runs the next rule.
 func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	v := p.Cluster
 	before := v.Reads()
@@ -120,8 +122,8 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 
 func denies(f Finding) bool { return f.Level == Deny }
 
-// run runs the checks of a rule and lets pass, with a warning, what the old
-// object already had. Findings come with an error only if that is
+// run runs the checks of a rule and lowers to a warning what the old object
+// already had. It returns findings and an error together only if that is
 // [cluster.ErrUnknown].
 func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
@@ -148,9 +150,9 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 	return p.findings, nil
 }
 
-// ratchet lowers to a warning every denial of obj that stands among those of
-// old. What old was only warned about, a hostname fixed for one replica, is news
-// where obj is denied it, for three.
+// ratchet lowers to a warning every denial of obj that old already had. A
+// problem that old was only warned about is new if obj is denied it: a hostname
+// fixed for one replica, and now for three.
 func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
 	known, was, is := make(map[string]bool, len(before)), stablePaths(old), stablePaths(obj)
 	for _, f := range before {
@@ -165,8 +167,8 @@ func ratchet(findings []Finding, obj client.Object, before []Finding, old client
 	}
 }
 
-// concerned says whether what happens is something to a check of the pass's rule:
-// of an update, whether it changed what the check reads, or lifted or wrote an
+// concerned says whether a check of the pass's rule must run for this request:
+// for an update, if it changed what the check reads, or added or removed an
 // exemption.
 func (p *Pass) concerned(c *Check) bool {
 	return p.change == nil || p.change.touches(c.Reads) || p.change.exempts(p.rule.Name)

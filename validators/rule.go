@@ -12,7 +12,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Rule is one convention: what it is called, why it exists, and the check.
+// A Rule is one convention: its name, its reasons and its checks.
 type Rule struct {
 	// Name identifies the rule in messages, configuration, metrics and docs:
 	// kebab-case, subject first.
@@ -26,7 +26,7 @@ type Rule struct {
 	// that ends "exempt it where ...", or begins with "never: " and why.
 	Exempt string
 
-	// Level is the most that a finding can do. The configuration may lower it,
+	// Level is the highest level of a finding. The configuration may lower it,
 	// or raise it unless NeverDeny.
 	Level Level
 
@@ -34,36 +34,36 @@ type Rule struct {
 	// teardown.
 	NeverDeny bool
 
-	// SavesData says that a denial keeps a disk from being destroyed. No owner of
-	// the object and no Pod that lives on lowers it; only that nothing can be
-	// destroyed does.
+	// SavesData says that a denial keeps a disk from being destroyed. It is not
+	// lowered because the object has an owner or because its Pods live on, but
+	// only if nothing can be destroyed.
 	SavesData bool
 
-	// Style says that the rule is about how well a workload runs, not whether it
-	// works. What a foreign controller owns is told of it once, at creation, and
-	// never upon updates.
+	// Style says that the rule is about how well a workload runs, not whether
+	// it runs. For objects of a foreign controller, it is reported once, at
+	// creation, and never upon updates.
 	Style bool
 
-	// Companion says that the rule is about what must stand beside the object. An
-	// operator makes that a second later: of what it owns, the rule says nothing at
-	// creation.
+	// Companion says that the rule is about an object that must exist beside
+	// this one. An operator creates that a second later, so the rule is silent
+	// when an object of an operator is created.
 	Companion bool
 
-	// Runs says whether what lives on of a workload, deleted without its Pods and
-	// made anew, shows already what the rule denies to its creation, which then
-	// only warns. Nil means that it does if anything lives on, and of a rule that
-	// saves data, that it never does.
+	// Runs says whether the remnants of a workload that was deleted without its
+	// Pods and is created again show already what the rule denies to its
+	// creation; if so, the rule only warns. Nil means that any remnant shows
+	// it, or, for a rule that saves data, that none does.
 	Runs shown
 
-	// Awaits is asked before such a denial stands. It may wait, and returns the
-	// cluster as it is then, or nil; the rule looks again at the former.
+	// Awaits is called before such a denial stands. It may wait, and returns
+	// the cluster as it is afterwards, which the rule then reads; or nil.
 	Awaits func(v *cluster.View, obj client.Object, left *remnants) (*cluster.View, error)
 
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object
 
-	// Checks are the rule itself. It may concern several kinds.
+	// Checks are the functions of the rule. They may be about several kinds.
 	Checks []Check
 }
 
@@ -95,94 +95,95 @@ func (l *Level) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A Check is a function over one kind with its type erased, so that rules
-// about different kinds fit in one list. Make one with [On], [OnCreate],
-// [OnArrival], [OnUpdate] or [OnDelete].
+// A Check is a function over one kind. Its type is erased, so that rules about
+// different kinds fit in one list. Make one with [On], [OnCreate], [OnArrival],
+// [OnUpdate] or [OnDelete].
 type Check struct {
 	Kind schema.GroupVersionKind
 	When Event
 
-	// Reads are what it looks at in the object itself, besides the name. An
-	// update that changes none of it is not shown to the check. [Check.Of] sets
-	// them; without it they are the labels, the annotations and the whole spec.
+	// Reads are the parts of the object that the check reads, besides the name.
+	// The check does not run for an update that changes none of them.
+	// [Check.Of] sets them; the default is the labels, the annotations and the
+	// whole spec.
 	Reads []Read
 
-	object reflect.Type // the struct of the kind
+	object reflect.Type // struct type of the kind
 	run    func(p *Pass, old, obj client.Object) error
 }
 
-// newCheck returns a check of objects of type T, which reads them whole.
+// newCheck returns a check of objects of type T that reads them whole.
 func newCheck[T client.Object](when Event, run func(p *Pass, old, obj client.Object) error) Check {
 	object := reflect.TypeFor[T]().Elem()
 	return Check{Kind: cluster.KindOf[T](), When: when, Reads: shapeOf(object).whole, object: object, run: run}
 }
 
-// An Event is what must happen to an object for a [Check] to apply.
+// An Event is what must happen to an object for a [Check] to run.
 type Event int
 
 const (
-	Stored   Event = iota // created, updated, or simply there
-	Created               // created, or simply there
-	Arriving              // created by a request: of what is simply there it says nothing
+	Stored   Event = iota // created, updated, or found by audit or lint
+	Created               // created, or found by audit or lint
+	Arriving              // created by a request; not found by audit or lint
 	Updated               // changed from one state to another
 	Deleted
 )
 
-// On checks a state: an object that is created, updated in what the check reads,
-// or that audit and lint come across.
+// On checks a state: of an object that is created, that is updated in a field
+// that the check reads, or that audit or lint finds.
 func On[T client.Object](f func(p *Pass, obj T) error) Check {
 	return newCheck[T](Stored, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	})
 }
 
-// OnCreate checks what an update need not repeat: an object that is created,
-// or that audit and lint come across.
+// OnCreate checks a state that need not be reported upon updates: of an object
+// that is created, or that audit or lint finds.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
 	return newCheck[T](Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	})
 }
 
-// OnArrival checks what a request that creates an object brings about: not what
-// audit comes across, nor manifests.
+// OnArrival checks the effects of a request that creates an object. It does not
+// run for objects in audit or manifests.
 func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
 	return newCheck[T](Arriving, func(p *Pass, _, obj client.Object) error {
 		if obj.GetResourceVersion() != "" || p.Cluster.Manifests() {
-			return nil // what is there has done it, and a file is sent to nobody yet
+			return nil // an existing object has had its effects, and a file is not sent yet
 		}
 		return f(p, obj.(T))
 	})
 }
 
-// OnUpdate checks a transition.
+// OnUpdate checks the change from one state to another.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
 	return newCheck[T](Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
 	})
 }
 
-// OnDelete checks an object that is about to go.
+// OnDelete checks an object that is about to be deleted.
 func OnDelete[T client.Object](f func(p *Pass, obj T) error) Check {
 	return newCheck[T](Deleted, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	})
 }
 
-// A Pass is one rule looking at one object.
+// A Pass is the review of one object by one rule.
 type Pass struct {
-	// Cluster answers lookups, and knows who asks.
+	// Cluster answers lookups, and knows the caller.
 	Cluster *cluster.View
 
 	rule     *Rule
-	change   *change // what the update changed; nil if it is none
+	change   *change // what the update changed; nil if this is no update
 	findings []Finding
 }
 
-// Report records a finding at the rule's level. The error's detail says what
-// is wrong and what it would cost; the remedy is the command or the lines of
-// YAML, in flow style, that mend it. Where the two differ by who reads it, the
-// remedy is a [Pass.Mend]. No remedy deletes what may hold data.
+// Report records a finding at the rule's level. The error's detail says what is
+// wrong and what it would cost; the remedy is the command or the lines of YAML,
+// in flow style, that mend it. Where the remedy in a manifest differs from that
+// in a cluster, use [Pass.Mend]. No remedy deletes what may hold data.
 func (p *Pass) Report(err *field.Error, remedy string) { p.add(p.rule.Level, err, remedy) }
 
 // Warn records a finding that is never more than a warning.
@@ -190,37 +191,37 @@ func (p *Pass) Warn(err *field.Error, remedy string) {
 	p.add(min(p.rule.Level, Warn), err, remedy)
 }
 
-// Briefly gives shorter remedies, the best first, for where that of what was
-// reported last does not fit.
+// Briefly gives shorter remedies, the best first, for use where that of the
+// last report does not fit.
 func (p *Pass) Briefly(remedies ...string) { p.findings[len(p.findings)-1].briefs = remedies }
 
-// Loses names the volumes whose disks are lost if what was reported last comes to
-// pass.
+// Loses names the volumes whose disks would be destroyed by the request of the
+// last report.
 func (p *Pass) Loses(volumes ...string) { p.findings[len(p.findings)-1].Loses = volumes }
 
-// ReportBrief is [Pass.Report] with what is said in place of a remedy that a
-// warning has no room for, beside where to find the rest.
+// ReportBrief is [Pass.Report] with a shorter remedy, for a warning that has no
+// room for the whole one but names the command that prints it.
 func (p *Pass) ReportBrief(err *field.Error, remedy, brief string) {
 	p.Report(err, remedy)
 	p.Briefly(brief + orElse + printRule + p.rule.Name)
 }
 
-// ReportRecreating is [Pass.ReportBrief] of a remedy that deletes the object and
-// makes it again. Brief leaves it alone.
+// ReportRecreating is [Pass.ReportBrief] for a remedy that deletes the object
+// and creates it again. Brief is a remedy that does not.
 func (p *Pass) ReportRecreating(err *field.Error, remedy, brief string) {
 	p.ReportBrief(err, remedy, brief)
 	p.Recreates(brief)
 }
 
-// Recreates says that the remedy of what was reported last deletes the object and
-// makes it again, and which remedy leaves it alone.
+// Recreates says that the remedy of the last report deletes the object and
+// creates it again. Keep is a remedy that does not.
 func (p *Pass) Recreates(keep string) {
 	f := &p.findings[len(p.findings)-1]
 	f.Recreates, f.keep = true, keep
 }
 
-// Mend returns the remedy for whoever reads of the finding: the fields to write
-// where manifests are reviewed, or else the commands for what is in a cluster.
+// Mend returns the remedy that the reader can apply: the fields to write if
+// manifests are reviewed, or else the commands for a cluster.
 func (p *Pass) Mend(manifest, command string) string {
 	if p.Cluster.Manifests() {
 		return manifest

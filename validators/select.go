@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Select returns rules with their levels replaced by the given ones, less
-// those that are off. It refuses the name of no rule, and a level that the
-// rule cannot have: a hint is about what the API server refuses by itself, and
-// some rules never deny.
+// Select returns rules with their levels replaced by the given ones, without
+// those that are off. It returns an error for a name that is no rule's, and for
+// a level that the rule cannot have: hints are only for what the API server
+// itself refuses, and some rules never deny.
 func Select(rules []*Rule, levels map[string]Level) ([]*Rule, error) {
 	for name := range levels {
 		if !slices.ContainsFunc(rules, func(r *Rule) bool { return r.Name == name }) {
@@ -48,8 +48,8 @@ func (r *Rule) mayBe(level Level) error {
 	return nil
 }
 
-// Hints returns the rules of level [Hint], which the mutating endpoint runs:
-// the validating one comes after the API server's own refusal.
+// Hints returns the rules of level [Hint]. The mutating endpoint runs them,
+// because the API server refuses the object before it calls the validating one.
 func Hints(rules []*Rule) []*Rule {
 	return filter(rules, func(r *Rule) bool { return r.Level == Hint })
 }

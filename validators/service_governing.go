@@ -51,8 +51,8 @@ and create it as it should be. Nobody resolves its name in between.`,
 	},
 }
 
-// governs reports what is wrong with a Service for the StatefulSets that name
-// it, but not what was as wrong before.
+// governs reports how a Service is wrong for the StatefulSets that name it,
+// unless the old Service was wrong in the same way.
 func governs(p *Pass, old, svc *corev1.Service) error {
 	governed, err := governedBy(p.Cluster, svc)
 	if err != nil {
@@ -86,8 +86,8 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	return nil
 }
 
-// selectingAll returns what makes a Service select the Pods of all StatefulSets
-// that name it.
+// selectingAll returns the remedy that makes a Service select the Pods of all
+// StatefulSets that name it.
 func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet) string {
 	if on := labelsOfAll(governed); len(on) > 0 {
 		return p.selecting(svc, on)
@@ -95,8 +95,8 @@ func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet)
 	return "give the templates one label and select it, or make each anew with a headless Service of its own"
 }
 
-// labelsOfAll returns the labels by which one Service selects the Pods of all:
-// those that they have in common.
+// labelsOfAll returns the labels that the Pods of all StatefulSets have in
+// common, by which one Service selects them.
 func labelsOfAll(governed []*appsv1.StatefulSet) map[string]string {
 	on := maps.Clone(memberLabels(governed[0]))
 	for _, sts := range governed[1:] {
@@ -109,9 +109,9 @@ func labelsOfAll(governed []*appsv1.StatefulSet) map[string]string {
 	return on
 }
 
-// headlessAgain returns what makes a Service headless that has a virtual IP, and
-// select Pods by labels if it selects none yet; if they must meet, before they are
-// ready.
+// headlessAgain returns the remedy that makes a Service with a virtual IP
+// headless, with the selector on unless that is empty. If meet is true, the
+// Service publishes Pods that are not ready.
 func (p *Pass) headlessAgain(svc *corev1.Service, on map[string]string, meet bool) string {
 	fields := "clusterIP: None"
 	if meet && !svc.Spec.PublishNotReadyAddresses {
@@ -125,16 +125,16 @@ func (p *Pass) headlessAgain(svc *corev1.Service, on map[string]string, meet boo
 			"off", svc.Name, svc.Namespace, fields))
 }
 
-// unaliased returns what makes a headless Service of an alias.
+// unaliased returns the remedy that turns an alias into a headless Service.
 func (p *Pass) unaliased(svc *corev1.Service, on map[string]string) string {
 	return p.Mend(fmt.Sprintf("spec: %s in place of that of Service %s",
 		flowYAML(map[string]any{"clusterIP": "None", "selector": on}), svc.Name), unalias(svc, on))
 }
 
-// unalias returns the command that makes an alias a headless Service that selects
-// Pods by labels; nothing has to be deleted. It is one command: a headless
-// Service without a selector is given two families of addresses, and a cluster
-// that has one then refuses every selector.
+// unalias returns the command that turns an alias into a headless Service that
+// selects Pods by labels, without deleting anything. It must be one command: a
+// headless Service without a selector is given two families of addresses, and a
+// cluster with one family then refuses every selector.
 func unalias(svc *corev1.Service, on map[string]string) string {
 	return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"type":"ClusterIP","clusterIP":"None",`+
 		`"externalName":null,"selector":{%s}}}'`,
@@ -150,14 +150,15 @@ func jsonPairs(on map[string]string) string {
 	return strings.Join(pairs, ",")
 }
 
-// selecting returns what makes a Service select Pods that have labels.
+// selecting returns the remedy that makes a Service select Pods by labels.
 func (p *Pass) selecting(svc *corev1.Service, on map[string]string) string {
 	switch {
 	case svc.Spec.Type != corev1.ServiceTypeExternalName && !cluster.Headless(svc):
 		return p.headlessAgain(svc, on, false)
 	case beginsToSelect(svc):
-		// It has two families of addresses, and a cluster that has one refuses every
-		// selector until they are chosen again. SingleStack is what a new Service gets.
+		// The Service has two families of addresses, and a cluster with one
+		// refuses every selector until they are set. SingleStack is a new
+		// Service's default.
 		return p.Mend(fmt.Sprintf("spec: {ipFamilyPolicy: SingleStack, selector: %s} in Service %s", flowYAML(on), svc.Name),
 			fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"ipFamilyPolicy":"PreferDualStack","ipFamilies":null,`+
 				`"selector":{%s}}}'`,
@@ -167,8 +168,8 @@ func (p *Pass) selecting(svc *corev1.Service, on map[string]string) string {
 		setSelector(svc.Name, svc.Namespace, on))
 }
 
-// beginsToSelect says whether a headless Service has had no selector so far, and
-// so two families of addresses.
+// beginsToSelect says whether a headless Service has no selector yet, and so
+// two families of addresses.
 func beginsToSelect(svc *corev1.Service) bool {
 	return cluster.Headless(svc) && len(svc.Spec.Selector) == 0 && len(svc.Spec.IPFamilies) != 1
 }
@@ -188,8 +189,8 @@ func alias(svc *corev1.Service, _ *appsv1.StatefulSet) bool {
 	return svc.Spec.Type == corev1.ServiceTypeExternalName
 }
 
-// balances says whether a Service leads to the Pods by one virtual IP. Of one that
-// does not select them, that is enough to say.
+// balances says whether a Service leads to the Pods through one virtual IP. It
+// is false for a Service that does not select them: that is reported instead.
 func balances(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
 	return !cluster.Headless(svc) && !alias(svc, sts) && !misses(svc, sts)
 }
@@ -198,8 +199,8 @@ func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
 	return !cluster.Selects(svc, sts.Spec.Template.Labels) && !alias(svc, sts)
 }
 
-// governedBy returns the StatefulSets that name a Service, sorted, but those
-// that are being deleted.
+// governedBy returns the StatefulSets that name a Service, sorted, without
+// those that are being deleted.
 func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.StatefulSet, err error) {
 	naming, err := cluster.Find(v, cluster.StatefulSetsByService, svc.Namespace, svc.Name)
 	if err != nil {

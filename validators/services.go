@@ -16,7 +16,7 @@ import (
 )
 
 // governingService returns the Service that a StatefulSet names, or nil if it
-// names none or there is none.
+// names none or that does not exist.
 func governingService(v *cluster.View, sts *appsv1.StatefulSet) (*corev1.Service, error) {
 	name := sts.Spec.ServiceName
 	if name == "" {
@@ -30,10 +30,10 @@ func governingService(v *cluster.View, sts *appsv1.StatefulSet) (*corev1.Service
 }
 
 // memberLabels returns the labels of the template by which a Service should
-// select the Pods of a StatefulSet: those that the StatefulSet selects by
-// itself, which never change, or else all of them. Of very many it returns the
-// first by name, which select the Pods as well: a message has no room for more,
-// and a hostile object no right to the time.
+// select the Pods of a StatefulSet: those in the StatefulSet's own selector,
+// which never change, or else all of them. Of very many it returns the first by
+// name, which select the Pods as well: a message has no room for more, and a
+// hostile object must not take much time.
 func memberLabels(sts *appsv1.StatefulSet) map[string]string {
 	all := sts.Spec.Template.Labels
 	if sel := sts.Spec.Selector; sel != nil && len(sel.MatchLabels) > 0 {
@@ -57,8 +57,8 @@ func memberLabels(sts *appsv1.StatefulSet) map[string]string {
 	return few
 }
 
-// formatSelector returns a selector as kubectl takes it, but for one that is too
-// long for anybody to type.
+// formatSelector returns a selector as kubectl takes it, or a placeholder if it
+// is too long to type.
 func formatSelector(sel *metav1.LabelSelector) string {
 	if sel != nil && len(sel.MatchLabels)+len(sel.MatchExpressions) > 64 {
 		return "<spec.selector>"
@@ -66,16 +66,16 @@ func formatSelector(sel *metav1.LabelSelector) string {
 	return metav1.FormatLabelSelector(sel)
 }
 
-// headlessName returns the name of a headless Service that stands beside
-// something called base.
+// headlessName returns the name of a headless Service beside an object called
+// base.
 func headlessName(base string) string {
 	const suffix = "-headless"
 	return cut(strings.TrimSuffix(base, suffix), validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 }
 
-// newHeadlessName returns the name of a headless Service that stands beside one of
-// several things, the first by whose name there is none yet. Where Services are not
-// known, it is the first, and the error is [cluster.ErrUnknown].
+// newHeadlessName returns an unused name for a headless Service beside one of
+// several objects, tried in order. If Services are not known, it returns the
+// first name and [cluster.ErrUnknown].
 func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string, error) {
 	for _, base := range bases {
 		name := headlessName(base)
@@ -104,9 +104,9 @@ func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string
 	}
 }
 
-// headlessService returns, ready to apply, a headless Service for the Pods of
-// a StatefulSet: with their ports, which a headless Service does not need, or
-// without where only so does it fit into room.
+// headlessService returns, ready to apply, a headless Service for the Pods of a
+// StatefulSet. It lists their ports, which a headless Service does not need, if
+// that fits into room runes.
 func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
 	return headlessServiceOf(sts, name, memberLabels(sts), room)
 }
@@ -123,8 +123,8 @@ func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string
 	return with
 }
 
-// withService is the remedy by which a StatefulSet gets a headless Service of its
-// own: its name in the StatefulSet, and what to apply.
+// withService returns the remedy that gives a StatefulSet a headless Service of
+// its own: its name in the StatefulSet, and the Service to apply.
 func withService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
 	return fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, selector, room))
 }
@@ -145,9 +145,9 @@ func serviceYAML(namespace, name string, selector map[string]string, ports []map
 	})
 }
 
-// servicePorts returns the ports of containers as the ports of a Service,
-// which must differ in port and protocol and, if there are several, be named;
-// none where they are more than a message has room for.
+// servicePorts returns the ports of containers as ports of a Service: distinct
+// in port and protocol, and named if there are several. It returns none if they
+// are more than a message has room for.
 func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 	seen := map[string]bool{}
 	firstID := ""
@@ -176,7 +176,7 @@ func servicePorts(containers []corev1.Container) (ports []map[string]any) {
 		}
 	}
 	if len(ports) == 1 && ports[0]["name"] == firstID {
-		delete(ports[0], "name") // a made-up name, which one port does not need
+		delete(ports[0], "name") // a made-up name, which a single port does not need
 	}
 	return ports
 }

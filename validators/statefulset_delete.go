@@ -64,7 +64,7 @@ The rule speaks to people only, not to controllers and service accounts.`,
 }
 
 // orphanAll returns the command that deletes a StatefulSet and its Pods, and
-// frees all claims.
+// removes the owners of all claims.
 func orphanAll(sts *appsv1.StatefulSet) string {
 	remedy := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
 	const most = 5

@@ -36,8 +36,8 @@ being evicted.`,
 
 	Exempt: "losing all members at once costs nothing, or an operator moves them before a node is drained",
 
-	// Whether there is one budget, and whether it lets a Pod go, are checks of
-	// their own: the first need not speak again whenever there are more replicas.
+	// One check is whether a budget exists, another whether it lets a Pod go:
+	// the first need not be reported again with each change of replicas.
 	Checks: []Check{
 		On(oneBudget).Of("spec.replicas > 0", "spec.replicas > 1", "spec.template.metadata.labels"),
 		On(budgetAllows).Of("spec.replicas", "spec.template.metadata.labels"),
@@ -55,7 +55,7 @@ func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
 		return err
 	case len(budgets) == 0:
 		if replicas == 1 {
-			return nil // a budget could only keep its node
+			return nil // a budget could do no more than keep a node from being drained
 		}
 		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 			return err
@@ -91,7 +91,7 @@ func budgetAllows(p *Pass, sts *appsv1.StatefulSet) error {
 	}
 	unset, without := "", ""
 	if pdb.Spec.MinAvailable != nil {
-		unset, without = `"minAvailable":null,`, ", without minAvailable" // one excludes the other
+		unset, without = `"minAvailable":null,`, ", without minAvailable" // either field excludes the other
 	}
 	p.Report(field.Invalid(replicasPath, replicas,
 		fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),

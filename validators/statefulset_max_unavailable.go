@@ -55,9 +55,10 @@ MaxUnavailableStatefulSet is on.`,
 	}).Of("spec.replicas", "spec.updateStrategy")},
 }
 
-// maxUnavailable returns how many of the replicas may be down, rounded as the
-// StatefulSet controller does, or false if the API server refuses the value.
-// Source: k8s.io/kubernetes@v1.37.1 pkg/controller/statefulset/stateful_set_utils.go,
+// maxUnavailable returns how many of the replicas may be unavailable, rounded
+// as by the StatefulSet controller, or false if the API server refuses the
+// value. Source: k8s.io/kubernetes@v1.37.1
+// pkg/controller/statefulset/stateful_set_utils.go,
 // getStatefulSetMaxUnavailable.
 func maxUnavailable(value intstr.IntOrString, replicas int) (int, bool) {
 	n, err := intstr.GetScaledValueFromIntOrPercent(&value, replicas, false)

@@ -32,7 +32,7 @@ changed; before its next rollout, create another beside it and move the data.`,
 
 	Exempt: "never: no Pod of it can be made",
 
-	// The template is not looked at, but as it changes, so does the hash.
+	// A change of the template is no reason to report: only the hash changes.
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		pod := memberNameLen(sts)
 		if pod <= validation.DNS1123LabelMaxLength && len(sts.Name) <= maxStatefulSetName {

@@ -60,8 +60,8 @@ rules: {statefulset-no-storage: warn}.`,
 	})},
 }
 
-// files says whether a volume only brings files to a Pod. What a CSI driver
-// makes without a claim dies with the Pod too, but is rarely meant for data.
+// files says whether a volume only provides files to a Pod. Files that a CSI
+// driver makes without a claim are lost with the Pod too, but are rarely data.
 func files(v corev1.VolumeSource) bool {
 	return v.CSI != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil ||
 		v.Image != nil || v.GitRepo != nil

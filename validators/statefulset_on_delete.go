@@ -35,11 +35,11 @@ exempt the StatefulSet.`,
 		}),
 		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 			if !onDelete(sts) || equality.Semantic.DeepEqual(old.Spec.Template, sts.Spec.Template) {
-				return nil // the Pods have what they should have
+				return nil // the Pods match the template
 			}
 			all := ordinals(sts)
 			if all.n == 0 {
-				return nil // nobody is left behind
+				return nil // no Pod is left with the old template
 			}
 			p.Report(field.Invalid(strategyPath, "OnDelete",
 				fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),

@@ -37,7 +37,7 @@ is the one mistake, and statefulset-service-not-ready-addresses names it.`,
 		}
 		svc, err := governingService(p.Cluster, sts)
 		if err != nil || svc != nil && (svc.Spec.PublishNotReadyAddresses || meets(sts) && cluster.Headless(svc)) {
-			return err // meant, or statefulset-service-not-ready-addresses
+			return err // meant, or statefulset-service-not-ready-addresses reports it
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "podManagementPolicy"), string(sts.Spec.PodManagementPolicy),
 			"must be OrderedReady, or each Pod may begin a cluster; cannot be changed later"),
@@ -46,7 +46,8 @@ is the one mistake, and statefulset-service-not-ready-addresses names it.`,
 	})},
 }
 
-// published is the other remedy: what members that meet have.
+// published returns the other remedy: the field for members that must find each
+// other before they are ready.
 func published(svc *corev1.Service) string {
 	if svc == nil || !cluster.Headless(svc) {
 		return ""

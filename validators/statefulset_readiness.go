@@ -46,7 +46,7 @@ ready is the business of statefulset-min-ready-seconds.`,
 	)},
 }
 
-// probed says whether a container, sidecars included, tells when it is ready.
+// probed says whether a container, sidecars included, has a readiness probe.
 func probed(pod *corev1.PodSpec) bool {
 	for _, c := range containers(pod) {
 		if c.item.ReadinessProbe != nil {
@@ -56,7 +56,7 @@ func probed(pod *corev1.PodSpec) bool {
 	return false
 }
 
-// probeFor returns the simplest probe of a container, as YAML.
+// probeFor returns the simplest probe for a container, as YAML.
 func probeFor(c corev1.Container) string {
 	for _, p := range c.Ports {
 		if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {

@@ -15,7 +15,8 @@ import (
 	"stayput.dev/cluster"
 )
 
-// statefulSetFixed reports the fields of a StatefulSet that cannot change.
+// statefulSetFixed reports changes of fields of a StatefulSet that are
+// immutable.
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := specPath
 	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
@@ -48,9 +49,9 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	}
 }
 
-// templatesFixed reports the claim templates that differ. The StatefulSet
-// controller compares no claim with its template, but it cannot add a claim to
-// a Pod that exists, and waits for somebody to delete the Pod.
+// templatesFixed reports claim templates that differ. The StatefulSet
+// controller does not compare claims with their templates, but it cannot add a
+// claim to a Pod that exists: somebody must delete the Pod.
 func templatesFixed(p *Pass, old, sts *appsv1.StatefulSet, again string, newPods func() string) {
 	path := templatesPath
 	before := map[string]*corev1.PersistentVolumeClaim{}
@@ -126,8 +127,8 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 	}
 }
 
-// attributesFixed reports another attributes class of a claim template. Claims change
-// theirs in place, each by itself, but never to none.
+// attributesFixed reports a changed attributes class of a claim template. The
+// class of each claim can be changed in place, but not removed.
 func (p *Pass) attributesFixed(
 	path *field.Path,
 	old *appsv1.StatefulSet,
@@ -151,8 +152,8 @@ func (p *Pass) attributesFixed(
 		patchClaims(old, was.Name, fmt.Sprintf(`{"volumeAttributesClassName":"%s"}`, after))+again, keep)
 }
 
-// keyFixed reports a label or an annotation of a claim template. The value that
-// changes with each release must not be there at all.
+// keyFixed reports a changed label or annotation of a claim template. A value
+// that changes with each release should not be in a template.
 func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string, again string) {
 	before, had := was[key]
 	after, has := is[key]
@@ -169,10 +170,10 @@ func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string,
 	}
 }
 
-// keepAs returns the brief remedy of a field that has another value now.
+// keepAs returns the short remedy for a changed field: to keep the old value.
 func keepAs[T ~string](was T) string { return fmt.Sprintf("keep %q", short(string(was))) }
 
-// differingKey returns the first key, by name, whose values differ.
+// differingKey returns the first key, by name, that has another value.
 func differingKey(was, is map[string]string) (key string, differs bool) {
 	for _, list := range []map[string]string{was, is} {
 		for k := range list {
@@ -186,8 +187,8 @@ func differingKey(was, is map[string]string) (key string, differs bool) {
 	return key, differs
 }
 
-// differingField returns the field of the spec in which two templates differ, or
-// "" where it is none of those that claims are made of.
+// differingField returns the field of the spec in which two templates differ,
+// or "" if it is none of those that claims are made from.
 func differingField(was, is *corev1.PersistentVolumeClaim) string {
 	for _, f := range []struct {
 		name    string
@@ -208,8 +209,8 @@ func differingField(was, is *corev1.PersistentVolumeClaim) string {
 	return ""
 }
 
-// patchClaims returns the command, with && behind it, that writes what the spec is to
-// have into the claims of all replicas.
+// patchClaims returns the command, with && at the end, that writes fields into
+// the spec of the claims of all replicas.
 func patchClaims(sts *appsv1.StatefulSet, template, spec string) string {
 	start, replicas := cluster.Ordinals(sts)
 	patch := func(claim string) string {

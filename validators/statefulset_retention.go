@@ -51,7 +51,7 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.UID == "" || p.Cluster.Manifests() {
-			return nil // new, or a file, so that it owns nothing
+			return nil // new, or in a file: it owns nothing yet
 		}
 		return stillOwned(p, sts, sts)
 	}), OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
@@ -88,9 +88,9 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 	}).Of("spec.persistentVolumeClaimRetentionPolicy", "spec.volumeClaimTemplates")},
 }
 
-// stillOwned reports the claims that whenDeleted: Retain does not keep. Those of
-// Pods that exist the controller frees, also if they are scaled away in the same
-// request.
+// stillOwned reports the claims that whenDeleted: Retain does not keep. The
+// controller frees the claims of Pods that exist, even of those that the same
+// request scales away.
 func stillOwned(p *Pass, old, sts *appsv1.StatefulSet) error {
 	if deletesWhenDeleted(sts) {
 		return nil
@@ -111,7 +111,7 @@ func stillOwned(p *Pass, old, sts *appsv1.StatefulSet) error {
 	return nil
 }
 
-// deletedWhen returns the fields of the retention policy that say Delete.
+// deletedWhen returns the fields of the retention policy with the value Delete.
 func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
 	if deletesWhenDeleted(sts) {
 		when = append(when, "whenDeleted")
@@ -123,7 +123,7 @@ func deletedWhen(sts *appsv1.StatefulSet) (when []string) {
 }
 
 // destroys returns why the data of a StatefulSet would be destroyed with its
-// claims although nobody asked for that, and on which volume, if that exists; or
+// claims although no annotation asks for that, and the volume if it exists; or
 // "".
 func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, err error) {
 	claims, err := replicaClaims(v, sts)
@@ -140,7 +140,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 		}
 		owner := c.claim
 		if wish := owner.Annotations[cluster.AnnotationReclaim]; wish != "Retain" && wish != "Delete" {
-			owner = claimFrom(sts, c.template) // annotated after the claim was made from it
+			owner = claimFrom(sts, c.template) // the claim was made before the template got its annotation
 		}
 		asked, err := cluster.ReclaimByAnnotation(v, pv, owner)
 		if err != nil {
@@ -152,7 +152,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 		}
 	}
 	if v.Retain() != cluster.RetainOff {
-		return "", "", nil // the volumes of claims to come will be retained
+		return "", "", nil // the volumes of new claims will be retained
 	}
 	for i := range sts.Spec.VolumeClaimTemplates {
 		t := claimFrom(sts, &sts.Spec.VolumeClaimTemplates[i])
@@ -161,7 +161,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 			return "", "", err
 		}
 		if asked.Policy != "" {
-			continue // retained, or meant to go
+			continue // retained, or the loss is permitted
 		}
 		name, class, _, err := classOf(v, t)
 		if err != nil {
@@ -175,8 +175,8 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 }
 
 // allRetained says whether nothing can be destroyed with the claims of a
-// StatefulSet: each that it wants has a volume, and the volume of each that there
-// is, in its range or not, is retained.
+// StatefulSet: each claim that it wants has a volume, and the volume of each
+// existing claim, in range or not, is retained.
 func allRetained(v *cluster.View, obj client.Object, _ *remnants) (func(*Finding) bool, error) {
 	sts := obj.(*appsv1.StatefulSet)
 	claims, err := replicaClaims(v, sts)

@@ -76,8 +76,8 @@ claims from them.`,
 	})},
 }
 
-// condemned reports the claims of Pods that a StatefulSet adopts when it is created
-// and deletes at once, for they are out of its range.
+// condemned reports the claims of Pods that a StatefulSet adopts when it is
+// created and deletes at once, because they are out of its range.
 func condemned(p *Pass, sts *appsv1.StatefulSet) error {
 	if !deletesWhenScaled(sts) {
 		return nil

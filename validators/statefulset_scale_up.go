@@ -39,7 +39,7 @@ is to be filled from a snapshot or another claim, is meant, and no finding.`,
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			if sts.ResourceVersion != "" {
-				return nil // audit: the claims of what exists are its own
+				return nil // audit: an existing StatefulSet uses its own claims
 			}
 			return reused(p, sts, []span{ordinals(sts)})
 		}),
@@ -49,7 +49,7 @@ is to be filled from a snapshot or another claim, is meant, and no finding.`,
 	},
 }
 
-// reused reports the claims that new Pods of a StatefulSet will find.
+// reused reports existing claims that new Pods of a StatefulSet will use.
 func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	if len(added) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	}
 	var names []string
 	var found []*corev1.PersistentVolumeClaim
-	var example []string // what is to be said of the claim that differs most
+	var example []string // facts about the claim that differs most
 	of := ""
 	for _, c := range claims {
 		if used[c.claim.Name] || meant(p.Cluster, c.claim) {
@@ -99,8 +99,8 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 	return nil
 }
 
-// usedByOwn returns the names of those claims of a StatefulSet that its own Pods
-// mount, each that of its ordinal, and live.
+// usedByOwn returns the names of a StatefulSet's claims that its own live Pods
+// mount, each in the Pod of the claim's ordinal.
 func usedByOwn(v *cluster.View, sts *appsv1.StatefulSet, claims []replicaClaim) (map[string]bool, error) {
 	names := claimNames(claims, func(replicaClaim) bool { return true })
 	if len(names) == 0 {
@@ -125,8 +125,8 @@ func usedByOwn(v *cluster.View, sts *appsv1.StatefulSet, claims []replicaClaim) 
 	return used, nil
 }
 
-// meant says whether a claim was made for the StatefulSet to find: it is among
-// the same manifests, or asks for the data of something else.
+// meant says whether a claim was made for the StatefulSet to use: it is in the
+// same manifests, or has a data source.
 func meant(v *cluster.View, pvc *corev1.PersistentVolumeClaim) bool {
 	return v.Manifests() && pvc.UID == "" || pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil ||
 		pvc.Spec.VolumeName != "" && pvc.Status.Phase != corev1.ClaimBound
@@ -142,7 +142,7 @@ func allHoldNothing(v *cluster.View, claims []*corev1.PersistentVolumeClaim) (bo
 	return true, nil
 }
 
-// differences says how old a claim is, and how it differs from its template.
+// differences returns a claim's age and how it differs from its template.
 func differences(c replicaClaim) (facts []string) {
 	if t := c.claim.CreationTimestamp; !t.IsZero() {
 		facts = append(facts, "of "+t.UTC().Format(time.DateOnly))
@@ -150,7 +150,8 @@ func differences(c replicaClaim) (facts []string) {
 	if has, wants := sizeOf(c.claim), sizeOf(c.template); has.Cmp(wants) != 0 {
 		facts = append(facts, fmt.Sprintf("with %s, not %s", has.String(), wants.String()))
 	}
-	// A template without a class means the default one, whichever that was.
+	// A template without a class means the default class, which may have
+	// changed.
 	if has, wants := c.claim.Spec.StorageClassName, c.template.Spec.StorageClassName; has != nil && wants != nil &&
 		*has != *wants {
 		facts = append(facts, fmt.Sprintf("class %s, not %s", *has, *wants))
@@ -158,7 +159,7 @@ func differences(c replicaClaim) (facts []string) {
 	return facts
 }
 
-// sizeOf returns the capacity of a claim that is bound, or else what it asks.
+// sizeOf returns the capacity of a bound claim, or the requested size.
 func sizeOf(pvc *corev1.PersistentVolumeClaim) resource.Quantity {
 	if has, ok := pvc.Status.Capacity[corev1.ResourceStorage]; ok {
 		return has

@@ -63,7 +63,7 @@ business of statefulset-service-selector alone.`,
 		if known(err) != nil {
 			return err
 		}
-		unknown = cmp.Or(err, unknown) // what is not known might make it graver
+		unknown = cmp.Or(err, unknown) // an object of an unknown kind might make the finding graver
 		if !apart {
 			p.Warn(field.Invalid(serviceNamePath, svc.Name,
 				"must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
@@ -91,7 +91,8 @@ business of statefulset-service-selector alone.`,
 	})},
 }
 
-// headlessBeside is the remedy of a warning, which has no room for the Service.
+// headlessBeside returns the remedy of a warning, which has no room for the
+// Service.
 func headlessBeside(sts *appsv1.StatefulSet, name string) string {
 	fields := "clusterIP: None"
 	if meets(sts) {
@@ -101,9 +102,8 @@ func headlessBeside(sts *appsv1.StatefulSet, name string) string {
 }
 
 // ownHeadless returns the name of a headless Service that selects the Pods of a
-// StatefulSet, and nobody's beside them but on purpose; empty if there is none.
-// Where a kind is not known, what is known decides, and the error is
-// [cluster.ErrUnknown].
+// StatefulSet and no others, unless others are meant; or "". If a kind is not
+// known, the known kinds decide, and the error is [cluster.ErrUnknown].
 func ownHeadless(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
 	names, err := cluster.HeadlessFor(v, sts.Namespace, sts.Spec.Template.Labels)
 	if err != nil {
@@ -129,9 +129,9 @@ func ownHeadless(v *cluster.View, sts *appsv1.StatefulSet) (string, error) {
 	return "", unknown
 }
 
-// toldApart says whether anybody must tell the Pods of a StatefulSet apart that
-// stand behind a Service with a virtual IP. Where a kind is not known, nobody is
-// known to, and the error is [cluster.ErrUnknown].
+// toldApart says whether anything must tell apart the Pods of a StatefulSet
+// that are behind a Service with a virtual IP. If a kind is not known, the
+// known kinds decide, and the error is [cluster.ErrUnknown].
 func toldApart(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) (bool, error) {
 	switch {
 	case svc.DeletionTimestamp != nil: // a headless one may take its place
@@ -140,7 +140,7 @@ func toldApart(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) (b
 		return false, nil
 	case len(sts.Spec.VolumeClaimTemplates) > 0, addressed(&sts.Spec.Template.Spec, sts.Name, svc.Name, true):
 		return true, nil
-	case v.Admission(): // the caches do not hold what containers run
+	case v.Admission(): // the caches do not hold the commands of containers
 		return false, nil
 	}
 	all, err := templatesIn(v, sts.Namespace)

@@ -35,7 +35,7 @@ file, adjust the ports, and kubectl apply -f it.`,
 		}
 		missing := field.NotFound(serviceNamePath, name)
 		missing.Detail = "must exist, or no Pod has a DNS name"
-		const room = 137 // what a warning holds besides, where the name is short
+		const room = 137 // runes of the rest of the warning, where names are short
 		p.Report(missing, "apply "+headlessService(sts, name, room))
 		return nil
 	}).Of("spec.serviceName")},

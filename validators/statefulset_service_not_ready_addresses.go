@@ -33,7 +33,7 @@ which would send its clients to Pods that are not ready.`,
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if !meets(sts) {
-			return nil // nobody to meet, or one after the other, or ready at once
+			return nil // no other member, or started one by one, or ready at once
 		}
 		svc, err := governingService(p.Cluster, sts)
 		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || !cluster.Headless(svc) {
@@ -49,8 +49,9 @@ which would send its clients to Pods that are not ready.`,
 		"spec.template.spec.containers[*].readinessProbe", "spec.template.spec.initContainers[*].readinessProbe")},
 }
 
-// meets says whether the Pods of a StatefulSet start together, and may have to find
-// each other to become ready. Without a probe a Pod is ready as it starts.
+// meets says whether the Pods of a StatefulSet start together and may have to
+// find each other before they are ready. A Pod without a probe is ready when it
+// starts.
 func meets(sts *appsv1.StatefulSet) bool {
 	return sts.Spec.PodManagementPolicy == appsv1.ParallelPodManagement && replicasOf(sts.Spec.Replicas) > 1 &&
 		probed(&sts.Spec.Template.Spec)

@@ -49,11 +49,12 @@ every release, such as a version, in the selector of a Service.`,
 		if known(err) != nil {
 			return err
 		}
-		// Who names it too must not lose what this one gains.
+		// Other StatefulSets that name the Service must not lose it by the
+		// remedy.
 		others := slices.DeleteFunc(governed, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name })
 		remedy := ""
 		on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...))
-		mended := len(on) > 0 && cluster.Headless(svc) // a virtual IP stays with its clients
+		mended := len(on) > 0 && cluster.Headless(svc) // an existing virtual IP stays
 		if mended {
 			remedy = p.selecting(svc, on)
 		} else {
@@ -72,7 +73,7 @@ every release, such as a version, in the selector of a Service.`,
 	}).Of("spec.serviceName", "spec.template.metadata.labels")},
 }
 
-// unmatched returns what a selector wants and labels do not have, sorted.
+// unmatched returns, sorted, what a selector requires and labels do not have.
 func unmatched(selector, on map[string]string) (want []string) {
 	for _, k := range slices.Sorted(maps.Keys(selector)) {
 		if v, ok := on[k]; !ok || v != selector[k] {

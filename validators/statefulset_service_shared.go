@@ -16,7 +16,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// labelInstance tells the Pods of one release of an application from another's.
+// labelInstance tells apart the Pods of two releases of an application.
 const labelInstance = "app.kubernetes.io/instance"
 
 var statefulsetServiceShared = &Rule{
@@ -74,8 +74,8 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 }
 
 // labelsApart returns the labels by which a Service selects the Pods of a
-// StatefulSet and nobody's beside them, and the step that gives them such labels
-// where they have none.
+// StatefulSet and none of the workloads beside it. If they have no such labels,
+// first is the step that adds them.
 func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]string, first string) {
 	own = memberLabels(sts)
 	if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
@@ -88,17 +88,17 @@ func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]str
 	return own, first
 }
 
-// ownLabels is labelsApart from all that there is. Where a kind is not known, what
-// is known decides, and the error is [cluster.ErrUnknown].
+// ownLabels is labelsApart from all workloads. If a kind is not known, the
+// known kinds decide, and the error is [cluster.ErrUnknown].
 func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string, first string, err error) {
 	beside, err := workloadsBeside(v, sts, labels.SelectorFromSet(memberLabels(sts)))
 	own, first = labelsApart(sts, beside)
 	return own, first, err
 }
 
-// sharing returns the workloads that the governing Service of a StatefulSet leads
-// to beside it, and none where that is meant. Where a kind is not known, those of
-// the other come with the error, [cluster.ErrUnknown].
+// sharing returns the other workloads to which the governing Service of a
+// StatefulSet leads, or none where that is meant. If a kind is not known, it
+// returns those of the other together with the error, [cluster.ErrUnknown].
 func sharing(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) ([]workload, error) {
 	beside, err := workloadsBeside(v, sts, labels.SelectorFromSet(svc.Spec.Selector))
 	if len(beside) == 0 {
@@ -111,7 +111,7 @@ func sharing(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) ([]w
 			continue
 		}
 		if !slices.ContainsFunc(beside, func(w workload) bool { v, ok := w.selects[name]; return ok && v == value }) {
-			return nil, err // a label of members
+			return nil, err // the Service selects by a label of single members
 		}
 	}
 	if named {
@@ -120,7 +120,7 @@ func sharing(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) ([]w
 	return beside, err
 }
 
-// selectorLabels returns the labels that a selector wants, one by one.
+// selectorLabels returns the matchLabels of a selector, which may be nil.
 func selectorLabels(sel *metav1.LabelSelector) map[string]string {
 	if sel == nil {
 		return nil

@@ -80,7 +80,7 @@ subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
 	)},
 }
 
-// sizeOr returns what a claim asks for, or a size for an example.
+// sizeOr returns the size that a claim requests, or example.
 func sizeOr(pvc *corev1.PersistentVolumeClaim, example string) string {
 	if pvc == nil || pvc.Spec.Resources.Requests.Storage().IsZero() {
 		return example
@@ -88,8 +88,8 @@ func sizeOr(pvc *corev1.PersistentVolumeClaim, example string) string {
 	return pvc.Spec.Resources.Requests.Storage().String()
 }
 
-// directoryEach says whether every mount of a volume, of which there must be one,
-// is a directory that no two Pods of a StatefulSet have in common.
+// directoryEach says whether a volume is mounted, and each mount is of a
+// directory that no two Pods of a StatefulSet share.
 func directoryEach(spec *corev1.PodSpec, volume string) bool {
 	mounted := false
 	for _, c := range containers(spec) {

@@ -89,9 +89,9 @@ func ofAllNodes(key string) bool {
 	return false
 }
 
-// keptApart says whether anti-affinity keeps Pods with labels apart, over
-// nodes or over what is larger than these; if not, it returns the key of a term
-// that would, were it not one that all nodes share.
+// keptApart says whether anti-affinity keeps Pods with labels apart, on nodes or
+// on larger units. If not, shared is the key of a term that would if its label
+// did not have the same value on all nodes.
 func keptApart(pod *corev1.PodSpec, on labels.Set) (shared string, apart bool) {
 	if pod.Affinity == nil || pod.Affinity.PodAntiAffinity == nil {
 		return "", false
@@ -120,7 +120,8 @@ func keptApart(pod *corev1.PodSpec, on labels.Set) (shared string, apart bool) {
 	return shared, false
 }
 
-// ownNode says whether a Pod takes a port of its node, which no two can.
+// ownNode says whether a Pod uses a port of its node, so that no two can share
+// one.
 func ownNode(pod *corev1.PodSpec) bool {
 	for _, c := range containers(pod) {
 		for _, port := range c.item.Ports {
@@ -134,7 +135,7 @@ func ownNode(pod *corev1.PodSpec) bool {
 
 // matchesLabels says whether a selector matches labels; nil matches none.
 func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
-	if sel != nil && len(sel.MatchExpressions) == 0 { // nearly all: no selector need be made of them
+	if sel != nil && len(sel.MatchExpressions) == 0 { // the common case, without making a selector
 		for k, v := range sel.MatchLabels {
 			if got, ok := on[k]; !ok || got != v {
 				return false
@@ -146,8 +147,8 @@ func matchesLabels(sel *metav1.LabelSelector, on labels.Set) bool {
 	return err == nil && s.Matches(on)
 }
 
-// selectorOf returns a selector, which it validates only where it must look at
-// expressions: what is made of labels alone the API server has validated, or will.
+// selectorOf returns a selector. It validates only expressions: labels alone
+// are validated by the API server.
 func selectorOf(sel *metav1.LabelSelector) (labels.Selector, error) {
 	if sel != nil && len(sel.MatchExpressions) == 0 {
 		return labels.SelectorFromSet(sel.MatchLabels), nil

@@ -16,9 +16,9 @@ import (
 	"stayput.dev/cluster"
 )
 
-// withStayputAnnotation returns rules and the one about Stayput's own labels
-// and annotations, sorted by name. It alone must know what the others are
-// called, so it cannot be a variable that stands among them.
+// withStayputAnnotation returns rules and the rule about Stayput's own labels
+// and annotations, sorted by name. That rule must know the names of the others,
+// so it cannot be a variable among them.
 func withStayputAnnotation(rules ...*Rule) []*Rule {
 	names := []string{"stayput-annotation"}
 	for _, r := range rules {
@@ -49,7 +49,7 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 			On(checkKeys[*storagev1.StorageClass](names)).Of(ownKeysIn("metadata")...),
 			On(checkKeys[*corev1.Service](names)).Of(ownKeysIn("metadata")...),
 			On(checkKeys[*corev1.Namespace](names)).Of(ownKeysIn("metadata")...),
-			// What a Pod's keys ask for is done when it is created, or never.
+			// The keys of a Pod have an effect only when it is created.
 			OnCreate(checkKeys[*corev1.Pod](names)),
 		},
 	})
@@ -57,8 +57,8 @@ the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 	return rules
 }
 
-// keyRuns says whether what lives on of a workload has the label or annotation of
-// its Pod template that was found.
+// keyRuns says whether a remnant has the label or annotation of the Pod
+// template that was found.
 func keyRuns(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
 	var template *metav1.ObjectMeta
 	switch obj := obj.(type) {
@@ -86,8 +86,8 @@ func keyRuns(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding)
 	}, nil
 }
 
-// ownKeysIn returns what [checkKeys] reads of objects that have metadata at the
-// given paths, or lists of claim templates, which never change.
+// ownKeysIn returns what [checkKeys] reads in objects with metadata at the
+// given paths. Claim templates are a list, which never changes.
 func ownKeysIn(metadata ...string) (reads []string) {
 	for _, path := range metadata {
 		if path == templatesPath.String() {
@@ -112,8 +112,8 @@ func checkKeys[T client.Object](rules []string) func(*Pass, T) error {
 	}
 }
 
-// checkList checks the labels or the annotations of a place. When there are many
-// mistakes it stops: a request has thousands of keys if somebody wants it to.
+// checkList checks the labels or the annotations of a place. It stops after
+// many mistakes, because a hostile request may have thousands of keys.
 func checkList(p *Pass, pl place, sort string, list map[string]string, rules []string) {
 	const most = 20
 	var own []string
@@ -170,7 +170,7 @@ func checkKey(path *field.Path, kind, sort, name, value string) (wrong *field.Er
 	return nil, ""
 }
 
-// checkExemption does so for an exemption.
+// checkExemption is checkKey for an exemption.
 func checkExemption(path *field.Path, sort, rule, reason string, rules []string) (wrong *field.Error, remedy string) {
 	exempt := func(rule string) string {
 		return "metadata: {annotations: {" + cluster.ExemptPrefix + rule + `: "<reason>"}}`

@@ -33,7 +33,7 @@ at once.`,
 			}
 			others, err := otherDefaults(p.Cluster, sc)
 			if err != nil || len(others) == 0 || !p.Cluster.Admission() && others[0].Name < sc.Name {
-				return err // where all are reviewed one is told, or all would be unmarked
+				return err // where all classes are reviewed, only one is reported, or people would unmark all
 			}
 			var names, unmark []string
 			for _, other := range others {
@@ -65,7 +65,7 @@ at once.`,
 	},
 }
 
-// otherDefaults returns the default classes besides one, by name.
+// otherDefaults returns the default classes except one, by name.
 func otherDefaults(v *cluster.View, than *storagev1.StorageClass) ([]*storagev1.StorageClass, error) {
 	classes, err := listClasses(v)
 	if err != nil {
@@ -86,7 +86,7 @@ func defaultPath(sc *storagev1.StorageClass) *field.Path {
 	return field.NewPath("metadata", "annotations").Key(defaultKey(sc))
 }
 
-// defaultKey returns the key of that annotation.
+// defaultKey returns the key of the annotation that makes a class the default.
 func defaultKey(sc *storagev1.StorageClass) string {
 	if sc.Annotations[cluster.AnnotationDefaultClass] == "true" {
 		return cluster.AnnotationDefaultClass

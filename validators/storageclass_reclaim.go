@@ -21,8 +21,8 @@ somebody deletes them. For data that may go, make a second class and exempt it.`
 	Exempt: "the class is for what can be had again: caches, builds, tests",
 
 	Checks: []Check{OnCreate(func(p *Pass, sc *storagev1.StorageClass) error {
-		// Nil is no author's choice: lint sees it before the mutator
-		// storageclass-retain does.
+		// Nil is no choice of the author: lint sees the class before the
+		// mutator storageclass-retain fills it in.
 		if sc.ReclaimPolicy == nil || *sc.ReclaimPolicy != corev1.PersistentVolumeReclaimDelete || !provisions(sc) {
 			return nil
 		}

@@ -34,7 +34,7 @@ means the claim of that name.`,
 	Checks: []Check{OnDelete(func(p *Pass, pv *corev1.PersistentVolume) error {
 		ref := pv.Spec.ClaimRef
 		if ref == nil || pv.Status.Phase != corev1.VolumeBound {
-			return nil // what provisioners delete is released or failed
+			return nil // provisioners delete volumes that are Released or Failed
 		}
 		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, ref.Namespace, ref.Name)
 		if err != nil {

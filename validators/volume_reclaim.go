@@ -44,7 +44,7 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 			"metadata.annotations["+cluster.AnnotationReclaim+"]"),
 		OnUpdate(func(p *Pass, old, pv *corev1.PersistentVolume) error {
 			if !provisioned(pv) || letsGo(pv) || pv.Spec.ClaimRef == nil {
-				return nil // made by hand: as above
+				return nil // made by hand: see above
 			}
 			was, policy := old.Spec.PersistentVolumeReclaimPolicy, pv.Spec.PersistentVolumeReclaimPolicy
 			if was != corev1.PersistentVolumeReclaimRetain || policy != corev1.PersistentVolumeReclaimDelete {
@@ -59,7 +59,8 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 	},
 }
 
-// letsGo says whether a volume's own annotation lets its data go.
+// letsGo says whether an annotation of the volume itself permits the loss of
+// its data.
 func letsGo(pv *corev1.PersistentVolume) bool {
 	return pv.Annotations[cluster.AnnotationReclaim] == string(corev1.PersistentVolumeReclaimDelete)
 }

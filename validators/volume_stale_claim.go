@@ -37,7 +37,7 @@ that it was bound already.`,
 	Checks: []Check{
 		OnCreate(func(p *Pass, pv *corev1.PersistentVolume) error {
 			if pv.ResourceVersion != "" && !p.Cluster.Manifests() {
-				return nil // it is there, and has been reclaimed or not
+				return nil // the claim exists, and the volume has been reclaimed or not
 			}
 			if stale, err := cluster.Stale(p.Cluster, pv); err != nil || !stale {
 				return err

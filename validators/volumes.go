@@ -12,8 +12,8 @@ import (
 	"stayput.dev/cluster"
 )
 
-// volumesFor returns the volumes that a claim may be bound to by their claimRef
-// and class.
+// volumesFor returns the volumes that a claim may be bound to, judging by their
+// claimRef and class.
 func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
 	pvs, err := cluster.VolumesForClaim(v, pvc)
 	if err != nil {
@@ -22,22 +22,23 @@ func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.P
 	return pvs, nil
 }
 
-// bestVolume returns the volume among [volumesFor] a claim that it would be bound
-// to now if it has no volumeName, or nil. Like the controller, it looks at
-// volumes with the fewest access modes first and takes the smallest of those
-// that fit; like the scheduler, which chooses if the class waits for a node, it takes the
-// smallest of all. What fits the node is not considered. Where modes are as many
-// but other ones, chance decides which the controller looks at first; here they
-// are one group, and what is reserved for the claim comes before all of it.
-// Source: k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
+// bestVolume returns the volume among [volumesFor] a claim that it would be
+// bound to now if it has no volumeName, or nil. If wait is false, it chooses as
+// the controller does: it begins with the volumes that have the fewest access
+// modes, and takes the smallest that fits. If wait is true, the class waits for
+// a node and the scheduler chooses: it takes the smallest of all. Whether a
+// volume fits the node is not considered. Among volumes with equally many but
+// other modes, the controller's order is random; here they are one group. A
+// volume that is reserved for the claim comes before all others. Source:
+// k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
 func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
-	groups := map[int][]*corev1.PersistentVolume{} // by how many access modes
+	groups := map[int][]*corev1.PersistentVolume{} // by number of access modes
 	for _, pv := range all {
 		if !volume.CheckAccessModes(pvc, pv) {
 			continue
 		}
 		if pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending {
-			made := *pv // in a manifest, or a moment old: it will be available
+			made := *pv // from a manifest, or new: it will be Available
 			made.Status.Phase = corev1.VolumeAvailable
 			pv = &made
 		}

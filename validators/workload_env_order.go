@@ -34,7 +34,7 @@ Service's (DB_SERVICE_HOST), or where a shell gets the text.`,
 	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		links := spec.EnableServiceLinks == nil || *spec.EnableServiceLinks
 		for _, c := range containers(spec) {
-			if len(c.item.EnvFrom) == 0 { // which may define anything
+			if len(c.item.EnvFrom) == 0 { // envFrom may define anything
 				envOrder(p, c.item, links, at.Child(c.field).Index(c.index))
 			}
 		}
@@ -42,11 +42,11 @@ Service's (DB_SERVICE_HOST), or where a shell gets the text.`,
 	}, append(inContainers("env", "envFrom", "command", "args", "volumeMounts"), "enableServiceLinks")),
 }
 
-// envOrder reports the variables that a container's texts name and do not get.
-// Source: k8s.io/kubernetes@v1.37.1 pkg/kubelet/kubelet_pods.go,
+// envOrder reports the variables that a container's texts refer to and that are
+// not replaced. Source: k8s.io/kubernetes@v1.37.1 pkg/kubelet/kubelet_pods.go,
 // makeEnvironmentVariables.
 func envOrder(p *Pass, c *corev1.Container, links bool, at *field.Path) {
-	defined := map[string]int{} // where each variable is first
+	defined := map[string]int{} // index of a variable's first definition
 	for i := range c.Env {
 		if _, ok := defined[c.Env[i].Name]; !ok {
 			defined[c.Env[i].Name] = i
@@ -101,7 +101,8 @@ func envOrder(p *Pass, c *corev1.Container, links bool, at *field.Path) {
 	}
 }
 
-// defineIt says how a variable is defined: one of the usual names as what it says.
+// defineIt says how to define a variable; for usual names, with their usual
+// source.
 func defineIt(name string) string {
 	path, ok := map[string]string{
 		"POD_NAME": "metadata.name", "HOSTNAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace",
@@ -113,8 +114,8 @@ func defineIt(name string) string {
 	return fmt.Sprintf("env: [{name: %s, valueFrom: {fieldRef: {fieldPath: %s}}}]", name, path)
 }
 
-// variables returns the names in a text that Kubernetes looks for, each once.
-// $$ is an escaped $. Source: k8s.io/kubernetes@v1.37.1
+// variables returns the names of the references that Kubernetes replaces in a
+// text, each once. $$ is an escaped $. Source: k8s.io/kubernetes@v1.37.1
 // third_party/forked/golang/expansion/expand.go.
 func variables(text string) (names []string) {
 	for {
@@ -124,7 +125,7 @@ func variables(text string) (names []string) {
 		}
 		text = after[1:]
 		if after[0] != '(' {
-			continue // a $ and what follows it, also $$
+			continue // a $ with the character behind it, also $$
 		}
 		name, rest, ok := strings.Cut(text, ")")
 		if !ok {
@@ -137,20 +138,24 @@ func variables(text string) (names []string) {
 	}
 }
 
-// serviceVariable matches the names of variables that tell of Services.
+// serviceVariable matches the names of variables that hold addresses of
+// Services.
 var serviceVariable = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
-// ofService says whether a variable may be one that tells of a Service. Those of
-// Service kubernetes are everywhere, the others where there are links.
+// ofService says whether a variable may hold the address of a Service. Those of
+// the Service kubernetes are always set, the others where service links are
+// enabled.
 func ofService(name string, links bool) bool {
 	return serviceVariable.MatchString(name) && (links || strings.HasPrefix(name, "KUBERNETES_"))
 }
 
-// asVariable matches what people call variables. In command and args another text
-// in $( ) is a command, which a shell in the image runs, or a program's own.
+// asVariable matches usual names of variables. Any other text in $( ) in
+// command and args is a command for a shell in the image, or syntax of the
+// program.
 var asVariable = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 
-// shell says whether a word of a command calls a shell, or hands it a script.
+// shell says whether a word of a command is a shell, or its option for a
+// script.
 func shell(word string) bool {
 	switch path.Base(word) {
 	case "sh", "ash", "bash", "dash", "ksh", "zsh", "fish", "busybox", "su", "pwsh", "powershell", "cmd", "cmd.exe":

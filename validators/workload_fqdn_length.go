@@ -43,7 +43,7 @@ generate count.`,
 			}
 			subdomain := pod.Subdomain
 			if subdomain == "" {
-				subdomain = d.Spec.Template.Labels[cluster.LabelSubdomain] // as the webhook will fill it in
+				subdomain = d.Spec.Template.Labels[cluster.LabelSubdomain] // as the webhook will set it
 			}
 			fqdnLength(p, d.Namespace, podSpecPath, pod, host, subdomain)
 			return nil
@@ -52,7 +52,7 @@ generate count.`,
 			"spec.template.spec.hostNetwork", "spec.template.spec.hostnameOverride"),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
-				return nil // its workload is where somebody can mend it
+				return nil // the workload is reported, where it can be mended
 			}
 			host := len(pod.Spec.Hostname)
 			if host == 0 {
@@ -64,13 +64,14 @@ generate count.`,
 	},
 }
 
-// fqdnLength reports a Pod whose full name is too long for its kernel. Source:
-// k8s.io/kubernetes@v1.37.1 pkg/kubelet/util/util.go, GetNodenameForKernel.
+// fqdnLength reports a Pod whose fully qualified name is too long for Linux.
+// Source: k8s.io/kubernetes@v1.37.1 pkg/kubelet/util/util.go,
+// GetNodenameForKernel.
 func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec, host int, subdomain string) {
 	const most = 64
 	if pod.SetHostnameAsFQDN == nil || !*pod.SetHostnameAsFQDN || pod.HostNetwork || pod.HostnameOverride != nil ||
 		subdomain == "" {
-		return // there is no full name, or the kernel does not get it
+		return // the Pod has no full name, or does not use it as its hostname
 	}
 	n := min(host, validation.DNS1123LabelMaxLength) + len("."+subdomain+"."+namespace+".svc."+p.Cluster.ClusterDomain())
 	if n <= most {
@@ -82,17 +83,17 @@ func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec
 		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
 }
 
-// memberNameLen returns the length of the name of a StatefulSet's Pod of the
-// highest ordinal; where it is scaled to nothing, of the first.
+// memberNameLen returns the length of the name of a StatefulSet's Pod with the
+// highest ordinal, or with the first if it has no replicas.
 func memberNameLen(sts *appsv1.StatefulSet) int {
 	all := ordinals(sts)
 	return len(sts.Name) + len("-") + len(strconv.Itoa(max(all.end()-1, all.start)))
 }
 
-// generatedName returns the greatest length of the names of a Deployment's
-// Pods: its own, a dash and up to ten characters are the ReplicaSet's, and a
-// dash and five random characters are added to at most 58 of those. Source:
-// k8s.io/apiserver@v0.37.1 pkg/storage/names/generate.go.
+// generatedName returns the maximum length of the names of a Deployment's Pods.
+// The ReplicaSet adds a dash and up to ten characters to the Deployment's name;
+// a Pod adds a dash and five random characters to at most the first 58 of
+// these. Source: k8s.io/apiserver@v0.37.1 pkg/storage/names/generate.go.
 func generatedName(deployment int) int {
 	const hash, base, random = 10, 58, 5
 	return min(deployment+len("-")+hash+len("-"), base) + random

@@ -42,17 +42,17 @@ there are taken to be several.`,
 		On(func(p *Pass, dep *appsv1.Deployment) error {
 			return hostPaths(p, &dep.Spec.Template.Spec, podSpecPath, claimInstead)
 		}).Of(hostPathReads...),
-		// The volumes of a Pod cannot change, so its updates are nobody's concern.
+		// The volumes of a Pod cannot change, so updates need no check.
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
 			if metav1.GetControllerOf(pod) != nil {
-				return nil // its owner's business; of the image of a static Pod, the node's
+				return nil // its owner is checked; the mirror of a static Pod is its node's
 			}
 			return hostPaths(p, &pod.Spec, specPath, claimInstead)
 		}),
 	},
 }
 
-// hostPathReads are what [hostPaths] reads of a workload.
+// hostPathReads are the parts of a workload that [hostPaths] reads.
 var hostPathReads = []string{
 	"spec.template.spec.volumes[*].hostPath",
 	"spec.template.spec.containers[*].volumeMounts", "spec.template.spec.initContainers[*].volumeMounts",
@@ -103,8 +103,8 @@ func claimInstead(volume string) (remedy, brief string) {
 		copyFirst + "use a claim"
 }
 
-// writtenVolumes returns the names of the volumes that some container may
-// write.
+// writtenVolumes returns the names of the volumes that at least one container
+// may write to.
 func writtenVolumes(spec *corev1.PodSpec) map[string]bool {
 	written := map[string]bool{}
 	for _, c := range containers(spec) {
@@ -118,9 +118,9 @@ func writtenVolumes(spec *corev1.PodSpec) map[string]bool {
 	return written
 }
 
-// directory says whether a hostPath is a directory that may hold data. Most
-// people leave the type out, so the usual places of sockets, devices and what
-// does not outlive a reboot are known by their names.
+// directory says whether a hostPath is a directory that may hold data. The type
+// is usually left out, so the usual paths of sockets, devices and files that do
+// not outlive a reboot are known by name.
 func directory(hp *corev1.HostPathVolumeSource) bool {
 	if hp.Type != nil {
 		switch *hp.Type {

@@ -45,7 +45,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 	taken, err := workloadsBeside(p.Cluster, obj, sel)
 	if len(taken) > 0 {
 		if _, bad := metav1.LabelSelectorAsSelector(selector); bad != nil {
-			return nil // so it does
+			return nil // the API server refuses this, too
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), short(formatSelector(selector)),
 			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later",
@@ -55,9 +55,9 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 	return err
 }
 
-// distinctKey returns the key of a label that tells the Pods of a workload from
-// those of others by the workload's name. Its Pods do not have the key yet: a
-// Service may select them by the value that it has.
+// distinctKey returns the key of a label that can hold the workload's name, to
+// tell its Pods from those of others. The Pods do not have the key yet, because
+// a Service may select them by its present value.
 func distinctKey(podLabels map[string]string, others []workload, name string) string {
 	keys := []string{"app.kubernetes.io/name", "app.kubernetes.io/component"}
 	for _, key := range keys {

@@ -15,8 +15,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// replicasOf returns spec.replicas of a workload, 1 where it was not
-// defaulted.
+// replicasOf returns spec.replicas of a workload, or 1 if it is not set.
 func replicasOf(replicas *int32) int {
 	if replicas == nil {
 		return 1
@@ -24,9 +23,8 @@ func replicasOf(replicas *int32) int {
 	return int(*replicas)
 }
 
-// containers returns the containers of every kind of a Pod, with the name of
-// the list that each is in. Ephemeral containers are returned as what they
-// share with the others.
+// containers returns all containers of a Pod, each with the name of its list.
+// Ephemeral containers are converted to the fields that all containers have.
 func containers(spec *corev1.PodSpec) (all []listed[*corev1.Container]) {
 	all = make([]listed[*corev1.Container], 0, len(spec.InitContainers)+len(spec.Containers)+len(spec.EphemeralContainers))
 	for i := range spec.InitContainers {
@@ -49,22 +47,22 @@ type listed[T any] struct {
 	item  T
 }
 
-// A workload is a StatefulSet or a Deployment, less what only one of them has.
+// A workload is a StatefulSet or a Deployment, with the fields that both have.
 type workload struct {
 	kind, name string
 	replicas   int
 	labels     map[string]string // of its Pods
-	selects    map[string]string // the labels by which it selects them
-	service    string            // that a StatefulSet names
+	selects    map[string]string // the labels of its selector
+	service    string            // serviceName of a StatefulSet
 }
 
 // String returns the kind and the name.
 func (w workload) String() string { return w.kind + " " + w.name }
 
-// workloadsBeside returns the StatefulSets and Deployments in the namespace of
-// one of them whose Pods a selector matches, without that one and those that
-// are being deleted, sorted. Where one of the kinds is not known, those of the
-// other come with the error, [cluster.ErrUnknown].
+// workloadsBeside returns, sorted, the StatefulSets and Deployments in the
+// namespace of self whose Pods a selector matches, without self and those that
+// are being deleted. If one of the kinds is not known, it returns those of the
+// other together with the error, [cluster.ErrUnknown].
 func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
 	var all []workload
 	var unknown error
@@ -104,7 +102,7 @@ func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) (
 	return all, unknown
 }
 
-// selected returns those of the workloads whose Pods a selector matches.
+// selected returns the workloads whose Pods a selector matches.
 func selected(all []workload, sel labels.Selector) (matching []workload) {
 	for _, w := range all {
 		if sel.Matches(labels.Set(w.labels)) {
