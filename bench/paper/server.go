@@ -14,6 +14,9 @@ import (
 	"strings"
 	"sync"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,18 +57,17 @@ const version = "1000"
 func Start(objects []client.Object) (*Cluster, error) {
 	c := &Cluster{kinds: map[schema.GroupVersionResource]*kind{}, counts: map[string]int{}, stored: map[string][]byte{},
 		done: make(chan struct{})}
-	for _, gvk := range known() {
-		plural, _ := meta.UnsafeGuessKindToResource(gvk)
-		c.kinds[plural] = &kind{gvk: gvk, namespaced: cluster.Namespaced(gvk.GroupKind()),
-			byKey: map[client.ObjectKey]client.Object{}}
+	byGVK := map[schema.GroupVersionKind]*kind{}
+	for _, known := range append(slices.Clone(cluster.Kinds), process...) {
+		k := &kind{gvk: known.GVK(), namespaced: !known.ClusterScoped, byKey: map[client.ObjectKey]client.Object{}}
+		c.kinds[known.GVR()], byGVK[k.gvk] = k, k
 	}
 	for _, obj := range objects {
 		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
 		if err != nil {
 			return nil, err
 		}
-		plural, _ := meta.UnsafeGuessKindToResource(gvk)
-		k := c.kinds[plural]
+		k := byGVK[gvk]
 		if k == nil {
 			return nil, fmt.Errorf("a cluster on paper has no %s", gvk)
 		}
@@ -86,23 +88,17 @@ func (c *Cluster) Stop() {
 	c.Close()
 }
 
-// known are the kinds that conventions look up, and what the process needs.
-func known() (kinds []schema.GroupVersionKind) {
-	for gv, names := range map[schema.GroupVersion][]string{
-		{Version: "v1"}: {"Pod", "Service", "Namespace", "Node",
-			"PersistentVolumeClaim", "PersistentVolume", "Secret", "ConfigMap", "Event"},
-		{Group: "apps", Version: "v1"}:                {"StatefulSet", "Deployment"},
-		{Group: "storage.k8s.io", Version: "v1"}:      {"StorageClass"},
-		{Group: "policy", Version: "v1"}:              {"PodDisruptionBudget"},
-		{Group: "coordination.k8s.io", Version: "v1"}: {"Lease"},
-		{Group: "admissionregistration.k8s.io", Version: "v1"}: {"MutatingWebhookConfiguration",
-			"ValidatingWebhookConfiguration"},
-	} {
-		for _, name := range names {
-			kinds = append(kinds, gv.WithKind(name))
-		}
-	}
-	return kinds
+// process are the kinds that the process needs, beside those that conventions look
+// up.
+var process = []cluster.Kind{
+	{Object: &corev1.Secret{}, Resource: "secrets"},
+	{Object: &corev1.ConfigMap{}, Resource: "configmaps"},
+	{Object: &corev1.Event{}, Resource: "events"},
+	{Object: &coordinationv1.Lease{}, Resource: "leases"},
+	{Object: &admissionregistrationv1.MutatingWebhookConfiguration{}, Resource: "mutatingwebhookconfigurations",
+		ClusterScoped: true},
+	{Object: &admissionregistrationv1.ValidatingWebhookConfiguration{}, Resource: "validatingwebhookconfigurations",
+		ClusterScoped: true},
 }
 
 // Requests returns how many there have been, by verb and resource.
