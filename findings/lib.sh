@@ -33,6 +33,26 @@ cluster() {
 	}
 }
 
+# definitions NAME MODULE: prints, for the beginning of a script for `cluster -operator NAME`, what makes what an operator
+# defines and, with a certificate in $PWD, its webhooks: at 127.0.0.1:$port.
+definitions() {
+	local module
+	module=$(cd "$here/../e2e/localcluster/modules/$1" && GOWORK=off go list -m -f '{{.Dir}}' "$2")
+	cat <<-STEPS
+		cd "$work"
+		port=$((20000 + RANDOM % 10000))
+		openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -days 2 \\
+			-keyout tls.key -out tls.crt 2>/dev/null
+		kubectl create -f "$module/config/crd/bases" >&2
+		for _ in \$(seq 30); do kubectl wait --for=condition=Established -f "$module/config/crd/bases" >&2 && break; sleep 1; done
+		webhooks() { # with the bundle of authorities
+			awk -v at="https://127.0.0.1:\$port" -v ca="\$1" '/^ +service:\$/ { next } /^ +(name: webhook-service|namespace: system)\$/ { next }
+				/^ +path: / { print "    url: " at \$2; if (ca != "") print "    caBundle: " ca; next } { print }' \\
+				"$module/config/webhook/manifests.yaml" | kubectl create -f - >&2
+		}
+	STEPS
+}
+
 # as_seen TEXT: compares standard input with what was seen.
 as_seen() {
 	diff -u --label seen <(printf '%s\n' "$1") --label now - && echo "as it was"

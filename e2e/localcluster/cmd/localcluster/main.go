@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	flags.IntVar(&o.Nodes, "nodes", 0, fmt.Sprintf("`number` of fake nodes (default %d)", localcluster.DefaultNodes))
 	flags.BoolVar(&o.Bare, "bare", false, "only etcd and kube-apiserver")
 	flags.StringVar(&o.Dir, "dir", "", "empty `directory` for state and logs, which is kept")
+	with := flags.String("operator", "", "foreign operator to have in PATH, too: lws or kruise")
 	buildOnly := flags.Bool("build-only", false, "build what the cache lacks, and start nothing")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -63,6 +64,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	if *buildOnly {
 		_, err := localcluster.Build(ctx, stderr)
 		return 0, err
+	}
+	if *with != "" {
+		operator, known := operators[*with]
+		if !known {
+			return 1, fmt.Errorf("--operator %s: must be lws or kruise", *with)
+		}
+		binary, err := operator.Build(ctx, stderr)
+		if err != nil {
+			return 1, err
+		}
+		if err := inPath(filepath.Dir(binary)); err != nil {
+			return 1, err
+		}
 	}
 	start := time.Now()
 	c, err := localcluster.Start(ctx, o)
@@ -87,11 +101,20 @@ func describe(w io.Writer, c *localcluster.Cluster, bare bool, took time.Duratio
 	}
 }
 
+// operators are those that a command may want, by the names of their programs.
+var operators = map[string]localcluster.Operator{
+	"lws": localcluster.LeaderWorkerSet, "kruise": localcluster.OpenKruise,
+}
+
+// inPath puts a directory before all others in PATH.
+func inPath(dir string) error {
+	return os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+}
+
 // runCommand runs command for as long as it takes, or until a signal. The code
 // is the one that a shell would give.
 func runCommand(ctx context.Context, c *localcluster.Cluster, command []string) (code int, err error) {
-	path := filepath.Dir(c.Kubectl()) + string(filepath.ListSeparator) + os.Getenv("PATH")
-	if err := os.Setenv("PATH", path); err != nil { // where command is looked for, too
+	if err := inPath(filepath.Dir(c.Kubectl())); err != nil { // where command is looked for, too
 		return 1, err
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
