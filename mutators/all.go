@@ -1,7 +1,7 @@
 package mutators
 
-// All lists every mutator, sorted by name, which is the order in which they
-// run. No two of them edit one kind, so that the order does not matter.
+// All lists every mutator, sorted by name: the order in which they run. The
+// order has no effect, because no two of them edit the same kind.
 var All = []*Mutator{
 	podIdentity,
 	statefulsetGoverningService,

@@ -9,7 +9,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// An authorship says how a StorageClass came by its reclaimPolicy.
+// An authorship says where the reclaimPolicy of a StorageClass comes from.
 type authorship int
 
 const (
@@ -18,14 +18,14 @@ const (
 	written            // the author wrote it
 )
 
-// createdWith returns the authorship of a new class. Where there are two
-// witnesses, the one that saw it written is believed.
+// createdWith returns the authorship of a new class. It is written if either
+// source says so.
 func createdWith(sc *storagev1.StorageClass) authorship {
 	if sc.ReclaimPolicy == nil {
 		return omitted // no API server has seen it yet
 	}
-	// An API server fills in managed fields before it asks: this is a manifest
-	// that lint reads, and all that is in it was written.
+	// An API server sets managed fields before it calls webhooks: this is a
+	// manifest that lint reads, and its author wrote all of it.
 	if _, ok := sc.Annotations[cluster.AnnotationLastApplied]; !ok && len(sc.ManagedFields) == 0 {
 		return written
 	}
@@ -37,7 +37,7 @@ func updatedWith(old, sc *storagev1.StorageClass) authorship {
 	if sc.ReclaimPolicy == nil {
 		return omitted
 	}
-	// An annotation that is as it was is a witness of an earlier request.
+	// An unchanged annotation is evidence about an earlier request.
 	if sc.Annotations[cluster.AnnotationLastApplied] != old.Annotations[cluster.AnnotationLastApplied] {
 		if a := lastApplied(sc); a != unknown {
 			return a
@@ -47,14 +47,14 @@ func updatedWith(old, sc *storagev1.StorageClass) authorship {
 		return a
 	}
 	// Without the mark this is a manifest that replaces the whole object. With
-	// it, somebody edited or patched the live one, and changed this field.
+	// it, somebody edited or patched the live object, and changed this field.
 	if sc.Annotations[cluster.AnnotationReclaimDefaulted] == "true" {
 		return written
 	}
 	return unknown
 }
 
-// lastApplied asks the annotation in which kubectl apply sends the manifest.
+// lastApplied reads the annotation in which kubectl apply sends the manifest.
 func lastApplied(sc *storagev1.StorageClass) authorship {
 	manifest, ok := sc.Annotations[cluster.AnnotationLastApplied]
 	if !ok {
@@ -70,9 +70,9 @@ func lastApplied(sc *storagev1.StorageClass) authorship {
 	}
 }
 
-// applied asks the managed fields, which say what a server-side apply applied.
-// The entries of other requests list what the API server filled in, too: they
-// do not prove that an author wrote it, but leave nothing proved to the
+// applied reads the managed fields, which name the fields that a server-side
+// apply applied. The entries of other requests include fields that the API
+// server defaulted: they do not prove that an author wrote the field, nor the
 // contrary.
 func applied(sc *storagev1.StorageClass) authorship {
 	result, listed := unknown, false

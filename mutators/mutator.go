@@ -1,5 +1,5 @@
-// Package mutators holds the defaults that are filled in on an author's
-// behalf, one file each, and the engine that turns them into a JSON patch.
+// Package mutators holds the mutators, which fill in fields that an author left
+// out, one file each, and the engine that turns their edits into a JSON patch.
 package mutators
 
 import (
@@ -15,32 +15,31 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Mutator fills in one thing that an author left out. It never overrules
-// what the author wrote, and mutating the mutated again changes nothing.
+// A Mutator fills in one field that an author left out. It never overrides what
+// the author wrote, and a second run changes nothing.
 type Mutator struct {
 	// Name identifies the mutator in warnings, configuration, metrics and
 	// docs: kebab-case, subject first.
 	Name string
 
 	// Doc explains the mutator. Its first line is a title, a lower-case clause
-	// that says what will hold; the rest says why, and how to have it
-	// otherwise.
+	// that says what will hold; the rest gives the reasons, and says how to get
+	// another result.
 	Doc string
 
 	// Reads lists the kinds that the edits look up. Informers, RBAC and the
 	// documentation are derived from it.
 	Reads []client.Object
 
-	// Edits are the mutator itself.
+	// Edits are the functions of the mutator.
 	Edits []Edit
 
-	// Repair says that what was missed on creation, because no webhook
-	// answered, may be made up for later: the edits of a creation, run over an
-	// object that is there, are as good as ever.
+	// Repair says that the edits may be applied later to an existing object if
+	// no webhook answered at its creation: they have the same effect then.
 	Repair bool
 }
 
-// An Edit is a function over one kind with its type erased. Make one with
+// An Edit is a function over one kind. Its type is erased. Make one with
 // [OnCreate] or [OnUpdate].
 type Edit struct {
 	Kind schema.GroupVersionKind
@@ -48,7 +47,7 @@ type Edit struct {
 	run  func(p *Pass, old, obj client.Object) error
 }
 
-// An Event is what must happen to an object for an [Edit] to apply.
+// An Event is what must happen to an object for an [Edit] to run.
 type Event int
 
 const (
@@ -56,27 +55,27 @@ const (
 	Updated
 )
 
-// OnCreate edits an object that is created. It assigns to fields with [set] and to
-// annotations with [Pass.annotate], which record what the patch is made of; what is
-// behind other pointers, in lists and in maps is the author's own, to be replaced
-// and never edited.
+// OnCreate edits an object that is created. It assigns to fields with [set] and
+// to annotations with [Pass.annotate], which record the patch. All values
+// behind other pointers, in lists and in maps belong to the author's object:
+// they may be replaced but not edited.
 func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
 		return f(p, obj.(T))
 	}}
 }
 
-// OnUpdate edits what is to replace old, as [OnCreate] does. Old must not be
-// edited. The webhook shows it no update that changes nothing.
+// OnUpdate edits an object that replaces old, as [OnCreate] does. Old must not
+// be edited. The webhook runs it for no update that changes nothing.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
 	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
 	}}
 }
 
-// A Pass is one mutator looking at one object.
+// A Pass is the review of one object by one mutator.
 type Pass struct {
-	// Cluster answers lookups, and knows who asks.
+	// Cluster answers lookups, and knows the caller.
 	Cluster *cluster.View
 
 	mutator  *Mutator
@@ -84,7 +83,7 @@ type Pass struct {
 	warnings []Warning
 }
 
-// A Warning tells the user what a mutator did or left undone, and why.
+// A Warning tells the user what a mutator did or did not do, and why.
 type Warning struct {
 	Mutator string // its name
 	Text    string
@@ -100,17 +99,17 @@ func (w Warning) String() string {
 }
 
 // maxWarning is the number of runes at which a warning is cut: the API server
-// cuts at 256 where a request has many.
+// cuts at 256 if a request has many.
 const maxWarning = 250
 
-// Warn tells the user what was done or left undone, and why.
+// Warn tells the user what the mutator did or did not do, and why.
 func (p *Pass) Warn(format string, args ...any) {
 	p.warnings = append(p.warnings, Warning{p.mutator.Name, cluster.OneLine(fmt.Sprintf(format, args...))})
 }
 
-// Filled tells the user what a field was filled in with: that it is now so, or,
-// of a manifest, that it would be, and where. Otherwise is what holds elsewhere; why
-// and what to write follow.
+// Filled tells the user the value that a field was given, or, for a manifest,
+// the value that it would get, and where. Otherwise describes the result
+// elsewhere. Rest gives the reason and the lines to write.
 func (p *Pass) Filled(what, value, otherwise, rest string) {
 	if p.Cluster.Manifests() {
 		p.Warn("%s would be %s where Stayput runs, and %s elsewhere%s", what, value, otherwise, rest)
@@ -119,21 +118,21 @@ func (p *Pass) Filled(what, value, otherwise, rest string) {
 	p.Warn("%s is now %s%s", what, value, rest)
 }
 
-// A Result is what mutators made of an object.
+// A Result is the outcome of the mutators for an object.
 type Result struct {
-	Object   client.Object // as they would have it; where nothing changes, the object itself
+	Object   client.Object // with the edits; the given object itself if nothing changes
 	Warnings []Warning     // for the user
 
 	before   client.Object
 	assigned []assignment
 }
 
-// Apply returns what the mutators make of obj. Obj is nil for a deletion, old is nil
-// unless the object existed. Neither is edited. An error means that a mutator could
-// not look, and that nothing is known about the result.
+// Apply returns the outcome of the mutators for obj. Obj is nil for a deletion;
+// old is nil unless the object existed. Neither is edited. An error means that
+// a lookup of a mutator failed, and the result is unknown.
 //
-// What is being deleted is left alone, and controllers are not warned about
-// their updates: they finish what somebody else began.
+// Objects that are being deleted are not edited, and controllers get no
+// warnings about their updates: they finish what somebody else began.
 func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, error) {
 	r := &Result{Object: obj, before: obj}
 	if obj == nil || old != nil && old.GetDeletionTimestamp() != nil {
@@ -141,7 +140,7 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, err
 	}
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err != nil {
-		return r, nil // no mutator concerns what the scheme does not know
+		return r, nil // no mutator is about kinds that the scheme does not know
 	}
 	for _, m := range ms {
 		for _, e := range m.Edits {
@@ -167,7 +166,8 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, err
 	return r, nil
 }
 
-// shallow returns a copy that shares with obj all that an [Edit] must not edit.
+// shallow returns a copy that shares with obj all values that an [Edit] must
+// not edit.
 func shallow(obj client.Object) client.Object {
 	v := reflect.New(reflect.TypeOf(obj).Elem())
 	v.Elem().Set(reflect.ValueOf(obj).Elem())

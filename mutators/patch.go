@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// An Operation is one of a JSON patch (RFC 6902): replace where there is a value
-// that is not empty, else add, which replaces an empty one, too.
+// An Operation is one of a JSON patch (RFC 6902): replace if there is a value
+// that is not empty, or else add, which also replaces an empty one.
 type Operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"` // a JSON pointer
@@ -22,15 +22,15 @@ type Operation struct {
 
 // An assignment is a value that a mutator set.
 type assignment struct {
-	path    []string // the names that lead to it in JSON
+	path    []string // the JSON names that lead to it
 	value   any
 	replace bool // there was a value
-	inside  bool // what holds it is known to be there
+	inside  bool // its parent is known to exist
 }
 
-// set assigns a value to a field of the object, and records it: path is the names
-// that lead to the field in JSON. A value that the field has already is none. Of
-// a pointer, the address counts.
+// set assigns a value to a field of the object and records that, unless the
+// field has the value already. Path is the JSON names that lead to the field.
+// Pointers are compared by address.
 func set[T comparable](p *Pass, field *T, value T, path ...string) {
 	if *field == value {
 		return
@@ -54,10 +54,10 @@ func (p *Pass) annotate(meta *metav1.ObjectMeta, key, value string) {
 	metav1.SetMetaDataAnnotation(meta, key, value)
 }
 
-// Patch returns the operations that make to raw, which the object was decoded
-// from, what the mutators set. What raw holds otherwise, which includes fields that
-// our types do not know, is in none of them. An error means that raw is no JSON of
-// an object.
+// Patch returns the operations that apply the mutators' assignments to raw, the
+// JSON that the object was decoded from. They touch nothing else in raw, such
+// as fields that our types do not know. An error means that raw is not a JSON
+// object.
 func (r *Result) Patch(raw []byte) ([]Operation, error) {
 	var made [][]string // paths of operations
 	var ops []Operation
@@ -85,9 +85,9 @@ func (r *Result) Patch(raw []byte) ([]Operation, error) {
 	return ops, nil
 }
 
-// has says whether there is an object at a path of raw, or is once the operations
-// at some paths are done. That a Go value is not zero says that it was decoded
-// from something: raw is only read where one is.
+// has says whether raw has an object at a path, or will have one after the
+// operations at the paths in made. A field that is not zero in Go was decoded
+// from JSON, so raw is read only if it is zero.
 func (r *Result) has(raw []byte, path []string, made [][]string) (bool, error) {
 	for _, m := range made {
 		if len(m) >= len(path) && slices.Equal(m[:len(path)], path) {
@@ -109,7 +109,7 @@ func (r *Result) has(raw []byte, path []string, made [][]string) (bool, error) {
 	return true, nil
 }
 
-// fieldSet says whether the field of an object that has a name in JSON is not zero.
+// fieldSet says whether the field of an object with a JSON name is not zero.
 func fieldSet(obj client.Object, name string) bool {
 	v := reflect.ValueOf(obj).Elem()
 	for i := range v.NumField() {

@@ -65,12 +65,12 @@ label themselves.`,
 	})},
 }
 
-// serviceOf returns the Service that is to give a Pod its name, empty if none
-// is.
+// serviceOf returns the Service that is to give a Pod its name, or "" if there
+// is none.
 func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 	if service, ok := pod.Labels[cluster.LabelSubdomain]; ok {
-		// That the Service does not exist yet is no reason to wait for it: the
-		// name appears with the Service, but a Pod cannot be renamed.
+		// The Service need not exist yet: the name appears together with the
+		// Service, but a Pod cannot be renamed.
 		if len(validation.IsDNS1123Label(service)) > 0 {
 			p.Warn("label %s has no effect: its value must be the name of a headless Service", cluster.LabelSubdomain)
 			return "", nil
@@ -80,8 +80,8 @@ func serviceOf(p *Pass, pod *corev1.Pod) (string, error) {
 	if cluster.ControlledBy(pod, "DaemonSet") {
 		return "", nil
 	}
-	// The webhook's selector sends only Pods of namespaces that inject, so that a
-	// cache that denies it is rare enough to be asked about.
+	// The webhook's selector sends only Pods of namespaces with injection, so
+	// it is rare that the cache disagrees and the API server is asked.
 	names, err := cluster.Injected(p.Cluster, pod)
 	if live := p.Cluster.Live(); err == nil && len(names) != 1 && live != nil {
 		names, err = cluster.Injected(live, pod)

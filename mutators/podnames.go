@@ -11,12 +11,13 @@ import (
 	"stayput.dev/cluster"
 )
 
-// maxBase is what the API server leaves of a generateName.
+// maxBase is the number of characters that the API server keeps of a
+// generateName.
 const maxBase = validation.DNS1123LabelMaxLength - suffixLength
 
-// identityOf returns the name and the hostname that a Pod is to have. The
-// hostname is empty if there can be none; the name is empty where the API
-// server must choose it, since the hostname cannot be the same.
+// identityOf returns the name and the hostname for a Pod. The hostname is empty
+// if none is possible. The name is empty if the API server must choose it
+// because the hostname cannot be the same.
 func identityOf(req cluster.Request, pod *corev1.Pod) (name, hostname string) {
 	if pod.Name != "" {
 		if len(validation.IsDNS1123Label(pod.Name)) > 0 {
@@ -33,7 +34,7 @@ func identityOf(req cluster.Request, pod *corev1.Pod) (name, hostname string) {
 	return "", base[:min(len(base), maxBase)] + suffix
 }
 
-// labelRune makes of any character one that a DNS label may hold.
+// labelRune maps any character to one that a DNS label may contain.
 func labelRune(r rune) rune {
 	switch {
 	case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
@@ -51,8 +52,9 @@ const (
 	alphanums    = "bcdfghjklmnpqrstvwxz2456789"
 )
 
-// suffixFor returns five characters that are as random as the request's UID,
-// which is fresh for every call, so that tests need no other source.
+// suffixFor returns five characters derived from the request's UID. They are as
+// random as the UID, which is new for every call, so tests need no other
+// source.
 func suffixFor(req cluster.Request, pod *corev1.Pod) string {
 	sum := sha256.Sum256([]byte(string(req.UID) + "/" + pod.Namespace + "/" + pod.GenerateName))
 	n := binary.BigEndian.Uint64(sum[:])

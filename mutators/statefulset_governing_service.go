@@ -26,7 +26,7 @@ would refuse anything else.`,
 			if sts.Spec.ServiceName != "" {
 				return nil
 			}
-			// What can never be changed again is not taken from a cache that may
+			// The field is immutable, so it is not taken from a cache that may
 			// still hold a Service deleted a moment ago.
 			v := p.Cluster
 			if live := v.Live(); live != nil {

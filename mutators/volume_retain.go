@@ -59,7 +59,7 @@ afterwards has the last one.`,
 			return nil
 		}
 		want, err = reclaimOf(p, p.Cluster, pv)
-		// The claim's StatefulSet may be younger than what the cache holds.
+		// The claim's StatefulSet may be newer than the cache.
 		if live := p.Cluster.Live(); err == nil && live != nil &&
 			(want.Policy == "" || pv.Annotations[cluster.AnnotationClaimOf] == "") {
 			want, err = reclaimOf(p, live, pv)
@@ -68,14 +68,14 @@ afterwards has the last one.`,
 			return err
 		}
 		if want.Policy == "" || pv.Annotations[cluster.AnnotationReclaimSet] == want.Mark() {
-			return nil // nobody's wish, or one that was seen to: who changed the policy since then meant it
+			return nil // nothing is wanted, or Stayput set it before: a later change of the policy was intended
 		}
 		p.retain(pv, want)
 		return nil
 	})},
 }
 
-// retain sets the policy that somebody wants for a volume, and marks it.
+// retain sets a volume to the wanted policy, and marks it.
 func (p *Pass) retain(pv *corev1.PersistentVolume, want cluster.Reclaim) {
 	p.annotate(&pv.ObjectMeta, cluster.AnnotationReclaimSet, want.Mark())
 	if want.Policy == pv.Spec.PersistentVolumeReclaimPolicy {
@@ -83,16 +83,16 @@ func (p *Pass) retain(pv *corev1.PersistentVolume, want cluster.Reclaim) {
 	}
 	was := pv.Spec.PersistentVolumeReclaimPolicy
 	set(p, &pv.Spec.PersistentVolumeReclaimPolicy, want.Policy, "spec", "persistentVolumeReclaimPolicy")
-	if p.Cluster.Request.ByPerson() { // a provisioner has no use for advice
+	if p.Cluster.Request.ByPerson() { // a provisioner cannot use advice
 		p.Filled("persistentVolumeReclaimPolicy", string(want.Policy), string(was),
 			fmt.Sprintf(", as %s wants it; annotation %s on the volume would decide for itself", want.From,
 				cluster.AnnotationReclaim))
 	}
 }
 
-// restored returns what is wanted for a volume that would be reclaimed as soon as
-// it is made, and nothing for any other: Retain, unless somebody has said that it
-// may go. Kubernetes' own controllers make none for a claim that they do not know.
+// restored returns Retain for a volume that would be reclaimed as soon as it is
+// created, unless an annotation permits that, and nothing for any other volume.
+// Kubernetes' own controllers create no volumes for claims that do not exist.
 func restored(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
 	switch pv.Spec.PersistentVolumeReclaimPolicy {
 	case corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRecycle:
@@ -105,7 +105,7 @@ func restored(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, er
 	if stale, err := cluster.Stale(v, pv); err != nil || !stale {
 		return cluster.Reclaim{}, err
 	}
-	claim := new(corev1.PersistentVolumeClaim) // of whose own wish nothing is left
+	claim := new(corev1.PersistentVolumeClaim) // nothing is known of its annotations
 	claim.Namespace = pv.Spec.ClaimRef.Namespace
 	want, err := cluster.ReclaimByAnnotation(v, pv, claim)
 	if want.Policy == "" {
@@ -114,10 +114,9 @@ func restored(v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, er
 	return want, err
 }
 
-// reclaimOf records on a volume whose claim it was provisioned for, if that is
-// a StatefulSet's, and returns the reclaim policy that somebody wants for it.
-// Where the claim is gone, only the volume itself and the configuration can
-// say.
+// reclaimOf records on a volume the claim that it was provisioned for, if that
+// is a StatefulSet's, and returns the reclaim policy that is wanted for it. If
+// the claim is gone, only the volume itself and the configuration decide.
 func reclaimOf(p *Pass, v *cluster.View, pv *corev1.PersistentVolume) (cluster.Reclaim, error) {
 	ref := pv.Spec.ClaimRef
 	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, ref.Namespace, ref.Name)
@@ -125,15 +124,15 @@ func reclaimOf(p *Pass, v *cluster.View, pv *corev1.PersistentVolume) (cluster.R
 		return cluster.Reclaim{}, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
 	if pvc != nil && ref.UID != "" && ref.UID != pvc.UID {
-		pvc = nil // another one, which has taken its name
+		pvc = nil // a later claim of the same name
 	}
 	if pvc != nil && pv.Annotations[cluster.AnnotationClaimOf] == "" {
 		claims, err := cluster.ClaimsOf(v, pvc)
 		if err != nil {
 			return cluster.Reclaim{}, err
 		}
-		// Of several, the one whose Pod is wanted; else the first, which is as
-		// good a guess.
+		// Of several, the one with a Pod that its StatefulSet wants, or else
+		// the first.
 		if len(claims) > 0 {
 			i := max(slices.IndexFunc(claims, cluster.ClaimOf.InRange), 0)
 			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].Record().String())

@@ -14,23 +14,24 @@ import (
 	"stayput.dev/validators"
 )
 
-// The API server passes on 4096 runes of warnings in all, its own included,
-// and cuts each to 256 once there are more; a denial's message is ours to keep
-// readable.
-// Source: k8s.io/apiserver@v0.37.1 pkg/endpoints/filters/warning.go:39-133.
+// The API server passes on 4096 runes of warnings in total, its own included,
+// and cuts each to 256 if there are more. It does not limit a denial's message,
+// so we keep it readable. Source: k8s.io/apiserver@v0.37.1
+// pkg/endpoints/filters/warning.go:39-133.
 const (
 	warningRunes     = 250
 	allWarningsRunes = 3500
 	denialRunes      = 500
 	denialBytes      = 4 << 10
 
-	// most is how many findings are written out at all: no answer has room for
-	// more, and an object can be made to have many thousands.
+	// most is how many findings are written out: no answer has room for more,
+	// and an object can be made to have many thousands.
 	most = 100
 )
 
-// deny returns the answer that refuses a request for findings, all at once.
-// It is 403: upon 409 and 422 kubectl apply --force deletes and recreates.
+// deny returns the answer that refuses a request for all its denials at once.
+// The code is 403: after 409 and 422, kubectl apply --force deletes and
+// recreates the object.
 func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *metav1.Status {
 	var causes []metav1.StatusCause
 	for _, f := range denials[:min(len(denials), most)] {
@@ -46,8 +47,8 @@ func deny(req *admissionv1.AdmissionRequest, denials []validators.Finding) *meta
 	return status
 }
 
-// denialMessage puts each finding on a line of its own, as far as there is room,
-// and says how many of all it leaves out.
+// denialMessage puts each finding on a line of its own while there is room, and
+// says how many of all it leaves out.
 func denialMessage(causes []metav1.StatusCause, all int) string {
 	if all == 1 {
 		return causes[0].Message
@@ -69,7 +70,7 @@ func denialMessage(causes []metav1.StatusCause, all int) string {
 	return b.String()
 }
 
-// failure is the Status of a denial or of an error.
+// failure returns the Status of a denial or of an error.
 func failure(code int32, reason metav1.StatusReason, message string) *metav1.Status {
 	return &metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -80,9 +81,9 @@ func failure(code int32, reason metav1.StatusReason, message string) *metav1.Sta
 	}
 }
 
-// malformed is the answer to a review that only its size or shape condemns. It
-// is an answer and no HTTP error, for a webhook that fails open would let that
-// pass.
+// malformed returns the answer to a review whose size or shape is not accepted.
+// It is an answer and not an HTTP error, because a webhook that fails open
+// would allow the request after an error.
 func malformed(uid types.UID, code int32, why string) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{
 		UID:    uid,
@@ -90,8 +91,8 @@ func malformed(uid types.UID, code int32, why string) *admissionv1.AdmissionResp
 	}
 }
 
-// fit cuts warnings to what the API server passes on, the first being the most
-// important, and counts the others and those left out before.
+// fit cuts warnings, the most important first, to the length that the API
+// server passes on. It counts those that are left out, in addition to left.
 func fit(warnings []string, left int) []string {
 	var fitting []string
 	room := allWarningsRunes
@@ -109,8 +110,8 @@ func fit(warnings []string, left int) []string {
 	return fitting
 }
 
-// annotations are what the audit log keeps about a verdict: of one about
-// nothing, nothing.
+// annotations returns what the audit log keeps of a verdict: nil if the verdict
+// is empty.
 func annotations(v validators.Verdict) map[string]string {
 	if v.Mode == "" {
 		return nil

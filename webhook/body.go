@@ -15,7 +15,7 @@ import (
 // right after the header.
 const bodyTimeout = 5 * time.Second
 
-// An httpError is what a request is answered with that cannot be worked on.
+// An httpError is the HTTP error for a request that cannot be processed.
 type httpError struct {
 	code    int
 	message string
@@ -30,16 +30,16 @@ func newHTTPError(code int, format string, args ...any) error {
 // errOverloaded is the answer while a limit is reached.
 var errOverloaded = &httpError{http.StatusTooManyRequests, "too much to do at a time"}
 
-// errSlowBody is the answer to a body of which some is missing when its time is
-// over. Its API server may have been held up, as this process may have been,
-// and has time left to ask again.
+// errSlowBody is the answer to a body that has not arrived in full after
+// bodyTimeout. The API server may have been delayed, as may this process, and
+// has time left to ask again.
 var errSlowBody = &httpError{http.StatusServiceUnavailable, "the body did not arrive in " + bodyTimeout.String()}
 
-// errBodyTooLarge says that a body is larger than the limit. As much of it was read
-// as tells who asks.
+// errBodyTooLarge says that a body is larger than the limit. Its beginning was
+// read, which holds the uid.
 var errBodyTooLarge = errors.New("too large")
 
-// accept says whether a request is one that may have a body worth reading.
+// accept returns an error for a request that cannot have a valid body.
 func (c *call) accept() error {
 	if c.r.Method != http.MethodPost {
 		c.rw.Header().Set("Allow", http.MethodPost)
@@ -54,7 +54,7 @@ func (c *call) accept() error {
 	return nil
 }
 
-// isJSON says whether a content type is JSON's, with parameters or without.
+// isJSON says whether a content type is JSON, with or without parameters.
 func isJSON(contentType string) bool {
 	const want = "application/json"
 	if contentType == want {
@@ -64,16 +64,16 @@ func isJSON(contentType string) bool {
 	return err == nil && media == want
 }
 
-// read reads the body into buf, which grows as the bytes arrive: what a
-// Content-Length promises takes no memory. But what is to be large, or does not
-// say, takes it from the beginning from where large bodies do, and so much that
-// what arrives in full can be decoded too.
+// read reads the body into buf, which grows as bytes arrive: a Content-Length
+// alone reserves no memory. A body that is to be large, or has no
+// Content-Length, is counted in the pool for large bodies from the beginning,
+// with enough memory that it can also be decoded.
 func (c *call) read(buf *bytes.Buffer) error {
 	conn := http.NewResponseController(c.rw)
-	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's recorder has none
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's recorder has no deadline
 	limit := c.Limits.Bytes
 	if c.r.ContentLength > limit {
-		limit = 0 // some of it, to know who asks
+		limit = 0 // only the beginning, to find the uid
 	}
 	c.reservation.large = c.r.ContentLength > largeBodyBytes || c.r.ContentLength < 0
 	for {
@@ -96,7 +96,7 @@ func (c *call) read(buf *bytes.Buffer) error {
 		case errors.Is(err, io.EOF) && buf.Len() == 0:
 			return newHTTPError(http.StatusBadRequest, "the body is empty")
 		case errors.Is(err, io.EOF):
-			_ = conn.SetReadDeadline(time.Time{}) // the next header has a time of its own
+			_ = conn.SetReadDeadline(time.Time{}) // the next header has a deadline of its own
 			received(c.r)
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -107,6 +107,6 @@ func (c *call) read(buf *bytes.Buffer) error {
 	}
 }
 
-// minReadBytes is how much room a body has to begin with. Most bodies are smaller,
-// and an API server names the uid at the beginning.
+// minReadBytes is the initial size of the buffer for a body. Most bodies are
+// smaller, and an API server writes the uid at the beginning.
 const minReadBytes = 16 << 10

@@ -17,36 +17,37 @@ const (
 	// headerTimeout bounds the arrival of a header that has begun.
 	headerTimeout = 5 * time.Second
 
-	// idleTimeout is longer than the API server's, so that the API server is the
-	// one to close a connection.
+	// idleTimeout is longer than the API server's, so that the API server
+	// closes idle connections, not this server.
 	idleTimeout = 2 * time.Minute
 
-	// maxUnused is more connections without a request yet than API servers keep,
-	// 25 each. Those beyond have headerTimeout for their first header.
+	// maxUnused is more than the connections without a request that API servers
+	// keep: 25 each. Connections above it get only headerTimeout for their
+	// first header.
 	maxUnused = 512
 
-	// maxConnections is more than API servers open at their limits of requests in
-	// flight. Each takes 30 KiB, and 20 MiB more for each thousand when they are
+	// maxConnections is more than API servers open at their limits of requests
+	// in flight. Each takes 30 KiB, and each thousand 20 MiB more when they are
 	// busy.
 	maxConnections = 2048
 
-	// Connections beyond smallBufferAbove get a read buffer of smallBufferBytes
-	// from the kernel, whose memory counts as the container's, too.
+	// Connections beyond smallBufferAbove get a kernel read buffer of
+	// smallBufferBytes, because the kernel's memory counts as the container's.
 	smallBufferAbove = 512
 	smallBufferBytes = 16 << 10
 )
 
-// evictAfter is how long a client may let a connection wait, by what is awaited
-// from it, once maxConnections is reached. A longer time lets more clients wait
-// for a new connection; a shorter one closes those of clients that are far away or
-// were held up.
+// evictAfter is how long a client may keep a connection waiting once
+// maxConnections is reached, by what the connection waits for. A longer time
+// makes more clients wait for a new connection; a shorter one closes
+// connections of clients that are far away or were delayed.
 var evictAfter = [...]time.Duration{
 	awaitOpening: 250 * time.Millisecond,
 	awaitRequest: time.Second,
 	awaitNext:    10 * time.Second, // closing a connection that is just being used fails a request
 }
 
-// What is awaited from the client of a connection.
+// What the server awaits from the client of a connection.
 const (
 	awaitOpening int32 = iota // the end of the handshake, or the first request
 	awaitRequest              // the end of a request
@@ -54,16 +55,17 @@ const (
 	awaitNone                 // the client waits for an answer
 )
 
-// A connectionLimiter is a listener that bounds what connections cost before they
-// carry a request. They take memory: when maxConnections are open and another
-// comes, it closes those that have been awaited longest, never one whose client
-// waits for an answer. Handshakes take CPU: no more than there are processors are
-// worked on at a time, or a request would wait behind thousands.
+// A connectionLimiter is a listener that limits the cost of connections before
+// they carry a request. It limits their memory: when maxConnections are open
+// and another arrives, it closes those that have been waiting longest for their
+// client, but never one with a client that waits for an answer. It limits their
+// CPU: no more handshakes than there are processors run at a time, so that a
+// request does not wait behind thousands.
 type connectionLimiter struct {
 	net.Listener
 	max        int
-	handshakes chan struct{} // full while as many as allowed are worked on
-	unused     atomic.Int64  // connections that have carried nothing
+	handshakes chan struct{} // holds one element for each handshake that is running
+	unused     atomic.Int64  // connections that have carried no data
 
 	mu   sync.Mutex
 	open map[*connection]struct{}
@@ -74,8 +76,8 @@ func newConnectionLimiter(l net.Listener, max int) *connectionLimiter {
 		open: map[*connection]struct{}{}}
 }
 
-// Accept implements [net.Listener]. Where there is no room it waits, and who
-// comes waits in the kernel's queue.
+// Accept implements [net.Listener]. While the limit is reached, it waits, and
+// new connections wait in the kernel's queue.
 func (l *connectionLimiter) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -91,7 +93,7 @@ func (l *connectionLimiter) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// add says whether there was room.
+// add adds a connection, and says whether there was room.
 func (l *connectionLimiter) add(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,9 +115,9 @@ func (l *connectionLimiter) remove(c *connection) {
 	delete(l.open, c)
 }
 
-// evict closes connections that have been awaited for longer than evictAfter, the
-// longest first, and returns how many. It closes several at a time, because it
-// looks at all of them.
+// evict closes connections that have been waiting for longer than evictAfter,
+// the longest first, and returns their number. It closes several at a time,
+// because it must look at all of them.
 func (l *connectionLimiter) evict() int {
 	type late struct {
 		c  *connection
@@ -155,7 +157,7 @@ func (l *connectionLimiter) state(conn net.Conn, state http.ConnState) {
 	c := below(conn)
 	switch {
 	case c == nil:
-	case state == http.StateActive: // the header is there
+	case state == http.StateActive: // the header has arrived
 		c.await(awaitRequest)
 	case state == http.StateIdle:
 		c.await(awaitNext)
@@ -172,8 +174,8 @@ func below(conn net.Conn) *connection {
 	return c
 }
 
-// received notes that a request has arrived in full: its client waits for an
-// answer from now on.
+// received notes that a request has arrived in full: from now on its client
+// waits for an answer.
 func received(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		c.await(awaitNone)
@@ -182,14 +184,15 @@ func received(r *http.Request) {
 
 // A connection is one of a connectionLimiter, below TLS.
 //
-// An HTTP client that waits for a new connection takes another one that becomes
-// free first, and keeps the new one for later. net/http expects the first header
-// of such a connection within ReadHeaderTimeout and then closes it, perhaps at the
-// moment it is used: the API server does not send again what it has begun to
-// send. So a connection that has carried nothing yet has idleTimeout. It knows its
-// stage by the deadlines that net/http sets when the handshake is over and the
-// first header is awaited. What arrives together with the end of the handshake
-// cannot be told from the handshake: half a header that comes so counts as none,
+// An HTTP client that waits for a new connection uses another one that becomes
+// free first, and keeps the new one for later. net/http expects the first
+// header of such a connection within ReadHeaderTimeout and then closes it,
+// perhaps at the moment of its first use: the API server does not repeat a
+// request that it has begun to send. So a connection that has carried no data
+// yet has idleTimeout. It knows its stage by the deadlines that net/http sets
+// when the handshake ends and the first header is awaited. Data that arrives
+// together with the end of the handshake cannot be told from it: half a header
+// that arrives so counts as none, which costs no more.
 // which costs no more.
 type connection struct {
 	net.Conn
@@ -198,7 +201,7 @@ type connection struct {
 
 	shaking atomic.Bool  // whether it holds one of the limiter's handshakes
 	awaited atomic.Int32 // what is awaited from it
-	since   atomic.Int64 // since when, as the time since processStart
+	since   atomic.Int64 // start of the wait, as the time since processStart
 }
 
 func (c *connection) await(what int32) {
@@ -214,7 +217,7 @@ const (
 	used
 )
 
-// processStart is when this process started, nearly: connections keep times as
+// processStart is about when this process started: connections store times as
 // durations since then.
 var processStart = time.Now()
 
@@ -266,12 +269,12 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// letGo lets another handshake be worked on: this one goes on when something
-// comes.
+// letGo ends the connection's turn, so that another handshake can run. It
+// continues when more data arrives.
 func (c *connection) letGo() {
 	if c.shaking.CompareAndSwap(true, false) {
 		<-c.all.handshakes
-		c.awaited.Store(awaitOpening) // since the beginning, however slowly it goes on
+		c.awaited.Store(awaitOpening) // counted from the start, however slow the handshake is
 	}
 }
 

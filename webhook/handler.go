@@ -24,13 +24,13 @@ import (
 	"stayput.dev/validators"
 )
 
-// The paths at which the API server asks.
+// The paths that the API server calls.
 const (
 	ValidatePath = "/validate"
 	MutatePath   = "/mutate"
 )
 
-// defaultTimeout is the API server's when it names none.
+// defaultTimeout is the API server's timeout if its request names none.
 const defaultTimeout = 10 * time.Second
 
 // A Webhook answers AdmissionReviews at [ValidatePath] and [MutatePath]. Make
@@ -43,7 +43,7 @@ type Webhook struct {
 	Metrics     *Metrics
 	Log         *slog.Logger
 
-	rules, hints *validators.Policy // what each webhook runs of Policy
+	rules, hints *validators.Policy // the rules of Policy that each webhook runs
 	limiter      *limiter
 	buffers      sync.Pool
 }
@@ -67,8 +67,8 @@ const (
 	mutating   = "mutating"
 )
 
-// An admitter turns a decoded request into an answer. An error means that there
-// is none: the failurePolicy decides.
+// An admitter answers a decoded request. After an error there is no answer, and
+// the failurePolicy decides.
 type admitter func(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error)
 
 func (w *Webhook) handle(name string, admit admitter) http.Handler {
@@ -153,8 +153,8 @@ func (c *call) serve(admit admitter) {
 	c.write(resp)
 }
 
-// giveBack keeps a buffer for another request, unless one large body has made
-// it large: the pool would hold on to its memory.
+// giveBack returns a buffer to the pool, unless a large body has made it large:
+// the pool would keep its memory.
 func (c *call) giveBack(buf *bytes.Buffer) {
 	if buf.Cap() <= 64<<10 {
 		c.buffers.Put(buf)
@@ -173,10 +173,10 @@ func verdictOf(resp *admissionv1.AdmissionResponse) string {
 	return "allowed"
 }
 
-// timeout returns how long the answer may take: what the API server waits, less
-// a margin for the way back.
+// timeout returns how long the answer may take: the API server's timeout, less
+// a margin for the network.
 func (c *call) timeout() (time.Duration, error) {
-	// What an API server writes needs no parsing.
+	// A query as an API server writes it needs no parsing.
 	text, alone := strings.CutPrefix(c.r.URL.RawQuery, "timeout=")
 	if !alone || strings.ContainsAny(text, "&;%+=") {
 		text = c.r.URL.Query().Get("timeout")
@@ -191,7 +191,7 @@ func (c *call) timeout() (time.Duration, error) {
 	return d - min(d/10, 250*time.Millisecond), nil
 }
 
-// fail answers with the HTTP error that err is.
+// fail sends the HTTP error that err is.
 func (c *call) fail(err error) {
 	e := new(httpError)
 	if !errors.As(err, &e) {
@@ -210,8 +210,8 @@ func (c *call) fail(err error) {
 	c.sendStatus(e.code, reason, e.message)
 }
 
-// failReview answers a review that cannot be decoded: with its uid if it has
-// one, and else with an HTTP error.
+// failReview answers a review that cannot be decoded: with its uid if it is
+// known, or else with an HTTP error.
 func (c *call) failReview(uid string, code int32, why string) {
 	c.log(slog.LevelWarn, "rejected", "error", why, "uid", uid)
 	if uid == "" {
@@ -221,8 +221,8 @@ func (c *call) failReview(uid string, code int32, why string) {
 	c.write(malformed(types.UID(uid), code, why))
 }
 
-// sendStatus answers with an HTTP error and a Status, whose message the API server
-// passes on.
+// sendStatus sends an HTTP error and a Status. The API server passes on the
+// message of the Status.
 func (c *call) sendStatus(code int, reason metav1.StatusReason, message string) {
 	c.send(code, failure(int32(code), reason, "stayput: "+message))
 }
@@ -248,7 +248,7 @@ func (c *call) send(code int, body any) {
 	}
 }
 
-// panicked answers for a request whose handling panicked; the server goes on.
+// panicked answers a request when its handling panicked; the server goes on.
 func (c *call) panicked(p any) {
 	c.verdict = "panicked"
 	c.log(slog.LevelError, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

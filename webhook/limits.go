@@ -7,37 +7,37 @@ import (
 	"stayput.dev/internal/jsonscan"
 )
 
-// Limits bound what one request, and all of them together, may cost.
+// Limits limit the cost of one request, and of all together.
 type Limits struct {
 	// Bytes is the largest body. An AdmissionReview holds the object twice,
 	// each up to 3 MiB as the API server receives it and half of that as etcd
 	// stores it, and more once defaulted.
 	Bytes int64
 
-	// Values is how many JSON values a body may hold, where those in some lists
-	// count for more. Wide Kubernetes types decode to a thousand times the
-	// size of the {} that they are written as.
+	// Values is how many JSON values a body may hold. Values in some lists
+	// count as several. Wide Kubernetes types take a thousand times the size of
+	// the {} that they are decoded from.
 	Values int
 
 	// Depth is how deeply JSON values may be nested.
 	Depth int
 
-	// InFlight is how many requests are worked on at a time, and Memory how many
-	// bytes they may take together; the API server is asked to send further ones
-	// again.
+	// InFlight is how many requests are processed at a time, and Memory how
+	// many bytes they may take together. The API server is asked to send
+	// further ones again.
 	InFlight int
 	Memory   int64
 }
 
 // DefaultLimits are far above what an API server sends for real objects: a
-// StatefulSet of 9 KB has some 600 values and a depth of 20. They hold what any
-// one body takes below 128 MiB of memory; see TestNoBodyCostsMuch.
+// StatefulSet of 9 KB has some 600 values and a depth of 20. They keep the
+// memory for any one body below 128 MiB; see TestNoBodyCostsMuch.
 func DefaultLimits() Limits {
 	return Limits{Bytes: 7 << 20, Values: 20_000, Depth: 100, InFlight: 256, Memory: memory()}
 }
 
-// budget is what the limits say to the decoder, which asks for the memory that a
-// document of so many bytes takes, in bytes, before it takes it.
+// budget returns the limits for the decoder. Before the decoder takes memory
+// for a document of a size, in bytes, it must reserve it.
 func (l Limits) budget(size int, reserve func(int64) bool) fastjson.Budget {
 	return fastjson.Budget{
 		Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight,
@@ -45,20 +45,20 @@ func (l Limits) budget(size int, reserve func(int64) bool) fastjson.Budget {
 	}
 }
 
-// takes estimates what a document of so many bytes takes decoded, in bytes.
+// takes estimates the memory of a decoded document, in bytes.
 func takes(size, values int) int64 { return 4*int64(size) + 500*int64(values) }
 
-// scan says of a document that the decoder has not taken whether that is for the
-// limits, which it counts as [fastjson.Document] does. It walks the document once,
-// without allocating, and stops where it is over the limits; it says why. It also
-// finds request.uid, so that the answer can name it, and estimates what the
-// document takes decoded. It does not validate: that is the decoder's work.
+// scan checks the limits for a document that the decoder did not accept; it
+// counts as [fastjson.Document] does. It walks the document once, without
+// allocating, and stops where a limit is exceeded; over says which. It also
+// finds request.uid, so that the answer can have it, and estimates the memory
+// of the decoded document. It does not validate: the decoder does.
 func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	var depth, values int
-	var path [3]string // the keys on the way to where we are, as far as they matter
-	var key string     // the last string at this level, while it may be a key
-	var listed bool    // whether the last string names a costly list
-	var inside int     // the depth of that list
+	var path [3]string // the relevant keys on the path to the current value
+	var key string     // the last string at this level, if it may be a key
+	var listed bool    // whether that string names a costly list
+	var inside int     // the depth of the costly list around the current value
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
@@ -105,7 +105,7 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	return uid, takes(len(body), values), ""
 }
 
-// isKey says whether a colon follows.
+// isKey says whether a colon follows, so that the last string was a key.
 func isKey(rest []byte) bool {
 	for _, c := range rest {
 		switch c {
@@ -130,8 +130,8 @@ func known(text []byte) string {
 	return ""
 }
 
-// clean returns a uid as the API server writes them, or "" for anything else,
-// so that nothing unquoted gets into an answer.
+// clean returns a uid of the form that the API server writes, and "" for
+// anything else, so that an answer contains nothing that needs escaping.
 func clean(uid string) string {
 	if len(uid) > 128 || strings.ContainsFunc(uid, func(r rune) bool { return r <= ' ' || r == '\\' || r > '~' }) {
 		return ""

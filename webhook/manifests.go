@@ -55,8 +55,8 @@ type Deployment struct {
 	CABundle []byte
 }
 
-// Configurations returns what to apply so that the API server asks Stayput
-// about exactly what some rule or mutator wants to see: no rule, no request.
+// Configurations returns the objects to apply so that the API server sends
+// Stayput exactly the requests that some rule or mutator needs.
 func (d Deployment) Configurations(rules []*validators.Rule,
 	ms []*mutators.Mutator) (*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration) {
 	name := cmp.Or(d.Name, "stayput")
@@ -105,8 +105,8 @@ func (d Deployment) client(path string) admissionv1.WebhookClientConfig {
 	return c
 }
 
-// namespaceSelector leaves out what the control plane and Stayput itself need
-// to start.
+// namespaceSelector excludes the namespaces that the control plane and Stayput
+// itself need to start.
 func (d Deployment) namespaceSelector(e entry) *metav1.LabelSelector {
 	never := []string{"kube-node-lease", "kube-public", "kube-system"}
 	if d.Namespace != "" && !slices.Contains(never, d.Namespace) {
@@ -131,8 +131,8 @@ type entry struct {
 	conditions []admissionv1.MatchCondition
 }
 
-// entries sorts what is wanted into webhooks, by failure policy: where an
-// outage would lose a name or data for good, the request waits.
+// entries sorts resources into webhooks by failure policy: where an outage
+// would lose a name or data permanently, the request waits.
 func entries(want wants) []entry {
 	labelled := func(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain,
@@ -171,16 +171,17 @@ func entries(want wants) []entry {
 		},
 		{
 			name: Pods, policy: admissionv1.Ignore,
-			// A Pod's spec hardly changes once it is there, and its status does all the time.
+			// A Pod's spec hardly changes after its creation, but its status
+			// often does.
 			rules:      want.validated.only(func(r resource) bool { return pod(r) && r.op == admissionv1.Create }),
 			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod, interestingPod},
 		},
 	}
 }
 
-// The conditions under which the API server does not ask at all, so that an
-// outage of Stayput cannot stop what only finishes what somebody else began.
-// oldObject is null on CREATE, object on DELETE.
+// The conditions under which the API server does not call the webhook, so that
+// an outage of Stayput cannot stop requests that only finish what somebody else
+// began. oldObject is null on CREATE, object on DELETE.
 var (
 	notController = admissionv1.MatchCondition{Name: "not-by-kubernetes", Expression: "!(" + byKubernetes() + ")"}
 	notFollowUp   = admissionv1.MatchCondition{Name: "not-followed-up-by-kubernetes",
@@ -208,7 +209,7 @@ var (
 	}
 )
 
-// ownKey says in CEL whether a key k is one by which people talk to Stayput.
+// ownKey says in CEL whether a key k is one of Stayput's own.
 const ownKey = "k.startsWith('stayput.dev/') || k.startsWith('" + cluster.ExemptPrefix + "')"
 
 const byNode = "has(request.userInfo.groups) && '" + cluster.NodesGroup + "' in request.userInfo.groups"
@@ -226,7 +227,7 @@ type resource struct {
 
 type resources map[resource]bool
 
-// wants are the operations that some rule or mutator wants to see.
+// wants are the operations that some rule or mutator needs.
 type wants struct{ mutated, validated resources }
 
 func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
@@ -245,7 +246,8 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 			in.add(c.Kind, ruleOperations[c.When]...)
 		}
 	}
-	// kubectl scale and the HorizontalPodAutoscaler update nothing else.
+	// kubectl scale and the HorizontalPodAutoscaler update only this
+	// subresource.
 	for _, kind := range cluster.Kinds {
 		gvr := kind.GVR()
 		if update := (resource{gvr.Group, gvr.Version, gvr.Resource, admissionv1.Update}); kind.Scalable &&
@@ -310,7 +312,7 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 // Reads returns the kinds that rules, mutators and the webhook itself look up,
 // sorted by kind: one informer each.
 func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
-	// The mode stands on the Namespace; a Scale names its workload.
+	// The mode is read from the Namespace; a Scale names its workload.
 	objs := []client.Object{&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{}}
 	for _, r := range rules {
 		objs = append(objs, r.Reads...)
@@ -358,7 +360,7 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: groups[group],
 			Verbs: []string{"get", "list", "watch"}})
 	}
-	for _, obj := range validators.Adopted(rules) { // listed before a denial, and not watched
+	for _, obj := range validators.Adopted(rules) { // listed before a denial, not watched
 		gvr := cluster.KnownObject(obj).GVR()
 		if !slices.Contains(groups[gvr.Group], gvr.Resource) {
 			role.Rules = append(role.Rules, rbacv1.PolicyRule{
@@ -379,10 +381,10 @@ func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator
 	return role, nil
 }
 
-// Role returns the permissions that repair needs in Stayput's own namespace,
-// for the Lease by which a leader is elected and the ConfigMap that records
-// the first start. It is nil where nothing is repaired. A creation cannot be
-// permitted by name, for it has none in its path.
+// Role returns the permissions that repair needs in Stayput's own namespace:
+// for the Lease of its leader election, and for the ConfigMap that records the
+// first start. It is nil if nothing is repaired. Creation cannot be limited to
+// a name, because its path contains none.
 func (d Deployment) Role(ms []*mutators.Mutator) *rbacv1.Role {
 	if len(repair.Of(ms)) == 0 || d.Repair == repair.Off {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// Metrics count what is asked and answered.
+// Metrics count requests and answers.
 type Metrics struct {
 	requests   *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
@@ -61,7 +61,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) answered(c *call, took time.Duration) {
 	var operation, resource string
 	if c.req != nil {
-		operation, resource = string(c.req.Operation), "other" // a label of the caller's choosing would grow without bounds
+		operation, resource = string(c.req.Operation), "other" // a label chosen by the caller would have unlimited values
 		switch kind := cluster.KnownResource(c.req.Resource.Resource); {
 		case kind == nil:
 		case c.req.SubResource == "":
@@ -86,7 +86,7 @@ func (m *Metrics) judged(v validators.Verdict) {
 	}
 }
 
-// Counted returns a reader of live that counts what it is asked.
+// Counted returns a reader of live that counts its lookups.
 func (m *Metrics) Counted(live client.Reader) client.Reader { return &counted{live, m} }
 
 type counted struct {

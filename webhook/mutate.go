@@ -15,8 +15,8 @@ import (
 	"stayput.dev/validators"
 )
 
-// mutate answers at /mutate: it edits the object, and hints at what the
-// API server will refuse by itself. It never denies.
+// mutate answers at /mutate: it edits the object, and adds hints about what the
+// API server itself will refuse. It never denies.
 func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.AdmissionResponse, error) {
 	_, isScale := req.obj.(*autoscalingv1.Scale)
 	if isScale || req.obj == nil || validators.Unchanged(req.old, req.obj) {
@@ -64,9 +64,10 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 
 const mendFirst = "mend first what its re-creation is denied for: "
 
-// madeAgain says what would deny an object to whom the recipe of a hint is to
-// delete it and apply it again: an update lets pass what the object always had,
-// a creation only what its Pods show. Then no hint gives such a recipe.
+// madeAgain returns the denials for an object that is deleted and applied again
+// as a hint's remedy says: an update may keep what the object always had, but a
+// creation may have only what its running Pods show. If there are any, no hint
+// gives such a remedy.
 func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Verdict,
 	after client.Object) (warnings []string, err error) {
 	recreates := func(f validators.Finding) bool { return f.Recreates }
@@ -74,7 +75,7 @@ func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Ver
 		return nil, nil
 	}
 	made := after.DeepCopyObject().(client.Object)
-	made.SetResourceVersion("") // as it will be applied, around the Pods that live on
+	made.SetResourceVersion("") // as it will be applied, around the running Pods
 	verdict, err := w.rules.Review(v, nil, made)
 	if err != nil {
 		return nil, err

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// A limiter bounds how many requests are worked on at a time, and the memory that
-// they take together. What exceeds a limit is answered at once with 429 and
-// Retry-After: the API server asks again within the webhook's timeout.
+// A limiter limits how many requests are processed at a time, and their memory
+// together. A request above a limit is answered at once with 429 and
+// Retry-After, and the API server asks again within the webhook's timeout.
 //
-// Memory is in two pools of equal size, so that large bodies, however many,
+// The memory is in two pools of equal size, so that any number of large bodies
 // cannot keep out the ordinary ones. A connection that sends nothing, or sends
-// slowly, holds no slot, and no memory for what it has not sent.
+// slowly, holds no slot, and holds memory only for the bytes that it has sent.
 type limiter struct {
 	slots           chan struct{}
 	ordinary, large pool
 }
 
 const (
-	// ordinaryBytes is how much memory an ordinary request takes at most. A
-	// StatefulSet of 9 KB takes a quarter of it.
+	// ordinaryBytes is the maximum memory of an ordinary request. A StatefulSet
+	// of 9 KB takes a quarter of it.
 	ordinaryBytes = 1 << 20
 
-	// largeBodyBytes is the length from which a body takes more than that when it
-	// is decoded.
+	// largeBodyBytes is the length of a body above which decoding takes more
+	// memory than that.
 	largeBodyBytes = ordinaryBytes / 5
 )
 
@@ -36,7 +36,7 @@ func newLimiter(limits Limits) *limiter {
 	return l
 }
 
-// enter waits for a slot, a third of timeout at most, so that the API server
+// enter waits for a slot for at most a third of timeout, so that the API server
 // has time left to ask again. If it returns true, the request must leave.
 func (l *limiter) enter(ctx context.Context, timeout time.Duration) bool {
 	select {
@@ -57,23 +57,24 @@ func (l *limiter) enter(ctx context.Context, timeout time.Duration) bool {
 
 func (l *limiter) leave() { <-l.slots }
 
-// A pool is an amount of memory in bytes. It need not be exact: it keeps requests
-// from exhausting the process's memory together, and Limits bound each.
+// A pool is an amount of memory in bytes. It need not be exact: it keeps
+// requests from exhausting the process's memory together, and Limits limit
+// each.
 type pool struct {
 	size int64
 	used atomic.Int64
 }
 
-// A reservation is what one request holds of a limiter's memory.
+// A reservation is the part of a limiter's memory that one request holds.
 type reservation struct {
 	limiter *limiter
-	large   bool // whether it takes from the pool for large bodies in any case
+	large   bool // whether it is in the pool for large bodies regardless of its size
 	pool    *pool
 	n       int64
 }
 
-// extend makes the reservation one of n bytes, and says whether there is so much
-// memory. A reservation only grows.
+// extend grows the reservation to n bytes, and says whether that much memory is
+// free. A reservation never shrinks.
 func (r *reservation) extend(n int64) bool {
 	if n <= r.n {
 		return true
@@ -86,8 +87,8 @@ func (r *reservation) extend(n int64) bool {
 	if p != r.pool {
 		held = 0
 	}
-	// A request that is alone in its pool gets what it needs: otherwise a limit
-	// that is too low would refuse large requests for ever.
+	// A request that is alone in its pool always gets its memory: otherwise too
+	// low a limit would refuse large requests for ever.
 	if used := p.used.Add(n - held); used > p.size && used > n {
 		p.used.Add(held - n)
 		return false
@@ -99,7 +100,7 @@ func (r *reservation) extend(n int64) bool {
 	return true
 }
 
-// release gives everything back.
+// release returns the reservation's memory.
 func (r *reservation) release() {
 	if r.pool != nil {
 		r.pool.used.Add(-r.n)

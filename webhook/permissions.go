@@ -8,11 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DefaultSecret holds the CA where Stayput makes its own certificates.
+// DefaultSecret is the Secret that holds the CA if Stayput makes its own
+// certificates.
 const DefaultSecret = "stayput-ca"
 
-// configurationRule lets Stayput see what the API server trusts, and write the
-// caBundle, in its own two configurations.
+// configurationRule lets Stayput read the CA that the API server trusts, and
+// write the caBundle, in its own two configurations.
 func (d Deployment) configurationRule() rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{
 		APIGroups:     []string{admissionv1.GroupName},
@@ -22,8 +23,9 @@ func (d Deployment) configurationRule() rbacv1.PolicyRule {
 	}
 }
 
-// SecretRole returns the permissions on the one Secret that holds the CA, in
-// Stayput's own namespace. Creation can be tied to a name, too, where it is an apply.
+// SecretRole returns the permissions for the one Secret that holds the CA, in
+// Stayput's own namespace. Its creation can be limited to a name, too, because
+// it is an apply.
 func (d Deployment) SecretRole(secret string) *rbacv1.Role {
 	return &rbacv1.Role{
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},

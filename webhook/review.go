@@ -25,10 +25,10 @@ import (
 type request struct {
 	*admissionv1.AdmissionRequest
 
-	old, obj client.Object // nil where there is none
+	old, obj client.Object // nil if there is none
 }
 
-// facts returns what rules may know about the request besides its objects.
+// facts returns what rules may know of the request besides its objects.
 func (r *request) facts() cluster.Request {
 	f := cluster.Request{UID: r.UID, User: r.UserInfo, DryRun: r.DryRun != nil && *r.DryRun}
 	var options metav1.DeleteOptions
@@ -41,18 +41,18 @@ func (r *request) facts() cluster.Request {
 
 // A requestError says why a review cannot be decoded.
 type requestError struct {
-	uid  string // empty if it has none that could be read
-	code int32  // of HTTP
+	uid  string // empty if it could not be read
+	code int32  // an HTTP status
 	why  string
 }
 
-// errNoMemory is that of a review for which there is no memory now.
+// errNoMemory is the error of a review for which there is no memory now.
 var errNoMemory = &requestError{code: http.StatusTooManyRequests}
 
-// decodeReview decodes an AdmissionReview and its objects, or says what is
-// wrong with it. The request's raw objects are parts of the body. It asks for the
-// memory that it takes, in bytes, before it takes it: for the envelope, and then
-// as it sees how much there is to decode.
+// decodeReview decodes an AdmissionReview and its objects, or returns why it
+// cannot. The request's raw objects are parts of the body. It reserves memory,
+// in bytes, before it takes it: for the envelope, and then for the objects once
+// their size is known.
 func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *requestError) {
 	if !reserve(takes(len(body), 0)) {
 		return nil, errNoMemory
@@ -78,7 +78,7 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 	switch {
 	case over != "":
 		return nil, &requestError{clean(uid), http.StatusRequestEntityTooLarge, over}
-	case !utf8.Valid(body): // the decoder would put other letters in their place
+	case !utf8.Valid(body): // the decoder would replace the invalid bytes
 		return nil, &requestError{clean(uid), http.StatusBadRequest, "cannot be read: it is not UTF-8"}
 	case !plain:
 		review = admissionv1.AdmissionReview{}
@@ -97,13 +97,13 @@ func (l Limits) decodeReview(body []byte, reserve func(int64) bool) (*request, *
 	return req, nil
 }
 
-// once is how large a body is at most whose objects are decoded with the
-// envelope, for that may be in vain: what is malformed at its end is decoded
-// again, by another decoder.
+// once is the largest body whose objects are decoded together with the
+// envelope. That may be in vain: if the end of the body is malformed, another
+// decoder decodes it again.
 const once = 64 << 10
 
-// chooser says what the objects of a review are decoded into, as soon as its
-// kind is known. An API server names that before the objects.
+// chooser chooses the types of a review's objects as soon as its kind is known.
+// An API server writes the kind before the objects.
 func chooser(review *admissionv1.AdmissionReview, size int) fastjson.Chooser {
 	if size > once {
 		return nil
@@ -136,8 +136,8 @@ func (r *request) decode(review *admissionv1.AdmissionReview, doc *fastjson.Docu
 	return r.decodeObjects(doc)
 }
 
-// decodeObjects decodes the objects into the types that the request's kind
-// names, and checks that there are those that the operation has.
+// decodeObjects decodes the objects into the types of the request's kind, and
+// checks that all objects of the operation are there.
 func (r *request) decodeObjects(doc *fastjson.Document) (err error) {
 	gvk := schema.GroupVersionKind(r.Kind)
 	if r.old, err = decodeObject("oldObject", gvk, r.OldObject.Raw, r.Namespace, doc); err != nil {
@@ -146,7 +146,7 @@ func (r *request) decodeObjects(doc *fastjson.Document) (err error) {
 	if r.obj, err = decodeObject("object", gvk, r.Object.Raw, r.Namespace, doc); err != nil {
 		return err
 	}
-	var old, obj bool // which there must be
+	var old, obj bool // which of the two the operation requires
 	switch r.Operation {
 	case admissionv1.Create:
 		obj = true
@@ -186,7 +186,7 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 		decoded = doc.UnmarshalRaw(raw, obj, readsManagedFields(gvk))
 	}
 	if !decoded {
-		obj, _ = newObject(gvk) // as before
+		obj, _ = newObject(gvk) // no error: see above
 		if err := unmarshalSlowly(raw, obj); err != nil {
 			return nil, fmt.Errorf("request.%s: %w", field, err)
 		}
@@ -202,7 +202,8 @@ func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespa
 }
 
 // readsManagedFields says whether any rule reads the managed fields of a kind:
-// who made a claim, and whether the author of a class wrote its reclaimPolicy.
+// to find who made a claim, and whether the author of a class wrote its
+// reclaimPolicy.
 func readsManagedFields(gvk schema.GroupVersionKind) bool {
 	kind := cluster.Known(gvk)
 	return kind != nil && kind.ManagedFields
@@ -223,9 +224,9 @@ func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
 	return o, nil
 }
 
-// unmarshalSlowly decodes what package fastjson leaves to it, and says what
-// is wrong with it. Keys are case-sensitive, and a key that occurs twice is an
-// error. Unknown fields are left to newer versions.
+// unmarshalSlowly decodes what package fastjson does not, and returns what is
+// wrong with it. Keys are case-sensitive, and a repeated key is an error.
+// Unknown fields are accepted, because newer versions may have them.
 func unmarshalSlowly(data []byte, into any) error {
 	if err := quantity.Check(data, into); err != nil {
 		return err

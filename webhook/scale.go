@@ -10,10 +10,10 @@ import (
 	"stayput.dev/cluster"
 )
 
-// scaled makes the workload before and after of a request to statefulsets/scale
-// or deployments/scale, which carries nothing but two Scales. Both are nil
-// where the workload does not exist, and where it is not looked up, because the
-// number stays what it was.
+// scaled returns the workload before and after a request to statefulsets/scale
+// or deployments/scale, which holds only two Scales. Both are nil if the
+// workload does not exist, or if the number of replicas does not change, for
+// which nothing is looked up.
 func scaled(v *cluster.View, req *request) (old, obj client.Object, err error) {
 	was, ok1 := req.old.(*autoscalingv1.Scale)
 	is, ok2 := req.obj.(*autoscalingv1.Scale)

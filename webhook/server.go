@@ -24,16 +24,16 @@ type Server struct {
 	Source   certs.Source
 	Log      *slog.Logger
 
-	// Drain is how long the server goes on after it was told to stop, for the
-	// API server to take its connections elsewhere.
+	// Drain is how long the server goes on after it is told to stop, so that
+	// the API server can move its connections elsewhere.
 	Drain time.Duration
 
-	// Settle is how long of that it goes on in any case: until those who choose
-	// a replica have learnt that this one goes, connections may still be
-	// opened, however quiet it is between two of them.
+	// Settle is the part of Drain during which the server goes on in any case:
+	// new connections arrive until the endpoints are updated everywhere, even
+	// if none is open for a moment.
 	Settle time.Duration
 
-	// Callers, if set, says who may ask: whoever has a certificate of theirs.
+	// Callers, if set, says which client certificates are accepted.
 	Callers *certs.Callers
 
 	// Trusted, if set, returns why the API server would refuse the certificate.
@@ -45,16 +45,16 @@ type Server struct {
 	serving        atomic.Bool
 }
 
-// quiet is how long no connection must have been open before a draining
-// server leaves: 0 of 252 131 requests failed with it, 1 of 160 156 without.
+// quiet is how long no connection must have been open before a draining server
+// stops: with it 0 of 252 131 requests failed, without it 1 of 160 156.
 const quiet = 300 * time.Millisecond
 
-// NeedLeaderElection says that every replica serves.
+// NeedLeaderElection says that every replica serves, not only a leader.
 func (s *Server) NeedLeaderElection() bool { return false }
 
-// Start serves until ctx is done, then drains: it is not ready any more, asks
-// each client to close its connection, and serves on until none has been open
-// for a quiet moment.
+// Start serves until ctx is done, then drains: it reports that it is not ready,
+// asks each client to close its connection, and serves until none has been open
+// for the time quiet.
 func (s *Server) Start(ctx context.Context) error {
 	limiter := newConnectionLimiter(s.Listener, cmp.Or(s.connectionsMax, maxConnections))
 	srv := &http.Server{
@@ -100,7 +100,7 @@ func (s *Server) Start(ctx context.Context) error {
 	return err
 }
 
-// Ready returns why no request should be sent here, or nil.
+// Ready returns why this replica should get no requests, or nil.
 func (s *Server) Ready(*http.Request) error {
 	switch {
 	case !s.serving.Load():
@@ -115,7 +115,8 @@ func (s *Server) Ready(*http.Request) error {
 }
 
 // closing asks the client to close its connection while the server drains.
-// SetKeepAlivesEnabled would close idle ones under its feet.
+// SetKeepAlivesEnabled would close idle ones while the client may be using
+// them.
 func (s *Server) closing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.draining.Load() {

@@ -18,7 +18,8 @@ func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.Admi
 	if err != nil {
 		return nil, err
 	}
-	// What is scaled was looked up itself, and may have changed since.
+	// The scaled workload was itself looked up in the cache, and may have
+	// changed since.
 	_, isScale := req.obj.(*autoscalingv1.Scale)
 	if live := v.Live(); isScale && verdict.Denied() && live != nil {
 		if verdict, err = w.review(live, req); err != nil {
@@ -28,7 +29,7 @@ func (w *Webhook) validate(ctx context.Context, req *request) (*admissionv1.Admi
 	return w.respond(req, verdict)
 }
 
-// review reviews the objects of a request, for a Scale those of what is scaled.
+// review reviews the objects of a request, or the workload of a Scale.
 func (w *Webhook) review(v *cluster.View, req *request) (validators.Verdict, error) {
 	old, obj := req.old, req.obj
 	if _, isScale := obj.(*autoscalingv1.Scale); isScale {
@@ -40,9 +41,9 @@ func (w *Webhook) review(v *cluster.View, req *request) (validators.Verdict, err
 	return w.rules.Review(v, old, obj)
 }
 
-// respond turns a verdict into an answer: any denial is 403; else a rule that
+// respond answers with a verdict. Any denial is 403. Otherwise, a rule that
 // might have denied and could not look is an error, so that the failurePolicy
-// decides; else the request is allowed, with warnings.
+// decides. Otherwise the request is allowed, with warnings.
 func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv1.AdmissionResponse, error) {
 	w.Metrics.judged(verdict)
 	resp := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: annotations(verdict)}

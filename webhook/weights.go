@@ -2,12 +2,12 @@ package webhook
 
 import "bytes"
 
-// costlyWeight is how many values what stands in a costly list counts as.
+// costlyWeight is how many values one value in a costly list counts as.
 const costlyWeight = 8
 
-// costly says whether the value of a key is a list, or a map, whose entries
-// take ten times as long as other values: quantities to decode and copy, claim
-// templates to review.
+// costly says whether a key holds a list or a map with entries that take ten
+// times as long as other values: quantities to decode and copy, claim templates
+// to review.
 func costly(key string) bool {
 	switch key {
 	case "requests", "limits", "capacity", "allocatable", "allocatedResources", "overhead", "hard", "used",
@@ -17,6 +17,6 @@ func costly(key string) bool {
 	return false
 }
 
-// mayBeCostly says so of a key as it is written: where a letter may stand as an
-// escape it could be any.
+// mayBeCostly is costly for a key as it is written in JSON: with an escape, it
+// could be any key.
 func mayBeCostly(key []byte) bool { return costly(string(key)) || bytes.Contains(key, []byte(`\u`)) }

@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 )
 
-// A Leadership is the Lease for which replicas contend, and the ConfigMap of the
-// same name in which the leader records what must outlive it.
+// A Leadership is the Lease for which replicas compete, and the ConfigMap of
+// the same name in which the leader keeps its permanent records.
 type Leadership struct {
 	Leases     coordinationclient.LeasesGetter
 	ConfigMaps coreclient.ConfigMapsGetter
@@ -30,12 +30,12 @@ type Leadership struct {
 // LeaseName is the name of the Lease, and of the ConfigMap.
 const LeaseName = "stayput"
 
-// sinceKey in the ConfigMap says when Stayput was first started. Whoever
-// writes an earlier time there has older volumes repaired, too.
+// sinceKey in the ConfigMap is the time when Stayput was first started. With an
+// earlier time there, older volumes are repaired, too.
 const sinceKey = "repair-since"
 
-// NeedLeaderElection says that the manager runs it on every replica: which one
-// leads is decided here.
+// NeedLeaderElection tells the manager to run the controller on every replica:
+// the controller elects its own leader.
 func (*Controller) NeedLeaderElection() bool { return false }
 
 // Start repairs whenever this replica leads, until ctx is done.
@@ -70,7 +70,7 @@ func (r *Controller) Start(ctx context.Context) error {
 			return fmt.Errorf("prepare to repair: %w", err)
 		}
 		elector.Run(ctx)
-		if ctx.Err() == nil { // it led, and does not any more
+		if ctx.Err() == nil { // it was the leader, and no longer is
 			<-ended
 		}
 	}
@@ -104,7 +104,7 @@ func (r *Controller) repair(ctx context.Context, since time.Time) {
 	<-ctx.Done()
 }
 
-// progress logs how far repair is, for as long as there is anything to do.
+// progress logs the progress of repair while there is anything to do.
 func (r *Controller) progress(ctx context.Context) {
 	const interval = 5 * time.Second
 	ticker := time.NewTicker(interval)
@@ -126,8 +126,8 @@ func (r *Controller) progress(ctx context.Context) {
 	}
 }
 
-// firstStart returns when Stayput was first started, and records it if this is
-// that start. It asks until it is answered.
+// firstStart returns when Stayput was first started, and records the time if
+// this is the first start. It asks the API server until it gets an answer.
 func (l *Leadership) firstStart(ctx context.Context) (time.Time, error) {
 	for {
 		since, err := l.recorded(ctx)

@@ -10,17 +10,17 @@ import (
 	"stayput.dev/cluster"
 )
 
-// Metrics say what repair does, and what remains to be done. Only the
-// replica that leads has any but zero.
+// Metrics describe the repairs and the volumes that remain. They are zero on
+// all replicas but the leader.
 type Metrics struct {
 	repairs  *prometheus.CounterVec
 	failures prometheus.Counter
 	leading  prometheus.Gauge
 
 	mu      sync.Mutex
-	waiting map[string]bool            // volumes not looked at, or that could not be written
-	found   map[string]cluster.Reclaim // what report found missed
-	ruled   map[string]cluster.Reclaim // what somebody changed afterwards
+	waiting map[string]bool            // volumes that were not read yet, or could not be written
+	found   map[string]cluster.Reclaim // volumes that report found unrepaired
+	ruled   map[string]cluster.Reclaim // volumes that somebody changed after Stayput set them
 }
 
 // NewMetrics returns metrics that reg exposes.
@@ -81,7 +81,7 @@ func (m *Metrics) seen(volume string) {
 	delete(m.waiting, volume)
 }
 
-// settled says that a volume is as it should be.
+// settled notes that a volume is as it should be.
 func (m *Metrics) settled(volume string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,7 +100,7 @@ func (m *Metrics) forgetAll() {
 	m.waiting, m.found, m.ruled = map[string]bool{}, map[string]cluster.Reclaim{}, map[string]cluster.Reclaim{}
 }
 
-// missed and overruled say whether that is news.
+// missed and overruled record a volume, and say whether that is new.
 func (m *Metrics) missed(volume string, want cluster.Reclaim) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,9 +122,9 @@ func news(in map[string]cluster.Reclaim, volume string, want cluster.Reclaim) bo
 }
 
 // RetainedVolumes counts, at each scrape, the volumes that were retained when
-// their claims went: they cost money until somebody lets them go.
+// their claims were deleted: they cost money until somebody deletes them.
 type RetainedVolumes struct {
-	Environment cluster.Environment // of caches
+	Environment cluster.Environment // of the caches
 }
 
 var (

@@ -13,9 +13,10 @@ import (
 	"stayput.dev/cluster"
 )
 
-// orphaned says whether a claim is of a StatefulSet that is being deleted without
-// its Pods, or of a Pod that it has left. It will be made anew, maybe with a policy
-// that deletes claims, and must find nothing that could be destroyed.
+// orphaned says whether a claim belongs to a StatefulSet that is being deleted
+// without its Pods, or to a Pod that such a StatefulSet has left behind. The
+// StatefulSet may be created again with a policy that deletes claims, and by
+// then none of its volumes must be in danger.
 func orphaned(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if pvc == nil {
 		return false, nil
@@ -43,17 +44,17 @@ func leavesOrphans(obj client.Object) bool {
 	return obj.GetDeletionTimestamp() != nil && slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents)
 }
 
-// createdOrLeaving lets pass the StatefulSets that are new, and those that begin
-// to be deleted without their Pods.
+// createdOrLeaving selects the StatefulSets that are new, and those whose
+// deletion without their Pods begins.
 func createdOrLeaving() predicate.Predicate {
 	p := created().(predicate.Funcs)
 	p.UpdateFunc = func(e event.UpdateEvent) bool { return leavesOrphans(e.ObjectNew) && !leavesOrphans(e.ObjectOld) }
 	return p
 }
 
-// left lets pass the Pods that lose their controller. Their StatefulSet may be gone
-// by then, and is not the last that is to be seen of its deletion: what one cache
-// holds another may not hold yet.
+// left selects the Pods that lose their controller. Their StatefulSet may be
+// gone by then, and the event of its deletion does not suffice: one cache may
+// hold a change that another does not hold yet.
 func left() predicate.Predicate {
 	p := changed().(predicate.Funcs)
 	p.UpdateFunc = func(e event.UpdateEvent) bool {

@@ -1,5 +1,5 @@
-// Package repair brings volumes to the reclaim policy that admission would have
-// given them, had a webhook answered when they were made.
+// Package repair sets volumes to the reclaim policy that admission would have
+// given them if a webhook had answered when they were created.
 package repair
 
 import (
@@ -23,8 +23,8 @@ import (
 	"stayput.dev/validators"
 )
 
-// A Mode says which volumes are brought to the reclaim policy that they should
-// have, when no webhook answered at the moment they were made.
+// A Mode says which volumes are repaired: set to the reclaim policy that they
+// should have, because no webhook answered when they were created.
 type Mode string
 
 const (
@@ -34,13 +34,13 @@ const (
 	All    Mode = "all"    // those from before, too
 )
 
-// A Controller applies the mutators that may be repaired later to volumes that
-// are there. It obeys each word once: it sets a volume, marks it with whose
-// word it was, and then leaves it to whoever changes it, until an annotation
-// says something else. Only the leader of the replicas works.
+// A Controller applies the mutators with Repair to existing volumes. It sets
+// each wanted policy once: it marks the volume with the source of the policy,
+// and then accepts later changes by others until an annotation asks for another
+// policy. Only the leader of the replicas works.
 type Controller struct {
 	Mode        Mode
-	Environment cluster.Environment // of cached objects; Live is asked before a volume is let go
+	Environment cluster.Environment // of cached objects; Live is asked before a volume is set to Delete
 	Policy      *validators.Policy
 	Mutators    []*mutators.Mutator // those with Repair
 	Cluster     client.Client       // cached reads, and writes
@@ -52,7 +52,7 @@ type Controller struct {
 	// Lead decides which replica works. Nil where there is only one.
 	Lead *Leadership
 
-	volumes chan event.GenericEvent   // to look at again
+	volumes chan event.GenericEvent   // volumes to reconcile again
 	since   atomic.Pointer[time.Time] // when Stayput was first started; nil unless this replica leads
 }
 
@@ -73,7 +73,8 @@ func (r *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		// Whoever was faster causes another look.
+		// A conflicting change by somebody else triggers another
+		// reconciliation.
 		r.Metrics.seen(req.Name)
 		return reconcile.Result{}, nil
 	case ctx.Err() != nil:
@@ -83,10 +84,10 @@ func (r *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{}, fmt.Errorf("repair PersistentVolume %s: %w", req.Name, err)
 }
 
-// see looks at a volume and does what is to be done.
+// see reads a volume and makes the changes that it needs.
 func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.PersistentVolume) error {
 	world := r.Environment
-	world.Live = nil // what the cache does not hold yet causes another look when it does
+	world.Live = nil // an object that the cache lacks triggers another reconciliation when it arrives
 	p, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
 	if err != nil {
 		return err
@@ -102,7 +103,8 @@ func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.Persis
 	}
 	letsGo := p.changes(pv) && p.want.Policy == corev1.PersistentVolumeReclaimDelete
 	if live := r.Environment.Live; letsGo && live != nil {
-		// What is let go may be gone at once: the cache's word is not enough.
+		// A volume set to Delete may be gone at once, so the cache is not
+		// enough.
 		world.Source, world.Finder = live, nil
 		again, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
 		if err != nil {
@@ -126,16 +128,16 @@ func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.Persis
 	return nil
 }
 
-// A plan is what should become of a volume.
+// A plan is what should be done to a volume.
 type plan struct {
 	want      cluster.Reclaim
 	claim     *corev1.PersistentVolumeClaim // nil if it is gone
-	after     *corev1.PersistentVolume      // nil if nothing is to change
+	after     *corev1.PersistentVolume      // nil if nothing must change
 	overruled bool                          // somebody changed the policy after it was set
 }
 
-// changes says whether the plan changes the reclaim policy, and not only what
-// is recorded about it.
+// changes says whether the plan changes the reclaim policy itself, not only the
+// records about it.
 func (p plan) changes(pv *corev1.PersistentVolume) bool {
 	return p.after.Spec.PersistentVolumeReclaimPolicy != pv.Spec.PersistentVolumeReclaimPolicy
 }
@@ -151,7 +153,7 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 		return plan{}, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
 	if pvc != nil && pvc.UID != ref.UID {
-		pvc = nil // another one, which has taken its name
+		pvc = nil // a later claim of the same name
 	}
 	mode, err := r.Policy.ModeFor(v, pv)
 	if err != nil || mode == validators.ModeOff {
@@ -164,8 +166,8 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 	mark := pv.Annotations[cluster.AnnotationReclaimSet]
 	switch {
 	case pvc == nil && want.From != cluster.FromVolume:
-		// What the claim wanted nobody knows any more, and what was done about
-		// it stands: the volume is kept by now, or on its way out.
+		// The claim's annotations are no longer known, and an earlier repair
+		// stands: the volume is retained by now, or being deleted.
 		return plan{}, nil
 	case mark == want.Mark() && pv.Spec.PersistentVolumeReclaimPolicy != want.Policy:
 		return plan{want: want, claim: pvc, overruled: true}, nil
@@ -184,7 +186,7 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 	return plan{want: want, claim: pvc, after: made.Object.(*corev1.PersistentVolume)}, nil
 }
 
-// Of returns the mutators whose edits may be made up for later.
+// Of returns the mutators whose edits may be applied later.
 func Of(ms []*mutators.Mutator) []*mutators.Mutator {
 	return slices.DeleteFunc(slices.Clone(ms), func(m *mutators.Mutator) bool { return !m.Repair })
 }

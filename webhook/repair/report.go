@@ -12,7 +12,7 @@ import (
 // The reasons of the Events on a volume and its claim.
 const (
 	reasonRepaired  = "ReclaimPolicyRepaired"  // the policy was set
-	reasonMissed    = "ReclaimPolicyMissed"    // it would be, but for the configuration
+	reasonMissed    = "ReclaimPolicyMissed"    // the policy would be set in another mode
 	reasonOverruled = "ReclaimPolicyOverruled" // somebody changed it after it was set
 )
 
@@ -24,7 +24,7 @@ func (r *Controller) reportRepaired(pv *corev1.PersistentVolume, p plan) {
 			pv.Name, p.want.Policy, p.want.From, pv.Spec.PersistentVolumeReclaimPolicy, cluster.AnnotationReclaim))
 }
 
-// reportMissed says, once, what repair would do.
+// reportMissed reports, once, what repair would do.
 func (r *Controller) reportMissed(ctx context.Context, pv *corev1.PersistentVolume, p plan) error {
 	if !p.changes(pv) {
 		r.Metrics.settled(pv.Name)
@@ -43,8 +43,8 @@ func (r *Controller) reportMissed(ctx context.Context, pv *corev1.PersistentVolu
 	return nil
 }
 
-// reportOverruled says, once in the life of a process, that somebody had the
-// last word.
+// reportOverruled reports, once in the life of a process, that somebody changed
+// the policy afterwards.
 func (r *Controller) reportOverruled(ctx context.Context, pv *corev1.PersistentVolume, p plan) error {
 	if !r.Metrics.overruled(pv.Name, p.want) {
 		return nil
@@ -60,7 +60,7 @@ func (r *Controller) reportOverruled(ctx context.Context, pv *corev1.PersistentV
 	return nil
 }
 
-// tell writes an Event on the volume and one on its claim, and a line of log.
+// tell writes an Event on the volume, one on its claim, and a line of log.
 func (r *Controller) tell(pv *corev1.PersistentVolume, p plan, kind, reason, note string) {
 	r.Events.Eventf(pv, nil, kind, reason, "Repair", "%s", note)
 	if p.claim != nil {

@@ -21,17 +21,17 @@ import (
 	"stayput.dev/cluster"
 )
 
-// SetUp adds the controller to a manager, on every replica: the one that leads
-// works, and the others' queues are empty at no cost. The manager's own leader
-// election would not do, for it ends the process of a replica that ceases to
-// lead, and the webhook with it.
+// SetUp adds the controller to a manager on every replica: the leader works,
+// and the empty queues of the others cost nothing. The manager's own leader
+// election cannot be used, because it ends the process of a replica that ceases
+// to lead, and the webhook with it.
 func (r *Controller) SetUp(mgr ctrl.Manager) error {
 	r.volumes = make(chan event.GenericEvent)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("repair").
 		For(&corev1.PersistentVolume{}).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
-		// The claim of a StatefulSet is known by it, and may be seen first.
+		// A StatefulSet may be seen before its claim, and its claim needs it.
 		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet),
 			builder.WithPredicates(createdOrLeaving())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfPod), builder.WithPredicates(left())).
@@ -41,8 +41,8 @@ func (r *Controller) SetUp(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{
 			NeedLeaderElection:      new(false),
 			MaxConcurrentReconciles: 4,
-			// The API server may be away for minutes; nothing is gained by
-			// waiting long once it is back.
+			// The API server may be unavailable for minutes; long delays are of
+			// no use once it is back.
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond,
 				30*time.Second),
 		}).
@@ -111,7 +111,8 @@ func created() predicate.Predicate {
 	}
 }
 
-// changed lets pass what changes what a Namespace wants for its volumes.
+// changed selects the updates that change which policy a Namespace wants for
+// its volumes.
 func changed() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
