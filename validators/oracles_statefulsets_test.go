@@ -107,9 +107,11 @@ var _ = register(map[string]oracle{
 		return warnIf(len(ordinalsOf(s)) < len(ordinalsOf(old)) && len(gone) > 0)
 	})),
 	"statefulset-scale-up": gravest(
-		created(func(w *world, s sts) validators.Level { return warnIf(findsClaim(w, s, ordinalsOf(s))) }),
+		created(func(w *world, s sts) validators.Level {
+			return warnIf(findsClaim(w, s, ordinalsOf(s), w.user != "" && ownerOf(s) != nil))
+		}),
 		updated(func(w *world, old, s sts) validators.Level {
-			return warnIf(findsClaim(w, s, without(ordinalsOf(s), ordinalsOf(old))))
+			return warnIf(findsClaim(w, s, without(ordinalsOf(s), ordinalsOf(old)), false))
 		}),
 	),
 	"statefulset-ordinals": updated(func(_ *world, old, s sts) validators.Level {
@@ -267,17 +269,30 @@ func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
 }
 
 // findsClaim says whether Pods that are new find a claim of theirs. Whatever
-// labels the Pod of its name has, while it lives with the claim it is not new.
-func findsClaim(w *world, s sts, ordinals []int) bool {
+// labels the Pod of its name has, while it lives with the claim it is not new. An
+// operator hears of claims alone that are not as the template would make them.
+func findsClaim(w *world, s sts, ordinals []int, operator bool) bool {
 	for _, t := range s.Spec.VolumeClaimTemplates {
 		for _, n := range ordinals {
 			claim := fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n)
-			if c := find(w.claims, s.Namespace, claim); c != nil && !mountsIts(w, s, t.Name, n) && strange(c) {
+			if c := find(w.claims, s.Namespace, claim); c != nil && !mountsIts(w, s, t.Name, n) && strange(c) &&
+				(!operator || unlike(c, &t)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// unlike says whether a claim is not of the size or the class that is asked for.
+func unlike(c, t *corev1.PersistentVolumeClaim) bool {
+	has, bound := c.Status.Capacity["storage"]
+	if !bound {
+		has = c.Spec.Resources.Requests["storage"]
+	}
+	wants := t.Spec.Resources.Requests["storage"]
+	a, b := c.Spec.StorageClassName, t.Spec.StorageClassName
+	return has.Cmp(wants) != 0 || a != nil && b != nil && *a != *b
 }
 
 // mountsIts says whether the Pod of an ordinal lives on, nobody else's, and has the

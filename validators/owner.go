@@ -57,7 +57,15 @@ func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	through := throughOwner(owner)
 	for i := range v.Findings {
 		if f := &v.Findings[i]; !strings.HasSuffix(f.Remedy, through) {
-			f.briefs = slices.Concat(f.briefs, []string{printRule + f.Rule.Name + ", " + through, through})
+			// Whom to speak to is of more use than where the rest stands.
+			var briefs []string
+			for _, b := range f.briefs {
+				briefs = append(briefs, strings.TrimSuffix(b, orElse+printRule+f.Rule.Name)+", "+through)
+			}
+			if f.Recreates {
+				f.keep += ", " + through
+			}
+			f.briefs = slices.Concat(briefs, []string{printRule + f.Rule.Name + ", " + through, through})
 			f.Remedy += ", " + through
 		}
 	}

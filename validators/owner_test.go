@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -354,5 +355,64 @@ func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
 	v := cluster.Environment{Source: world(retained), Live: broken{}}.View(context.Background(), user(operator))
 	if _, undecided := Review(v, []*Rule{claimInUse}, claim, nil); len(undecided) != 1 {
 		t.Errorf("%v: want undecided where the API server cannot be asked", undecided)
+	}
+}
+
+// TestOwnerOfFieldFixed has an operator change what cannot change: it is told through
+// whom, however little room there is, and also where nothing is to be made anew.
+func TestOwnerOfFieldFixed(t *testing.T) {
+	old := sts(3)
+	old.OwnerReferences = foreignOwner()
+	template := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}}
+	template.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
+	old.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{template}
+	obj := old.DeepCopy()
+	obj.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("20Gi")
+	got := reviewed(t, &Policy{Rules: []*Rule{fieldFixed}}, user(operator), old, obj).Findings
+	if len(got) != 1 {
+		t.Fatalf("got %v", got)
+	}
+	const keep = `; fix: keep "10Gi", through RedisCluster r`
+	if text := got[0].String(); !strings.HasSuffix(text, ", through RedisCluster r") || !strings.Contains(text, "patch pvc") {
+		t.Errorf("the recipe is %s", text)
+	}
+	if text := got[0].Short(200); !strings.HasSuffix(text, keep) {
+		t.Errorf("in little room it is %s, want %q", text, keep)
+	}
+	if text := got[0].InPlace().String(); !strings.HasSuffix(text, keep) {
+		t.Errorf("in place it is %s, want %q", text, keep)
+	}
+}
+
+// TestOperatorComesBack has a StatefulSet made beside a claim that is there: an
+// operator is told of one that differs from its template alone, and anybody else of
+// each.
+func TestOperatorComesBack(t *testing.T) {
+	for _, tc := range []struct {
+		owned bool
+		size  string
+		found int
+	}{{true, "10Gi", 0}, {true, "5Gi", 1}, {false, "10Gi", 1}} {
+		set := sts(1)
+		if tc.owned {
+			set.OwnerReferences = foreignOwner()
+		}
+		template := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}}
+		template.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("10Gi")}
+		set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{template}
+		claim := template.DeepCopy()
+		claim.Namespace, claim.Name, claim.Labels = set.Namespace, "data-"+set.Name+"-0", set.Spec.Template.Labels
+		claim.CreationTimestamp = metav1.Now()
+		claim.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse(tc.size)
+		snap := &cluster.Snapshot{Complete: true}
+		if err := snap.Add(claim); err != nil {
+			t.Fatal(err)
+		}
+		req := user(operator)
+		got, undecided := Review(cluster.Environment{Source: snap, Finder: snap}.View(t.Context(), req),
+			[]*Rule{statefulsetScaleUp}, nil, set)
+		if len(undecided) > 0 || len(got) != tc.found {
+			t.Errorf("%+v: %v %v", tc, got, undecided)
+		}
 	}
 }

@@ -26,7 +26,9 @@ scaled down or from an earlier StatefulSet of that name, and all that is on the
 volume. Neither size nor class is compared with the template. A database may take
 stale data for current, or find its disk smaller than that of the others. Of
 claims that its own Pods use, which live on where a StatefulSet was deleted with
---cascade=orphan and is made anew, nothing is said.
+--cascade=orphan and is made anew, nothing is said; nor to an operator that makes
+a StatefulSet anew, which is how it comes back to what it had, unless a claim
+differs from its template.
 
 If they are meant to be used again there is nothing to do; a claim with too
 small a volume can be grown: kubectl patch pvc, if its StorageClass allows
@@ -41,16 +43,18 @@ is to be filled from a snapshot or another claim, is meant, and no finding.`,
 			if sts.ResourceVersion != "" {
 				return nil // audit: an existing StatefulSet uses its own claims
 			}
-			return reused(p, sts, []span{ordinals(sts)})
+			byOperator := p.Cluster.Request.AtAdmission() && cluster.ForeignController(sts) != nil
+			return reused(p, sts, []span{ordinals(sts)}, byOperator)
 		}),
 		OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
-			return reused(p, sts, ordinals(sts).less(ordinals(old)))
+			return reused(p, sts, ordinals(sts).less(ordinals(old)), false)
 		}),
 	},
 }
 
-// reused reports existing claims that new Pods of a StatefulSet will use.
-func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
+// reused reports existing claims that new Pods of a StatefulSet will use; if differing
+// is set, only those that differ from their template.
+func reused(p *Pass, sts *appsv1.StatefulSet, added []span, differing bool) error {
 	if len(added) == 0 {
 		return nil
 	}
@@ -73,8 +77,15 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span) error {
 		if used[c.claim.Name] || meant(p.Cluster, c.claim) {
 			continue
 		}
+		facts := differences(c)
+		if differing && len(facts) == 0 {
+			continue
+		}
 		names, found = append(names, c.claim.Name), append(found, c.claim)
-		if facts := differences(c); len(facts) > len(example) {
+		if t := c.claim.CreationTimestamp; !t.IsZero() {
+			facts = slices.Insert(facts, 0, "of "+t.UTC().Format(time.DateOnly))
+		}
+		if len(facts) > len(example) {
 			of, example = c.claim.Name, facts
 		}
 	}
@@ -142,11 +153,8 @@ func allHoldNothing(v *cluster.View, claims []*corev1.PersistentVolumeClaim) (bo
 	return true, nil
 }
 
-// differences returns a claim's age and how it differs from its template.
+// differences says how a claim differs from its template.
 func differences(c replicaClaim) (facts []string) {
-	if t := c.claim.CreationTimestamp; !t.IsZero() {
-		facts = append(facts, "of "+t.UTC().Format(time.DateOnly))
-	}
 	if has, wants := sizeOf(c.claim), sizeOf(c.template); has.Cmp(wants) != 0 {
 		facts = append(facts, fmt.Sprintf("with %s, not %s", has.String(), wants.String()))
 	}
