@@ -100,6 +100,9 @@ var sentences = []sentence{
 		beyond: "kubelet expands each value by what it has read above: pkg/kubelet/kubelet_pods.go:792"},
 	{rule: "workload-env-order", says: `cannot be made`,
 		beyond: "a name without a value is an error: pkg/kubelet/container/helpers.go:263"},
+	{rule: "workload-pre-stop", says: `SIGKILL follows`,
+		beyond: "kubelet takes what the hook took from the period, and leaves 2 seconds: " +
+			"pkg/kubelet/kuberuntime/kuberuntime_container.go:897"},
 	{rule: "workload-fqdn-length", says: `never starts`,
 		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }

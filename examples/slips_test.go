@@ -237,6 +237,9 @@ spec:
 		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
 	"workload-host-path": {app: "vault.yaml", want: warn,
 		old: "emptyDir: {}", new: "hostPath: {path: /srv/vault}"},
+	"workload-pre-stop": {app: "prometheus.yaml", want: warn,
+		old: "        image: grafana/",
+		new: "        lifecycle: {preStop: {sleep: {seconds: 30}}}\n        image: grafana/"},
 	"workload-selector-overlap": {app: "redis-sentinel.yaml", want: warn,
 		old: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n      app.kubernetes.io/component: " +
 			"server\n  template:", new: "  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  template:"},

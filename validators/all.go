@@ -65,5 +65,6 @@ var All = withStayputAnnotation(
 	workloadEnvOrder,
 	workloadFQDNLength,
 	workloadHostPath,
+	workloadPreStop,
 	workloadSelectorOverlap,
 )

