@@ -2,18 +2,18 @@ package cluster
 
 import "time"
 
-// pollInterval is how long [View.Await] lets pass before it looks again.
+// pollInterval is how long [View.Await] waits before it looks again.
 const pollInterval = 50 * time.Millisecond
 
-// MayWait says whether a review may wait for what repair is about to do: at an
-// admission that comes to pass, where Stayput repairs.
+// MayWait says whether a review may wait for the repair controller: it must be
+// for an admission request, not for lint or audit, and repair must be on.
 func (v *View) MayWait() bool {
 	return v.environment.Waiters != nil && v.Admission() && !v.Request.DryRun
 }
 
-// Await asks done of one fresh view after another, and returns the one of which it
-// holds; or nil if that takes more than half of the time that is left to answer, or
-// if as many others wait as may.
+// Await calls done with one fresh view after another, and returns the first for
+// which it is true. It returns nil if that takes more than half of the time
+// left to answer, or if the maximum number of reviews are waiting already.
 func (v *View) Await(done func(now *View) (bool, error)) (*View, error) {
 	deadline, bounded := v.ctx.Deadline()
 	if !v.MayWait() || !bounded {

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A ClaimOf says that a claim has the name and the labels of the one that a
+// A ClaimOf says that a claim has the name and the labels of the claim that a
 // StatefulSet makes from a template for an ordinal.
 type ClaimOf struct {
 	StatefulSet *appsv1.StatefulSet
@@ -24,11 +24,12 @@ type ClaimOf struct {
 	Ordinal     int
 }
 
-// Record returns what is recorded of it, for when the StatefulSet is gone.
+// Record returns the record of the claim for the time when the StatefulSet is
+// gone.
 func (c ClaimOf) Record() ClaimRecord { return ClaimRecord{c.StatefulSet.Name, c.Template, c.Ordinal} }
 
-// A ClaimRecord is what [AnnotationClaimOf] says: whose claim a volume was
-// provisioned for, or which claim was recovered.
+// A ClaimRecord is the content of [AnnotationClaimOf]: the claim that a volume
+// was provisioned for, or that was recovered.
 type ClaimRecord struct {
 	StatefulSet string // its name
 	Template    string
@@ -40,7 +41,7 @@ func (r ClaimRecord) String() string {
 	return r.StatefulSet + "/" + r.Template + "/" + strconv.Itoa(r.Ordinal)
 }
 
-// ParseClaimRecord returns what a value of the annotation says, as String wrote it.
+// ParseClaimRecord parses a value of the annotation as String wrote it.
 func ParseClaimRecord(value string) (ClaimRecord, bool) {
 	parts := strings.Split(value, "/")
 	if len(parts) != 3 {
@@ -72,8 +73,8 @@ func (c ClaimOf) InRange() bool {
 	return c.Ordinal >= start && c.Ordinal-start < replicas
 }
 
-// Ordinals returns the first ordinal of a StatefulSet and how many there are.
-// What was not defaulted counts as its default.
+// Ordinals returns the first ordinal of a StatefulSet and the number of
+// ordinals. Absent fields count as their defaults.
 func Ordinals(sts *appsv1.StatefulSet) (start, replicas int) {
 	replicas = 1
 	if sts.Spec.Replicas != nil {
@@ -91,9 +92,10 @@ func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
 	return ClaimRecord{sts.Name, template, ordinal}.Claim()
 }
 
-// ClaimsOf returns what a claim may be of, sorted by StatefulSet and template.
-// There may be several: a-b-c-0 is of the StatefulSet b-c by its template a,
-// and of c by a-b. Those that do not exist any more are not among them.
+// ClaimsOf returns the replicas that a claim may belong to, sorted by
+// StatefulSet and template. There may be several: a-b-c-0 may be from template
+// a of the StatefulSet b-c, or from template a-b of c. Only existing
+// StatefulSets are returned.
 func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
 	base, _, ok := cutOrdinal(pvc.Name)
 	if !ok {
@@ -106,8 +108,8 @@ func ClaimsOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]ClaimOf, error) {
 	return claimsAmong(sets, pvc), nil
 }
 
-// ClaimsOfNow is [ClaimsOf] of the API server itself. It asks nothing where v is
-// as fresh as can be.
+// ClaimsOfNow is [ClaimsOf] with a live lookup. If v is live already, it looks
+// nothing up, and asked is false.
 func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, asked bool, err error) {
 	live := v.Live()
 	if _, _, ok := cutOrdinal(pvc.Name); live == nil || !ok {
@@ -117,9 +119,9 @@ func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, aske
 	return of, true, err
 }
 
-// makersOf returns the StatefulSets that may make claims of a name without the
-// ordinal. Where nothing is indexed they are asked for by name, which is the end
-// of the claim's, if that is less than to list them all.
+// makersOf returns the StatefulSets that may make claims with a name without
+// the ordinal. Without an index it gets them by name, which is an end of base,
+// if that takes less than a list of all.
 func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
 	if v.environment.Finder != nil || strings.Count(base, "-") > 3 {
 		sets, err := Find(v, StatefulSetsByClaim, namespace, base)
@@ -147,8 +149,8 @@ func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
 	}
 }
 
-// ClaimsAmong is [ClaimsOf] for whoever has listed the StatefulSets of the
-// namespace already.
+// ClaimsAmong is [ClaimsOf] for a caller that has listed the StatefulSets of
+// the namespace.
 func ClaimsAmong(sets []appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) []ClaimOf {
 	return claimsAmong(pointers(sets), pvc)
 }
@@ -165,8 +167,8 @@ func claimsAmong(sets []*appsv1.StatefulSet, pvc *corev1.PersistentVolumeClaim) 
 		}
 		for _, t := range sts.Spec.VolumeClaimTemplates {
 			c := ClaimOf{sts, t.Name, ordinal}
-			// A claim that was recovered before its StatefulSet was there has
-			// no labels, but a record.
+			// A claim that was recovered before its StatefulSet existed has no
+			// labels, but a record.
 			recorded := pvc.Annotations[AnnotationClaimOf] == c.Record().String()
 			if base == t.Name+"-"+sts.Name && (recorded || HasMatchLabels(sts.Spec.Selector, pvc.Labels)) {
 				of = append(of, c)
@@ -186,15 +188,15 @@ func HasMatchLabels(sel *metav1.LabelSelector, on map[string]string) bool {
 	return labels.SelectorFromSet(sel.MatchLabels).Matches(labels.Set(on))
 }
 
-// OrdinalOf returns the ordinal of the Pod of a StatefulSet that has a name, and
-// whether it is such a name.
+// OrdinalOf returns the ordinal in the name of a StatefulSet's Pod, and whether
+// the name is one.
 func OrdinalOf(sts *appsv1.StatefulSet, pod string) (ordinal int, ok bool) {
 	base, ordinal, ok := cutOrdinal(pod)
 	return ordinal, ok && base == sts.Name
 }
 
 // cutOrdinal splits a-b-7 into a-b and 7. Like the StatefulSet controller, it
-// takes only ordinals that are written as the controller writes them.
+// accepts only ordinals in the controller's form.
 func cutOrdinal(name string) (base string, ordinal int, ok bool) {
 	i := strings.LastIndexByte(name, '-')
 	if i <= 0 {
@@ -212,18 +214,20 @@ func parseOrdinal(s string) (int, bool) {
 	return int(n), err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
 }
 
-// MadeByStatefulSet says whether the StatefulSet controller made a claim whose
-// StatefulSet may be gone, as far as the claim itself tells: kube-controller-manager
-// wrote its access modes, and no Pod owns it as the claim of a generic ephemeral
-// volume, which kube-controller-manager writes too. A denial rests on
-// [MadeByStatefulSetNow], for that owner can be written by anybody.
+// MadeByStatefulSet says whether the StatefulSet controller made a claim,
+// judging by the claim alone, because the StatefulSet may be gone:
+// kube-controller-manager wrote its access modes, and no Pod owns it as the
+// claim of a generic ephemeral volume, which kube-controller-manager writes
+// too. A denial must use [MadeByStatefulSetNow], because anybody can write that
+// owner.
 func MadeByStatefulSet(pvc *corev1.PersistentVolumeClaim) bool {
 	return madeByController(pvc) && ephemeralOwner(pvc) == nil
 }
 
-// MadeByStatefulSetNow is [MadeByStatefulSet], but looks for the Pod that owns the
-// claim at the API server. It must have such a volume and be no younger than the
-// claim, or be gone: then the garbage collector deletes the claim anyway.
+// MadeByStatefulSetNow is [MadeByStatefulSet], but looks up the owning Pod at
+// the API server. The owner counts if the Pod has such a volume and is not
+// younger than the claim, or if it is gone: the garbage collector then deletes
+// the claim anyway.
 func MadeByStatefulSetNow(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if !madeByController(pvc) {
 		return false, nil
@@ -240,7 +244,7 @@ func MadeByStatefulSetNow(v *View, pvc *corev1.PersistentVolumeClaim) (bool, err
 		return false, fmt.Errorf("get Pod %s: %w", owner.Name, err)
 	}
 	if pod == nil || pod.UID != owner.UID {
-		return len(pvc.OwnerReferences) > 1, nil // the others may keep it
+		return len(pvc.OwnerReferences) > 1, nil // the other owners may keep it
 	}
 	ephemeral := slices.ContainsFunc(pod.Spec.Volumes, func(vol corev1.Volume) bool {
 		return vol.Ephemeral != nil && pod.Name+"-"+vol.Name == pvc.Name
@@ -248,17 +252,17 @@ func MadeByStatefulSetNow(v *View, pvc *corev1.PersistentVolumeClaim) (bool, err
 	return !ephemeral || pod.CreationTimestamp.After(pvc.CreationTimestamp.Time), nil
 }
 
-// madeByController says whether kube-controller-manager made a claim with an
-// ordinal.
+// madeByController says whether kube-controller-manager made a claim whose name
+// ends in an ordinal.
 func madeByController(pvc *corev1.PersistentVolumeClaim) bool {
 	_, _, ok := cutOrdinal(pvc.Name)
 	return ok && wroteAccessModes(pvc.ManagedFields)
 }
 
-// ephemeralOwner returns the Pod that controls a claim if the claim is called as
-// one of its generic ephemeral volumes, else nil. The condemned Pod of a
-// StatefulSet, which owns its claims while whenScaled is Delete, is none: that of
-// data-db-0 is db-0, and not data or data-db.
+// ephemeralOwner returns the Pod that controls a claim if the claim has the
+// name of one of its generic ephemeral volumes, or else nil. The condemned Pod
+// of a StatefulSet, which owns its claims while whenScaled is Delete, does not
+// count: that of data-db-0 is db-0, and not data or data-db.
 func ephemeralOwner(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(pvc)
 	if owner == nil || owner.Kind != "Pod" || !strings.HasPrefix(pvc.Name, owner.Name+"-") {
@@ -267,9 +271,9 @@ func ephemeralOwner(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
 	return owner
 }
 
-// GoesByItself says whether the garbage collector deletes a claim whatever else
-// becomes of it: it has owners, and each is a Pod or a StatefulSet that the API
-// server does not have any more. Of other owners it is not known.
+// GoesByItself says whether the garbage collector deletes a claim in any case:
+// it has owners, and each is a Pod or a StatefulSet that the API server no
+// longer has. For other owners that is not known, and it is false.
 func GoesByItself(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if live := v.Live(); live != nil {
 		v = live
@@ -309,16 +313,16 @@ func GoesByItself(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	return len(pvc.OwnerReferences) > 0, nil
 }
 
-// Orphaned says whether a Pod of a name and host name was left behind by the
-// StatefulSet that made a claim: it has no controller any more, and the claim is
-// that of its ordinal. Whether it lives is for the caller to say.
+// Orphaned says whether a Pod with a name and hostname was left behind by the
+// StatefulSet that made a claim: it has no controller any more, and the claim
+// belongs to its ordinal. The caller must check whether the Pod is alive.
 func Orphaned(pod *metav1.ObjectMeta, hostname string, pvc *corev1.PersistentVolumeClaim) bool {
 	return metav1.GetControllerOfNoCopy(pod) == nil && hostname == pod.Name &&
 		strings.HasSuffix(pvc.Name, "-"+pod.Name) && MadeByStatefulSet(pvc)
 }
 
-// wroteAccessModes says whether kube-controller-manager made a claim, rather
-// than bound it.
+// wroteAccessModes says whether kube-controller-manager created a claim, and
+// did not only bind it.
 func wroteAccessModes(fields []metav1.ManagedFieldsEntry) bool {
 	return slices.ContainsFunc(fields, func(e metav1.ManagedFieldsEntry) bool {
 		return e.Manager == "kube-controller-manager" && e.FieldsV1 != nil &&
@@ -326,15 +330,16 @@ func wroteAccessModes(fields []metav1.ManagedFieldsEntry) bool {
 	})
 }
 
-// madeByStatefulSet is the least of which [wroteAccessModes] is true.
+// madeByStatefulSet returns the smallest value for which [wroteAccessModes] is
+// true.
 func madeByStatefulSet() []metav1.ManagedFieldsEntry {
 	fields := new(metav1.FieldsV1)
 	fields.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 	return []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: fields}}
 }
 
-// StripManagedFields removes the managed fields of an object, but of those of a
-// claim leaves what [MadeByStatefulSet] looks for.
+// StripManagedFields removes the managed fields of an object, but keeps for a
+// claim what [MadeByStatefulSet] reads.
 func StripManagedFields(obj client.Object) {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
 	if ok && wroteAccessModes(pvc.ManagedFields) {

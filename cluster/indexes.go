@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// An Index finds objects of one kind in a namespace by keys that are made of
-// what they hold, however many others there are. Look something up in one with
-// [Find].
+// An Index finds the objects of one kind in a namespace by keys computed from
+// their fields, at a cost that does not depend on the other objects. Use [Find]
+// for lookups.
 type Index[P client.Object] struct {
 	id   indexID
 	keys func(P) []string
@@ -33,7 +33,7 @@ func newIndex[P client.Object](name string, keys func(P) []string, list func(*Vi
 	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
 }
 
-// anIndex is an [Index] of whatever kind.
+// anIndex is an [Index] of any kind.
 type anIndex interface {
 	identity() indexID
 	keysOf(client.Object) []string
@@ -42,8 +42,8 @@ type anIndex interface {
 func (idx *Index[P]) identity() indexID                 { return idx.id }
 func (idx *Index[P]) keysOf(obj client.Object) []string { return idx.keys(obj.(P)) }
 
-// Keys returns, by the name of each index of a kind, the keys that it finds an
-// object under in the object's namespace.
+// Keys returns the key functions of a kind's indexes, by the name of the index.
+// The keys find an object in the object's namespace.
 func Keys(kind schema.GroupVersionKind) map[string]func(client.Object) []string {
 	keys := map[string]func(client.Object) []string{}
 	for _, idx := range indexes() {
@@ -65,15 +65,15 @@ func indexes() []anIndex {
 	}
 }
 
-// A Finder has indexes, by the names that this package gives them.
+// A Finder has indexes, under the names in this package.
 type Finder interface {
 	// Find returns the objects of a namespace that have a key. They must not be
 	// edited.
 	Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error)
 }
 
-// The indexes. Where objects have many keys in common, as labels are, the rest
-// of what is asked for must be looked for among what is found.
+// The indexes. If many objects share a key, as with labels, the caller must
+// filter the result.
 var (
 	// PodsByClaim finds Pods by the names of the claims that they mount.
 	PodsByClaim = newIndex("claim", claimsOfPod, pods)
@@ -99,7 +99,7 @@ var (
 		return []string{OfClass(class), claimed(ref.Namespace, ref.Name), ClaimedIn(ref.Namespace)}
 	}, volumes)
 
-	// ReleasedVolumes finds volumes whose claims are gone, which are few, by their
+	// ReleasedVolumes finds the few volumes whose claims are gone, by their
 	// phase.
 	ReleasedVolumes = newIndex("released", func(pv *corev1.PersistentVolume) []string {
 		if pv.Status.Phase != corev1.VolumeReleased {
@@ -150,7 +150,7 @@ var (
 	}, budgets)
 )
 
-// How everything of a kind is listed, for where nothing is indexed.
+// The functions that list all objects of a kind, for sources without indexes.
 var (
 	pods         = listing(func(l *corev1.PodList) []corev1.Pod { return l.Items })
 	claims       = listing(func(l *corev1.PersistentVolumeClaimList) []corev1.PersistentVolumeClaim { return l.Items })
@@ -161,7 +161,7 @@ var (
 	budgets      = listing(func(l *policyv1.PodDisruptionBudgetList) []policyv1.PodDisruptionBudget { return l.Items })
 )
 
-// anything is the key of what no label narrows down.
+// anything is the key of a selector that no label narrows down.
 const anything = "*"
 
 // OfClass is the key in [VolumesByClaim] of all volumes of a class.
@@ -181,8 +181,8 @@ func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.Pers
 		unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
 }
 
-// LabelKeys are the keys by which selectors are found that may match labels, and
-// labels by [SelectorKeys].
+// LabelKeys are the keys under which selectors are found that may match labels,
+// and the keys under which [SelectorKeys] find the labels.
 func LabelKeys(m map[string]string) []string {
 	keys := append(make([]string, 0, len(m)+1), anything)
 	for name, value := range m {
@@ -192,13 +192,14 @@ func LabelKeys(m map[string]string) []string {
 	return keys
 }
 
-// oneOf returns a key for all the labels that a selector wants: whatever it
-// matches has that one, too.
+// oneOf returns one key for all the labels that a selector requires, because
+// everything that it matches has that key, too.
 func oneOf(wanted map[string]string) []string {
 	return []string{slices.MinFunc(LabelKeys(wanted), byRank)}
 }
 
-// SelectorKeys are the keys by which labels are found that a selector may match.
+// SelectorKeys are the keys under which labels are found that a selector may
+// match.
 func SelectorKeys(sel labels.Selector) []string {
 	best := []string{anything}
 	requirements, selectable := sel.Requirements()
@@ -220,8 +221,8 @@ func SelectorKeys(sel labels.Selector) []string {
 	return best
 }
 
-// byRank orders keys by how much they are likely to narrow down: a whole
-// namespace may be part of one application.
+// byRank orders keys by how well they narrow down: all objects of a namespace
+// may be part of one application.
 func byRank(a, b string) int {
 	rank := func(key string) int {
 		name, _, _ := strings.Cut(key, "=")
@@ -250,8 +251,7 @@ func claimsOfPod(pod *corev1.Pod) (keys []string) {
 }
 
 // Find returns the objects of a namespace that have one of the keys, each once,
-// in no order. They must not be edited. An error means that the question could
-// not be answered.
+// in no order. They must not be edited. An error means that the lookup failed.
 func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
 	if v.environment.Finder == nil {
@@ -283,7 +283,8 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 	return found, nil
 }
 
-// wanted says of a key whether it is among some, which may be many.
+// wanted returns a function that says whether a key is among keys, which may be
+// many.
 func wanted(keys []string) func(string) bool {
 	if len(keys) == 1 {
 		return func(k string) bool { return k == keys[0] }
@@ -295,7 +296,7 @@ func wanted(keys []string) func(string) bool {
 	return func(k string) bool { return set[k] }
 }
 
-// listing makes a list of a kind, of the items of its list type.
+// listing returns a function that lists a kind, given its list type.
 func listing[L, T any, PL interface {
 	*L
 	client.ObjectList

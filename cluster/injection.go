@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Injects says whether Stayput gives DNS names to the Pods of a namespace without
-// being asked by each of them.
+// Injects says whether Stayput gives DNS names to all Pods of a namespace, and
+// not only to those that ask for one.
 func Injects(v *View, namespace string) (bool, error) {
 	ns, err := Get[corev1.Namespace](v, "", namespace)
 	if err != nil {
@@ -20,10 +20,10 @@ func Injects(v *View, namespace string) (bool, error) {
 	return ns != nil && ns.Labels[LabelInject] == InjectEnabled, nil
 }
 
-// Injected returns the headless Services that select a Pod which does not ask for
-// a DNS name itself: Stayput gives it one if there is exactly one. It returns none
-// where the namespace does not ask for that, nor for Pods of a DaemonSet and those
-// that [MayBeNamed] excludes.
+// Injected returns the headless Services that select a Pod which does not
+// itself ask for a DNS name: Stayput gives it one if there is exactly one such
+// Service. It returns none if the namespace has no injection, for Pods of a
+// DaemonSet, and for those that [MayBeNamed] excludes.
 func Injected(v *View, pod *corev1.Pod) (services []string, err error) {
 	if ControlledBy(pod, "DaemonSet") || !MayBeNamed(v.Request, pod) {
 		return nil, nil
@@ -34,17 +34,17 @@ func Injected(v *View, pod *corev1.Pod) (services []string, err error) {
 	return HeadlessFor(v, pod.Namespace, pod.Labels)
 }
 
-// MayBeNamed says whether a Pod has a hostname of its own that Stayput may set: not
-// on the node's network, nor with a hostnameOverride, nor in a static Pod, and a
-// StatefulSet sets it itself.
+// MayBeNamed says whether Stayput may set a Pod's hostname. It may not if the
+// Pod is on the node's network, has a hostnameOverride or is static, or if a
+// StatefulSet sets the hostname.
 func MayBeNamed(req Request, pod *corev1.Pod) bool {
 	return !pod.Spec.HostNetwork && pod.Spec.HostnameOverride == nil &&
 		!ControlledBy(pod, "StatefulSet") && !static(req, pod)
 }
 
-// static says whether a Pod is the API server's image of a static one, whose
-// hostname nobody can set any more. Anybody can write the annotation; it
-// counts if a kubelet did.
+// static says whether a Pod is the mirror of a static Pod, whose hostname can
+// no longer be set. Anybody can write the annotation, so it counts only if a
+// kubelet did.
 func static(req Request, pod *corev1.Pod) bool {
 	if _, ok := pod.Annotations[AnnotationMirror]; !ok {
 		return false

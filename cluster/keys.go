@@ -1,14 +1,15 @@
 package cluster
 
-// The labels and annotations by which people talk to Stayput, and Stayput to
-// them. The rule stayput-annotation knows what each may hold.
+// Stayput's own labels and annotations. The rule stayput-annotation knows the
+// values that each may have.
 const (
 	// LabelSubdomain on a Pod names the headless Service that is to give the
 	// Pod a DNS name of its own.
 	LabelSubdomain = "stayput.dev/subdomain"
 
-	// LabelInject on a Namespace, with the value [InjectEnabled], does so for every
-	// Pod of it that exactly one headless Service selects. See [Injected].
+	// LabelInject on a Namespace, with the value [InjectEnabled], does the same
+	// for every Pod of it that exactly one headless Service selects. See
+	// [Injected].
 	LabelInject   = "stayput.dev/inject"
 	InjectEnabled = "enabled"
 
@@ -19,14 +20,15 @@ const (
 	// template of one) or a Namespace is Retain or Delete.
 	AnnotationReclaim = "stayput.dev/reclaim-policy"
 
-	// AnnotationClaimOf on a PersistentVolume records whose claim it was
-	// provisioned for: <statefulset>/<template>/<ordinal>. On a claim that
-	// stayput recover made again it says the same.
+	// AnnotationClaimOf on a PersistentVolume records the claim that it was
+	// provisioned for: <statefulset>/<template>/<ordinal>. On a claim, stayput
+	// recover writes the same.
 	AnnotationClaimOf = "stayput.dev/claim-of"
 
-	// AnnotationReclaimSet on a PersistentVolume marks that Stayput has seen to
-	// its reclaim policy, and whose word it was: <policy>/<who>. Who changes the
-	// policy afterwards is honoured until somebody wants something else.
+	// AnnotationReclaimSet on a PersistentVolume records that Stayput has set
+	// its reclaim policy, and who decided: <policy>/<decider>. Later changes of
+	// the policy by others are kept until an annotation or the configuration
+	// asks for something else.
 	AnnotationReclaimSet = "stayput.dev/reclaim-policy-set"
 
 	// AnnotationReclaimDefaulted on a StorageClass marks a reclaimPolicy that

@@ -15,20 +15,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// A Kind is a kind of object that conventions are about or look up. Its entry in
-// [Kinds] is all that a new one needs: rules of webhooks, permissions, informers,
-// the label of metrics and what caches leave out follow from it.
+// A Kind is a kind of object that rules are about or look up. A new kind needs
+// only an entry in [Kinds]: rules of webhooks, permissions, informers, the
+// label of metrics and the fields that caches remove follow from it.
 type Kind struct {
 	Object        client.Object // an empty one
 	Resource      string        // its plural, as in paths of the API
 	ClusterScoped bool
 	Scalable      bool // has the subresource scale
-	ManagedFields bool // some rule reads who set a field
+	ManagedFields bool // some rule reads which manager set a field
 	Packed        bool // a cluster has many, or large ones: caches keep them as bytes
-	Optional      bool // older API servers do not serve it: there, nobody knows of any
+	Optional      bool // older API servers do not serve it, and then it has no objects
 }
 
-// Kinds are all kinds that conventions are about or look up.
+// Kinds are all kinds that rules are about or look up.
 var Kinds = []Kind{
 	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
 	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true},
@@ -65,8 +65,8 @@ func KnownObject(obj any) *Kind {
 	return nil
 }
 
-// KnownResource returns the entry in [Kinds] of a resource, as "statefulsets",
-// or nil.
+// KnownResource returns the entry in [Kinds] of a resource such as
+// "statefulsets", or nil.
 func KnownResource(name string) *Kind {
 	for i := range Kinds {
 		if Kinds[i].Resource == name {
@@ -92,14 +92,14 @@ func gvkOf(obj client.Object) schema.GroupVersionKind {
 	return gvk
 }
 
-// KindOf returns the kind of a typed object. It panics for a type that
-// Kubernetes does not have, which a test of any rule shows.
+// KindOf returns the kind of a typed object. It panics for a type that is not
+// one of Kubernetes, which a test of any rule shows.
 func KindOf[T client.Object]() schema.GroupVersionKind {
 	return gvkOf(reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object))
 }
 
-// clusterScoped are the other kinds of Kubernetes that live in no namespace,
-// which lint meets beside those of [Kinds].
+// clusterScoped are the other cluster-scoped kinds of Kubernetes, which lint
+// finds in manifests beside those of [Kinds].
 var clusterScoped = map[schema.GroupKind]bool{
 	{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}:          true,
 	{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicyBinding"}:   true,
@@ -137,8 +137,8 @@ var clusterScoped = map[schema.GroupKind]bool{
 	{Kind: "ComponentStatus"}:                                                         true,
 }
 
-// Namespaced says whether objects of a kind live in a namespace. Of a kind that
-// Kubernetes does not have it says yes.
+// Namespaced says whether objects of a kind have a namespace. For a kind that
+// is not one of Kubernetes, it is true.
 func Namespaced(kind schema.GroupKind) bool {
 	for gvk, known := range byGVK() {
 		if gvk.GroupKind() == kind {
@@ -148,5 +148,5 @@ func Namespaced(kind schema.GroupKind) bool {
 	return !clusterScoped[kind]
 }
 
-// DefaultNamespace is the namespace of what names none, as for kubectl.
+// DefaultNamespace is the namespace of objects that name none, as in kubectl.
 const DefaultNamespace = "default"

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// An Overlay is a cluster that differs from the one below it in some objects, as
-// it was at another time. Nothing may be changed while it is read.
+// An Overlay is a cluster that differs in some objects from the one below it,
+// as it was at another time. Nothing may be changed while it is read.
 type Overlay struct {
 	// Below is the cluster, which stays as it is.
 	Below interface {
@@ -24,7 +24,7 @@ type Overlay struct {
 		Finder
 	}
 
-	changed map[schema.GroupVersionKind]map[client.ObjectKey]client.Object // nil for what does not exist
+	changed map[schema.GroupVersionKind]map[client.ObjectKey]client.Object // nil for an object that was removed
 }
 
 var (
@@ -32,7 +32,7 @@ var (
 	_ Finder        = (*Overlay)(nil)
 )
 
-// Put puts an object in the place of the one of its name, if there is any.
+// Put puts an object into the cluster. It replaces the one of the same name.
 func (o *Overlay) Put(obj client.Object) error {
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err == nil {
@@ -41,7 +41,7 @@ func (o *Overlay) Put(obj client.Object) error {
 	return err
 }
 
-// Remove takes an object away, if there is one of that name.
+// Remove removes the object with a name, if there is one.
 func (o *Overlay) Remove(kind schema.GroupVersionKind, key client.ObjectKey) {
 	o.change(kind, key, nil)
 }
@@ -52,8 +52,9 @@ func (o *Overlay) Changed(kind schema.GroupVersionKind, key client.ObjectKey) bo
 	return changed
 }
 
-// Tidy forgets which objects were removed, all or these, that the cluster below
-// does not have either. What was made and removed again leaves no trace.
+// Tidy forgets removals, all or those of some objects, that the cluster below
+// does not have either. An object that was put and removed again leaves no
+// trace.
 func (o *Overlay) Tidy(ctx context.Context, objs ...client.Object) {
 	forget := func(kind schema.GroupVersionKind, key client.ObjectKey) {
 		if obj, changed := o.changed[kind][key]; !changed || obj != nil {

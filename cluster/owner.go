@@ -9,14 +9,14 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// ForeignController returns the controller of an object, as its ownerReferences
-// have it, if that is an operator's: a custom resource, whose API group is none of
-// Kubernetes' own, or whatever controls a kind of which none of Kubernetes' own
-// controllers makes any (LeaderWorkerSet has each leader's Pod control the
-// StatefulSet of its workers). Else it returns nil. Nothing is looked up, and
-// whoever may write the object may write the reference: it says whom to speak to,
-// and is no ground for letting anything be destroyed. The result must not be
-// edited.
+// ForeignController returns the controller of an object, according to its
+// ownerReferences, if that is an operator's, or else nil. It is an operator's
+// if it is a custom resource, with an API group that is none of Kubernetes'
+// own. It also is if Kubernetes' own controllers never make objects of this
+// kind (LeaderWorkerSet has each leader's Pod control the StatefulSet of its
+// workers). Nothing is looked up, and anybody who may write the object may
+// write the reference: use it to choose the reader of a message, never to
+// permit that something is destroyed. The result must not be edited.
 func ForeignController(obj metav1.Object) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(obj)
 	if owner == nil || !IsForeign(*owner) && !madeByOperatorsAlone(obj) {
@@ -25,8 +25,8 @@ func ForeignController(obj metav1.Object) *metav1.OwnerReference {
 	return owner
 }
 
-// madeByOperatorsAlone says whether an object that is controlled at all is so by
-// an operator.
+// madeByOperatorsAlone says whether any controller of an object of this kind
+// must be an operator's.
 func madeByOperatorsAlone(obj metav1.Object) bool {
 	switch obj.(type) {
 	case *appsv1.StatefulSet, *appsv1.Deployment:
@@ -35,10 +35,10 @@ func madeByOperatorsAlone(obj metav1.Object) bool {
 	return false
 }
 
-// ForeignOwner returns the owner of an object that is of none of Kubernetes' own
-// API groups: its controller if that is one, else the first such, else nil. The
-// garbage collector deletes the object with it, controller or not. The result
-// must not be edited.
+// ForeignOwner returns an owner of the object with an API group that is none of
+// Kubernetes' own: its controller if that is one, or else the first, or nil.
+// The garbage collector deletes the object with such an owner, controller or
+// not. The result must not be edited.
 func ForeignOwner(obj metav1.Object) *metav1.OwnerReference {
 	if owner := ForeignController(obj); owner != nil {
 		return owner
@@ -52,12 +52,11 @@ func ForeignOwner(obj metav1.Object) *metav1.OwnerReference {
 	return nil
 }
 
-// IsForeign says whether an owner is of none of Kubernetes' own API groups.
+// IsForeign says whether the API group of an owner is none of Kubernetes' own.
 func IsForeign(owner metav1.OwnerReference) bool {
 	gv, err := schema.ParseGroupVersion(owner.APIVersion)
 	return err == nil && !scheme.Scheme.IsGroupRegistered(gv.Group) && !slices.Contains(ownGroups, gv.Group)
 }
 
-// ownGroups are the groups that every API server serves, and the scheme does not
-// know.
+// ownGroups are groups that every API server serves but that the scheme lacks.
 var ownGroups = []string{"apiextensions.k8s.io", "apiregistration.k8s.io"}

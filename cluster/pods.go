@@ -5,8 +5,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// OwnName says whether a variable holds what no two Pods of a StatefulSet have in
-// common: the Pod's name or ordinal.
+// OwnName says whether a variable has a value that differs between any two Pods
+// of a StatefulSet: the Pod's name or ordinal.
 func OwnName(e corev1.EnvVar) bool {
 	if e.ValueFrom == nil || e.ValueFrom.FieldRef == nil {
 		return false

@@ -13,37 +13,37 @@ type Retain string
 
 const (
 	RetainStatefulSets Retain = "statefulsets" // those of claims that a StatefulSet made
-	RetainOwned        Retain = "owned"        // those too of claims that a custom resource owns
-	RetainAll          Retain = "all"          // every one that was provisioned for a claim
+	RetainOwned        Retain = "owned"        // also those of claims that a custom resource owns
+	RetainAll          Retain = "all"          // all that were provisioned for a claim
 	RetainOff          Retain = "off"          // none
 )
 
-// A Reclaim is the reclaim policy that somebody wants for a volume.
+// A Reclaim is the reclaim policy that is wanted for a volume, and who decided.
 type Reclaim struct {
-	// Policy is Retain, Delete, or empty where nobody wants anything.
+	// Policy is Retain, Delete, or empty if nothing is wanted.
 	Policy corev1.PersistentVolumeReclaimPolicy
 
-	// From says who wants it.
+	// From says who decided.
 	From Decider
 }
 
-// A Decider is who may want a reclaim policy, as [AnnotationReclaimSet] names it.
+// A Decider says who decided a reclaim policy, as in [AnnotationReclaimSet].
 type Decider string
 
 const (
-	FromVolume        Decider = "volume"    // by annotation, as the two below
+	FromVolume        Decider = "volume"    // by annotation, as the next two
 	FromClaim         Decider = "claim"     // or its template
 	FromNamespace     Decider = "namespace" // of the claim
 	FromConfiguration Decider = "configuration"
 )
 
-// String returns the decider as it stands in a sentence.
+// String returns the decider for use in a sentence.
 func (d Decider) String() string { return "the " + string(d) }
 
-// Mark returns the value of [AnnotationReclaimSet] once it was seen to.
+// Mark returns the value of [AnnotationReclaimSet] that records the policy.
 func (r Reclaim) Mark() string { return string(r.Policy) + "/" + string(r.From) }
 
-// ParseMark returns what a value of [AnnotationReclaimSet] says, as Mark wrote it.
+// ParseMark parses a value of [AnnotationReclaimSet] as Mark wrote it.
 func ParseMark(value string) (Reclaim, bool) {
 	policy, who, _ := strings.Cut(value, "/")
 	r := Reclaim{corev1.PersistentVolumeReclaimPolicy(policy), Decider(who)}
@@ -51,13 +51,14 @@ func ParseMark(value string) (Reclaim, bool) {
 	return r, known && slices.Contains([]Decider{FromVolume, FromClaim, FromNamespace, FromConfiguration}, r.From)
 }
 
-// Own says whether the volume or its claim decided for itself.
+// Own says whether an annotation of the volume or its claim decided.
 func (r Reclaim) Own() bool { return r.From == FromVolume || r.From == FromClaim }
 
-// ReclaimByAnnotation returns what the nearest annotation says: the volume's,
-// the claim's (which the StatefulSet controller copies from its template), the
-// Namespace's. Volume and claim may be nil. Wrong values count as absent; the
-// rule stayput-annotation refuses them where they are written.
+// ReclaimByAnnotation returns the policy of the nearest annotation: the
+// volume's, the claim's (which the StatefulSet controller copies from its
+// template), or the Namespace's. Volume and claim may be nil. Invalid values
+// count as absent, because the rule stayput-annotation refuses them when they
+// are written.
 func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
 	if pv != nil {
 		if r, ok := annotated(pv.Annotations, FromVolume); ok {
@@ -115,11 +116,11 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	return Reclaim{}, nil
 }
 
-// Stale says whether a volume names by uid a claim that there is not: such a volume
-// is Released as soon as it is made, and reclaimed by its policy. Before it says so
-// the API server is asked, for the claim may be younger than what a cache holds.
-// Files know no uid, nor does anything that is applied have the one it was saved
-// with.
+// Stale says whether a volume's claimRef has the uid of a claim that does not
+// exist: such a volume becomes Released as soon as it is created, and is
+// reclaimed by its policy. It asks the API server before it returns true,
+// because the claim may be newer than the cache. A
+// uid in a manifest is of no use: a claim that is applied again gets a new one.
 func Stale(v *View, pv *corev1.PersistentVolume) (bool, error) {
 	ref := pv.Spec.ClaimRef
 	if ref == nil || ref.UID == "" {

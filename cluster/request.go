@@ -10,10 +10,10 @@ import (
 )
 
 // A Request is what the API server says about a request besides its objects.
-// The zero value, lint's and audit's, is nobody in particular.
+// The zero value, which lint and audit use, has no caller.
 type Request struct {
-	UID    types.UID                 // of this call, fresh for each
-	User   authenticationv1.UserInfo // who asks
+	UID    types.UID                 // of this request, always new
+	User   authenticationv1.UserInfo // the caller
 	DryRun bool                      // nothing will be stored
 	Orphan bool                      // a deletion that leaves the dependents alone
 }
@@ -39,8 +39,8 @@ func Controllers() []string {
 	}
 }
 
-// ControlPlaneUsers are the users under which the control plane itself acts,
-// service accounts aside.
+// ControlPlaneUsers are the users of the control plane itself that are no
+// service accounts.
 func ControlPlaneUsers() []string {
 	return []string{"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"}
 }
@@ -58,13 +58,13 @@ func ControllerUsers() []string {
 	return users
 }
 
-// ByController says whether one of Kubernetes' own controllers or a kubelet
-// asks.
+// ByController says whether the caller is one of Kubernetes' own controllers or
+// a kubelet.
 func (r Request) ByController() bool {
 	return controllerUsers()[r.User.Username] || slices.Contains(r.User.Groups, NodesGroup)
 }
 
-// controllerUsers is the set of [ControllerUsers], for every request asks.
+// controllerUsers is the set of [ControllerUsers]. Every request needs it.
 var controllerUsers = sync.OnceValue(func() map[string]bool {
 	set := map[string]bool{}
 	for _, name := range ControllerUsers() {
@@ -73,19 +73,19 @@ var controllerUsers = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// ByPerson says whether somebody asks who may read the answer: neither a
-// controller of Kubernetes nor a service account.
+// ByPerson says whether the caller may be a person, who reads the answer:
+// neither a controller of Kubernetes nor a service account.
 func (r Request) ByPerson() bool { return !r.ByController() && !r.ofServiceAccount() }
 
-// ByServiceAccount says whether a service account asks that is none of
-// Kubernetes' own controllers: an operator, a tool that applies what is in a
-// repository, or anything else that runs in a Pod.
+// ByServiceAccount says whether the caller is a service account other than
+// those of Kubernetes' own controllers: an operator, a tool that applies what
+// is in a repository, or anything else that runs in a Pod.
 func (r Request) ByServiceAccount() bool { return r.ofServiceAccount() && !r.ByController() }
 
 func (r Request) ofServiceAccount() bool {
 	return strings.HasPrefix(r.User.Username, "system:serviceaccount:")
 }
 
-// AtAdmission says whether somebody asks at all: lint and audit look at what is
-// there, on nobody's behalf.
+// AtAdmission says whether there is a caller: lint and audit review objects
+// without a request.
 func (r Request) AtAdmission() bool { return r.User.Username != "" }

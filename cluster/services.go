@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Headless says whether the name of a Service resolves to its Pods, for it has
-// no virtual IP of its own. Before the API server has stored it, only one of the
-// two fields may be set.
+// Headless says whether the name of a Service resolves to its Pods, because the
+// Service has no virtual IP. Before the API server has stored it, only one of
+// the two fields may be set.
 func Headless(svc *corev1.Service) bool {
 	return svc.Spec.Type != corev1.ServiceTypeExternalName &&
 		(svc.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(svc.Spec.ClusterIPs, corev1.ClusterIPNone))

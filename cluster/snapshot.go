@@ -17,14 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// A Snapshot is a cluster held in memory, as lint fills one from manifests and
-// from what is beside them in a cluster. It is a [client.Reader]. Objects are handed out without
-// a deep copy and must not be edited.
+// A Snapshot is a cluster held in memory. Lint fills one from manifests and
+// from the objects beside them in a cluster. It is a [client.Reader]. It
+// returns objects without a deep copy; they must not be edited.
 //
-// A manifest without a namespace ([Snapshot.AddUnplaced]) lands in whichever the
-// command that applies it names, which may be that of its neighbours: what is
-// looked for in one namespace, and is not there, is looked for among such, and the
-// other way round.
+// A manifest without a namespace ([Snapshot.AddUnplaced]) will get its
+// namespace from the command that applies it, perhaps the namespace of its
+// neighbours. So a lookup in a namespace that finds nothing is repeated among
+// such manifests, and the other way round.
 type Snapshot struct {
 	// Complete says that the objects are the whole cluster, so that a kind
 	// without objects is empty. Otherwise it is unknown.
@@ -32,26 +32,26 @@ type Snapshot struct {
 
 	kinds map[schema.GroupVersionKind]*kindIndex
 
-	unplaced bool // whether any object is
+	unplaced bool // whether any object was added without a namespace
 
 	mu    sync.Mutex
-	lists map[listKey]reflect.Value // answers that were given before
+	lists map[listKey]reflect.Value // earlier results
 }
 
-// A listKey is what a list without selectors depends on.
+// A listKey identifies a list without selectors.
 type listKey struct {
 	list      reflect.Type
 	namespace string
 }
 
 // A kindIndex holds the objects of one kind, by namespace and in the order in
-// which they came.
+// which they were added.
 type kindIndex struct {
 	byKey       map[client.ObjectKey]client.Object
 	byNamespace map[string][]client.ObjectKey
 	all         []client.ObjectKey
 	byIndex     map[indexKey][]client.Object
-	indexed     map[string]bool // the indexes that were made
+	indexed     map[string]bool // the indexes that exist
 	unplaced    map[client.ObjectKey]bool
 }
 
@@ -60,8 +60,8 @@ var (
 	_ Walker        = (*Snapshot)(nil)
 )
 
-// Add puts objects into the snapshot, each in the place of one of the same
-// name. A kind is known from its first object on.
+// Add puts objects into the snapshot. Each replaces the one of the same name. A
+// kind is known once it has an object.
 func (s *Snapshot) Add(objs ...client.Object) error {
 	for _, obj := range objs {
 		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
@@ -80,8 +80,8 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 	return nil
 }
 
-// AddUnplaced is Add for an object whose manifest names no namespace, which has
-// [DefaultNamespace] in the place of it.
+// AddUnplaced is Add for an object whose manifest names no namespace. It is
+// stored in [DefaultNamespace].
 func (s *Snapshot) AddUnplaced(obj client.Object) error {
 	if err := s.Add(obj); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Snapshot) AddUnplaced(obj client.Object) error {
 	return nil
 }
 
-// Know says that all objects of a kind are in the snapshot, or will be, even if
+// Know says that the snapshot has, or will have, all objects of a kind, even if
 // there are none.
 func (s *Snapshot) Know(gvk schema.GroupVersionKind) { s.know(gvk) }
 
@@ -153,8 +153,9 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 	return nil
 }
 
-// elsewhere returns what may be the object of a key, for one of the two has no
-// namespace: none if several may be.
+// elsewhere returns the object that a key may mean although the namespaces
+// differ, because one of the two has none. If several are possible, it returns
+// none.
 func (kind *kindIndex) elsewhere(key client.ObjectKey) (found client.Object, ok bool) {
 	if key.Namespace != DefaultNamespace {
 		key.Namespace = DefaultNamespace
@@ -180,7 +181,7 @@ func (kind *kindIndex) findElsewhere(index, namespace, key string) (found []clie
 		}
 		return found
 	}
-	if len(kind.byNamespace) == 1 { // or which of them is not known
+	if len(kind.byNamespace) == 1 { // or it is not known which of them
 		for only := range kind.byNamespace {
 			found = kind.byIndex[indexKey{index, only, key}]
 		}
@@ -205,7 +206,7 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 	return kind.list(into, o.Namespace, o.LabelSelector)
 }
 
-// Listed returns what is to be listed: objects of which kind, and which of them.
+// Listed returns the kind of the objects to list, and the options.
 func Listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupVersionKind, o client.ListOptions,
 	err error) {
 	if gvk, err = apiutil.GVKForObject(into, scheme.Scheme); err != nil {
@@ -234,10 +235,10 @@ func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(client.Object)) 
 // An indexKey is a key of an index in a namespace.
 type indexKey struct{ index, namespace, key string }
 
-// Find implements [Finder]. An index is made when the first asks.
+// Find implements [Finder]. The first lookup makes the index.
 func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
 	kind, err := s.kind(gvk)
-	if err != nil || len(kind.all) == 0 { // or an index would be made anew each time
+	if err != nil || len(kind.all) == 0 { // or an index would be made again each time
 		return nil, err
 	}
 	s.mu.Lock()
@@ -273,8 +274,8 @@ func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {
 	return nil
 }
 
-// listAll answers a list without selectors, which the rules ask for again with
-// every object of a namespace: it is made once.
+// listAll answers a list without selectors. The rules repeat it for every
+// object of a namespace, so each is made once.
 func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,7 +294,7 @@ func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace st
 	if s.lists == nil {
 		s.lists = make(map[listKey]reflect.Value)
 	}
-	s.lists[key] = reflect.ValueOf(items.Slice3(0, items.Len(), items.Len()).Interface()) // nobody may append in place
+	s.lists[key] = reflect.ValueOf(items.Slice3(0, items.Len(), items.Len()).Interface()) // a caller must not append in place
 	return nil
 }
 

@@ -6,9 +6,9 @@ import (
 	"unicode"
 )
 
-// OneLine replaces what the API server would drop a warning for: control
-// characters and invalid UTF-8.
-// Source: k8s.io/apimachinery@v0.37.1 pkg/util/net/http.go:660-672.
+// OneLine replaces the characters for which the API server would drop a
+// warning: control characters and invalid UTF-8. Source:
+// k8s.io/apimachinery@v0.37.1 pkg/util/net/http.go:660-672.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
@@ -18,7 +18,7 @@ func OneLine(s string) string {
 	}, strings.ToValidUTF8(s, "�"))
 }
 
-// Few joins names for a message, which stops at five of them.
+// Few joins at most five names for a message, and says that there are more.
 func Few(names []string) string {
 	const most = 5
 	if len(names) <= most {

@@ -1,5 +1,5 @@
-// Package cluster is what a convention may see of the world beyond the object
-// in its hands: other objects, and who is asking.
+// Package cluster holds what a rule may read beyond the object under review:
+// other objects, and the caller.
 package cluster
 
 import (
@@ -14,27 +14,27 @@ import (
 )
 
 // ErrUnknown is returned for a lookup that the source cannot answer. A
-// directory of manifests is rarely a whole cluster: that it holds no
-// StorageClass does not mean that the cluster has none.
+// directory of manifests is rarely a whole cluster: if it has no StorageClass,
+// the cluster may still have one.
 var ErrUnknown = errors.New("not known here")
 
-// ErrUnserved is the [ErrUnknown] of a kind that the API server does not serve: it may
-// have such objects in a version that nobody asked for.
+// ErrUnserved is the [ErrUnknown] of a kind that the API server does not serve:
+// it may have such objects in another version.
 var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)
 
-// An Environment is what all reviews of one process look at. The zero value of every
-// field but Source is useful.
+// An Environment is what all reviews of one process share. The zero value of
+// every field but Source is useful.
 type Environment struct {
 	// Source answers lookups: informers in the webhook, a [Snapshot] in lint
 	// and audit.
 	Source client.Reader
 
-	// Live is the API server itself, asked again before a lookup may cost
-	// somebody a denial. Nil where Source is the truth already.
+	// Live is the API server itself. It is asked again before the result of a
+	// lookup may cause a denial. Nil if Source is always up to date.
 	Live client.Reader
 
-	// Finder has the indexes of Source: those of the caches, or the [Snapshot] itself. Without
-	// one, everything in a namespace is listed and looked through.
+	// Finder has the indexes of Source: those of the caches, or the [Snapshot]
+	// itself. Without one, everything in a namespace is listed and searched.
 	Finder Finder
 
 	// ClusterDomain is the DNS domain of the cluster; empty means
@@ -45,37 +45,36 @@ type Environment struct {
 	// empty means [RetainStatefulSets].
 	Retain Retain
 
-	// Waiters has room for as many reviews as may wait for repair at once, the
-	// others being answered as things are. Nil where nothing is repaired.
+	// Waiters is a channel with a capacity of as many reviews as may wait for
+	// repair at once; others do not wait. Nil if nothing is repaired.
 	Waiters chan struct{}
 
-	// Manifests says that what is reviewed are files, as in lint: who reads of
-	// a mistake mends it there, and no object needs to be in any cluster.
+	// Manifests says that the reviewed objects are files, as in lint: remedies
+	// edit them, and no object needs to exist in a cluster.
 	Manifests bool
 }
 
-// View returns a window on the world for one review, which lives as long as
-// ctx.
+// View returns a view of the cluster for one review, valid as long as ctx.
 func (e Environment) View(ctx context.Context, req Request) *View {
 	return &View{Request: req, environment: e, ctx: ctx}
 }
 
-// A View is one review's window on the cluster. It must not be shared between
-// goroutines.
+// A View is the view that one review has of the cluster. It must not be shared
+// between goroutines.
 type View struct {
-	// Request is who asks for the review; zero in lint and audit.
+	// Request says who made the request; zero in lint and audit.
 	Request Request
 
 	environment Environment
 	ctx         context.Context
 	reads       int
 	known       []answer
-	live        *View // nil until it is asked for
-	cached      *View // the view that this one is the live one of, or nil
+	live        *View // nil until it is needed
+	cached      *View // the view to which this one is the live view, or nil
 }
 
-// An answer is one that the source has given. All rules of a review see the
-// same cluster, and several ask for the same object.
+// An answer is a result from the source. All rules of a review see the same
+// cluster, and several look up the same object.
 type answer struct {
 	kind            any // a nil pointer of the type
 	namespace, name string
@@ -83,7 +82,7 @@ type answer struct {
 	err             error
 }
 
-// answered returns the answer to a question that was asked before, or nil.
+// answered returns the answer to an earlier lookup, or nil.
 func (v *View) answered(kind any, namespace, name string) *answer {
 	for i := range v.known {
 		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
@@ -93,8 +92,8 @@ func (v *View) answered(kind any, namespace, name string) *answer {
 	return nil
 }
 
-// Live returns the same view without a cache before it, or nil if this view is
-// as fresh as can be. It is one for all who ask, so that they share its answers.
+// Live returns the same view without a cache, or nil if this view has none. All
+// callers get the same view, so that they share its answers.
 func (v *View) Live() *View {
 	if v.environment.Live != nil && v.live == nil {
 		live := v.environment
@@ -105,9 +104,10 @@ func (v *View) Live() *View {
 	return v.live
 }
 
-// Cached returns, of a live view, the one that it was asked for instead of, and
-// any other view itself. It is for what a denial does not rest on, as the
-// wording of a remedy, and would have the API server list a whole namespace.
+// Cached returns the view from which a live view was made, and any other view
+// itself. It is for lookups that a denial does not depend on, such as those for
+// the text of a remedy, which would otherwise list a whole namespace at the API
+// server.
 func (v *View) Cached() *View {
 	if v.cached != nil {
 		return v.cached
@@ -115,8 +115,8 @@ func (v *View) Cached() *View {
 	return v
 }
 
-// Admission says whether a request is reviewed, and not what lint or audit come
-// across: these see all objects, and see them whole.
+// Admission says whether an admission request is reviewed. Lint and audit
+// review all objects, with all their fields.
 func (v *View) Admission() bool { return v.Request.UID != "" }
 
 // Reads returns how many lookups have been made through the view.
@@ -130,8 +130,8 @@ func (v *View) ClusterDomain() string {
 	return v.environment.ClusterDomain
 }
 
-// Manifests says whether files are reviewed, and not what is in a cluster or on
-// its way there.
+// Manifests says whether files are reviewed, and not the objects of a cluster
+// or of a request.
 func (v *View) Manifests() bool { return v.environment.Manifests }
 
 // Retain returns which volumes are retained when no annotation decides.
@@ -144,7 +144,7 @@ func (v *View) Retain() Retain {
 
 // Get returns the named object, or nil if the cluster has none. The namespace
 // of a cluster-scoped object is "". The result must not be edited. An error
-// means that the question could not be answered, never "no".
+// means that the lookup failed, never that the object does not exist.
 func Get[T any, P interface {
 	*T
 	client.Object
@@ -167,7 +167,7 @@ func Get[T any, P interface {
 }
 
 // List returns the objects that match opts, in no order. The items must not be
-// edited. An error means that the question could not be answered.
+// edited. An error means that the lookup failed.
 func List[L any, P interface {
 	*L
 	client.ObjectList
@@ -190,8 +190,8 @@ func List[L any, P interface {
 	return list, err
 }
 
-// unserved makes [ErrUnserved] of the error about a kind that the API server does not
-// serve.
+// unserved converts the error for a kind that the API server does not serve to
+// [ErrUnserved].
 func unserved(err error) error {
 	if meta.IsNoMatchError(err) {
 		return fmt.Errorf("%w: %w", ErrUnserved, err)
@@ -199,16 +199,15 @@ func unserved(err error) error {
 	return err
 }
 
-// A Walker has all objects of some kinds, in whatever form.
+// A Walker has all objects of some kinds, in any form.
 type Walker interface {
-	// Walk calls visit with one object of a kind after another. Visit must not
-	// edit them.
+	// Walk calls visit for each object of a kind. Visit must not edit it.
 	Walk(kind schema.GroupVersionKind, visit func(client.Object)) error
 }
 
-// Each calls visit with one object of a kind after another, where the source is
-// a [Walker]: a list of them all would have each twice in memory. They must not
-// be edited. An error means that not all are known.
+// Each calls visit for each object of a kind. If the source is a [Walker], it
+// needs no list of all objects, which would hold each twice in memory. The
+// objects must not be edited. An error means that not all are known.
 func Each[P client.Object](v *View, visit func(P)) error {
 	w, ok := v.environment.Source.(Walker)
 	if !ok {
@@ -217,9 +216,9 @@ func Each[P client.Object](v *View, visit func(P)) error {
 	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
 }
 
-// asked returns the namespace and the labels that options ask for, empty for
-// all, and whether that is all that they ask for. An answer keeps the labels in
-// the place of a name.
+// asked returns the namespace and the labels of list options, empty for all,
+// and whether the options ask for nothing else. An answer stores the labels as
+// its name.
 func asked(opts []client.ListOption) (namespace, labels string, ok bool) {
 	for _, opt := range opts {
 		switch opt := opt.(type) {
@@ -230,7 +229,7 @@ func asked(opts []client.ListOption) (namespace, labels string, ok bool) {
 				return "", "", false
 			}
 			if _, selectable := opt.Requirements(); !selectable {
-				return "", "", false // it is written as one that selects everything
+				return "", "", false // such a selector has the text of one that selects everything
 			}
 			labels = opt.String()
 		default:

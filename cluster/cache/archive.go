@@ -23,9 +23,9 @@ import (
 	"stayput.dev/cluster/cache/packed"
 )
 
-// An Archive is a [cluster.Snapshot] of a large cluster, for audit: it holds objects as
-// the webhook's caches do, with all that rules read of an object under review.
-// Nothing may be added while it is read.
+// An Archive is a [cluster.Snapshot] of a large cluster, for audit. It holds
+// objects as the webhook's caches do, but with all fields that rules read of an
+// object under review. Nothing may be added while it is read.
 type Archive struct {
 	known   map[schema.GroupVersionKind]bool
 	stores  map[schema.GroupVersionKind]toolscache.Indexer
@@ -46,8 +46,8 @@ func (a *Archive) Know(kind schema.GroupVersionKind) {
 	a.known[kind] = true
 }
 
-// Add puts objects into the archive, each in the place of one of the same name.
-// It edits them.
+// Add puts objects into the archive. Each replaces the one of the same name.
+// Add edits the objects.
 func (a *Archive) Add(objs ...client.Object) error {
 	for _, obj := range objs {
 		kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
@@ -76,7 +76,7 @@ func (a *Archive) open(kind schema.GroupVersionKind, obj client.Object) error {
 	return a.indexes.Add(obj, informer)
 }
 
-// Forget makes room: the kind is unknown from now on.
+// Forget frees the memory of a kind, which is unknown from then on.
 func (a *Archive) Forget(kind schema.GroupVersionKind) {
 	delete(a.known, kind)
 	delete(a.stores, kind)
@@ -87,7 +87,7 @@ func (a *Archive) Forget(kind schema.GroupVersionKind) {
 	}
 }
 
-// lean removes what no rule reads of an object, not even of one under review.
+// lean removes the fields that no rule reads, even of an object under review.
 func lean(obj client.Object) {
 	cluster.StripManagedFields(obj)
 	switch obj := obj.(type) {
@@ -100,9 +100,9 @@ func lean(obj client.Object) {
 	}
 }
 
-// leanPod leaves of a Pod that a controller made its names, its claims and its
-// labels: what it runs, and where, is in the template. Of any other it removes
-// what its containers run.
+// leanPod keeps the names, claims and labels of a Pod that a controller made:
+// its containers and constraints are in the template. Of any other Pod it
+// removes what the containers run.
 func leanPod(pod *corev1.Pod) {
 	pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
 	pod.Annotations = keep(pod.Annotations, func(name string) bool {

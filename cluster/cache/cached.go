@@ -11,9 +11,9 @@ import (
 
 // Cached returns a reader of cache that asks live before it answers that an
 // object does not exist: a Service and the StatefulSet that names it, applied
-// together, arrive closer to each other than a watch delivers them. Of a kind that
-// is not watched, for the API server did not serve it, live is asked alone: it
-// answers as soon as the API server does, after an upgrade.
+// together, arrive within less time than a watch needs. For a kind that is not
+// watched, because the API server did not serve it, only live is asked: it
+// answers as soon as the API server serves the kind, after an upgrade.
 func Cached(cache, live client.Reader) client.Reader { return &cached{cache, live} }
 
 type cached struct {
@@ -37,7 +37,7 @@ func (c *cached) List(ctx context.Context, list client.ObjectList, opts ...clien
 	return err
 }
 
-// unwatched says whether an error is that a kind has no informer.
+// unwatched says whether an error means that a kind has no informer.
 func unwatched(err error) bool {
 	var missing *ctrlcache.ErrResourceNotCached
 	return errors.As(err, &missing)

@@ -13,8 +13,8 @@ import (
 	"stayput.dev/cluster"
 )
 
-// Caches are the informers of a process, which are asked without a copy of what
-// they hold.
+// Caches are the indexes of a process's informers. Lookups return their objects
+// without a copy.
 type Caches map[indexID]toolscache.Indexer
 
 type indexID struct {
@@ -24,7 +24,7 @@ type indexID struct {
 
 var _ cluster.Finder = Caches(nil)
 
-// Add makes the indexes of a kind in its informer, which must not have started.
+// Add adds the indexes of a kind to its informer, which must not have started.
 func (c Caches) Add(obj client.Object, informer cache.Informer) error {
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err != nil {

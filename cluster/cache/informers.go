@@ -10,9 +10,10 @@ import (
 	"stayput.dev/cluster/cache/packed"
 )
 
-// NewInformer makes the informer of a kind: a packed one for kinds of which a
-// cluster has many or large objects, client-go's own for the others, which are
-// asked for again and again. It is good for controller-runtime's cache.Options.
+// NewInformer makes the informer of a kind: a packed one if a cluster has many
+// or large objects of the kind, or else client-go's own, which is better for
+// objects that are looked up often. It is for controller-runtime's
+// cache.Options.
 func NewInformer(lw toolscache.ListerWatcher, kind runtime.Object, resync time.Duration,
 	indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 	if known := cluster.KnownObject(kind); known != nil && known.Packed {

@@ -14,11 +14,12 @@ import (
 	"stayput.dev/cluster"
 )
 
-// Strip removes from an object what nobody reads of one that was looked up: it
-// is what the caches hold, and decides what they take. The tests of rules and
-// mutators run over stripped objects too. Most of it is taken out of lists and
-// watches before it is decoded: what Strip begins to leave, package trim has to let
-// through. It edits obj, and is good for [cache.TransformFunc].
+// Strip removes the fields that no rule or mutator reads in looked-up objects.
+// The caches hold what remains, so Strip decides their memory. The tests of
+// rules and mutators also run over stripped objects. Package trim removes most
+// of these fields from lists and watches before they are decoded: a field that
+// Strip is to keep, trim must keep, too. Strip edits obj, and is a
+// [cache.TransformFunc].
 func Strip(obj any) (any, error) {
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		gone.Obj, _ = Strip(gone.Obj)
@@ -51,8 +52,8 @@ func Strip(obj any) (any, error) {
 	return obj, nil
 }
 
-// stripPod leaves of a Pod its names, its claims, those of ephemeral volumes too,
-// and whether it lives.
+// stripPod keeps the names of a Pod, its claims, including those of ephemeral
+// volumes, and the fields that say whether it is alive.
 func stripPod(pod *corev1.Pod) {
 	was := *pod
 	*pod = corev1.Pod{ObjectMeta: metav1.ObjectMeta{
@@ -73,8 +74,8 @@ func stripPod(pod *corev1.Pod) {
 	}
 }
 
-// stripMeta leaves of the metadata of a claim or volume what tells about its
-// class, its provisioner and its policy.
+// stripMeta keeps those annotations and labels of a claim or volume that tell
+// its class, its provisioner and its policy.
 func stripMeta(m *metav1.ObjectMeta) {
 	m.Finalizers = nil
 	m.Annotations = keep(m.Annotations, func(name string) bool {
@@ -93,7 +94,7 @@ func stripVolume(pv *corev1.PersistentVolume) {
 	pv.Status.LastPhaseTransitionTime = nil
 }
 
-// keep returns a map without the names that are not wanted. It edits none.
+// keep returns a map without the unwanted names. It does not edit m.
 func keep(m map[string]string, wanted func(name string) bool) map[string]string {
 	unwanted := func(name, _ string) bool { return !wanted(name) }
 	for name, value := range m {
@@ -110,7 +111,7 @@ func keep(m map[string]string, wanted func(name string) bool) map[string]string 
 }
 
 // ownNames returns the variables by which a container mounts a directory of its
-// own, nil if it mounts none.
+// own, or nil if it mounts none.
 func ownNames(c *corev1.Container) (names []corev1.EnvVar) {
 	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.SubPathExpr != "" }) {
 		return nil
@@ -123,12 +124,12 @@ func ownNames(c *corev1.Container) (names []corev1.EnvVar) {
 	return names
 }
 
-// probe stands for every readiness probe: what matters, to who scales, is whether
-// there is one.
+// probe stands for every readiness probe: a request to scale depends only on
+// whether one exists.
 var probe = &corev1.Probe{}
 
-// stripContainers removes what containers run, and with what, but for the names
-// of directories of their own.
+// stripContainers removes most of what containers run, but keeps the names of
+// their own directories.
 func stripContainers(pod *corev1.PodSpec) {
 	for _, containers := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
 		for i := range containers {

@@ -13,38 +13,39 @@ import (
 	"stayput.dev/manifest"
 )
 
-// A Field is one of validators/testdata/field: a small manifest for what
-// somebody reported in public, or for what was seen in a chart. Either it is
-// linted (its first comment begins with "lint:"), or it is one request: the
-// comments "# cluster", "# old" and "# object" above an object say which part
-// each is, "# user USER" who asks. An old object without a new one is deleted.
+// A Field is one file of validators/testdata/field: a small manifest for a
+// problem that was reported in public, or seen in a chart. It is either linted
+// (its first comment begins with "lint:") or one request: the comments "#
+// cluster", "# old" and "# object" above an object say which part it is, "#
+// user USER" names the caller. An old object without a new one is deleted.
 type Field struct {
 	File string // its path
 	Name string // of the file, without .yaml
 
-	// Manifests are the objects as written: of a linted file all that are
-	// reviewed, else all there are.
+	// Manifests are the objects as written: of a linted file those that are
+	// reviewed, of a request all.
 	Manifests []manifest.Manifest
 
-	// Objects are what is in the cluster: of a linted file what stands beside it
-	// and its own, of a request what is there when it comes.
+	// Objects are the objects in the cluster: of a linted file its own and
+	// those beside it, of a request those before it.
 	Objects []client.Object
 
-	// Steps are what is reviewed: each manifest as it is created, or the request.
+	// Steps are the reviews: of each manifest as it is created, or of the
+	// request.
 	Steps []Step
 
-	// Want says what a linted file is to be told, in words.
+	// Want describes the expected findings of a linted file in words.
 	Want string
 
-	// Expect are what a request is to be told: "deny claim-in-use" with words that
-	// the message holds, "warn volume-" with the beginning of a name, "not
-	// statefulset-scale-up", "allow".
+	// Expect are the expected results of a request: "deny claim-in-use" and
+	// words of the message, "warn volume-" and the beginning of a name, "not
+	// statefulset-scale-up", or "allow".
 	Expect []string
 }
 
-// LoadFields reads all files of a directory but those that others name with
-// "# beside FILE": these are the cluster of who names them. Those whose names
-// begin with _ stand beside every linted file.
+// LoadFields reads all files of a directory except those that others name by "#
+// beside FILE": these are the cluster of the file that names them. Files whose
+// names begin with _ are the cluster of every linted file.
 func LoadFields(dir string) (all []*Field, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
@@ -86,10 +87,10 @@ func LoadFields(dir string) (all []*Field, err error) {
 	return all, nil
 }
 
-// Linted says whether the file is linted, and is no request.
+// Linted says whether the file is linted, and not a request.
 func (f *Field) Linted() bool { return len(f.Expect) == 0 }
 
-// Snapshot returns the objects as a cluster, complete or as lint knows it.
+// Snapshot returns the objects as a cluster: complete, or as lint knows it.
 func (f *Field) Snapshot(complete bool) (*cluster.Snapshot, error) {
 	s := &cluster.Snapshot{Complete: complete}
 	if err := s.Add(f.Objects...); err != nil || !f.Linted() {
@@ -145,7 +146,7 @@ func readField(file string) (*Field, error) {
 	return f, f.request()
 }
 
-// request makes one step of the parts.
+// request makes one step from the parts.
 func (f *Field) request() error {
 	var s Step
 	for _, m := range f.Manifests {

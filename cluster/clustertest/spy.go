@@ -11,7 +11,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Spy is a reader that records the kinds that it is asked for, as *v1.Pod.
+// A Spy is a reader that records the kinds that are looked up, as *v1.Pod.
 type Spy struct {
 	client.Reader
 	Kinds map[string]bool

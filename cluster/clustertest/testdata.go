@@ -1,5 +1,5 @@
 // Package clustertest reads the testdata of rules and mutators: a stream of
-// manifests that is both the cluster and what happens to it.
+// manifests that describes a cluster and the requests to it.
 package clustertest
 
 import (
@@ -17,11 +17,11 @@ import (
 	"stayput.dev/manifest"
 )
 
-// A Testdata is one file. Its objects, each as it occurs first, are the
-// cluster. An object that occurs again is an update of itself. Comments above
-// an object say more: "# delete" is its deletion, "# orphan" one that leaves
-// the dependents, "# as USER" who asks, "# retain POLICY" how the process is
-// configured, "# manifests" that lint looks at it.
+// A Testdata is one file. The cluster is its objects, each in its first
+// version. An object that occurs again is an update of the first. Comments
+// above an object say more: "# delete" is its deletion, "# orphan" one that
+// leaves the dependents, "# as USER" names the caller, "# retain POLICY" sets
+// the configuration, "# manifests" means that lint reviews it.
 type Testdata struct {
 	File    string
 	Objects []client.Object
@@ -30,8 +30,8 @@ type Testdata struct {
 	wants map[int][]want
 }
 
-// A Step is what happens to one object. Obj is nil for a deletion, Old is nil
-// for a creation.
+// A Step is a request for one object. Obj is nil for a deletion, Old is nil for
+// a creation.
 type Step struct {
 	manifest.Manifest
 
@@ -42,8 +42,8 @@ type Step struct {
 	Manifests bool // see [cluster.Environment]
 }
 
-// A want is a finding that a comment asks for, on the line it is about:
-// # want deny `regexp` warn `regexp`.
+// A want is the finding that a comment expects on its line: # want deny
+// `regexp` warn `regexp`.
 type want struct {
 	level string
 	text  *regexp.Regexp
@@ -54,7 +54,7 @@ var (
 	wantItem = regexp.MustCompile("(hint|warn|deny) `([^`]*)`")
 )
 
-// Load reads a file. Whatever in it no API server would take is an error.
+// Load reads a file. An object that the API server would refuse is an error.
 func Load(file string) (*Testdata, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -112,15 +112,15 @@ func (t *Testdata) parseWants(data string) error {
 	return nil
 }
 
-// Snapshot returns the objects as a cluster that has no others.
+// Snapshot returns the objects as a complete cluster.
 func (t *Testdata) Snapshot() (*cluster.Snapshot, error) {
 	s := &cluster.Snapshot{Complete: true}
 	return s, s.Add(t.Objects...)
 }
 
-// Cached returns the objects as the webhook's caches hold them. Where a workload
-// is updated but for its template, as it is by a request to scale, both states
-// come from there, too.
+// Cached returns the objects as the webhook's caches hold them. If an update of
+// a workload leaves its template as it was, as a request to scale does, both
+// states come from the caches, too.
 func (t *Testdata) Cached() (*cluster.Snapshot, error) {
 	s := &cluster.Snapshot{Complete: true}
 	for _, obj := range t.Objects {
@@ -157,7 +157,7 @@ func Stripped(obj client.Object) client.Object {
 	return stripped.(client.Object)
 }
 
-// Take crosses off a want for a finding on a line, and says whether there was
+// Take removes the want for a finding on a line, and says whether there was
 // one.
 func (t *Testdata) Take(line int, level, text string) bool {
 	for i, w := range t.wants[line] {
@@ -169,7 +169,7 @@ func (t *Testdata) Take(line int, level, text string) bool {
 	return false
 }
 
-// Left returns what is still wanted, by line.
+// Left returns the remaining wants, by line.
 func (t *Testdata) Left() (left []string) {
 	for line, ws := range t.wants {
 		for _, w := range ws {
@@ -179,7 +179,7 @@ func (t *Testdata) Left() (left []string) {
 	return left
 }
 
-// Wants returns how many findings are asked for.
+// Wants returns the number of wants.
 func (t *Testdata) Wants() (n int) {
 	for _, ws := range t.wants {
 		n += len(ws)

@@ -1,8 +1,7 @@
-// Package packed has an informer that keeps the objects of a kind as bytes: an
-// object of which there are a hundred thousand costs a fraction of what its
-// type takes, and the garbage collector has nothing to look at. Whoever looks
-// one up gets it decoded, which takes some microseconds unless it was done
-// lately.
+// Package packed has an informer that keeps the objects of a kind as bytes. A
+// hundred thousand objects take a fraction of the memory of their types, and
+// the garbage collector has nothing to scan. A lookup decodes an object, which
+// takes some microseconds unless it was decoded recently.
 package packed
 
 import (
@@ -24,17 +23,17 @@ type Object interface {
 	Unmarshal([]byte) error
 }
 
-// An Informer is a [cache.SharedIndexInformer] that differs from client-go's in
-// this: it holds objects as bytes; it calls handlers one after another before
-// it goes on with the watch, so that they must only take a note, as a
-// workqueue does; and it never tells them again what has not changed.
+// An Informer is a [cache.SharedIndexInformer] with three differences from
+// client-go's: it holds objects as bytes; it calls handlers one after another
+// before it goes on with the watch, so that they must be quick, as those that
+// fill a workqueue are; and it has no resync.
 type Informer struct {
 	lw    cache.ListerWatcher
 	kind  Object
 	store *store
 
 	synced   chan struct{}
-	complete func() // closes it, once
+	complete func() // closes synced, once
 
 	mu               sync.Mutex
 	handlers         []*registration
@@ -61,7 +60,7 @@ func (i *Informer) GetIndexer() cache.Indexer { return i.store }
 // AddIndexers makes more indexes.
 func (i *Informer) AddIndexers(indexers cache.Indexers) error { return i.store.AddIndexers(indexers) }
 
-// SetTransform sets what is done to objects before they are stored.
+// SetTransform sets the function that changes objects before they are stored.
 func (i *Informer) SetTransform(transform cache.TransformFunc) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -99,14 +98,14 @@ func (i *Informer) RunWithContext(ctx context.Context) {
 		cache.ReflectorOptions{Name: fmt.Sprintf("%T", i.kind)})
 	i.mu.Unlock()
 	i.reflector.RunWithContext(ctx)
-	lw.one.Lock() // the last list stores nothing any more
+	lw.one.Lock() // the last list stores nothing from now on
 	defer lw.one.Unlock()
 	i.mu.Lock()
 	i.stopped = true
 	i.mu.Unlock()
 }
 
-// IsStopped says whether the informer has run.
+// IsStopped says whether the informer has stopped.
 func (i *Informer) IsStopped() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -116,7 +115,7 @@ func (i *Informer) IsStopped() bool {
 // HasSynced says whether the first list is stored and every handler knows it.
 func (i *Informer) HasSynced() bool { return cache.IsDone(i.HasSyncedChecker()) }
 
-// HasSyncedChecker is HasSynced to wait for.
+// HasSyncedChecker returns a channel-based HasSynced.
 func (i *Informer) HasSyncedChecker() cache.DoneChecker {
 	return done{fmt.Sprintf("informer of %T", i.kind), i.synced}
 }
@@ -130,7 +129,7 @@ func (d done) Name() string          { return d.name }
 func (d done) Done() <-chan struct{} { return d.when }
 
 // LastSyncResourceVersion returns the resource version up to which everything
-// is known.
+// is stored.
 func (i *Informer) LastSyncResourceVersion() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -165,8 +164,8 @@ func (r *registration) HasSynced() bool { return r.of.HasSynced() }
 // HasSyncedChecker is HasSynced to wait for.
 func (r *registration) HasSyncedChecker() cache.DoneChecker { return r.of.HasSyncedChecker() }
 
-// AddEventHandler tells a handler of everything that is there, before it
-// returns, and of all changes from now on.
+// AddEventHandler calls a handler for all objects before it returns, and for
+// all changes from then on.
 func (i *Informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	if i.IsStopped() {
 		return nil, errors.New("add a handler to an informer: it has stopped")
@@ -194,7 +193,7 @@ func (i *Informer) AddEventHandlerWithOptions(handler cache.ResourceEventHandler
 	return i.AddEventHandler(handler)
 }
 
-// RemoveEventHandler tells a handler of no more changes.
+// RemoveEventHandler ends the calls of a handler.
 func (i *Informer) RemoveEventHandler(handle cache.ResourceEventHandlerRegistration) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -202,7 +201,7 @@ func (i *Informer) RemoveEventHandler(handle cache.ResourceEventHandlerRegistrat
 	return nil
 }
 
-// set tells all handlers of an object that is new or has changed.
+// set calls all handlers for an object that is new or has changed.
 func (i *Informer) set(was, now Object, initial bool) {
 	for _, h := range i.listeners() {
 		switch {
@@ -214,7 +213,7 @@ func (i *Informer) set(was, now Object, initial bool) {
 	}
 }
 
-// gone tells all handlers of an object that is no more.
+// gone calls all handlers for an object that was deleted.
 func (i *Informer) gone(last any) {
 	for _, h := range i.listeners() {
 		h.OnDelete(last)

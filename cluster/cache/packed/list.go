@@ -17,31 +17,31 @@ import (
 	"stayput.dev/cluster/cache/trim"
 )
 
-// A listing is what a reflector lists from: it stores the items while they are
-// read. Left to itself, a reflector has the API server send what is there as
-// events of a watch, which costs that twice as much CPU and nine times as much
-// memory as a list, and collects them before it stores them.
+// A listing is the lister of a reflector. It stores the items while it reads
+// them. Without it, a reflector makes the API server send all objects as events
+// of a watch, which takes twice the CPU and nine times the memory of a list
+// there, and collects them before it stores them.
 type listing struct {
 	cache.ListerWatcher
 	store *store
-	one   sync.Mutex // is held by a list: a reflector that stops does not wait for its last
-	pages bool       // whether the whole was too much once
+	one   sync.Mutex // held during a list: a reflector that stops does not wait for its last list
+	pages bool       // whether a list of all objects has failed once
 }
 
-// pageSize is how many items are asked for at a time where the whole was too much:
-// an API server gives each request a minute, unless it is told otherwise
-// (--request-timeout). Pages cost it the double.
+// pageSize is the number of items per request after a list of all objects has
+// failed: an API server gives each request a minute by default
+// (--request-timeout). Pages cost it twice as much.
 const pageSize = 10_000
 
-// ListWithContext stores what is there now, whichever version the options name, and
-// returns a list without items, which is never continued.
+// ListWithContext stores the objects that exist now, whichever version the
+// options name. It returns a list without items, which never has a next page.
 func (l *listing) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	l.one.Lock()
 	defer l.one.Unlock()
 	l.store.beginList()
-	// Of what is there now, never of what an API server that lags behind knows of.
-	// From Kubernetes 1.31 on, it answers this from its cache; and a limit beside a
-	// version would be for what was there then.
+	// List the present objects, not those of an API server that lags behind.
+	// From Kubernetes 1.31 on, the API server answers this from its cache; and
+	// a limit together with a version would return the objects of that version.
 	options.ResourceVersion, options.ResourceVersionMatch = "", ""
 	options.Limit, options.Continue = 0, ""
 	if l.pages {
@@ -67,7 +67,7 @@ func (l *listing) ListWithContext(ctx context.Context, options metav1.ListOption
 	}
 }
 
-// page lists, stores the items, and takes them out of the list.
+// page lists, stores the items, and removes them from the list.
 func (l *listing) page(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	some := false
 	streamed := trim.WithItems(ctx, func(item []byte) error {
@@ -79,13 +79,13 @@ func (l *listing) page(ctx context.Context, options metav1.ListOptions) (runtime
 	})
 	list, err := cache.ToListerWithContext(l.ListerWatcher).ListWithContext(streamed, options)
 	if err != nil {
-		// Where the connection was refused, or the API server is busy, pages are no
-		// better.
+		// If the connection was refused, or the API server is busy, pages do
+		// not help.
 		l.pages = l.pages || some || errors.Is(err, trim.ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF) ||
 			apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
 		return nil, err
 	}
-	// Those that did not come in protobuf.
+	// The items of an answer that is not protobuf.
 	if err := meta.EachListItem(list, func(item runtime.Object) error { return l.store.addListed(item) }); err != nil {
 		return nil, err
 	}
@@ -100,13 +100,15 @@ func (l *listing) WatchWithContext(ctx context.Context, options metav1.ListOptio
 // IsWatchListSemanticsUnSupported tells a reflector to list, and then to watch.
 func (*listing) IsWatchListSemanticsUnSupported() bool { return true }
 
-// reflected is the store as a reflector fills it: complete after the first list.
+// reflected is the store that a reflector fills. It is complete after the first
+// list.
 type reflected struct {
 	*store
 	complete func()
 }
 
-// Replace forgets what was not in a list whose items are stored.
+// Replace removes the objects that are not in a list. Its items are stored
+// already.
 func (r reflected) Replace(rest []any, version string) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("complete a list: %d items came behind it", len(rest))

@@ -12,31 +12,31 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// A store holds the objects of one kind, each as bytes without a pointer in
-// them, and finds them by name and by indexes. What it returns is decoded for
-// whoever asks, and must not be edited. It implements [cache.Indexer].
+// A store holds the objects of one kind, each as bytes without pointers, and
+// finds them by name and by indexes. It decodes objects for each lookup; they
+// must not be edited. It implements [cache.Indexer].
 type store struct {
-	kind      reflect.Type // what Object points to
+	kind      reflect.Type // the type that Object points to
 	transform cache.TransformFunc
 
 	told   listener
 	recent [256]atomic.Pointer[decoded]
-	writes sync.Mutex // is held while objects change, until the listener knows
+	writes sync.Mutex // held while objects change, until the listener has been called
 
 	mu      sync.RWMutex
 	rows    []row
-	free    []uint32 // rows that hold nothing
+	free    []uint32 // rows without an object
 	indexes map[string]index
 	heads   map[uint64]uint32 // the first entry of a list, by the hash of its key
-	entries []entry           // the first stands for none
-	spare   uint32            // the first of the entries that hold nothing
+	entries []entry           // the first means "none"
+	spare   uint32            // the first unused entry
 	version string
-	list    uint32 // the number of the list that came last, or is coming
+	list    uint32 // number of the last list, or of the current one
 }
 
-// A listener is told of one change after another.
+// A listener is called for one change after another.
 type listener interface {
-	set(was, now Object, initial bool) // was is nil where nothing was
+	set(was, now Object, initial bool) // was is nil for a new object
 	gone(last any)                     // an Object or a [cache.DeletedFinalStateUnknown]
 }
 
@@ -44,24 +44,24 @@ type listener interface {
 type row struct {
 	data  []byte // nil where the row is free; never edited
 	first uint32 // of its entries
-	list  uint32 // the last that had it
+	list  uint32 // the last list that contained it
 }
 
-// A decoded row is kept until another takes its place: Pods come one after
-// another, and all ask for the same StatefulSet.
+// A decoded row is kept until another takes its slot: Pods are created one
+// after another, and for each of them the same StatefulSet is looked up.
 type decoded struct {
 	data []byte
 	obj  Object
 }
 
-// A stored object is what a row held when somebody looked.
+// A stored object is the content of a row at the time of a lookup.
 type stored struct {
 	row  uint32
 	data []byte
 }
 
 // An entry says that a row has a key of an index. It is in two lists: of all
-// that have the key, and of all that the row has.
+// entries with the key, and of all entries of the row.
 type entry struct {
 	hash       uint64
 	row        uint32
@@ -69,7 +69,7 @@ type entry struct {
 	sibling    uint32 // of the same row
 }
 
-// An index makes keys of an object. What a key hashes to is the index's own.
+// An index computes keys of an object. Each index has its own hash function.
 type index struct {
 	keys cache.IndexFunc
 	seed maphash.Seed
@@ -77,7 +77,7 @@ type index struct {
 
 func (idx index) hash(key string) uint64 { return maphash.String(idx.seed, key) }
 
-// has says whether an object has a key: two keys may have one hash.
+// has says whether an object has a key: two keys may have the same hash.
 func (idx index) has(obj any, key string) bool {
 	keys, err := idx.keys(obj)
 	return err == nil && slices.Contains(keys, key)
@@ -141,17 +141,17 @@ func (s *store) decode(data []byte) (Object, error) {
 	return obj, nil
 }
 
-// Add stores an object in the place of the one of its name.
+// Add stores an object. It replaces the one of the same name.
 func (s *store) Add(obj any) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
 	return s.set(obj, false)
 }
 
-// Update stores an object in the place of the one of its name.
+// Update is Add.
 func (s *store) Update(obj any) error { return s.Add(obj) }
 
-// Delete forgets the object of a name, whose last state is obj.
+// Delete removes the object with the name of obj, its last state.
 func (s *store) Delete(obj any) error {
 	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *store) Delete(obj any) error {
 	return nil
 }
 
-// Replace stores all of a list and forgets everything else.
+// Replace stores all objects of a list and removes all others.
 func (s *store) Replace(list []any, version string) error {
 	s.beginList()
 	for _, obj := range list {
@@ -186,8 +186,8 @@ func (s *store) Replace(list []any, version string) error {
 	return s.endList(version)
 }
 
-// beginList says that what is stored from now on is of a list, until endList. A
-// list that does not come to its end leaves what it has brought.
+// beginList says that the objects stored from now on belong to a list, until
+// endList. The objects of an incomplete list stay.
 func (s *store) beginList() {
 	s.writes.Lock()
 	defer s.writes.Unlock()
@@ -203,8 +203,7 @@ func (s *store) addListed(obj any) error {
 	return s.set(obj, true)
 }
 
-// addEncoded stores an object of a list that comes in protobuf, and does not keep
-// the bytes.
+// addEncoded stores an object of a list in protobuf. It does not keep data.
 func (s *store) addEncoded(data []byte) error {
 	obj, err := s.decode(data)
 	if err != nil {
@@ -213,7 +212,7 @@ func (s *store) addEncoded(data []byte) error {
 	return s.addListed(obj)
 }
 
-// endList forgets what was not in the list.
+// endList removes the objects that were not in the list.
 func (s *store) endList(version string) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
@@ -236,7 +235,7 @@ func (s *store) endList(version string) error {
 	return nil
 }
 
-// clip gives back what slices that grew have too much, if that is much.
+// clip frees the unused capacity of slices if that is large.
 func (s *store) clip() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,7 +260,7 @@ func (s *store) set(obj any, initial bool) error {
 	return err
 }
 
-// put stores an object in the place of the one of its name, and returns that.
+// put stores an object, and returns the one of the same name that it replaces.
 func (s *store) put(now Object, data []byte) (was Object, err error) {
 	key, err := cache.MetaNamespaceKeyFunc(now)
 	if err != nil {
@@ -377,10 +376,10 @@ func (s *store) ByIndex(name, key string) ([]any, error) {
 	return found, nil
 }
 
-// decodeOnce decodes a row unless that was done lately.
+// decodeOnce decodes a row unless it was decoded recently.
 func (s *store) decodeOnce(r stored) (Object, error) {
 	slot := &s.recent[r.row%uint32(len(s.recent))]
-	if d := slot.Load(); d != nil && &d.data[0] == &r.data[0] { // what a row holds is never edited
+	if d := slot.Load(); d != nil && &d.data[0] == &r.data[0] { // the bytes of a row are never edited
 		return d.obj, nil
 	}
 	obj, err := s.decode(r.data)
@@ -390,8 +389,8 @@ func (s *store) decodeOnce(r stored) (Object, error) {
 	return obj, err
 }
 
-// look returns the rows that may have a key of an index, to be decoded without a
-// lock.
+// look returns the rows that may have a key of an index. They can be decoded
+// without a lock.
 func (s *store) look(name, key string) (idx index, rows []stored, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -435,7 +434,7 @@ func (s *store) Each(visit func(Object)) {
 	}
 	s.mu.RUnlock()
 	for _, data := range all {
-		// What could not be decoded was never stored.
+		// Objects that cannot be decoded are not stored.
 		if obj, err := s.decode(data); err == nil {
 			visit(obj)
 		}
@@ -467,7 +466,7 @@ func (s *store) Index(name string, obj any) ([]any, error) {
 			return nil, err
 		}
 		for _, o := range some {
-			// Once: by the first key that it has.
+			// Each object once: for the first key that it has.
 			if !slices.ContainsFunc(keys[:i], func(k string) bool { return idx.has(o, k) }) {
 				found = append(found, o)
 			}
@@ -521,7 +520,7 @@ func (s *store) GetIndexers() cache.Indexers {
 	return indexers
 }
 
-// AddIndexers makes indexes of what is there and of what will come.
+// AddIndexers adds indexes of present and future objects.
 func (s *store) AddIndexers(indexers cache.Indexers) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
@@ -552,18 +551,17 @@ func (s *store) AddIndexers(indexers cache.Indexers) error {
 	return nil
 }
 
-// Resync does nothing: nobody needs to be told again.
+// Resync does nothing: handlers need no repetition.
 func (s *store) Resync() error { return nil }
 
-// Bookmark remembers the resource version up to which everything is known.
+// Bookmark records the resource version up to which everything is stored.
 func (s *store) Bookmark(version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version = version
 }
 
-// LastStoreSyncResourceVersion returns the resource version that was last
-// remembered.
+// LastStoreSyncResourceVersion returns the recorded resource version.
 func (s *store) LastStoreSyncResourceVersion() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

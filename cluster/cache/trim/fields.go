@@ -1,6 +1,6 @@
-// Package trim takes out of lists and watches what nobody reads, before it is
-// decoded. Most of an object is what nobody reads, and to decode it takes most of
-// the time that a list takes.
+// Package trim removes from lists and watches the fields that Stayput does not
+// read, before they are decoded. These are most of an object, and decoding
+// takes most of the time of a list.
 package trim
 
 import (
@@ -10,13 +10,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Fields say which fields of a protobuf message are kept.
+// A fields says which fields of a protobuf message are kept.
 type fields struct {
 	listed listed
 	others bool // whether a field that is not listed is kept
 }
 
-// Listed fields are messages, of which their own fields say what is kept, or nil.
+// A listed maps a field to the fields that are kept within its message, or to
+// nil.
 type listed map[protowire.Number]*fields
 
 // only keeps the fields that are listed.
@@ -25,7 +26,7 @@ func only(l listed) *fields { return &fields{l, false} }
 // allBut removes the fields that are listed as nil, and keeps all others.
 func allBut(l listed) *fields { return &fields{l, true} }
 
-// keep appends to dst what is kept of a message.
+// keep appends to dst the fields of a message that are kept.
 func (f *fields) keep(dst, message []byte) ([]byte, error) {
 	return rewrite(dst, message, func(dst []byte, number protowire.Number, kind protowire.Type, field []byte) ([]byte,
 		error) {
@@ -39,8 +40,8 @@ func (f *fields) keep(dst, message []byte) ([]byte, error) {
 	})
 }
 
-// rewrite appends to dst what take appends of each field of a message: tag and
-// value, as they stand there.
+// rewrite calls take for each field of a message, tag and value in their
+// encoding. Take appends the field to dst.
 func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number, kind protowire.Type,
 	field []byte) ([]byte, error)) ([]byte, error) {
 	for len(message) > 0 {
@@ -57,8 +58,8 @@ func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number,
 	return dst, nil
 }
 
-// rewriteOne appends a message with what change appends in the place of the bytes
-// in a field.
+// rewriteOne appends a message to dst. It replaces the bytes in one field by
+// those that change appends.
 func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, value []byte) ([]byte, error)) ([]byte,
 	error) {
 	return rewrite(dst, message, func(dst []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
@@ -69,7 +70,8 @@ func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, v
 	})
 }
 
-// edit appends a field of bytes with what change appends in their place.
+// edit appends a field of bytes to dst. It replaces them by those that change
+// appends.
 func edit(dst, field []byte, change func(dst, value []byte) ([]byte, error)) ([]byte, error) {
 	_, _, tag := protowire.ConsumeTag(field)
 	value, _ := protowire.ConsumeBytes(field[tag:])
@@ -79,11 +81,11 @@ func edit(dst, field []byte, change func(dst, value []byte) ([]byte, error)) ([]
 	if err != nil {
 		return nil, err
 	}
-	var length [binary.MaxVarintLen64]byte // goes before what is there now
+	var length [binary.MaxVarintLen64]byte // is inserted before the value
 	return slices.Insert(dst, start, protowire.AppendVarint(length[:0], uint64(len(dst)-start))...), nil
 }
 
-// bytesIn returns the bytes in a field of a message, nil if it has none.
+// bytesIn returns the bytes in a field of a message, or nil if it has none.
 func bytesIn(message []byte, number protowire.Number) (value []byte) {
 	_, _ = rewrite(nil, message, func(_ []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
 		if n == number && kind == protowire.BytesType {

@@ -26,9 +26,10 @@ const (
 // unmanaged is for any kind but a claim, see cluster.StripManagedFields.
 var unmanaged = allBut(listed{metadata: allBut(listed{metaManagedFields: nil})})
 
-// kept returns the fields that are left of a kind, by apiVersion and kind: those
-// that [stayput.dev/cluster/cache.Strip] leaves and, of most, some more. Of a kind
-// that is not in [cluster.Kinds], all are: it is nil.
+// kept returns the fields that are kept of a kind, by apiVersion and kind:
+// those that [stayput.dev/cluster/cache.Strip] keeps and, for most kinds, some
+// more. For a kind that is not in [cluster.Kinds], it is nil, and all fields
+// are kept.
 func kept(apiVersionKind string) *fields { return fieldsOf()[apiVersionKind] }
 
 var fieldsOf = sync.OnceValue(func() map[string]*fields {
@@ -43,8 +44,8 @@ var fieldsOf = sync.OnceValue(func() map[string]*fields {
 	return all
 })
 
-// special are the kinds of which caches keep less than all but managed fields,
-// and the claims, of which they keep those.
+// special are the kinds for which more than the managed fields is removed, and
+// claims, which keep their managed fields.
 var special = map[string]*fields{
 	"v1 Pod": only(listed{
 		metadata: only(listed{

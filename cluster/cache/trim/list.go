@@ -14,17 +14,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A listBody reads a list, which comes as Unknown behind its prefix: first what
-// it is a list of, then the list, whose items go where they are taken.
+// A listBody reads a list, which is encoded as Unknown behind a prefix: first
+// the kind of the list, then the list itself. Its items are passed to a
+// function.
 type listBody struct {
 	io.Closer
 	in   *bufio.Reader
 	read int64 // bytes of it
 	take func(item []byte) error
 
-	field []byte    // as it comes
-	out   []byte    // what is made of it
-	rest  io.Reader // what comes through, nil before anything was read
+	field []byte    // as it was read
+	out   []byte    // the trimmed result
+	rest  io.Reader // the remaining answer, nil before anything was read
 	err   error
 }
 
@@ -42,13 +43,13 @@ func (b *listBody) Read(p []byte) (int, error) {
 	return b.rest.Read(p)
 }
 
-// begin reads the list and keeps what comes through of it.
+// begin reads the list and keeps the answer without the items.
 func (b *listBody) begin() {
 	if head, _ := b.in.Peek(len(prefix)); !bytes.Equal(head, prefix) {
 		b.rest = b.in
 		return
 	}
-	_, _ = b.in.Discard(len(prefix)) // they are there
+	_, _ = b.in.Discard(len(prefix)) // they were peeked
 	list, err := b.unknown()
 	if err != nil {
 		b.err = fmt.Errorf("read a list: %w", err)
@@ -86,7 +87,7 @@ func (b *listBody) unknown() ([]byte, error) {
 	}
 }
 
-// list returns a list of so many bytes without its items.
+// list reads a list of length bytes and returns it without its items.
 func (b *listBody) list(of *fields, length uint64) (out []byte, err error) {
 	if length > math.MaxInt64/2 {
 		return nil, fmt.Errorf("it says that it has %d bytes", length)
@@ -115,7 +116,7 @@ func (b *listBody) list(of *fields, length uint64) (out []byte, err error) {
 	return out, nil
 }
 
-// trimmed returns what is kept of an item, all of it if that cannot be told.
+// trimmed returns the kept fields of an item, or all if the item is malformed.
 func (b *listBody) trimmed(of *fields, item []byte) []byte {
 	if of == nil {
 		return item
@@ -128,8 +129,8 @@ func (b *listBody) trimmed(of *fields, item []byte) []byte {
 	return out
 }
 
-// header reads the number of a field and the length of its value, which each
-// field of a list has. The error is [io.EOF] where there is no field.
+// header reads the number of a field and the length of its value, which all
+// fields of a list have. The error is [io.EOF] at the end.
 func (b *listBody) header() (number protowire.Number, length uint64, err error) {
 	tag, err := b.varint()
 	if err != nil {
@@ -159,7 +160,7 @@ func (c counter) ReadByte() (byte, error) {
 	return one, err
 }
 
-// value reads so many bytes, which are good until the next are read.
+// value reads length bytes, which are valid until the next call.
 func (b *listBody) value(length uint64) ([]byte, error) {
 	if length > maxObject {
 		return nil, fmt.Errorf("a field of %d bytes is longer than %d", length, maxObject)

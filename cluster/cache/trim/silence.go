@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// ErrStalled is the error of a list of which nothing more comes.
+// ErrStalled is the error of a list that has stopped arriving.
 var ErrStalled = errors.New("nothing more has come of a list")
 
-// maxSilence is how long nothing may come of a list: neither an API server that
-// hangs is waited for, nor a network that loses what is sent. A watch in HTTP/2
-// has pings for that.
+// maxSilence is how long a list may not make progress, because the API server
+// hangs or the network loses packets. A watch in HTTP/2 has pings for that.
 const maxSilence = time.Minute
 
-// silenceLimit is a transport that gives up a request of which nothing comes for so
-// long: no answer, or no more of it.
+// silenceLimit is a transport that cancels a request after a time without any
+// data: no answer, or no more of it.
 type silenceLimit struct {
 	next       http.RoundTripper
 	maxSilence time.Duration
@@ -40,7 +39,7 @@ func (p silenceLimit) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A watched body is an answer whose reader does not wait for ever.
+// A watched body is the body of an answer with that limit.
 type watched struct {
 	io.ReadCloser
 	maxSilence time.Duration
@@ -70,7 +69,7 @@ func (w *watched) end() {
 	w.giveUp(nil)
 }
 
-// reason returns why there was an error.
+// reason returns the cause of an error.
 func (w *watched) reason(err error) error {
 	if cause := context.Cause(w.ctx); errors.Is(cause, ErrStalled) && !errors.Is(err, io.EOF) {
 		return cause

@@ -12,11 +12,11 @@ import (
 )
 
 // Transport returns a transport that trims the objects of watches and lists in
-// protobuf, for caches whose transform is [stayput.dev/cluster/cache.Strip]:
-// nothing else is taken out than what that removes. What it does not know comes
-// through as it is. Of lists, it trims those alone whose request asks for it by
-// [WithItems], and which go by a transport of their own; one that is malformed or
-// cut off is an error, and one of which nothing comes for a minute is [ErrStalled].
+// protobuf, for caches with the transform [stayput.dev/cluster/cache.Strip]: it
+// removes only fields that Strip removes, too. Unknown kinds stay as they are.
+// It trims only those lists that request it by [WithItems]; they use a
+// transport of their own. A list that is malformed or cut off is an error; the
+// error of one that receives nothing for a minute is [ErrStalled].
 func Transport(watches, lists http.RoundTripper) http.RoundTripper {
 	lists = silenceLimit{lists, maxSilence}
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -51,15 +51,15 @@ func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 type itemsKey struct{}
 
-// WithItems returns a context for the request of a list. Where the answer is
-// protobuf, take is called with one item after another, trimmed, while it is read,
-// and the list comes without items, so that it is never in memory as a whole. An
-// item is only good during the call. The request fails with what take returns.
+// WithItems returns a context for the request of a list. If the answer is
+// protobuf, take is called for each item, trimmed, while the answer is read.
+// The list is returned without items, so that it is never in memory as a whole.
+// An item is valid only during the call. An error of take is the request's.
 func WithItems(ctx context.Context, take func(item []byte) error) context.Context {
 	return context.WithValue(ctx, itemsKey{}, take)
 }
 
-// cutShort is the error of what ends where it must not.
+// cutShort makes [io.ErrUnexpectedEOF] of an early end.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -11,15 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// A watchBody reads the events of a watch: each a WatchEvent behind its length in four
-// bytes, with the object as Unknown behind a prefix of its own.
+// A watchBody reads the events of a watch: each is a WatchEvent behind its
+// length in four bytes, with the object as Unknown behind a prefix of its own.
 type watchBody struct {
 	io.Closer
 	in    *bufio.Reader
-	event []byte // as it comes
-	out   []byte // what is made of it
-	rest  []byte // what is not yet read of it
-	wild  bool   // what comes is no events
+	event []byte // as it was read
+	out   []byte // the trimmed result
+	rest  []byte // the part of out that was not read yet
+	wild  bool   // the stream is not one of events
 }
 
 // The fields of the messages around an object.
@@ -36,8 +36,8 @@ const (
 // prefix is what Kubernetes puts before an object in protobuf.
 var prefix = []byte("k8s\x00")
 
-// maxObject is how many bytes of an event client-go takes. An object in etcd has a
-// tenth of that at most, unless etcd is told otherwise.
+// maxObject is the largest event in bytes that client-go accepts. An object in
+// etcd has at most a tenth of that by default.
 const maxObject = 16 << 20
 
 // Read implements [io.Reader].
@@ -81,10 +81,10 @@ func (b *watchBody) next() error {
 	return nil
 }
 
-// trim appends an event with what is kept of its object.
+// trim appends an event with the kept fields of its object.
 func trim(dst, event []byte) ([]byte, error) {
 	if string(bytesIn(event, eventType)) == string(watch.Bookmark) {
-		return append(dst, event...), nil // its annotations are its message
+		return append(dst, event...), nil // the annotations are in the message
 	}
 	return rewriteOne(dst, event, eventObject, func(dst, extension []byte) ([]byte, error) {
 		return rewriteOne(dst, extension, extensionRaw, func(dst, raw []byte) ([]byte, error) {
@@ -98,7 +98,7 @@ func trim(dst, event []byte) ([]byte, error) {
 	})
 }
 
-// typeOf returns what a TypeMeta says, as kept has it.
+// typeOf returns the type in a TypeMeta in the form that kept takes.
 func typeOf(meta []byte) string {
 	return string(bytesIn(meta, typeAPIVersion)) + " " + string(bytesIn(meta, typeKind))
 }
