@@ -59,8 +59,8 @@ func indexes() []anIndex {
 		PodsByClaim, PodsByHostname,
 		ClaimsByBase,
 		VolumesByClaim, ReleasedVolumes,
-		StatefulSetsByClaim, StatefulSetsByService, StatefulSetsByLabel,
-		DeploymentsByLabel,
+		StatefulSetsByClaim, StatefulSetsByMount, StatefulSetsByService, StatefulSetsByLabel,
+		DeploymentsByMount, DeploymentsByLabel,
 		ServicesBySelector, BudgetsBySelector,
 	}
 }
@@ -76,7 +76,7 @@ type Finder interface {
 // filter the result.
 var (
 	// PodsByClaim finds Pods by the names of the claims that they mount.
-	PodsByClaim = newIndex("claim", claimsOfPod, pods)
+	PodsByClaim = newIndex("claim", func(pod *corev1.Pod) []string { return claimsNamed(&pod.Spec) }, pods)
 
 	// PodsByHostname finds Pods by <hostname>.<subdomain>.
 	PodsByHostname = newIndex("hostname", func(pod *corev1.Pod) []string {
@@ -116,6 +116,17 @@ var (
 		}
 		return keys
 	}, statefulSets)
+
+	// StatefulSetsByMount finds StatefulSets by the claims that their templates mount
+	// by name.
+	StatefulSetsByMount = newIndex("mount", func(sts *appsv1.StatefulSet) []string {
+		return claimsNamed(&sts.Spec.Template.Spec)
+	}, statefulSets)
+
+	// DeploymentsByMount finds Deployments by the claims that they mount.
+	DeploymentsByMount = newIndex("mount", func(d *appsv1.Deployment) []string {
+		return claimsNamed(&d.Spec.Template.Spec)
+	}, deployments)
 
 	// StatefulSetsByService finds StatefulSets by their governing Service.
 	StatefulSetsByService = newIndex("service", func(sts *appsv1.StatefulSet) []string {
@@ -241,8 +252,8 @@ func byRank(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-func claimsOfPod(pod *corev1.Pod) (keys []string) {
-	for _, v := range pod.Spec.Volumes {
+func claimsNamed(spec *corev1.PodSpec) (keys []string) {
+	for _, v := range spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
 			keys = append(keys, v.PersistentVolumeClaim.ClaimName)
 		}

@@ -195,7 +195,7 @@ func choose(had []Volume) (Volume, error) {
 			"left: kubectl annotate pv %s --overwrite %s=Retain, kubectl patch pv %s -p "+
 			"'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', and run again",
 			v.Name, v.Spec.PersistentVolumeReclaimPolicy, v.Name, cluster.AnnotationReclaim, v.Name)
-	case v.Status.Phase != corev1.VolumeReleased && !reserved:
+	case v.Status.Phase != corev1.VolumeReleased && !v.failed() && !reserved:
 		return v, fmt.Errorf("volume %s is %s, not Released; if its claim has just been deleted, run again in a moment",
 			v.Name, v.Status.Phase)
 	}

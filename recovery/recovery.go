@@ -32,11 +32,13 @@ type Recovery struct {
 	Wait   time.Duration // how long binding may take
 }
 
-// List returns the Released volumes, sorted by namespace and claim, the newest
+// List returns the Released volumes, and the Failed ones that are retained, sorted by namespace and claim, the newest
 // first of several of one claim.
 func (r *Recovery) List(ctx context.Context) ([]Volume, error) {
 	all, err := r.volumes(ctx)
-	return slices.DeleteFunc(all, func(v Volume) bool { return v.Status.Phase != corev1.VolumeReleased }), err
+	return slices.DeleteFunc(all, func(v Volume) bool {
+		return v.Status.Phase != corev1.VolumeReleased && !v.failed()
+	}), err
 }
 
 // volumes returns all volumes with a claimRef.
@@ -79,4 +81,11 @@ func (v Volume) Released() time.Time {
 		return time.Time{}
 	}
 	return v.Status.LastPhaseTransitionTime.UTC()
+}
+
+// failed says whether the deletion of a volume failed, and it was retained then: it
+// stays Failed, and is as good as Released.
+func (v Volume) failed() bool {
+	return v.Status.Phase == corev1.VolumeFailed &&
+		v.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain
 }

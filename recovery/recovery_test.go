@@ -99,14 +99,25 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestAFailedVolume gives back one whose deletion failed, and that was retained then.
+func TestAFailedVolume(t *testing.T) {
+	failed := released(func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeFailed })
+	r := recoveryOf(interceptor.Funcs{}, failed)
+	if all, err := r.List(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("it is not listed: %v, %v", all, err)
+	}
+	if p, err := r.PlanClaim(t.Context(), "prod", "data-db-0", ""); err != nil || p.Volume.Name != failed.Name {
+		t.Errorf("it is not planned with: %v", err)
+	}
+}
+
 func TestRefusedVolumes(t *testing.T) {
 	now := metav1.Now()
 	for want, edit := range map[string]func(*corev1.PersistentVolume){
 		"its provisioner is destroying it": func(pv *corev1.PersistentVolume) {
 			pv.Spec.PersistentVolumeReclaimPolicy = "Delete"
 		},
-		"is Failed, not Released": func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeFailed },
-		"is Bound, not Released":  func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound },
+		"is Bound, not Released": func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound },
 		"is being deleted": func(pv *corev1.PersistentVolume) {
 			pv.DeletionTimestamp, pv.Finalizers = &now, []string{"kubernetes.io/pv-protection"}
 		},

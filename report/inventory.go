@@ -48,6 +48,7 @@ type Fate string
 const (
 	Retained  Fate = "retained"  // in a volume that is Released
 	Destroyed Fate = "destroyed" // with the volume
+	Forgotten Fate = "forgotten" // the volume, which is being deleted, goes too, and nothing remembers the disk
 	NoData    Fate = "unbound"   // there is no volume yet
 	Unknown   Fate = "unknown"   // volumes could not be read
 )
@@ -64,7 +65,7 @@ type Claim struct {
 	Class       string `json:"class,omitempty"`
 	Volume      string `json:"volume,omitempty"`
 	// Fate is what would become of the data if the claim were deleted.
-	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=unbound,enum=unknown"`
+	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=forgotten,enum=unbound,enum=unknown"`
 	// Needed says whether a Pod, a workload or a controller wants it.
 	Needed bool `json:"needed"`
 }
@@ -106,6 +107,7 @@ type world struct {
 	used     bool                                            // whether mounted is all there is
 	services map[string]*corev1.Service                      // by namespace/name; nil if not known
 	policies map[string]corev1.PersistentVolumeReclaimPolicy // by volume; nil if not known
+	leaving  map[string]bool                                 // volumes that are being deleted
 }
 
 // TakeInventory takes stock of what is in view, which has a [cluster.Walker],
@@ -118,7 +120,7 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	depend := &owned{}
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
 	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{},
-		policies: map[string]corev1.PersistentVolumeReclaimPolicy{}}
+		policies: map[string]corev1.PersistentVolumeReclaimPolicy{}, leaving: map[string]bool{}}
 	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
 		w.services = nil
 	}
@@ -139,6 +141,7 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	w.used = pods && deployments && sets
 	if !each(v, inv, func(pv *corev1.PersistentVolume) {
 		w.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
+		w.leaving[pv.Name] = pv.DeletionTimestamp != nil
 		if ref := pv.Spec.ClaimRef; ref == nil || keep(ref.Namespace) {
 			inv.Volumes = append(inv.Volumes, volume(pv))
 		}
@@ -243,10 +246,12 @@ func (w *world) fate(pvc *corev1.PersistentVolumeClaim) Fate {
 		return Unknown
 	case !exists:
 		return NoData
-	case policy == corev1.PersistentVolumeReclaimRetain || policy == "":
-		return Retained
+	case policy != corev1.PersistentVolumeReclaimRetain && policy != "":
+		return Destroyed
+	case w.leaving[pvc.Spec.VolumeName]:
+		return Forgotten
 	}
-	return Destroyed
+	return Retained
 }
 
 func volume(pv *corev1.PersistentVolume) Volume {

@@ -47,7 +47,7 @@ type OwnedClaim struct {
 	// Goes says whether the garbage collector deletes the claim.
 	Goes bool `json:"goes"`
 	// Fate is what becomes of the data of a claim that goes.
-	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=unbound,enum=unknown"`
+	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=forgotten,enum=unbound,enum=unknown"`
 }
 
 // String returns Kind namespace/name.

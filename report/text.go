@@ -165,6 +165,8 @@ func (t *textWriter) inventory(inv *Inventory) {
 	}
 	section("destroyed if the claim were deleted",
 		claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Destroyed }))
+	section("forgotten if the claim were deleted, for the volume is being deleted, and goes with it",
+		claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Forgotten }))
 	section("custom resources, and what their deletion takes with it", ownerLines(inv.Owners))
 	section("owners that could not be read, so that what is said of them may lack something", inv.UnreadOwners)
 	section("claims that nobody needs", claimLines(inv.Claims, func(c Claim) bool { return !c.Needed }))

@@ -18,7 +18,8 @@ var claimInUse = &Rule{
 	Name:      "claim-in-use",
 	Level:     Deny,
 	SavesData: true,
-	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.PersistentVolume{}, &corev1.Pod{}, &corev1.Namespace{}},
+	Reads: []client.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
+		&corev1.Namespace{}},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted
 
 A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on,
@@ -34,7 +35,10 @@ StatefulSet down first; a StatefulSet that is gone or being deleted needs no
 claim. To keep the disk, set the volume's policy to Retain; to let it go,
 annotate the claim stayput.dev/reclaim-policy: Delete. To wipe a member that
 runs, exempt its claim. Claims of anything else are never held back, nor is
-what controllers and terminating namespaces delete.
+what controllers and terminating namespaces delete. Where a Pod, or the template
+of a StatefulSet or Deployment, mounts a claim by its name, it is warned of: the
+first command of that warning keeps the disk. A volume that is being deleted goes
+with its claim whatever its policy, and that is warned of, too.
 
 Whoever may write a claim may write owners on it, so that none lowers a denial:
 neither a custom resource, be it the controller or not, nor a Pod. A claim whose
@@ -131,14 +135,58 @@ A person is denied, whatever the ownerReferences say.`,
 		if name := cluster.Few(pods); len(pods) > 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
 			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it", name)),
 				"first "+retainCommand(pv.Name))
+		} else if len(pods) == 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
+			if err := mountedByTemplate(p, pvc, pv); err != nil {
+				return err
+			}
 		} else if len(pods) > 0 {
 			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
 				"wait for ever", name)),
 				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
 					strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
 		}
+		if forgotten(pv) {
+			p.Warn(field.Forbidden(path, "cannot be traced afterwards: its volume is being deleted, and goes too; nothing "+
+				"remembers the disk"), "first "+saveCommand(pv.Name))
+		}
 		return nil
 	})},
+}
+
+// mountedByTemplate warns of a claim without Pods that a workload mounts by its name,
+// be it scaled to zero, and whose disk is destroyed with it, unless somebody has said
+// that it may go.
+func mountedByTemplate(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
+	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, pv, pvc)
+	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
+		return err
+	}
+	sets, err := cluster.Find(p.Cluster, cluster.StatefulSetsByMount, pvc.Namespace, pvc.Name)
+	if err != nil {
+		return fmt.Errorf("list StatefulSets: %w", err)
+	}
+	deployments, err := cluster.Find(p.Cluster, cluster.DeploymentsByMount, pvc.Namespace, pvc.Name)
+	if err != nil {
+		return fmt.Errorf("list Deployments: %w", err)
+	}
+	var names []string
+	for _, s := range sets {
+		if s.DeletionTimestamp == nil {
+			names = append(names, "StatefulSet "+s.Name)
+		}
+	}
+	for _, d := range deployments {
+		if d.DeletionTimestamp == nil {
+			names = append(names, "Deployment "+d.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by %s; its disk is destroyed with it",
+		cluster.Few(names))), "first "+retainCommand(pv.Name))
+	return nil
 }
 
 // sparedOperator says whether the deletion of a claim that a replica needs
@@ -244,6 +292,18 @@ func goesWithClaim(pv *corev1.PersistentVolume) bool {
 	return pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
 }
 
+// forgotten says whether a volume goes with its claim, and leaves a disk of which
+// nothing in the cluster knows: one that is being deleted waits for that, and what
+// its policy says of Released volumes does not concern it.
+func forgotten(pv *corev1.PersistentVolume) bool {
+	return pv != nil && pv.DeletionTimestamp != nil && !goesWithClaim(pv)
+}
+
+// saveCommand keeps what volumes say of their disks.
+func saveCommand(volumes ...string) string {
+	return fmt.Sprintf("kubectl get pv %s -o yaml > volumes.yaml", strings.Join(volumes, " "))
+}
+
 // fate says what happens to the data on a claim's volume.
 func fate(pv *corev1.PersistentVolume) string {
 	switch {
@@ -251,6 +311,8 @@ func fate(pv *corev1.PersistentVolume) string {
 		return ""
 	case goesWithClaim(pv):
 		return ", the data destroyed"
+	case forgotten(pv):
+		return ""
 	default:
 		return ", the data left in a released volume"
 	}

@@ -22,7 +22,7 @@
 // retainCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
-// deletes, offered, provisioned, volumesFor, bestVolume, files, directory.
+// deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, files, directory.
 //
 // What runs already: aPod, haveClaim, severalMount.
 //

@@ -40,6 +40,7 @@ var prose = []struct {
 	{"claim-in-use", `.*(?:RedisCluster|Cluster) .*`, "only the owner can, whose kind is not known"},
 	{"claim-in-use", `if the data may be wanted again, .*|scaling down removes \S+ first`,
 		"nothing needs to be mended: it says what is lost, or comes first"},
+	{"claim-in-use", `first kubectl get pv .* > volumes.yaml`, "nothing needs to be mended: it says what is lost"},
 	{"claim-in-use", `stop them first: scale down what controls them`, "what controls Pods may be anything"},
 	{"claim-oversized-volume", `make a volume of .*, choose one with volumeName`, "where a volume is to lie is not known"},
 	{"claim-template-binding", `a class with volumeBindingMode: .*`, "the class is its author's choice"},
@@ -53,7 +54,7 @@ var prose = []struct {
 	{"deployment-hostname", `.*<headless Service>.*`, "there is no such Service yet"},
 	{"deployment-shared-claim", `copy the data first .*, then a StatefulSet with volumeClaimTemplates`,
 		"another kind of workload is a design of its own"},
-	{"field-fixed", `copy the data to .*|create StorageClass gone .*|.*<name>.*|.* once the claim is bound|write the ` +
+	{"field-fixed", `anything above .*|copy the data to .*|create StorageClass gone .*|.*<name>.*|.* once the claim is bound|write the ` +
 		`templates in the order they had`, "takes a person's time or choice"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},

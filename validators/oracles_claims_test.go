@@ -137,7 +137,21 @@ var _ = register(map[string]oracle{
 				}
 			}
 		}
-		return warnIf(known)
+		named := func(t corev1.PodTemplateSpec) bool {
+			return slices.ContainsFunc(t.Spec.Volumes, func(v corev1.Volume) bool {
+				return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name
+			})
+		}
+		if pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != "Retain" && wishFor(w, pv, c, c.Namespace) != "Delete" {
+			for _, s := range in(w.statefulSets, c.Namespace) {
+				known = known || named(s.Spec.Template) && s.DeletionTimestamp == nil
+			}
+			for _, d := range in(w.deployments, c.Namespace) {
+				known = known || named(d.Spec.Template) && d.DeletionTimestamp == nil
+			}
+		}
+		left := pv != nil && pv.DeletionTimestamp != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Retain"
+		return warnIf(known || left)
 	}),
 })
 
