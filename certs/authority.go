@@ -16,28 +16,29 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What stands where in the Secret. The first two are where any tool would look
-// for a key and its certificate.
+// The keys of the Secret. The first two are the usual ones for a private key
+// and its certificate.
 const (
 	keyField     = corev1.TLSPrivateKeyKey        // the key that signs
 	certField    = corev1.TLSCertKey              // its newest certificate
 	bundleField  = corev1.ServiceAccountRootCAKey // ca.crt: all that is trusted, newest first
-	nextField    = "next.key"                     // while the key is being changed: trusted, not yet signing
-	retireMark   = "stayput.dev/retire"           // keys that were replaced, and until when they are trusted
-	unusableMark = "unusable."                    // what was found instead is kept under its name with this before it
+	nextField    = "next.key"                     // during a change of key: trusted, not yet signing
+	retireMark   = "stayput.dev/retire"           // keys that were replaced, and until when they stay trusted
+	unusableMark = "unusable."                    // prefix under which unusable contents are kept
 )
 
 var errEmpty = errors.New("it is empty")
 
-// An authority is what the Secret holds.
+// An authority is the content of the Secret.
 type authority struct {
 	key     crypto.Signer
-	next    crypto.Signer        // nil but while the key is being changed
+	next    crypto.Signer        // nil except during a change of key
 	trusted []*x509.Certificate  // newest first
 	retired map[string]time.Time // by keyID: trusted until then, and never again
 }
 
-// subject names the authority of one Service: another team's has another name.
+// subject returns the subject of a Service's authority. It differs from those
+// of other teams.
 func subject(namespace, service string) pkix.Name {
 	return pkix.Name{Organization: []string{namespace}, OrganizationalUnit: []string{service}, CommonName: "stayput-ca"}
 }
@@ -51,9 +52,9 @@ func newAuthority(name pkix.Name, now time.Time, life time.Duration) (*authority
 	return a, a.certify(key, name, now, life)
 }
 
-// certify adds a certificate for one of the authority's keys, and forgets
-// those that have expired. Only here: replicas whose clocks disagree would
-// otherwise never come to an end.
+// certify adds a certificate for one of the authority's keys, and removes those
+// that have expired. They are removed nowhere else, because replicas with
+// different clocks would otherwise undo each other's changes for ever.
 func (a *authority) certify(key crypto.Signer, name pkix.Name, now time.Time, life time.Duration) error {
 	ca, err := newCA(name, key, now, life)
 	if err != nil {
@@ -64,7 +65,7 @@ func (a *authority) certify(key crypto.Signer, name pkix.Name, now time.Time, li
 	return nil
 }
 
-// certificate returns the certificate of a key that is valid for longest, or
+// certificate returns the certificate of a key that stays valid longest, or
 // nil.
 func (a *authority) certificate(key crypto.Signer, now time.Time) *x509.Certificate {
 	var best *x509.Certificate
@@ -76,7 +77,7 @@ func (a *authority) certificate(key crypto.Signer, now time.Time) *x509.Certific
 	return best
 }
 
-// trust has a certificate trusted that the Secret has lost sight of, unless its
+// trust adds a trusted certificate that was lost from the Secret, unless its
 // key was retired.
 func (a *authority) trust(c *x509.Certificate, until time.Time) bool {
 	if _, gone := a.retired[keyID(c)]; gone || slices.ContainsFunc(a.trusted, c.Equal) {
@@ -87,9 +88,9 @@ func (a *authority) trust(c *x509.Certificate, until time.Time) bool {
 	return true
 }
 
-// retire forgets the keys whose time is over, and reports whether there were
-// any. That they are retired is remembered for as long as a certificate of
-// theirs could live.
+// retire removes the keys whose time is over, and reports whether there were
+// any. They are remembered as retired for as long as one of their certificates
+// could be valid.
 func (a *authority) retire(now time.Time, life time.Duration) bool {
 	before := len(a.trusted)
 	a.trusted = slices.DeleteFunc(a.trusted, func(c *x509.Certificate) bool {
@@ -101,7 +102,7 @@ func (a *authority) retire(now time.Time, life time.Duration) bool {
 	return len(a.trusted) != before || len(a.retired) != forgotten
 }
 
-// bundle is the PEM of all that is trusted.
+// bundle returns all trusted certificates, in PEM.
 func (a *authority) bundle() ([]byte, error) {
 	var out bytes.Buffer
 	for _, c := range a.trusted {
@@ -114,8 +115,8 @@ func (a *authority) bundle() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// decode reads a Secret, and says what is wrong with it: all of it is what
-// Stayput wrote, or none of it is used.
+// decode reads a Secret, and returns an error if any part of it was not written
+// by Stayput: then none of it is used.
 func decode(secret *corev1.Secret, name pkix.Name) (*authority, error) {
 	data := secret.Data
 	if len(data[keyField])+len(data[certField])+len(data[bundleField]) == 0 {

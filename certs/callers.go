@@ -17,11 +17,11 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
-// Callers are those who may ask: the API server, and nobody who merely reaches
-// the port. A nil *Callers is everybody.
+// Callers are the clients that may send requests: the API server, and no others
+// that merely reach the port. A nil *Callers is everybody.
 type Callers struct {
-	File    string   // PEM of the authorities that certify them; read again when it changes
-	Names   []string // common names or DNS names, of which one must match; none means any
+	File    string   // PEM of the CAs of their certificates; read again when it changes
+	Names   []string // common names or DNS names, one of which must match; none means any
 	Log     *slog.Logger
 	Metrics *Metrics
 
@@ -58,7 +58,7 @@ func (c *Callers) Load() error {
 	return nil
 }
 
-// Start reads the file again every second. What cannot be used changes nothing.
+// Start reads the file again every second. An unusable file changes nothing.
 func (c *Callers) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := c.Load()
@@ -76,13 +76,14 @@ func (c *Callers) Start(ctx context.Context) error {
 	return nil
 }
 
-// Require returns config with the demand for a certificate of a caller.
+// Require returns config with a required client certificate of a caller.
 func (c *Callers) Require(config *tls.Config) *tls.Config {
 	if c == nil {
 		return config
 	}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
-	// A resumed session would not be held to an authority that was replaced.
+	// A resumed session would accept a client of an authority that was
+	// replaced.
 	config.SessionTicketsDisabled = true
 	config.VerifyConnection = c.verify
 	base := config.Clone()

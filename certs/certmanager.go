@@ -26,8 +26,8 @@ func Scheme() (*runtime.Scheme, error) {
 	return s, nil
 }
 
-// CertManager is a Source whose files cert-manager writes, by way of a Secret
-// that is mounted. They may be missing for a while: the Certificate says why.
+// CertManager is a Source that reads files written by cert-manager, in a
+// mounted Secret. If they are missing for a while, the Certificate says why.
 type CertManager struct {
 	*FileSource
 	Client    client.WithWatch
@@ -52,7 +52,7 @@ func (c *CertManager) Start(ctx context.Context) error {
 	return c.FileSource.Start(ctx)
 }
 
-// look asks how the Certificate is.
+// look reads the state of the Certificate.
 func (c *CertManager) look(ctx context.Context) {
 	var cert cmapi.Certificate
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Name}, &cert)
@@ -84,7 +84,7 @@ func (c *CertManager) look(ctx context.Context) {
 	c.why, c.said = why, why
 }
 
-// notReady says in cert-manager's words why a Certificate is not ready.
+// notReady returns in cert-manager's words why a Certificate is not ready.
 func notReady(cert *cmapi.Certificate) string {
 	why := "it has no condition yet: does cert-manager run?"
 	for _, cond := range cert.Status.Conditions {
@@ -98,7 +98,7 @@ func notReady(cert *cmapi.Certificate) string {
 	return fmt.Sprintf("Certificate %s/%s is not ready: %s", cert.Namespace, cert.Name, why)
 }
 
-// Explain adds to what is wrong with the certificate what cert-manager says.
+// Explain adds to an error about the certificate what cert-manager says.
 func (c *CertManager) Explain(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *CertManager) Explain(err error) error {
 	return fmt.Errorf("%w: %s", err, c.why)
 }
 
-// A CertManagerPlan is what cert-manager is to make for one Service.
+// A CertManagerPlan describes the objects of cert-manager for one Service.
 type CertManagerPlan struct {
 	Namespace, Service string
 	Name               string   // of the Certificate and its Secret
@@ -116,8 +116,9 @@ type CertManagerPlan struct {
 	Issuer             string   // an Issuer of the namespace; empty means one of Stayput's own, self-signed
 }
 
-// Objects returns what to apply. A self-signed Issuer signs a CA, by which an
-// Issuer signs the certificate: so the caBundle outlives the renewal of a leaf.
+// Objects returns the objects to apply. A self-signed Issuer signs a CA, and an
+// Issuer with that CA signs the certificate, so that the caBundle outlives the
+// renewal of a leaf.
 func (p CertManagerPlan) Objects() []client.Object {
 	at := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: p.Namespace, Name: name,
@@ -130,7 +131,8 @@ func (p CertManagerPlan) Objects() []client.Object {
 		ca := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(issuer),
 			Spec: cmapi.CertificateSpec{
 				IsCA: true, CommonName: "stayput-ca", SecretName: p.Name + "-issuer", Duration: &metav1.Duration{Duration: caLife},
-				// As with Stayput's own CA: what was signed before verifies after.
+				// As with Stayput's own CA: the key stays, so that earlier
+				// signatures verify.
 				PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256,
 					RotationPolicy: cmapi.RotationPolicyNever},
 				IssuerRef: cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: p.Name + "-self-signed"},

@@ -1,5 +1,4 @@
-// Package certs yields the serving certificate of the webhook and keeps it
-// fresh.
+// Package certs provides the serving certificate of the webhook and renews it.
 package certs
 
 import (
@@ -11,7 +10,7 @@ import (
 	"time"
 )
 
-// A Source yields the serving certificate and keeps it fresh while Start runs.
+// A Source provides the serving certificate and renews it while Start runs.
 type Source interface {
 	Start(ctx context.Context) error
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)

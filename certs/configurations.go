@@ -17,17 +17,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// fieldOwner writes the caBundles, and nothing else.
+// fieldOwner owns the caBundles, and nothing else.
 const fieldOwner = client.FieldOwner("stayput-certificates")
 
-// A configuration is what one webhook configuration says about certificates.
+// A configuration is the certificate-related part of one webhook configuration.
 type configuration struct {
 	kind, name string
 	uid        types.UID
 	version    string
 	hooks      []hook
-	owned      bool                        // fieldOwner owns what it wrote
-	others     []metav1.ManagedFieldsEntry // what everybody else owns
+	owned      bool                        // fieldOwner owns the fields that it wrote
+	others     []metav1.ManagedFieldsEntry // the fields of all other owners
 }
 
 // A hook is one webhook of a configuration.
@@ -62,7 +62,7 @@ func newHook(name string, c admissionv1.WebhookClientConfig) hook {
 	return h
 }
 
-// readConfigurations returns those of the two that exist.
+// readConfigurations returns the configurations of the two that exist.
 func readConfigurations(ctx context.Context, reader client.Reader, name string) ([]configuration, error) {
 	var out []configuration
 	var mutating admissionv1.MutatingWebhookConfiguration
@@ -121,9 +121,10 @@ func (c configuration) verify(leaf *x509.Certificate, opts x509.VerifyOptions) e
 }
 
 // apply writes the bundle, and nothing else, into the configuration that was
-// read: with its uid, for an apply makes what it does not find, and a deleted
-// configuration is the emergency exit; with its version, so that a replica
-// which read the Secret earlier cannot undo what another wrote later.
+// read. It sends the configuration's uid, because an apply would create a
+// deleted one, and people delete it in an emergency. It sends the resource
+// version, so that a replica with an older view of the Secret cannot undo a
+// newer change.
 func (c configuration) apply(ctx context.Context, writer client.Writer, bundle []byte) error {
 	var obj runtime.ApplyConfiguration
 	if c.kind == "MutatingWebhookConfiguration" {
@@ -147,10 +148,10 @@ func (c configuration) apply(ctx context.Context, writer client.Writer, bundle [
 	return nil
 }
 
-// disown gives up the ownership of what was written. Else a tool that applies
-// server-side, and one day leaves out a webhook, would leave a remnant of it
-// with nothing but our caBundle, which the API server refuses. What nobody
-// owns stays as it is until its webhook goes.
+// disown gives up the ownership of the fields that apply wrote. Otherwise, if a
+// tool that applies server-side removed a webhook one day, an entry with only
+// our caBundle would remain, which the API server refuses. A field without an
+// owner stays until its webhook is removed.
 func (c configuration) disown(ctx context.Context, writer client.Writer) error {
 	if !c.owned || len(c.others) == 0 {
 		return nil // an empty list would change nothing

@@ -13,9 +13,9 @@ import (
 )
 
 // FileSource serves a certificate and its key from PEM files, and reads them
-// again every second. What is read is compared whole: controller-runtime's
-// certwatcher goes by the leaf alone, and keeps an intermediate that was
-// replaced. A pair that cannot be used changes nothing.
+// again every second. It compares the whole files: controller-runtime's
+// certwatcher compares only the leaf, and keeps an intermediate that was
+// replaced. An unusable pair changes nothing.
 type FileSource struct {
 	CertFile, KeyFile string
 	Log               *slog.Logger
@@ -80,8 +80,8 @@ func (f *FileSource) Start(ctx context.Context) error {
 	return nil
 }
 
-// reload loads, and complains once about what it cannot use: a writer may be
-// between its two files, and is then heard of once.
+// reload loads the files, and logs each error once: a writer may be between its
+// two files.
 func (f *FileSource) reload() {
 	err := f.Load()
 	if err == nil {

@@ -13,9 +13,8 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
-// Memory is a Source with a certificate authority of its own, which nothing
-// but this process knows. Whoever asks must be told its CA each time the
-// process starts.
+// Memory is a Source with a certificate authority of its own, which only this
+// process knows. Clients need its new CA each time the process starts.
 type Memory struct {
 	names   []string
 	ca      *x509.Certificate
@@ -47,8 +46,8 @@ func (m *Memory) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return m.current.Load(), nil
 }
 
-// Start renews the certificate at two thirds of its life, by the clock on the
-// wall: a suspended machine does not count the hours that it slept.
+// Start renews the certificate at two thirds of its life, by wall-clock time: a
+// monotonic clock does not count the time that a machine is suspended.
 func (m *Memory) Start(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

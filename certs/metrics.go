@@ -7,13 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics tell how long certificates still live, and how their renewal fares.
-// A nil *Metrics counts nothing.
+// Metrics tell how long certificates are valid, and whether their renewal
+// works. A nil *Metrics counts nothing.
 type Metrics struct {
 	renewals, failures *prometheus.CounterVec
 }
 
-// NewMetrics returns Metrics that nobody sees until Expose.
+// NewMetrics returns Metrics that are registered only by Expose.
 func NewMetrics() *Metrics {
 	return &Metrics{
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -40,8 +40,9 @@ func (m *Metrics) failed(what string) {
 	}
 }
 
-// Expose has reg expose the metrics, and the seconds until the certificate of a
-// source and the authorities in the live caBundles expire. Trust may be nil.
+// Expose registers the metrics with reg, and the seconds until the certificate
+// of a source and the authorities in the live caBundles expire. Trust may be
+// nil.
 func (m *Metrics) Expose(reg prometheus.Registerer, s Source, t *Trust, clock func() time.Time) {
 	reg.MustRegister(m.renewals, m.failures, expiry{s, t, clock, prometheus.NewDesc("stayput_certificate_expiry_seconds",
 		"Seconds until a certificate expires, by what it is (leaf: the one that is served; ca: one in the caBundles that "+
@@ -73,7 +74,7 @@ func (e expiry) Collect(out chan<- prometheus.Metric) {
 	for _, ca := range e.trust.authorities() {
 		serial := ca.SerialNumber.Text(16)
 		if serials[serial] {
-			continue // two authorities may choose the same one; a metric may not
+			continue // two authorities may choose the same serial number; labels must be unique
 		}
 		serials[serial] = true
 		out <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, ca.NotAfter.Sub(at).Seconds(), "ca", serial)

@@ -11,12 +11,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// RotateKey changes the key of the CA, for one that has leaked, and tells say
-// what it does. First both keys are trusted; when every configuration holds
-// both, the new one signs; the old one is trusted for keep, or the life of a
-// leaf where that is zero, and then dropped by any replica. It may be stopped
-// anywhere and begun again: it goes on where it was. It needs no replica, and
-// none needs to be told.
+// RotateKey replaces the key of the CA, for example after a leak, and reports
+// its steps to say. First both keys are trusted. When every configuration has
+// both, the new key signs. The old one stays trusted for keep, or for the life
+// of a leaf if keep is zero; then any replica removes it. RotateKey may be
+// interrupted anywhere and called again: it continues. It needs no running
+// replica, and does not have to notify any.
 func (s *SelfSigned) RotateKey(ctx context.Context, keep time.Duration, say func(string)) error {
 	if err := s.prepareKey(ctx, say); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (s *SelfSigned) RotateKey(ctx context.Context, keep time.Duration, say func
 	return nil
 }
 
-// prepareKey has the Secret hold a second key.
+// prepareKey adds a second key to the Secret.
 func (s *SelfSigned) prepareKey(ctx context.Context, say func(string)) error {
 	return s.edit(ctx, func(a *authority, now time.Time) error {
 		if a.next != nil {
@@ -61,7 +61,7 @@ func (s *SelfSigned) prepareKey(ctx context.Context, say func(string)) error {
 }
 
 // spreadKey waits until every configuration has trusted the second key for long
-// enough that every API server knows.
+// enough that every API server has seen it.
 func (s *SelfSigned) spreadKey(ctx context.Context, say func(string)) error {
 	told := false
 	for {

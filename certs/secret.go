@@ -16,9 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// authority returns what the Secret holds, after it has seen to it that the
-// Secret holds what it should. Replicas race: whoever comes second reads what
-// the first one wrote.
+// authority brings the Secret up to date and returns its content. If replicas
+// compete, the second reads what the first wrote.
 func (s *SelfSigned) authority(ctx context.Context, now time.Time) (*authority, error) {
 	var err error
 	for range 10 {
@@ -102,9 +101,9 @@ func (s *SelfSigned) lastHeld() *authority {
 	return s.held
 }
 
-// replacement is what a Secret without a usable authority is to hold: what it
-// held, if this replica knows it, so that nothing that is served becomes
-// invalid.
+// replacement returns the content for a Secret without a usable authority: the
+// earlier content if this replica knows it, so that no served certificate
+// becomes invalid.
 func (s *SelfSigned) replacement(now time.Time) (string, *authority, error) {
 	if a := s.lastHeld(); a != nil {
 		return "the Secret of the CA cannot be used: written again from memory", a, nil
@@ -113,7 +112,7 @@ func (s *SelfSigned) replacement(now time.Time) (string, *authority, error) {
 	return "made a CA", a, err
 }
 
-// complete brings an authority up to date and says what it changed.
+// complete brings an authority up to date and describes the change.
 func (s *SelfSigned) complete(a *authority, now time.Time) (change string, err error) {
 	s.mu.Lock()
 	ca := s.ca
@@ -140,8 +139,8 @@ func (s *SelfSigned) complete(a *authority, now time.Time) (change string, err e
 	return change, nil
 }
 
-// setAside keeps what stands where the authority is to be written: it may be
-// another team's, and the only copy.
+// setAside keeps the previous values of the keys that the authority needs: they
+// may be another team's, and the only copy.
 func setAside(secret *corev1.Secret) {
 	for _, field := range []string{keyField, certField, bundleField, nextField} {
 		if data := secret.Data[field]; len(data) > 0 {
@@ -152,10 +151,11 @@ func setAside(secret *corev1.Secret) {
 	delete(secret.Annotations, retireMark)
 }
 
-// writeSecret replaces what was read, and only that, or makes the Secret,
-// unless another replica does. That is an apply, for the permission to create
-// cannot be tied to a name, and that to apply can. Each replica applies as an
-// owner of its own and without force, so that the second one has a conflict.
+// writeSecret replaces exactly the version that was read, or creates the Secret
+// unless another replica does. It creates by an apply, because the permission
+// to create cannot be limited to a name, but that to apply can. Each replica
+// applies as a different owner and without force, so that the second gets a
+// conflict.
 func (s *SelfSigned) writeSecret(ctx context.Context, secret *corev1.Secret, exists bool) error {
 	var err error
 	if exists {
@@ -173,8 +173,8 @@ func (s *SelfSigned) writeSecret(ctx context.Context, secret *corev1.Secret, exi
 	return nil
 }
 
-// frozen says whether nobody can write to a Secret any more. Only who may delete
-// it can help, and Stayput may not.
+// frozen says whether a Secret is immutable. Then somebody must delete it,
+// which Stayput is not permitted to do.
 func frozen(secret *corev1.Secret) bool { return ptr.Deref(secret.Immutable, false) }
 
 func (s *SelfSigned) errFrozen() error {
@@ -183,7 +183,7 @@ func (s *SelfSigned) errFrozen() error {
 		s.Namespace, s.Secret)
 }
 
-// sayFrozen warns, once, long before a renewal fails.
+// sayFrozen warns, once, long before a renewal would fail.
 func (s *SelfSigned) sayFrozen(secret *corev1.Secret) {
 	if is := frozen(secret); is != s.frozen {
 		if s.frozen = is; is {

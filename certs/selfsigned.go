@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// settle is how long every configuration must have held an authority before
-// anything is served under it: each API server learns of it by a watch.
+// settle is how long every configuration must have had an authority before a
+// certificate of it is served: each API server learns of it by a watch.
 const settle = 10 * time.Second
 
 // SelfSigned is a Source that needs nothing else in the cluster. The authority
@@ -30,7 +30,7 @@ const settle = 10 * time.Second
 type SelfSigned struct {
 	Client    client.WithWatch
 	Namespace string   // of the Service and the Secret
-	Service   string   // whose name stands in the certificate
+	Service   string   // the certificate is for its name
 	Secret    string   // that holds the authority
 	Names     []string // DNS names and addresses besides those of the Service
 	Trust     *Trust
@@ -47,13 +47,13 @@ type SelfSigned struct {
 	ca     *x509.Certificate // of the signer: of the leaf's issuer
 	held   *authority        // as last read from the Secret
 	since  map[string]time.Time
-	said   string // the last complaint, so as not to repeat it
+	said   string // the last error, so as not to log it again
 	frozen bool   // the Secret was immutable when it was last read
 }
 
-// Start keeps the authority, the caBundles and the leaf as they should be: now,
-// whenever one of the objects changes, and once a minute, for a suspended
-// machine does not count the hours that it slept.
+// Start keeps the authority, the caBundles and the leaf up to date: now, after
+// each change of one of the objects, and once a minute, because timers do not
+// count the time that a machine is suspended.
 func (s *SelfSigned) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	s.Trust.watch(ctx, changed)
@@ -83,8 +83,8 @@ func (s *SelfSigned) complain(ctx context.Context, err error) {
 	s.said = err.Error()
 }
 
-// GetCertificate implements [Source]. A machine that wakes up may be asked
-// before it has looked at the clock.
+// GetCertificate implements [Source]. It checks the leaf, because a machine may
+// get a request before Start notices that it was suspended.
 func (s *SelfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	cert := s.leaf.Load()
 	if cert == nil {
@@ -99,14 +99,14 @@ func (s *SelfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, err
 	return cert, nil
 }
 
-// sync does once all that Start does again and again.
+// sync does one round of Start.
 func (s *SelfSigned) sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	now := now(s.Now)
 	leafErr := s.renewLeaf(now) // needs no API server
-	// In this order: a bundle goes only where nothing was written since before
-	// the Secret was read.
+	// In this order: a bundle is only written if nothing was written since the
+	// Secret was read.
 	live, liveErr := s.Trust.read(ctx)
 	a, err := s.authority(ctx, now)
 	if err != nil {
@@ -127,8 +127,8 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 	return errors.Join(leafErr, liveErr, applyErr, s.adopt(a, live, liveErr == nil, now))
 }
 
-// write brings the bundle into the configurations that lack it, gives up what
-// an earlier round has come to own by that, and says whether to read again.
+// write writes the bundle into the configurations that lack it, gives up the
+// ownership that an earlier round got by that, and says whether to read again.
 func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte) (wrote bool,
 	errs error) {
 	for _, c := range live {
@@ -140,7 +140,7 @@ func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authori
 		err := write()
 		switch {
 		case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
-			wrote = true // changed, or deleted for good: look again
+			wrote = true // changed, or deleted: read again
 		case err != nil:
 			s.Metrics.failed("caBundle")
 			errs = errors.Join(errs, err)
@@ -152,7 +152,7 @@ func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authori
 	return wrote, errs
 }
 
-// renewLeaf makes a new leaf when it is time, under the authority of the last
+// renewLeaf makes a new leaf when it is due, under the authority of the last
 // one.
 func (s *SelfSigned) renewLeaf(now time.Time) error {
 	s.mu.Lock()
@@ -182,7 +182,8 @@ func (s *SelfSigned) issue(now time.Time) error {
 	return nil
 }
 
-// names are what a certificate is for: the API server asks for the first.
+// names returns the names for the certificate. The API server expects the
+// first.
 func (s *SelfSigned) names() []string {
 	names := []string{s.Service + "." + s.Namespace + ".svc"}
 	for _, n := range s.Names {
@@ -193,15 +194,14 @@ func (s *SelfSigned) names() []string {
 	return names
 }
 
-// observe notes since when every configuration has held the keys of the
-// authority.
+// observe records since when every configuration has had the authority's keys.
 func (s *SelfSigned) observe(a *authority, live []configuration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	since := map[string]time.Time{}
 	for _, ca := range a.trusted {
 		if id := keyID(ca); allHold(live, ca) {
-			since[id] = cmp.Or(s.since[id], time.Now()) // what passes here is no wall-clock time
+			since[id] = cmp.Or(s.since[id], time.Now()) // monotonic, not wall-clock time
 		}
 	}
 	s.since = since
@@ -218,8 +218,8 @@ func allHold(live []configuration, ca *x509.Certificate) bool {
 	return true
 }
 
-// adopt serves under the authority's key: at once if nothing is lost by it,
-// else once all API servers can have learnt to trust it.
+// adopt begins to serve under the authority's key: at once if no API server
+// could lose trust by that, or else when all have had time to trust it.
 func (s *SelfSigned) adopt(a *authority, live []configuration, seen bool, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,7 +232,7 @@ func (s *SelfSigned) adopt(a *authority, live []configuration, seen bool, now ti
 	switch {
 	case old == nil, keyID(ca) == keyID(s.ca):
 	case !seen:
-		return nil // who cannot see what is trusted changes nothing
+		return nil // a replica that cannot read the configurations changes nothing
 	case len(live) == 0, verifyAll(live, old, now) != nil:
 	default:
 		since, ok := s.since[keyID(ca)]
@@ -248,14 +248,14 @@ func (s *SelfSigned) adopt(a *authority, live []configuration, seen bool, now ti
 	return nil
 }
 
-// waiting says whether the key of the Secret is not the one that signs yet.
+// waiting says whether the key in the Secret is not used for signing yet.
 func (s *SelfSigned) waiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held != nil && s.ca != nil && !certifies(s.ca, s.held.key)
 }
 
-// untilRetired is how long it takes until a key is to be forgotten.
+// untilRetired returns the time until the next key must be removed.
 func (s *SelfSigned) untilRetired() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,21 +22,21 @@ const (
 	backdate = 5 * time.Minute // clocks differ
 )
 
-// Lifetimes say how long certificates live: a year and a week where they are
-// zero. Each is renewed at two thirds of its life.
+// Lifetimes say how long certificates are valid; zero means a year for the CA
+// and a week for a leaf. Each is renewed at two thirds of its life.
 type Lifetimes struct{ CA, Leaf time.Duration }
 
 func (l Lifetimes) ca() time.Duration   { return cmp.Or(l.CA, caLife) }
 func (l Lifetimes) leaf() time.Duration { return cmp.Or(l.Leaf, leafLife) }
 
-// due says whether a certificate is to be renewed. The clock may have jumped,
-// back too.
+// due says whether a certificate must be renewed. The clock may have jumped,
+// also backwards.
 func due(c *x509.Certificate, now time.Time) bool {
 	issued := c.NotBefore.Add(backdate)
 	return now.Before(c.NotBefore) || now.After(issued.Add(c.NotAfter.Sub(issued)*2/3))
 }
 
-// valid says whether a certificate is neither too young nor too old.
+// valid says whether a certificate is valid at a time.
 func valid(c *x509.Certificate, now time.Time) bool {
 	return !now.Before(c.NotBefore) && !now.After(c.NotAfter)
 }
@@ -118,10 +118,10 @@ func newSerial() (*big.Int, error) {
 	return serial.Add(serial, big.NewInt(1)), nil
 }
 
-// keyID names the key of an authority.
+// keyID identifies the key of an authority.
 func keyID(ca *x509.Certificate) string { return hex.EncodeToString(ca.SubjectKeyId) }
 
-// certifies says whether a certificate is about a key.
+// certifies says whether a certificate has the public part of a key.
 func certifies(c *x509.Certificate, key crypto.Signer) bool {
 	same, err := pki.PublicKeyMatchesCertificate(key.Public(), c)
 	return err == nil && same

@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// An Overview is of one deployment, whatever its source.
+// An Overview describes the certificates of one deployment, from any source.
 type Overview struct {
 	*SelfSigned
 	Certificate string // of cert-manager
 }
 
-// Status writes, for a person, the CA, what the API server trusts, and what
-// the replica at an address serves, if one is given. It reports whether
-// something is wrong.
+// Status writes for people the CA, the authorities that the API server trusts
+// and, if an address is given, the certificate that the replica there serves.
+// It reports whether something is wrong.
 func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wrong bool, err error) {
 	at := now(s.Now)
 	bad := func(format string, args ...any) {
@@ -110,13 +110,13 @@ func (s Overview) describe(out io.Writer, a *authority, at time.Time) {
 	}
 }
 
-// served returns the certificate that an address serves. Whether to trust it is
-// for the caller to say.
+// served returns the certificate that an address serves. The caller must verify
+// it.
 func served(ctx context.Context, address string) (*tls.Certificate, error) {
 	var cert *tls.Certificate
 	d := tls.Dialer{Config: &tls.Config{
 		MinVersion:         tls.VersionTLS13,
-		InsecureSkipVerify: true, // it is shown, and verified afterwards
+		InsecureSkipVerify: true, // it is displayed, and verified afterwards
 		VerifyConnection: func(state tls.ConnectionState) error {
 			cert = &tls.Certificate{Leaf: state.PeerCertificates[0]}
 			for _, c := range state.PeerCertificates {
@@ -132,7 +132,7 @@ func served(ctx context.Context, address string) (*tls.Certificate, error) {
 	if cert == nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s", address), err)
 	}
-	return cert, nil // a server that wants to know who asks has shown it all the same
+	return cert, nil // a server that requires a client certificate has shown its own already
 }
 
 func latest(cas []*x509.Certificate) time.Time {
@@ -153,7 +153,8 @@ func date(t, at time.Time) string {
 	return fmt.Sprintf("%s (%d days)", t.UTC().Format(time.RFC3339), days)
 }
 
-// certificateStatus shows how cert-manager's Certificate is, if there is one.
+// certificateStatus writes the state of cert-manager's Certificate, if it
+// exists.
 func certificateStatus(ctx context.Context, c client.Reader, key client.ObjectKey, out io.Writer) (wrong bool) {
 	var cert cmapi.Certificate
 	if err := c.Get(ctx, key, &cert); err != nil {

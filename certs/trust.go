@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Trust is what the API server trusts: the caBundles of the two webhook
-// configurations, as they are now.
+// Trust reads what the API server trusts: the present caBundles of the two
+// webhook configurations.
 type Trust struct {
 	Client  client.WithWatch
 	Name    string // of the two configurations
@@ -31,8 +31,8 @@ type Trust struct {
 	err   error
 }
 
-// Start keeps an eye on the configurations, for a source that does not write
-// them itself.
+// Start watches the configurations for a source that does not write them
+// itself.
 func (t *Trust) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	t.watch(ctx, changed)
@@ -49,8 +49,7 @@ func (t *Trust) watch(ctx context.Context, changed chan<- struct{}) {
 		changed)
 }
 
-// read asks the API server. Where it does not answer, what was read last
-// stands.
+// read reads the configurations. After an error, the last result stays valid.
 func (t *Trust) read(ctx context.Context) ([]configuration, error) {
 	live, err := readConfigurations(ctx, t.Client, t.Name)
 	t.mu.Lock()
@@ -68,8 +67,8 @@ func (t *Trust) read(ctx context.Context) ([]configuration, error) {
 }
 
 // Verify returns why the API server would refuse the certificate of a source,
-// or nil. Nobody asks where there is no configuration, and who may not look
-// cannot tell.
+// or nil. It is nil if there is no configuration, as nothing will call the
+// webhook, or if the configurations may not be read.
 func (t *Trust) Verify(s Source) error { return explain(s, t.check(s)) }
 
 func (t *Trust) check(s Source) error {
@@ -90,8 +89,8 @@ func (t *Trust) check(s Source) error {
 	return verifyAll(t.live, cert, now(t.Now))
 }
 
-// verifyAll returns why one of the configurations would have the API server
-// refuse a certificate, or nil.
+// verifyAll returns why the API server would refuse a certificate because of
+// one of the configurations, or nil.
 func verifyAll(live []configuration, cert *tls.Certificate, now time.Time) error {
 	leaf, intermediates, err := parse(cert)
 	if err != nil {
@@ -136,7 +135,7 @@ func authorities(live []configuration) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, c := range live {
 		for _, h := range c.hooks {
-			cas, _ := pki.DecodeX509CertificateSetBytes(h.bundle) // readiness tells what cannot be read
+			cas, _ := pki.DecodeX509CertificateSetBytes(h.bundle) // readiness reports unreadable bundles
 			for _, ca := range cas {
 				if !seen[string(ca.Raw)] {
 					seen[string(ca.Raw)] = true
@@ -155,8 +154,8 @@ func now(clock func() time.Time) time.Time {
 	return clock()
 }
 
-// watchNamed says when the named object may have changed. A watch that ends is
-// begun again: it starts with what is there.
+// watchNamed notifies changed when the named object may have changed. When a
+// watch ends, it starts another, which begins with the present object.
 func watchNamed(ctx context.Context, c client.WithWatch, list client.ObjectList, key client.ObjectKey,
 	changed chan<- struct{}) {
 	for ctx.Err() == nil {
@@ -165,7 +164,7 @@ func watchNamed(ctx context.Context, c client.WithWatch, list client.ObjectList,
 			for range w.ResultChan() {
 				select {
 				case changed <- struct{}{}:
-				default: // somebody will look anyway
+				default: // a notification is pending already
 				}
 			}
 			w.Stop()
@@ -174,7 +173,7 @@ func watchNamed(ctx context.Context, c client.WithWatch, list client.ObjectList,
 	}
 }
 
-// pause waits until something changes, or for a while.
+// pause waits until something changes, or for d.
 func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -119,8 +119,8 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 // Stale says whether a volume's claimRef has the uid of a claim that does not
 // exist: such a volume becomes Released as soon as it is created, and is
 // reclaimed by its policy. It asks the API server before it returns true,
-// because the claim may be newer than the cache. A
-// uid in a manifest is of no use: a claim that is applied again gets a new one.
+// because the claim may be newer than the cache. A uid in a manifest is of no
+// use: a claim that is applied again gets a new one.
 func Stale(v *View, pv *corev1.PersistentVolume) (bool, error) {
 	ref := pv.Spec.ClaimRef
 	if ref == nil || ref.UID == "" {

@@ -19,7 +19,7 @@ import (
 	"stayput.dev/internal/quantity"
 )
 
-// A Stream is what a file holds.
+// A Stream is the content of a file.
 type Stream struct {
 	Manifests []Manifest
 
@@ -28,12 +28,12 @@ type Stream struct {
 	Others map[string]int
 
 	// Foreign are the documents without an apiVersion or a kind that have no
-	// metadata and no spec either: a values.yaml is no mistake in a directory.
-	// They are left out.
+	// metadata and no spec either, such as a values.yaml, which is no mistake
+	// in a directory. They are left out.
 	Foreign []*StreamError
 
-	// Errors are the documents that cannot be read, and what kubectl would refuse
-	// or leave out. The rest stands.
+	// Errors are the documents that cannot be read, and the parts that kubectl
+	// would refuse or leave out. The rest of the Stream is valid.
 	Errors []*StreamError
 }
 
@@ -54,7 +54,7 @@ func ReadStream(file string, data []byte) Stream {
 		if err := s.read(file, doc); err != nil {
 			s.Errors = append(s.Errors, err)
 			if errors.Is(err, ErrTemplate) {
-				return s // whatever follows is no more YAML than this
+				return s // the rest is not YAML either
 			}
 		}
 		if doc.left > 0 {
@@ -68,14 +68,14 @@ func ReadStream(file string, data []byte) Stream {
 	return s
 }
 
-// ErrLeftOut is the error of what stands in a document behind its end.
+// ErrLeftOut is the error of text behind the end of a document.
 var ErrLeftOut = errors.New("kubectl applies nothing of what stands here, behind the end of a document, and says " +
 	"nothing; " +
 	"fix: put --- on the line before")
 
-// ParseManifests reads a stream of which every document must be an object. The
-// second result counts the objects of kinds that Kubernetes does not have,
-// which are left out. Errors name the file and the line.
+// ParseManifests reads a stream in which every document must be an object.
+// Skipped counts the objects of kinds that Kubernetes does not have, which are
+// left out. Errors name the file and the line.
 func ParseManifests(file string, data []byte) (manifests []Manifest, skipped int, err error) {
 	s := ReadStream(file, data)
 	for _, bad := range append(s.Errors, s.Foreign...) {
@@ -87,7 +87,7 @@ func ParseManifests(file string, data []byte) (manifests []Manifest, skipped int
 	return s.Manifests, skipped, nil
 }
 
-// A header is what tells one object from another.
+// A header holds the fields that identify an object.
 type header struct {
 	APIVersion string               `json:"apiVersion"`
 	Kind       string               `json:"kind"`
@@ -96,10 +96,10 @@ type header struct {
 	Spec       stdjson.RawMessage   `json:"spec"`
 }
 
-// meant says whether somebody meant to write an object.
+// meant says whether a document was probably meant to be an object.
 func (h header) meant() bool { return len(h.Metadata) > 0 || len(h.Spec) > 0 }
 
-// nameless says whether the name is one that a template has yet to fill in.
+// nameless says whether the name is still to be filled in by a template.
 func (h header) nameless() bool {
 	var meta struct {
 		Name string `json:"name"`
@@ -113,7 +113,7 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 	if !doc.json {
 		var err error
 		data, err = yaml.YAMLToJSONStrict(doc.text)
-		if err != nil { // perhaps only a key that occurs twice
+		if err != nil { // perhaps only a repeated key
 			if data, err = yaml.YAMLToJSON(doc.text); err != nil {
 				return doc.fault(file, err)
 			}
@@ -155,7 +155,7 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 
 func (d *document) templated() bool { return strings.Contains(string(d.text), "{{") }
 
-// object decodes one object, or counts it among those that are left out.
+// object decodes one object, or counts it as left out.
 func (s *Stream) object(file string, doc *document, item int, data []byte, h header, unknown []error) *StreamError {
 	m := Manifest{File: file, Unknown: unknown, doc: doc, item: item}
 	switch {
@@ -202,8 +202,8 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	return nil
 }
 
-// misfit says which field holds a value of a wrong type:
-// ... cannot unmarshal string into Go struct field StatefulSetSpec.spec.replicas of type int32.
+// misfit names the field that has a value of a wrong type: ... cannot unmarshal
+// string into Go struct field StatefulSetSpec.spec.replicas of type int32.
 func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
 	found := misfit.FindStringSubmatch(err.Error())
 	if found == nil {
@@ -215,7 +215,7 @@ func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
 
 var misfit = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.\s]+\.(\S+) of type (\S+)`)
 
-// foreign leaves a document out that is no object, unless it was meant to be.
+// foreign leaves out a document that is no object, unless it was meant to be.
 func (s *Stream) foreign(file string, m Manifest, meant bool, why string) *StreamError {
 	err := &StreamError{file, m.Line(""), fmt.Errorf("%w: %s", ErrNoObject, why)}
 	if meant {

@@ -22,44 +22,44 @@ type Manifest struct {
 	File string
 
 	// Directives are the comments above the object, without "# ". In the
-	// testdata of the rules, "delete" means the deletion of the object, and
-	// "as USER" who asks.
+	// testdata of the rules, "delete" means the deletion of the object, and "as
+	// USER" names the caller.
 	Directives []string
 
-	// Unplaced says that the object has a namespace by default only: the command
-	// that applies it may name another.
+	// Unplaced says that the manifest names no namespace: the object has the
+	// default one here, but the command that applies it may name another.
 	Unplaced bool
 
-	// Unknown are the fields that its type does not have: the API server would
-	// drop them, and kubectl refuses them.
+	// Unknown are the fields that the object's type does not have: the API
+	// server would drop them, and kubectl refuses them.
 	Unknown []error
 
-	// Built says that a tool made the object: its text is nobody's, and File is
-	// where it began. Written is what its author wrote: the object, if it is
-	// known, then the patches to it.
+	// Built says that a tool made the object, so that its text has no author,
+	// and File is the file that the tool began with. Written is what the author
+	// wrote: the object, if it is known, then the patches to it.
 	Built   bool
 	Written []Manifest
 
-	// Edits are what patches wrote into it that are no objects in files of their
-	// own, in the order in which they did.
+	// Edits are the changes by patches that are no objects in files of their
+	// own, in order.
 	Edits []Edit
 
-	// Remarks are what was seen when it was built.
+	// Remarks are the problems found while the object was built.
 	Remarks []Remark
 
 	doc  *document
 	item int // its index in the items of a List, or -1
 }
 
-// An Edit is what a patch wrote into an object: the field, or all that is in it.
+// An Edit is a patch's change of a field, or of all fields in it.
 type Edit struct {
 	Path   []string // its names and indexes: spec, containers, 0, image
 	File   string
 	Line   int    // from 1
-	Source string // what stands on it
+	Source string // the text of that line
 }
 
-// Edited returns the last edit of a field or of what holds it, or nil.
+// Edited returns the last edit of a field or of one that contains it, or nil.
 func (m *Manifest) Edited(path string) *Edit {
 	elems := cluster.SplitPath(path)
 	for i := len(m.Edits) - 1; i >= 0; i-- {
@@ -70,11 +70,11 @@ func (m *Manifest) Edited(path string) *Edit {
 	return nil
 }
 
-// A Remark is about the field at a path: what is wrong with it, and the remedy.
+// A Remark is about the field at a path: the problem, and the remedy.
 type Remark struct{ Name, Field, Text, Remedy string }
 
 // Author returns the manifest in which the author of a field wrote it, or would
-// write it, and whether that is known. Otherwise only the file is.
+// write it, and whether it is known. If it is not, only its file is right.
 func (m *Manifest) Author(path string) (*Manifest, bool) {
 	if !m.Built {
 		return m, true
@@ -103,8 +103,8 @@ func (m Manifest) At(path string) *yaml.Node {
 	return node
 }
 
-// Directive returns what stands behind a word in the comments above the
-// object: "as alice" is alice for "as".
+// Directive returns the rest of the comment above the object that begins with a
+// word: "as alice" is alice for "as".
 func (m Manifest) Directive(word string) (rest string, ok bool) {
 	for _, d := range m.Directives {
 		if first, rest, _ := strings.Cut(d, " "); first == word {
@@ -114,11 +114,12 @@ func (m Manifest) Directive(word string) (rest string, ok bool) {
 	return "", false
 }
 
-// Template returns the file of a chart that Helm made the object from, as it
-// writes above each document ("# Source: shop/templates/db.yaml"), or "".
+// Template returns the file of the chart from which Helm made the object,
+// according to the comment above each document ("# Source:
+// shop/templates/db.yaml"), or "".
 func (m Manifest) Template() string {
 	file, _ := m.Directive("Source:")
-	if m.item >= 0 && file == "" { // of a List, its document's
+	if m.item >= 0 && file == "" { // for an item of a List, use the document's
 		for _, d := range m.doc.comments() {
 			if rest, ok := strings.CutPrefix(d, "Source: "); ok {
 				file = rest
@@ -137,16 +138,16 @@ func (m Manifest) AddTo(s *cluster.Snapshot) error {
 }
 
 // Line returns the line of the field at path, or of its nearest ancestor that
-// is written down. Lines count from 1.
+// exists in the file. Lines count from 1.
 func (m Manifest) Line(path string) int { return m.Position(path).Line }
 
-// A Position is where a field is written: a line, and on it the columns, from
-// the first of the field to the one behind its last. Both count from 1, in
+// A Position is the place of a field: a line, the column of its first
+// character, and the column behind its last. All count from 1; columns are in
 // characters.
 type Position struct{ Line, Column, EndColumn int }
 
-// Position returns where the field at path, or its nearest ancestor that is
-// written down, stands: the key and, where it is on the same line, the value.
+// Position returns the place of the field at path, or of its nearest ancestor
+// that exists in the file: the key and, if it is on the same line, the value.
 func (m Manifest) Position(path string) Position {
 	node := m.root()
 	if node == nil {
@@ -160,10 +161,10 @@ func (m Manifest) Position(path string) Position {
 		}
 		key, value = k, v
 	}
-	if key == node { // the object itself is told by its first key
+	if key == node { // the object itself is at its first key
 		return m.span(first(node), first(node))
 	}
-	if key.Kind == yaml.MappingNode && len(key.Content) > 1 { // an item of a list by its own
+	if key.Kind == yaml.MappingNode && len(key.Content) > 1 { // an item of a list is at its first key
 		key, value = key.Content[0], key.Content[1]
 	}
 	return m.span(key, value)
@@ -179,7 +180,7 @@ func (m Manifest) span(key, value *yaml.Node) Position {
 	return p
 }
 
-// width returns how many columns a scalar takes, or one if it is none.
+// width returns the number of columns of a scalar, or one for any other node.
 func width(n *yaml.Node) int {
 	w := utf8.RuneCountInString(n.Value)
 	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
@@ -197,7 +198,7 @@ func first(n *yaml.Node) *yaml.Node {
 }
 
 // Source returns a line of the file as it is written, without the end of the
-// line. It knows the lines of the document that the object stands in.
+// line. It knows only the lines of the object's document.
 func (m Manifest) Source(line int) string {
 	starts := m.doc.lines()
 	n := line - m.doc.line
@@ -257,7 +258,7 @@ func child(node *yaml.Node, elem string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-// merges returns the mappings behind a merge key: << is one, or a list of them.
+// merges returns the mappings of a merge key: << has one, or a list of them.
 func merges(node *yaml.Node) []*yaml.Node {
 	if node.Kind == yaml.SequenceNode {
 		return node.Content

@@ -7,10 +7,10 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// A RepeatedError is a field that is written twice, of which the last one counts.
+// A RepeatedError is a field that is written twice. The last one counts.
 type RepeatedError struct {
 	Field       string // its path
-	First, Last int    // the lines of the file on which it stands
+	First, Last int    // its lines in the file
 }
 
 // Error implements error.
@@ -18,8 +18,8 @@ func (e *RepeatedError) Error() string {
 	return fmt.Sprintf("%s is written twice, on lines %d and %d: only the last one counts", e.Field, e.First, e.Last)
 }
 
-// repeated returns the keys that stand twice in a mapping, a [*RepeatedError] for
-// each.
+// repeated returns a [*RepeatedError] for each key that is written twice in a
+// mapping.
 func (d *document) repeated() (all []error) {
 	var walk func(node *yaml.Node, path string)
 	walk = func(node *yaml.Node, path string) {

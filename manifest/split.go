@@ -15,17 +15,18 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// A refusal is a part of a stream that kubectl takes for a mistake. It takes
-// nothing that follows either.
+// A refusal is a part of a stream that kubectl refuses, together with all that
+// follows.
 type refusal struct {
 	line int
 	why  string
 }
 
-// split cuts a stream into documents, where kubectl cuts it: as long as they
-// come, JSON values that follow each other; from then on YAML with --- between.
-// A byte order mark is removed, and UTF-16, which PowerShell writes, is read as
-// well. What kubectl refuses is told, and cut as other tools do, so that the
+// split cuts a stream into documents, where kubectl cuts it: first JSON values,
+// as long as they follow each other; from then on YAML with --- between
+// documents. A byte order mark is removed, and UTF-16, which PowerShell writes,
+// is converted. The parts that kubectl refuses are returned in refused, and are
+// cut as other tools do, so that the rest can be reviewed.
 // rest can be reviewed all the same.
 //
 // Source: k8s.io/apimachinery@v0.37.1 pkg/util/yaml/decoder.go.
@@ -44,10 +45,11 @@ func split(data []byte) (docs []*document, refused []refusal, err error) {
 	return docs, refused, nil
 }
 
-// splitJSON takes JSON values off the beginning of a stream that begins like
-// one. What is none is left to YAML, of which JSON is a part, and which names
-// the line of a mistake: rest is nil if there is nothing. Behind the second
-// value kubectl does not try YAML any more, for which there is a reason then.
+// splitJSON cuts JSON values off the beginning of a stream. If the stream does
+// not begin with one, it is left to YAML, which includes JSON and whose parser
+// names the line of a mistake: rest is nil if nothing is left. Behind the
+// second value, kubectl no longer tries YAML: then why is the reason of its
+// refusal.
 func splitJSON(data []byte) (docs []*document, rest []byte, line int, why string) {
 	line = 1
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
@@ -88,8 +90,8 @@ const (
 	directive = "kubectl refuses a %YAML or %TAG directive, and all that follows; fix: remove it"
 )
 
-// splitYAML cuts a stream at the lines that begin with ---. The documents begin
-// with that line.
+// splitYAML cuts a stream at the lines that begin with ---. Each document
+// begins with that line.
 func splitYAML(data []byte, line int) (docs []*document, refused []refusal) {
 	start, first := 0, line
 	body := 0 // where kubectl's document begins: behind the ---, unless nothing is before it
@@ -120,7 +122,7 @@ func splitYAML(data []byte, line int) (docs []*document, refused []refusal) {
 			case len(text) == 0 || text[0] == '#':
 			case rest[0] == ' ' || rest[0] == '\t':
 				refused = append(refused, refusal{line, inlineDocument})
-			default: // a document marker for kubectl alone
+			default: // a document marker only for kubectl
 				refused = append(refused, refusal{line,
 					fmt.Sprintf("kubectl takes a line that begins with --- for the end of a document, and refuses %q behind it",
 						text)})
@@ -133,8 +135,8 @@ func splitYAML(data []byte, line int) (docs []*document, refused []refusal) {
 	return docs, refused
 }
 
-// refused says whether kubectl refuses a document that is empty but for comments
-// and directives, and on which line of the file the first of these is.
+// refused says whether kubectl refuses a document that holds only comments and
+// directives, and the line in the file of the first of these.
 func (d *document) refused(judged []byte) (bad bool, line int) {
 	if !bytes.Contains(judged, []byte("%")) || !d.empty() {
 		return false, 0
@@ -148,9 +150,9 @@ func (d *document) refused(judged []byte) (bad bool, line int) {
 	return false, 0
 }
 
-// leftOut returns the line of what stands behind the end of the first document in
-// a text that kubectl takes for one, or 0: behind ..., or behind the brace that
-// closes a JSON object. It drops that without a word.
+// leftOut returns the line of text behind the end of the first document in a
+// text that kubectl reads as one document, or 0: text behind ..., or behind the
+// brace that closes a JSON object. kubectl drops it silently.
 func leftOut(text []byte, line int) int {
 	if !mayHoldMore(text) {
 		return 0
@@ -158,7 +160,7 @@ func leftOut(text []byte, line int) int {
 	var node yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	if dec.Decode(&node) != nil {
-		return 0 // which is told when it is decoded
+		return 0 // decoding reports the error
 	}
 	at := line
 	switch err := dec.Decode(&node); {
@@ -181,11 +183,12 @@ func leftOut(text []byte, line int) int {
 		}
 		n++
 	}
-	return 0 // a directive alone is nothing
+	return 0 // a directive alone has no content
 }
 
-// mayHoldMore is whether a text has a line that ends a document, or begins with a
-// value that has an end of its own: nearly no text has.
+// mayHoldMore says whether a text has a line that ends a document, or begins
+// with a value that has a closing brace, bracket or quote. Hardly any text
+// does.
 func mayHoldMore(text []byte) bool {
 	begun := false
 	for line := range bytes.Lines(text) {
@@ -207,8 +210,7 @@ func mayHoldMore(text []byte) bool {
 	return false
 }
 
-// marks says whether a line is a document marker, behind which anything may
-// stand.
+// marks says whether a line is a document marker, even with text behind it.
 func marks(line []byte, marker string) bool {
 	rest, ok := bytes.CutPrefix(line, []byte(marker))
 	return ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t')

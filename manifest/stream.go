@@ -19,7 +19,7 @@ type document struct {
 	line int
 	json bool
 
-	left int // the line of what kubectl leaves out of it, or 0
+	left int // the line of the part that kubectl leaves out, or 0
 
 	parse sync.Once
 	root  *yaml.Node
@@ -28,7 +28,7 @@ type document struct {
 	starts []int
 }
 
-// lines returns where each line of the text begins.
+// lines returns the offset of each line in the text.
 func (d *document) lines() []int {
 	d.index.Do(func() {
 		d.starts = []int{0}
@@ -41,8 +41,8 @@ func (d *document) lines() []int {
 	return d.starts
 }
 
-// node returns the document with its lines and columns. It is only asked for
-// where there is something to say about the document, so it is not kept ready.
+// node parses the document with its lines and columns. It is only needed for
+// documents with findings, so it is not stored.
 func (d *document) node() *yaml.Node {
 	d.parse.Do(func() {
 		var doc yaml.Node
@@ -84,8 +84,8 @@ func (d *document) comments() (lines []string) {
 	return lines
 }
 
-// A StreamError says what is wrong with a file, and on which line. Line is 0
-// where it is the whole file.
+// A StreamError is an error in a file, and its line. Line is 0 if it concerns
+// the whole file.
 type StreamError struct {
 	File string
 	Line int
@@ -100,11 +100,10 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
 }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the error without its place.
 func (e *StreamError) Unwrap() error { return e.Err }
 
-// ErrTemplate is the error of a file that becomes YAML only when it is
-// rendered.
+// ErrTemplate is the error of a file that must be rendered to become YAML.
 var ErrTemplate = errors.New("not YAML but a template: lint what it renders, as in helm template CHART | stayput " +
 	"lint -")
 
@@ -113,8 +112,8 @@ var ErrNoObject = errors.New("not a Kubernetes object")
 
 var lineOf = regexp.MustCompile(`^(?:error converting YAML to JSON: )?(?:yaml: )?(?:line (\d+): )?`)
 
-// fault places the error of a decoder, whose lines count from the beginning of
-// the document.
+// fault adds the file and the line to a decoder's error, which counts lines
+// from the beginning of the document.
 func (d *document) fault(file string, err error) *StreamError {
 	if i := bytes.Index(d.text, []byte("{{")); i >= 0 {
 		return &StreamError{file, d.line + bytes.Count(d.text[:i], []byte("\n")), ErrTemplate}

@@ -15,7 +15,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// template returns the StatefulSet and the template by which a volume's claim
+// template returns the StatefulSet and the template from which a volume's claim
 // would be made, if they exist.
 func (r *Recovery) template(ctx context.Context, v Volume) (*appsv1.StatefulSet, *corev1.PersistentVolumeClaim, error) {
 	list, err := cluster.List[appsv1.StatefulSetList](r.view(ctx), client.InNamespace(v.Namespace))
@@ -50,7 +50,8 @@ func ordinalOf(claim, prefix string) (n int, ok bool) {
 	return n, err == nil
 }
 
-// misfit says why a volume is not what its StatefulSet's template asks for.
+// misfit returns how a volume differs from what its StatefulSet's template asks
+// for.
 func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) error {
 	size, asked := v.Spec.Capacity.Storage(), t.Spec.Resources.Requests.Storage()
 	var what string
@@ -72,9 +73,9 @@ func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) 
 		what, t.Name, sts.Name, sts.Name, sts.Namespace)
 }
 
-// claimFor returns the claim to which a volume is given back. It asks for what
-// the volume is. Of a StatefulSet that exists it gets what its controller would
-// give it; else there is only the record.
+// claimFor returns the claim that a volume is given back to. Its spec asks for
+// this volume. If the StatefulSet exists, the claim gets what the controller
+// would give it; if not, it gets only the record.
 func claimFor(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 	class := volume.GetPersistentVolumeClass(v.PersistentVolume)
 	pvc := &corev1.PersistentVolumeClaim{

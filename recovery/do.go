@@ -15,18 +15,19 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Do carries a plan out. What it cannot finish it undoes; run again, it goes
-// on from wherever it was interrupted.
+// Do carries out a plan. If it fails, it undoes its changes; if it was
+// interrupted, another run continues from there.
 //
-// The claimRef loses only its uid: what is left reserves the volume for a
-// claim of that name, and nobody else can take it meanwhile.
+// It removes only the uid from the claimRef: the rest reserves the volume for a
+// claim of that name, so that no other claim can take it meanwhile.
 func (r *Recovery) Do(ctx context.Context, p *Plan) error {
 	if p.Done {
 		return nil
 	}
 	claim := p.Claim.DeepCopy()
 	if !p.Made {
-		// Whatever quota or policy forbids shows before anything is changed.
+		// A dry run finds what quota or policy forbids before anything is
+		// changed.
 		if err := r.Client.Create(ctx, claim.DeepCopy(), client.DryRunAll); err != nil {
 			return fmt.Errorf("nothing was changed: try to make claim %s/%s: %w", claim.Namespace, claim.Name, err)
 		}
@@ -68,7 +69,7 @@ func (r *Recovery) undo(ctx context.Context, stale, freed *corev1.PersistentVolu
 	return fmt.Errorf("volume %s is as it was", stale.Name)
 }
 
-// bound waits until claim and volume have each other.
+// bound waits until the claim and the volume are bound to each other.
 func (r *Recovery) bound(ctx context.Context, p *Plan, uid types.UID) error {
 	pvc, pv := new(corev1.PersistentVolumeClaim), new(corev1.PersistentVolume)
 	err := wait.PollUntilContextTimeout(ctx, 250*time.Millisecond, r.Wait, true, func(ctx context.Context) (bool, error) {
@@ -89,7 +90,7 @@ func (r *Recovery) bound(ctx context.Context, p *Plan, uid types.UID) error {
 	return nil
 }
 
-// Commands returns what kubectl would be told to do the same.
+// Commands returns the equivalent kubectl commands.
 func (p *Plan) Commands() (string, error) {
 	var b strings.Builder
 	ref := p.Volume.Spec.ClaimRef

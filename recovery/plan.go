@@ -13,16 +13,16 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Plan gives one volume back to a claim of the name that it had.
+// A Plan gives one volume back to a claim with its former claim's name.
 type Plan struct {
 	Volume Volume
-	Claim  *corev1.PersistentVolumeClaim // to make; as it is if it is there
-	Made   bool                          // the claim is there
-	Done   bool                          // and has the volume
+	Claim  *corev1.PersistentVolumeClaim // the claim to make, or the existing one
+	Made   bool                          // the claim exists
+	Done   bool                          // the claim exists and is bound to the volume
 }
 
-// PlanClaim plans for one claim. Where it had several volumes, volume says
-// which one to give back. The error says why nothing can be done.
+// PlanClaim makes the plan for one claim. If it had several volumes, volume
+// names the one to give back. The error says why there is no plan.
 func (r *Recovery) PlanClaim(ctx context.Context, namespace, name, volume string) (*Plan, error) {
 	if err := r.checkNamespace(ctx, namespace); err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func (r *Recovery) PlanClaim(ctx context.Context, namespace, name, volume string
 	return p, nil
 }
 
-// PlanStatefulSet plans for every claim of a StatefulSet, which need not
-// exist. The error says, of all that cannot be given back, why.
+// PlanStatefulSet makes the plans for all claims of a StatefulSet, which need
+// not exist. The error names all claims without a plan, and the reasons.
 func (r *Recovery) PlanStatefulSet(ctx context.Context, namespace, name string) ([]*Plan, error) {
 	if err := r.checkNamespace(ctx, namespace); err != nil {
 		return nil, err
@@ -56,7 +56,8 @@ func (r *Recovery) PlanStatefulSet(ctx context.Context, namespace, name string) 
 			continue
 		}
 		if v.StatefulSet == "" {
-			// Without a record, a live StatefulSet may know its claim.
+			// Without a record, an existing StatefulSet may tell whose claim it
+			// was.
 			if v.StatefulSet, err = r.liveOwner(ctx, v); err != nil {
 				return nil, err
 			}
@@ -102,16 +103,16 @@ func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all
 	if err != nil {
 		return nil, fmt.Errorf("get it: %w", err)
 	}
-	var had []Volume // that the claim had, and may have again
+	var had []Volume // volumes that the claim had, and may have again
 	for _, v := range all {
 		if v.Namespace != namespace || v.Claim != name || volume != "" && v.Name != volume {
 			continue
 		}
 		if claim != nil && v.Spec.ClaimRef.UID == claim.UID && claim.Spec.VolumeName == v.Name {
 			if claim.Status.Phase == corev1.ClaimBound {
-				continue // what it has
+				continue // the claim has it
 			}
-			return &Plan{Volume: v, Claim: claim, Made: true}, nil // as good as bound
+			return &Plan{Volume: v, Claim: claim, Made: true}, nil // about to be bound
 		}
 		had = append(had, v)
 	}
@@ -143,7 +144,7 @@ func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all
 	return &Plan{Volume: v, Claim: claimFor(v, sts, template)}, nil
 }
 
-// refuseClaim says why a claim that is there is in the way.
+// refuseClaim returns why an existing claim prevents the plan.
 func refuseClaim(claim *corev1.PersistentVolumeClaim, had []Volume) error {
 	name := claim.Name + " -n " + claim.Namespace
 	switch {
@@ -171,7 +172,7 @@ func volumeNamed(all []Volume, name string) Volume {
 	return Volume{PersistentVolume: &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}}}
 }
 
-// choose returns the one volume that can be given back.
+// choose returns the only volume that can be given back.
 func choose(had []Volume) (Volume, error) {
 	switch len(had) {
 	case 0:

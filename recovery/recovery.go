@@ -15,13 +15,13 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Volume is one that was claimed, and is not any more.
+// A Volume is a volume whose claim is gone.
 type Volume struct {
 	*corev1.PersistentVolume
-	Namespace, Claim string // whose it was
+	Namespace, Claim string // of the former claim
 
-	// StatefulSet, Template and Ordinal are known where the volume has a
-	// record of them.
+	// StatefulSet, Template and Ordinal are known if the volume has a record of
+	// them.
 	StatefulSet, Template string
 	Ordinal               int
 }
@@ -74,8 +74,8 @@ func (r *Recovery) volumes(ctx context.Context) ([]Volume, error) {
 	return all, nil
 }
 
-// Released returns since when a volume has had no claim; zero if that is not
-// known.
+// Released returns the time when a volume's claim was deleted; zero if that is
+// not known.
 func (v Volume) Released() time.Time {
 	if v.Status.LastPhaseTransitionTime == nil {
 		return time.Time{}
