@@ -245,7 +245,8 @@ func TestWayThrough(t *testing.T) {
 		}
 	}
 	for _, r := range All {
-		if r.Level == Deny && denied[r.Name] == 0 {
+		// A provisioner may write the volume of a claim that has just gone: people alone are denied.
+		if r.Level == Deny && denied[r.Name] == 0 && r != volumeStaleClaim {
 			t.Errorf("no service account is ever denied by %s", r.Name)
 		}
 	}
