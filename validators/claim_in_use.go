@@ -67,90 +67,142 @@ A person is denied, whatever the ownerReferences say.`,
 		if err != nil {
 			return err
 		}
-		path := namePath
 		member, exists := memberOf(of)
-		owner := controllerOf(pvc)
-		needed := exists && member.InRange()
-		var whose, letGo string
-		spared := false
-		switch {
-		case needed:
-			pods = slices.DeleteFunc(pods, func(name string) bool { return name == podOf(member) })
-			spared, err = sparedOperator(p.Cluster, pvc, of)
-		default: // regardless of the owner that it claims to have
-			whose, letGo, err = destroyed(p.Cluster, pvc, pv, of)
+		c := goingClaim{pvc, pv, member}
+		if err := c.report(p, of, pods, exists); err != nil {
+			return err
 		}
+		c.leavesNoTrace(p)
+		return nil
+	})},
+}
+
+// A goingClaim is a claim that is to be deleted. Its methods are the outcomes.
+type goingClaim struct {
+	*corev1.PersistentVolumeClaim
+	volume *corev1.PersistentVolume // nil if none is bound
+	member cluster.ClaimOf          // the replica whose claim it is, if there is one
+}
+
+// report reports the outcomes that the deletion has.
+func (c goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists bool) error {
+	if exists && c.member.InRange() {
+		spared, err := sparedOperator(p.Cluster, c.PersistentVolumeClaim, of)
 		if err != nil {
 			return err
 		}
-		switch {
-		case spared:
-			keeps, remedy := "no volume is bound to it", "have it made anew, "
-			if pv != nil {
-				keeps, remedy = "volume "+pv.Name+" keeps the data", "stayput recover brings it back; act "
-			}
-			through := throughOwner(cluster.ForeignController(member.StatefulSet))
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s",
-				podOf(member), keeps)), remedy+through)
-			p.Briefly(through)
-
-		case needed:
-			sts, pod := member.StatefulSet.Name, podOf(member)
-			start, replicas := cluster.Ordinals(member.StatefulSet)
-			remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, pvc.Namespace,
-				member.Ordinal-start)
-			if last := start + replicas - 1; member.Ordinal < last { // scaling down to it would remove the later replicas, too
-				remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
-			}
-			wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", pvc.Name, pvc.Namespace,
-				cluster.ExemptPrefix+p.rule.Name)
-			remedy := remove + "; " + wipe
-			if owner := cluster.ForeignController(member.StatefulSet); owner != nil { // the owner scales it
-				remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
-			}
-			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
-				"would run on until its next restart, then start empty%s", sts, pod, fate(pv))), remedy)
-			if pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
-				p.Loses(pv.Name)
-			}
-
-		case letGo != "":
-			p.Report(field.Forbidden(path, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its "+
-				"volume is Delete; the disk would be destroyed with it", whose)),
-				fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(pv.Name), letGo))
-			p.Loses(pv.Name)
-
-		case owner != nil: // operators delete claims before Pods, and must not hang
-			through := throughOwner(owner)
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s",
-				owner.Kind, owner.Name, fate(pv))),
-				fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
-					pvc.Namespace, through))
-
-		case exists:
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
-				"is scaled up again%s", member.StatefulSet.Name, member.Ordinal, fate(pv))),
-				"if the data may be wanted again, take a backup or a VolumeSnapshot first")
+		if spared {
+			c.neededButKept(p)
+		} else {
+			c.needed(p)
 		}
-		if name := cluster.Few(pods); len(pods) > 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it", name)),
-				"first "+retainCommand(pv.Name))
-		} else if len(pods) == 0 && !exists && owner == nil && letGo == "" && goesWithClaim(pv) {
-			if err := mountedByTemplate(p, pvc, pv); err != nil {
-				return err
-			}
-		} else if len(pods) > 0 {
-			p.Warn(field.Forbidden(path, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
-				"wait for ever", name)),
-				fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
-					strings.Join(pods[:min(len(pods), 5)], " "), pvc.Namespace))
-		}
-		if forgotten(pv) {
-			p.Warn(field.Forbidden(path, "cannot be traced afterwards: its volume is being deleted, and goes too; nothing "+
-				"remembers the disk"), "first "+saveCommand(pv.Name))
-		}
+		c.usedBy(p, slices.DeleteFunc(pods, func(name string) bool { return name == podOf(c.member) }))
 		return nil
-	})},
+	}
+	// Regardless of the owner that it claims to have.
+	whose, letGo, err := destroyed(p.Cluster, c.PersistentVolumeClaim, c.volume, of)
+	if err != nil {
+		return err
+	}
+	owner := controllerOf(c.PersistentVolumeClaim)
+	switch {
+	case letGo != "":
+		c.destroys(p, whose, letGo)
+	case owner != nil: // operators delete claims before Pods, and must not hang
+		c.controlled(p, owner)
+	case exists:
+		c.startsEmpty(p)
+	case goesWithClaim(c.volume) && len(pods) > 0:
+		c.takesDiskOf(p, pods)
+		return nil
+	case goesWithClaim(c.volume):
+		return mountedByTemplate(p, c.PersistentVolumeClaim, c.volume)
+	}
+	c.usedBy(p, pods)
+	return nil
+}
+
+// neededButKept warns an operator that a replica needs the claim, whose volume
+// outlives it.
+func (c goingClaim) neededButKept(p *Pass) {
+	keeps, remedy := "no volume is bound to it", "have it made anew, "
+	if c.volume != nil {
+		keeps, remedy = "volume "+c.volume.Name+" keeps the data", "stayput recover brings it back; act "
+	}
+	through := throughOwner(cluster.ForeignController(c.member.StatefulSet))
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s",
+		podOf(c.member), keeps)), remedy+through)
+	p.Briefly(through)
+}
+
+// needed denies to delete what a replica needs.
+func (c goingClaim) needed(p *Pass) {
+	sts, pod := c.member.StatefulSet.Name, podOf(c.member)
+	start, replicas := cluster.Ordinals(c.member.StatefulSet)
+	remove := fmt.Sprintf("to remove the Pod: kubectl scale statefulset %s -n %s --replicas=%d", sts, c.Namespace,
+		c.member.Ordinal-start)
+	if last := start + replicas - 1; c.member.Ordinal < last { // scaling down to it would remove the later replicas, too
+		remove = fmt.Sprintf("scaling down removes %s-%d first", sts, last)
+	}
+	wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", c.Name, c.Namespace,
+		cluster.ExemptPrefix+p.rule.Name)
+	remedy := remove + "; " + wipe
+	if owner := cluster.ForeignController(c.member.StatefulSet); owner != nil { // the owner scales it
+		remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
+	}
+	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
+		"would run on until its next restart, then start empty%s", sts, pod, fate(c.volume))), remedy)
+	if goesWithClaim(c.volume) {
+		p.Loses(c.volume.Name)
+	}
+}
+
+// destroys denies to delete a claim whose disk would be destroyed with it.
+func (c goingClaim) destroys(p *Pass, whose, letGo string) {
+	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its "+
+		"volume is Delete; the disk would be destroyed with it", whose)),
+		fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(c.volume.Name), letGo))
+	p.Loses(c.volume.Name)
+}
+
+// controlled warns that what controls the claim may make it anew.
+func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s",
+		owner.Kind, owner.Name, fate(c.volume))),
+		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
+			c.Namespace, throughOwner(owner)))
+}
+
+// startsEmpty warns that a replica that is scaled away will start empty when it
+// comes back.
+func (c goingClaim) startsEmpty(p *Pass) {
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
+		"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume))),
+		"if the data may be wanted again, take a backup or a VolumeSnapshot first")
+}
+
+// takesDiskOf warns of Pods whose disk goes with the claim.
+func (c goingClaim) takesDiskOf(p *Pass, pods []string) {
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it",
+		cluster.Few(pods))), "first "+retainCommand(c.volume.Name))
+}
+
+// usedBy warns of Pods that use the claim, beside the replica whose it is.
+func (c goingClaim) usedBy(p *Pass, pods []string) {
+	if len(pods) > 0 {
+		p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
+			"wait for ever", cluster.Few(pods))),
+			fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
+				strings.Join(pods[:min(len(pods), 5)], " "), c.Namespace))
+	}
+}
+
+// leavesNoTrace warns that the volume goes, too, and with it what is known of the disk.
+func (c goingClaim) leavesNoTrace(p *Pass) {
+	if forgotten(c.volume) {
+		p.Warn(field.Forbidden(namePath, "cannot be traced afterwards: its volume is being deleted, and goes too; nothing "+
+			"remembers the disk"), "first "+saveCommand(c.volume.Name))
+	}
 }
 
 // mountedByTemplate warns of a claim without Pods that a workload mounts by its name,
