@@ -103,6 +103,12 @@ var sentences = []sentence{
 	{rule: "workload-pre-stop", says: `SIGKILL follows`,
 		beyond: "kubelet takes what the hook took from the period, and leaves 2 seconds: " +
 			"pkg/kubelet/kuberuntime/kuberuntime_container.go:897"},
+	{rule: "claim-template-volume-mode", says: `no Pod ever starts`,
+		beyond: "kubelet takes no volume of the other mode: " +
+			"pkg/kubelet/volumemanager/populator/desired_state_of_world_populator.go:522"},
+	{rule: "workload-host-network-dns", says: `does not know`,
+		beyond: "kubelet gives such a Pod the node's resolv.conf: pkg/kubelet/network/dns/dns.go:318"},
+	{rule: "workload-node-name", says: `stays Pending`, shown: claimsWaitForTheScheduler},
 	{rule: "workload-fqdn-length", says: `never starts`,
 		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }
@@ -339,6 +345,38 @@ spec: {containers: [{name: db, image: db}], volumes: [{name: data, persistentVol
 	}
 	phases(t, ns, "pvc", waiting)
 	phases(t, ns, "pod", map[string]string{"misspelt": "Pending"})
+}
+
+// claimsWaitForTheScheduler makes two claims of a class that waits, one of a Pod that
+// selects its node, one of a Pod that names it: the volumes would fit either.
+func claimsWaitForTheScheduler(t *testing.T, ns string) {
+	forget(t, ns+"-selected", ns+"-named")
+	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "sc", ns, "--ignore-not-found") })
+	node := kubectl(t, "get", "node", "-o", "jsonpath={.items[0].metadata.labels['kubernetes\\.io/hostname']}")
+	apply(t, ns, `apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: `+ns+`}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+---
+`+volumeNamed(ns+"-selected", ns, oneGibi)+volumeNamed(ns+"-named", ns, oneGibi)+
+		pvcNamed("selected", "storageClassName: "+ns+", "+once)+pvcNamed("named", "storageClassName: "+ns+", "+once))
+	pod := func(name, where string) string {
+		return fmt.Sprintf(`apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec: {%s, containers: [{name: db, image: db}], volumes: [{name: data, persistentVolumeClaim: {claimName: %[1]s}}]}
+---
+`, name, where)
+	}
+	out := apply(t, ns, pod("named", "nodeName: "+node))
+	contains(t, out, "must be left to the scheduler, for which class "+ns+" waits; without it claim named stays Pending")
+	if out := apply(t, ns, pod("selected", "nodeSelector: {kubernetes.io/hostname: "+node+"}")); strings.Contains(out,
+		"must be left to the scheduler") {
+		t.Errorf("of a Pod that the scheduler places: %s", out)
+	}
+	phases(t, ns, "pvc", map[string]string{"selected": "Bound"}) // and with it all have been round
+	phases(t, ns, "pvc", map[string]string{"named": "Pending"})
 }
 
 // templatesStayPending makes StatefulSets whose claims cannot be had before one

@@ -18,6 +18,7 @@ var All = withStayputAnnotation(
 	claimTemplateShadowsVolume,
 	claimTemplateStorage,
 	claimTemplateUnmounted,
+	claimTemplateVolumeMode,
 	claimVolume,
 	deploymentGracePeriod,
 	deploymentHostname,
@@ -64,7 +65,9 @@ var All = withStayputAnnotation(
 	volumeStaleClaim,
 	workloadEnvOrder,
 	workloadFQDNLength,
+	workloadHostNetworkDNS,
 	workloadHostPath,
+	workloadNodeName,
 	workloadPreStop,
 	workloadSelectorOverlap,
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,13 +27,21 @@ them, and no client can choose the Pod that it talks to; without one they have
 no DNS name, and every one of them takes itself for the same machine. Even one
 replica is two Pods while an update runs. Remove the hostname and label the
 template stayput.dev/subdomain: <headless Service>: Stayput then gives every Pod
-a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
+a DNS name of its own. A hostnameOverride is the same disease: several replicas
+call themselves by one name, which no DNS server knows. Where a name must outlive its Pod, use a StatefulSet.`,
 
 	Exempt: "the replicas never run at once, or their hostname is part of a licence and nobody resolves it",
 
 	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
 		template := &dep.Spec.Template
-		hostname, subdomain := template.Spec.Hostname, template.Spec.Subdomain
+		hostname, subdomain, replicas := template.Spec.Hostname, template.Spec.Subdomain, replicasOf(dep.Spec.Replicas)
+		label := template.Labels[cluster.LabelSubdomain]
+		named := label != "" && len(validation.IsDNS1123Label(label)) == 0 // of an override: pod-identity-skipped
+		if shown := template.Spec.HostnameOverride; shown != nil && replicas > 1 && !named {
+			p.Warn(field.Invalid(podSpecPath.Child("hostnameOverride"), *shown,
+				fmt.Sprintf("must not be set; all %d replicas call themselves by this one name, which DNS does not know",
+					replicas)), "remove hostnameOverride from the template")
+		}
 		if hostname == "" {
 			return nil
 		}
@@ -41,15 +50,16 @@ a DNS name of its own. Where a name must outlive its Pod, use a StatefulSet.`,
 			what = "the DNS name " + hostname + "." + subdomain
 		}
 		path := podSpecPath.Child("hostname")
-		remedy := identityRemedy(template.Labels[cluster.LabelSubdomain], subdomain)
-		if n := replicasOf(dep.Spec.Replicas); n > 1 {
+		remedy := identityRemedy(label, subdomain)
+		if n := replicas; n > 1 {
 			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy)
 		} else {
 			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy)
 		}
 		return nil
 	}).Of(
-		"spec.replicas", "spec.template.spec.hostname", "spec.template.spec.subdomain",
+		"spec.replicas", "spec.template.spec.hostname", "spec.template.spec.hostnameOverride",
+		"spec.template.spec.subdomain",
 		"spec.template.metadata.labels[stayput.dev/subdomain]",
 	)},
 }

@@ -16,7 +16,7 @@
 // addressed, setSelector.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,
-// deletesWhenDeleted, deletesWhenScaled, destroys, destroyed.
+// deletesWhenDeleted, deletesWhenScaled, destroys, destroyed, destroysVolume.
 //
 // Any claim: onEphemeral, mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
 // retainCommand.

@@ -324,7 +324,9 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 				continue
 			}
 			c.done++
-			if path := leftBehind(fresh().subject(), m.scene.subject()); path != "" {
+			// A volume used as what it is not was never in any Pod: nothing can be copied.
+			if path := leftBehind(fresh().subject(), m.scene.subject()); path != "" &&
+				f.Rule.Name != "claim-template-volume-mode" {
 				c.moved[f.Rule.Name] = true
 				if !copies.MatchString(m.text) {
 					t.Errorf("%s: another volume is at %s, and nothing is copied: %q\n\tin %s", where, path, m.text, f)

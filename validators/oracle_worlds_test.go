@@ -498,6 +498,9 @@ func (g gen) pod() *corev1.Pod {
 	case 1:
 		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1",
 			Controller: new(true)}}
+		if g.chance(.7) {
+			metav1.SetMetaDataLabel(&pod.ObjectMeta, "pod-template-hash", "1")
+		}
 	case 2:
 		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent",
 			Controller: new(true)}}
@@ -522,6 +525,9 @@ func (g gen) podSpec() corev1.PodSpec {
 	}
 	if g.chance(.1) {
 		s.HostNetwork = true
+		s.DNSPolicy = one(g, "", "", "", corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone,
+			corev1.DNSClusterFirstWithHostNet)
+		s.DNSConfig = one(g, nil, nil, nil, &corev1.PodDNSConfig{Nameservers: []string{"10.0.0.10"}}, &corev1.PodDNSConfig{})
 	}
 	if g.chance(.2) {
 		s.SetHostnameAsFQDN = one(g, new(true), new(true), new(false))
@@ -648,6 +654,9 @@ func (g gen) names(c *corev1.Container) {
 		if g.chance(.5) {
 			c.Env = append(c.Env, corev1.EnvVar{Name: one(g, "LATER", "DB_SERVICE_HOST"), Value: text()})
 		}
+	}
+	if g.chance(.05) {
+		c.Args = append(c.Args, one(g, "--to=web.app.svc", "https://web.app.svc.cluster.local:80", "web.svc"))
 	}
 	if g.chance(.05) {
 		c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}

@@ -1,6 +1,7 @@
 package validators_test
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,7 +51,110 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
+	"workload-host-network-dns": ofAnyPod(func(_ *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+		if !pod.HostNetwork || pod.DNSPolicy == "ClusterFirstWithHostNet" || pod.DNSPolicy == "None" ||
+			pod.DNSConfig != nil && len(pod.DNSConfig.Nameservers) > 0 {
+			return nothing
+		}
+		member := "^$"
+		if s, ok := o.(sts); ok && s.Spec.ServiceName != "" {
+			member = `((^|[^a-z0-9-])` + s.Name + `-[0-9]+|\$\([A-Za-z_]+\)|\$\{[A-Za-z_]+\}|\$[A-Za-z_]+)\.` +
+				s.Spec.ServiceName + `($|[^a-z0-9-])`
+		}
+		for _, c := range allContainers(pod) {
+			all := slices.Concat(c.Command, c.Args)
+			for _, e := range c.Env {
+				all = append(all, e.Value)
+			}
+			for _, text := range all {
+				if strings.Contains(text, "web.app.svc") || regexp.MustCompile(member).MatchString(text) && text != "" {
+					return warn
+				}
+			}
+		}
+		return nothing
+	}),
+	"workload-node-name": ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+		if pod.NodeName == "" {
+			return nothing
+		}
+		for _, c := range claimsUsed(w, o, pod) {
+			sc := classFor(w, c)
+			reserved := func(pv *corev1.PersistentVolume) bool { return c.Name != "" && isRefTo(pv.Spec.ClaimRef, c) }
+			if sc != nil && waitsForPod(sc) && c.Spec.VolumeName == "" && !slices.ContainsFunc(w.volumes, reserved) {
+				return warn
+			}
+		}
+		return nothing
+	}),
+	"claim-template-volume-mode": ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) (level validators.Level) {
+		wrong := func(volume string, spec *corev1.PersistentVolumeClaimSpec) bool {
+			block := spec.VolumeMode != nil && *spec.VolumeMode == "Block"
+			for _, c := range allContainers(pod) {
+				for _, m := range c.VolumeMounts {
+					if m.Name == volume && block {
+						return true
+					}
+				}
+				for _, d := range c.VolumeDevices {
+					if d.Name == volume && !block {
+						return true
+					}
+				}
+			}
+			return false
+		}
+		s, isSet := o.(sts)
+		if isSet {
+			for i := range s.Spec.VolumeClaimTemplates {
+				if t := &s.Spec.VolumeClaimTemplates[i]; wrong(t.Name, &t.Spec) {
+					return deny
+				}
+			}
+		}
+		for _, v := range pod.Volumes {
+			switch {
+			case isSet && hasTemplate(s, v.Name):
+			case v.Ephemeral != nil && wrong(v.Name, &v.Ephemeral.VolumeClaimTemplate.Spec):
+				return deny
+			case v.PersistentVolumeClaim != nil:
+				c := find(w.claims, o.GetNamespace(), v.PersistentVolumeClaim.ClaimName)
+				level = max(level, warnIf(c != nil && wrong(v.Name, &c.Spec)))
+			}
+		}
+		return level
+	}),
 })
+
+// claimsUsed are the claims of a Pod, or of a workload's Pods: those that exist, and
+// those that will be made; of an ephemeral volume it has no name.
+func claimsUsed(w *world, o client.Object, pod *corev1.PodSpec) (all []*corev1.PersistentVolumeClaim) {
+	s, isSet := o.(sts)
+	if isSet {
+		for _, t := range s.Spec.VolumeClaimTemplates {
+			for _, n := range ordinalsOf(s) {
+				c := t.DeepCopy()
+				c.Namespace, c.Name = o.GetNamespace(), fmt.Sprintf("%s-%s-%d", t.Name, o.GetName(), n)
+				if is := find(w.claims, c.Namespace, c.Name); is != nil {
+					c = is
+				}
+				all = append(all, c)
+			}
+		}
+	}
+	for _, v := range pod.Volumes {
+		switch {
+		case isSet && hasTemplate(s, v.Name):
+		case v.Ephemeral != nil:
+			all = append(all, &corev1.PersistentVolumeClaim{Spec: v.Ephemeral.VolumeClaimTemplate.Spec})
+		case v.PersistentVolumeClaim != nil:
+			if c := find(w.claims, o.GetNamespace(), v.PersistentVolumeClaim.ClaimName); c != nil {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
 
 // substituted returns what Kubernetes replaces in a text: $(NAME) by a variable, and
 // $ with anything else behind it by a $.

@@ -18,8 +18,10 @@ type deployment = *appsv1.Deployment
 
 var _ = register(map[string]oracle{
 	"deployment-hostname": stored(func(_ *world, d deployment) validators.Level {
-		if d.Spec.Template.Spec.Hostname == "" {
-			return nothing
+		if pod := d.Spec.Template; pod.Spec.Hostname == "" {
+			service := pod.Labels["stayput.dev/subdomain"]
+			asked := service != "" && len(validation.IsDNS1123Label(service)) == 0
+			return warnIf(pod.Spec.HostnameOverride != nil && count(d.Spec.Replicas) > 1 && !asked)
 		}
 		return denyIf(count(d.Spec.Replicas) > 1)
 	}),
@@ -117,7 +119,15 @@ var _ = register(map[string]oracle{
 			service, asked := s.Spec.Template.Labels["stayput.dev/subdomain"]
 			return warnIf(asked && service != s.Spec.ServiceName)
 		}),
+		stored(func(_ *world, d deployment) validators.Level {
+			service, pod := d.Spec.Template.Labels["stayput.dev/subdomain"], d.Spec.Template.Spec
+			return warnIf(len(validation.IsDNS1123Label(service)) == 0 && (pod.HostNetwork || pod.HostnameOverride != nil))
+		}),
 		created(func(_ *world, pod *corev1.Pod) validators.Level {
+			if ownedBy(pod, "ReplicaSet") && pod.Labels["pod-template-hash"] != "" &&
+				(pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil) {
+				return nothing // its Deployment's author was told
+			}
 			service, asked := pod.Labels["stayput.dev/subdomain"]
 			if !asked || len(validation.IsDNS1123Label(service)) > 0 || ownedBy(pod, "StatefulSet") || pod.Spec.Hostname != "" &&
 				pod.Spec.Subdomain == service {

@@ -99,13 +99,22 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return all
 	}),
-	"pod-identity-skipped": of(func(_ *world, s sts) any { return []any{s.Spec.ServiceName, asksFor(s.Spec.Template)} }),
 	"deployment-grace-period": of(func(_ *world, d deployment) any {
 		return []any{d.Spec.Template.Spec.TerminationGracePeriodSeconds, claimVolumes(d.Spec.Template), mounts(d.Spec.Template)}
 	}),
+	"pod-identity-skipped": func(_ *world, o client.Object) any {
+		switch o := o.(type) {
+		case sts:
+			return []any{o.Spec.ServiceName, asksFor(o.Spec.Template)}
+		case deployment:
+			pod := o.Spec.Template.Spec
+			return []any{asksFor(o.Spec.Template), pod.HostNetwork, pod.HostnameOverride}
+		}
+		return nil
+	},
 	"deployment-hostname": of(func(_ *world, d deployment) any {
 		pod := d.Spec.Template.Spec
-		return []any{d.Spec.Replicas, pod.Hostname, pod.Subdomain, asksFor(d.Spec.Template)}
+		return []any{d.Spec.Replicas, pod.Hostname, pod.HostnameOverride, pod.Subdomain, asksFor(d.Spec.Template)}
 	}),
 	"deployment-shared-claim": of(func(_ *world, d deployment) any {
 		return []any{d.Spec.Replicas, claimVolumes(d.Spec.Template)}
@@ -129,6 +138,43 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return all
 	}),
+	"workload-host-network-dns": func(_ *world, o client.Object) any {
+		told := podReads(func(pod *corev1.PodSpec) []any {
+			var all []any
+			for _, list := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+				for _, c := range list {
+					for i, n := range []int{len(c.Command), len(c.Args), len(c.Env)} {
+						if n > 0 {
+							all = append(all, c.Name, i, []any{c.Command, c.Args, c.Env}[i])
+						}
+					}
+				}
+				all = append(all, "|")
+			}
+			return append(all, pod.HostNetwork, pod.DNSPolicy, pod.DNSConfig)
+		})(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{told, s.Spec.ServiceName, s.Spec.Ordinals}
+		}
+		return told
+	},
+	"workload-node-name": func(_ *world, o client.Object) any {
+		read := podReads(func(pod *corev1.PodSpec) []any { return append(claimSources(pod), pod.NodeName) })(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.VolumeClaimTemplates, s.Spec.Replicas, s.Spec.Ordinals}
+		}
+		return read
+	},
+	"claim-template-volume-mode": func(_ *world, o client.Object) any {
+		read := podReads(func(pod *corev1.PodSpec) []any {
+			t := corev1.PodTemplateSpec{Spec: *pod}
+			return append(claimSources(pod), volumeMounts(t), volumeDevices(t))
+		})(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.VolumeClaimTemplates}
+		}
+		return read
+	},
 	"workload-fqdn-length": func(_ *world, o client.Object) any {
 		fqdn := func(t corev1.PodTemplateSpec) []any {
 			return []any{t.Spec.SetHostnameAsFQDN, t.Spec.HostNetwork, t.Spec.HostnameOverride}
@@ -249,6 +295,34 @@ func volumeMounts(t corev1.PodTemplateSpec) (found []any) {
 			}
 		}
 		found = append(found, "|")
+	}
+	return found
+}
+
+func volumeDevices(t corev1.PodTemplateSpec) (found []any) {
+	for _, list := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
+		for _, c := range list {
+			if len(c.VolumeDevices) > 0 {
+				found = append(found, c.Name, c.VolumeDevices)
+			}
+		}
+		found = append(found, "|")
+	}
+	return found
+}
+
+// claimSources are the volumes of a Pod that are claims, or make one.
+func claimSources(pod *corev1.PodSpec) (found []any) {
+	for _, v := range pod.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			found = append(found, v.Name, v.PersistentVolumeClaim)
+		}
+	}
+	found = append(found, "|")
+	for _, v := range pod.Volumes {
+		if v.Ephemeral != nil {
+			found = append(found, v.Name, v.Ephemeral)
+		}
 	}
 	return found
 }

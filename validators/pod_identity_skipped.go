@@ -23,6 +23,9 @@ of its own (hostNetwork), that shows its containers another one than its DNS nam
 setHostnameAsFQDN; and it overrules nobody who has set hostname or subdomain
 otherwise. Such a Pod starts without the name, and can never be given it.
 
+The network of the node and a hostnameOverride in a Deployment's template are said
+of the Deployment, to its author, and not of each of its Pods.
+
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,
 
@@ -39,14 +42,35 @@ under its serviceName; there the label has no effect.`,
 		return nil
 		// A Pod can get a name only at creation.
 	}).Of("spec.serviceName", "spec.template.metadata.labels[stayput.dev/subdomain]"),
+		On(func(p *Pass, d *appsv1.Deployment) error {
+			template := &d.Spec.Template
+			service, asked := template.Labels[cluster.LabelSubdomain]
+			if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
+				return nil
+			}
+			without := "; no DNS name under Service " + service
+			switch spec := &template.Spec; {
+			case spec.HostNetwork:
+				p.Report(field.Invalid(podSpecPath.Child("hostNetwork"), true,
+					"must not be set; each Pod has its node's hostname"+without),
+					"remove hostNetwork from the template; or, remove the label "+cluster.LabelSubdomain+" from the template")
+			case spec.HostnameOverride != nil:
+				p.Report(field.Invalid(podSpecPath.Child("hostnameOverride"), *spec.HostnameOverride,
+					"must not be set; no Pod would know its own name"+without), "remove hostnameOverride from the template")
+			}
+			return nil
+		}).Of("spec.template.metadata.labels[stayput.dev/subdomain]", "spec.template.spec.hostNetwork",
+			"spec.template.spec.hostnameOverride"),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
-
 			service, asked := pod.Labels[cluster.LabelSubdomain]
 			if !asked || len(validation.IsDNS1123Label(service)) > 0 { // stayput-annotation
 				return nil
 			}
 			if pod.Spec.Hostname != "" && pod.Spec.Subdomain == service || ofStatefulSet(pod) {
 				return nil // it has a name, or the finding is about its StatefulSet
+			}
+			if ofDeployment(pod) && (pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil) {
+				return nil // the author of its Deployment is told
 			}
 			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
 				p.Report(err, remedy)

@@ -3,9 +3,9 @@ package validators
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
@@ -47,6 +47,12 @@ func selectorFor(pod *corev1.Pod) map[string]string {
 	return chosen
 }
 
+// ofDeployment says whether the ReplicaSet of a Deployment controls the Pod. Other
+// controllers, which make ReplicaSets too, leave out the hash.
+func ofDeployment(pod *corev1.Pod) bool {
+	return cluster.ControlledBy(pod, "ReplicaSet") && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
+}
+
 // pinned says whether a Pod's spec allows only one node, in any cluster.
 func pinned(spec *corev1.PodSpec) bool {
 	if spec.NodeName != "" || spec.NodeSelector[corev1.LabelHostname] != "" {
@@ -56,17 +62,27 @@ func pinned(spec *corev1.PodSpec) bool {
 		return false
 	}
 	required := spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-	if required == nil || len(required.NodeSelectorTerms) != 1 { // terms are alternatives
+	if required == nil || len(required.NodeSelectorTerms) == 0 {
 		return false
 	}
-	one := func(key string) func(corev1.NodeSelectorRequirement) bool {
-		return func(r corev1.NodeSelectorRequirement) bool {
-			return r.Key == key && r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1
+	node := "" // terms are alternatives, and each must name this one
+	for _, term := range required.NodeSelectorTerms {
+		named := ""
+		for key, of := range map[string][]corev1.NodeSelectorRequirement{
+			corev1.LabelHostname: term.MatchExpressions, metav1.ObjectNameField: term.MatchFields,
+		} {
+			for _, r := range of {
+				if r.Key == key && r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1 {
+					named = r.Values[0]
+				}
+			}
 		}
+		if named == "" || node != "" && named != node {
+			return false
+		}
+		node = named
 	}
-	term := required.NodeSelectorTerms[0]
-	return slices.ContainsFunc(term.MatchExpressions, one(corev1.LabelHostname)) ||
-		slices.ContainsFunc(term.MatchFields, one(metav1.ObjectNameField))
+	return true
 }
 
 // knownNodes returns the nodes of the cluster, or none where they are not

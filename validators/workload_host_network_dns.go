@@ -1,0 +1,77 @@
+package validators
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var workloadHostNetworkDNS = &Rule{
+	Name:  "workload-host-network-dns",
+	Level: Warn,
+	Doc: `a Pod with hostNetwork that addresses cluster names must ask the cluster's DNS
+
+dnsPolicy: ClusterFirst, the default, is Default for a Pod on the network of its
+node: it asks the DNS servers of the node, which know neither Services nor Pods.
+No peer is found, and the members never meet. Write dnsPolicy:
+ClusterFirstWithHostNet. Whether the Pod addresses such names is read from env,
+command and args: names that end in .svc or in the cluster's domain, and in a
+StatefulSet <pod>.<serviceName> and $(POD_NAME).<serviceName>.
+
+With dnsPolicy: None, and where dnsConfig names servers, the author has chosen
+whom to ask, and nothing is said.`,
+
+	Exempt: "the DNS servers of the nodes forward the cluster's domain to the cluster's DNS",
+
+	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+		if !spec.HostNetwork || spec.DNSConfig != nil && len(spec.DNSConfig.Nameservers) > 0 {
+			return nil
+		}
+		policy := spec.DNSPolicy
+		switch policy {
+		case corev1.DNSClusterFirstWithHostNet, corev1.DNSNone:
+			return nil
+		case "":
+			policy = corev1.DNSClusterFirst
+		}
+		name := clusterName(spec, p.Cluster.ClusterDomain())
+		if sts, ok := obj.(*appsv1.StatefulSet); ok && name == "" && sts.Spec.ServiceName != "" &&
+			addressed(spec, sts.Name, sts.Spec.ServiceName, true) {
+			name = fmt.Sprintf("%s-%d.%s", sts.Name, ordinals(sts).start, sts.Spec.ServiceName)
+		}
+		if name != "" {
+			p.Report(field.Invalid(at.Child("dnsPolicy"), policy,
+				"must be ClusterFirstWithHostNet beside hostNetwork; the node's DNS does not know "+short(name)), "dnsPolicy: ClusterFirstWithHostNet")
+		}
+		return nil
+	}, append(inContainers("command", "args", "env"), "hostNetwork", "dnsPolicy", "dnsConfig"),
+		"spec.serviceName", "spec.ordinals"),
+}
+
+// clusterName returns the first name of the cluster's DNS that the containers of a
+// Pod are told, or "".
+func clusterName(spec *corev1.PodSpec, domain string) string {
+	for _, c := range containers(spec) {
+		texts := append(append([]string{}, c.item.Command...), c.item.Args...)
+		for i := range c.item.Env {
+			texts = append(texts, c.item.Env[i].Value)
+		}
+		for _, text := range texts {
+			if !strings.Contains(text, ".svc") {
+				continue
+			}
+			for _, word := range strings.FieldsFunc(text, func(r rune) bool { return !isNameRune(r) && r != '.' }) {
+				name := strings.Trim(word, ".")
+				short := strings.TrimSuffix(name, "."+domain)
+				if strings.HasSuffix(short, ".svc") && strings.Count(short, ".") > 1 {
+					return name
+				}
+			}
+		}
+	}
+	return ""
+}
