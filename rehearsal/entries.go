@@ -12,7 +12,7 @@ import (
 	"stayput.dev/validators"
 )
 
-// entries are the narrowest ones that let through what was denied.
+// entries are the narrowest configuration entries that permit what was denied.
 type entries struct {
 	exemptions, callers map[string]*entry
 }
@@ -29,8 +29,8 @@ const (
 	person   = "is for a person, who can read the denial and follow it"
 )
 
-// add adds the entry that lets a user through a rule with an object, which is
-// deleted or written. Nobody in particular needs none.
+// add adds the entry that permits a user to delete or write an object in spite
+// of a rule. Without a user, none is needed.
 func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj client.Object, deleted bool) {
 	if user == "" {
 		return
@@ -61,10 +61,10 @@ func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj 
 	}
 }
 
-// retained says whether what is deleted is a claim whose disk stays, as do those
-// of all claims of its namespace, for an entry is for all of them. A volume that is
-// deleted itself is forgotten, whatever its policy; of anything else it cannot be
-// said.
+// retained says whether a deleted object is a claim whose disk is retained,
+// like those of all claims in its namespace, because an entry applies to all of
+// them. A deleted volume is forgotten by Kubernetes under any policy. For other
+// objects it is false.
 func retained(v *cluster.View, obj client.Object) bool {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
 	if !ok || pvc.Spec.VolumeName == "" {

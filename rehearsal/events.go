@@ -1,5 +1,6 @@
-// Package rehearsal replays what an API server's audit log recorded against the
-// rules in enforce: what would have been denied, and to whom.
+// Package rehearsal replays the requests in an API server's audit log against
+// the rules in mode enforce, and shows what would have been denied, and to
+// whom.
 package rehearsal
 
 import (
@@ -43,8 +44,8 @@ type Reference struct {
 	Resource, Namespace, Name, APIGroup, Subresource string
 }
 
-// counts keeps of an event what it is about, and says whether it was answered and
-// changed, or was to change, an object of one of the kinds.
+// counts sets the kind of an event, and says whether it is a successful request
+// that changed, or was to change, an object of one of the kinds.
 func (l *Log) counts(e *Event) bool {
 	ref := e.ObjectRef
 	if e.Stage != "ResponseComplete" || ref == nil ||
@@ -57,7 +58,7 @@ func (l *Log) counts(e *Event) bool {
 	return known && (ref.Subresource == "" || scales) && !e.dryRun() && e.answered()
 }
 
-// answered says whether the API server did what was asked, or Stayput denied it.
+// answered says whether the request succeeded, or was denied by Stayput.
 func (e *Event) answered() bool {
 	if e.ResponseStatus == nil {
 		return false
@@ -84,7 +85,7 @@ func (e *Event) query() url.Values {
 
 func (e *Event) dryRun() bool { return e.query().Get("dryRun") != "" || len(e.options().DryRun) > 0 }
 
-// options are those of a deletion, as its body has them.
+// options returns the options of a deletion, from its body.
 func (e *Event) options() (o metav1.DeleteOptions) {
 	if strings.HasPrefix(e.Verb, "delete") {
 		_ = json.Unmarshal(e.RequestObject, &o) // without a body, or with another, there are none
@@ -113,8 +114,7 @@ func (e *Event) creates() bool {
 	return e.Verb == "create" || !strings.HasPrefix(e.Verb, "delete") && e.ResponseStatus.Code == 201
 }
 
-// object returns what a body holds if that is an object of the event's kind, and
-// nil if not.
+// object returns the object in a body, or nil if it is not of the event's kind.
 func (e *Event) object(body json.RawMessage) client.Object {
 	var t metav1.TypeMeta
 	if json.Unmarshal(body, &t) != nil || t.GroupVersionKind() != e.kind {
@@ -135,8 +135,8 @@ func (e *Event) object(body json.RawMessage) client.Object {
 	return obj
 }
 
-// written returns the object that a creation, an update or a patch came to. What
-// was sent serves if it was the object.
+// written returns the result of a creation, an update or a patch. If the log
+// lacks it, the object that was sent is used.
 func (e *Event) written() client.Object {
 	if obj := e.object(e.ResponseObject); obj != nil {
 		return obj
@@ -162,7 +162,7 @@ func (e *Event) scale() *autoscalingv1.Scale {
 	return nil
 }
 
-// deleted returns what a deletion says it deleted, nothing if it does not.
+// deleted returns the objects that a deletion returned as deleted, if any.
 func (e *Event) deleted() (objs []client.Object) {
 	var list struct{ Items []json.RawMessage }
 	if e.Verb == "deletecollection" {

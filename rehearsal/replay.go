@@ -119,8 +119,8 @@ func (r *Rehearsal) Replay(ctx context.Context, present Present, log *Log) error
 	})
 }
 
-// rewind makes the cluster what it was before the first event: without what the
-// log saw made, and with what it saw deleted.
+// rewind restores the cluster before the first event: without the objects that
+// the log saw created, and with those that it saw deleted.
 func (r *Rehearsal) rewind(ctx context.Context, present Present, log *Log) error {
 	err := log.Each(func(e *Event) error {
 		if err := ctx.Err(); err != nil {
@@ -128,12 +128,12 @@ func (r *Rehearsal) rewind(ctx context.Context, present Present, log *Log) error
 		}
 		return r.undo(ctx, present, e)
 	})
-	r.then.Tidy(ctx) // what was made and is gone again was never there
+	r.then.Tidy(ctx) // an object that was created and deleted did not exist before
 	return err
 }
 
-// undo puts what an event says of the time before it into the cluster, unless an
-// earlier event did.
+// undo restores in the cluster the state before an event, unless an earlier
+// event did.
 func (r *Rehearsal) undo(ctx context.Context, present Present, e *Event) error {
 	if e.ObjectRef.Subresource != "" || e.ResponseStatus.Code == 403 {
 		return nil
@@ -157,7 +157,7 @@ func (r *Rehearsal) undo(ctx context.Context, present Present, e *Event) error {
 		}
 		if !strings.HasPrefix(e.Verb, "delete") {
 			if err := present.Get(ctx, key, obj.DeepCopyObject().(client.Object)); err == nil {
-				continue // the present one is as good a guess
+				continue // the present object is the best guess
 			}
 		}
 		if err := r.then.Put(obj); err != nil {
@@ -225,7 +225,7 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 	}
 	if !v.Request.ByController() {
 		if err := r.then.Below.Get(context.Background(), key, obj.DeepCopyObject().(client.Object)); err == nil {
-			r.writers[place{e.kind, key}] = e.who().Username // of what is gone nobody asks
+			r.writers[place{e.kind, key}] = e.who().Username // the writers of deleted objects are not needed
 		}
 	}
 	r.review(v, verb, old, obj)
@@ -270,10 +270,10 @@ func (r *Rehearsal) scaled(e *Event) (old, obj client.Object) {
 	return old, obj
 }
 
-// review asks the rules, as admission would, and notes what they deny.
+// review runs the rules, as admission would, and records their denials.
 func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object) {
 	if v.Request.ByController() {
-		return // to whom nothing is ever denied
+		return // controllers are never denied
 	}
 	r.Replayed++
 	for _, f := range r.denials(v, old, obj) {
@@ -281,7 +281,7 @@ func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object)
 	}
 }
 
-// denials returns what the rules deny. What they cannot decide is none.
+// denials returns the rules' denials. An undecided rule counts as none.
 func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []validators.Finding) {
 	if obj != nil {
 		if made, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
@@ -321,7 +321,7 @@ func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 	}
 }
 
-// note adds up a denial, and what would let it through.
+// note counts a denial, and adds the entry that would permit the request.
 func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.Finding, old, obj client.Object) {
 	on := obj
 	if on == nil {
@@ -350,7 +350,7 @@ func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.F
 
 func (r *Rehearsal) leave(e *Event, why string, roughly bool) {
 	if e.request().ByController() {
-		return // nobody denies them anything, and what they did hardly counts
+		return // controllers are never denied, and their requests hardly matter
 	}
 	key := e.Verb + "/" + e.kind.Kind + "/" + why
 	if r.left[key] == nil {
@@ -360,7 +360,7 @@ func (r *Rehearsal) leave(e *Event, why string, roughly bool) {
 	r.left[key].Times++
 }
 
-// undecided notes that a rule could not look.
+// undecided records that a rule's lookup failed.
 func (r *Rehearsal) undecided(why string) {
 	if r.left[why] == nil {
 		r.left[why] = &Left{Verb: "any", Kind: "object", Why: "a rule could not be decided: " + why}
@@ -369,7 +369,7 @@ func (r *Rehearsal) undecided(why string) {
 	r.left[why].Times++
 }
 
-// alive takes from an object what says that it is being deleted.
+// alive removes from an object the marks of its deletion.
 func alive(obj client.Object) {
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
@@ -387,7 +387,7 @@ func (r *Rehearsal) Account(obj client.Object) string {
 	return r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
 }
 
-// Sentence says what the rehearsal came to.
+// Sentence summarizes the rehearsal.
 func (r *Rehearsal) Sentence() string {
 	denied := 0
 	for _, f := range r.Denied {

@@ -88,8 +88,8 @@ func (f *Denial) what() string {
 	return fmt.Sprintf("%s %s%s (%s%s)", f.Verb, f.Kind, in, strings.Join(f.Objects, ", "), more)
 }
 
-// clean replaces what could move the cursor of a terminal: names come from
-// whoever made the request.
+// clean replaces characters that could move the cursor of a terminal, because
+// names come from the caller.
 func clean(s string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) {

@@ -81,8 +81,8 @@ func (inv *Inventory) markdown(w io.Writer) {
 	}
 }
 
-// escapeMarkdown makes text of whatever a manifest holds: no markup, no
-// mention of anybody, no end of a table's cell.
+// escapeMarkdown escapes any text of a manifest, so that it contains no markup,
+// no mention of a user, and no end of a table's cell.
 func escapeMarkdown(s string) string {
 	return markdownEscapes.Replace(clean(s))
 }

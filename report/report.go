@@ -214,7 +214,7 @@ func (r *Report) Fails() bool {
 	return r.Summary.Denials > 0 || r.Summary.Warnings > 0 && r.FailOn == validators.Warn
 }
 
-// fails says so of one finding.
+// fails is Fails for one finding.
 func (r *Report) fails(f Finding) bool { return f.Denies() || r.FailOn == validators.Warn }
 
 // rule returns what is known about a name.
@@ -272,8 +272,9 @@ func sum(counts map[string]int) (n int) {
 	return n
 }
 
-// clean replaces what could move the cursor of a terminal, break a line or be
-// no XML: names and values come from whoever wrote the manifest.
+// clean replaces characters that could move the cursor of a terminal, break a
+// line or be invalid in XML, because names and values come from the manifest's
+// author.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

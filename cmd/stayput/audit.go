@@ -131,7 +131,7 @@ func (a *auditor) check() (labels.Selector, error) {
 	return selector, nil
 }
 
-// A reference is to an object that is to be reviewed.
+// A reference names an object to review.
 type reference struct {
 	kind *schema.GroupVersionKind
 	client.ObjectKey
@@ -146,7 +146,7 @@ func (ref reference) get(ctx context.Context, from client.Reader) (subject, erro
 	if err := from.Get(ctx, ref.ObjectKey, obj); err != nil {
 		return subject{}, err
 	}
-	// What is found of it is to share these, which stay.
+	// Objects that are read from now on share these values.
 	obj.SetNamespace(ref.Namespace)
 	obj.SetName(ref.Name)
 	return subject{Object: obj}, nil
@@ -199,7 +199,7 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector lab
 			r.Errors = append(r.Errors, *problem)
 			subjects = subjects[:before]
 		}
-		// A list that had to be begun again has shown some twice.
+		// A list that was started again has returned some objects twice.
 		of := subjects[before:]
 		slices.SortFunc(of, func(a, b reference) int {
 			return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
@@ -215,13 +215,13 @@ func inventoried() []client.Object {
 	return []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{}}
 }
 
-// wants says whether a namespace is one of those asked for.
+// wants says whether a namespace was asked for.
 func (a *auditor) wants(namespace string) bool {
 	return len(a.namespaces) == 0 || slices.Contains(a.namespaces, namespace)
 }
 
-// wantsObject says so of an object: of no namespace, a volume is its claim's,
-// and the rest belongs to whoever looks at everything.
+// wantsObject says whether an object was asked for: a volume by the namespace
+// of its claim; other cluster-scoped objects only if all namespaces were.
 func (a *auditor) wantsObject(obj client.Object) bool {
 	switch o := obj.(type) {
 	case *corev1.Namespace:

@@ -19,8 +19,8 @@ import (
 	"stayput.dev/webhook"
 )
 
-// certificateFlags say where the serving certificate comes from and who may
-// ask.
+// certificateFlags say where the serving certificate comes from and which
+// clients may send requests.
 type certificateFlags struct {
 	source                                  string
 	certFile, keyFile, caFile               string
@@ -69,7 +69,7 @@ func (f *certificateFlags) registerPlace(flags *pflag.FlagSet) {
 	flags.StringVar(&f.configurations, "configurations", "stayput", "name of the two webhook configurations")
 }
 
-// prepareCertificates looks for mistakes before anything is done.
+// prepareCertificates checks the flags before anything is done.
 func (f *serveFlags) prepareCertificates() error {
 	namespace, err := f.ownNamespace()
 	if err != nil {
@@ -92,7 +92,7 @@ func (f *certificateFlags) kind() string {
 	return sourceSelfSigned
 }
 
-// check finds what does not go together, before anything is done.
+// check reports flags that exclude each other, before anything is done.
 func (f *certificateFlags) check(standalone bool) error {
 	kind := f.kind()
 	files := kind == sourceFiles || kind == sourceCertManager
@@ -126,7 +126,8 @@ func (f *certificateFlags) check(standalone bool) error {
 	return nil
 }
 
-// open returns the source that the flags choose, which asks no API server yet.
+// open returns the source that the flags choose. It does not need an API
+// server.
 func (f *certificateFlags) open(log *slog.Logger) (certs.Source, error) {
 	f.metrics = certs.NewMetrics()
 	f.trust = &certs.Trust{Name: f.configurations, Log: log, Metrics: f.metrics}

@@ -85,7 +85,7 @@ const (
 	configKind       = "Configuration"
 )
 
-// settings are what a configuration comes to.
+// settings are the result of a configuration.
 type settings struct {
 	policy   *validators.Policy
 	mutators []*mutators.Mutator
@@ -126,7 +126,7 @@ func parseSettings(file string, data []byte) (settings, error) {
 	return s, nil
 }
 
-// plain strips what the decoder says about itself from an error.
+// plain removes from an error what the decoder says about itself.
 func plain(err error) string {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	s = strings.ReplaceAll(s, "unmarshal errors:\n  ", "")

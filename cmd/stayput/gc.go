@@ -45,8 +45,8 @@ func limitGarbage(ctx context.Context) {
 	}
 }
 
-// gcPercent returns the GOGC that lets so much garbage lie about beside what
-// lives, within bounds.
+// gcPercent returns the GOGC that permits that much garbage beside the live
+// memory, within limits.
 func gcPercent(live uint64) int {
 	return int(min(400, max(15, 100*garbage/max(live, 1))))
 }

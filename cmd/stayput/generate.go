@@ -59,7 +59,8 @@ func generate(root *cobra.Command, dir string) error {
 			return err
 		}
 	}
-	// kubectl asks an executable of this name what may come behind kubectl stayput.
+	// kubectl runs an executable of this name to complete the arguments of
+	// kubectl stayput.
 	return os.WriteFile(filepath.Join(completion, "kubectl_complete-stayput"),
 		[]byte("#!/bin/sh\nexec kubectl-stayput __complete \"$@\"\n"), 0o755)
 }

@@ -21,16 +21,16 @@ import (
 // standardInput stands for the name of a file.
 const standardInput = "standard input"
 
-// An input is all that was read from files.
+// An input is everything that was read from files.
 type input struct {
 	manifests []manifest.Manifest
-	rendered  map[string]bool // files whose lines are those of what a tool made of them
+	rendered  map[string]bool // files with the line numbers of a tool's output
 	others    map[string]int
 	foreign   []report.Problem
 	errors    []report.Problem
 }
 
-// A sources says where manifests are.
+// A sources names the manifests to read.
 type sources struct {
 	paths          []string // files, directories, - for standard input
 	kustomizations []string
@@ -38,8 +38,9 @@ type sources struct {
 	progress       *progress
 }
 
-// read reads everything. What cannot be read is noted, and the rest stands;
-// only a path that does not exist is an error, for it is a slip of the hand.
+// read reads everything. It records a file that cannot be read and continues
+// with the rest. Only a path that does not exist is an error, because it is
+// probably a typing mistake.
 func (s sources) read() (*input, error) {
 	in := &input{rendered: map[string]bool{}, others: map[string]int{}}
 	var files []string
@@ -97,7 +98,7 @@ func (in *input) walk(path string) (files []string, err error) {
 				return nil // a directory may lead in a circle
 			}
 		case !entry.Type().IsRegular():
-			return nil // nobody may ever write to a pipe
+			return nil // reading a pipe may block for ever
 		}
 		files = append(files, filepath.Clean(name))
 		return nil
@@ -105,8 +106,8 @@ func (in *input) walk(path string) (files []string, err error) {
 	return files, err
 }
 
-// problem says what an error of the file system says, the name of the file
-// apart.
+// problem converts an error of the file system, with the name of the file in a
+// field of its own.
 func problem(name string, err error) report.Problem {
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
 		return report.Problem{File: name, Message: pathErr.Op + ": " + pathErr.Err.Error()}
@@ -158,7 +159,7 @@ func problems(errs []*manifest.StreamError) (ps []report.Problem) {
 	return ps
 }
 
-// dedupe drops files that are there already: a directory and a file in it.
+// dedupe drops repeated files: of a directory and a file in it.
 func dedupe(files []string) (kept []string) {
 	seen := map[string]bool{}
 	for _, f := range files {
@@ -169,8 +170,8 @@ func dedupe(files []string) (kept []string) {
 	return kept
 }
 
-// snapshotOf returns the cluster that --manifests says, a file or a directory of
-// which everything must be in order; empty is an empty cluster.
+// snapshotOf returns the cluster described by --manifests, a file or a
+// directory without any errors. An empty path is an empty cluster.
 func snapshotOf(manifests string) (*cluster.Snapshot, error) {
 	snapshot := &cluster.Snapshot{Complete: true}
 	if manifests == "" {

@@ -22,8 +22,8 @@ import (
 	"stayput.dev/manifest"
 )
 
-// kustomize builds a kustomization with the library that kubectl has. Each
-// manifest knows what its author wrote, in which file.
+// kustomize builds a kustomization with kubectl's library. Each manifest
+// records what its author wrote, and in which file.
 func kustomize(dir string) (manifest.Stream, error) {
 	all := manifest.Stream{Others: map[string]int{}}
 	fs := &tracer{FileSystem: filesys.MakeFsOnDisk(), dir: dir, read: map[string][]byte{}}
@@ -61,7 +61,7 @@ func kustomize(dir string) (manifest.Stream, error) {
 			m.Remarks = append(m.Remarks, datesOf(m)...)
 		}
 		for _, bad := range one.Errors {
-			bad.Line = 0 // of a text that nobody has
+			bad.Line = 0 // a line of intermediate text, which is in no file
 		}
 		all.Manifests = append(all.Manifests, one.Manifests...)
 		all.Foreign, all.Errors = append(all.Foreign, one.Foreign...), append(all.Errors, one.Errors...)
@@ -98,7 +98,7 @@ func (r *tracer) ReadFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// shown returns a path as whoever gave the directory knows it.
+// shown returns a path relative to the directory as the user gave it.
 func (r *tracer) shown(path string) string {
 	if rel, err := filepath.Rel(r.root, path); err == nil {
 		return filepath.Join(r.dir, rel)
@@ -133,7 +133,7 @@ func withOrigins(kustomization []byte) (traced []byte, asked bool) {
 	return traced, false
 }
 
-// authors are what was written in the files that a build read.
+// authors are the contents of the files that a build read.
 type authors struct {
 	*tracer
 	objects map[string][]manifest.Manifest // by file, as shown
@@ -184,9 +184,9 @@ func (a *authors) file(o *resource.Origin) string {
 	return a.dir
 }
 
-// find finds what the author wrote of a manifest: the object in its file that has
-// its kind, and of these the one whose name is most of its name, and the patches
-// to that.
+// find finds the source of a built manifest: among the objects of its kind in
+// its file, the one with the name that is the largest part of its name; and the
+// patches to that.
 func (a *authors) find(m *manifest.Manifest, file string) {
 	var found *manifest.Manifest
 	kind := m.GetObjectKind().GroupVersionKind()
@@ -270,8 +270,8 @@ func datesOf(m *manifest.Manifest) (found []manifest.Remark) {
 	return found
 }
 
-// noteKept remarks on the references in built objects that kept the name of
-// what was renamed.
+// noteKept adds a remark for each reference in a built object that has the old
+// name of a renamed object.
 func noteKept(built []manifest.Manifest) {
 	type key struct{ kind, namespace, name string }
 	keyOf := func(m *manifest.Manifest) key {

@@ -102,8 +102,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	return l.write(r, outs, stdout, stderr)
 }
 
-// fill puts what the cluster has into the snapshot, for the manifests to take
-// the places of their namesakes.
+// fill adds the cluster's objects to the snapshot. Manifests then replace those
+// of the same name.
 func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r *report.Report, bar *progress) error {
 	reads, err := webhook.Reads(s.policy.Rules, s.mutators)
 	if err != nil {
@@ -129,8 +129,8 @@ func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r
 	return nil
 }
 
-// kindByKind adds the objects of a kind to a snapshot when all of them are there:
-// some of them would pass for all.
+// kindByKind adds the objects of a kind to a snapshot once all have arrived: an
+// incomplete kind would be taken for complete.
 type kindByKind struct {
 	*cluster.Snapshot
 	pending map[schema.GroupVersionKind][]client.Object

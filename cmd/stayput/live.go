@@ -44,7 +44,7 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 		return nil, err
 	}
 	config.Timeout = requestTimeout
-	// What a proxy or a newer API server says beside its answer is no finding.
+	// Warnings of a proxy or of a newer API server are no findings.
 	config.WarningHandler = rest.NoWarnings{}
 	return config, nil
 }
@@ -78,8 +78,8 @@ func (c *clusterFlags) fetcher(into memory, bar *progress) (*fetcher, error) {
 	return &fetcher{client: cl, host: config.Host, chunkSize: c.chunkSize, into: into, progress: bar}, nil
 }
 
-// fetch lists one kind. What is forbidden is a problem, and the kind remains
-// unknown; any other error means that the cluster does not answer.
+// fetch lists one kind. If that is forbidden, it records a problem, and the
+// kind stays unknown. Any other error means that the cluster does not answer.
 func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*report.Problem, error) {
 	namespaces := f.namespaces
 	if len(namespaces) == 0 || !cluster.Namespaced(gvk.GroupKind()) {
@@ -112,8 +112,8 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 	return nil, nil
 }
 
-// list calls each with the objects of a kind. A list that takes so long that
-// the API server forgets where it was is begun again, in one piece.
+// list calls each with the objects of a kind. If a list takes so long that its
+// continue token expires, it starts again, without pages.
 func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string,
 	each func(client.Object) error) error {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {

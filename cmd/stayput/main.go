@@ -30,12 +30,12 @@ func main() {
 	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr), os.Stderr))
 }
 
-// errFindings is returned where manifests have findings that count: they are
+// errFindings is returned if manifests have findings that count. They have been
 // printed already.
 var errFindings = errors.New("findings")
 
-// exitCode returns 0 for success, 1 for findings and 2 for anything that could
-// not be done, which it prints.
+// exitCode returns 0 for success, 1 for findings and 2 for any other error,
+// which it prints.
 func exitCode(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
@@ -70,7 +70,7 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	return root.ExecuteContext(ctx)
 }
 
-// name calls the program what its user does: kubectl runs kubectl-stayput as
+// name returns the command that the user typed: kubectl runs kubectl-stayput as
 // kubectl stayput.
 func name(root *cobra.Command) {
 	if base := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"); strings.HasPrefix(base, "kubectl-") {

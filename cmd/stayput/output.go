@@ -16,8 +16,8 @@ import (
 	"stayput.dev/validators"
 )
 
-// reportFlags are what lint and audit share: the rules, the cluster, and what
-// becomes of the report.
+// reportFlags are the flags that lint and audit share: for the rules, the
+// cluster and the report.
 type reportFlags struct {
 	outputFlags
 	clusterFlags
@@ -31,7 +31,7 @@ func (r *reportFlags) register(cmd *cobra.Command) {
 	r.complete(cmd)
 }
 
-// outputFlags say what becomes of a report.
+// outputFlags choose the formats and files of a report.
 type outputFlags struct {
 	formats []string
 	failOn  string
@@ -107,7 +107,8 @@ func parseOutputs(formats, names []string) (outs []output, err error) {
 	return outs, nil
 }
 
-// write writes a report in each format, and says how the process is to end.
+// write writes a report in each format, and returns the error for the exit
+// code.
 func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.Writer) error {
 	err := writeOutputs(outs, stdout, stderr, r.Sentence(),
 		func(format string, w io.Writer) error { return o.render(r, format, w) })
@@ -179,7 +180,7 @@ func (o *outputFlags) render(r *report.Report, format string, w io.Writer) error
 	return r.Text(w, report.TextOptions{Coloured: o.coloured(w), Verbose: o.verbose})
 }
 
-// coloured says whether w is to be coloured. NO_COLOR is what people agreed on.
+// coloured says whether to write colours to w. NO_COLOR is a convention.
 func (o *outputFlags) coloured(w io.Writer) bool {
 	if o.color == "auto" {
 		return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -15,9 +15,9 @@ import (
 	"stayput.dev/report"
 )
 
-// owners returns how custom resources are listed: their metadata, with the
-// caller's rights and in the namespaces that are asked for. That one cannot be
-// is said, and ends nothing.
+// owners returns a function that lists the metadata of custom resources, with
+// the caller's permissions and in the namespaces that were asked for. A kind
+// that cannot be listed is reported, and does not end the audit.
 func (f *fetcher) owners(ctx context.Context) report.Lookup {
 	return func(kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error) {
 		done := f.progress.begin("listing owners, "+kind.Kind, -1)

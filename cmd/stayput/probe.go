@@ -46,8 +46,8 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 	return cmd
 }
 
-// probe asks until Stayput's answer comes back, for a new webhook is asked
-// after a moment only.
+// probe repeats its request until Stayput answers, because the API server calls
+// a new webhook only after a moment.
 func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) error {
 	config, err := connection(kubeconfig, "")
 	if err != nil {
@@ -73,8 +73,8 @@ func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) err
 	}
 }
 
-// offend returns what Stayput says about a claim that offends a rule, or that
-// it says nothing.
+// offend returns Stayput's answer to a claim that violates a rule, or that
+// there was none.
 func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter, namespace string,
 	heard *warnings) (string, error) {
 	claim := &corev1.PersistentVolumeClaim{
@@ -104,7 +104,7 @@ func offend(ctx context.Context, client coreclient.PersistentVolumeClaimsGetter,
 		"off, or is no replica ready?", namespace)
 }
 
-// warnings keeps what the API server warns of.
+// warnings collects the API server's warnings.
 type warnings struct {
 	mu    sync.Mutex
 	texts []string

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// A progress shows on a terminal how far long work has come, and nothing
+// A progress shows the progress of long work on a terminal, and nothing
 // elsewhere. A nil one shows nothing.
 type progress struct {
 	out io.Writer
@@ -29,8 +29,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// begin begins work of a number of steps, or of -1 if nobody knows. Call done
-// at its end, and step after each. Work that is done at once shows nothing.
+// begin begins work of a number of steps, or of -1 if the number is not known.
+// Call step after each step, and done at the end. Short work shows nothing.
 func (p *progress) begin(what string, steps int) (done func()) {
 	if p == nil {
 		return func() {}

@@ -20,11 +20,11 @@ import (
 )
 
 // repairRate is how many volumes are written or reported in a second: 5 000
-// take four minutes, and nobody else is kept waiting.
+// take four minutes, and other clients are not delayed.
 const repairRate = 20
 
-// repairWaiters is how many creations may wait at once for repair to retain their
-// volumes. Each holds one of the places of requests that are worked on.
+// repairWaiters is how many creations may wait at once for repair to retain
+// their volumes. Each takes one slot of the requests in flight.
 const repairWaiters = 8
 
 // addRepair adds what watches volumes to the manager: the count of those that

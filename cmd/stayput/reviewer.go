@@ -33,8 +33,8 @@ type reviewer struct {
 	yields map[int]string  // the causes of those that go where another stands, by their place in the report
 }
 
-// A subject is an object, and how it is written if that is known: then the
-// object is what admission makes of it.
+// A subject is an object to review. If its manifest is known, the object is the
+// manifest after admission.
 type subject struct {
 	client.Object
 	manifest *manifest.Manifest
@@ -108,8 +108,8 @@ func (s settings) newReport(command string, failOn validators.Level) *report.Rep
 	return r
 }
 
-// reviewed returns what a report says of items that are reviewed, made anew for
-// whoever asks.
+// reviewed returns the reviewed objects for a report. Each iteration computes
+// them again.
 func reviewed[T any](items []T, of func(T) report.Reviewed) iter.Seq[report.Reviewed] {
 	return func(yield func(report.Reviewed) bool) {
 		for _, item := range items {
@@ -192,7 +192,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		for _, remark := range append(slices.Clip(s.manifest.Remarks), remarksOf(s.manifest.Object)...) {
 			f := rv.note(s, remark.Name, remark.Field, remark.Text)
 			f.Remedy = remark.Remedy
-			if remark.Name == mergedPorts { // it comes true if the Service is changed
+			if remark.Name == mergedPorts { // it becomes true when the Service is changed
 				f.Level = validators.Hint.String()
 			}
 			o.findings = append(o.findings, f)
@@ -250,9 +250,9 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	return o
 }
 
-// admitted returns manifests as admission would make them, and puts them into the
-// snapshot so: a rule that looks at one sees what another will find in a cluster,
-// as a class that retains although its author did not say so.
+// admitted adds manifests to the snapshot as admission would change them, so
+// that a rule which looks one up sees the same object as in a cluster: a class
+// that retains its volumes, for example, although the author did not say so.
 func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot,
 	manifests []manifest.Manifest) ([]subject, error) {
 	add := func(m *manifest.Manifest, obj client.Object) error {

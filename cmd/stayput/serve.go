@@ -105,7 +105,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Before anything slow: a port in use is said at once.
+	// First, before anything slow, so that a port in use is reported at once.
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", f.listen, err)
@@ -290,10 +290,10 @@ func (f *serveFlags) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// watchingClient returns the client of the caches, to which what nobody reads
-// does not come. The lists with which most of them begin (package packed) come in
-// HTTP/1.1: in HTTP/2, whose frames are small, they cost the API server a third
-// more CPU, and this process as well. They come uncompressed, as watches do.
+// watchingClient returns the client of the caches, which removes unread fields.
+// Most caches begin with a list (package packed). It uses HTTP/1.1: HTTP/2,
+// with its small frames, takes a third more CPU in the API server, and more in
+// this process as well. It is uncompressed, as watches are.
 func watchingClient(config *rest.Config) (*http.Client, error) {
 	listing := rest.CopyConfig(config)
 	listing.NextProtos, listing.DisableCompression = []string{"http/1.1"}, true
@@ -308,8 +308,9 @@ func watchingClient(config *rest.Config) (*http.Client, error) {
 	return &http.Client{Transport: trim.Transport(watches, lists), Timeout: config.Timeout}, nil
 }
 
-// cacheOptions strip what nobody reads, pack what there is most of, and hand out
-// objects without a copy: rules never edit what a lookup returned.
+// cacheOptions make caches that strip unread fields, pack kinds with many
+// objects, and return objects without a copy: rules never edit what a lookup
+// returned.
 func cacheOptions(watching *http.Client) ctrlcache.Options {
 	return ctrlcache.Options{
 		HTTPClient:                   watching,

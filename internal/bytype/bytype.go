@@ -1,5 +1,5 @@
-// Package bytype keeps what reflection makes of a type, a function as a rule,
-// made once.
+// Package bytype caches values, usually functions, that are made for a type by
+// reflection.
 package bytype
 
 import (

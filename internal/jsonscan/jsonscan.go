@@ -1,5 +1,5 @@
-// Package jsonscan finds its way through JSON of which nothing is known, without
-// validating it, for what must look at a document before anybody decodes it.
+// Package jsonscan finds the ends of values in unknown JSON without validating
+// it. It is for checks that run before the document is decoded.
 package jsonscan
 
 import "bytes"

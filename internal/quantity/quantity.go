@@ -1,5 +1,5 @@
-// Package quantity guards against quantities that take hours to read or to compare:
-// no decoder of JSON that others wrote does without it.
+// Package quantity protects against quantities that take hours to parse or to
+// compare: every decoder of foreign JSON must use it.
 package quantity
 
 import (
@@ -17,8 +17,8 @@ import (
 	"stayput.dev/internal/jsonscan"
 )
 
-// How large a quantity is at most that does not count as heavy. The largest that
-// Kubernetes has a use for is 2^63.
+// The limits of a quantity that does not count as heavy. The largest that
+// Kubernetes can use is 2^63.
 const (
 	mostDigits         = 100
 	mostExponentDigits = 3
@@ -55,9 +55,9 @@ func Heavy[T string | []byte](text T) bool {
 	return i-exponent > mostExponentDigits
 }
 
-// Check returns an [Error] if JSON holds, where the type that like points to has a
-// quantity, one that is [Heavy]. Whoever decodes JSON with quantities in it asks
-// here first, or asks Heavy about each. It does not validate.
+// Check returns an [Error] if JSON has a [Heavy] quantity in a field where the
+// type that like points to has a quantity. Call it before decoding JSON with
+// quantities, or call Heavy for each of them. It does not validate.
 func Check(data []byte, like any) error {
 	w := walk{data: data}
 	w.value(0, reflect.TypeOf(like))
@@ -76,9 +76,8 @@ func (e *Error) Error() string {
 		mostExponentDigits)
 }
 
-// A walk goes through JSON of which nothing is known, along with a type. Its
-// methods return where what they were at ends, the end of all where they do not
-// understand what there is.
+// A walk goes through unknown JSON together with a type. Its methods return the
+// end of the value, or the end of the text if it is malformed.
 type walk struct {
 	data  []byte
 	found []string // the steps to a heavy quantity, the last first
@@ -178,8 +177,7 @@ func holdsQuantity(t reflect.Type) bool {
 	return holds
 }
 
-// reaches says so of a type that was not asked about before, on the way from one
-// that holds it.
+// reaches is holdsQuantity for a new type, found within another one.
 func reaches(t reflect.Type, asked map[reflect.Type]bool) bool {
 	if t == reflect.TypeFor[resource.Quantity]() {
 		return true

@@ -1,8 +1,8 @@
 // Package same says whether two API objects mean the same, as
-// equality.Semantic.DeepEqual of apimachinery has it: 1000m is 1, and an empty
-// list is none. That one makes maps of what it has visited, and asks reflection
-// about each value; this one is on the way of every update, and asks once for
-// each type.
+// equality.Semantic.DeepEqual of apimachinery does: 1000m is 1, and an empty
+// list is the same as none. DeepEqual makes maps of the values that it has
+// visited, and uses reflection for each value; this package is called for every
+// update, and uses reflection once for each type.
 package same
 
 import (
@@ -109,7 +109,7 @@ func slices(elem reflect.Type) Func {
 	}
 	same, size := Of(elem), elem.Size()
 	return func(a, b unsafe.Pointer) bool {
-		// The header of a slice is the same whatever it is one of.
+		// The header of a slice is the same for any element type.
 		x, y := *(*[]struct{})(a), *(*[]struct{})(b)
 		if len(x) != len(y) {
 			return false
@@ -170,7 +170,7 @@ func maps(t reflect.Type) Func {
 	}
 }
 
-// reflected compares values that have no address, of which copies are made.
+// reflected compares copies of values that have no address.
 func reflected(a, b reflect.Value) bool {
 	if a.Kind() == reflect.Interface {
 		a, b = a.Elem(), b.Elem()
