@@ -147,7 +147,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: none, volumeName: NS, res
 	staleVolume = `apiVersion: v1
 kind: PersistentVolume
 metadata: {name: NS, annotations: {stayput.dev/claim-of: mysql/data/0,
-	pv.kubernetes.io/provisioned-by: example.com/disk}}
+  pv.kubernetes.io/provisioned-by: example.com/disk}}
 spec:
   accessModes: [ReadWriteOnce]
   capacity: {storage: 1Gi}

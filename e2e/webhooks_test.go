@@ -107,6 +107,7 @@ func askedPod(metadata, spec string) string {
 const (
 	subdomainLabel = ", labels: {stayput.dev/subdomain: db}"
 	ofStatefulSet  = ", ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: 1-2, controller: true}]"
+	ofNoController = ", ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: db, uid: 1-2}]"
 	ofReplicaSet   = ", ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: db, uid: 1-2, controller: true}]"
 	hostPath       = ", volumes: [{name: v, hostPath: {path: /data}}]"
 
@@ -159,22 +160,25 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"Pod with our label in a namespace of it": {args: create, manifest: askedPod(subdomainLabel, ""), in: "injected",
 			want: "identity pods"},
 		"Pod without it in a namespace of it": {args: create, manifest: askedPod("", ""), in: "injected",
-			want: "identity-namespace"},
+			want: "identity-namespace pods"},
+		"Pod without it in a namespace of it by the ReplicaSet": {args: create, manifest: askedPod(ofReplicaSet, ""),
+			in: "injected", as: kubeController + "replicaset-controller", want: "identity-namespace"},
 		"Pod of a StatefulSet": {args: create, manifest: askedPod(subdomainLabel+ofStatefulSet,
 			", subdomain: db"+hostPath), as: kubeController + "statefulset-controller"},
 		"Pod of a StatefulSet in such a namespace": {args: create, manifest: askedPod(ofStatefulSet, ""), in: "injected"},
-		"ordinary Pod": {args: create, manifest: askedPod("", "")},
+		"Pod without a controller":                 {args: create, manifest: askedPod("", ""), want: "pods"},
+		"Pod without a controller, with an owner":  {args: create, manifest: askedPod(ofNoController, ""), want: "pods"},
 		"ordinary Pod by the ReplicaSet": {args: create, manifest: askedPod(ofReplicaSet, ""), as: kubeController +
 			"replicaset-controller"},
-		"Pod with a subdomain":        {args: create, manifest: askedPod("", ", subdomain: db"), want: "pods"},
-		"Pod with hostPath":           {args: create, manifest: askedPod("", hostPath), want: "pods"},
+		"Pod with a subdomain":        {args: create, manifest: askedPod(ofReplicaSet, ", subdomain: db"), want: "pods"},
+		"Pod with hostPath":           {args: create, manifest: askedPod(ofReplicaSet, hostPath), want: "pods"},
 		"Pod with hostPath by a node": {args: create, manifest: askedPod("", hostPath), as: "system:node:n"},
 		"Pod with another volume": {args: create,
-			manifest: askedPod("", ", volumes: [{name: v, emptyDir: {}}]")},
+			manifest: askedPod(ofReplicaSet, ", volumes: [{name: v, emptyDir: {}}]")},
 		"Pod with our annotation": {args: create,
-			manifest: askedPod(", annotations: {exempt.stayput.dev/x: because}", ""), want: "pods"},
-		"Pod with somebody's label": {args: create, manifest: askedPod(", labels: {example.com/subdomain: db}",
-			"")},
+			manifest: askedPod(ofReplicaSet+", annotations: {exempt.stayput.dev/x: because}", ""), want: "pods"},
+		"Pod with somebody's label": {args: create,
+			manifest: askedPod(ofReplicaSet+", labels: {example.com/subdomain: db}", "")},
 		"a Pod's labels": {args: "patch pod named " + touch},
 		"a Pod's status": {args: `patch pod named --subresource=status -p={"status":{"message":"hi"}}`},
 		"a Pod's end":    {args: "delete pod named"},

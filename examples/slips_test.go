@@ -46,7 +46,7 @@ apiVersion: v1
 kind: PersistentVolume
 metadata: {name: archive}
 spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
-	persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+  persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"claim-reclaim": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: scratch"},
 	"claim-template-access-mode": {app: "rabbitmq.yaml", want: warn,
@@ -211,7 +211,7 @@ apiVersion: v1
 kind: PersistentVolume
 metadata: {name: disk}
 spec: {capacity: {storage: 100Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain,
-	storageClassName: retained, hostPath: {path: /srv/postgresql}}`},
+  storageClassName: retained, hostPath: {path: /srv/postgresql}}`},
 	"volume-in-use": {app: "clickhouse.yaml", want: deny,
 		gone: "PersistentVolume data-clickhouse-1"},
 	"volume-reclaim": {app: "mariadb-galera.yaml", want: warn, add: `
@@ -219,7 +219,7 @@ apiVersion: v1
 kind: PersistentVolume
 metadata: {name: disk}
 spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete,
-	storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+  storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"volume-stale-claim": {app: "mysql.yaml", want: warn, add: `
 apiVersion: v1
 kind: PersistentVolume

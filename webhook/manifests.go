@@ -199,13 +199,16 @@ var (
 		Expression: "!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == " +
 			"'StatefulSet')",
 	}
+	// Rules about what a Pod runs review it in the template of its controller, and
+	// a Pod that has none by itself.
 	interestingPod = admissionv1.MatchCondition{
-		Name: "has-name-or-host-path",
-		Expression: "(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
+		Name: "without-controller-or-has-name-or-host-path",
+		Expression: "!has(object.metadata.ownerReferences) || " +
+			"!object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller) || " +
+			"(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
 			"(has(object.metadata.labels) && object.metadata.labels.exists(k, " + ownKey + ")) || " +
 			"(has(object.metadata.annotations) && object.metadata.annotations.exists(k, " + ownKey + ")) || " +
-			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath) || " +
-			"has(v.ephemeral) && !has(object.metadata.ownerReferences)))",
+			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath)))",
 	}
 )
 

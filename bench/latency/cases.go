@@ -82,6 +82,8 @@ func (r *run) makeCases(ctx context.Context) error {
 	labels := objects[plainPod].GetLabels()
 	delete(labels, cluster.LabelSubdomain)
 	objects[plainPod].SetLabels(labels)
+	objects[plainPod].SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet",
+		Name: "web", UID: "1-2", Controller: new(true)}}) // as most Pods, for whose template admission was asked
 
 	for _, c := range []*testCase{
 		{title: statefulSet, by: byNothing},
