@@ -306,8 +306,8 @@ func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []
 	return denials
 }
 
-// MadeNow asks what would be denied if an object of the present cluster were
-// created now, by whoever the log says wrote it.
+// MadeNow records the denials if an object of the present cluster were created
+// now, by the user who wrote it according to the log.
 func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
 	if err != nil {

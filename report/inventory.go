@@ -110,11 +110,11 @@ type world struct {
 	leaving  map[string]bool                                 // volumes that are being deleted
 }
 
-// TakeInventory takes stock of what is in view, which has a [cluster.Walker],
-// and of the claims and StatefulSets that keep says are wanted. What is not known
-// is named, and left out. Done is told of a kind whose objects are many and are
-// not needed any longer. Lookup lists the custom resources that own claims or
-// StatefulSets.
+// TakeInventory makes the inventory of the objects in a view, which has a
+// [cluster.Walker]; of claims and StatefulSets only those in namespaces for
+// which keep is true. Unknown kinds are named in the result and left out. Done
+// is called with each kind of many objects once it is no longer needed. Lookup
+// lists the custom resources that own claims or StatefulSets.
 func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind),
 	lookup Lookup) *Inventory {
 	depend := &owned{}

@@ -59,7 +59,7 @@ func (l *Location) Excerpt(line string) {
 	l.Text = clean(string(runes[l.skip:min(l.skip+maxText, len(runes))]))
 }
 
-// marked returns the text in three parts, of which the second is the field.
+// marked returns the text in three parts. The second is the field.
 func (l *Location) marked() (before, field, after string) {
 	runes := []rune(l.Text)
 	from := max(min(l.Column-1-l.skip, len(runes)), 0)

@@ -112,8 +112,8 @@ type ownedClaim struct {
 	Claim
 
 	owners []metav1.OwnerReference
-	sets   []types.UID // of which it is
-	with   []types.UID // of which whenDeleted deletes it, referenced yet or not
+	sets   []types.UID // the StatefulSets that it may belong to
+	with   []types.UID // those that delete it by whenDeleted, even if not owners yet
 }
 
 func (w *owned) statefulSet(sts *appsv1.StatefulSet) {

@@ -249,7 +249,8 @@ func (r *Report) Sentence() string {
 	return s
 }
 
-// skippedRules counts the rules, of which each may lack several kinds.
+// skippedRules counts rules that were skipped. Several kinds may be missing for
+// each.
 func (r *Report) skippedRules() int {
 	rules := map[string]bool{}
 	for _, s := range r.Skipped {

@@ -344,9 +344,10 @@ func goesWithClaim(pv *corev1.PersistentVolume) bool {
 	return pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain
 }
 
-// forgotten says whether a volume goes with its claim, and leaves a disk of which
-// nothing in the cluster knows: one that is being deleted waits for that, and what
-// its policy says of Released volumes does not concern it.
+// forgotten says whether a volume is deleted with its claim and leaves a disk
+// that nothing in the cluster refers to. A volume that is being deleted waits
+// for its claim; its reclaim policy, which is for Released volumes, does not
+// matter.
 func forgotten(pv *corev1.PersistentVolume) bool {
 	return pv != nil && pv.DeletionTimestamp != nil && !goesWithClaim(pv)
 }

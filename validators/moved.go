@@ -6,8 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// copyFirst begins every remedy by which a mount comes to lead to another volume:
-// whoever follows it without a copy starts on nothing.
+// copyFirst begins every remedy that changes the volume behind a mount: without
+// a copy, the workload would start with an empty one.
 const copyFirst = "copy the data first (it stays in the old volume, the new one starts empty), then "
 
 // ownClaims is the remedy that gives each replica of a StatefulSet a claim in the

@@ -70,7 +70,7 @@ under its serviceName; there the label has no effect.`,
 				return nil // it has a name, or the finding is about its StatefulSet
 			}
 			if ofDeployment(pod) && (pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil) {
-				return nil // the author of its Deployment is told
+				return nil // its Deployment is reported
 			}
 			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
 				p.Report(err, remedy)

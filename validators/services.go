@@ -97,7 +97,7 @@ func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string
 		if err != nil {
 			return name, fmt.Errorf("get Service %s: %w", name, err)
 		}
-		const most = 9 // names are tried; nobody is to buy lookups with Services
+		const most = 9 // names are tried; a hostile user must not cause lookups by creating Services
 		if svc == nil || n == most {
 			return name, nil
 		}

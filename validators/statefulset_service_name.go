@@ -53,10 +53,10 @@ field.`,
 	})},
 }
 
-// serviceFor is the remedy of a StatefulSet that names no Service: the headless one
-// that selects its Pods and nobody's beside them, or else a new one, of a name that
-// no other has. Where Services are not known, either may be right. Where any kind is
-// not known, the error is [cluster.ErrUnknown], with a remedy.
+// serviceFor returns the remedy for a StatefulSet that names no Service: the
+// headless one that selects only its Pods, or else a new one with an unused
+// name. If Services are not known, either may be right. If any kind is not
+// known, it returns a remedy together with the error [cluster.ErrUnknown].
 func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy string, unknown error) {
 	own, unknown := ownHeadless(v, sts)
 	if known(unknown) != nil {

@@ -52,8 +52,8 @@ whom to ask, and nothing is said.`,
 		"spec.serviceName", "spec.ordinals"),
 }
 
-// clusterName returns the first name of the cluster's DNS that the containers of a
-// Pod are told, or "".
+// clusterName returns the first name in the cluster's DNS domain that the
+// containers of a Pod are configured with, or "".
 func clusterName(spec *corev1.PodSpec, domain string) string {
 	for _, c := range containers(spec) {
 		texts := append(append([]string{}, c.item.Command...), c.item.Args...)

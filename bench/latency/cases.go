@@ -142,8 +142,8 @@ func creation(c *testCase, obj *unstructured.Unstructured) (err error) {
 	return err
 }
 
-// deletion makes c the deletion of a claim, which it makes: bound to a volume
-// that is retained, and used by nobody.
+// deletion makes c the deletion of a claim, which it creates: bound to a
+// retained volume, and unused.
 func (r *run) deletion(ctx context.Context, c *testCase, obj *unstructured.Unstructured) error {
 	obj.SetName("spare-" + c.by)
 	path, err := r.bind(ctx, obj)

@@ -83,8 +83,8 @@ func narrowed(manifest string) (string, error) {
 	return string(m) + "---\n" + string(v), errors.Join(err1, err2)
 }
 
-// awake waits until the API server asks whom it should about every case, as
-// often as it should, and nobody else.
+// awake waits until the API server calls exactly the configured webhooks for
+// every case, as often as it should.
 func (r *run) awake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -2,10 +2,10 @@
 // a real API server: with Stayput, with webhooks of controller-runtime, with
 // policies that the API server runs itself, and with nothing.
 //
-// One API server has them all at once, told apart by a label of the object, so
-// that the same request can be sent to each in turn, and whatever else the
-// machine does hits all alike. All requests are dry runs: nothing is stored, and
-// the times are those of admission, not of a disk.
+// One API server has them all at once, selected by a label of the object, so
+// that the same request can be sent to each in turn, and other load on the
+// machine affects all equally. All requests are dry runs: nothing is stored,
+// and the times are those of admission, not of a disk.
 package latency
 
 import (

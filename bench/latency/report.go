@@ -106,8 +106,8 @@ func (r *run) table(out *strings.Builder, how string, p50, p99 func(sample) time
 	})
 }
 
-// rows calls write for each case, with the one of its group about which nobody
-// is asked.
+// rows calls write for each case, with the case of its group for which no
+// webhook is called.
 func (r *run) rows(write func(c, nothing *testCase)) {
 	for _, group := range r.groups() {
 		for _, c := range group {

@@ -322,8 +322,8 @@ func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// own keeps what Stayput keeps for itself as it comes: whoever leads, leads for
-// good.
+// own stores Stayput's own objects as they arrive: the first leader stays the
+// leader.
 func (c *Cluster) own(w http.ResponseWriter, r *http.Request, resource string, key client.ObjectKey) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

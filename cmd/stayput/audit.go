@@ -146,7 +146,7 @@ func (ref reference) get(ctx context.Context, from client.Reader) (subject, erro
 	if err := from.Get(ctx, ref.ObjectKey, obj); err != nil {
 		return subject{}, err
 	}
-	// Objects that are read from now on share these values.
+	// Findings keep these strings, so use ref's, which stay in memory anyway.
 	obj.SetNamespace(ref.Namespace)
 	obj.SetName(ref.Name)
 	return subject{Object: obj}, nil

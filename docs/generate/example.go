@@ -47,7 +47,7 @@ type replay struct {
 // replayOf replays the testdata of a rule as its test does.
 func replayOf(root string, r *validators.Rule) (replay, error) {
 	if r.Level == validators.Off {
-		raised := *r // as whoever wants the rule must configure it
+		raised := *r // as the configuration must raise it
 		raised.Level = validators.Warn
 		r = &raised
 	}

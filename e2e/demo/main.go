@@ -1,6 +1,6 @@
 // Command demo shows Stayput at work on a real API server, with the manifests
 // of the notes that its conventions come from. With --record FILE it writes the
-// denial and what mends it to a file, of which docs/generate makes a picture.
+// denial and its remedy to a file. docs/generate makes a picture of that.
 package main
 
 import (

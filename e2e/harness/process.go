@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// FreeAddresses finds addresses of loopback that nobody listens at.
+// FreeAddresses finds loopback addresses that are not in use.
 func FreeAddresses(into ...*string) error {
 	for _, address := range into {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -139,8 +139,8 @@ func (b *builder) buildModule(ctx context.Context, module string, ps []program, 
 	return nil
 }
 
-// clearLeftovers removes what a build that was killed left. Whoever holds the
-// lock is the only one who builds.
+// clearLeftovers removes the files of a build that was killed. Only the holder
+// of the lock builds.
 func (b *builder) clearLeftovers() {
 	left, _ := filepath.Glob(filepath.Join(b.cache, ".build-*"))
 	for _, dir := range left {

@@ -157,8 +157,8 @@ func (c *Cluster) Kubectl() string { return c.bin["kubectl"] }
 // has none, and nothing answers there.
 func (c *Cluster) DNS() string { return loopback(c.ports.dns) }
 
-// Resolver asks the cluster's CoreDNS, and nobody else. Give it names that end
-// with a dot, or it tries this machine's search domains, too.
+// Resolver asks only the cluster's CoreDNS. Give it names that end with a dot,
+// or it tries this machine's search domains, too.
 func (c *Cluster) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer

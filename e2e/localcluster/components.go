@@ -72,7 +72,7 @@ func (c *Cluster) apiServer() component {
 		"--profiling=false",
 	}
 	if c.options.Bare {
-		// Nobody makes service accounts, and a Pod must have one.
+		// No controller makes service accounts here, and a Pod must have one.
 		args = append(args, "--disable-admission-plugins=ServiceAccount")
 	}
 	return component{"kube-apiserver", append(args, c.options.APIServerArgs...),

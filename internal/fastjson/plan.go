@@ -124,7 +124,7 @@ func place[T any](slab *[]T) unsafe.Pointer {
 	return unsafe.Pointer(&(*slab)[n])
 }
 
-// A sliceHeader is a slice of whatever type.
+// A sliceHeader is a slice of any type.
 type sliceHeader struct {
 	data     unsafe.Pointer
 	len, cap int
@@ -179,7 +179,7 @@ func mapPlan(t reflect.Type) plan {
 		}
 		m := reflect.MakeMap(t)
 		reflect.NewAt(t, into).Elem().Set(m)
-		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()) // of which the map has copies
+		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()) // the map copies them
 		return d.members(i, func(name string, i int) int {
 			key.SetString(name)
 			value.Elem().SetZero()

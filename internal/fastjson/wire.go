@@ -11,12 +11,12 @@
 // much, encoding/json 1.1 to 2.6, though it is not strict, and encoding/json/v2
 // (GOEXPERIMENT=jsonv2), with unmarshalers for Kubernetes' own types, 1.5 to 2.1.
 //
-// It knows the shape of what API servers write, and no more. Whatever is
-// malformed, and whatever is rare (numbers with a fraction, surrogate pairs,
-// invalid UTF-8, types without a plan), it leaves to the caller to decode with
-// sigs.k8s.io/json, which either does so or says what is wrong. So it can be
-// simple, and no error message depends on it. What it does decode is what
-// sigs.k8s.io/json decodes: a fuzz test compares the two.
+// It decodes only JSON in the form that API servers write. The caller must
+// decode anything malformed or rare (numbers with a fraction, surrogate pairs,
+// invalid UTF-8, types without a plan) with sigs.k8s.io/json, which decodes it
+// or returns an error. So this package can be simple, and no error message
+// depends on it. Its results are those of sigs.k8s.io/json: a fuzz test
+// compares the two.
 package fastjson
 
 import (
@@ -26,30 +26,31 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// A Budget bounds what a document may hold, and so what it may cost to decode.
+// A Budget limits the contents of a document, and so the cost of decoding it.
 type Budget struct {
-	Values int // objects, arrays, and what follows a comma
+	Values int // objects, arrays, and values after a comma
 	Depth  int // of objects and arrays
 
-	// Costly says whether what follows a comma in the value of a key counts for
-	// Weight. It counts, too, where the key has a letter written as an escape,
-	// and so may be any. Nil: none is costly.
+	// Costly says whether the values after commas in the value of a key count
+	// Weight each. They also do if the key contains an escape, because it could
+	// be any key. Nil: none is costly.
 	Costly func(key string) bool
 	Weight int
 
-	// Room says whether there is memory for so many values. It is asked before
-	// they are decoded, some hundred at a time. Nil: always.
+	// Room reserves memory for a number of values and returns whether there is
+	// enough. It is called before they are decoded, for some hundred at a time.
+	// Nil: always.
 	Room func(values int) bool
 }
 
-// step is for how many values more there should be room at a time: a StatefulSet
-// of 9 KB has some 600.
+// step is the number of values for which room is requested at a time: a
+// StatefulSet of 9 KB has some 600.
 const step = 256
 
-// A Document is JSON that is decoded once, with what is raw in it
-// (runtime.RawExtension) where it is known by then what that is, and later where
-// not. Such raw JSON is a part of the document itself, and lives no longer than
-// that. All strings are parts of one copy of the document.
+// A Document is JSON that is decoded once. Raw JSON in it
+// (runtime.RawExtension) is decoded at the same time if its type is known by
+// then, or else later. It is a part of the document itself, and lives no
+// longer. All strings are parts of one copy of the document.
 type Document struct {
 	data   []byte
 	text   string // the same
@@ -59,17 +60,17 @@ type Document struct {
 	full   bool
 }
 
-// A part is raw JSON, from one byte of the document to before another.
+// A part is raw JSON: the bytes of the document in the range [from, to).
 type part struct {
 	from, to int
 	into     any  // what it was decoded into
-	left     bool // to others: it was tried
+	left     bool // decoding failed, and is left to others
 }
 
-// A Chooser says what the raw JSON of a field is decoded into, a pointer to a
-// zero value, or nil if that is not known; and whether its managed fields are
-// wanted. They are as large as all else in an object, and hardly anybody reads
-// them.
+// A Chooser chooses what the raw JSON of a field is decoded into: a pointer to
+// a zero value, or nil if the type is not known. It also says whether its
+// managed fields are needed: they are as large as the rest of an object, and
+// few rules read them.
 type Chooser func(field *runtime.RawExtension) (into any, managedFields bool)
 
 // NewDocument returns a document that must not be edited while it is in use.
@@ -77,10 +78,10 @@ func NewDocument(data []byte, budget Budget) *Document {
 	return &Document{data: data, text: string(data), budget: budget}
 }
 
-// Unmarshal decodes the document into what into points to, which must be zero,
-// and says whether it could. If not, into holds nothing of worth. Choose, unless
-// it is nil, is asked about each raw JSON, once all before it is decoded; what
-// it named is Decoded then, unless that is left to others.
+// Unmarshal decodes the document into the zero value that into points to, and
+// says whether it could. If not, the value is undefined. Choose, unless it is
+// nil, is called for each raw JSON once all before it is decoded. Decoded then
+// returns what it chose, unless that could not be decoded.
 func (doc *Document) Unmarshal(into any, choose Chooser) bool {
 	d := doc.decoder(len(doc.data))
 	d.costly, d.choose = doc.budget.Costly, choose
@@ -96,8 +97,8 @@ func (doc *Document) Values() int { return doc.values }
 // Full says whether decoding ended because there was no room.
 func (doc *Document) Full() bool { return doc.full }
 
-// Decoded returns what raw JSON that was found in the document was decoded into
-// already, or nil.
+// Decoded returns the value that raw JSON of the document was decoded into, or
+// nil.
 func (doc *Document) Decoded(raw []byte) any {
 	if p := doc.partOf(raw); p != nil {
 		return p.into
