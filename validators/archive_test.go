@@ -40,6 +40,10 @@ func TestArchive(t *testing.T) {
 				objs = append(objs, s.Obj)
 			}
 		}
+		for i := range objs {
+			objs[i] = objs[i].DeepCopyObject().(client.Object)
+			objs[i].SetResourceVersion("1") // a cluster has them
+		}
 		for _, obj := range data.Objects {
 			if err := archive.Add(obj.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)

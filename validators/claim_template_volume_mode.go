@@ -28,18 +28,18 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 	Exempt: "never: no kubelet starts such a Pod; where a webhook rewrites it, exempt it with that as the reason",
 
 	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
-		fromTemplate := map[string]bool{}
+		uses, fromTemplate := usesIn(spec), map[string]bool{}
 		if sts, ok := obj.(*appsv1.StatefulSet); ok {
 			for i := range sts.Spec.VolumeClaimTemplates {
 				t := &sts.Spec.VolumeClaimTemplates[i]
 				fromTemplate[t.Name] = true
-				usedAs(p, spec, at, t.Name, &t.Spec, aTemplate)
+				uses[t.Name].as(p, at, t.Name, &t.Spec, aTemplate)
 			}
 		}
 		for i := range spec.Volumes {
 			v := &spec.Volumes[i]
 			if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil && !fromTemplate[v.Name] {
-				usedAs(p, spec, at, v.Name, &v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral)
+				uses[v.Name].as(p, at, v.Name, &v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral)
 			}
 		}
 		for i := range spec.Volumes {
@@ -53,7 +53,7 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 				return fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
 			}
 			if pvc != nil {
-				usedAs(p, spec, at, v.Name, &pvc.Spec, aClaim)
+				uses[v.Name].as(p, at, v.Name, &pvc.Spec, aClaim)
 			}
 		}
 		return nil
@@ -70,10 +70,35 @@ const (
 	aClaim      claimedBy = "the claim"
 )
 
-// usedAs reports the first place at which the containers of a Pod use a volume as
-// what its claim is not.
-func usedAs(p *Pass, spec *corev1.PodSpec, at *field.Path, volume string, claim *corev1.PersistentVolumeClaimSpec,
-	by claimedBy) {
+// volumeUses are the first places at which containers use a volume, relative to the
+// Pod's spec; nil where none does.
+type volumeUses struct {
+	mount, device func(at *field.Path) *field.Path
+}
+
+// usesIn returns, by name, how the containers of a Pod use its volumes.
+func usesIn(spec *corev1.PodSpec) map[string]volumeUses {
+	uses := map[string]volumeUses{}
+	for _, c := range containers(spec) {
+		in := func(list string, i int) func(*field.Path) *field.Path {
+			return func(at *field.Path) *field.Path { return at.Child(c.field).Index(c.index).Child(list).Index(i) }
+		}
+		for i := range c.item.VolumeMounts {
+			if name := c.item.VolumeMounts[i].Name; uses[name].mount == nil {
+				uses[name] = volumeUses{in("volumeMounts", i), uses[name].device}
+			}
+		}
+		for i := range c.item.VolumeDevices {
+			if name := c.item.VolumeDevices[i].Name; uses[name].device == nil {
+				uses[name] = volumeUses{uses[name].mount, in("volumeDevices", i)}
+			}
+		}
+	}
+	return uses
+}
+
+// as reports a use of a volume that its claim is not made for.
+func (u volumeUses) as(p *Pass, at *field.Path, volume string, claim *corev1.PersistentVolumeClaimSpec, by claimedBy) {
 	block := claim.VolumeMode != nil && *claim.VolumeMode == corev1.PersistentVolumeBlock
 	report := func(path *field.Path, text, remedy string) {
 		err := field.Invalid(path, volume, text+"; no Pod ever starts")
@@ -93,24 +118,12 @@ func usedAs(p *Pass, spec *corev1.PodSpec, at *field.Path, volume string, claim 
 		p.Report(err, other+"; or, "+remedy)
 		p.Briefly(remedy)
 	}
-	for _, c := range containers(spec) {
-		in := at.Child(c.field).Index(c.index)
-		if block {
-			for i := range c.item.VolumeMounts {
-				if c.item.VolumeMounts[i].Name == volume {
-					report(in.Child("volumeMounts").Index(i), "cannot be mounted: "+string(by)+" has volumeMode: Block",
-						fmt.Sprintf("remove it, and set volumeDevices: [{name: %s, devicePath: /dev/%[1]s}]", volume))
-					return
-				}
-			}
-			continue
-		}
-		for i := range c.item.VolumeDevices {
-			if c.item.VolumeDevices[i].Name == volume {
-				report(in.Child("volumeDevices").Index(i), "cannot be a device: "+string(by)+" is a file system",
-					fmt.Sprintf("remove it, and set volumeMounts: [{name: %s, mountPath: /%[1]s}]", volume))
-				return
-			}
-		}
+	switch {
+	case block && u.mount != nil:
+		report(u.mount(at), "cannot be mounted: "+string(by)+" has volumeMode: Block",
+			fmt.Sprintf("remove it, and set volumeDevices: [{name: %s, devicePath: /dev/%[1]s}]", volume))
+	case !block && u.device != nil:
+		report(u.device(at), "cannot be a device: "+string(by)+" is a file system",
+			fmt.Sprintf("remove it, and set volumeMounts: [{name: %s, mountPath: /%[1]s}]", volume))
 	}
 }

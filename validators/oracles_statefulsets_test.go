@@ -272,7 +272,12 @@ func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
 // labels the Pod of its name has, while it lives with the claim it is not new. An
 // operator hears of claims alone that are not as the template would make them.
 func findsClaim(w *world, s sts, ordinals []int, operator bool) bool {
-	for _, t := range s.Spec.VolumeClaimTemplates {
+	for i, t := range s.Spec.VolumeClaimTemplates {
+		if slices.ContainsFunc(s.Spec.VolumeClaimTemplates[i+1:], func(later corev1.PersistentVolumeClaim) bool {
+			return later.Name == t.Name // claims are made from the last of a name
+		}) {
+			continue
+		}
 		for _, n := range ordinals {
 			claim := fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n)
 			if c := find(w.claims, s.Namespace, claim); c != nil && !mountsIts(w, s, t.Name, n) && strange(c) &&

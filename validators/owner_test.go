@@ -348,7 +348,7 @@ func TestOperatorsAreSparedByTheAPIServersWord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(got.Findings) != 1 || len(got.Undecided) > 0 || got.Denied() != tc.want {
+			if len(got.Findings) == 0 || len(got.Undecided) > 0 || got.Denied() != tc.want {
 				t.Errorf("%v %v, want it denied: %t", got.Findings, got.Undecided, tc.want)
 			}
 		})

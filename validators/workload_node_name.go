@@ -54,7 +54,7 @@ reserved (claimRef) does not wait, and nothing is said.`,
 			p.Report(field.Invalid(at.Child("nodeName"), spec.NodeName,
 				fmt.Sprintf("must be left to the scheduler, for which class %s waits; without it %s stays Pending", class, c.what)),
 				fmt.Sprintf("remove it, and set nodeSelector: {%s: %s}", corev1.LabelHostname, spec.NodeName))
-			return nil
+			return unknown
 		}
 		return unknown
 	}, []string{"nodeName", "volumes[*].persistentVolumeClaim", "volumes[*].ephemeral"},

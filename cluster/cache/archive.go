@@ -101,14 +101,13 @@ func lean(obj client.Object) {
 }
 
 // leanPod keeps the names, claims and labels of a Pod that a controller made:
-// its containers and constraints are in the template. Of any other Pod it
-// removes what the containers run.
+// its containers and constraints are in the template. Rules review any other Pod
+// by itself, and there are few of these: their containers stay.
 func leanPod(pod *corev1.Pod) {
 	pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
 	pod.Annotations = keep(pod.Annotations, func(name string) bool {
 		return name == cluster.AnnotationMirror || strings.Contains(name, "stayput.dev/")
 	})
-	stripContainers(&pod.Spec)
 	if metav1.GetControllerOf(pod) != nil {
 		pod.Spec.Containers, pod.Spec.InitContainers = nil, nil
 		pod.Spec.Affinity, pod.Spec.Tolerations, pod.Spec.SecurityContext = nil, nil, nil
