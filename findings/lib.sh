@@ -45,8 +45,9 @@ definitions() {
 			-keyout tls.key -out tls.crt 2>/dev/null
 		kubectl create -f "$module/config/crd/bases" >&2
 		for _ in \$(seq 30); do kubectl wait --for=condition=Established -f "$module/config/crd/bases" >&2 && break; sleep 1; done
-		webhooks() { # with the bundle of authorities
-			awk -v at="https://127.0.0.1:\$port" -v ca="\$1" '/^ +service:\$/ { next } /^ +(name: webhook-service|namespace: system)\$/ { next }
+		webhooks() { # with the bundle of authorities, and a prefix of the names of configurations
+			awk -v at="https://127.0.0.1:\$port" -v ca="\$1" -v prefix="\${2-}" '/^  name: (mutating|validating)-webhook-configuration\$/ { print "  name: " prefix \$2; next }
+				/^ +service:\$/ { next } /^ +(name: webhook-service|namespace: system)\$/ { next }
 				/^ +path: / { print "    url: " at \$2; if (ca != "") print "    caBundle: " ca; next } { print }' \\
 				"$module/config/webhook/manifests.yaml" | kubectl create -f - >&2
 		}
