@@ -294,7 +294,8 @@ func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace st
 	if s.lists == nil {
 		s.lists = make(map[listKey]reflect.Value)
 	}
-	s.lists[key] = reflect.ValueOf(items.Slice3(0, items.Len(), items.Len()).Interface()) // a caller must not append in place
+	// a caller must not append in place
+	s.lists[key] = reflect.ValueOf(items.Slice3(0, items.Len(), items.Len()).Interface())
 	return nil
 }
 

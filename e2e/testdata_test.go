@@ -101,7 +101,8 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		if req.User.Username == "" {
 			req.User.Username = "admin" // the API server always knows who asks
 		}
-		verdict, err := policy.Review(cluster.Environment{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), req), s.Old, s.Obj)
+		v := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), req)
+		verdict, err := policy.Review(v, s.Old, s.Obj)
 		if err != nil || len(verdict.Undecided) > 0 {
 			t.Fatal(at, err, verdict.Undecided)
 		}
@@ -156,7 +157,8 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 	t.Cleanup(func() { r.remove(t, obj) })
 	status.SetResourceVersion(obj.GetResourceVersion())
 	status.SetUID(obj.GetUID())
-	if err := r.setup.Status().Update(ctx, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err) {
+	if err := r.setup.Status().Update(ctx, status); err != nil && !apierrors.IsNotFound(err) &&
+		!apierrors.IsMethodNotSupported(err) {
 		t.Fatalf("set up the status of %T %s: %v", obj, obj.GetName(), err)
 	}
 	if terminating {
@@ -192,7 +194,8 @@ func (r *replayer) own(t *testing.T, objs []client.Object) {
 
 func (r *replayer) remove(t *testing.T, obj client.Object) {
 	ctx := context.Background()
-	if err := r.setup.Patch(ctx, obj, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil && !apierrors.IsNotFound(err) {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	if err := r.setup.Patch(ctx, obj, patch); err != nil && !apierrors.IsNotFound(err) {
 		t.Errorf("clean up %T %s: %v", obj, obj.GetName(), err)
 	}
 	if err := r.setup.Delete(ctx, obj, client.GracePeriodSeconds(0)); err != nil && !apierrors.IsNotFound(err) {

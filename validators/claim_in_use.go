@@ -176,8 +176,9 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 // startsEmpty warns that a replica that is scaled away will start empty when it
 // comes back.
 func (c goingClaim) startsEmpty(p *Pass) {
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
-		"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume))),
+	p.Warn(field.Forbidden(namePath,
+		fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
+			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume))),
 		"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
@@ -190,8 +191,9 @@ func (c goingClaim) takesDiskOf(p *Pass, pods []string) {
 // usedBy warns of Pods that use the claim, beside the replica whose it is.
 func (c goingClaim) usedBy(p *Pass, pods []string) {
 	if len(pods) > 0 {
-		p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
-			"wait for ever", cluster.Few(pods))),
+		p.Warn(field.Forbidden(namePath,
+			fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
+				"wait for ever", cluster.Few(pods))),
 			fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
 				strings.Join(pods[:min(len(pods), 5)], " "), c.Namespace))
 	}

@@ -28,32 +28,30 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 	Exempt: "never: no kubelet starts such a Pod; where a webhook rewrites it, exempt it with that as the reason",
 
 	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
-		uses, fromTemplate := usesIn(spec), map[string]bool{}
-		if sts, ok := obj.(*appsv1.StatefulSet); ok {
-			for i := range sts.Spec.VolumeClaimTemplates {
-				t := &sts.Spec.VolumeClaimTemplates[i]
-				fromTemplate[t.Name] = true
-				uses[t.Name].as(p, at, t.Name, &t.Spec, aTemplate)
-			}
+		claims, err := volumesClaimed(p, obj, spec)
+		if err != nil || len(claims) == 0 {
+			return err
 		}
-		for i := range spec.Volumes {
-			v := &spec.Volumes[i]
-			if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil && !fromTemplate[v.Name] {
-				uses[v.Name].as(p, at, v.Name, &v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral)
-			}
-		}
-		for i := range spec.Volumes {
-			v := &spec.Volumes[i]
-			if v.PersistentVolumeClaim == nil || fromTemplate[v.Name] {
-				continue
-			}
-			name := v.PersistentVolumeClaim.ClaimName
-			pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), name)
-			if err != nil {
-				return fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
-			}
-			if pvc != nil {
-				uses[v.Name].as(p, at, v.Name, &pvc.Spec, aClaim)
+		for _, list := range []struct {
+			field string
+			of    []corev1.Container
+		}{{"initContainers", spec.InitContainers}, {"containers", spec.Containers}} {
+			for n := range list.of {
+				c := &list.of[n]
+				for i := range c.VolumeMounts {
+					name := c.VolumeMounts[i].Name
+					if claim, ok := claims[name]; ok && claim.block() {
+						claim.mounted(p, at.Child(list.field).Index(n).Child("volumeMounts").Index(i), name)
+						delete(claims, name) // once is enough
+					}
+				}
+				for i := range c.VolumeDevices {
+					name := c.VolumeDevices[i].Name
+					if claim, ok := claims[name]; ok && !claim.block() {
+						claim.device(p, at.Child(list.field).Index(n).Child("volumeDevices").Index(i), name)
+						delete(claims, name)
+					}
+				}
 			}
 		}
 		return nil
@@ -70,60 +68,77 @@ const (
 	aClaim      claimedBy = "the claim"
 )
 
-// volumeUses are the first places at which containers use a volume, relative to the
-// Pod's spec; nil where none does.
-type volumeUses struct {
-	mount, device func(at *field.Path) *field.Path
+// A claimedVolume is what a volume of a Pod claims.
+type claimedVolume struct {
+	spec *corev1.PersistentVolumeClaimSpec
+	by   claimedBy
 }
 
-// usesIn returns, by name, how the containers of a Pod use its volumes.
-func usesIn(spec *corev1.PodSpec) map[string]volumeUses {
-	uses := map[string]volumeUses{}
-	for _, c := range containers(spec) {
-		in := func(list string, i int) func(*field.Path) *field.Path {
-			return func(at *field.Path) *field.Path { return at.Child(c.field).Index(c.index).Child(list).Index(i) }
+// volumesClaimed returns the claims of a Pod's volumes by the volumes' names.
+func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (map[string]claimedVolume, error) {
+	var claims map[string]claimedVolume
+	add := func(volume string, claim claimedVolume) {
+		if claims == nil {
+			claims = map[string]claimedVolume{}
 		}
-		for i := range c.item.VolumeMounts {
-			if name := c.item.VolumeMounts[i].Name; uses[name].mount == nil {
-				uses[name] = volumeUses{in("volumeMounts", i), uses[name].device}
+		claims[volume] = claim
+	}
+	for i := range spec.Volumes {
+		switch v := &spec.Volumes[i]; {
+		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
+			add(v.Name, claimedVolume{&v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral})
+		case v.PersistentVolumeClaim != nil:
+			name := v.PersistentVolumeClaim.ClaimName
+			pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), name)
+			if err != nil {
+				return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
 			}
-		}
-		for i := range c.item.VolumeDevices {
-			if name := c.item.VolumeDevices[i].Name; uses[name].device == nil {
-				uses[name] = volumeUses{uses[name].mount, in("volumeDevices", i)}
+			if pvc != nil {
+				add(v.Name, claimedVolume{&pvc.Spec, aClaim})
 			}
 		}
 	}
-	return uses
+	if sts, ok := obj.(*appsv1.StatefulSet); ok { // which shadow volumes of their names
+		for i := range sts.Spec.VolumeClaimTemplates {
+			t := &sts.Spec.VolumeClaimTemplates[i]
+			add(t.Name, claimedVolume{&t.Spec, aTemplate})
+		}
+	}
+	return claims, nil
 }
 
-// as reports a use of a volume that its claim is not made for.
-func (u volumeUses) as(p *Pass, at *field.Path, volume string, claim *corev1.PersistentVolumeClaimSpec, by claimedBy) {
-	block := claim.VolumeMode != nil && *claim.VolumeMode == corev1.PersistentVolumeBlock
-	report := func(path *field.Path, text, remedy string) {
-		err := field.Invalid(path, volume, text+"; no Pod ever starts")
-		if by == aClaim {
-			p.Warn(err, remedy)
-			return
-		}
-		mode := corev1.PersistentVolumeFilesystem
-		if !block {
-			mode = corev1.PersistentVolumeBlock
-		}
-		other := fmt.Sprintf("volumes: [{name: %s, ephemeral: {volumeClaimTemplate: {spec: {volumeMode: %s}}}}]", volume, mode)
-		if by == aTemplate {
-			err.Detail += ", and templates are fixed"
-			other = fmt.Sprintf("volumeClaimTemplates: [{metadata: {name: %s}, spec: {volumeMode: %s}}]", volume, mode)
-		}
-		p.Report(err, other+"; or, "+remedy)
-		p.Briefly(remedy)
+func (c claimedVolume) block() bool {
+	return c.spec.VolumeMode != nil && *c.spec.VolumeMode == corev1.PersistentVolumeBlock
+}
+
+// mounted reports that containers mount a Block claim.
+func (c claimedVolume) mounted(p *Pass, path *field.Path, volume string) {
+	c.report(p, field.Invalid(path, volume,
+		"cannot be mounted: "+string(c.by)+" has volumeMode: Block; no Pod ever starts"),
+		fmt.Sprintf("remove it, and set volumeDevices: [{name: %s, devicePath: /dev/%[1]s}]", volume),
+		corev1.PersistentVolumeFilesystem)
+}
+
+// device reports that containers want a file system as a device.
+func (c claimedVolume) device(p *Pass, path *field.Path, volume string) {
+	c.report(p, field.Invalid(path, volume,
+		"cannot be a device: "+string(c.by)+" is a file system; no Pod ever starts"),
+		fmt.Sprintf("remove it, and set volumeMounts: [{name: %s, mountPath: /%[1]s}]", volume),
+		corev1.PersistentVolumeBlock)
+}
+
+// report reports a use of a volume that its claim is not made for: other is the mode
+// that would be right for it.
+func (c claimedVolume) report(p *Pass, err *field.Error, remedy string, other corev1.PersistentVolumeMode) {
+	if c.by == aClaim {
+		p.Warn(err, remedy)
+		return
 	}
-	switch {
-	case block && u.mount != nil:
-		report(u.mount(at), "cannot be mounted: "+string(by)+" has volumeMode: Block",
-			fmt.Sprintf("remove it, and set volumeDevices: [{name: %s, devicePath: /dev/%[1]s}]", volume))
-	case !block && u.device != nil:
-		report(u.device(at), "cannot be a device: "+string(by)+" is a file system",
-			fmt.Sprintf("remove it, and set volumeMounts: [{name: %s, mountPath: /%[1]s}]", volume))
+	change := "volumes: [{name: %s, ephemeral: {volumeClaimTemplate: {spec: {volumeMode: %s}}}}]"
+	if c.by == aTemplate {
+		err.Detail += ", and templates are fixed"
+		change = "volumeClaimTemplates: [{metadata: {name: %s}, spec: {volumeMode: %s}}]"
 	}
+	p.Report(err, fmt.Sprintf(change, err.BadValue, other)+"; or, "+remedy)
+	p.Briefly(remedy)
 }

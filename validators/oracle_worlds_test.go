@@ -642,7 +642,8 @@ func (g gen) container(name string) corev1.Container {
 // names puts texts with names of variables into a container.
 func (g gen) names(c *corev1.Container) {
 	text := func() string {
-		return one(g, "$(POD_NAME)", "x$(LATER)y", "$$(LATER)", "$$$(LATER)", "$(date)", "$(DB_SERVICE_HOST)", "$a$(OPEN", "$")
+		return one(g, "$(POD_NAME)", "x$(LATER)y", "$$(LATER)", "$$$(LATER)", "$(date)", "$(DB_SERVICE_HOST)", "$a$(OPEN",
+			"$")
 	}
 	if g.chance(.1) {
 		e := []corev1.EnvVar{{Name: one(g, "LATER", "DB_SERVICE_HOST", "FIRST"), Value: text()}}

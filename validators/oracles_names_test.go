@@ -107,7 +107,7 @@ var _ = register(map[string]oracle{
 		s, isSet := o.(sts)
 		if isSet {
 			for i := range s.Spec.VolumeClaimTemplates {
-				if t := &s.Spec.VolumeClaimTemplates[i]; wrong(t.Name, &t.Spec) {
+				if t := &s.Spec.VolumeClaimTemplates[i]; lastOfName(s, i) && wrong(t.Name, &t.Spec) {
 					return deny
 				}
 			}

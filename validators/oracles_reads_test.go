@@ -100,7 +100,8 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return all
 	}),
 	"deployment-grace-period": of(func(_ *world, d deployment) any {
-		return []any{d.Spec.Template.Spec.TerminationGracePeriodSeconds, claimVolumes(d.Spec.Template), mounts(d.Spec.Template)}
+		return []any{d.Spec.Template.Spec.TerminationGracePeriodSeconds, claimVolumes(d.Spec.Template),
+			mounts(d.Spec.Template)}
 	}),
 	"pod-identity-skipped": func(_ *world, o client.Object) any {
 		switch o := o.(type) {

@@ -273,9 +273,7 @@ func matchesOnceLabelled(sel *metav1.LabelSelector, on map[string]string) bool {
 // operator hears of claims alone that are not as the template would make them.
 func findsClaim(w *world, s sts, ordinals []int, operator bool) bool {
 	for i, t := range s.Spec.VolumeClaimTemplates {
-		if slices.ContainsFunc(s.Spec.VolumeClaimTemplates[i+1:], func(later corev1.PersistentVolumeClaim) bool {
-			return later.Name == t.Name // claims are made from the last of a name
-		}) {
+		if !lastOfName(s, i) {
 			continue
 		}
 		for _, n := range ordinals {
@@ -287,6 +285,14 @@ func findsClaim(w *world, s sts, ordinals []int, operator bool) bool {
 		}
 	}
 	return false
+}
+
+// lastOfName says whether claims are made from a claim template: from the last of a
+// name they are.
+func lastOfName(s sts, i int) bool {
+	return !slices.ContainsFunc(s.Spec.VolumeClaimTemplates[i+1:], func(later corev1.PersistentVolumeClaim) bool {
+		return later.Name == s.Spec.VolumeClaimTemplates[i].Name
+	})
 }
 
 // unlike says whether a claim is not of the size or the class that is asked for.

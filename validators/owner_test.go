@@ -374,7 +374,8 @@ func TestOwnerOfFieldFixed(t *testing.T) {
 		t.Fatalf("got %v", got)
 	}
 	const keep = `; fix: keep "10Gi", through RedisCluster r`
-	if text := got[0].String(); !strings.HasSuffix(text, ", through RedisCluster r") || !strings.Contains(text, "patch pvc") {
+	if text := got[0].String(); !strings.HasSuffix(text, ", through RedisCluster r") ||
+		!strings.Contains(text, "patch pvc") {
 		t.Errorf("the recipe is %s", text)
 	}
 	if text := got[0].Short(200); !strings.HasSuffix(text, keep) {

@@ -140,7 +140,8 @@ func variables(text string) (names []string) {
 
 // serviceVariable matches the names of variables that hold addresses of
 // Services.
-var serviceVariable = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var serviceVariable = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|` +
+	`_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
 // ofService says whether a variable may hold the address of a Service. Those of
 // the Service kubernetes are always set, the others where service links are

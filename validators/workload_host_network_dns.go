@@ -45,7 +45,8 @@ whom to ask, and nothing is said.`,
 		}
 		if name != "" {
 			p.Report(field.Invalid(at.Child("dnsPolicy"), policy,
-				"must be ClusterFirstWithHostNet beside hostNetwork; the node's DNS does not know "+short(name)), "dnsPolicy: ClusterFirstWithHostNet")
+				"must be ClusterFirstWithHostNet beside hostNetwork; the node's DNS does not know "+short(name)),
+				"dnsPolicy: ClusterFirstWithHostNet")
 		}
 		return nil
 	}, append(inContainers("command", "args", "env"), "hostNetwork", "dnsPolicy", "dnsConfig"),

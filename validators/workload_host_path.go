@@ -61,7 +61,8 @@ var hostPathReads = []string{
 	"spec.template.spec.tolerations",
 }
 
-func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path, instead func(volume string) (remedy, brief string)) error {
+func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path,
+	instead func(volume string) (remedy, brief string)) error {
 	var at []int
 	for i := range spec.Volumes {
 		if hp := spec.Volumes[i].HostPath; hp != nil && directory(hp) {

@@ -126,7 +126,8 @@ func (c *call) serve(admit admitter) {
 		return
 	}
 	defer c.limiter.leave()
-	req, failed := c.Limits.decodeReview(buf.Bytes(), func(n int64) bool { return c.reservation.extend(int64(buf.Cap()) + n) })
+	req, failed := c.Limits.decodeReview(buf.Bytes(),
+		func(n int64) bool { return c.reservation.extend(int64(buf.Cap()) + n) })
 	if failed == errNoMemory {
 		c.fail(errOverloaded)
 		return

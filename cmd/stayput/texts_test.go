@@ -31,8 +31,10 @@ func TestRemarks(t *testing.T) {
 			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 		"kind: Job, apiVersion: batch/v1, metadata: {name: a}, spec: {template: {spec: {" + ephemeral +
 			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
-		"kind: CronJob, apiVersion: batch/v1, metadata: {name: a}, spec: {jobTemplate: {spec: {template: {spec: {" + ephemeral +
-			"}}}}}": "spec.jobTemplate.spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
+		"kind: CronJob, apiVersion: batch/v1, metadata: {name: a}, spec: {jobTemplate: {spec: {template: {spec: {" +
+			ephemeral +
+			"}}}}}": "spec.jobTemplate.spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources." +
+			"requests[storage]",
 		"kind: StatefulSet, apiVersion: apps/v1, metadata: {name: a}, spec: {serviceName: a, template: {spec: {" + ephemeral +
 			"}}}": "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]",
 	} {

@@ -15,7 +15,8 @@ import (
 // wanted, or -run names what to run.
 func Wanted() bool {
 	run := flag.Lookup("test.run")
-	return os.Getenv("STAYPUT_TESTS") == "all" || os.Getenv("STAYPUT_PROOF") != "" || run != nil && run.Value.String() != ""
+	return os.Getenv("STAYPUT_TESTS") == "all" || os.Getenv("STAYPUT_PROOF") != "" || run != nil &&
+		run.Value.String() != ""
 }
 
 // Only skips a test that is of the whole run alone, and says what it needs.
@@ -37,5 +38,6 @@ func LeavesOut(needs string) bool {
 }
 
 func leftOut(needs string) string {
-	return "left out, for it needs " + needs + "; to run it: make test, or go test -run with its name, or STAYPUT_TESTS=all"
+	return "left out, for it needs " + needs +
+		"; to run it: make test, or go test -run with its name, or STAYPUT_TESTS=all"
 }
