@@ -28,8 +28,9 @@ volumeClaimTemplates, and every replica gets a claim of its own, which it keeps
 wherever it runs. Each starts empty, and what was written stays in the shared
 claim: copy it to where it belongs before the Pods use the new ones. A volume that
 many nodes may mount, one that is only read, and a claim that does not exist yet
-only cause a warning: to share them may be what is wanted. It is where a claim is ReadWriteMany and every mount of it has a
-subPathExpr with the Pod's own name, or its ordinal: a directory for each.`,
+only cause a warning: to share them may be what is wanted. It is where a claim is
+ReadWriteMany and every mount of it has a subPathExpr with the Pod's own name, or
+its ordinal: a directory for each.`,
 
 	Exempt: "the replicas lock their files, or each writes to paths that no other does",
 
