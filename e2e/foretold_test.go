@@ -49,6 +49,8 @@ var sentences = []sentence{
 			"kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},
 	{rule: "claim-in-use", says: `run on until|start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
 	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controls it`, by: "TestOrphansAreNotHeldBack"},
+	{rule: "claim-in-use", says: `goes too`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
+	{rule: "volume-stale-claim", says: `disk destroyed|never bound`, by: "TestVolumesAreRestoredWithTheirData"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",
 		says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
