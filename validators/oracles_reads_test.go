@@ -25,8 +25,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"statefulset-retention": of(func(_ *world, s sts) any {
 		return []any{s.Spec.PersistentVolumeClaimRetentionPolicy, s.Spec.VolumeClaimTemplates}
 	}),
-	"statefulset-grace-period": of(func(_ *world,
-		s sts) any {
+	"statefulset-grace-period": of(func(_ *world, s sts) any {
 		return s.Spec.Template.Spec.TerminationGracePeriodSeconds
 	}),
 	"statefulset-partition": of(func(_ *world, s sts) any {
