@@ -163,7 +163,7 @@ rules:
 	namespaces, nodes], verbs: [list]}
 - {apiGroups: [apps], resources: [deployments], verbs: [list]}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
-- {apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [list]}
+- {apiGroups: [storage.k8s.io], resources: [storageclasses, volumeattributesclasses], verbs: [list]}
 ---
 apiVersion: v1
 kind: Pod

@@ -260,6 +260,11 @@ func (r *replayer) step(t *testing.T, s clustertest.Step) answer {
 		})
 	case s.Old == nil:
 		obj := s.Obj.DeepCopyObject().(client.Object)
+		if pv, ok := obj.(*corev1.PersistentVolume); ok && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.UID != "" {
+			if uid, ok := r.uids[pv.Spec.ClaimRef.UID]; ok {
+				pv.Spec.ClaimRef.UID = uid
+			}
+		}
 		obj.SetDeletionTimestamp(nil)
 		obj.SetCreationTimestamp(metav1.Time{})
 		return ask(t.Context(), func(ctx context.Context) error { return c.Create(ctx, obj, client.DryRunAll) })

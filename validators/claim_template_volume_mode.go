@@ -84,6 +84,7 @@ func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (map[strin
 		claims[volume] = claim
 	}
 	for i := range spec.Volumes {
+		delete(claims, spec.Volumes[i].Name) // the API server takes no two of a name
 		switch v := &spec.Volumes[i]; {
 		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
 			add(v.Name, claimedVolume{&v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -98,14 +99,14 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 			return f.into.Add(obj)
 		})
 		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && read > 0 {
-			return &report.Problem{Message: fmt.Sprintf("list %ss: %s; its rules are skipped", gvk.Kind, err)}, nil
+			return &report.Problem{Message: fmt.Sprintf("list %s: %s; its rules are skipped", several(gvk.Kind), err)}, nil
 		}
 		if meta.IsNoMatchError(err) { // an older API server, which cannot say
 			return nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list %ss at %s: %w; nothing is reported, for half a cluster would look wrong", gvk.Kind,
-				f.host, err)
+			return nil, fmt.Errorf("list %s at %s: %w; nothing is reported, for half a cluster would look wrong",
+				several(gvk.Kind), f.host, err)
 		}
 	}
 	f.into.Know(gvk)
@@ -137,4 +138,12 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 		}
 		return each(o)
 	})
+}
+
+// several returns the plural of a kind.
+func several(kind string) string {
+	if strings.HasSuffix(kind, "s") {
+		return kind + "es"
+	}
+	return kind + "s"
 }
