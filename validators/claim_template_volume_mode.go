@@ -29,7 +29,7 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 
 	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		claims, err := volumesClaimed(p, obj, spec)
-		if err != nil || len(claims) == 0 {
+		if err != nil || len(claims.blocks)+len(claims.files) == 0 {
 			return err
 		}
 		for _, list := range []struct {
@@ -40,16 +40,16 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 				c := &list.of[n]
 				for i := range c.VolumeMounts {
 					name := c.VolumeMounts[i].Name
-					if claim, ok := claims[name]; ok && claim.block() {
+					if claim, ok := claims.blocks[name]; ok {
 						claim.mounted(p, at.Child(list.field).Index(n).Child("volumeMounts").Index(i), name)
-						delete(claims, name) // once is enough
+						delete(claims.blocks, name) // once is enough
 					}
 				}
 				for i := range c.VolumeDevices {
 					name := c.VolumeDevices[i].Name
-					if claim, ok := claims[name]; ok && !claim.block() {
+					if claim, ok := claims.files[name]; ok {
 						claim.device(p, at.Child(list.field).Index(n).Child("volumeDevices").Index(i), name)
-						delete(claims, name)
+						delete(claims.files, name)
 					}
 				}
 			}
@@ -74,42 +74,50 @@ type claimedVolume struct {
 	by   claimedBy
 }
 
-// volumesClaimed returns the claims of a Pod's volumes by the volumes' names.
-func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (map[string]claimedVolume, error) {
-	var claims map[string]claimedVolume
-	add := func(volume string, claim claimedVolume) {
-		if claims == nil {
-			claims = map[string]claimedVolume{}
-		}
-		claims[volume] = claim
+// claimedVolumes are the claims of a Pod's volumes by the volumes' names: those that
+// are devices, and those that are file systems.
+type claimedVolumes struct{ blocks, files map[string]claimedVolume }
+
+func (c *claimedVolumes) add(volume string, claim claimedVolume) {
+	of := &c.files
+	if mode := claim.spec.VolumeMode; mode != nil && *mode == corev1.PersistentVolumeBlock {
+		of = &c.blocks
 	}
+	if _, has := (*of)[volume]; has && claim.by == aClaim {
+		return
+	}
+	if *of == nil {
+		*of = map[string]claimedVolume{}
+	}
+	(*of)[volume] = claim
+}
+
+// volumesClaimed returns the claims of a Pod's volumes.
+func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (claims claimedVolumes, err error) {
 	for i := range spec.Volumes {
-		delete(claims, spec.Volumes[i].Name) // the API server takes no two of a name
 		switch v := &spec.Volumes[i]; {
 		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			add(v.Name, claimedVolume{&v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral})
+			claims.add(v.Name, claimedVolume{&v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral})
 		case v.PersistentVolumeClaim != nil:
 			name := v.PersistentVolumeClaim.ClaimName
 			pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), name)
 			if err != nil {
-				return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
+				return claims, fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
 			}
 			if pvc != nil {
-				add(v.Name, claimedVolume{&pvc.Spec, aClaim})
+				claims.add(v.Name, claimedVolume{&pvc.Spec, aClaim})
 			}
 		}
 	}
-	if sts, ok := obj.(*appsv1.StatefulSet); ok { // which shadow volumes of their names
+	if sts, ok := obj.(*appsv1.StatefulSet); ok { // whose templates replace volumes of their names
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]
-			add(t.Name, claimedVolume{&t.Spec, aTemplate})
+			delete(claims.blocks, t.Name)
+			delete(claims.files, t.Name)
+			claims.add(t.Name, claimedVolume{&t.Spec, aTemplate})
 		}
 	}
 	return claims, nil
-}
-
-func (c claimedVolume) block() bool {
-	return c.spec.VolumeMode != nil && *c.spec.VolumeMode == corev1.PersistentVolumeBlock
 }
 
 // mounted reports that containers mount a Block claim.

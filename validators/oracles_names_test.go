@@ -112,11 +112,9 @@ var _ = register(map[string]oracle{
 				}
 			}
 		}
-		for i, v := range pod.Volumes {
+		for _, v := range pod.Volumes {
 			switch {
 			case isSet && hasTemplate(s, v.Name):
-			case slices.ContainsFunc(pod.Volumes[i+1:], func(later corev1.Volume) bool { return later.Name == v.Name }):
-				// the API server takes no two of a name
 			case v.Ephemeral != nil && wrong(v.Name, &v.Ephemeral.VolumeClaimTemplate.Spec):
 				return deny
 			case v.PersistentVolumeClaim != nil:
