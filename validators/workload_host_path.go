@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -33,32 +32,15 @@ there are taken to be several.`,
 
 	Exempt: "the directory is the same on every node, as a mounted file share is, or holds what can be had again",
 
-	Checks: []Check{
-		On(func(p *Pass, sts *appsv1.StatefulSet) error {
-			return hostPaths(p, &sts.Spec.Template.Spec, podSpecPath, func(volume string) (string, string) {
+	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+		if _, ok := obj.(*appsv1.StatefulSet); ok {
+			return hostPaths(p, spec, at, func(volume string) (string, string) {
 				return ownClaims(volume, "10Gi"), ownClaimsBriefly
 			})
-		}).Of(hostPathReads...),
-		On(func(p *Pass, dep *appsv1.Deployment) error {
-			return hostPaths(p, &dep.Spec.Template.Spec, podSpecPath, claimInstead)
-		}).Of(hostPathReads...),
-		// The volumes of a Pod cannot change, so updates need no check.
-		OnCreate(func(p *Pass, pod *corev1.Pod) error {
-			if metav1.GetControllerOf(pod) != nil {
-				return nil // its owner is checked; the mirror of a static Pod is its node's
-			}
-			return hostPaths(p, &pod.Spec, specPath, claimInstead)
-		}),
-	},
-}
-
-// hostPathReads are the parts of a workload that [hostPaths] reads.
-var hostPathReads = []string{
-	"spec.template.spec.volumes[*].hostPath",
-	"spec.template.spec.containers[*].volumeMounts", "spec.template.spec.initContainers[*].volumeMounts",
-	"spec.template.spec.containers[*].volumeDevices", "spec.template.spec.initContainers[*].volumeDevices",
-	"spec.template.spec.nodeName", "spec.template.spec.nodeSelector", "spec.template.spec.affinity.nodeAffinity",
-	"spec.template.spec.tolerations",
+		}
+		return hostPaths(p, spec, at, claimInstead)
+	}, slices.Concat([]string{"volumes[*].hostPath"}, inContainers("volumeMounts", "volumeDevices"),
+		[]string{"nodeName", "nodeSelector", "affinity.nodeAffinity", "tolerations"})),
 }
 
 func hostPaths(p *Pass, spec *corev1.PodSpec, path *field.Path,
