@@ -32,25 +32,19 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 		if err != nil || len(claims.blocks)+len(claims.files) == 0 {
 			return err
 		}
-		for _, list := range []struct {
-			field string
-			of    []corev1.Container
-		}{{"initContainers", spec.InitContainers}, {"containers", spec.Containers}} {
-			for n := range list.of {
-				c := &list.of[n]
-				for i := range c.VolumeMounts {
-					name := c.VolumeMounts[i].Name
-					if claim, ok := claims.blocks[name]; ok {
-						claim.mounted(p, at.Child(list.field).Index(n).Child("volumeMounts").Index(i), name)
-						delete(claims.blocks, name) // once is enough
-					}
+		for _, c := range containers(spec) {
+			for i := range c.item.VolumeMounts {
+				name := c.item.VolumeMounts[i].Name
+				if claim, ok := claims.blocks[name]; ok {
+					claim.mounted(p, at.Child(c.field).Index(c.index).Child("volumeMounts").Index(i), name)
+					delete(claims.blocks, name) // once is enough
 				}
-				for i := range c.VolumeDevices {
-					name := c.VolumeDevices[i].Name
-					if claim, ok := claims.files[name]; ok {
-						claim.device(p, at.Child(list.field).Index(n).Child("volumeDevices").Index(i), name)
-						delete(claims.files, name)
-					}
+			}
+			for i := range c.item.VolumeDevices {
+				name := c.item.VolumeDevices[i].Name
+				if claim, ok := claims.files[name]; ok {
+					claim.device(p, at.Child(c.field).Index(c.index).Child("volumeDevices").Index(i), name)
+					delete(claims.files, name)
 				}
 			}
 		}

@@ -34,12 +34,21 @@ Service's (DB_SERVICE_HOST), or where a shell gets the text.`,
 	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		links := spec.EnableServiceLinks == nil || *spec.EnableServiceLinks
 		for _, c := range containers(spec) {
-			if len(c.item.EnvFrom) == 0 { // envFrom may define anything
+			if len(c.item.EnvFrom) == 0 && refers(c.item) { // envFrom may define anything
 				envOrder(p, c.item, links, at.Child(c.field).Index(c.index))
 			}
 		}
 		return nil
 	}, append(inContainers("env", "envFrom", "command", "args", "volumeMounts"), "enableServiceLinks")),
+}
+
+// refers says whether any text of a container, as most have none, may refer to a
+// variable.
+func refers(c *corev1.Container) bool {
+	reference := func(text string) bool { return strings.Contains(text, "$(") }
+	return slices.ContainsFunc(c.Command, reference) || slices.ContainsFunc(c.Args, reference) ||
+		slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return reference(e.Value) }) ||
+		slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return reference(m.SubPathExpr) })
 }
 
 // envOrder reports the variables that a container's texts refer to and that are

@@ -63,14 +63,10 @@ know.`,
 // sleeps returns for how many seconds a command sleeps at the least: sleep itself,
 // or those that a shell comes to one after the other, up to what may branch.
 func sleeps(command []string) int64 {
-	if len(command) == 0 {
-		return 0
-	}
-	name := path.Base(command[0])
-	if name == "sleep" {
+	if len(command) > 0 && path.Base(command[0]) == "sleep" {
 		return int64(lasts(command[1:]).Seconds())
 	}
-	if len(command) < 3 || !shell(name) || !script.MatchString(command[1]) {
+	if len(command) < 3 || !shell(command[0]) || !script.MatchString(command[1]) {
 		return 0
 	}
 	var all time.Duration
@@ -108,10 +104,7 @@ func lasts(args []string) (all time.Duration) {
 		if m == nil {
 			return 0
 		}
-		n, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			return 0
-		}
+		n, _ := strconv.ParseFloat(m[1], 64) // a number, or it would not match
 		all = min(all+time.Duration(min(n, 10_000)*float64(units[m[2]])), longest)
 	}
 	return all
