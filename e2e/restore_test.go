@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,27 +15,16 @@ import (
 func TestVolumesAreRestoredWithTheirData(t *testing.T) {
 	t.Parallel()
 	off, ns := namespace(t, "stayput.dev/mode=off"), namespace(t)
-	var dirs []string
+	var files []string
+	var written [][]byte
 	for i, in := range []string{off, ns, ns, ns} { // a directory of the provisioner's each
 		name := fmt.Sprintf("made-%d", i)
-		apply(t, in, fmt.Sprintf(`apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: %s}
-spec: {accessModes: [ReadWriteOnce], storageClassName: disk, resources: {requests: {storage: 1Gi}}}
-`, name))
-		output(t, "Bound", "get", "pvc", name, "-n", in, "-o", "jsonpath={.status.phase}")
-		pv := kubectl(t, "get", "pvc", name, "-n", in, "-o", "jsonpath={.spec.volumeName}")
-		dirs = append(dirs, kubectl(t, "get", "pv", pv, "-o", "jsonpath={.spec.hostPath.path}"))
+		pv := claimOfDisk(t, in, name)
+		files, written = append(files, fileOf(t, pv)), append(written, fill(t, []string{pv})...)
 		kubectl(t, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
 		kubectl(t, "delete", "pvc", name, "-n", in)
 		output(t, "Released", "get", "pv", pv, "-o", "jsonpath={.status.phase}")
 		kubectl(t, "delete", "pv", pv)
-	}
-	file := func(i int) string { return dirs[i] + "/data" }
-	for i := range dirs {
-		if err := os.WriteFile(file(i), []byte(dirs[i]), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 	restored := func(i int, in, annotations, uid string) (name, manifest string) {
 		name = fmt.Sprintf("%s-%d", ns, i)
@@ -49,7 +39,7 @@ spec:
   persistentVolumeReclaimPolicy: Delete
   claimRef: {apiVersion: v1, kind: PersistentVolumeClaim, namespace: %s, name: data-db-%d%s}
   hostPath: {path: %s}
-`, name, annotations, in, i, uid, dirs[i])
+`, name, annotations, in, i, uid, filepath.Dir(files[i]))
 	}
 	const stale = ", uid: 11111111-2222-3333-4444-555555555555"
 
@@ -58,7 +48,7 @@ spec:
 	apply(t, off, manifest)
 	gone(t, "pv", pv)
 	eventually(t, "the disk to be destroyed", func() error {
-		if _, err := os.Stat(file(0)); !os.IsNotExist(err) {
+		if _, err := os.Stat(files[0]); !os.IsNotExist(err) {
 			return fmt.Errorf("it is there: %v", err)
 		}
 		return nil
@@ -104,8 +94,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: disk, volumeName: %s, res
 	apply(t, ns, fmt.Sprintf(claim, "", pv))
 	output(t, "Bound", "get", "pvc", "data-db-3", "-n", ns, "-o", "jsonpath={.status.phase}")
 
-	for i := 1; i < len(dirs); i++ {
-		if got, err := os.ReadFile(file(i)); err != nil || !bytes.Equal(got, []byte(dirs[i])) {
+	for i := 1; i < len(files); i++ {
+		if got, err := os.ReadFile(files[i]); err != nil || !bytes.Equal(got, written[i]) {
 			t.Errorf("the data of volume %d is gone: %v", i, err)
 		}
 	}

@@ -287,23 +287,20 @@ func claimVolumes(t corev1.PodTemplateSpec) (found []any) {
 }
 
 // volumeMounts are mounts less the devices.
-func volumeMounts(t corev1.PodTemplateSpec) (found []any) {
-	for _, list := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
-		for _, c := range list {
-			if len(c.VolumeMounts) > 0 {
-				found = append(found, c.Name, c.VolumeMounts)
-			}
-		}
-		found = append(found, "|")
-	}
-	return found
+func volumeMounts(t corev1.PodTemplateSpec) []any {
+	return ofContainers(t, func(c corev1.Container) []corev1.VolumeMount { return c.VolumeMounts })
 }
 
-func volumeDevices(t corev1.PodTemplateSpec) (found []any) {
+func volumeDevices(t corev1.PodTemplateSpec) []any {
+	return ofContainers(t, func(c corev1.Container) []corev1.VolumeDevice { return c.VolumeDevices })
+}
+
+// ofContainers returns a list of each container that is not empty, with its name.
+func ofContainers[T any](t corev1.PodTemplateSpec, of func(corev1.Container) []T) (found []any) {
 	for _, list := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
 		for _, c := range list {
-			if len(c.VolumeDevices) > 0 {
-				found = append(found, c.Name, c.VolumeDevices)
+			if all := of(c); len(all) > 0 {
+				found = append(found, c.Name, all)
 			}
 		}
 		found = append(found, "|")
