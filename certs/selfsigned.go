@@ -129,8 +129,8 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 
 // write writes the bundle into the configurations that lack it, gives up the
 // ownership that an earlier round got by that, and says whether to read again.
-func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte) (wrote bool,
-	errs error) {
+func (s *SelfSigned) write(ctx context.Context, live []configuration, a *authority, bundle []byte,
+) (wrote bool, errs error) {
 	for _, c := range live {
 		holds := c.holds(bundle)
 		write := func() error { return c.disown(ctx, s.Client) }

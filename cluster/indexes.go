@@ -28,8 +28,8 @@ type indexID struct {
 	name string
 }
 
-func newIndex[P client.Object](name string, keys func(P) []string, list func(*View, ...client.ListOption) ([]P,
-	error)) *Index[P] {
+func newIndex[P client.Object](name string, keys func(P) []string,
+	list func(*View, ...client.ListOption) ([]P, error)) *Index[P] {
 	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
 }
 

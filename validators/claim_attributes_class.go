@@ -176,12 +176,8 @@ func inPlace(p *Pass, pvc *corev1.PersistentVolumeClaim) bool {
 // attributesRemedy returns how to give a claim one of the attributes classes
 // that fit: the one with the claim's name for it plus a prefix, or else the
 // first.
-func (p *Pass) attributesRemedy(
-	pvc *corev1.PersistentVolumeClaim,
-	fitting []string,
-	driver claimDriver,
-	sts *appsv1.StatefulSet,
-) string {
+func (p *Pass) attributesRemedy(pvc *corev1.PersistentVolumeClaim, fitting []string, driver claimDriver,
+	sts *appsv1.StatefulSet) string {
 	if len(fitting) == 0 {
 		return "create one of that driver, and name it"
 	}
@@ -191,20 +187,11 @@ func (p *Pass) attributesRemedy(
 	case inPlace(p, pvc):
 		return fmt.Sprintf("volumeAttributesClassName: %s %s", other, there)
 	case driver.bound:
-		return fmt.Sprintf(
-			`kubectl patch pvc %s -n %s -p '{"spec":{"volumeAttributesClassName":"%s"}}' %s`,
-			pvc.Name,
-			pvc.Namespace,
-			other,
-			there,
-		)
+		return fmt.Sprintf(`kubectl patch pvc %s -n %s -p '{"spec":{"volumeAttributesClassName":"%s"}}' %s`,
+			pvc.Name, pvc.Namespace, other, there)
 	case sts != nil:
-		return fmt.Sprintf(
-			"name another %s after kubectl delete sts %s -n %s --cascade=orphan",
-			there,
-			sts.Name,
-			sts.Namespace,
-		)
+		return fmt.Sprintf("name another %s after kubectl delete sts %s -n %s --cascade=orphan",
+			there, sts.Name, sts.Namespace)
 	}
 	return "make the claim anew with another " + there
 }

@@ -58,15 +58,9 @@ or an annotation says otherwise.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
-			p.Mend(
-				fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
-				fmt.Sprintf(
-					"kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it",
-					pvc.Name,
-					pvc.Namespace,
-					cluster.AnnotationReclaim,
-				),
-			))
+			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
+				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
+					cluster.AnnotationReclaim)))
 		return unknown
 	})},
 }

@@ -63,10 +63,8 @@ or gets a new, empty volume where its class makes one.`,
 			return err
 		}
 		if why, remedy := p.misfit(pv, pvc, class); why != "" {
-			p.Report(
-				field.Invalid(path, pv.Name, fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)),
-				remedy,
-			)
+			p.Report(field.Invalid(path, pv.Name,
+				fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy)
 			return nil
 		}
 		p.otherSelector(pvc, pv, "the claim names")
@@ -97,15 +95,10 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 			continue
 		}
 		is := ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
-		p.Report(field.Invalid(
-			specPath.Child("volumeAttributesClassName"),
+		p.Report(field.Invalid(specPath.Child("volumeAttributesClassName"),
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""),
-			fmt.Sprintf(
-				"must be %q, as that of volume %s, which is reserved for the claim and would never be bound to it",
-				is,
-				pv.Name,
-			),
-		),
+			fmt.Sprintf("must be %q, as that of volume %s, which is reserved for the claim and would never be bound to it",
+				is, pv.Name)),
 			attributesOf(pv))
 		return nil
 	}
@@ -146,15 +139,9 @@ func (p *Pass) otherSelector(pvc *corev1.PersistentVolumeClaim, pv *corev1.Persi
 	if err != nil || selector.Matches(labels.Set(pv.Labels)) {
 		return // the API server refuses a malformed one
 	}
-	p.Report(field.Invalid(
-		specPath.Child("selector"),
-		short(formatSelector(pvc.Spec.Selector)),
-		fmt.Sprintf(
-			"must match volume %s, which %s; it is bound all the same, and the selector is not looked at",
-			pv.Name,
-			why,
-		),
-	),
+	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(pvc.Spec.Selector)),
+		fmt.Sprintf("must match volume %s, which %s; it is bound all the same, and the selector is not looked at",
+			pv.Name, why)),
 		"remove the selector")
 }
 
@@ -181,8 +168,8 @@ func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim)
 
 // misfit says why a volume that is not yet bound to a claim cannot be, and what
 // to do. It repeats the controller's checks (checkVolumeSatisfyClaim).
-func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string) (why,
-	remedy string) {
+func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string,
+) (why, remedy string) {
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
 	switch {
 	case pv.DeletionTimestamp != nil:
@@ -198,14 +185,8 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 		return fmt.Sprintf("this one has %s of the %s asked for", size, asked),
 			fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
 	case volume.GetPersistentVolumeClass(pv) != class:
-		return fmt.Sprintf(
-				"its class is %q, not %q",
-				volume.GetPersistentVolumeClass(pv),
-				class,
-			), fmt.Sprintf(
-				"storageClassName: %q in the claim",
-				volume.GetPersistentVolumeClass(pv),
-			)
+		is := volume.GetPersistentVolumeClass(pv)
+		return fmt.Sprintf("its class is %q, not %q", is, class), fmt.Sprintf("storageClassName: %q in the claim", is)
 	case !sameAttributes(pv.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), attributesOf(pv)

@@ -162,22 +162,16 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 // not bound, or a class that was removed although the volume has one.
 func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
 	was, is := ptr.Deref(old.Spec.VolumeAttributesClassName, ""), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
-	path, keep := specPath.Child(
-		"volumeAttributesClassName",
-	), fmt.Sprintf(
-		"write volumeAttributesClassName: %s again",
-		was,
-	)
+	path := specPath.Child("volumeAttributesClassName")
+	keep := fmt.Sprintf("write volumeAttributesClassName: %s again", was)
 	if was == "" {
 		keep = "leave volumeAttributesClassName out"
 	}
 	switch {
 	case was == is:
 	case old.Status.Phase != corev1.ClaimBound:
-		p.Report(
-			field.Invalid(path, is, "cannot be changed before the claim is bound"),
-			keep+", and change it once the claim is bound",
-		)
+		p.Report(field.Invalid(path, is, "cannot be changed before the claim is bound"),
+			keep+", and change it once the claim is bound")
 	case is == "" && old.Status.CurrentVolumeAttributesClassName != nil:
 		p.Report(field.Forbidden(path, "cannot be taken out; the volume keeps the class it has"), keep)
 	}

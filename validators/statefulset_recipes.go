@@ -92,15 +92,9 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 	anew := again + ", for new replicas alone"
 	switch order := after.Cmp(before); {
 	case order > 0:
-		p.ReportRecreating(
-			field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
-			patchClaims(
-				old,
-				was.Name,
-				fmt.Sprintf(`{"resources":{"requests":{"storage":"%s"}}}`, &after),
-			)+again,
-			keepAs(before.String()),
-		)
+		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; each claim must grow by itself"),
+			patchClaims(old, was.Name, fmt.Sprintf(`{"resources":{"requests":{"storage":"%s"}}}`, &after))+again,
+			keepAs(before.String()))
 	case order < 0:
 		p.ReportRecreating(field.Invalid(storage, after.String(), "cannot be changed; no volume shrinks"), anew,
 			keepAs(before.String()))
@@ -129,23 +123,16 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 
 // attributesFixed reports a changed attributes class of a claim template. The
 // class of each claim can be changed in place, but not removed.
-func (p *Pass) attributesFixed(
-	path *field.Path,
-	old *appsv1.StatefulSet,
-	was, is *corev1.PersistentVolumeClaim,
-	again string,
-) {
+func (p *Pass) attributesFixed(path *field.Path, old *appsv1.StatefulSet, was, is *corev1.PersistentVolumeClaim,
+	again string) {
 	before, after := ptr.Deref(was.Spec.VolumeAttributesClassName, ""), ptr.Deref(is.Spec.VolumeAttributesClassName, "")
 	keep := keepAs(before)
 	if before == "" {
 		keep = "leave it out"
 	}
 	if after == "" {
-		p.ReportRecreating(
-			field.Forbidden(path, "cannot be taken out; claims keep the class they have"),
-			again+", for new replicas alone",
-			keep,
-		)
+		p.ReportRecreating(field.Forbidden(path, "cannot be taken out; claims keep the class they have"),
+			again+", for new replicas alone", keep)
 		return
 	}
 	p.ReportRecreating(field.Invalid(path, after, "cannot be changed; each claim must change by itself"),

@@ -115,11 +115,7 @@ func withOrigins(kustomization []byte) (traced []byte, asked bool) {
 	}
 	wanted := &yaml.Node{Kind: yaml.ScalarNode, Value: types.OriginAnnotations}
 	root := doc.Content[0]
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value != "buildMetadata" {
-			continue
-		}
-		list := root.Content[i+1]
+	if list := valueOf(root, "buildMetadata"); list != nil {
 		if slices.ContainsFunc(list.Content, func(n *yaml.Node) bool { return n.Value == types.OriginAnnotations }) {
 			return nil, true
 		}

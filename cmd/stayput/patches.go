@@ -139,7 +139,7 @@ func (p *writtenPatch) edits(m *manifest.Manifest) (all []manifest.Edit) {
 		}
 		path := strings.Split(strings.TrimPrefix(at.Value, "/"), "/")
 		for i := range path {
-			path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(path[i])
+			path[i] = unescape.Replace(path[i])
 		}
 		if last := len(path) - 1; path[last] == "-" {
 			list := joined(path[:last])
@@ -155,6 +155,9 @@ func (p *writtenPatch) edits(m *manifest.Manifest) (all []manifest.Edit) {
 	slices.Reverse(all)
 	return all
 }
+
+// unescape reads an element of a JSON pointer (RFC 6901).
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
 // merged calls add with each scalar of a strategic merge patch and its path in the built
 // object, where the items of lists are found by their names.

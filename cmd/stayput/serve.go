@@ -220,11 +220,8 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		case err != nil:
 			return fmt.Errorf("watch %T at %s: %w", obj, config.Host, err)
 		case !served:
-			w.Log.Info(
-				"the API server does not serve this kind: it is asked for when it is needed",
-				"kind",
-				fmt.Sprintf("%T", obj),
-			)
+			w.Log.Info("the API server does not serve this kind: it is asked for when it is needed",
+				"kind", fmt.Sprintf("%T", obj))
 			continue
 		}
 		informer, err := mgr.GetCache().GetInformer(ctx, obj, ctrlcache.BlockUntilSynced(false))

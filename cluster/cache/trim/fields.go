@@ -60,8 +60,8 @@ func rewrite(dst, message []byte, take func(dst []byte, number protowire.Number,
 
 // rewriteOne appends a message to dst. It replaces the bytes in one field by
 // those that change appends.
-func rewriteOne(dst, message []byte, number protowire.Number, change func(dst, value []byte) ([]byte, error)) ([]byte,
-	error) {
+func rewriteOne(dst, message []byte, number protowire.Number,
+	change func(dst, value []byte) ([]byte, error)) ([]byte, error) {
 	return rewrite(dst, message, func(dst []byte, n protowire.Number, kind protowire.Type, field []byte) ([]byte, error) {
 		if n == number && kind == protowire.BytesType {
 			return edit(dst, field, change)
