@@ -6,73 +6,125 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
+	"slices"
 	"strings"
 )
 
 // JSON writes the report as its schema, docs/report.schema.json, says.
 func (r *Report) JSON(w io.Writer) error {
-	doc := *r
-	rest := tails{
-		`  "findings": [`: cut(&doc.Findings),
-		`  "exempted": [`: cut(&doc.Exempted),
-	}
-	if r.Inventory != nil {
-		inv := *r.Inventory
-		doc.Inventory = &inv
-		rest[`    "statefulSets": [`] = cut(&inv.StatefulSets)
-		rest[`    "claims": [`] = cut(&inv.Claims)
-		rest[`    "volumes": [`] = cut(&inv.Volumes)
-		rest[`    "owners": [`] = cut(&inv.Owners)
-	}
-	if err := writeJSON(w, doc, rest); err != nil {
+	if err := writeJSON(w, r, nil, Inventory{}); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
 	}
 	return nil
 }
 
-// Tails are the rests of long lists, by the line of the document that opens the
-// list. The first item stands in the document.
-type tails map[string]iter.Seq[any]
+// writeJSON writes a struct as encoding/json does with an indent of two spaces,
+// but has one item of a list in memory at a time: encoding/json makes the whole
+// text first, twice, which for a large cluster is 500 MiB.
+//
+// Document points to the struct. It is written member by member, as are the
+// structs in it of the types of which open has an example, whose fields must be
+// none that are embedded. Lists that are too large to be in the document come
+// from streams, by the address of the member that they replace.
+func writeJSON(w io.Writer, document any, streams map[any]iter.Seq[any], open ...any) error {
+	e := encoder{w: bufio.NewWriter(w), streams: streams}
+	root := reflect.ValueOf(document).Elem()
+	e.open = []reflect.Type{root.Type()}
+	for _, example := range open {
+		e.open = append(e.open, reflect.TypeOf(example))
+	}
+	e.value(root, "")
+	e.write("\n")
+	if e.err != nil {
+		return e.err
+	}
+	return e.w.Flush()
+}
 
-// cut leaves of a list its first item, and returns the rest.
-func cut[T any](list *[]T) iter.Seq[any] {
-	all := *list
-	*list = all[:min(1, len(all))]
-	return func(yield func(any) bool) {
-		for i := 1; i < len(all) && yield(&all[i]); i++ {
-		}
+type encoder struct {
+	w       *bufio.Writer
+	open    []reflect.Type
+	streams map[any]iter.Seq[any]
+	err     error // the first
+}
+
+func (e *encoder) write(texts ...string) {
+	for _, text := range texts {
+		_, err := e.w.WriteString(text)
+		e.fail(err)
 	}
 }
 
-// writeJSON writes a document and its tails as encoding/json does with an indent
-// of two spaces, but has one item of a tail in memory at a time: encoding/json
-// makes the whole text first, twice, which for a large cluster is 500 MiB.
-func writeJSON(w io.Writer, document any, rest tails) error {
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return err
+func (e *encoder) fail(err error) {
+	if e.err == nil {
+		e.err = err
 	}
-	buf := bufio.NewWriter(w)
-	var tail iter.Seq[any] // of the list that the line is in
-	indent, newline := "", ""
-	for line := range strings.SplitSeq(string(text), "\n") {
-		switch {
-		case rest[line] != nil:
-			tail, indent = rest[line], line[:strings.IndexByte(line, '"')]
-		case tail != nil && strings.TrimSuffix(line, ",") == indent+"]":
-			for item := range tail {
-				text, err := json.MarshalIndent(item, indent+"  ", "  ")
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(buf, ",\n%s  %s", indent, text)
+}
+
+// value writes a value. Indent is that of the line on which it begins.
+func (e *encoder) value(v reflect.Value, indent string) {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch {
+	case v.CanAddr() && e.streams[v.Addr().Interface()] != nil:
+		e.list(e.streams[v.Addr().Interface()], indent)
+	case v.Kind() == reflect.Slice && v.Len() > 0:
+		e.list(func(yield func(any) bool) {
+			for i := 0; i < v.Len() && yield(v.Index(i).Addr().Interface()); i++ {
 			}
-			tail = nil
+		}, indent)
+	case slices.Contains(e.open, v.Type()):
+		e.members(v, indent)
+	default:
+		if v.CanAddr() { // a copy lacks methods of the pointer
+			v = v.Addr()
 		}
-		buf.WriteString(newline)
-		buf.WriteString(line)
-		newline = "\n"
+		text, err := json.MarshalIndent(v.Interface(), indent, "  ")
+		e.fail(err)
+		e.write(string(text))
 	}
-	buf.WriteString("\n")
-	return buf.Flush()
+}
+
+// list writes a list from pointers to its items.
+func (e *encoder) list(items iter.Seq[any], indent string) {
+	separator := "["
+	for item := range items {
+		e.write(separator, "\n", indent, "  ")
+		e.value(reflect.ValueOf(item), indent+"  ")
+		separator = ","
+	}
+	if separator == "[" {
+		e.write("[]")
+		return
+	}
+	e.write("\n", indent, "]")
+}
+
+// members writes a struct.
+func (e *encoder) members(v reflect.Value, indent string) {
+	separator := "{"
+	for i := range v.NumField() {
+		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if name == "-" || strings.Contains(options, "omitempty") && empty(v.Field(i)) {
+			continue
+		}
+		e.write(separator, "\n", indent, `  "`, name, `": `)
+		e.value(v.Field(i), indent+"  ")
+		separator = ","
+	}
+	e.write("\n", indent, "}")
+}
+
+// empty says whether the option omitempty leaves a value out.
+func empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	case reflect.Struct:
+		return false
+	default:
+		return v.IsZero()
+	}
 }

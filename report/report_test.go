@@ -124,7 +124,14 @@ func TestSARIFMessagesAreNoTemplates(t *testing.T) {
 		Findings: []Finding{{Rule: "a", Message: "{0} [here](1) spec.containers[0]", Remedy: "selector: {app: db}"}},
 		Errors:   []Problem{{Message: "{{ .Values.x }}"}},
 	}
-	doc, _ := r.sarif()
+	var text bytes.Buffer
+	if err := r.SARIF(&text); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := sarif.FromBytes(text.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got, want := *doc.Runs[0].Results[0].Message.Text,
 		`: {{0}} [here\](1) spec.containers[0]; fix: selector: {{app: db}}`; !strings.HasSuffix(got, want) {
 		t.Errorf("%q does not end in %q", got, want)

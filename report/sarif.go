@@ -15,41 +15,25 @@ import (
 
 // SARIF writes the report as SARIF 2.1.0, which code scanning reads.
 func (r *Report) SARIF(w io.Writer) error {
-	doc, rest := r.sarif()
-	if err := writeJSON(w, doc, tails{`      "results": [`: rest}); err != nil {
-		return fmt.Errorf("write SARIF: %w", err)
-	}
-	return nil
-}
-
-// sarif returns a document with the first result, and all others.
-func (r *Report) sarif() (*sarif.Report, iter.Seq[any]) {
 	run := sarif.NewRun()
 	driver := sarif.NewToolComponent().WithName("stayput").WithVersion(r.Version).WithInformationURI("https://stayput.dev")
 	run.WithTool(sarif.NewTool().WithDriver(driver))
 	for _, rule := range r.Rules {
 		driver.AddRule(sarifRule(rule))
 	}
-	for result := range r.sarifResults() {
-		run.AddResult(result)
-		break
-	}
 	run.AddInvocation(r.sarifInvocation())
 	doc := sarif.NewReport()
 	doc.AddRun(run)
-	return doc, func(yield func(any) bool) {
-		first := true
-		for result := range r.sarifResults() {
-			if !first && !yield(result) {
-				return
-			}
-			first = false
-		}
+	streams := map[any]iter.Seq[any]{&run.Results: r.sarifResults()}
+	if err := writeJSON(w, doc, streams, sarif.Run{}); err != nil {
+		return fmt.Errorf("write SARIF: %w", err)
 	}
+	return nil
 }
 
-func (r *Report) sarifResults() iter.Seq[*sarif.Result] {
-	return func(yield func(*sarif.Result) bool) {
+// sarifResults returns the results, each a [*sarif.Result].
+func (r *Report) sarifResults() iter.Seq[any] {
+	return func(yield func(any) bool) {
 		for i := range r.Findings {
 			if !yield(r.sarifResult(&r.Findings[i])) {
 				return
