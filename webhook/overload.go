@@ -4,8 +4,9 @@ import (
 	"context"
 	"math"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // A limiter limits how many requests are processed at a time, and their memory
@@ -31,9 +32,8 @@ const (
 )
 
 func newLimiter(limits Limits) *limiter {
-	l := &limiter{slots: make(chan struct{}, limits.InFlight)}
-	l.ordinary.size, l.large.size = limits.Memory/2, limits.Memory/2
-	return l
+	half := limits.Memory / 2
+	return &limiter{slots: make(chan struct{}, limits.InFlight), ordinary: newPool(half), large: newPool(half)}
 }
 
 // enter waits for a slot for at most a third of timeout, so that the API server
@@ -62,8 +62,20 @@ func (l *limiter) leave() { <-l.slots }
 // each.
 type pool struct {
 	size int64
-	used atomic.Int64
+	free *semaphore.Weighted
 }
+
+// newPool returns a pool of size bytes, at least one, so that no part is
+// nothing.
+func newPool(size int64) pool {
+	size = max(size, 1)
+	return pool{size, semaphore.NewWeighted(size)}
+}
+
+// part returns how much of the pool a request of n bytes takes. One that is
+// larger than the pool takes it all, so that it runs alone: otherwise too low a
+// limit would refuse it for ever.
+func (p *pool) part(n int64) int64 { return min(n, p.size) }
 
 // A reservation is the part of a limiter's memory that one request holds.
 type reservation struct {
@@ -83,14 +95,11 @@ func (r *reservation) extend(n int64) bool {
 	if r.large || n > ordinaryBytes {
 		p = &r.limiter.large
 	}
-	held := r.n
-	if p != r.pool {
-		held = 0
+	more := p.part(n)
+	if p == r.pool {
+		more -= p.part(r.n)
 	}
-	// A request that is alone in its pool always gets its memory: otherwise too
-	// low a limit would refuse large requests for ever.
-	if used := p.used.Add(n - held); used > p.size && used > n {
-		p.used.Add(held - n)
+	if !p.free.TryAcquire(more) {
 		return false
 	}
 	if p != r.pool {
@@ -103,7 +112,7 @@ func (r *reservation) extend(n int64) bool {
 // release returns the reservation's memory.
 func (r *reservation) release() {
 	if r.pool != nil {
-		r.pool.used.Add(-r.n)
+		r.pool.free.Release(r.pool.part(r.n))
 	}
 	r.pool, r.n = nil, 0
 }
