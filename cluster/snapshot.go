@@ -18,8 +18,9 @@ import (
 )
 
 // A Snapshot is a cluster held in memory. Lint fills one from manifests and
-// from the objects beside them in a cluster. It is a [client.Reader]. It
-// returns objects without a deep copy; they must not be edited.
+// from the objects beside them in a cluster, audit from a whole cluster. It is a
+// [client.Reader]. It returns objects without a deep copy; they must not be
+// edited.
 //
 // A manifest without a namespace ([Snapshot.AddUnplaced]) will get its
 // namespace from the command that applies it, perhaps the namespace of its
@@ -30,12 +31,36 @@ type Snapshot struct {
 	// without objects is empty. Otherwise it is unknown.
 	Complete bool
 
-	kinds map[schema.GroupVersionKind]*kindIndex
+	// NewStore makes the store of a kind, given an object of it. Nil means that
+	// objects are held as they were added, and are listed in that order.
+	// Manifests without a namespace need that.
+	NewStore func(kind schema.GroupVersionKind, like client.Object) (Store, error)
+
+	stores map[schema.GroupVersionKind]Store // nil for a kind that is known to be empty
 
 	unplaced bool // whether any object was added without a namespace
 
 	mu    sync.Mutex
 	lists map[listKey]reflect.Value // earlier results
+}
+
+// A Store holds the objects of one kind for a [Snapshot]. Nothing is added while
+// it is read.
+type Store interface {
+	// Add puts an object into the store. It replaces the one of the same name.
+	Add(obj client.Object) error
+
+	// Get returns the object with a name, or nil.
+	Get(key client.ObjectKey) (client.Object, error)
+
+	// List returns the objects in a namespace, or all if that is empty.
+	List(namespace string) ([]client.Object, error)
+
+	// Find is [Finder.Find] for the kind of the store.
+	Find(index, namespace, key string) ([]client.Object, error)
+
+	// Each calls visit with each object, which it must not keep.
+	Each(visit func(client.Object))
 }
 
 // A listKey identifies a list without selectors.
@@ -44,19 +69,9 @@ type listKey struct {
 	namespace string
 }
 
-// A kindIndex holds the objects of one kind, by namespace and in the order in
-// which they were added.
-type kindIndex struct {
-	byKey       map[client.ObjectKey]client.Object
-	byNamespace map[string][]client.ObjectKey
-	all         []client.ObjectKey
-	byIndex     map[indexKey][]client.Object
-	indexed     map[string]bool // the indexes that exist
-	unplaced    map[client.ObjectKey]bool
-}
-
 var (
 	_ client.Reader = (*Snapshot)(nil)
+	_ Finder        = (*Snapshot)(nil)
 	_ Walker        = (*Snapshot)(nil)
 )
 
@@ -68,16 +83,24 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 		if err != nil {
 			return err
 		}
-		kind := s.know(gvk)
-		key := client.ObjectKeyFromObject(obj)
-		if kind.byKey[key] == nil {
-			kind.byNamespace[key.Namespace] = append(kind.byNamespace[key.Namespace], key)
-			kind.all = append(kind.all, key)
+		s.Know(gvk)
+		if s.stores[gvk] == nil {
+			if s.stores[gvk], err = s.newStore(gvk, obj); err != nil {
+				return err
+			}
 		}
-		kind.byKey[key] = obj
-		kind.byIndex, kind.indexed = nil, nil
+		if err := s.stores[gvk].Add(obj); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func (s *Snapshot) newStore(gvk schema.GroupVersionKind, like client.Object) (Store, error) {
+	if s.NewStore != nil {
+		return s.NewStore(gvk, like)
+	}
+	return newObjects(gvk), nil
 }
 
 // AddUnplaced is Add for an object whose manifest names no namespace. It is
@@ -90,46 +113,44 @@ func (s *Snapshot) AddUnplaced(obj client.Object) error {
 	if err != nil {
 		return err
 	}
-	kind := s.know(gvk)
-	if kind.unplaced == nil {
-		kind.unplaced = map[client.ObjectKey]bool{}
+	held, ok := s.stores[gvk].(*objects)
+	if !ok {
+		return fmt.Errorf("add %s %s: this snapshot has no place for objects without a namespace", gvk.Kind, obj.GetName())
 	}
-	kind.unplaced[client.ObjectKeyFromObject(obj)] = true
+	held.unplaced[client.ObjectKeyFromObject(obj)] = true
 	s.unplaced = true
 	return nil
 }
 
 // Know says that the snapshot has, or will have, all objects of a kind, even if
 // there are none.
-func (s *Snapshot) Know(gvk schema.GroupVersionKind) { s.know(gvk) }
-
-func (s *Snapshot) know(gvk schema.GroupVersionKind) *kindIndex {
+func (s *Snapshot) Know(gvk schema.GroupVersionKind) {
 	s.mu.Lock()
 	s.lists = nil
 	s.mu.Unlock()
-	if s.kinds == nil {
-		s.kinds = make(map[schema.GroupVersionKind]*kindIndex)
+	if s.stores == nil {
+		s.stores = make(map[schema.GroupVersionKind]Store)
 	}
-	kind := s.kinds[gvk]
-	if kind == nil {
-		kind = &kindIndex{
-			byKey:       make(map[client.ObjectKey]client.Object),
-			byNamespace: make(map[string][]client.ObjectKey),
-		}
-		s.kinds[gvk] = kind
+	if _, known := s.stores[gvk]; !known {
+		s.stores[gvk] = nil
 	}
-	return kind
 }
 
-func (s *Snapshot) kind(gvk schema.GroupVersionKind) (*kindIndex, error) {
-	switch kind := s.kinds[gvk]; {
-	case kind != nil:
-		return kind, nil
-	case s.Complete:
-		return &kindIndex{}, nil
-	default:
+// Forget removes the objects of a kind, which is unknown from then on.
+func (s *Snapshot) Forget(gvk schema.GroupVersionKind) {
+	s.mu.Lock()
+	s.lists = nil
+	s.mu.Unlock()
+	delete(s.stores, gvk)
+}
+
+// store returns the store of a kind, nil if it is empty.
+func (s *Snapshot) store(gvk schema.GroupVersionKind) (Store, error) {
+	store, known := s.stores[gvk]
+	if !known && !s.Complete {
 		return nil, fmt.Errorf("%s: %w", gvk.Kind, ErrUnknown)
 	}
+	return store, nil
 }
 
 // Get implements [client.Reader].
@@ -138,55 +159,24 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 	if err != nil {
 		return err
 	}
-	kind, err := s.kind(gvk)
+	store, err := s.store(gvk)
 	if err != nil {
 		return err
 	}
-	obj, found := kind.byKey[key]
-	if !found && s.unplaced {
-		obj, found = kind.elsewhere(key)
+	var obj client.Object
+	if store != nil {
+		if obj, err = store.Get(key); err != nil {
+			return err
+		}
 	}
-	if !found {
+	if held, ok := store.(*objects); ok && obj == nil && s.unplaced {
+		obj = held.elsewhere(key)
+	}
+	if obj == nil {
 		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, key.Name)
 	}
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
 	return nil
-}
-
-// elsewhere returns the object that a key may mean although the namespaces
-// differ, because one of the two has none. If several are possible, it returns
-// none.
-func (kind *kindIndex) elsewhere(key client.ObjectKey) (found client.Object, ok bool) {
-	if key.Namespace != DefaultNamespace {
-		key.Namespace = DefaultNamespace
-		return kind.byKey[key], kind.unplaced[key]
-	}
-	for key.Namespace = range kind.byNamespace {
-		if obj, there := kind.byKey[key]; there && ok {
-			return nil, false
-		} else if there {
-			found, ok = obj, true
-		}
-	}
-	return found, ok
-}
-
-// findElsewhere is elsewhere for an index.
-func (kind *kindIndex) findElsewhere(index, namespace, key string) (found []client.Object) {
-	if namespace != DefaultNamespace {
-		for _, obj := range kind.byIndex[indexKey{index, DefaultNamespace, key}] {
-			if kind.unplaced[client.ObjectKeyFromObject(obj)] {
-				found = append(found, obj)
-			}
-		}
-		return found
-	}
-	if len(kind.byNamespace) == 1 { // or it is not known which of them
-		for only := range kind.byNamespace {
-			found = kind.byIndex[indexKey{index, only, key}]
-		}
-	}
-	return found
 }
 
 // List implements [client.Reader] for the namespace and label options. It
@@ -196,14 +186,14 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 	if err != nil {
 		return err
 	}
-	kind, err := s.kind(gvk)
-	if err != nil {
+	store, err := s.store(gvk)
+	if err != nil || store == nil {
 		return err
 	}
-	if o.LabelSelector == nil || o.LabelSelector.Empty() {
-		return s.listAll(kind, into, o.Namespace)
+	if _, held := store.(*objects); held && (o.LabelSelector == nil || o.LabelSelector.Empty()) {
+		return s.listAll(store, into, o.Namespace)
 	}
-	return kind.list(into, o.Namespace, o.LabelSelector)
+	return list(store, into, o.Namespace, o.LabelSelector)
 }
 
 // Listed returns the kind of the objects to list, and the options.
@@ -222,73 +212,43 @@ func Listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupV
 
 // Walk implements [Walker].
 func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(client.Object)) error {
-	kind, err := s.kind(gvk)
-	if err != nil {
+	store, err := s.store(gvk)
+	if err != nil || store == nil {
 		return err
 	}
-	for _, key := range kind.all {
-		visit(kind.byKey[key])
-	}
+	store.Each(visit)
 	return nil
 }
 
-// An indexKey is a key of an index in a namespace.
-type indexKey struct{ index, namespace, key string }
-
-// Find implements [Finder]. The first lookup makes the index.
+// Find implements [Finder].
 func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
-	kind, err := s.kind(gvk)
-	if err != nil || len(kind.all) == 0 { // or an index would be made again each time
+	store, err := s.store(gvk)
+	if err != nil || store == nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !kind.indexed[index] {
-		if err := kind.index(gvk, index); err != nil {
-			return nil, err
-		}
+	found, err := store.Find(index, namespace, key)
+	if held, ok := store.(*objects); ok && err == nil && len(found) == 0 && s.unplaced {
+		found = held.findElsewhere(index, namespace, key)
 	}
-	found := kind.byIndex[indexKey{index, namespace, key}]
-	if len(found) == 0 && s.unplaced {
-		found = kind.findElsewhere(index, namespace, key)
-	}
-	return found, nil
+	return found, err
 }
 
-func (kind *kindIndex) index(gvk schema.GroupVersionKind, name string) error {
-	keys := Keys(gvk)[name]
-	if keys == nil {
-		return fmt.Errorf("find %s: no index is called %q", gvk.Kind, name)
-	}
-	if kind.byIndex == nil {
-		kind.byIndex, kind.indexed = map[indexKey][]client.Object{}, map[string]bool{}
-	}
-	kind.indexed[name] = true
-	for _, key := range kind.all {
-		obj := kind.byKey[key]
-		for _, k := range keys(obj) {
-			at := indexKey{name, key.Namespace, k}
-			kind.byIndex[at] = append(kind.byIndex[at], obj)
-		}
-	}
-	return nil
-}
-
-// listAll answers a list without selectors. The rules repeat it for every
-// object of a namespace, so each is made once.
-func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace string) error {
+// listAll answers a list without selectors from a store whose objects are not
+// copied. The rules repeat it for every object of a namespace, so each is made
+// once.
+func (s *Snapshot) listAll(store Store, into client.ObjectList, namespace string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := listKey{reflect.TypeOf(into), namespace}
 	items := reflect.ValueOf(into).Elem().FieldByName("Items")
 	if !items.IsValid() || items.Kind() != reflect.Slice {
-		return kind.list(into, namespace, labels.Everything())
+		return list(store, into, namespace, nil)
 	}
 	if known, ok := s.lists[key]; ok {
 		items.Set(known)
 		return nil
 	}
-	if err := kind.list(into, namespace, labels.Everything()); err != nil {
+	if err := list(store, into, namespace, nil); err != nil {
 		return err
 	}
 	if s.lists == nil {
@@ -299,15 +259,16 @@ func (s *Snapshot) listAll(kind *kindIndex, into client.ObjectList, namespace st
 	return nil
 }
 
-func (kind *kindIndex) list(into client.ObjectList, namespace string, selector labels.Selector) error {
-	keys := kind.all
-	if namespace != "" {
-		keys = kind.byNamespace[namespace]
+// list sets the items of a list to the objects that a selector matches, all if
+// it is nil.
+func list(store Store, into client.ObjectList, namespace string, selector labels.Selector) error {
+	found, err := store.List(namespace)
+	if err != nil {
+		return err
 	}
 	var items []runtime.Object
-	for _, key := range keys {
-		obj := kind.byKey[key]
-		if selector.Matches(labels.Set(obj.GetLabels())) {
+	for _, obj := range found {
+		if selector == nil || selector.Matches(labels.Set(obj.GetLabels())) {
 			items = append(items, obj)
 		}
 	}

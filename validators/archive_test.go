@@ -30,7 +30,7 @@ func TestArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		archive := &cache.Archive{}
+		archive := cache.NewArchive()
 		for gvk := range scheme.Scheme.AllKnownTypes() {
 			archive.Know(gvk)
 		}
@@ -50,7 +50,7 @@ func TestArchive(t *testing.T) {
 			}
 		}
 		for _, obj := range objs {
-			kept := &cache.Archive{}
+			kept := cache.NewArchive()
 			if err := kept.Add(obj.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)
 			}

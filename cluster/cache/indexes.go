@@ -68,9 +68,14 @@ func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string)
 	if err != nil {
 		return nil, err
 	}
-	objs := make([]client.Object, len(found))
-	for i := range found {
-		objs[i] = found[i].(client.Object)
+	return objectsOf(found), nil
+}
+
+// objectsOf returns the items of an indexer as what they are.
+func objectsOf(items []any) []client.Object {
+	objs := make([]client.Object, len(items))
+	for i := range items {
+		objs[i] = items[i].(client.Object)
 	}
-	return objs, nil
+	return objs
 }

@@ -84,7 +84,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	s.mutators = nil // what is there is not made anew
 	go limitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := &cache.Archive{}
+	archive := cache.NewArchive()
 	f, err := a.fetcher(archive, bar)
 	if err != nil {
 		return err

@@ -6,9 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
@@ -109,7 +107,7 @@ func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r
 	if err != nil {
 		return err
 	}
-	f, err := l.clusterFlags.fetcher(&kindByKind{Snapshot: into}, bar)
+	f, err := l.clusterFlags.fetcher(into, bar)
 	if err != nil {
 		return err
 	}
@@ -127,32 +125,4 @@ func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r
 		}
 	}
 	return nil
-}
-
-// kindByKind adds the objects of a kind to a snapshot once all have arrived: an
-// incomplete kind would be taken for complete.
-type kindByKind struct {
-	*cluster.Snapshot
-	pending map[schema.GroupVersionKind][]client.Object
-}
-
-func (k *kindByKind) Add(objs ...client.Object) error {
-	for _, obj := range objs {
-		kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
-		if err != nil {
-			return err
-		}
-		if k.pending == nil {
-			k.pending = map[schema.GroupVersionKind][]client.Object{}
-		}
-		cluster.StripManagedFields(obj)
-		k.pending[kind] = append(k.pending[kind], obj)
-	}
-	return nil
-}
-
-func (k *kindByKind) Know(kind schema.GroupVersionKind) {
-	k.Snapshot.Know(kind)
-	_ = k.Snapshot.Add(k.pending[kind]...) // their kind is in the scheme, or Add had said so
-	delete(k.pending, kind)
 }

@@ -55,19 +55,13 @@ type fetcher struct {
 	client     client.Client
 	host       string
 	chunkSize  int64
-	namespaces []string // empty for all
-	into       memory
+	namespaces []string          // empty for all
+	into       *cluster.Snapshot // whose objects the fetcher may edit
 	progress   *progress
 	keep       func(client.Object) // sees each object
 }
 
-// A memory is what a cluster is read into. It may edit what it is given.
-type memory interface {
-	Know(kind schema.GroupVersionKind)
-	Add(objs ...client.Object) error
-}
-
-func (c *clusterFlags) fetcher(into memory, bar *progress) (*fetcher, error) {
+func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher, error) {
 	config, err := c.restConfig()
 	if err != nil {
 		return nil, err
@@ -96,8 +90,12 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 			if f.keep != nil {
 				f.keep(obj)
 			}
+			cluster.StripManagedFields(obj)
 			return f.into.Add(obj)
 		})
+		if err != nil { // an incomplete kind would be taken for complete
+			f.into.Forget(gvk)
+		}
 		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) && read > 0 {
 			return &report.Problem{Message: fmt.Sprintf("list %s: %s; its rules are skipped", several(gvk.Kind), err)}, nil
 		}

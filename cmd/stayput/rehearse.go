@@ -95,7 +95,7 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	}
 	go limitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := &cache.Archive{}
+	archive := cache.NewArchive()
 	f, err := c.fetcher(archive, bar)
 	if err != nil {
 		return err
