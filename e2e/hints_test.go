@@ -89,7 +89,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 		},
 		"another selector": {
 			manifest: edit("{app: mysql}", "{app: mariadb}"),
-			hint:     []string{"field-fixed: spec.selector: ", "Pods would be nobody's"}, refusal: "spec.selector: ",
+			hint:     []string{`field-fixed: spec.selector.matchLabels[app]: Invalid value: "mariadb": `, `keep "mysql"`},
+			refusal:  "spec.selector: ",
 		},
 		"a Service that is to be headless": {
 			manifest: strings.Replace(ordinaryNamed("client"), "spec: {", "spec: {clusterIP: None, ", 1),

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -25,10 +26,11 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
 	}
 
-	if !equality.Semantic.DeepEqual(old.Spec.Selector, sts.Spec.Selector) {
-		p.ReportRecreating(field.Invalid(spec.Child("selector"), short(formatSelector(sts.Spec.Selector)),
-			"cannot be changed; Pods would be nobody's"),
-			fmt.Sprintf("keep it, or %s && %s && %s", orphan, newPods(), applyAgain), "keep it")
+	if was, is := old.Spec.Selector, sts.Spec.Selector; !equality.Semantic.DeepEqual(was, is) {
+		differing := selectorDiffers(spec.Child("selector"), was, is)
+		brief := differing.keep()
+		p.ReportRecreating(differing.problem("Pods would be nobody's"),
+			fmt.Sprintf("%s, or %s && %s && %s", brief, orphan, newPods(), applyAgain), brief)
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
 		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName,
@@ -109,10 +111,14 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 			name    string
 			was, is map[string]string
 		}{{"labels", was.Labels, is.Labels}, {"annotations", was.Annotations, is.Annotations}} {
-			if key, differs := differingKey(meta.was, meta.is); differs {
-				p.keyFixed(path.Child("metadata", meta.name).Key(key), key, meta.was, meta.is, again)
+			if d, differs := keyDiffers(path.Child("metadata", meta.name), meta.was, meta.is); differs {
+				p.keyFixed(d, again)
 				return
 			}
+		}
+		if d := selectorDiffers(path.Child("spec", "selector"), was.Spec.Selector, is.Spec.Selector); d != nil {
+			p.ReportRecreating(d.problem("claims stay as they are"), anew, d.keep())
+			return
 		}
 		if name := differingField(was, is); name != "" {
 			path = path.Child("spec", name)
@@ -141,27 +147,52 @@ func (p *Pass) attributesFixed(path *field.Path, old *appsv1.StatefulSet, was, i
 
 // keyFixed reports a changed label or annotation of a claim template. A value
 // that changes with each release should not be in a template.
-func (p *Pass) keyFixed(path *field.Path, key string, was, is map[string]string, again string) {
-	before, had := was[key]
-	after, has := is[key]
-	switch brief := keepAs(before); {
-	case had && has:
-		p.ReportRecreating(field.Invalid(path, short(after), "cannot be changed; claims stay as they are"),
-			brief+"; or, to end this, take it out of the template: "+again, brief)
-	case has:
-		p.ReportRecreating(field.Invalid(path, short(after), "cannot be added; claims stay as they are"),
-			"leave it out; or "+again, "leave it out")
-	default:
-		p.ReportRecreating(field.Forbidden(path, "cannot be taken out; claims stay as they are"),
-			brief+"; or, to end this, "+again, brief)
+func (p *Pass) keyFixed(d *difference, again string) {
+	brief, or := d.keep(), "; or, to end this, take it out of the template: "
+	switch {
+	case !d.had:
+		or = "; or "
+	case !d.has:
+		or = "; or, to end this, "
 	}
+	p.ReportRecreating(d.problem("claims stay as they are"), brief+or+again, brief)
+}
+
+// A difference is a value that a field, or a key of a map, had before an update
+// and has after it.
+type difference struct {
+	path     *field.Path
+	was, is  string
+	had, has bool
+}
+
+// problem says that the value cannot be changed, and what follows from that.
+func (d *difference) problem(follows string) *field.Error {
+	switch {
+	case d.had && d.has:
+		return field.Invalid(d.path, short(d.is), "cannot be changed; "+follows)
+	case d.has:
+		return field.Invalid(d.path, short(d.is), "cannot be added; "+follows)
+	default:
+		return field.Forbidden(d.path, "cannot be taken out; "+follows)
+	}
+}
+
+// keep returns the remedy that leaves the value as it was.
+func (d *difference) keep() string {
+	if !d.had {
+		return "leave it out"
+	}
+	return keepAs(d.was)
 }
 
 // keepAs returns the short remedy for a changed field: to keep the old value.
 func keepAs[T ~string](was T) string { return fmt.Sprintf("keep %q", short(string(was))) }
 
-// differingKey returns the first key, by name, that has another value.
-func differingKey(was, is map[string]string) (key string, differs bool) {
+// keyDiffers returns the first key, by name, of the map at path that has
+// another value, was added or was taken out, or false if there is none.
+func keyDiffers(path *field.Path, was, is map[string]string) (*difference, bool) {
+	key, differs := "", false
 	for _, list := range []map[string]string{was, is} {
 		for k := range list {
 			before, had := was[k]
@@ -171,7 +202,30 @@ func differingKey(was, is map[string]string) (key string, differs bool) {
 			}
 		}
 	}
-	return key, differs
+	d := &difference{path: path.Key(key)}
+	d.was, d.had = was[key]
+	d.is, d.has = is[key]
+	return d, differs
+}
+
+// selectorDiffers returns in what the selector at path differs: in a label that
+// it asks for, or else in its expressions or whether it is there. It returns nil
+// if both are the same.
+func selectorDiffers(path *field.Path, was, is *metav1.LabelSelector) *difference {
+	if equality.Semantic.DeepEqual(was, is) {
+		return nil
+	}
+	if was == nil || is == nil {
+		return &difference{path, formatSelector(was), formatSelector(is), was != nil, is != nil}
+	}
+	if d, differs := keyDiffers(path.Child("matchLabels"), was.MatchLabels, is.MatchLabels); differs {
+		return d
+	}
+	expressions := func(sel *metav1.LabelSelector) string {
+		return formatSelector(&metav1.LabelSelector{MatchExpressions: sel.MatchExpressions})
+	}
+	return &difference{path.Child("matchExpressions"), expressions(was), expressions(is),
+		len(was.MatchExpressions) > 0, len(is.MatchExpressions) > 0}
 }
 
 // differingField returns the field of the spec in which two templates differ,
@@ -182,7 +236,6 @@ func differingField(was, is *corev1.PersistentVolumeClaim) string {
 		was, is any
 	}{
 		{"accessModes", was.Spec.AccessModes, is.Spec.AccessModes},
-		{"selector", was.Spec.Selector, is.Spec.Selector},
 		{"resources", was.Spec.Resources, is.Spec.Resources},
 		{"volumeName", was.Spec.VolumeName, is.Spec.VolumeName},
 		{"volumeMode", was.Spec.VolumeMode, is.Spec.VolumeMode},
