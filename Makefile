@@ -71,6 +71,12 @@ bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: wh
 control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 	$(LOCALCLUSTER) --build-only
 
+MINORS ?=
+
+.PHONY: pin
+pin: ## pin the newest patch of each of MINORS ("1.34 1.33") of Kubernetes, for control planes of that minor
+	go run ./e2e/localcluster/cmd/pin $(MINORS)
+
 .PHONY: cluster
 cluster: control-plane ## run a throw-away control plane until Ctrl-C
 	$(LOCALCLUSTER)

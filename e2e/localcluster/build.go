@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -41,31 +42,76 @@ func (p program) built() string {
 
 var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
+// kubernetesPrograms is the path before the names of Kubernetes' programs.
+const kubernetesPrograms = "k8s.io/kubernetes/cmd/"
+
 // The control plane of a bare cluster, and what a whole one has beside it.
+// Kubernetes' own programs are still to be given a module ([inModule]).
 func programs(bare bool) []program {
 	all := []program{
-		{"etcd", "kubernetes", "go.etcd.io/etcd/server/v3"},
-		{"kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"},
-		{"kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl"},
+		{"etcd", newestModule, "go.etcd.io/etcd/server/v3"},
+		{"kube-apiserver", newestModule, kubernetesPrograms + "kube-apiserver"},
+		{"kubectl", newestModule, kubernetesPrograms + "kubectl"},
 	}
 	if bare {
 		return all
 	}
 	return append(all,
-		program{"kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"},
-		program{"kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"},
+		program{"kube-controller-manager", newestModule, kubernetesPrograms + "kube-controller-manager"},
+		program{"kube-scheduler", newestModule, kubernetesPrograms + "kube-scheduler"},
 		program{"kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"},
 		program{"coredns", "coredns", "."},
 	)
 }
 
-// Build makes every program that a cluster needs, unless the cache has it from
-// the same sources, and says where they are. What it is busy with goes to log.
+// inModule takes Kubernetes' own programs from another module.
+func inModule(module string, ps []program) []program {
+	for i, p := range ps {
+		if strings.HasPrefix(p.pkg, kubernetesPrograms) {
+			ps[i].module = module
+		}
+	}
+	return ps
+}
+
+// KubernetesPackages are Kubernetes' programs that a cluster runs.
+func KubernetesPackages() (pkgs []string) {
+	for _, p := range programs(false) {
+		if strings.HasPrefix(p.pkg, kubernetesPrograms) {
+			pkgs = append(pkgs, p.pkg)
+		}
+	}
+	slices.Sort(pkgs)
+	return pkgs
+}
+
+// Build makes every program that a cluster of a minor of Kubernetes needs
+// ("1.34"; "" as [Options] say), unless the cache has it from the same sources,
+// and says where they are. What it is busy with goes to log.
 //
 // The cache is $STAYPUT_CACHE or stayput in the user's cache directory, and may
 // be deleted at any time. Programs in $KUBEBUILDER_ASSETS are taken from there.
-func Build(ctx context.Context, log io.Writer) (Binaries, error) {
-	return build(ctx, log, programs(false))
+func Build(ctx context.Context, log io.Writer, minor string) (Binaries, error) {
+	return buildMinor(ctx, log, minor, programs(false))
+}
+
+// buildMinor is build, with Kubernetes' own programs of a minor.
+func buildMinor(ctx context.Context, log io.Writer, minor string, want []program) (Binaries, error) {
+	if minor == "" {
+		minor = os.Getenv(KubernetesVariable)
+	}
+	if minor != "" {
+		modules, err := modulesDir(ctx)
+		if err != nil {
+			return nil, err
+		}
+		module, err := builtModule(modules, minor)
+		if err != nil {
+			return nil, err
+		}
+		want = inModule(module, want)
+	}
+	return build(ctx, log, want)
 }
 
 // BuildCertManager makes cert-manager, as Build makes the control plane, and
@@ -128,10 +174,14 @@ func build(ctx context.Context, log io.Writer, want []program) (Binaries, error)
 // builder builds programs of the nested modules into a cache.
 type builder struct {
 	goCommand string
-	goVersion string
 	modules   string // directory of the nested modules
 	cache     string
 	log       io.Writer
+
+	cpu time.Duration // that builds have taken
+
+	mu         sync.Mutex
+	goVersions map[string]string // of the toolchain, by module
 }
 
 func newBuilder(ctx context.Context, log io.Writer) (*builder, error) {
@@ -147,22 +197,37 @@ func newBuilder(ctx context.Context, log io.Writer) (*builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the control plane: %w", err)
 	}
-	b := &builder{goCommand: goCommand, modules: filepath.Join(dir, "modules"), cache: cache, log: log}
-	cmd := exec.CommandContext(ctx, goCommand, "env", "GOVERSION")
-	cmd.Dir, cmd.Env = b.modules, buildEnv()
+	return &builder{goCommand: goCommand, modules: filepath.Join(dir, "modules"), cache: cache, log: log,
+		goVersions: map[string]string{}}, nil
+}
+
+// goVersion is that of the toolchain that builds a module, which may ask for a
+// newer one than ours.
+func (b *builder) goVersion(ctx context.Context, module string) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if version, known := b.goVersions[module]; known {
+		return version, nil
+	}
+	cmd := exec.CommandContext(ctx, b.goCommand, "env", "GOVERSION")
+	cmd.Dir, cmd.Env = filepath.Join(b.modules, module), buildEnv()
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("build the control plane: ask go for its version: %w", err)
+		return "", fmt.Errorf("build the control plane: ask go for its version: %w", err)
 	}
-	b.goVersion = strings.TrimSpace(string(out))
-	return b, nil
+	b.goVersions[module] = strings.TrimSpace(string(out))
+	return b.goVersions[module], nil
 }
 
 // compile builds the programs, all of one module, into dir under their names.
 // One go build for all of them: it compiles shared packages once and uses all
 // processors.
 func (b *builder) compile(ctx context.Context, module string, ps []program, dir string) error {
-	args := append([]string{"build"}, buildFlags()...)
+	flags, err := b.buildFlags(module)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"build"}, flags...)
 	args = append(args, "-o", dir+string(filepath.Separator))
 	for _, p := range ps {
 		args = append(args, p.pkg)
@@ -176,7 +241,11 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	// SIGINT lets go remove its temporary files; the group has the compilers.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
-	if err := b.run(cmd); ctx.Err() != nil {
+	err = b.run(cmd)
+	if cmd.ProcessState != nil { // with the compilers that go has waited for
+		b.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	if ctx.Err() != nil {
 		return ctx.Err()
 	} else if err != nil {
 		return fmt.Errorf("go build in %s: %w\n%s", cmd.Dir, err, lastLines(output.Bytes(), 20))

@@ -23,6 +23,7 @@ func tinyBuilder(t *testing.T, log io.Writer) (*builder, program) {
 	b.modules, b.cache = t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	write(t, filepath.Join(b.modules, "tiny", "go.mod"), "module tiny\n\ngo 1.26\n")
 	write(t, filepath.Join(b.modules, "tiny", "go.sum"), "")
+	write(t, filepath.Join(b.modules, newestModule, "go.mod"), "require k8s.io/kubernetes v1.99.1\n")
 	write(t, filepath.Join(b.modules, "tiny", "main.go"), "package main\n\nfunc main() { println(1) }\n")
 	return b, program{"tiny", "tiny", "."}
 }
@@ -116,7 +117,7 @@ func TestBuildErrors(t *testing.T) {
 	})
 	t.Run("no go command", func(t *testing.T) {
 		t.Setenv("PATH", "")
-		_, err := Build(t.Context(), io.Discard)
+		_, err := Build(t.Context(), io.Discard, "")
 		if err == nil || !strings.Contains(err.Error(), "the go command is needed") {
 			t.Errorf("got %v, want that go is needed", err)
 		}

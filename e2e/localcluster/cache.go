@@ -29,7 +29,7 @@ func cacheDir() (string, error) {
 // ensure builds those of want that the cache lacks and adds all to bin. Only
 // one process builds at a time; the others then find what it has built.
 func (b *builder) ensure(ctx context.Context, want []program, bin Binaries) error {
-	missing, err := b.look(want, bin)
+	missing, err := b.look(ctx, want, bin)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -41,16 +41,16 @@ func (b *builder) ensure(ctx context.Context, want []program, bin Binaries) erro
 		return err
 	}
 	defer unlock()
-	if missing, err = b.look(want, bin); err != nil || len(missing) == 0 {
+	if missing, err = b.look(ctx, want, bin); err != nil || len(missing) == 0 {
 		return err
 	}
 	return b.buildAll(ctx, missing, bin)
 }
 
 // look adds to bin those of want that are in the cache, and returns the others.
-func (b *builder) look(want []program, bin Binaries) (missing []program, err error) {
+func (b *builder) look(ctx context.Context, want []program, bin Binaries) (missing []program, err error) {
 	for _, p := range want {
-		dir, err := b.dir(p)
+		dir, err := b.dir(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -64,14 +64,22 @@ func (b *builder) look(want []program, bin Binaries) (missing []program, err err
 }
 
 // dir is p's place in the cache. Its name says all that the program depends on.
-func (b *builder) dir(p program) (string, error) {
+func (b *builder) dir(ctx context.Context, p program) (string, error) {
 	module := filepath.Join(b.modules, p.module)
 	files, err := filepath.Glob(filepath.Join(module, "*.go"))
 	if err != nil {
 		return "", err
 	}
+	goVersion, err := b.goVersion(ctx, p.module)
+	if err != nil {
+		return "", err
+	}
+	flags, err := b.buildFlags(p.module)
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
-	fmt.Fprintln(h, b.goVersion, runtime.GOOS, runtime.GOARCH, buildFlags(), p.pkg)
+	fmt.Fprintln(h, goVersion, runtime.GOOS, runtime.GOARCH, flags, p.pkg)
 	for _, file := range append([]string{filepath.Join(module, "go.mod"), filepath.Join(module, "go.sum")}, files...) {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -100,7 +108,7 @@ func (b *builder) buildAll(ctx context.Context, missing []program, bin Binaries)
 		}
 		missing = rest
 	}
-	b.say("built in %s", time.Since(start).Round(time.Second))
+	b.say("built in %s, with %s of CPU time", time.Since(start).Round(time.Second), b.cpu.Round(time.Second))
 	return nil
 }
 
@@ -119,7 +127,7 @@ func (b *builder) buildModule(ctx context.Context, module string, ps []program, 
 		return err
 	}
 	for _, p := range ps {
-		dir, err := b.dir(p)
+		dir, err := b.dir(ctx, p)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,9 @@ type Options struct {
 	// nodes, no DNS. Pods can be made, without a service account; they stay
 	// Pending. Namespaces and objects with owners are never collected.
 	Bare bool
+	// Kubernetes is the minor to run, such as "1.34" ([Minors]); by default that
+	// of $STAYPUT_KUBERNETES, or the newest. etcd is the same for all.
+	Kubernetes string
 	// APIServerArgs and ControllerManagerArgs are appended to those programs'
 	// flags.
 	APIServerArgs, ControllerManagerArgs []string
@@ -87,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}
-	bin, err := build(ctx, o.Log, programs(o.Bare))
+	bin, err := buildMinor(ctx, o.Log, o.Kubernetes, programs(o.Bare))
 	if err != nil {
 		return nil, err
 	}

@@ -79,6 +79,10 @@ func (c *Cluster) makeNodes(ctx context.Context) error {
 	for name, amount := range map[corev1.ResourceName]string{"cpu": "1k", "memory": "1Ti", "pods": "1k"} {
 		resources[name] = resource.MustParse(amount)
 	}
+	server, err := c.client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("make nodes of the API server's version: %w", err)
+	}
 	for i := range c.options.Nodes {
 		name := fmt.Sprintf("node-%d", i)
 		node := &corev1.Node{
@@ -87,7 +91,7 @@ func (c *Cluster) makeNodes(ctx context.Context) error {
 			}},
 			Status: corev1.NodeStatus{
 				Capacity: resources, Allocatable: resources,
-				NodeInfo: corev1.NodeSystemInfo{KubeletVersion: kubernetesVersion, OperatingSystem: "linux", Architecture: "amd64"},
+				NodeInfo: corev1.NodeSystemInfo{KubeletVersion: server.GitVersion, OperatingSystem: "linux", Architecture: "amd64"},
 				Addresses: []corev1.NodeAddress{
 					{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("10.1.%d.%d", i/250, i%250+1)},
 					{Type: corev1.NodeHostName, Address: name},

@@ -10,11 +10,6 @@ import (
 	"strings"
 )
 
-// kubernetesVersion is what the components say they are. It goes with the
-// versions in modules/kubernetes/go.mod, replacements too; the other modules
-// require the same versions of what they share, so that it is compiled once.
-const kubernetesVersion = "v1.37.1"
-
 // sourceDir is where this package's sources are. The nested modules cannot be
 // embedded: a go:embed pattern does not reach into another module.
 func sourceDir(ctx context.Context, goCommand string) (string, error) {
@@ -32,17 +27,25 @@ func sourceDir(ctx context.Context, goCommand string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// buildFlags are part of a program's key in the cache.
-func buildFlags() []string {
+// buildFlags are part of a program's key in the cache. What components of
+// Kubernetes say they are goes with the version in their module's go.mod; the
+// other modules require what the newest one does, so that it is compiled once.
+func (b *builder) buildFlags(module string) ([]string, error) {
+	if !strings.HasPrefix(module, newestModule+"-") {
+		module = newestModule
+	}
+	version, err := moduleVersion(b.modules, module)
+	if err != nil {
+		return nil, err
+	}
 	ld := "-s -w"
-	minor := strings.Split(kubernetesVersion, ".")[1]
 	for _, v := range []string{
-		"gitVersion=" + kubernetesVersion, "gitMajor=1", "gitMinor=" + minor,
+		"gitVersion=" + version, "gitMajor=1", "gitMinor=" + strings.Split(version, ".")[1],
 		"gitTreeState=clean", "gitCommit=" + strings.Repeat("0", 40),
 	} {
 		ld += " -X k8s.io/component-base/version." + v + " -X k8s.io/client-go/pkg/version." + v
 	}
-	return []string{"-trimpath", "-buildvcs=false", "-ldflags", ld}
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags", ld}, nil
 }
 
 // buildEnv keeps what the caller builds for (a cross-compiling Makefile, a

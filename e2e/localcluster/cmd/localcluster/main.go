@@ -46,6 +46,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	flags.IntVar(&o.Nodes, "nodes", 0, fmt.Sprintf("`number` of fake nodes (default %d)", localcluster.DefaultNodes))
 	flags.BoolVar(&o.Bare, "bare", false, "only etcd and kube-apiserver")
 	flags.StringVar(&o.Dir, "dir", "", "empty `directory` for state and logs, which is kept")
+	flags.StringVar(&o.Kubernetes, "kubernetes", "", "`minor` of Kubernetes, such as 1.34 (default $"+
+		localcluster.KubernetesVariable+", or the newest)")
 	with := flags.String("operator", "", "foreign operator to have in PATH, too: lws or kruise")
 	buildOnly := flags.Bool("build-only", false, "build what the cache lacks, and start nothing")
 	switch err := flags.Parse(args); {
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return 1, fmt.Errorf("unexpected argument %q; a command goes after --", command[0])
 	}
 	if *buildOnly {
-		_, err := localcluster.Build(ctx, stderr)
+		_, err := localcluster.Build(ctx, stderr, o.Kubernetes)
 		return 0, err
 	}
 	if *with != "" {
