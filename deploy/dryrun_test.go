@@ -18,10 +18,7 @@ import (
 // chart can render, and deploy/install.yaml, by dry run. The namespace is
 // restricted, so a Pod that is not would make it warn.
 func TestTheAPIServerTakesIt(t *testing.T) {
-	if testing.Short() {
-		t.Log("an API server is not a short test")
-		return
-	}
+	whole.NotShort(t, "needs a control plane")
 	whole.Only(t, "a control plane, which takes ten minutes to build")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()

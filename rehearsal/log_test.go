@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/whole"
 	"stayput.dev/validators"
 )
 
@@ -197,6 +198,7 @@ func TestALogThatGrows(t *testing.T) {
 // TestALongLogTakesNoMemory replays a log of 20 MB, as lines and as a list: objects
 // that are made and deleted again leave nothing behind.
 func TestALongLogTakesNoMemory(t *testing.T) {
+	whole.NotShort(t, "writes logs of forty megabytes")
 	const events, limit = 4_000, 6 << 20
 	fill := strings.Repeat("x", 10_000)
 	for _, list := range []bool{false, true} {

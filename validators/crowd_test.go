@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/whole"
 )
 
 // TestNoQuadraticWork compares what a rule allocates for an object with long
@@ -78,9 +79,7 @@ func first(found []Finding, _ []*Undecided) []Finding { return found }
 // nothing: what compares each item with each would keep it busy for minutes,
 // which a profile shows, and whoever waits for it.
 func TestLongLists(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a hundred megabytes")
-	}
+	whole.NotShort(t, "takes a hundred megabytes")
 	const n = 5_000
 	world := cluster.Environment{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
 	for _, obj := range crowded(n) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stayput.dev/internal/whole"
 )
 
 // dial opens a connection and does the handshake. Who waits for longer than a
@@ -30,6 +32,7 @@ func dial(t *testing.T, s *Server, client *http.Client) *tls.Conn {
 // has carried no request yet stays open for the first, which then has its
 // time; one that has begun it does not.
 func TestUnusedConnections(t *testing.T) {
+	whole.NotShort(t, "waits eleven seconds")
 	t.Parallel()
 	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond)
 	defer func() { _ = stop() }()
@@ -66,6 +69,7 @@ func TestUnusedConnections(t *testing.T) {
 // Whoever has just been served keeps its connection, newcomers are served, and
 // the silent ones go, those that are longest there first.
 func TestACrowd(t *testing.T) {
+	whole.NotShort(t, "waits five seconds")
 	t.Parallel()
 	const most = 32
 	s, client, stop := startServer(t, ok, time.Millisecond, func(s *Server) { s.connectionsMax = most })
@@ -107,6 +111,7 @@ func TestACrowd(t *testing.T) {
 // TestACrowdOfSlowBodies has more connections send half a body than may be
 // connected: a newcomer does not have to wait for the time that each may take.
 func TestACrowdOfSlowBodies(t *testing.T) {
+	whole.NotShort(t, "waits five seconds")
 	t.Parallel()
 	const most = 32
 	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond,

@@ -17,6 +17,8 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"stayput.dev/internal/whole"
 )
 
 // A defect is a request that nobody should send, as bytes on a connection.
@@ -387,6 +389,7 @@ func wireDefects() (all []defect) {
 // by a denial with its uid, in words that name the defect, and the next request
 // on the same connection is answered as ever.
 func TestEveryDefectIsAnswered(t *testing.T) {
+	whole.NotShort(t, "waits for the answers to a thousand requests")
 	const atLeast = 500 // R3
 	corpus := defects()
 	if len(corpus) < atLeast {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
+	"stayput.dev/internal/whole"
 	"stayput.dev/validators"
 )
 
@@ -48,6 +49,7 @@ func apiServer(t *testing.T, s *Server, client *http.Client, clients int) *rest.
 // without a verdict, and none comes after the deadline (R8). A rule that takes
 // 20 ms is the capacity, so that it is not that of the machine.
 func TestThreeTimesTheCapacity(t *testing.T) {
+	whole.NotShort(t, "is busy for three seconds")
 	const slots, timeout = 8, 10 * time.Second
 	length := 3 * time.Second
 	if os.Getenv("STAYPUT_PROOF") != "" {
@@ -102,6 +104,7 @@ func TestThreeTimesTheCapacity(t *testing.T) {
 // middle of its first request, for longer than a body may take, and has time
 // left: the kind proof failed one creation of 31 445 so.
 func TestABodyThatIsHeldUpIsAskedForAgain(t *testing.T) {
+	whole.NotShort(t, "waits six seconds")
 	t.Parallel()
 	s, client, stop := startServer(t, newWebhook(t).Handler(), time.Millisecond)
 	defer func() { _ = stop() }()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"stayput.dev/certs"
+	"stayput.dev/internal/whole"
 )
 
 // startServer serves h until stop is called, and returns a client that trusts
@@ -73,6 +74,7 @@ func TestTLS(t *testing.T) {
 // TestDrainLosesNothing stops the server under a load whose clients, like the
 // API server, keep their connections: what it was told while it drains counts.
 func TestDrainLosesNothing(t *testing.T) {
+	whole.NotShort(t, "waits three seconds, twice")
 	s, client, stop := startServer(t, ok, 3*time.Second)
 	client.Transport.(*http.Transport).MaxIdleConnsPerHost = 16
 	var wg sync.WaitGroup

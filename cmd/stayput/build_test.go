@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"stayput.dev/internal/whole"
 )
 
 // maxSize is what the released program may have, in bytes: not much more than
@@ -18,9 +20,7 @@ const maxSize = 42_500_000
 
 // TestBuild has make build the same bytes in two places.
 func TestBuild(t *testing.T) {
-	if testing.Short() {
-		t.Skip("two builds are not a short test")
-	}
+	whole.NotShort(t, "builds the program twice")
 	here, there := filepath.Join("..", ".."), t.TempDir()
 	for _, part := range []string{"Makefile", "go.mod", "go.sum", "certs", "cluster", "cmd", "internal", "manifest",
 		"mutators", "recovery", "rehearsal", "report", "validators", "webhook"} {

@@ -27,6 +27,14 @@ func Only(t *testing.T, needs string) {
 	}
 }
 
+// NotShort skips a test in a run with -short, and says why.
+func NotShort(t *testing.T, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out by -short, for it " + why)
+	}
+}
+
 // LeavesOut says whether all tests of a package are left out, which need the same,
 // and prints so: it is for a TestMain, once flags are parsed.
 func LeavesOut(needs string) bool {
