@@ -98,6 +98,10 @@ var sentences = []sentence{
 		"storageclass-reclaim", says: `cannot be (changed|added) later`, shown: fieldsStay},
 	{rule: "volume-host-path workload-host-path", says: `behind`,
 		beyond: "the directory is that of the node the Pod runs on: pkg/volume/hostpath/host_path.go:218"},
+	{rule: "fixed-labels", says: `is refused`, shown: releasesAreRefused},
+	{rule: "fixed-labels", says: `prunes the claims`,
+		beyond: "what has the label and no owner, and is in no manifest, is to be pruned: argoproj/argo-cd " +
+			"gitops-engine/pkg/cache/cluster.go, controller/state.go"},
 	{rule: "workload-env-order", says: `gets (this very|the) text`,
 		beyond: "kubelet expands each value by what it has read above: pkg/kubelet/kubelet_pods.go:792"},
 	{rule: "workload-env-order", says: `cannot be made`,
@@ -932,6 +936,41 @@ func fieldsStay(t *testing.T, ns string) {
 		out, err := try(t, "", append([]string{"patch", "-n", ns}, args...)...)
 		if err == nil || !strings.Contains(out, "is invalid") {
 			t.Errorf("kubectl patch %s: %v: want a refusal:\n%s", args, err, out)
+		}
+	}
+}
+
+// releasesAreRefused applies the next release of what holds versions in fields that
+// are fixed: each by itself, and a Pod template, which may change.
+func releasesAreRefused(t *testing.T, ns string) {
+	set := func(version, labels, selector, service string) string {
+		return memberSet("db", 0, "  serviceName: db"+service, "", "  volumeClaimTemplates: [{metadata: {name: data, "+
+			"labels: {"+labels+"}}, spec: {selector: {matchLabels: {"+selector+"}}, "+once+"}}]\n") +
+			fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: web, version: %q}}
+  template:
+    metadata: {labels: {app: web, version: %[1]q}}
+    spec: {containers: [{name: web, image: web}]}
+`, version)
+	}
+	is := func(chart, version, disk, service string) string {
+		return set(version, "helm.sh/chart: db-"+chart, `example.com/version: "`+disk+`"`, service)
+	}
+	out := apply(t, ns, is("1.2.3", "9.1", "9.1", ""))
+	if n := strings.Count(out, "is refused"); n != 3 {
+		t.Errorf("%d warnings that the next release is refused, want 3:\n%s", n, out)
+	}
+	apply(t, ns, is("1.2.3", "9.1", "9.1", "")) // which changes nothing
+	for _, next := range []string{
+		is("1.2.4", "9.1", "9.1", ""), is("1.2.3", "9.2", "9.1", ""), is("1.2.3", "9.1", "9.2", ""),
+		is("1.2.3", "9.1", "9.1", "-9-1"),
+	} {
+		if out, err := try(t, next, "apply", "-n", ns, "-f", "-"); err == nil || !strings.Contains(out, "is invalid") {
+			t.Errorf("%v: want a refusal of\n%s\n%s", err, next, out)
 		}
 	}
 }

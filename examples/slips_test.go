@@ -90,6 +90,9 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
 
 	"field-fixed": {app: "postgresql.yaml", want: hint, update: true,
 		old: "storage: 100Gi", new: "storage: 200Gi"},
+	"fixed-labels": {app: "rabbitmq.yaml", want: warn,
+		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n",
+		new: "  volumeClaimTemplates:\n  - metadata:\n      labels: {helm.sh/chart: rabbitmq-1.2.3}\n      name: data\n"},
 	"namespace-data": {app: "mongodb.yaml", want: deny, reclaim: corev1.PersistentVolumeReclaimDelete,
 		gone: "Namespace mongodb"},
 

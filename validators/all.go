@@ -26,6 +26,7 @@ var All = withStayputAnnotation(
 	deploymentSharedClaim,
 	deploymentSubdomain,
 	fieldFixed,
+	fixedLabels,
 	namespaceData,
 	podHostnameConflict,
 	podIdentitySkipped,

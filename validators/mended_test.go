@@ -56,6 +56,7 @@ var prose = []struct {
 		"another kind of workload is a design of its own"},
 	{"field-fixed", `anything above .*|copy the data to .*|create StorageClass gone .*|.*<name>.*|.* once the claim is ` +
 		`bound|write the templates in the order they had`, "takes a person's time or choice"},
+	{"fixed-labels", `a name without the version`, "names are their author's choice"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},
 	{"pod-identity-skipped", `set hostname and subdomain in the manifest on the node|use shorter names|give the Pod a ` +

@@ -391,6 +391,13 @@ func (g gen) selector() *metav1.LabelSelector {
 	case 3:
 		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier",
 			Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	case 4:
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: one(g,
+			"app.kubernetes.io/version", "helm.sh/chart", "version"), Operator: metav1.LabelSelectorOpIn,
+			Values: []string{one(g, "9.1", "9")}}}}
+	case 5:
+		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db",
+			one(g, "version", "helm.sh/chart", "chart", "argocd.argoproj.io/instance"): one(g, "9.1", "9")}}
 	}
 	return &metav1.LabelSelector{MatchLabels: g.labels()}
 }
@@ -416,6 +423,17 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	s.Selector = &metav1.LabelSelector{MatchLabels: s.Template.Labels}
 	if g.chance(.3) {
 		s.Selector = g.selector()
+	}
+	if g.chance(.2) {
+		metav1.SetMetaDataLabel(&sts.ObjectMeta, "app.kubernetes.io/instance", one(g, "prod", "db"))
+		s.Template.Labels["app.kubernetes.io/instance"] = one(g, "prod", "db")
+	}
+	if g.chance(.1) {
+		metav1.SetMetaDataLabel(&sts.ObjectMeta, "app.kubernetes.io/version", one(g, "9.1", "9.1", "15.2"))
+		s.ServiceName = one(g, "db-9-1", "db-19-1", "db-9")
+		if g.chance(.3) {
+			sts.Name = "db-9-1"
+		}
 	}
 	s.MinReadySeconds = one(g, int32(0), 10)
 	if g.chance(.3) {
@@ -768,6 +786,14 @@ func (g gen) claimTemplate() *corev1.PersistentVolumeClaim {
 	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: one(g, "data", "data", "data", "log", "a",
 		"a-b")}}
 	g.ours(&pvc.ObjectMeta)
+	if g.chance(.15) {
+		metav1.SetMetaDataLabel(&pvc.ObjectMeta, one(g, "helm.sh/chart", "chart", "argocd.argoproj.io/instance",
+			"app.kubernetes.io/instance", "app.kubernetes.io/instance", "app.kubernetes.io/name"),
+			one(g, "db-1.2.3", "prod", "prod", "db"))
+	}
+	if g.chance(.05) {
+		metav1.SetMetaDataAnnotation(&pvc.ObjectMeta, one(g, "checksum/config", "note"), "0d1f2e")
+	}
 	g.claimSpec(pvc)
 	if g.chance(.1) {
 		pvc.Spec.VolumeName = one(g, "pv-0", "pv-9")

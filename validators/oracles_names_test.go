@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
@@ -48,6 +49,41 @@ var _ = register(map[string]oracle{
 					return warn
 				}
 			}
+		}
+		return nothing
+	}),
+	"fixed-labels": created(func(_ *world, o client.Object) validators.Level {
+		moves := func(labels map[string]string) bool {
+			_, chart := labels["helm.sh/chart"]
+			_, tracked := labels["argocd.argoproj.io/instance"]
+			_, sum := labels["checksum/config"]
+			version, numbered := labels["app.kubernetes.io/version"]
+			numbered = numbered || labels["version"] == "9.1"
+			if o.GetName() == "db-9-1" {
+				numbered = numbered && version != "" && version != "9" && version != "9.1"
+			}
+			return chart || tracked || sum || numbered || labels["chart"] == "db-1.2.3" || labels["chart"] == "9.1"
+		}
+		selects := func(sel *metav1.LabelSelector) bool {
+			return sel != nil && (moves(sel.MatchLabels) || slices.ContainsFunc(sel.MatchExpressions,
+				func(e metav1.LabelSelectorRequirement) bool {
+					return len(e.Values) == 1 && moves(map[string]string{e.Key: e.Values[0]})
+				}))
+		}
+		switch o := o.(type) {
+		case sts:
+			const name = "app.kubernetes.io/instance"
+			app, release := o.Labels[name], o.Spec.Template.Labels[name]
+			for _, t := range o.Spec.VolumeClaimTemplates {
+				by := app != "" && release != "" && app != release && t.Labels[name] == app
+				if moves(t.Labels) || moves(t.Annotations) || by {
+					return warn
+				}
+			}
+			versioned := o.Labels["app.kubernetes.io/version"] == "9.1" && o.Spec.ServiceName == "db-9-1" && o.Name != "db-9-1"
+			return warnIf(versioned || selects(o.Spec.Selector))
+		case deployment:
+			return warnIf(selects(o.Spec.Selector))
 		}
 		return nothing
 	}),

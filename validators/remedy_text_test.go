@@ -206,6 +206,7 @@ func init() { // for they call each other
 		{regexp.MustCompile(`^remove (\w+) from ([A-Z]\w+) (\S+)$`), func(m *mender, _ string, part []string) error {
 			return m.unset(m.named(part[2], part[3]), []string{"spec", part[1]})
 		}},
+		{regexp.MustCompile(`^remove (\S+(?: and \S+)*) from the (?:claim template|selector)$`), (*mender).takeKeys},
 		{regexp.MustCompile(`^remove the selector$`), func(m *mender, key string,
 			_ []string) error {
 			return m.takeOut(key, []string{"", "", "it", ""})
@@ -386,6 +387,21 @@ func (m *mender) takeOut(key string, part []string) error {
 		path = cluster.SplitPath(strings.TrimSuffix(m.finding.Field, ".metadata.name")) // of an item, all of it
 	}
 	return m.unset(key, path)
+}
+
+// takeKeys removes keys beside the one that the path leads to, or "it", an
+// expression.
+func (m *mender) takeKeys(key string, part []string) error {
+	path := cluster.SplitPath(m.finding.Field)
+	if part[1] == "it" {
+		return m.unset(key, path)
+	}
+	for name := range strings.SplitSeq(part[1], " and ") {
+		if err := m.unset(key, append(slices.Clone(path[:len(path)-1]), name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keep puts back what was at the path.

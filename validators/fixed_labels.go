@@ -1,0 +1,199 @@
+package validators
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var fixedLabels = &Rule{
+	Name:  "fixed-labels",
+	Level: Warn,
+	Doc: `what changes with a release must not be in a field that never changes
+
+The API server never changes the selector of a StatefulSet or a Deployment, nor the
+claim templates and the serviceName of a StatefulSet. A label there that holds a
+version, such as helm.sh/chart or app.kubernetes.io/version, differs in the next
+release, which is refused as a whole; so does a name that has the version in it. A
+label by which a tool tracks what it has applied, such as
+argocd.argoproj.io/instance, does more in a claim template: every claim gets it,
+none is in a manifest, and the tool prunes them, at the latest when the StatefulSet
+goes.
+
+Leave such labels out there; the object itself and its Pod template may have them.
+Nothing is said where the object's own name has the version, as each is an object of
+its own then. app.kubernetes.io/instance belongs there, unless a tool tracks by it:
+the object then has another value than its own Pods, the tool's and not the
+release's.`,
+
+	Exempt: "the value is written by hand and is the same in every release",
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			c := changing{name: sts.Name, instance: trackedInstance(sts)}
+			c.selector(p, specPath.Child("selector"), sts.Spec.Selector)
+			versions := versionsOf(sts.Labels)
+			c.text(p, serviceNamePath, sts.Spec.ServiceName, versions)
+			for i := range sts.Spec.VolumeClaimTemplates {
+				t, path := &sts.Spec.VolumeClaimTemplates[i], templatesPath.Index(i)
+				c.keys(p, path.Child("metadata", "labels"), t.Labels, aClaimTemplate)
+				c.keys(p, path.Child("metadata", "annotations"), t.Annotations, aClaimTemplate)
+				c.selector(p, path.Child("spec", "selector"), t.Spec.Selector)
+				c.text(p, path.Child("metadata", "name"), t.Name, versions)
+			}
+			return nil
+		}),
+		OnCreate(func(p *Pass, d *appsv1.Deployment) error {
+			changing{name: d.Name}.selector(p, specPath.Child("selector"), d.Spec.Selector)
+			return nil
+		}),
+	},
+}
+
+// A fixture is a part of an object that the API server never changes.
+type fixture string
+
+const (
+	aClaimTemplate fixture = "claim template"
+	aSelector      fixture = "selector"
+)
+
+// changing finds what changes with a release of an object.
+type changing struct {
+	name     string // the object's
+	instance string // the value of app.kubernetes.io/instance by which a tool tracks, or ""
+}
+
+const nextRelease = "the next release changes it, and is refused"
+
+// keys reports the labels or annotations of a fixture that change, all of them at
+// the worst.
+func (c changing) keys(p *Pass, path *field.Path, labels map[string]string, in fixture) {
+	var found []string
+	worst, cost := "", nextRelease
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		tracks := trackers[key] || key == labelInstance && c.instance != "" && labels[key] == c.instance
+		if !tracks && !c.released(key, labels[key]) {
+			continue
+		}
+		if found = append(found, key); tracks && cost == nextRelease {
+			worst, cost = key, "another application's value is refused"
+			if in == aClaimTemplate {
+				cost = "the tool that tracks by it prunes the claims, which are in no manifest"
+			}
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	if worst == "" {
+		worst = found[0]
+	}
+	p.Report(field.Invalid(path.Key(worst), short(labels[worst]), "must not be in a "+string(in)+"; "+cost),
+		fmt.Sprintf("remove %s from the %s", strings.Join(found, " and "), in))
+}
+
+// selector reports labels that change and that a selector requires.
+func (c changing) selector(p *Pass, path *field.Path, sel *metav1.LabelSelector) {
+	if sel == nil {
+		return
+	}
+	c.keys(p, path.Child("matchLabels"), sel.MatchLabels, aSelector)
+	for i, e := range sel.MatchExpressions {
+		j := slices.IndexFunc(e.Values, func(v string) bool { return trackers[e.Key] || c.released(e.Key, v) })
+		if j >= 0 {
+			p.Report(field.Invalid(path.Child("matchExpressions").Index(i), short(e.Values[j]),
+				"must not be selected by; the next release changes "+short(e.Key)+", and is refused"),
+				"remove it from the selector")
+		}
+	}
+}
+
+// text reports a name that has a version of the object in it.
+func (c changing) text(p *Pass, path *field.Path, text string, versions []string) {
+	for _, v := range versions {
+		if hasVersion(text, v) && !hasVersion(c.name, v) {
+			p.Report(field.Invalid(path, short(text), "must not have version "+v+" in it; "+nextRelease),
+				"a name without the version")
+			return
+		}
+	}
+}
+
+// trackedInstance returns the label of a StatefulSet by which a tool tracks it:
+// one that differs from its Pods'.
+func trackedInstance(sts *appsv1.StatefulSet) string {
+	own, pods := sts.Labels[labelInstance], sts.Spec.Template.Labels[labelInstance]
+	if pods == "" || own == pods {
+		return ""
+	}
+	return own
+}
+
+// trackers are labels by which tools find, and prune, what they have applied.
+// Sources: argoproj/argo-cd docs/user-guide/resource_tracking.md; KEP-3659, kubectl
+// apply --prune --applyset; rancher/wrangler pkg/apply.
+var trackers = map[string]bool{
+	"argocd.argoproj.io/instance": true, "applyset.kubernetes.io/part-of": true, "objectset.rio.cattle.io/hash": true,
+}
+
+// released says whether a label or an annotation differs in every release of the
+// object.
+func (c changing) released(key, value string) bool {
+	switch key {
+	case "helm.sh/chart", "kubectl.kubernetes.io/restartedAt", "skaffold.dev/run-id":
+		return true
+	}
+	_, name, qualified := strings.Cut(key, "/")
+	if !qualified {
+		name = key
+	}
+	switch {
+	case strings.HasPrefix(key, "checksum/"):
+		return true
+	case name == "version" && (key == "app.kubernetes.io/version" || versionNumber.MatchString(value)):
+		return !hasVersion(c.name, value)
+	}
+	return name == "chart" && versionNumber.MatchString(value)
+}
+
+// versionNumber matches the version in a label's value.
+var versionNumber = regexp.MustCompile(`(^|-)v?\d+\.\d+`)
+
+// versionsOf returns the versions that an object's labels tell, those with a dot.
+func versionsOf(labels map[string]string) (versions []string) {
+	for _, key := range []string{"app.kubernetes.io/version", "helm.sh/chart"} {
+		if at := versionNumber.FindStringIndex(labels[key]); at != nil {
+			versions = append(versions, strings.Trim(labels[key][at[0]:], "-v"))
+		}
+	}
+	return versions
+}
+
+// hasVersion says whether a name has a version in it, with dots or with the hyphens
+// that names have for them.
+func hasVersion(name, version string) bool {
+	if version = strings.TrimPrefix(version, "v"); version == "" {
+		return false
+	}
+	name, version = strings.ReplaceAll(name, ".", "-"), strings.ReplaceAll(version, ".", "-")
+	for from := 0; ; {
+		i := strings.Index(name[from:], version)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(version)
+		if (start == 0 || !digit(name[start-1])) && (end == len(name) || !digit(name[end])) {
+			return true
+		}
+		from = start + 1
+	}
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
