@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,36 +86,39 @@ func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.Persi
 }
 
 // WantedReclaim returns the reclaim policy that a volume of a claim should
-// have: by annotation, or else by the configuration.
+// have: by annotation, or else by the configuration. If a kind is not known, it
+// returns what is wanted if it is empty, together with the error, which is
+// [ErrUnknown].
 func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
-	r, err := ReclaimByAnnotation(v, pv, pvc)
-	if err != nil || r.Policy != "" {
-		return r, err
+	r, unknown := ReclaimByAnnotation(v, pv, pvc)
+	if unknown != nil && !errors.Is(unknown, ErrUnknown) || r.Policy != "" {
+		return r, unknown
 	}
 	retained := Reclaim{corev1.PersistentVolumeReclaimRetain, FromConfiguration}
 	switch v.Retain() {
 	case RetainAll:
-		return retained, nil
+		return retained, unknown
 	case RetainOff:
-		return Reclaim{}, nil
+		return Reclaim{}, unknown
 	}
 	if pv != nil && pv.Annotations[AnnotationClaimOf] != "" {
-		return retained, nil
+		return retained, unknown
 	}
 	if pvc == nil {
-		return Reclaim{}, nil
+		return Reclaim{}, unknown
 	}
 	if v.Retain() == RetainOwned && ForeignOwner(pvc) != nil {
-		return retained, nil
+		return retained, unknown
 	}
 	of, err := ClaimsOf(v, pvc)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnknown) {
 		return Reclaim{}, err
 	}
+	unknown = cmp.Or(unknown, err)
 	if len(of) > 0 || MadeByStatefulSet(pvc) {
-		return retained, nil
+		return retained, unknown
 	}
-	return Reclaim{}, nil
+	return Reclaim{}, unknown
 }
 
 // Stale says whether a volume's claimRef has the uid of a claim that does not

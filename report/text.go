@@ -62,8 +62,8 @@ func (t *textWriter) skipped(r *Report, verbose bool) {
 			clean(r.unknown()))
 	}
 	if r.Command == "lint" {
-		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --assume-complete takes these manifests "+
-			"for all there is"))
+		fmt.Fprintln(t, t.p.quiet("         --against-cluster asks the cluster, --complete takes these manifests for all "+
+			"that there is"))
 	}
 }
 

@@ -78,7 +78,8 @@ func mayMatch(sel *metav1.LabelSelector, on map[string]string) bool {
 }
 
 // neverAllows returns the reason why a budget can never allow an eviction, even
-// with all Pods of a StatefulSet healthy, or "".
+// with all Pods of a StatefulSet healthy, or "". If one kind of workload is not
+// known, the other decides, and the error is [cluster.ErrUnknown].
 func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1.StatefulSet) (string, error) {
 	own := replicasOf(sts.Spec.Replicas)
 	field, value := "minAvailable", pdb.Spec.MinAvailable
@@ -96,9 +97,9 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 	if err != nil {
 		return "", nil // it matched
 	}
-	others, err := workloadsBeside(v, sts, sel)
-	if err != nil {
-		return "", err
+	others, unknown := workloadsBeside(v, sts, sel)
+	if known(unknown) != nil {
+		return "", unknown
 	}
 	for _, w := range others {
 		own += w.replicas
@@ -106,7 +107,7 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 	if disruptionsAllowed(pdb.Spec, own) {
 		return "", nil
 	}
-	return fmt.Sprintf("%s %s", field, value), nil
+	return fmt.Sprintf("%s %s", field, value), unknown
 }
 
 // disruptionsAllowed says whether a budget allows an eviction while all of that

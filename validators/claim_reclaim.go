@@ -50,9 +50,10 @@ or an annotation says otherwise.`,
 			return cmp.Or(err, unknown)
 		}
 		wanted, err := cluster.WantedReclaim(p.Cluster, nil, pvc)
-		if err != nil {
+		if !p.presumed(err) { // that the Namespace asks for something is the exception
 			return err
 		}
+		unknown = cmp.Or(unknown, err)
 		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
 			return unknown // the mutator volume-retain decides, or the author's own annotation
 		}
@@ -61,7 +62,7 @@ or an annotation says otherwise.`,
 			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
 				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
 					cluster.AnnotationReclaim)))
-		return unknown
+		return nil
 	})},
 }
 
@@ -75,8 +76,11 @@ func volumesReclaim(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.Persi
 		return nil // volume-reclaim
 	}
 	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, pv, pvc)
-	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete && wanted.From != cluster.FromNamespace {
+	if !p.presumed(err) {
 		return err
+	}
+	if wanted.Policy == corev1.PersistentVolumeReclaimDelete && wanted.From != cluster.FromNamespace {
+		return nil
 	}
 	p.Report(field.Invalid(field.NewPath("spec", "volumeName"), pv.Name,
 		"must be retained; its disk would be destroyed as soon as the claim is deleted"), p.retained(pv.Name))

@@ -28,6 +28,7 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 	Exempt: "the data can be had again from elsewhere, as of caches, or of members that synchronise",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		var unknown error
 		for i := range sts.Spec.VolumeClaimTemplates {
 			claim := sts.Spec.VolumeClaimTemplates[i] // a shallow copy: nothing but its namespace is written
 			claim.Namespace = sts.Namespace           // the namespace of its claims
@@ -40,7 +41,7 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 				continue
 			}
 			wanted, err := cluster.ReclaimByAnnotation(p.Cluster, nil, pvc)
-			if err != nil {
+			if unknown = err; !p.presumed(err) {
 				return err
 			}
 			why := ""
@@ -58,6 +59,9 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 				fmt.Sprintf("must retain its volumes; this class destroys a disk with its claim, and %s", why)),
 				fmt.Sprintf("volumeClaimTemplates: [{metadata: {annotations: {%s: Retain}}}]", cluster.AnnotationReclaim))
 		}
-		return nil
+		if len(p.findings) > 0 {
+			return nil
+		}
+		return unknown
 	})},
 }

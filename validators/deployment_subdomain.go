@@ -40,7 +40,7 @@ named in the remedy.`,
 		}
 		missing, meant, unknown := p.serviceMissing(dep, named)
 		injected, err := cluster.Injects(p.Cluster, dep.Namespace)
-		if err != nil {
+		if !p.presumed(err) {
 			return err
 		}
 		path := podSpecPath.Child("subdomain")

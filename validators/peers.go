@@ -121,8 +121,16 @@ func known(err error) error {
 }
 
 // presumed says whether the rule can go on: err is nil, or says that the
-// manifests hold no object of a kind. It then takes that kind as empty, but
+// manifests hold no object of a kind. It then takes that kind as empty; its
+// findings are no more than warnings from then on, and where it has none, it
 // must return err.
 func (p *Pass) presumed(err error) bool {
-	return err == nil || p.Cluster.Manifests() && errors.Is(err, cluster.ErrUnknown)
+	if err == nil {
+		return true
+	}
+	if !p.Cluster.Manifests() || !errors.Is(err, cluster.ErrUnknown) {
+		return false
+	}
+	p.presumes = true
+	return true
 }

@@ -132,6 +132,7 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 			continue
 		}
 		first := len(p.findings)
+		p.presumes = false
 		if err := c.run(p, old, subject(old, obj)); err != nil {
 			if errors.Is(err, cluster.ErrUnknown) && (old == nil || obj == nil) { // no ratchet needed
 				return p.findings, err

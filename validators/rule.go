@@ -178,6 +178,7 @@ type Pass struct {
 	rule     *Rule
 	change   *change // what the update changed; nil if this is no update
 	findings []Finding
+	presumes bool // that a kind which is not known is empty: findings only warn
 }
 
 // Report records a finding at the rule's level. The error's detail says what is
@@ -230,5 +231,8 @@ func (p *Pass) Mend(manifest, command string) string {
 }
 
 func (p *Pass) add(level Level, err *field.Error, remedy string) {
+	if p.presumes {
+		level = min(level, Warn)
+	}
 	p.findings = append(p.findings, Finding{Rule: p.rule, Level: level, Remedy: remedy, Error: err})
 }

@@ -65,9 +65,9 @@ func reused(p *Pass, sts *appsv1.StatefulSet, added []span, differing bool) erro
 	claims = slices.DeleteFunc(claims, func(c replicaClaim) bool {
 		return !slices.ContainsFunc(added, func(s span) bool { return s.has(c.ordinal) })
 	})
-	used, err := usedByOwn(p.Cluster, sts, claims)
-	if err != nil {
-		return err
+	used, unknown := usedByOwn(p.Cluster, sts, claims)
+	if !p.presumed(unknown) {
+		return unknown
 	}
 	var names []string
 	var found []*corev1.PersistentVolumeClaim

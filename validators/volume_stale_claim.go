@@ -39,8 +39,11 @@ that it was bound already.`,
 			if pv.ResourceVersion != "" && !p.Cluster.Manifests() {
 				return nil // the claim exists, and the volume has been reclaimed or not
 			}
-			if stale, err := cluster.Stale(p.Cluster, pv); err != nil || !stale {
+			switch stale, err := cluster.Stale(p.Cluster, pv); {
+			case !p.presumed(err): // a claim that is applied from a manifest gets another uid
 				return err
+			case err == nil && !stale:
+				return nil
 			}
 			what, report := "is of no claim; the volume is Released at once, and never bound", p.Warn
 			if destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {

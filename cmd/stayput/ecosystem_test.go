@@ -145,7 +145,7 @@ func TestAction(t *testing.T) {
 	}{
 		"by default":    {stdout: "::error file=b/d b.yaml,line=12,", code: 1},
 		"several paths": {inputs: map[string]string{"paths": "a a"}, stdout: "0 denials"},
-		"arguments": {inputs: map[string]string{"args": "--assume-complete --format text=all.txt"},
+		"arguments": {inputs: map[string]string{"args": "--complete --format text=all.txt"},
 			stdout: "::error file=", code: 1},
 		"what fails is chosen":  {inputs: map[string]string{"paths": "a", "fail-on": "warn"}, stdout: "0 denials"},
 		"a path that is absent": {inputs: map[string]string{"paths": "nowhere"}, code: 2},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,8 @@ import (
 type linter struct {
 	reportFlags
 	kustomizations []string
-	complete       bool
+	complete       completeFlag
+	whole          bool // --assume-complete
 	against        bool
 }
 
@@ -44,8 +46,13 @@ usage or unreadable input; what could be read is reported all the same.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&l.kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and review")
-	flags.BoolVar(&l.complete, "assume-complete", false,
-		"take the manifests for the whole cluster: what they do not hold does not exist")
+	flags.Var(&l.complete, "complete", "take the manifests for all objects of these kinds that there are; without "+
+		"kinds, for all namespaced ones, as in a chart")
+	flags.Lookup("complete").NoOptDefVal = namespaced
+	flags.BoolVar(&l.whole, "assume-complete", false, "deprecated: --complete of all kinds, but classes only if the "+
+		"manifests hold some")
+	_ = cmd.RegisterFlagCompletionFunc("complete", cobra.FixedCompletions(completable(),
+		cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has")
 	l.register(cmd)
 	return cmd
@@ -59,8 +66,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	switch {
 	case len(paths)+len(l.kustomizations) == 0:
 		return errors.New("nothing to lint: give a file, a directory, - for standard input, or -k DIR")
-	case l.complete && l.against:
-		return errors.New("--assume-complete and --against-cluster: only one of them can be true")
+	case (len(l.complete.kinds) > 0 || l.whole) && l.against:
+		return errors.New("--complete and --against-cluster: only one of them can be true")
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
 	}
@@ -75,7 +82,11 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	}
 	r := s.newReport("lint", failOn)
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
-	snapshot := &cluster.Snapshot{Complete: l.complete}
+	if l.whole {
+		fmt.Fprintln(stderr, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
+	}
+	snapshot := &cluster.Snapshot{}
+	l.complete.declare(snapshot, l.whole)
 	if l.against {
 		if err := l.fill(ctx, s, snapshot, r, bar); err != nil {
 			return err

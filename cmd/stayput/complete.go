@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"stayput.dev/cluster"
+)
+
+// namespaced is what --complete means without kinds: what a chart brings.
+const namespaced = "namespaced"
+
+// A completeFlag is the flag --complete: the kinds of which the manifests hold
+// all objects that there are. It implements pflag.Value.
+type completeFlag struct{ kinds []*cluster.Kind }
+
+// String implements pflag.Value.
+func (c *completeFlag) String() string {
+	var names []string
+	for _, k := range c.kinds {
+		names = append(names, k.GVK().Kind)
+	}
+	return strings.Join(names, ",")
+}
+
+// Type implements pflag.Value. It is the placeholder in the help.
+func (c *completeFlag) Type() string { return "KIND,..." }
+
+// Set implements pflag.Value. A kind may be named as in a manifest or as for
+// kubectl: StorageClass, storageclass or storageclasses.
+func (c *completeFlag) Set(value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		before := len(c.kinds)
+		for i := range cluster.Kinds {
+			k := &cluster.Kinds[i]
+			if name == namespaced && !k.ClusterScoped || strings.EqualFold(name, k.GVK().Kind) ||
+				strings.EqualFold(name, k.Resource) {
+				c.kinds = append(c.kinds, k)
+			}
+		}
+		if len(c.kinds) == before {
+			return fmt.Errorf("%q is no kind that a rule looks up; the form is --complete or --complete=KIND,... with KIND one of %s",
+				name, strings.Join(completable(), ", "))
+		}
+	}
+	return nil
+}
+
+// completable returns what --complete may name.
+func completable() []string {
+	names := []string{namespaced}
+	for i := range cluster.Kinds {
+		names = append(names, cluster.Kinds[i].GVK().Kind)
+	}
+	slices.Sort(names[1:])
+	return names
+}
+
+// declare adds to a snapshot what it is told to be complete of, once it has the
+// manifests. With whole it is all kinds, except classes if there are none: no
+// manifests are a cluster without a StorageClass.
+func (c *completeFlag) declare(snapshot *cluster.Snapshot, whole bool) {
+	for _, k := range c.kinds {
+		snapshot.Know(k.GVK())
+	}
+	for i := range cluster.Kinds {
+		if k := &cluster.Kinds[i]; whole && k.Resource != "storageclasses" {
+			snapshot.Know(k.GVK())
+		}
+	}
+}
