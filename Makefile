@@ -120,6 +120,14 @@ e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the nod
 e2e-operators: control-plane ## try real operators, built from Go modules (Linux; ten minutes the first time, then two); docs/operators.md says what they did
 	go test -tags operators -count 1 -timeout 60m -v -run '^(TestCloudNativePG|TestLeaderWorkerSet|TestOpenKruise|TestPrometheusOperator|TestOperators)$$' ./e2e
 
+RUN ?= .
+
+.PHONY: e2e-versions
+e2e-versions: ## run the end-to-end suite on each of MINORS of Kubernetes (all that are pinned; hours), or tests that match RUN; goes on where it was stopped, and writes docs/versions.md
+	go run ./e2e/versions/run -run '$(RUN)' $(MINORS)
+	go run ./docs/generate
+	go run ./deploy/generate
+
 .PHONY: generate
 generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate

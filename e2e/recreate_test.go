@@ -12,7 +12,8 @@ import (
 // Kubernetes 1.38 on: an update stops all Pods at once, of which Stayput has warned.
 func TestRecreateStopsAllPods(t *testing.T) {
 	t.Parallel()
-	gate := []string{"--feature-gates=StatefulSetRecreateStrategy=true"}
+	onlySince(t, 37, "the strategy Recreate")
+	gate := recreateGate()
 	s := ownCluster(t, config, localcluster.Options{APIServerArgs: gate, ControllerManagerArgs: gate})
 	s.start()
 	if err := s.Install(t.Context()); err != nil {

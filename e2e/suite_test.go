@@ -28,6 +28,7 @@ var env struct {
 	client  kubernetes.Interface
 	resolve func(ctx context.Context, name string) ([]string, error)
 	patient time.Duration // how long what is to come may take
+	minor   int           // of the API server: 37 of Kubernetes 1.37
 }
 
 func TestMain(m *testing.M) {
@@ -77,7 +78,10 @@ func setUp(ctx context.Context) (cleanup func(), err error) {
 	undo = append(undo, func() { _ = os.RemoveAll(dir) })
 	env.patient = time.Minute
 	if *outside.kubeconfig != "" {
-		return cleanup, setUpOutside(ctx)
+		if err := setUpOutside(ctx); err != nil {
+			return cleanup, err
+		}
+		return cleanup, askVersion()
 	}
 	cluster, err := localcluster.Start(ctx, localcluster.Options{})
 	if err != nil {
@@ -91,6 +95,9 @@ func setUp(ctx context.Context) (cleanup func(), err error) {
 	env.Stayput = &harness.Stayput{Cluster: cluster, Binary: binary, Dir: dir, Config: config}
 	env.resolve = cluster.Resolver().LookupHost
 	if env.client, err = kubernetes.NewForConfig(cluster.Config()); err != nil {
+		return cleanup, err
+	}
+	if err := askVersion(); err != nil {
 		return cleanup, err
 	}
 	if err := env.Prepare(ctx); err != nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,7 +23,8 @@ import (
 // version. An object that occurs again is an update of the first. Comments
 // above an object say more: "# delete" is its deletion, "# orphan" one that
 // leaves the dependents, "# as USER" names the caller, "# retain POLICY" sets
-// the configuration, "# manifests" means that lint reviews it.
+// the configuration, "# manifests" means that lint reviews it, and "# since 1.37"
+// that an API server of an older minor refuses it, or drops what it is about.
 type Testdata struct {
 	File    string
 	Objects []client.Object
@@ -40,6 +43,7 @@ type Step struct {
 	Retain   cluster.Retain
 
 	Manifests bool // see [cluster.Environment]
+	Since     int  // 37 of "# since 1.37", or 0
 }
 
 // A want is the finding that a comment expects on its line: # want deny
@@ -86,6 +90,12 @@ func Load(file string) (*Testdata, error) {
 		retain, _ := d.Directive("retain")
 		s.Retain = cluster.Retain(retain)
 		_, s.Manifests = d.Directive("manifests")
+		if since, ok := d.Directive("since"); ok {
+			minor, found := strings.CutPrefix(since, "1.")
+			if s.Since, err = strconv.Atoi(minor); err != nil || !found {
+				return nil, fmt.Errorf("%s:%d: since %s: write a minor of Kubernetes, such as 1.37", file, d.Line(""), since)
+			}
+		}
 		t.Steps, last[key] = append(t.Steps, s), d.Object
 	}
 	return t, t.parseWants(string(data))
@@ -110,6 +120,18 @@ func (t *Testdata) parseWants(data string) error {
 		}
 	}
 	return nil
+}
+
+// On takes out what an API server of a minor of Kubernetes refuses or drops.
+func (t *Testdata) On(minor int) {
+	left := map[client.Object]bool{}
+	for _, s := range t.Steps {
+		if s.Since > minor {
+			left[s.Object] = true
+		}
+	}
+	t.Objects = slices.DeleteFunc(t.Objects, func(obj client.Object) bool { return left[obj] })
+	t.Steps = slices.DeleteFunc(t.Steps, func(s Step) bool { return left[s.Object] || s.Old != nil && left[s.Old] })
 }
 
 // Snapshot returns the objects as a complete cluster.

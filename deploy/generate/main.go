@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
+	"stayput.dev/e2e/versions"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 	"stayput.dev/webhook"
@@ -38,6 +39,9 @@ func generate() error {
 		return err
 	}
 	if files["README.md"], err = readme(values); err != nil {
+		return err
+	}
+	if files["files/versions.yaml"], err = versionsFile(); err != nil {
 		return err
 	}
 	for name, data := range files {
@@ -91,6 +95,17 @@ func ruleFiles() (map[string][]byte, error) {
 		files[name] = append([]byte(generated), data...)
 	}
 	return files, nil
+}
+
+// versionsFile has the minors of Kubernetes on which Stayput was tested, for the
+// notes.
+func versionsFile() ([]byte, error) {
+	known, records, err := versions.Load()
+	if err != nil {
+		return nil, err
+	}
+	data, err := yaml.Marshal(map[string][]string{"tested": versions.TestedOn(known, records)})
+	return append([]byte("# Written by deploy/generate from what was tested: make generate.\n"), data...), err
 }
 
 // ofConfigurations says whether a permission is about the release's own webhook

@@ -31,6 +31,7 @@ var pages = map[string]func(root string) ([]byte, error){
 	"cmd/stayput/messages.txt": messages,
 	"docs/images/denial.svg":   still,
 	"docs/adoption.md":         adoption,
+	"docs/versions.md":         supported,
 }
 
 func run(root string) error {

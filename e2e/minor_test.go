@@ -1,0 +1,38 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// askVersion learns which Kubernetes the tests are run on. Those of the local
+// control planes are chosen by $STAYPUT_KUBERNETES.
+func askVersion() (err error) {
+	version, err := env.client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("ask for the API server's version: %w", err)
+	}
+	// Some providers' minors end with a plus.
+	env.minor, err = strconv.Atoi(strings.TrimSuffix(version.Minor, "+"))
+	return err
+}
+
+// onlySince leaves a test out on a Kubernetes that is older than the thing that it
+// is about.
+func onlySince(t *testing.T, minor int, thing string) {
+	t.Helper()
+	if env.minor < minor {
+		t.Skipf("Kubernetes 1.%d does not have %s", env.minor, thing)
+	}
+}
+
+// recreateGate opens the feature gate of a StatefulSet's strategy Recreate, which
+// 1.37 has closed and 1.38 open. Older programs do not start with it.
+func recreateGate() []string {
+	if env.minor < 37 {
+		return nil
+	}
+	return []string{"--feature-gates=StatefulSetRecreateStrategy=true"}
+}

@@ -1,0 +1,226 @@
+// Package versions says on which minors of Kubernetes Stayput was tested, how and
+// when, and what is different there. Of it are made docs/versions.md, what the
+// chart says where it was not tested, and the matrices of the workflows.
+package versions
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+var (
+	//go:embed versions.yaml
+	known []byte
+	//go:embed tested.json
+	tested []byte
+)
+
+// TestedFile is where a run writes what it has seen, from the top of the checkout.
+const TestedFile = "e2e/versions/tested.json"
+
+// Known is what is written down by hand.
+type Known struct {
+	Because     string       `json:"because"` // why the oldest minor is the oldest
+	Minors      []Minor      `json:"minors"`  // all that the chart admits, oldest first
+	Differences []Difference `json:"differences"`
+}
+
+// A Minor is one of Kubernetes.
+type Minor struct {
+	Minor string `json:"minor"` // 1.34
+	Kind  string `json:"kind"`  // tag of the node image that the workflow runs
+}
+
+// A Difference is what rules say or Stayput does on some minors alone.
+type Difference struct {
+	Rules []string `json:"rules"`
+	Since string   `json:"since"` // the first minor that has it by default
+	What  string   `json:"what"`
+	Why   string   `json:"why"` // the feature gate and its history
+}
+
+// Outcomes of a test.
+const (
+	Passed  = "passed"
+	Failed  = "failed"
+	LeftOut = "left out"
+)
+
+// A Result is what came of one test of the e2e suite when it ran last.
+type Result struct {
+	Outcome string `json:"outcome"`
+	Why     string `json:"why,omitempty"` // it was left out
+	Date    string `json:"date"`
+	Commit  string `json:"commit"`
+}
+
+// A Record is what was run on one minor.
+type Record struct {
+	Release string            `json:"release"` // v1.34.4
+	Suite   int               `json:"suite"`   // how many tests there are
+	Tests   map[string]Result `json:"tests"`
+}
+
+// Count is how many tests had an outcome.
+func (r Record) Count(outcome string) (n int) {
+	for _, t := range r.Tests {
+		if t.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// Days are the first and the last on which a test ran.
+func (r Record) Days() (first, last string) {
+	for _, t := range r.Tests {
+		if first == "" || t.Date < first {
+			first = t.Date
+		}
+		last = max(last, t.Date)
+	}
+	return first, last
+}
+
+// Works says whether anything was tested, and nothing failed.
+func (r Record) Works() bool { return r.Count(Passed) > 0 && r.Count(Failed) == 0 }
+
+// Load returns what is known, and what was tested, by minor.
+func Load() (Known, map[string]Record, error) {
+	var k Known
+	if err := yaml.UnmarshalStrict(known, &k); err != nil {
+		return k, nil, fmt.Errorf("versions.yaml: %w", err)
+	}
+	if len(k.Minors) == 0 {
+		return k, nil, fmt.Errorf("versions.yaml: no minors")
+	}
+	records, err := parse(tested)
+	return k, records, err
+}
+
+// ReadTested returns what TestedFile has, where a run has written since this
+// program was built.
+func ReadTested(file string) (map[string]Record, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return parse(data)
+}
+
+func parse(data []byte) (map[string]Record, error) {
+	records := map[string]Record{}
+	if err := json.Unmarshal(data, &records); err != nil {
+		return nil, fmt.Errorf("tested.json: %w", err)
+	}
+	return records, nil
+}
+
+// Oldest is the first minor that the chart admits.
+func (k Known) Oldest() string { return k.Minors[0].Minor }
+
+// Newest is the one on which CI runs all tests.
+func (k Known) Newest() string { return k.Minors[len(k.Minors)-1].Minor }
+
+// Constraint is the chart's kubeVersion.
+func (k Known) Constraint() string { return ">=" + k.Oldest() + ".0-0" }
+
+// TestedOn are the minors on which tests were run and none failed, and the one on
+// which CI runs them all, oldest first.
+func TestedOn(k Known, records map[string]Record) (minors []string) {
+	for _, m := range k.Minors {
+		if m.Minor == k.Newest() || records[m.Minor].Works() {
+			minors = append(minors, m.Minor)
+		}
+	}
+	return minors
+}
+
+// Page is docs/versions.md.
+func Page(k Known, records map[string]Record) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, `# Versions of Kubernetes
+
+The chart admits Kubernetes %s and later: %s.
+It refuses nothing else, so that an upgrade of Stayput never leaves an old guard on an old cluster. What was tested is in
+this table, which the tests write (`+"`make e2e-versions`"+`): on a real control plane of the minor, built from its sources,
+with Stayput enforcing. What has not run counts as not tested.
+
+| Kubernetes | tested | kind, in CI |
+|---|---|---|
+`, k.Oldest(), k.Because)
+	for _, m := range slices.Backward(k.Minors) {
+		fmt.Fprintf(&s, "| %s | %s | %s |\n", m.Minor, testedHow(k, m, records[m.Minor]), m.Kind)
+	}
+	s.WriteString(`
+The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are in
+CI, and are not counted here. Where a minor is not tested, the notes of the chart say so after ` + "`helm install`" + `.
+
+## What differs
+
+| rules | since | what | why |
+|---|---|---|---|
+`)
+	for _, d := range k.Differences {
+		names := "none"
+		if len(d.Rules) > 0 {
+			names = "`" + strings.Join(d.Rules, "`, `") + "`"
+		}
+		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", names, d.Since, d.What, d.Why)
+	}
+	s.WriteString(`
+A rule that is about something that a minor does not have is silent there: the API server drops the field or refuses the
+object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is replayed without it on older minors.
+`)
+	return s.String()
+}
+
+// testedHow is what the table says of one minor.
+func testedHow(k Known, m Minor, r Record) string {
+	var parts []string
+	if m.Minor == k.Newest() {
+		parts = append(parts, "the whole suite, in each run of CI")
+	}
+	if len(r.Tests) > 0 {
+		first, last := r.Days()
+		days := first
+		if last != first {
+			days += " to " + last
+		}
+		text := fmt.Sprintf("%s: %d of %d tests of the suite passed, %s", r.Release, r.Count(Passed), r.Suite, days)
+		if ran := r.named(Passed); len(ran) > 0 && len(ran) <= 12 && len(ran) < r.Suite {
+			text += " (" + strings.Join(ran, ", ") + ")"
+		}
+		for _, outcome := range []string{Failed, LeftOut} {
+			if named := r.named(outcome); len(named) > 0 {
+				text += "; " + outcome + ": " + strings.Join(named, ", ")
+			}
+		}
+		parts = append(parts, text)
+	}
+	if len(parts) == 0 {
+		return "not tested"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// named are the tests of an outcome, with why they were left out.
+func (r Record) named(outcome string) (names []string) {
+	for name, t := range r.Tests {
+		if t.Outcome != outcome {
+			continue
+		}
+		if t.Why != "" {
+			name += " (" + t.Why + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,147 @@
+package versions
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"stayput.dev/e2e/localcluster"
+	"stayput.dev/validators"
+)
+
+func load(t *testing.T) (Known, map[string]Record) {
+	t.Helper()
+	known, records, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known, records
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// One table says which Kubernetes Stayput is for: the chart, the install page, the
+// workflows and the control planes that can be built follow it.
+func TestEverythingFollowsTheTable(t *testing.T) {
+	known, _ := load(t)
+	var chart struct{ KubeVersion string }
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/chart/Chart.yaml")), &chart); err != nil {
+		t.Fatal(err)
+	}
+	if chart.KubeVersion != known.Constraint() {
+		t.Errorf("the chart's kubeVersion is %q, want %q", chart.KubeVersion, known.Constraint())
+	}
+	if sentence := "Stayput needs Kubernetes " + known.Oldest() + " or later"; !strings.Contains(read(t, "docs/install.md"),
+		sentence) {
+		t.Errorf("docs/install.md does not say %q", sentence)
+	}
+	var kind, minors []string
+	for _, m := range known.Minors {
+		minors, kind = append(minors, m.Minor), append(kind, m.Kind)
+		if !strings.HasPrefix(m.Kind, "v"+m.Minor+".") {
+			t.Errorf("node image %s is not of %s", m.Kind, m.Minor)
+		}
+	}
+	if got := matrix(t, "ci.yaml", "kind", "kubernetes"); !slices.Equal(got, kind) {
+		t.Errorf("ci.yaml runs kind with %q, want %q", got, kind)
+	}
+	built, err := localcluster.Minors(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := matrix(t, "versions.yaml", "e2e", "minor"); !slices.Equal(got, built) {
+		t.Errorf("versions.yaml runs %q each night, want those that are pinned, %q", got, built)
+	}
+	for _, minor := range built {
+		if !slices.Contains(minors, minor) {
+			t.Errorf("%s is pinned, and not in the table", minor)
+		}
+	}
+	if newest := built[len(built)-1]; newest != known.Newest() {
+		t.Errorf("CI runs %s, and the newest of the table is %s", newest, known.Newest())
+	}
+}
+
+// matrix is a list in a workflow's matrix.
+func matrix(t *testing.T, workflow, job, key string) []string {
+	t.Helper()
+	var w struct {
+		Jobs map[string]struct {
+			Strategy struct{ Matrix map[string][]string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, ".github/workflows/"+workflow)), &w); err != nil {
+		t.Fatal(err)
+	}
+	return w.Jobs[job].Strategy.Matrix[key]
+}
+
+var since = regexp.MustCompile(`(?m)^# since (1\.[0-9]+)$`)
+
+// What testdata marks as newer is a difference that users are told of.
+func TestMarksOfTestdataAreInTheTable(t *testing.T) {
+	known, _ := load(t)
+	told := map[string]bool{}
+	for _, d := range known.Differences {
+		for _, name := range d.Rules {
+			told[name] = true
+			if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
+				t.Errorf("%s is no rule", name)
+			}
+		}
+	}
+	files, err := filepath.Glob(filepath.Join("..", "..", "validators", "testdata", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no testdata: %v", err)
+	}
+	marks := 0
+	for _, file := range files {
+		rule := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		found := since.FindAllString(read(t, filepath.Join("validators", "testdata", rule+".yaml")), -1)
+		marks += len(found)
+		if len(found) > 0 && !told[rule] {
+			t.Errorf("testdata of %s says %q, and the differences do not name the rule", rule, found[0])
+		}
+	}
+	if marks == 0 {
+		t.Error("no testdata is marked")
+	}
+}
+
+func TestPage(t *testing.T) {
+	known := Known{Because: "of something", Minors: []Minor{{"1.30", "v1.30.1"}, {"1.31", "v1.31.1"}, {"1.32", "v1.32.1"},
+		{"1.33", "v1.33.1"}}}
+	records := map[string]Record{
+		"1.31": {Release: "v1.31.9", Suite: 3, Tests: map[string]Result{
+			"TestA": {Passed, "", "2026-11-29", "abc"}, "TestB": {LeftOut, "it is too new", "2026-11-30", "abd"},
+		}},
+		"1.32": {Release: "v1.32.9", Suite: 1, Tests: map[string]Result{"TestA": {Failed, "", "2026-11-29", "abc"}}},
+	}
+	page := Page(known, records)
+	for _, want := range []string{
+		"| 1.30 | not tested | v1.30.1 |",
+		"| 1.31 | v1.31.9: 1 of 3 tests of the suite passed, 2026-11-29 to 2026-11-30 (TestA); left out: TestB (it is too new) |",
+		"| 1.32 | v1.32.9: 0 of 1 tests of the suite passed, 2026-11-29; failed: TestA |",
+		"| 1.33 | the whole suite, in each run of CI |",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("missing: %s\nin:\n%s", want, page)
+		}
+	}
+	// Where something failed nobody is told that it was tested.
+	if got := TestedOn(known, records); !slices.Equal(got, []string{"1.31", "1.33"}) {
+		t.Errorf("tested on %q", got)
+	}
+}
