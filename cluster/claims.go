@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +124,13 @@ func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, aske
 // the ordinal. Without an index it gets them by name, which is an end of base,
 // if that takes less than a list of all.
 func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
-	if v.environment.Finder != nil || strings.Count(base, "-") > 3 {
+	few := strings.Count(base, "-") <= 3
+	if few && v.environment.Finder != nil {
+		for name := range setsNamed(base) {
+			v.foresee(foreseen{(*appsv1.StatefulSet)(nil), namespace, name, v.reads + 1})
+		}
+	}
+	if v.environment.Finder != nil || !few {
 		sets, err := Find(v, StatefulSetsByClaim, namespace, base)
 		if err != nil {
 			return nil, fmt.Errorf("list StatefulSets: %w", err)
@@ -131,20 +138,26 @@ func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
 		return sets, nil
 	}
 	var sets []*appsv1.StatefulSet
-	for name := base; ; {
-		var more bool
-		if _, name, more = strings.Cut(name, "-"); !more {
-			return sets, nil
-		}
-		if name == "" {
-			continue
-		}
+	for name := range setsNamed(base) {
 		sts, err := Get[appsv1.StatefulSet](v, namespace, name)
 		if err != nil {
 			return nil, fmt.Errorf("get StatefulSet %s: %w", name, err)
 		}
 		if sts != nil {
 			sets = append(sets, sts)
+		}
+	}
+	return sets, nil
+}
+
+// setsNamed returns the names that a StatefulSet may have that makes claims
+// with a name without the ordinal: c and b-c for a-b-c.
+func setsNamed(base string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for more := true; more; {
+			if _, base, more = strings.Cut(base, "-"); base != "" && !yield(base) {
+				return
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,7 +27,7 @@ var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrU
 // every field but Source is useful.
 type Environment struct {
 	// Source answers lookups: informers in the webhook, a [Snapshot] in lint
-	// and audit.
+	// and audit. If it is [Partial], Live is asked for what it lacks.
 	Source client.Reader
 
 	// Live is the API server itself. It is asked again before the result of a
@@ -54,6 +55,12 @@ type Environment struct {
 	Manifests bool
 }
 
+// A Partial source may lack what the cluster has.
+type Partial interface {
+	// Lacks says whether the error of a lookup may come of that.
+	Lacks(err error) bool
+}
+
 // View returns a view of the cluster for one review, valid as long as ctx.
 func (e Environment) View(ctx context.Context, req Request) *View {
 	return &View{Request: req, environment: e, ctx: ctx}
@@ -71,6 +78,15 @@ type View struct {
 	known       []answer
 	live        *View // nil until it is needed
 	cached      *View // the view to which this one is the live view, or nil
+	aside       *View // what Cached returns, or nil until it is needed
+	foreseen    []foreseen
+}
+
+// lacks says whether the API server must be asked because the source lacks
+// something.
+func (v *View) lacks(err error) bool {
+	p, ok := v.environment.Source.(Partial)
+	return ok && err != nil && v.environment.Live != nil && p.Lacks(err)
 }
 
 // An answer is a result from the source. All rules of a review see the same
@@ -80,12 +96,16 @@ type answer struct {
 	namespace, name string
 	obj             any
 	err             error
+	used            int          // which lookup of the view it answered last
+	begun           *begunLookup // that gets obj and err, or nil if they are here
 }
 
 // answered returns the answer to an earlier lookup, or nil.
 func (v *View) answered(kind any, namespace, name string) *answer {
 	for i := range v.known {
 		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
+			a.used = v.reads
+			a.wait()
 			return a
 		}
 	}
@@ -104,15 +124,24 @@ func (v *View) Live() *View {
 	return v.live
 }
 
-// Cached returns the view from which a live view was made, and any other view
-// itself. It is for lookups that a denial does not depend on, such as those for
-// the text of a remedy, which would otherwise list a whole namespace at the API
-// server.
+// Cached returns a view of the source, also for a live view. It is for lookups
+// that a denial does not depend on, such as those for the text of a remedy,
+// which would otherwise list a whole namespace at the API server. A view that
+// has no live view is returned itself.
 func (v *View) Cached() *View {
 	if v.cached != nil {
-		return v.cached
+		v = v.cached
 	}
-	return v
+	if v.aside == nil {
+		if v.Live() == nil {
+			return v
+		}
+		aside := *v
+		aside.known, aside.foreseen = slices.Clip(v.known), nil
+		aside.aside = &aside
+		v.aside = &aside
+	}
+	return v.aside
 }
 
 // Admission says whether an admission request is reviewed. Lint and audit
@@ -155,14 +184,15 @@ func Get[T any, P interface {
 	}
 	obj := P(new(T))
 	err := v.environment.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
-	if err != nil {
-		obj = nil
+	switch {
+	case v.lacks(err):
+		obj, err = Get[T, P](v.Live(), namespace, name)
+	case apierrors.IsNotFound(err):
+		obj, err = nil, nil
+	case err != nil:
+		obj, err = nil, unserved(err)
 	}
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	err = unserved(err)
-	v.known = append(v.known, answer{P(nil), namespace, name, obj, err})
+	v.known = append(v.known, answer{kind: P(nil), namespace: namespace, name: name, obj: obj, err: err, used: v.reads})
 	return obj, err
 }
 
@@ -180,12 +210,14 @@ func List[L any, P interface {
 		}
 	}
 	list := P(new(L))
-	err := unserved(v.environment.Source.List(v.ctx, list, opts...))
-	if err != nil {
+	err := v.environment.Source.List(v.ctx, list, opts...)
+	if v.lacks(err) {
+		list, err = List[L, P](v.Live(), opts...)
+	} else if err = unserved(err); err != nil {
 		list = nil
 	}
 	if plain {
-		v.known = append(v.known, answer{P(nil), namespace, labels, list, err})
+		v.known = append(v.known, answer{kind: P(nil), namespace: namespace, name: labels, obj: list, err: err, used: v.reads})
 	}
 	return list, err
 }

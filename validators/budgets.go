@@ -42,10 +42,14 @@ func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
 		return false, fmt.Errorf("list PodDisruptionBudgets: %w", err)
 	}
 	owner := cluster.ForeignController(sts)
-	return slices.ContainsFunc(all.Items, func(pdb policyv1.PodDisruptionBudget) bool {
-		return pdb.DeletionTimestamp == nil && (owner != nil && ownedToo(&pdb, owner) ||
-			mayMatch(pdb.Spec.Selector, sts.Spec.Template.Labels))
-	}), nil
+	for i := range all.Items {
+		pdb := &all.Items[i]
+		if pdb.DeletionTimestamp == nil && (owner != nil && ownedToo(pdb, owner) ||
+			mayMatch(pdb.Spec.Selector, sts.Spec.Template.Labels)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // ownedToo says whether owner owns an object too. Manifests do not know its

@@ -57,7 +57,8 @@ func appendFlow(b []byte, value any) (_ []byte, ok bool) {
 
 func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {
 	b = append(b, '{')
-	keys := make([]string, 0, len(m))
+	var few [8]string // on the stack
+	keys := few[:0]
 	for key := range m {
 		keys = append(keys, key)
 	}
@@ -69,10 +70,10 @@ func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {
 			}
 			b = append(b, ", "...)
 		}
-		if b, ok = appendFlow(b, key); !ok {
+		if !isPlain(key) {
 			return b, false
 		}
-		b = append(b, ": "...)
+		b = append(append(b, key...), ": "...)
 		if b, ok = appendFlow(b, m[key]); !ok {
 			return b, false
 		}

@@ -87,6 +87,9 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if p.modeOf(ns) == ModeOff {
 		return Verdict{Mode: ModeOff}, nil
 	}
+	if ns != nil && p.modeOf(ns) == ModeEnforce && ns != subject(old, obj) {
+		cluster.Foresee[corev1.Namespace](v, "", ns.Name)
+	}
 	rules := p.Rules
 	if cluster.ForeignController(subject(old, obj)) != nil {
 		rules = speaking(rules, v.Request, old, obj)

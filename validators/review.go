@@ -109,6 +109,7 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 		return found, err
 	}
 	if live := v.Live(); live != nil && v.Reads() > before {
+		live.LookAhead(before)
 		if found, err = r.run(&Pass{Cluster: live, change: p.change}, kind, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}

@@ -78,7 +78,7 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			review := func(live client.Reader) ([]Finding, []*Undecided) {
-				view := cluster.Environment{Source: cache.Cached(seen, live), Finder: seen, Live: live}.View(context.Background(),
+				view := cluster.Environment{Source: cache.Cached(seen), Finder: seen, Live: live}.View(context.Background(),
 					cluster.Request{})
 				return Review(view, []*Rule{tt.rule}, tt.obj, nil)
 			}

@@ -16,9 +16,9 @@ var allocations = map[string]float64{
 	"pod-create-mutate":         160,
 	"statefulset-create":        198,
 	"statefulset-create-mutate": 130,
-	"statefulset-denied":        425,
+	"statefulset-denied":        392,
 	"statefulset-update":        239,
-	"statefulset-warned":        400,
+	"statefulset-warned":        362,
 	"volume-create":             100,
 	"volume-create-mutate":      99,
 }

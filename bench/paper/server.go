@@ -157,9 +157,9 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case key.Name != "":
 		c.count("GET", gvr.Resource)
 		if obj := k.byKey[key]; obj != nil {
-			respond(w, r, obj)
+			respond(w, r, obj, http.StatusOK)
 		} else {
-			refuse(w, http.StatusNotFound, "NotFound")
+			respond(w, r, status(http.StatusNotFound, metav1.StatusReasonNotFound, key.Name), http.StatusNotFound)
 		}
 	case r.URL.Query().Get("watch") != "":
 		c.watch(w, r, k, gvr)
@@ -194,7 +194,7 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespac
 	if err := meta.SetList(list, page); err != nil {
 		panic(err)
 	}
-	respond(w, r, list)
+	respond(w, r, list, http.StatusOK)
 }
 
 // watch sends all objects, if the client asks for a list in this way, and then
@@ -266,23 +266,29 @@ func wantsProtobuf(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Accept"), runtime.ContentTypeProtobuf)
 }
 
-func respond(w http.ResponseWriter, r *http.Request, obj runtime.Object) {
+func respond(w http.ResponseWriter, r *http.Request, obj runtime.Object, code int) {
 	if wantsProtobuf(r) {
 		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		w.WriteHeader(code)
 		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(obj, w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(obj)
 }
 
 func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(metav1.Status{
+	_ = json.NewEncoder(w).Encode(status(code, reason, ""))
+}
+
+func status(code int, reason metav1.StatusReason, name string) *metav1.Status {
+	return &metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code),
-		Reason: reason,
-	})
+		Reason: reason, Details: &metav1.StatusDetails{Name: name},
+	}
 }
 
 // discovery answers for the groups, and for the resources of one.

@@ -233,8 +233,12 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		}
 	}
 	w.Metrics = webhook.NewMetrics(metrics.Registry)
-	live := w.Metrics.Counted(mgr.GetAPIReader())
-	w.Environment.Source, w.Environment.Live, w.Environment.Finder = cache.Cached(mgr.GetCache(), live), live, caches
+	asked, err := cache.Live(config, mgr.GetAPIReader())
+	if err != nil {
+		return err
+	}
+	w.Environment.Source, w.Environment.Finder = cache.Cached(mgr.GetCache()), caches
+	w.Environment.Live = cache.Shared(w.Metrics.Counted(asked))
 	server.Handler = w.Handler()
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err

@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"reflect"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// A foreseen lookup is one that the live view will be asked if a review must
+// look again, although the cached view is not asked it.
+type foreseen struct {
+	kind            any // a nil pointer of the type
+	namespace, name string
+	at              int // the number of the lookup that says so; 0 if every denial needs it
+}
+
+// A begunLookup is a lookup that runs.
+type begunLookup struct {
+	done chan struct{}
+	obj  client.Object
+	err  error
+}
+
+// wait completes an answer.
+func (a *answer) wait() {
+	if a.begun == nil {
+		return
+	}
+	<-a.begun.done
+	if a.err = a.begun.err; a.err == nil {
+		a.obj = a.begun.obj
+	}
+	a.begun = nil
+}
+
+// Foresee says that a denial will look for an object at the API server, so that
+// [View.LookAhead] begins with it.
+func Foresee[T any, P interface {
+	*T
+	client.Object
+}](v *View, namespace, name string) {
+	v.foresee(foreseen{P(nil), namespace, name, 0})
+}
+
+func (v *View) foresee(f foreseen) {
+	if v.environment.Live != nil {
+		v.foreseen = append(v.foreseen, f)
+	}
+}
+
+// LookAhead begins to get, all at once, the objects that a live view will be
+// asked when a review is repeated: those that its cached view was asked after
+// the first since lookups, and those that are foreseen. Whoever asks then waits
+// for one round trip instead of several. It does nothing on other views.
+func (v *View) LookAhead(since int) {
+	if v.cached == nil {
+		return
+	}
+	first := len(v.known)
+	for _, a := range v.cached.known {
+		if a.used > since {
+			v.expect(a.kind, a.namespace, a.name)
+		}
+	}
+	for _, f := range v.cached.foreseen {
+		if f.at == 0 || f.at > since {
+			v.expect(f.kind, f.namespace, f.name)
+		}
+	}
+	if len(v.known) == first+1 { // nothing to do meanwhile
+		v.known = v.known[:first]
+		return
+	}
+	for i := first; i < len(v.known); i++ {
+		a := &v.known[i]
+		empty := reflect.New(reflect.TypeOf(a.kind).Elem()).Interface().(client.Object)
+		begun := &begunLookup{done: make(chan struct{}), obj: empty}
+		a.begun = begun
+		key := client.ObjectKey{Namespace: a.namespace, Name: a.name}
+		go func() {
+			defer close(begun.done)
+			err := v.environment.Source.Get(v.ctx, key, begun.obj)
+			if apierrors.IsNotFound(err) {
+				begun.obj, err = reflect.Zero(reflect.TypeOf(begun.obj)).Interface().(client.Object), nil
+			}
+			begun.err = unserved(err)
+		}()
+	}
+}
+
+// expect makes room for the answer to a lookup, unless it is known already, or
+// is that of a list.
+func (v *View) expect(kind any, namespace, name string) {
+	if _, single := kind.(client.Object); !single {
+		return
+	}
+	for i := range v.known {
+		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
+			return
+		}
+	}
+	v.known = append(v.known, answer{kind: kind, namespace: namespace, name: name, obj: kind})
+}

@@ -1,0 +1,207 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/bench/paper"
+	"stayput.dev/cluster/cache"
+)
+
+// A general reader counts the questions that are left to it.
+type general struct {
+	client.Reader
+	asked []string
+}
+
+var errGeneral = errors.New("left to general")
+
+func (g *general) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	g.asked = append(g.asked, key.String())
+	return errGeneral
+}
+
+func TestLive(t *testing.T) {
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "shop"},
+		Spec: corev1.ServiceSpec{ClusterIP: "None", Selector: map[string]string{"app": "db"}}}
+	on, err := paper.Start([]client.Object{svc, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.Stop()
+	for _, prefix := range []string{"", "/", "/clusters/one", "/clusters/one/"} {
+		proxy := httptest.NewServer(http.StripPrefix(strings.TrimSuffix(prefix, "/"), on))
+		defer proxy.Close()
+		other := &general{}
+		live, err := cache.Live(&rest.Config{Host: proxy.URL + prefix}, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got corev1.Service
+		if err := live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db"}, &got); err != nil ||
+			got.Spec.ClusterIP != "None" || got.Spec.Selector["app"] != "db" || got.Kind != "" {
+			t.Errorf("%q: %v %v", prefix, err, got)
+		}
+		if err := live.Get(t.Context(), client.ObjectKey{Name: "shop"}, &corev1.Namespace{}); err != nil {
+			t.Errorf("%q: %v", prefix, err)
+		}
+		if err := live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "no"}, &corev1.Service{}); !apierrors.
+			IsNotFound(err) {
+			t.Errorf("%q: %v", prefix, err)
+		}
+		if len(other.asked) > 0 {
+			t.Errorf("%q: left to the general reader: %q", prefix, other.asked)
+		}
+		for _, left := range []struct {
+			key client.ObjectKey
+			obj client.Object
+		}{
+			{client.ObjectKey{Name: "fast"}, &storagev1.VolumeAttributesClass{}}, // may not be served
+			{client.ObjectKey{Namespace: "shop", Name: "../pods/db"}, &corev1.Service{}},
+			{client.ObjectKey{Namespace: "shop", Name: "a%2fb"}, &corev1.Service{}},
+			{client.ObjectKey{Namespace: "..", Name: "db"}, &corev1.Service{}},
+			{client.ObjectKey{Name: "db"}, &corev1.Service{}},
+			{client.ObjectKey{}, &corev1.Namespace{}},
+		} {
+			if err := live.Get(t.Context(), left.key, left.obj); !errors.Is(err, errGeneral) {
+				t.Errorf("%q: %v %T: %v", prefix, left.key, left.obj, err)
+			}
+		}
+	}
+}
+
+// TestLiveLeavesErrors answers in other ways than with an object, or with a
+// Status about it: none is a finding that it does not exist.
+func TestLiveLeavesErrors(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"a proxy's 404":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such page", 404) },
+		"JSON":              func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"kind":"Service"}`)) },
+		"overloaded":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
+		"a broken message":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("k8s\x00\xff\xff")) },
+		"a hang-up":         func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"nothing":           func(http.ResponseWriter, *http.Request) {},
+		"another's absence": absentOther(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(answer)
+			defer server.Close()
+			other := &general{}
+			live, err := cache.Live(&rest.Config{Host: server.URL}, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db"}, &corev1.Service{})
+			if !errors.Is(err, errGeneral) || len(other.asked) != 1 {
+				t.Errorf("%v, and the general reader was asked %d times", err, len(other.asked))
+			}
+		})
+	}
+}
+
+// absentOther says that the path of another object has none.
+func absentOther(t *testing.T) http.HandlerFunc {
+	on, err := paper.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(on.Stop)
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path += "-2"
+		on.ServeHTTP(w, r)
+	}
+}
+
+// A gate lets reads begin, and end one by one with an object as it was when
+// they began.
+type gate struct {
+	client.Reader
+	mu      sync.Mutex
+	version string
+	began   chan chan struct{}
+}
+
+func (g *gate) set(version string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.version = version
+}
+
+func (g *gate) Get(_ context.Context, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	g.mu.Lock()
+	version := g.version
+	g.mu.Unlock()
+	end := make(chan struct{})
+	g.began <- end
+	<-end
+	obj.SetResourceVersion(version)
+	return nil
+}
+
+func TestShared(t *testing.T) {
+	g := &gate{version: "1", began: make(chan chan struct{})}
+	shared := cache.Shared(g)
+	get := func(ctx context.Context) <-chan string {
+		got := make(chan string, 1)
+		go func() {
+			obj := &corev1.Service{}
+			if err := shared.Get(ctx, client.ObjectKey{Name: "db"}, obj); err != nil {
+				got <- err.Error()
+				return
+			}
+			got <- obj.ResourceVersion
+		}()
+		return got
+	}
+	first := get(t.Context())
+	endFirst := <-g.began
+	g.set("2") // after the first read has begun, and before the others are asked
+	gone, leave := context.WithCancel(t.Context())
+	others := []<-chan string{get(gone), get(t.Context()), get(t.Context())}
+	time.Sleep(20 * time.Millisecond) // they wait
+	leave()
+	if got := <-others[0]; got != context.Canceled.Error() {
+		t.Errorf("one who left got %s", got)
+	}
+	close(endFirst)
+	if got := <-first; got != "1" {
+		t.Errorf("the first got %s", got)
+	}
+	endSecond := <-g.began
+	late := get(t.Context())
+	g.set("3")
+	time.Sleep(20 * time.Millisecond)
+	close(endSecond)
+	for _, other := range others[1:] {
+		if got := <-other; got != "2" {
+			t.Errorf("one who came after the first read began got %s", got)
+		}
+	}
+	close(<-g.began)
+	if got := <-late; got != "3" {
+		t.Errorf("one who came after the second read began got %s", got)
+	}
+	// A read that hangs holds nobody up for long.
+	hung := get(t.Context())
+	endHung := <-g.began
+	next := get(t.Context())
+	close(<-g.began)
+	if got := <-next; got != "3" {
+		t.Errorf("beside a read that hangs: %s", got)
+	}
+	close(endHung)
+	<-hung
+	close(<-g.began) // the read that was meant for who did not wait
+}

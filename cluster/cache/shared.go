@@ -1,0 +1,119 @@
+package cache
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// patience is how long a call waits for the read of another before it reads by
+// itself: a read that hangs must not hold up others.
+const patience = 100 * time.Millisecond
+
+// Shared returns a reader that asks live only once for an object, at a time:
+// calls that come while it is being read wait, and share the next read. So no
+// call gets an answer that was asked for before it came, and nothing is
+// remembered. Objects are shared between callers, who must not edit them.
+func Shared(live client.Reader) client.Reader {
+	return &shared{Reader: live, turns: map[question]*turn{}}
+}
+
+type shared struct {
+	client.Reader
+	mu    sync.Mutex
+	turns map[question]*turn // of objects that are being read
+}
+
+type question struct {
+	kind reflect.Type
+	client.ObjectKey
+}
+
+// A turn is a read that has begun, and those who wait for it to end.
+type turn struct{ next *sharing }
+
+// A sharing is a read that has not begun, or its answer.
+type sharing struct {
+	until time.Time // the latest deadline of those who wait; zero if one has none
+	done  chan struct{}
+	obj   client.Object
+	err   error
+}
+
+// Get implements [client.Reader].
+func (s *shared) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if len(opts) > 0 {
+		return s.Reader.Get(ctx, key, obj, opts...)
+	}
+	asked := question{reflect.TypeOf(obj), key}
+	next := s.join(ctx, asked)
+	if next == nil {
+		defer s.pass(asked)
+		return s.Reader.Get(ctx, key, obj)
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-next.done:
+		if next.err == nil {
+			reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(next.obj).Elem())
+		}
+		return next.err
+	case <-timer.C:
+		return s.Reader.Get(ctx, key, obj)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// join returns the read that a call shares: the one after that which has begun.
+// It returns nil if none has, and it is the caller's turn.
+func (s *shared) join(ctx context.Context, asked question) *sharing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.turns[asked]
+	if t == nil {
+		s.turns[asked] = new(turn)
+		return nil
+	}
+	until, bounded := ctx.Deadline()
+	switch {
+	case t.next == nil:
+		t.next = &sharing{until: until, done: make(chan struct{})}
+	case !bounded || t.next.until.IsZero():
+		t.next.until = time.Time{}
+	case until.After(t.next.until):
+		t.next.until = until
+	}
+	return t.next
+}
+
+// pass ends a turn, and begins the next if anybody waits for it.
+func (s *shared) pass(asked question) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.turns[asked]
+	next := t.next
+	if t.next = nil; next == nil {
+		delete(s.turns, asked)
+		return
+	}
+	go s.read(asked, next)
+}
+
+// read reads for all who share it, and outlives the request of any of them.
+func (s *shared) read(asked question, answer *sharing) {
+	defer s.pass(asked)
+	ctx := context.Background()
+	if !answer.until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, answer.until)
+		defer cancel()
+	}
+	answer.obj = reflect.New(asked.kind.Elem()).Interface().(client.Object)
+	answer.err = s.Reader.Get(ctx, asked.ObjectKey, answer.obj)
+	close(answer.done)
+}
