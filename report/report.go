@@ -48,6 +48,9 @@ type Report struct {
 	// out.
 	Foreign []Problem `json:"foreign"`
 
+	// Changes say how each object was reviewed, where an earlier state was given.
+	Changes []Change `json:"changes,omitempty"`
+
 	// Inventory is what the cluster has; audit's alone.
 	Inventory *Inventory `json:"inventory,omitempty"`
 
@@ -55,6 +58,8 @@ type Report struct {
 	Rules []Rule `json:"-"`
 	// Reviewed are the objects, in the order of the findings.
 	Reviewed iter.Seq[Reviewed] `json:"-"`
+	// Pruned says that what is no longer in the manifests is deleted.
+	Pruned bool `json:"-"`
 	// FailOn is the level from which on a finding fails the run.
 	FailOn validators.Level `json:"-"`
 }
@@ -68,6 +73,12 @@ type Summary struct {
 	Denials int `json:"denials"`
 	// Warnings counts the other findings.
 	Warnings int `json:"warnings"`
+	// Removals counts the findings about objects that are no longer in the
+	// manifests, unless lint was told that they are deleted.
+	Removals int `json:"removals,omitempty"`
+	// Reviews counts the objects by how they were reviewed, where an earlier
+	// state was given: created, updated, unchanged or removed.
+	Reviews map[string]int `json:"reviews,omitempty"`
 	// Others counts the objects of kinds that no convention is about, by
 	// kind.group.
 	Others map[string]int `json:"others,omitempty"`
@@ -103,6 +114,10 @@ type Finding struct {
 	// Remedy is the command or the YAML that mends it.
 	Remedy   string    `json:"remedy,omitempty"`
 	Location *Location `json:"location,omitempty"`
+	// Review says how the object was reviewed, where an earlier state of it was
+	// known: created; updated; standing, of a fault that it had before, or that
+	// no update is reviewed for; removed, if the tool that applies prunes.
+	Review string `json:"review,omitempty" jsonschema:"enum=created,enum=updated,enum=standing,enum=removed"`
 	// Fingerprint stays while the finding does, whatever line it moves to.
 	Fingerprint string `json:"fingerprint"`
 }
@@ -151,6 +166,30 @@ type Rule struct {
 	Name, Level, Title, Doc string
 }
 
+// How an object is reviewed.
+const (
+	Created   = "created"
+	Updated   = "updated"
+	Unchanged = "unchanged"
+	Standing  = "standing" // of a finding: the object has the fault already
+	Removed   = "removed"
+)
+
+// A Change is how an object was reviewed.
+type Change struct {
+	Object Object `json:"object"`
+	Review string `json:"review" jsonschema:"enum=created,enum=updated,enum=unchanged,enum=removed"`
+}
+
+// Changed notes how an object was reviewed.
+func (r *Report) Changed(o Object, how string) {
+	if r.Summary.Reviews == nil {
+		r.Summary.Reviews = map[string]int{}
+	}
+	r.Summary.Reviews[how]++
+	r.Changes = append(r.Changes, Change{o, how})
+}
+
 // A Reviewed is an object that was reviewed, and the file that it is in.
 type Reviewed struct {
 	Object Object
@@ -160,9 +199,12 @@ type Reviewed struct {
 // Add adds a finding, and counts it.
 func (r *Report) Add(f Finding) {
 	r.Findings = append(r.Findings, f)
-	if f.Denies() {
+	switch {
+	case f.Review == Removed && !r.Pruned:
+		r.Summary.Removals++
+	case f.Denies():
 		r.Summary.Denials++
-	} else {
+	default:
 		r.Summary.Warnings++
 	}
 }
@@ -170,7 +212,7 @@ func (r *Report) Add(f Finding) {
 // Drop takes out the findings for whose places it holds, and counts anew.
 func (r *Report) Drop(holds func(i int) bool) {
 	all := r.Findings
-	r.Findings, r.Summary.Denials, r.Summary.Warnings = nil, 0, 0
+	r.Findings, r.Summary.Denials, r.Summary.Warnings, r.Summary.Removals = nil, 0, 0, 0
 	for i := range all {
 		if !holds(i) {
 			r.Add(all[i])
@@ -215,7 +257,9 @@ func (r *Report) Fails() bool {
 }
 
 // fails is Fails for one finding.
-func (r *Report) fails(f Finding) bool { return f.Denies() || r.FailOn == validators.Warn }
+func (r *Report) fails(f Finding) bool {
+	return (f.Denies() || r.FailOn == validators.Warn) && (f.Review != Removed || r.Pruned)
+}
 
 // rule returns what is known about a name.
 func (r *Report) rule(name string) Rule {
@@ -231,8 +275,14 @@ func (r *Report) rule(name string) Rule {
 func (r *Report) Sentence() string {
 	s := fmt.Sprintf("%s: %s, %s", count(r.Summary.Objects, "object"), count(r.Summary.Denials, "denial"),
 		count(r.Summary.Warnings, "warning"))
+	if n := r.Summary.Removals; n > 0 {
+		s += fmt.Sprintf(", %d if your tool prunes", n)
+	}
 	if n := len(r.Exempted); n > 0 {
 		s += fmt.Sprintf(", %d exempted", n)
+	}
+	if len(r.Summary.Reviews) > 0 {
+		s += "; " + r.reviews()
 	}
 	if n := r.skippedRules(); n > 0 {
 		s += fmt.Sprintf("; %s skipped", count(n, "rule"))
@@ -247,6 +297,17 @@ func (r *Report) Sentence() string {
 		s += fmt.Sprintf("; %s", count(n, "error"))
 	}
 	return s
+}
+
+// reviews says how many objects were reviewed in which way.
+func (r *Report) reviews() string {
+	var counts []string
+	for _, how := range []string{Created, Updated, Unchanged, Removed} {
+		if n := r.Summary.Reviews[how]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, how))
+		}
+	}
+	return strings.Join(counts, ", ")
 }
 
 // skippedRules counts rules that were skipped. Several kinds may be missing for

@@ -32,6 +32,11 @@ func (r *Report) Text(w io.Writer, opts TextOptions) error {
 		fmt.Fprintf(t, "%s%s %s; exempted by %s: %s\n", t.where(&e.Finding), t.p.quiet("exempted:"),
 			clean(e.Rule+": "+e.Message), e.By, clean(e.Reason))
 	}
+	if opts.Verbose {
+		for _, c := range r.Changes {
+			fmt.Fprintf(t, "%s %s\n", t.p.quiet(c.Review+":"), clean(c.Object.String()))
+		}
+	}
 	t.skipped(r, opts.Verbose)
 	for _, e := range r.Errors {
 		fmt.Fprintf(t, "%s %s\n", t.p.deny("error:"), clean(e.String()))

@@ -15,7 +15,6 @@ import (
 // that is has to leave this list.
 var missing = map[string]string{
 	"49-volume-for-static-claim": "a claim by name is no claim of a StatefulSet",
-	"65-deployed-as-is-ok":       "what is deployed is reviewed as if it were created",
 }
 
 // TestField asks what was asked in the field: every request, and every file that

@@ -1,7 +1,6 @@
 package validators
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -134,20 +133,20 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 		}
 		first := len(p.findings)
 		p.presumes = false
-		if err := c.run(p, old, subject(old, obj)); err != nil {
-			if errors.Is(err, cluster.ErrUnknown) && (old == nil || obj == nil) { // no ratchet needed
-				return p.findings, err
+		unknown := c.run(p, old, subject(old, obj))
+		if known(unknown) != nil {
+			return nil, unknown
+		}
+		if c.When == Stored && p.change != nil && slices.ContainsFunc(p.findings[first:], denies) {
+			was := &Pass{Cluster: p.Cluster, rule: r}
+			if err := c.run(was, nil, old); known(err) != nil {
+				return nil, err
 			}
-			return nil, err
+			ratchet(p.findings[first:], obj, was.findings, old)
 		}
-		if c.When != Stored || p.change == nil || !slices.ContainsFunc(p.findings[first:], denies) {
-			continue
+		if unknown != nil {
+			return p.findings, unknown
 		}
-		was := &Pass{Cluster: p.Cluster, rule: r}
-		if err := c.run(was, nil, old); err != nil {
-			return nil, err
-		}
-		ratchet(p.findings[first:], obj, was.findings, old)
 	}
 	return p.findings, nil
 }

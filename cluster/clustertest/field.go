@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -81,6 +82,9 @@ func LoadFields(dir string) (all []*Field, err error) {
 			}
 			for i, m := range beside.Manifests {
 				f.Objects = slices.Insert(f.Objects, i, m.Object)
+				if err := f.exists(m.Object); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
@@ -112,6 +116,24 @@ func (f *Field) besides() (names []string) {
 		}
 	}
 	return names
+}
+
+// exists makes the review of a linted object that the cluster has already that
+// of an update, as its apply would be.
+func (f *Field) exists(live client.Object) (err error) {
+	for i := range f.Steps {
+		s := &f.Steps[i]
+		if !f.Linted() || reflect.TypeOf(s.Obj) != reflect.TypeOf(live) ||
+			client.ObjectKeyFromObject(s.Obj) != client.ObjectKeyFromObject(live) {
+			continue
+		}
+		s.Old = live.DeepCopyObject().(client.Object)
+		manifest.Default(s.Old)
+		if s.Obj, err = s.Over(live); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readField(file string) (*Field, error) {

@@ -32,15 +32,19 @@ func TestLintField(t *testing.T) {
 	n := 0
 	for _, f := range all {
 		chart := strings.HasPrefix(f.Name, "chart-")
-		if !chart && (strings.HasPrefix(f.Name, "65-") || !strings.HasSuffix(f.Name, "-mended") &&
-			!strings.HasSuffix(f.Name, "-ok")) {
-			continue // 65 is beside a cluster
+		if !chart && !strings.HasSuffix(f.Name, "-mended") && !strings.HasSuffix(f.Name, "-ok") {
+			continue
 		}
 		n++
 		t.Run(f.Name, func(t *testing.T) {
 			args := []string{"lint", "--format", "json", abs("_class.yaml"), abs(f.Name + ".yaml")}
 			if _, complete := f.Manifests[0].Directive("complete"); complete {
 				args = append(args, "--assume-complete")
+			}
+			for _, m := range f.Manifests {
+				if live, saved := m.Directive("beside"); saved {
+					args = append(args, "--old", filepath.Join(filepath.Dir(abs(f.Name)), live))
+				}
 			}
 			var r report.Report
 			if err := json.Unmarshal([]byte(stayput(t, "", args...).stdout), &r); err != nil {

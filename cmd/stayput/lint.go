@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -22,6 +24,8 @@ type linter struct {
 	complete       completeFlag
 	whole          bool // --assume-complete
 	against        bool
+	old            string
+	pruned         bool
 }
 
 func lintCommand() *cobra.Command {
@@ -34,11 +38,16 @@ is a file, a directory (read recursively) or - for standard input; -k builds a
 kustomization. The manifests are all that is known of the cluster: a rule that
 needs a kind they do not hold is skipped, and the report says so.
 
+An object that is in the cluster (--against-cluster), or in the earlier state
+that --old names, is reviewed as an update of it: what cannot be changed gets its
+recipe before the rollout fails. Faults that it had before are warnings.
+
 Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
 usage or unreadable input; what could be read is reported all the same.`,
 		Example: `  stayput lint deploy/
   helm template ./chart | stayput lint -
   stayput lint -k overlays/production --against-cluster
+  stayput lint deploy/ --old git:origin/main
   stayput lint deploy/ --format text --format sarif=stayput.sarif --format html=report.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return l.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -54,6 +63,9 @@ usage or unreadable input; what could be read is reported all the same.`,
 	_ = cmd.RegisterFlagCompletionFunc("complete", cobra.FixedCompletions(completable(),
 		cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has")
+	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for standard "+
+		"input, or git:REVISION for the same paths there")
+	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that count, too")
 	l.register(cmd)
 	return cmd
 }
@@ -68,6 +80,14 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return errors.New("nothing to lint: give a file, a directory, - for standard input, or -k DIR")
 	case (len(l.complete.kinds) > 0 || l.whole) && l.against:
 		return errors.New("--complete and --against-cluster: only one of them can be true")
+	case l.old != "" && l.against:
+		return errors.New("--old and --against-cluster: only one of them can be the earlier state")
+	case l.old == "-" && slices.Contains(paths, "-"):
+		return errors.New("--old -: standard input is read for the manifests already")
+	case strings.HasPrefix(l.old, gitRevision) && (slices.Contains(paths, "-") || len(l.kustomizations) > 0):
+		return errors.New("--old git:REVISION: has no standard input and builds nothing; give a file: --old FILE")
+	case l.pruned && l.old == "":
+		return errors.New("--pruned: needs --old, to say what was there")
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
 	}
@@ -80,7 +100,14 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	if err != nil {
 		return err
 	}
+	var was *olds
+	if l.old != "" {
+		if was, err = readOld(ctx, l.old, paths, stdin); err != nil {
+			return err
+		}
+	}
 	r := s.newReport("lint", failOn)
+	r.Pruned = l.pruned
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
 	if l.whole {
 		fmt.Fprintln(stderr, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
@@ -95,11 +122,33 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	world := s.world
 	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
 	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
-	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests)
+	var before earlier
+	switch {
+	case l.against:
+		if before, err = deployed(ctx, snapshot, in.manifests); err != nil {
+			return err
+		}
+	case was != nil:
+		before = rv.inOld(was)
+	}
+	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, before)
 	if err != nil {
 		return err
 	}
+	if was != nil {
+		for _, m := range was.removed(in.manifests) {
+			subjects = append(subjects, subject{Object: m.Object, old: m.Object, compare: true, removed: true})
+		}
+	}
+	for i := range subjects {
+		if s := &subjects[i]; s.compare {
+			r.Changed(objectOf(s.Object), s.how())
+		}
+	}
 	r.Reviewed = reviewed(subjects, func(s subject) report.Reviewed {
+		if s.manifest == nil {
+			return report.Reviewed{Object: objectOf(s.Object)}
+		}
 		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
 	})
 	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil },

@@ -40,6 +40,43 @@ type subject struct {
 	manifest *manifest.Manifest
 	warnings []mutators.Warning
 	failed   error // why it cannot be said what admission makes of it
+
+	old     client.Object // what it was before, or nil
+	stands  string        // what is said of a fault that it had before
+	compare bool          // an earlier state was looked for
+	removed bool          // the object is no longer there
+	changes int           // of the findings about it, how many are about what happens to it
+}
+
+// mark says in a finding about the subject how it was reviewed.
+func (s *subject) mark(f report.Finding, place int) report.Finding {
+	switch {
+	case !s.compare:
+	case s.removed:
+		f.Review = report.Removed
+		f.Message += "; if your tool prunes"
+	case s.old == nil:
+		f.Review = report.Created
+	case place >= s.changes:
+		f.Review = report.Standing
+		f.Message += "; " + s.stands
+	default:
+		f.Review = report.Updated
+	}
+	return f
+}
+
+// how returns how the subject is reviewed.
+func (s *subject) how() string {
+	switch {
+	case s.removed:
+		return report.Removed
+	case s.old == nil:
+		return report.Created
+	case validators.Unchanged(s.old, s.Object):
+		return report.Unchanged
+	}
+	return report.Updated
 }
 
 // An outcome is what is said about one object.
@@ -201,11 +238,11 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	if s.failed != nil {
 		return rv.failed(o, s, s.failed)
 	}
-	verdict, err := rv.policy.Review(v, nil, s.Object)
+	verdict, err := rv.verdict(v, &s)
 	if err != nil {
 		return rv.failed(o, s, err)
 	}
-	for _, f := range verdict.Findings {
+	for i, f := range verdict.Findings {
 		switch cause, yields := f.Cause(s.Object); {
 		case cause == "":
 		case !yields:
@@ -216,7 +253,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 			}
 			o.yields[len(o.findings)] = cause
 		}
-		o.findings = append(o.findings, rv.finding(s, f))
+		o.findings = append(o.findings, s.mark(rv.finding(s, f), i))
 	}
 	for _, e := range verdict.Exempted {
 		if cause, yields := e.Cause(s.Object); cause != "" && !yields {
@@ -224,7 +261,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		}
 		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, e.Finding), By: e.By, Reason: e.Reason})
 	}
-	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil {
+	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil && !s.removed {
 		if mode, weaker := rv.policy.Weakened(ns); weaker {
 			what := map[validators.Mode]string{validators.ModeWarn: "nothing in it is denied",
 				validators.ModeOff: "nothing in it is reviewed or mutated"}[mode]
@@ -250,11 +287,65 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	return o
 }
 
+// verdict reviews a subject: as what happens to it, and, if it was there before,
+// as what it is. What only the second finds was there before, or is of no
+// interest in an update: such findings warn.
+func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, error) {
+	if s.removed {
+		return rv.policy.Review(v, s.old, nil)
+	}
+	verdict, err := rv.policy.Review(v, s.old, s.Object)
+	if s.old == nil || err != nil {
+		return verdict, err
+	}
+	is := s.Object
+	if is.GetResourceVersion() == "" { // an object that exists has one
+		is = is.DeepCopyObject().(client.Object)
+		is.SetResourceVersion("0")
+	}
+	stands, err := rv.policy.Review(v, nil, is)
+	if err != nil {
+		return verdict, err
+	}
+	s.changes = len(verdict.Findings)
+	for _, f := range stands.Findings {
+		if !slices.ContainsFunc(verdict.Findings[:s.changes], func(said validators.Finding) bool {
+			return said.Rule.Name == f.Rule.Name && said.Field == f.Field
+		}) {
+			f.Level = min(f.Level, validators.Warn)
+			verdict.Findings = append(verdict.Findings, f)
+		}
+	}
+	for _, e := range stands.Exempted {
+		if !slices.ContainsFunc(verdict.Exempted, func(said validators.Exempted) bool {
+			return said.Rule.Name == e.Rule.Name && said.Field == e.Field
+		}) {
+			verdict.Exempted = append(verdict.Exempted, e)
+		}
+	}
+	for _, u := range stands.Undecided {
+		if !slices.ContainsFunc(verdict.Undecided, func(said *validators.Undecided) bool {
+			return said.Rule.Name == u.Rule.Name
+		}) {
+			verdict.Undecided = append(verdict.Undecided, u)
+		}
+	}
+	for _, note := range stands.Notes {
+		if !slices.Contains(verdict.Notes, note) {
+			verdict.Notes = append(verdict.Notes, note)
+		}
+	}
+	return verdict, nil
+}
+
+// An earlier fills in what a subject was before, and what it becomes.
+type earlier func(ctx context.Context, world cluster.Environment, s *subject) error
+
 // admitted adds manifests to the snapshot as admission would change them, so
 // that a rule which looks one up sees the same object as in a cluster: a class
 // that retains its volumes, for example, although the author did not say so.
 func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot,
-	manifests []manifest.Manifest) ([]subject, error) {
+	manifests []manifest.Manifest, before earlier) ([]subject, error) {
 	add := func(m *manifest.Manifest, obj client.Object) error {
 		admitted := *m
 		admitted.Object = obj
@@ -271,11 +362,18 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, sna
 	subjects := make([]subject, len(manifests))
 	for i := range manifests {
 		m := &manifests[i]
-		obj, warnings, err := rv.mutated(world.View(ctx, cluster.Request{}), m.Object)
-		if err != nil {
-			obj = m.Object
+		s := subject{Object: m.Object, manifest: m}
+		if before != nil {
+			if err := before(ctx, world, &s); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", m.File, m.Line(""), err)
+			}
 		}
-		subjects[i] = subject{obj, m, warnings, err}
+		if obj, warnings, err := rv.mutated(world.View(ctx, cluster.Request{}), s.old, s.Object); err != nil {
+			s.failed = err
+		} else {
+			s.Object, s.warnings = obj, warnings
+		}
+		subjects[i] = s
 	}
 	for i, s := range subjects {
 		m := &manifests[i]
@@ -292,12 +390,12 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, sna
 // mutated returns an object as admission would make it, and what the mutators say
 // of it. Where one would have to look at what is not known, it is taken as
 // written.
-func (rv *reviewer) mutated(v *cluster.View, obj client.Object) (client.Object, []mutators.Warning, error) {
+func (rv *reviewer) mutated(v *cluster.View, old, obj client.Object) (client.Object, []mutators.Warning, error) {
 	mode, err := rv.policy.ModeFor(v, obj)
 	if err != nil || mode == validators.ModeOff {
 		return obj, nil, err
 	}
-	made, err := mutators.Apply(v, rv.mutators, nil, obj)
+	made, err := mutators.Apply(v, rv.mutators, old, obj)
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
 		return obj, nil, nil

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
+)
+
+// gitRevision is the beginning of an --old that is a revision.
+const gitRevision = "git:"
+
+// A named is what two states of an object have in common.
+type named struct {
+	kind schema.GroupKind
+	client.ObjectKey
+}
+
+func nameOf(obj client.Object) named {
+	return named{obj.GetObjectKind().GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(obj)}
+}
+
+// An olds is the earlier state of the manifests.
+type olds struct {
+	manifests []*manifest.Manifest
+	byName    map[named]*manifest.Manifest
+	files     map[string]bool // that exist on the other side, too
+}
+
+// read adds the manifests of one file, which is called name on the other side,
+// or "" where that has none.
+func (o *olds) read(file, name string, data []byte) error {
+	s := manifest.ReadStream(file, data)
+	if len(s.Errors) > 0 {
+		return fmt.Errorf("--old: %w", s.Errors[0])
+	}
+	for i := range s.Manifests {
+		m := &s.Manifests[i]
+		o.manifests = append(o.manifests, m)
+		o.byName[nameOf(m.Object)] = m
+	}
+	if name != "" {
+		o.files[file] = true
+	}
+	return nil
+}
+
+// readOld reads the earlier state of what paths hold. From is a directory, a
+// file, - for standard input, or git: and a revision, which is read at the same
+// paths.
+func readOld(ctx context.Context, from string, paths []string, stdin io.Reader) (*olds, error) {
+	o := &olds{byName: map[named]*manifest.Manifest{}, files: map[string]bool{}}
+	if rev, git := strings.CutPrefix(from, gitRevision); git {
+		for _, path := range paths {
+			if err := o.readRevision(ctx, rev, path); err != nil {
+				return nil, err
+			}
+		}
+		return o, nil
+	}
+	if from == "-" {
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return nil, fmt.Errorf("--old: read standard input: %w", err)
+		}
+		return o, o.read(standardInput, single(paths), data)
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		return nil, fmt.Errorf("--old: %w", err)
+	}
+	if !info.IsDir() {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return nil, fmt.Errorf("--old: %w", err)
+		}
+		return o, o.read(from, single(paths), data)
+	}
+	in := &input{}
+	files, err := in.walk(from)
+	if err == nil && len(in.errors) > 0 {
+		err = errors.New(in.errors[0].String())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--old: %w", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--old: %w", err)
+		}
+		if err := o.read(file, beside(from, file, paths), data); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// single returns the path of a command that names one file, which has another
+// content on the other side, or "".
+func single(paths []string) string {
+	if len(paths) != 1 {
+		return ""
+	}
+	if info, err := os.Stat(paths[0]); paths[0] != "-" && (err != nil || info.IsDir()) {
+		return ""
+	}
+	return paths[0]
+}
+
+// beside returns the file in one of the directories that is where a file is in
+// another directory, or "".
+func beside(dir, file string, dirs []string) string {
+	rel, err := filepath.Rel(dir, file)
+	if err != nil {
+		return ""
+	}
+	for _, d := range dirs {
+		if there := filepath.Join(d, rel); isFile(there) {
+			return there
+		}
+	}
+	return ""
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// readRevision reads what a path held at a revision of the repository that it
+// is in.
+func (o *olds) readRevision(ctx context.Context, rev, path string) error {
+	dir, within := path, "."
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.IsDir() {
+		dir, within = filepath.Dir(path), filepath.Base(path)
+	}
+	if _, err := git(ctx, dir, "rev-parse", "--git-dir"); err != nil {
+		return fmt.Errorf("--old %s%s: %s: %w", gitRevision, rev, path, err)
+	}
+	tree, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{tree}")
+	if err != nil {
+		return fmt.Errorf("--old %s%s: the repository of %s has no such revision", gitRevision, rev, path)
+	}
+	// "./" has git take the names as it shows them: from the directory.
+	list, err := git(ctx, dir, "--literal-pathspecs", "ls-tree", "-r", "-z", strings.TrimSpace(string(tree)), "--",
+		"./"+within)
+	if err != nil {
+		return fmt.Errorf("--old %s%s: %w", gitRevision, rev, err)
+	}
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		about, name, _ := strings.Cut(entry, "\t")
+		about, blob, _ := strings.Cut(about, " blob ")
+		if about != "100644" && about != "100755" || within == "." &&
+			!slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) {
+			continue
+		}
+		data, err := git(ctx, dir, "cat-file", "blob", blob)
+		if err != nil {
+			return fmt.Errorf("--old %s%s: %s: %w", gitRevision, rev, name, err)
+		}
+		file, there := filepath.Join(dir, name), ""
+		if isFile(file) {
+			there = file
+		}
+		if err := o.read(file, there, data); err != nil {
+			return fmt.Errorf("%w, at %s", err, rev)
+		}
+	}
+	return nil
+}
+
+// git runs git in a directory, and returns what it prints.
+func git(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n"); err != nil && first != "" {
+		err = errors.New(first)
+	}
+	return out, err
+}
+
+// before returns what an object was before, or nil. The manifest of a live
+// object, which has a uid, is one that kubectl get printed.
+func (o *olds) before(m *manifest.Manifest) (old client.Object, live bool) {
+	was := o.byName[nameOf(m.Object)]
+	if was == nil || was.GetObjectKind().GroupVersionKind() != m.GetObjectKind().GroupVersionKind() {
+		return nil, false
+	}
+	return was.Object, was.GetUID() != ""
+}
+
+// removed returns the objects that are no longer there, of the files that are.
+func (o *olds) removed(manifests []manifest.Manifest) (gone []*manifest.Manifest) {
+	there := map[named]bool{}
+	for i := range manifests {
+		there[nameOf(manifests[i].Object)] = true
+	}
+	for _, m := range o.manifests {
+		if o.files[m.File] && !there[nameOf(m.Object)] && cluster.Known(m.GetObjectKind().GroupVersionKind()) != nil {
+			gone = append(gone, m)
+		}
+	}
+	return gone
+}
+
+// inOld returns what compares subjects with an earlier state of the manifests.
+func (rv *reviewer) inOld(was *olds) earlier {
+	return func(ctx context.Context, world cluster.Environment, s *subject) error {
+		s.compare, s.stands = true, "so it was before"
+		old, live := was.before(s.manifest)
+		switch {
+		case old == nil:
+			return nil
+		case live:
+			return s.over(old)
+		}
+		if admitted, _, err := rv.mutated(world.View(ctx, cluster.Request{}), nil, old); err == nil {
+			old = admitted // as it was applied
+		}
+		s.old, s.Object = defaulted(old), defaulted(s.Object)
+		return nil
+	}
+}
+
+// deployed returns what compares subjects with the objects of a cluster, of
+// which the snapshot holds nothing else yet.
+func deployed(ctx context.Context, snapshot *cluster.Snapshot, manifests []manifest.Manifest) (earlier, error) {
+	there := map[named]client.Object{}
+	for i := range manifests {
+		obj := manifests[i].Object
+		if cluster.KnownObject(obj) == nil || obj.GetName() == "" {
+			continue
+		}
+		live := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
+		switch err := snapshot.Get(ctx, client.ObjectKeyFromObject(obj), live); {
+		case err == nil:
+			there[nameOf(obj)] = live
+		case !apierrors.IsNotFound(err) && !errors.Is(err, cluster.ErrUnknown):
+			return nil, err
+		}
+	}
+	return func(_ context.Context, _ cluster.Environment, s *subject) error {
+		s.compare, s.stands = true, "already deployed"
+		if live := there[nameOf(s.manifest.Object)]; live != nil {
+			return s.over(live)
+		}
+		return nil
+	}, nil
+}
+
+// over lays the subject's manifest over a live object.
+func (s *subject) over(live client.Object) error {
+	merged, err := s.manifest.Over(live)
+	if err != nil {
+		return err
+	}
+	s.old, s.Object = defaulted(live), merged
+	return nil
+}
+
+// defaulted returns a copy of an object with the defaults that an apply fills in.
+func defaulted(obj client.Object) client.Object {
+	obj = obj.DeepCopyObject().(client.Object)
+	manifest.Default(obj)
+	return obj
+}
