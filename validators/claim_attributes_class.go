@@ -19,6 +19,7 @@ import (
 var claimAttributesClass = &Rule{
 	Name:  "claim-attributes-class",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.VolumeAttributesClass{}, &storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim's volumeAttributesClassName must be a class of the driver that makes its volume
 
@@ -30,8 +31,10 @@ Pods are Pending, and the claim cannot be changed until it is bound. Of a bound
 claim the volume stays as it was, and only the events of the claim say why.
 
 A class that exists in name only is no finding where a volume that is available
-carries it: volumes made by hand are told apart by it. Where the API server is
-older than 1.34 and does not serve the kind, the rule is silent.`,
+carries it: volumes made by hand are told apart by it.`,
+
+	Versions: `The kind is served since Kubernetes 1.34. Where the API server does not serve it,
+the rule is silent.`,
 
 	Exempt: "the class is made later by something else, such as the driver's own chart",
 

@@ -12,6 +12,7 @@ import (
 var claimClass = &Rule{
 	Name:  "claim-class",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a claim must have a class that exists
 

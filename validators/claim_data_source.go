@@ -16,6 +16,7 @@ import (
 var claimDataSource = &Rule{
 	Name:  "claim-data-source",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}},
 	Doc: `a claim that is filled from another must name one that exists
 

@@ -17,6 +17,7 @@ import (
 var claimInUse = &Rule{
 	Name:      "claim-in-use",
 	Level:     Deny,
+	Loses:     LosesData,
 	SavesData: true,
 	Reads: []client.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
 		&corev1.Namespace{}},

@@ -13,6 +13,7 @@ import (
 var claimOversizedVolume = &Rule{
 	Name:  "claim-oversized-volume",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim should not take a volume much larger than it asks for
 

@@ -16,6 +16,7 @@ import (
 var claimReclaim = &Rule{
 	Name:  "claim-reclaim",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{},
 		&corev1.PersistentVolume{}},
 	Doc: `the volume of a claim should be retained

@@ -11,6 +11,7 @@ import (
 var claimTemplateAccessMode = &Rule{
 	Name:  "claim-template-access-mode",
 	Level: Warn,
+	Loses: LosesTime,
 	Doc: `a claim template should ask for the access that one Pod needs
 
 Every claim of a template belongs to one Pod. ReadWriteMany asks for a volume

@@ -15,6 +15,7 @@ import (
 var claimTemplateBinding = &Rule{
 	Name:  "claim-template-binding",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}},
 	Doc: `the volumes of Pods that are spread should wait for their Pods
 

@@ -13,6 +13,7 @@ import (
 var claimTemplateClass = &Rule{
 	Name:  "claim-template-class",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim template must have a class that exists
 

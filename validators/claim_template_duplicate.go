@@ -10,6 +10,7 @@ import (
 var claimTemplateDuplicate = &Rule{
 	Name:  "claim-template-duplicate",
 	Level: Deny,
+	Loses: LosesData,
 	Runs:  haveClaim,
 	Doc: `the claim templates of a StatefulSet must have different names
 

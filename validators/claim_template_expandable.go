@@ -12,6 +12,7 @@ import (
 var claimTemplateExpandable = &Rule{
 	Name:  "claim-template-expandable",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}},
 	Doc: `the class of a claim template should allow its volumes to grow
 

@@ -15,6 +15,7 @@ import (
 var claimTemplatePinned = &Rule{
 	Name:  "claim-template-pinned",
 	Level: Deny,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Runs:  claimsAsk,
 	Doc: `a claim template must not ask for one particular volume

@@ -15,6 +15,7 @@ import (
 var claimTemplateReclaim = &Rule{
 	Name:  "claim-template-reclaim",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}},
 	Doc: `the volumes of a StatefulSet should be retained
 

@@ -15,6 +15,7 @@ import (
 var claimTemplateShadowsVolume = &Rule{
 	Name:  "claim-template-shadows-volume",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Runs:  haveClaim,
 	Doc: `a volume of the Pod template must not have the name of a claim template

@@ -15,6 +15,7 @@ import (
 var claimTemplateStorage = &Rule{
 	Name:  "claim-template-storage",
 	Level: Hint,
+	Loses: LosesTime,
 	Doc: `a claim template must say how much storage it asks for, and how it is mounted
 
 The API server refuses a template without spec.resources.requests.storage or
@@ -23,6 +24,9 @@ write it, and a slip of the pen lost it: a field that Kubernetes does not know,
 such as resource instead of resources, is dropped before anything looks at it.
 Correct the name or the indentation; kubectl apply --validate=strict, the default,
 finds such fields, while Helm and --validate=false do not.`,
+
+	Versions: `Up to Kubernetes 1.33 the API server accepts such a StatefulSet, and its
+controller fails to make the claims: no Pod is ever created.`,
 
 	Exempt: "never: the API server refuses the object whatever Stayput says",
 

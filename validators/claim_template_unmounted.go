@@ -10,6 +10,7 @@ import (
 var claimTemplateUnmounted = &Rule{
 	Name:  "claim-template-unmounted",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `a claim template should be mounted by a container
 
 Every Pod of the StatefulSet gets a claim, and a disk that is paid for, from

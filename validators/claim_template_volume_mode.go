@@ -14,6 +14,7 @@ import (
 var claimTemplateVolumeMode = &Rule{
 	Name:  "claim-template-volume-mode",
 	Level: Deny,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Block claim must be in volumeDevices, and a file system in volumeMounts
 

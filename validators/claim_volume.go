@@ -19,6 +19,7 @@ import (
 var claimVolume = &Rule{
 	Name:  "claim-volume",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}},
 	Doc: `a claim that names a volume must be able to have it
 

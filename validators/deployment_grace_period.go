@@ -12,6 +12,7 @@ import (
 var deploymentGracePeriod = &Rule{
 	Name:  "deployment-grace-period",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `the Pods of a Deployment that keeps data must have time to shut down
 
 With terminationGracePeriodSeconds 0 every deletion of a Pod is a forced one: the

@@ -14,6 +14,7 @@ import (
 var deploymentHostname = &Rule{
 	Name:  "deployment-hostname",
 	Level: Deny,
+	Loses: LosesName,
 	Runs: func(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
 		return func(denial *Finding) bool {
 			return left.any(func(r remnant) bool { return r.pods > 1 && r.spec.Hostname == denial.BadValue })
@@ -29,6 +30,8 @@ replica is two Pods while an update runs. Remove the hostname and label the
 template stayput.dev/subdomain: <headless Service>: Stayput then gives every Pod
 a DNS name of its own. A hostnameOverride is the same disease: several replicas
 call themselves by one name, which no DNS server knows. Where a name must outlive its Pod, use a StatefulSet.`,
+
+	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
 
 	Exempt: "the replicas never run at once, or their hostname is part of a licence and nobody resolves it",
 

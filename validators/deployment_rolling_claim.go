@@ -15,6 +15,7 @@ import (
 var deploymentRollingClaim = &Rule{
 	Name:  "deployment-rolling-claim",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Deployment with a claim for one node should be recreated, not rolled
 

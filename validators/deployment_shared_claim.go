@@ -13,6 +13,7 @@ import (
 var deploymentSharedClaim = &Rule{
 	Name:  "deployment-shared-claim",
 	Level: Deny,
+	Loses: LosesData,
 	Runs:  severalMount,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `several replicas of a Deployment must not mount a claim that only one may mount

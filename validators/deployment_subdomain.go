@@ -15,6 +15,7 @@ import (
 var deploymentSubdomain = &Rule{
 	Name:  "deployment-subdomain",
 	Level: Warn,
+	Loses: LosesName,
 	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Deployment's template with a subdomain must ask for hostnames too, of a Service
 

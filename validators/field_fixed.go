@@ -19,6 +19,7 @@ import (
 var fieldFixed = &Rule{
 	Name:  "field-fixed",
 	Level: Hint,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a field that cannot change must be changed by its recipe
 
@@ -41,6 +42,9 @@ only once that is done. kubectl create --dry-run=server -f <file> says the same,
 while the old one still stands. A
 StorageClass can be deleted and applied again without any effect on the volumes
 that it made.`,
+
+	Versions: `Up to Kubernetes 1.33 a bound claim cannot change its attributes class. Since
+1.32 a size that could not be had may sink again, to above the capacity.`,
 
 	Exempt: "never: the API server refuses the change whatever Stayput says; an exemption only silences the recipe",
 

@@ -15,6 +15,7 @@ import (
 var fixedLabels = &Rule{
 	Name:  "fixed-labels",
 	Level: Warn,
+	Loses: LosesTime,
 	Doc: `what changes with a release must not be in a field that never changes
 
 The API server never changes the selector of a StatefulSet or a Deployment, nor the

@@ -18,6 +18,7 @@ import (
 var namespaceData = &Rule{
 	Name:      "namespace-data",
 	Level:     Deny,
+	Loses:     LosesData,
 	SavesData: true,
 	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
 		&corev1.PersistentVolumeClaim{}},

@@ -15,6 +15,7 @@ import (
 var podHostnameConflict = &Rule{
 	Name:  "pod-hostname-conflict",
 	Level: Warn,
+	Loses: LosesName,
 	Reads: []client.Object{&corev1.Pod{}},
 	Doc: `no two Pods must have the same hostname and subdomain
 

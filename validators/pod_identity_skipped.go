@@ -14,6 +14,7 @@ import (
 var podIdentitySkipped = &Rule{
 	Name:  "pod-identity-skipped",
 	Level: Warn,
+	Loses: LosesName,
 	Doc: `a Pod that asks for a DNS name by label must be able to have one
 
 The label stayput.dev/subdomain asks for the DNS name <hostname>.<Service>, with
@@ -28,6 +29,8 @@ of the Deployment, to its author, and not of each of its Pods.
 
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,
+
+	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
 
 	Exempt: "the label comes with a template that other Pods share, and this one needs no name",
 

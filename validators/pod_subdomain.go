@@ -17,6 +17,7 @@ import (
 var podSubdomain = &Rule{
 	Name:  "pod-subdomain",
 	Level: Warn,
+	Loses: LosesName,
 	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Pod with a subdomain must have a hostname and a Service that selects it
 

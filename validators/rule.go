@@ -22,6 +22,10 @@ type Rule struct {
 	// that says what must hold; the rest says why, and how to comply.
 	Doc string
 
+	// Versions says what the version of Kubernetes decides about the rule: whole
+	// sentences, or "" where all supported versions are alike.
+	Versions string
+
 	// Exempt says when it is right to exempt an object from the rule: a clause
 	// that ends "exempt it where ...", or begins with "never: " and why.
 	Exempt string
@@ -29,6 +33,10 @@ type Rule struct {
 	// Level is the highest level of a finding. The configuration may lower it,
 	// or raise it unless NeverDeny.
 	Level Level
+
+	// Loses is what is lost, first of all, where the rule is not kept. The
+	// documentation groups rules by it.
+	Loses Loss
 
 	// NeverDeny says that a denial could block a controller or an ordinary
 	// teardown.
@@ -66,6 +74,21 @@ type Rule struct {
 	// Checks are the functions of the rule. They may be about several kinds.
 	Checks []Check
 }
+
+// A Loss is what somebody loses where a rule is not kept.
+type Loss int
+
+const (
+	LosesName Loss = iota + 1 // a Pod is not found by its name, or another is
+	LosesData                 // a disk is destroyed, is written by several, or lacks what was not saved
+	LosesTime                 // something waits, fails to start, or stands still
+)
+
+// Losses are all kinds of loss, in the order in which the documentation has them.
+var Losses = []Loss{LosesName, LosesData, LosesTime}
+
+// String returns name, data or time.
+func (l Loss) String() string { return [...]string{"", "name", "data", "time"}[l] }
 
 // A Level is what a finding does to a request.
 type Level int

@@ -18,6 +18,7 @@ import (
 var serviceGoverning = &Rule{
 	Name:      "service-governing",
 	Level:     Warn,
+	Loses:     LosesName,
 	NeverDeny: true, // helm uninstall deletes the Service before the StatefulSet
 	Reads:     []client.Object{&appsv1.StatefulSet{}},
 	Doc: `the Service that a StatefulSet names must stay, headless, and select its Pods

@@ -15,6 +15,7 @@ import (
 var statefulsetDelete = &Rule{
 	Name:      "statefulset-delete",
 	Level:     Warn,
+	Loses:     LosesData,
 	NeverDeny: true,
 	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `whoever deletes a StatefulSet should know what becomes of its claims

@@ -13,6 +13,7 @@ import (
 var statefulsetDisruptionBudget = &Rule{
 	Name:      "statefulset-disruption-budget",
 	Level:     Warn,
+	Loses:     LosesTime,
 	Style:     true,
 	Companion: true,
 	Reads:     []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},

@@ -8,6 +8,7 @@ import (
 var statefulsetGracePeriod = &Rule{
 	Name:  "statefulset-grace-period",
 	Level: Deny,
+	Loses: LosesData,
 	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
 		seconds := r.spec.TerminationGracePeriodSeconds
 		return seconds != nil && *seconds == 0

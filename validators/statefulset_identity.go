@@ -10,6 +10,7 @@ import (
 var statefulsetIdentity = &Rule{
 	Name:  "statefulset-identity",
 	Level: Warn,
+	Loses: LosesName,
 	Doc: `the template of a StatefulSet must leave the names of the Pods alone
 
 The StatefulSet gives each Pod its own hostname, <statefulset>-<ordinal>, and
@@ -20,6 +21,8 @@ which no DNS server knows, and members that register under it are taken for one.
 
 Remove the fields. The DNS name of a Pod is
 <statefulset>-<ordinal>.<serviceName>.<namespace>.`,
+
+	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
 
 	Exempt: "the template is shared with other workloads, for which these fields matter",
 

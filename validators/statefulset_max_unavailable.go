@@ -11,6 +11,7 @@ import (
 var statefulsetMaxUnavailable = &Rule{
 	Name:  "statefulset-max-unavailable",
 	Level: Warn,
+	Loses: LosesTime,
 	Doc: `an update must leave more than half of a StatefulSet's Pods at work
 
 Where maxUnavailable is honoured, a rolling update deletes that many Pods before
@@ -19,13 +20,14 @@ that is a majority of its members has lost it; where it covers the whole set, no
 member is left to answer.
 
 Leave the field out, which means 1, or keep it below half of the replicas. A
-percentage is rounded down, to 1 at least. Up to Kubernetes 1.37 it is one of all
-replicas, and since 1.38 of those above the partition; the rule counts the
-former, which is never less. The Pods below a partition are not updated, and stay.
+percentage is rounded down, to 1 at least. The Pods below a partition are not
+updated, and stay.`,
 
-Kubernetes 1.37 and later honour the field by default, and so do 1.35.0 to
+	Versions: `Kubernetes 1.37 and later honour the field by default, and so do 1.35.0 to
 1.35.3. Other versions ignore it unless their feature gate
-MaxUnavailableStatefulSet is on.`,
+MaxUnavailableStatefulSet is on. Up to 1.37 a percentage is one of all replicas,
+and since 1.38 of those above the partition; where that
+makes a difference, the finding says so.`,
 
 	Exempt: "all members must be of one version, so that an outage at each update is wanted",
 
@@ -38,17 +40,23 @@ MaxUnavailableStatefulSet is on.`,
 		if update.Partition != nil { // the first Pods are never updated
 			updated -= int(min(max(*update.Partition, 0), int32(replicas)))
 		}
-		down, ok := maxUnavailable(*update.MaxUnavailable, replicas)
-		down = min(down, updated)
+		ofAll, ok := maxUnavailable(*update.MaxUnavailable, replicas)
+		ofUpdated, _ := maxUnavailable(*update.MaxUnavailable, updated) // as Kubernetes 1.38 counts
+		down, since := min(ofAll, updated), min(ofUpdated, updated)
 		if !ok || down <= 1 || 2*down < replicas {
 			return nil
 		}
-		what := fmt.Sprintf("must be less than half of the Pods; an update takes down %d of %d at once, and with them their "+
-			"quorum", down, replicas)
-		if down == replicas {
-			what = fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum",
-				replicas)
+		what := fmt.Sprintf("must be less than half of the Pods; an update takes down %d of %d at once", down, replicas)
+		switch {
+		case down == replicas:
+			what = fmt.Sprintf("must be less than all Pods; an update takes down all %d at once", replicas)
+		case 2*since < replicas:
+			what = fmt.Sprintf("must be less than half of the Pods; up to Kubernetes 1.37 an update takes down %d of %d at once",
+				down, replicas)
+		case since != down:
+			what += fmt.Sprintf(" (%d since Kubernetes 1.38)", since)
 		}
+		what += ", and with them their quorum"
 		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
 			update.MaxUnavailable.String(), what), "rollingUpdate: {maxUnavailable: 1}")
 		return nil

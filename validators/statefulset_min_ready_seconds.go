@@ -8,6 +8,7 @@ import (
 var statefulsetMinReadySeconds = &Rule{
 	Name:  "statefulset-min-ready-seconds",
 	Level: Off,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `an update should wait until the Pod it has replaced stays ready
 

@@ -17,6 +17,7 @@ const maxStatefulSetName = validation.LabelValueMaxLength - len("-4294967295")
 var statefulsetNameLength = &Rule{
 	Name:  "statefulset-name-length",
 	Level: Deny,
+	Loses: LosesTime,
 	Runs:  aPod(func(_ *appsv1.StatefulSet, r remnant) bool { return r.hasOwnName() }),
 	Doc: `the name of a StatefulSet must have at most 52 characters
 

@@ -11,6 +11,7 @@ import (
 var statefulsetNoStorage = &Rule{
 	Name:  "statefulset-no-storage",
 	Level: Off,
+	Loses: LosesData,
 	Doc: `a StatefulSet must have storage that outlives its Pods
 
 A StatefulSet gives each Pod a name to keep; without a volume to keep, the Pod

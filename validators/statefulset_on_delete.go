@@ -11,6 +11,7 @@ import (
 var statefulsetOnDelete = &Rule{
 	Name:  "statefulset-on-delete",
 	Level: Warn,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `a StatefulSet should replace its Pods by itself when its template changes
 

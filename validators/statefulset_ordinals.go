@@ -13,6 +13,7 @@ import (
 var statefulsetOrdinals = &Rule{
 	Name:  "statefulset-ordinals",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `the first ordinal of a StatefulSet should not move Pods out of its range
 
 spec.ordinals.start shifts the whole range. Pods that are no longer in it are

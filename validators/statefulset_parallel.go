@@ -12,15 +12,14 @@ import (
 var statefulsetParallel = &Rule{
 	Name:  "statefulset-parallel",
 	Level: Warn,
+	Loses: LosesData,
 	Style: true,
 	Reads: []client.Object{&corev1.Service{}},
 	Doc: `the Pods of a StatefulSet should start and stop one after the other
 
-With podManagementPolicy Parallel all Pods start and stop at once, none waits
-for the one before it, and since Kubernetes 1.37 a rolling update, too, replaces
-all Pods that are not available at once. A database whose first member makes the
-cluster that the others join may so begin as several. The field cannot be
-changed later.
+With podManagementPolicy Parallel all Pods start and stop at once, and none
+waits for the one before it. A database whose first member makes the cluster that
+the others join may so begin as several. The field cannot be changed later.
 
 Leave it out, which means OrderedReady, unless the application forms its cluster
 by itself and members must meet to become ready. That is taken to be so where
@@ -28,6 +27,9 @@ the governing Service publishes the addresses of Pods that are not ready, as suc
 members need it (publishNotReadyAddresses: true): the rule is silent then. Where
 the Pods have a readinessProbe and a headless Service does not publish them, that
 is the one mistake, and statefulset-service-not-ready-addresses names it.`,
+
+	Versions: `Since Kubernetes 1.37 a rolling update of such a StatefulSet, too, replaces at
+once all Pods that are not available; so it does in 1.35.0 to 1.35.3.`,
 
 	Exempt: "members elect their leader without DNS, or are independent of each other, as runners are",
 

@@ -10,6 +10,7 @@ import (
 var statefulsetPartition = &Rule{
 	Name:  "statefulset-partition",
 	Level: Warn,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `a partition should be lowered again when a rollout is meant for all Pods
 

@@ -11,6 +11,7 @@ import (
 var statefulsetReadiness = &Rule{
 	Name:  "statefulset-readiness",
 	Level: Warn,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `an update must wait until the Pod it has replaced is back at work
 

@@ -11,6 +11,7 @@ import (
 var statefulsetRecreate = &Rule{
 	Name:  "statefulset-recreate",
 	Level: Warn,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `a StatefulSet should not stop all its Pods for an update
 
@@ -20,9 +21,11 @@ then nobody answers, and a database that is a majority of its members has lost
 it. Neither a partition nor maxUnavailable holds any of them back.
 
 Use RollingUpdate, which replaces one Pod after the other and waits for each. One
-replica is stopped in either case, and the rule has nothing to say. Kubernetes
-1.37 knows the strategy where its feature gate StatefulSetRecreateStrategy is on;
-from 1.38 on it is on by default, and earlier versions refuse the strategy.`,
+replica is stopped in either case, and the rule has nothing to say.`,
+
+	Versions: `Kubernetes 1.37 knows the strategy where its feature gate
+StatefulSetRecreateStrategy is on; from 1.38 on it is on by default, and earlier
+versions refuse the strategy.`,
 
 	Exempt: "members of two versions must never run beside each other, so that an outage at each update is wanted",
 

@@ -16,6 +16,7 @@ import (
 var statefulsetRetention = &Rule{
 	Name:      "statefulset-retention",
 	Level:     Deny,
+	Loses:     LosesData,
 	SavesData: true,
 	Runs:      allRetained,
 	Awaits:    awaitRetained,

@@ -15,6 +15,7 @@ import (
 var statefulsetScaleDown = &Rule{
 	Name:  "statefulset-scale-down",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `whoever scales a StatefulSet down should know what becomes of its claims
 

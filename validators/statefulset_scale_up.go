@@ -18,6 +18,7 @@ import (
 var statefulsetScaleUp = &Rule{
 	Name:  "statefulset-scale-up",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `whoever scales a StatefulSet up should know which claims it finds
 

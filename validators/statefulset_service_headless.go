@@ -15,6 +15,7 @@ import (
 var statefulsetServiceHeadless = &Rule{
 	Name:  "statefulset-service-headless",
 	Level: Deny,
+	Loses: LosesName,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Runs: aPod(func(sts *appsv1.StatefulSet, r remnant) bool {
 		return r.spec.Subdomain == sts.Spec.ServiceName

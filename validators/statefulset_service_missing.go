@@ -10,6 +10,7 @@ import (
 var statefulsetServiceMissing = &Rule{
 	Name:      "statefulset-service-missing",
 	Level:     Warn,
+	Loses:     LosesName,
 	Companion: true,
 	Reads:     []client.Object{&corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must exist
@@ -21,6 +22,9 @@ it, where DNS caches have kept no answer of before.
 
 The finding holds a headless Service that fits the StatefulSet. Save it in a
 file, adjust the ports, and kubectl apply -f it.`,
+
+	Versions: `Up to Kubernetes 1.35 the name of a Service cannot begin with a digit: a
+StatefulSet that names such a one can never have it.`,
 
 	Exempt: "the members need no names, or another chart brings the Service later",
 

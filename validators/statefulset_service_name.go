@@ -15,6 +15,7 @@ import (
 var statefulsetServiceName = &Rule{
 	Name:  "statefulset-service-name",
 	Level: Deny,
+	Loses: LosesName,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
 		return r.hasOwnName() && r.spec.Subdomain == ""

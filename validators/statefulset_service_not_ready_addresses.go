@@ -14,6 +14,7 @@ import (
 var statefulsetServiceNotReadyAddresses = &Rule{
 	Name:  "statefulset-service-not-ready-addresses",
 	Level: Warn,
+	Loses: LosesName,
 	Style: true,
 	Reads: []client.Object{&corev1.Service{}},
 	Doc: `Pods that start together must find each other before they are ready

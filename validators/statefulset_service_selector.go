@@ -17,6 +17,7 @@ import (
 var statefulsetServiceSelector = &Rule{
 	Name:  "statefulset-service-selector",
 	Level: Warn,
+	Loses: LosesName,
 	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must select its Pods
 

@@ -22,6 +22,7 @@ const labelInstance = "app.kubernetes.io/instance"
 var statefulsetServiceShared = &Rule{
 	Name:  "statefulset-service-shared",
 	Level: Warn,
+	Loses: LosesName,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must select its Pods only
 

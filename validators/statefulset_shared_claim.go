@@ -16,6 +16,7 @@ import (
 var statefulsetSharedClaim = &Rule{
 	Name:  "statefulset-shared-claim",
 	Level: Deny,
+	Loses: LosesData,
 	Runs:  severalMount,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `the replicas of a StatefulSet must not share one claim

@@ -11,6 +11,7 @@ import (
 var statefulsetSpread = &Rule{
 	Name:  "statefulset-spread",
 	Level: Warn,
+	Loses: LosesTime,
 	Style: true,
 	Doc: `the Pods of a StatefulSet should run on different nodes
 

@@ -27,6 +27,7 @@ func withStayputAnnotation(rules ...*Rule) []*Rule {
 	rules = append(rules, &Rule{
 		Name:  "stayput-annotation",
 		Level: Deny,
+		Loses: LosesData,
 		Runs:  keyRuns,
 		Doc: `Stayput's labels and annotations must be ones that it knows
 

@@ -15,6 +15,7 @@ import (
 var storageclassDefault = &Rule{
 	Name:  "storageclass-default",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&storagev1.StorageClass{}},
 	Doc: `a cluster should have exactly one default class
 

@@ -9,6 +9,7 @@ import (
 var storageclassReclaim = &Rule{
 	Name:  "storageclass-reclaim",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `a class should retain the volumes that it makes
 
 Every volume of a class gets its reclaimPolicy. Delete, which Kubernetes takes

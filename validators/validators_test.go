@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,9 @@ func TestAllIsComplete(t *testing.T) {
 	}
 }
 
+// version is a version of Kubernetes.
+var version = regexp.MustCompile(`\b1\.[234]\d\b`)
+
 func checkDoc(t *testing.T, r *Rule) {
 	title, rest, _ := strings.Cut(r.Doc, "\n\n")
 	if title == "" || strings.HasSuffix(title, ".") || strings.Contains(title, "\n") || rest == "" {
@@ -133,6 +137,15 @@ func checkDoc(t *testing.T, r *Rule) {
 	}
 	if n := len(r.Exempt); n < 30 || n > 120 || strings.HasSuffix(r.Exempt, ".") || strings.Contains(r.Exempt, "\n") {
 		t.Errorf("%s: Exempt needs a clause, which says when it is right to exempt an object: %q", r.Name, r.Exempt)
+	}
+	if !slices.Contains(Losses, r.Loses) {
+		t.Errorf("%s: Loses must say what is lost: one of %v", r.Name, Losses)
+	}
+	if r.SavesData && r.Loses != LosesData {
+		t.Errorf("%s saves data, and loses %s", r.Name, r.Loses)
+	}
+	if version.MatchString(r.Doc) || r.Versions != "" && !version.MatchString(r.Versions) {
+		t.Errorf("%s: what a version of Kubernetes decides belongs in Versions, with its number", r.Name)
 	}
 	for _, other := range All {
 		if other != r && other.Exempt == r.Exempt {

@@ -15,6 +15,7 @@ import (
 var volumeClaimName = &Rule{
 	Name:  "volume-claim-name",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}},
 	Doc: `a volume must be reserved for a claim by the name that the claim has
 

@@ -11,6 +11,7 @@ import (
 var volumeHostPath = &Rule{
 	Name:  "volume-host-path",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.Node{}},
 	Doc: `a volume on a node's own disk must say which node
 

@@ -14,6 +14,7 @@ import (
 var volumeInUse = &Rule{
 	Name:      "volume-in-use",
 	Level:     Deny,
+	Loses:     LosesData,
 	SavesData: true,
 	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume that a claim is bound to must not be deleted

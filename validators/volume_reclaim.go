@@ -12,6 +12,7 @@ import (
 var volumeReclaim = &Rule{
 	Name:  "volume-reclaim",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `a volume should be retained when its claim goes
 
 With the reclaim policy Delete, the disk behind a volume is destroyed as soon as

@@ -12,6 +12,7 @@ import (
 var volumeStaleClaim = &Rule{
 	Name:      "volume-stale-claim",
 	Level:     Deny,
+	Loses:     LosesData,
 	SavesData: true,
 	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume must not arrive with the uid of a claim that is gone

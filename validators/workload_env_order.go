@@ -15,6 +15,7 @@ import (
 var workloadEnvOrder = &Rule{
 	Name:  "workload-env-order",
 	Level: Warn,
+	Loses: LosesName,
 	Doc: `$(NAME) must stand below the definition of NAME
 
 Kubernetes puts the value of a variable in the place of $(NAME) as it reads env

@@ -16,6 +16,7 @@ import (
 var workloadFQDNLength = &Rule{
 	Name:  "workload-fqdn-length",
 	Level: Warn,
+	Loses: LosesName,
 	Doc: `with setHostnameAsFQDN the full name of a Pod must have at most 64 characters
 
 That is what the Linux kernel takes for a host name. The full name is

@@ -13,6 +13,7 @@ import (
 var workloadHostNetworkDNS = &Rule{
 	Name:  "workload-host-network-dns",
 	Level: Warn,
+	Loses: LosesName,
 	Doc: `a Pod with hostNetwork that addresses cluster names must ask the cluster's DNS
 
 dnsPolicy: ClusterFirst, the default, is Default for a Pod on the network of its

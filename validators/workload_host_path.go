@@ -14,6 +14,7 @@ import (
 var workloadHostPath = &Rule{
 	Name:  "workload-host-path",
 	Level: Warn,
+	Loses: LosesData,
 	Reads: []client.Object{&corev1.Node{}},
 	Doc: `a workload that may move between nodes must not keep data in a hostPath
 

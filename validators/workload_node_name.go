@@ -19,6 +19,7 @@ import (
 var workloadNodeName = &Rule{
 	Name:  "workload-node-name",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a Pod whose claims wait for the scheduler must not name its node
 

@@ -17,6 +17,7 @@ import (
 var workloadPreStop = &Rule{
 	Name:  "workload-pre-stop",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `a preStop hook must leave the process time to shut down
 
 The grace period begins with the deletion of the Pod, and the preStop hook runs

@@ -13,6 +13,7 @@ import (
 var workloadSelectorOverlap = &Rule{
 	Name:  "workload-selector-overlap",
 	Level: Warn,
+	Loses: LosesTime,
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}},
 	Doc: `the selector of a StatefulSet or Deployment must match its own Pods only
 

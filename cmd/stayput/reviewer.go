@@ -131,8 +131,11 @@ var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", merged
 func (s settings) newReport(command string, failOn validators.Level) *report.Report {
 	r := &report.Report{Command: command, Version: versionText(), FailOn: failOn}
 	for _, rule := range s.policy.Rules {
-		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(rule.Doc),
-			Doc: rule.Doc})
+		doc := rule.Doc
+		if rule.Versions != "" {
+			doc += "\n\n" + rule.Versions
+		}
+		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(doc), Doc: doc})
 	}
 	for _, m := range s.mutators {
 		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})

@@ -95,9 +95,11 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 	type rule struct {
 		Name      string   `json:"name"`
 		Level     string   `json:"level"`
+		Loses     string   `json:"loses"`
 		NeverDeny bool     `json:"neverDeny"`
 		Title     string   `json:"title"`
 		Doc       string   `json:"doc"`
+		Versions  string   `json:"versions,omitempty"`
 		Exempt    string   `json:"exempt"`
 		Reads     []string `json:"reads"`
 		When      []string `json:"when"`
@@ -109,7 +111,8 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
-		list = append(list, rule{r.Name, r.Level.String(), r.NeverDeny, title(r.Doc), why, r.Exempt, reads, r.Occasions()})
+		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, title(r.Doc), why, r.Versions,
+			r.Exempt, reads, r.Occasions()})
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -118,9 +121,9 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 
 func listRules(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "RULE\tLEVEL\tWHAT MUST HOLD")
+	fmt.Fprintln(w, "RULE\tLEVEL\tLOSES\tWHAT MUST HOLD")
 	for _, r := range validators.All {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Name, r.Level, title(r.Doc))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Level, r.Loses, title(r.Doc))
 	}
 	return w.Flush()
 }
@@ -137,9 +140,12 @@ func explain(out io.Writer, r *validators.Rule) error {
 		lines = lines[:2*explained]
 		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
 	}
-	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nIt runs when %s.\n\nIt says, for example:\n%s\n%s\nTo exempt one "+
-		"object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
-		r.Name, r.Level, title(r.Doc), why, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
+	if r.Versions != "" {
+		why += "\n\n" + r.Versions
+	}
+	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\nIt runs when %s.\n\n"+
+		"It says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
+		r.Name, r.Level, title(r.Doc), why, r.Loses, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
 		r.ExemptCommand(), r.Exempt)
 	return err
 }

@@ -102,7 +102,8 @@ func reference(root string) ([]byte, error) {
 	fmt.Fprintf(&page, intro, sample(shown), saving, style, companions)
 	grouped := groups(validators.All)
 	for _, g := range grouped {
-		fmt.Fprintf(&page, "\n### %s\n\n| rule | level | what must hold |\n|---|---|---|\n", g.subject)
+		fmt.Fprintf(&page, "\n### What is lost: %s\n\n%s\n\n| rule | level | what must hold |\n|---|---|---|\n", g.loses,
+			meaning[g.loses])
 		for _, r := range g.rules {
 			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s | %s |\n", r.Name, r.Level, cell(title(r.Doc)))
 		}
@@ -114,7 +115,7 @@ func reference(root string) ([]byte, error) {
 		}
 	}
 	for _, g := range grouped {
-		fmt.Fprintf(&page, "\n## %s\n", g.subject)
+		fmt.Fprintf(&page, "\n## Rules against the loss of %s\n", ofLoss[g.loses])
 		for _, r := range g.rules {
 			writeRule(&page, r, shown[r.Name])
 		}
@@ -134,6 +135,10 @@ func reference(root string) ([]byte, error) {
 func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 	fmt.Fprintf(page, "\n### %s\n\n**%s.**\n\n%s\n\n", r.Name, sentence(title(r.Doc)), prose(body(r.Doc)))
 	fmt.Fprintf(page, "- **Level:** %s\n", level(r))
+	fmt.Fprintf(page, "- **What is lost:** %s\n", r.Loses)
+	if r.Versions != "" {
+		fmt.Fprintf(page, "- **The version decides:** %s\n", strings.ReplaceAll(prose(r.Versions), "\n", "\n  "))
+	}
 	fmt.Fprintf(page, "- **Runs when:** %s\n", strings.Join(r.Occasions(), "; "))
 	if read := r.Concerns(); len(read) > 0 {
 		fmt.Fprintf(page, "- **Speaks of an update that changes:** %s\n", strings.Join(read, "; "))
@@ -182,41 +187,31 @@ func sample(all map[string]shown) string {
 	return slices.MinFunc(denials, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
 }
 
-// A group is the rules about one kind.
+// A group is the rules that keep the same from being lost, by name.
 type group struct {
-	subject string
-	rules   []*validators.Rule
+	loses validators.Loss
+	rules []*validators.Rule
 }
 
-// groups sorts rules by what they are about, the subject with most rules first
-// and those about several kinds last.
+// meaning says what each loss is.
+var meaning = map[validators.Loss]string{
+	validators.LosesName: "A Pod is not found by its DNS name, or others are found by it.",
+	validators.LosesData: "A disk is destroyed, is written by several, or does not hold what was to be kept.",
+	validators.LosesTime: "Something waits, never starts, or stands still while it is updated.",
+}
+
+// ofLoss are the words for a loss behind "the loss of".
+var ofLoss = map[validators.Loss]string{
+	validators.LosesName: "a name", validators.LosesData: "data", validators.LosesTime: "time",
+}
+
 func groups(rules []*validators.Rule) (all []group) {
-	const several = "Several kinds"
-	for _, r := range rules {
-		subject := r.Checks[0].Kind.Kind
-		if slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.Kind.Kind != subject }) {
-			subject = several
-		}
-		i := slices.IndexFunc(all, func(g group) bool { return g.subject == subject })
-		if i < 0 {
-			i, all = len(all), append(all, group{subject: subject})
-		}
-		all[i].rules = append(all[i].rules, r)
+	for _, loses := range validators.Losses {
+		all = append(all, group{loses, slices.DeleteFunc(slices.Clone(rules), func(r *validators.Rule) bool {
+			return r.Loses != loses
+		})})
 	}
-	slices.SortStableFunc(all, func(a, b group) int {
-		if last := boolToInt(a.subject == several) - boolToInt(b.subject == several); last != 0 {
-			return last
-		}
-		return len(b.rules) - len(a.rules)
-	})
 	return all
-}
-
-func boolToInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // level says what a rule does and what the configuration can make of it.
