@@ -102,6 +102,11 @@ var sentences = []sentence{
 	{rule: "fixed-labels", says: `prunes the claims`,
 		beyond: "what has the label and no owner, and is in no manifest, is to be pruned: argoproj/argo-cd " +
 			"gitops-engine/pkg/cache/cluster.go, controller/state.go"},
+	{rule: "workload-data-path", says: `goes with the container`,
+		beyond: "each start makes a container anew: pkg/kubelet/kuberuntime/kuberuntime_container.go:277; what an image " +
+			"declares gets a directory of its own: containerd/containerd internal/cri/server/container_create.go"},
+	{rule: "workload-data-path", says: `goes with the Pod`,
+		beyond: "kubelet removes the directory with the Pod: pkg/volume/emptydir/empty_dir.go:569"},
 	{rule: "workload-env-order", says: `gets (this very|the) text`,
 		beyond: "kubelet expands each value by what it has read above: pkg/kubelet/kubelet_pods.go:792"},
 	{rule: "workload-env-order", says: `cannot be made`,

@@ -235,6 +235,9 @@ spec:
   storageClassName: retained
   claimRef: {namespace: elsewhere, name: data-mysql-0, uid: 3f0c7a52-0000-4000-8000-000000000001}
   csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}`},
+	"workload-data-path": {app: "postgresql.yaml", want: warn,
+		old: "value: /var/lib/postgresql/data/pgdata}\n        - name: POSTGRES_PASSWORD",
+		new: "value: /pgdata}\n        - name: POSTGRES_PASSWORD"},
 	"workload-env-order": {app: "vault.yaml", want: warn,
 		old: "        env:\n        - name: VAULT_K8S_POD_NAME\n",
 		new: "        env:\n        - {name: VAULT_LICENSE_PATH, value: /etc/$(VAULT_K8S_POD_NAME)}\n" +

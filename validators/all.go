@@ -64,6 +64,7 @@ var All = withStayputAnnotation(
 	volumeInUse,
 	volumeReclaim,
 	volumeStaleClaim,
+	workloadDataPath,
 	workloadEnvOrder,
 	workloadFQDNLength,
 	workloadHostNetworkDNS,

@@ -81,6 +81,7 @@ var prose = []struct {
 	{"volume-stale-claim", `remove (uid and resourceVersion from claimRef|it, and uid from the volume's claimRef)`,
 		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},
+	{"workload-data-path", `.*<(?:claim|volume)>.*`, "there is no such claim yet, or which is meant is not known"},
 	{"workload-env-order", `write the value itself|.*<value>.*`, "the value is its author's"},
 	{"workload-fqdn-length", `names \d+ characters shorter in all`, "names are their author's choice"},
 	{"workload-host-path", `.*<claim>.*`, "there is no such claim yet"},

@@ -360,6 +360,9 @@ func first(list []any) any {
 
 func itemName(item any) string {
 	m, _ := item.(map[string]any)
+	if path, ok := m["mountPath"].(string); ok { // as the API server knows mounts
+		return path
+	}
 	if name, _ := m["name"].(string); name != "" {
 		return name
 	}

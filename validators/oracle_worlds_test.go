@@ -646,6 +646,19 @@ func (g gen) container(name string) corev1.Container {
 		c.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
 	}
 	g.names(&c)
+	if g.chance(.1) {
+		c.Image = one(g, "postgres:15", "docker.io/library/postgres:18", "mongo:8", "postgres", "example.com/mongo:8")
+		for i := range c.VolumeMounts {
+			c.VolumeMounts[i].MountPath = one(g, "/var/lib/postgresql/data", "/var/lib/postgresql", "/data/db", "/data")
+		}
+	}
+	if g.chance(.1) {
+		c.Env = append(c.Env, corev1.EnvVar{Name: "PGDATA", Value: one(g, "/data/pg", "/var/lib/postgresql/data/pg", "/x",
+			"x")})
+	}
+	if g.chance(.1) {
+		c.Command = []string{"db", one(g, "--data-dir=/data", "--data-dir=/dev/x", "--data-dir=/data2", "--dir=/x")}
+	}
 	if g.chance(.15) {
 		run := func(command ...string) corev1.LifecycleHandler {
 			return corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: command}}

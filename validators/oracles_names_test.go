@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -106,6 +107,91 @@ var _ = register(map[string]oracle{
 				if strings.Contains(text, "web.app.svc") || regexp.MustCompile(member).MatchString(text) && text != "" {
 					return warn
 				}
+			}
+		}
+		return nothing
+	}),
+	"workload-data-path": ofAnyPod(func(_ *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+		s, isSet := o.(sts)
+		lasting, going := map[string]bool{}, map[string]bool{}
+		for _, v := range slices.Backward(pod.Volumes) { // of several of one name the first
+			lasting[v.Name] = v.PersistentVolumeClaim != nil || v.HostPath != nil || v.NFS != nil
+			going[v.Name] = !lasting[v.Name] && v.ConfigMap == nil
+		}
+		if isSet {
+			for _, t := range s.Spec.VolumeClaimTemplates {
+				lasting[t.Name], going[t.Name] = true, false
+			}
+		}
+		some := isSet && len(s.Spec.VolumeClaimTemplates) > 0
+		for _, v := range pod.Volumes {
+			some = some || v.PersistentVolumeClaim != nil || v.HostPath != nil || v.NFS != nil
+		}
+		if !some {
+			return nothing
+		}
+		// volumeAt returns the volume at the longest mount that is a path's beginning.
+		volumeAt := func(c corev1.Container, path string) (mount, volume string) {
+			for _, d := range c.VolumeDevices {
+				if d.DevicePath == path {
+					return path, d.Name
+				}
+			}
+			for up := path; up != "/"; up = filepath.Dir(up) {
+				for _, m := range c.VolumeMounts {
+					if m.MountPath == up {
+						return up, m.Name
+					}
+				}
+			}
+			return "", ""
+		}
+		for i, c := range pod.Containers {
+			declared, data := "", ""
+			switch c.Image {
+			case "postgres:15":
+				declared, data = "/var/lib/postgresql/data", "/var/lib/postgresql/data"
+			case "docker.io/library/postgres:18":
+				declared, data = "/var/lib/postgresql", "/var/lib/postgresql/18/docker"
+			case "mongo:8":
+				declared, data = "/data/db", "/data/db"
+			}
+			lost := func(path string) bool {
+				mount, volume := volumeAt(c, path)
+				covers := declared != "" && mount != "" && mount != declared && strings.HasPrefix(declared, mount+"/") &&
+					(path == declared || strings.HasPrefix(path, declared+"/"))
+				return volume == "" || covers
+			}
+			var named []string
+			for _, e := range c.Env {
+				if e.Name == "PGDATA" && strings.HasPrefix(e.Value, "/") {
+					named = append(named, e.Value)
+				}
+			}
+			for _, w := range c.Command {
+				if path, ok := strings.CutPrefix(w, "--data-dir="); ok {
+					named = append(named, path)
+				}
+			}
+			for _, path := range named {
+				elsewhere := false
+				for j, other := range pod.Containers {
+					_, volume := volumeAt(other, path)
+					elsewhere = elsewhere || j != i && lasting[volume]
+				}
+				if _, volume := volumeAt(c, path); !elsewhere && (going[volume] || lost(path)) {
+					return warn
+				}
+			}
+			writes := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+				return lasting[m.Name] && !m.ReadOnly
+			})
+			postgresElsewhere := declared != "/data/db" && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+				return e.Name == "PGDATA"
+			})
+			asBuilt := data != "" && len(named)+len(c.Command)+len(c.EnvFrom) == 0 && !postgresElsewhere
+			if asBuilt && writes && lost(data) {
+				return warn
 			}
 		}
 		return nothing

@@ -122,6 +122,20 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"deployment-rolling-claim": of(func(_ *world, d deployment) any {
 		return []any{d.Spec.Replicas, d.Spec.Strategy, claimVolumes(d.Spec.Template)}
 	}),
+	"workload-data-path": func(_ *world, o client.Object) any {
+		read := podReads(func(pod *corev1.PodSpec) []any {
+			only := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: pod.Containers}}
+			images := []any{}
+			for _, c := range pod.Containers {
+				images = append(images, c.Image)
+			}
+			return append(texts(&only.Spec), pod.Volumes, images, volumeMounts(only), volumeDevices(only))
+		})(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.VolumeClaimTemplates}
+		}
+		return read
+	},
 	"workload-env-order": podReads(func(pod *corev1.PodSpec) []any {
 		t := corev1.PodTemplateSpec{Spec: *pod}
 		return append(texts(pod), pod.EnableServiceLinks, volumeMounts(t))
