@@ -90,8 +90,9 @@ func matrix(t *testing.T, workflow, job, key string) []string {
 
 var since = regexp.MustCompile(`(?m)^# since (1\.[0-9]+)$`)
 
-// What testdata marks as newer is a difference that users are told of.
-func TestMarksOfTestdataAreInTheTable(t *testing.T) {
+// What testdata marks as newer, or a rule says of versions, is a difference that the
+// table names.
+func TestDifferencesAreInTheTable(t *testing.T) {
 	known, _ := load(t)
 	told := map[string]bool{}
 	for _, d := range known.Differences {
@@ -105,6 +106,11 @@ func TestMarksOfTestdataAreInTheTable(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "..", "validators", "testdata", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no testdata: %v", err)
+	}
+	for _, r := range validators.All {
+		if r.Versions != "" && !told[r.Name] {
+			t.Errorf("%s says what versions decide, and the differences do not name it", r.Name)
+		}
 	}
 	marks := 0
 	for _, file := range files {
