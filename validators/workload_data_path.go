@@ -16,6 +16,7 @@ import (
 var workloadDataPath = &Rule{
 	Name:  "workload-data-path",
 	Level: Warn,
+	Loses: LosesData,
 	Doc: `what a container calls its data must lie in a volume that outlives the Pod
 
 A database writes where PGDATA, --storage.tsdb.path or --data-dir say, and not where
