@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -147,6 +148,7 @@ func (t *typed) Handle(_ context.Context, req admission.Request) admission.Respo
 		}
 		return admission.Allowed("")
 	}
+	before := obj.DeepCopyObject()
 	switch obj := obj.(type) { // what Stayput does to them
 	case *corev1.Pod:
 		if obj.Name == "" {
@@ -156,6 +158,9 @@ func (t *typed) Handle(_ context.Context, req admission.Request) admission.Respo
 	case *corev1.PersistentVolume:
 		obj.Annotations["stayput.dev/claim-of"], obj.Annotations["stayput.dev/reclaim-policy-set"] = "db/data/0",
 			"Retain/configuration"
+	}
+	if reflect.DeepEqual(before, obj) { // as admission.WithDefaulter ends early from 0.24 on
+		return admission.Allowed("")
 	}
 	data, err := json.Marshal(obj)
 	if err != nil {

@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
+	"path"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"stayput.dev/cluster"
 )
 
 // Transport returns a transport that trims the objects of watches and lists in
@@ -25,15 +29,19 @@ func Transport(watches, lists http.RoundTripper) http.RoundTripper {
 		if items {
 			next = lists
 		}
-		resp, err := next.RoundTrip(r)
+		resp, err := next.RoundTrip(withoutManagedFields(r))
 		if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
 			return resp, err
 		}
 		in := func() *bufio.Reader { return bufio.NewReaderSize(resp.Body, 64<<10) }
-		switch strings.ReplaceAll(resp.Header.Get("Content-Type"), " ", "") {
-		case runtime.ContentTypeProtobuf + ";stream=watch":
+		media, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		if err != nil || media != runtime.ContentTypeProtobuf {
+			return resp, nil
+		}
+		switch params["stream"] {
+		case "watch":
 			resp.Body = &watchBody{Closer: resp.Body, in: in()}
-		case runtime.ContentTypeProtobuf:
+		case "":
 			if items {
 				resp.Body = &listBody{Closer: resp.Body, in: in(), take: take}
 				// It is shorter than the header says.
@@ -43,6 +51,21 @@ func Transport(watches, lists http.RoundTripper) http.RoundTripper {
 		}
 		return resp, nil
 	})
+}
+
+// withoutManagedFields asks that objects be sent without their managed fields,
+// if no rule reads those of their kind. An API server knows the parameter from
+// 1.38 on, and takes it for one that it does not recognize before.
+func withoutManagedFields(r *http.Request) *http.Request {
+	kind := cluster.KnownResource(path.Base(r.URL.Path))
+	accept := r.Header.Get("Accept")
+	if kind == nil || kind.ManagedFields || !strings.Contains(accept, runtime.ContentTypeProtobuf) {
+		return r
+	}
+	r = r.Clone(r.Context()) // a transport must not edit a request
+	r.Header.Set("Accept", strings.ReplaceAll(accept, runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+
+		";drop=metadata.managedFields"))
+	return r
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
