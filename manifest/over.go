@@ -2,32 +2,29 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Over returns the object that kubectl apply of the manifest makes of one that
 // exists: a field that the manifest does not have keeps its value, unless the
-// annotation of an earlier apply shows that this one takes it out. The defaults
-// that the API server writes into lists which are replaced whole are filled in.
-// Live must be of the manifest's kind; it is not edited.
+// annotation of an earlier apply shows that this one takes it out. What it
+// leaves without a value gets its default. Live must be of the manifest's kind; it is not edited.
 func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	written, err := m.JSON()
 	if err != nil {
 		return nil, err
 	}
-	// Like kubectl: what the manifest does not name, but its command does.
-	if m.Unplaced {
-		if written, err = placed(written, live.GetNamespace()); err != nil {
-			return nil, err
-		}
+	if written, err = sent(written, live.GetNamespace()); err != nil {
+		return nil, err
 	}
 	current, err := json.Marshal(live)
 	if err != nil {
@@ -57,8 +54,10 @@ func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	return obj, nil
 }
 
-// placed returns an object in JSON with a namespace.
-func placed(written []byte, namespace string) ([]byte, error) {
+// sent returns a manifest in JSON as kubectl sends it: in a namespace, unless
+// there is none, and with annotations. It writes one itself, so that it never
+// takes out all of those that others wrote.
+func sent(written []byte, namespace string) ([]byte, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(written, &fields); err != nil {
 		return nil, err
@@ -68,27 +67,47 @@ func placed(written []byte, namespace string) ([]byte, error) {
 		meta = map[string]any{}
 		fields["metadata"] = meta
 	}
-	meta["namespace"] = namespace
+	if namespace != "" {
+		meta["namespace"] = namespace
+	}
+	if meta["annotations"] == nil {
+		meta["annotations"] = map[string]any{}
+	}
 	return json.Marshal(fields)
 }
 
-// Default fills in the defaults of the claim templates of a StatefulSet: a list
-// that an apply replaces whole, and that may not change. Source:
-// k8s.io/kubernetes@v1.37.1 pkg/apis/core/v1/defaults.go,
-// SetDefaults_PersistentVolumeClaim and SetDefaults_PersistentVolumeClaimSpec.
+// Default fills in the defaults of fields that an apply can leave without a
+// value: in lists that it replaces whole, or adds to, and where it takes out what
+// an earlier one wrote. Source: k8s.io/kubernetes@v1.37.1
+// pkg/apis/{apps,core}/v1/defaults.go.
 func Default(obj client.Object) {
-	sts, ok := obj.(*appsv1.StatefulSet)
-	if !ok {
-		return
+	switch o := obj.(type) {
+	case *appsv1.StatefulSet:
+		unset(&o.Spec.Replicas, 1)
+		unset(&o.Spec.Template.Spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
+		for i := range o.Spec.VolumeClaimTemplates {
+			t := &o.Spec.VolumeClaimTemplates[i]
+			t.APIVersion, t.Kind = "v1", "PersistentVolumeClaim"
+			t.Status.Phase = cmp.Or(t.Status.Phase, corev1.ClaimPending)
+			unset(&t.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		}
+	case *appsv1.Deployment:
+		unset(&o.Spec.Replicas, 1)
+		unset(&o.Spec.Template.Spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
+	case *corev1.Service:
+		for i := range o.Spec.Ports {
+			p := &o.Spec.Ports[i]
+			p.Protocol = cmp.Or(p.Protocol, corev1.ProtocolTCP)
+			if p.TargetPort == intstr.FromInt32(0) || p.TargetPort == intstr.FromString("") {
+				p.TargetPort = intstr.FromInt32(p.Port)
+			}
+		}
 	}
-	for i := range sts.Spec.VolumeClaimTemplates {
-		t := &sts.Spec.VolumeClaimTemplates[i]
-		t.APIVersion, t.Kind = "v1", "PersistentVolumeClaim"
-		if t.Status.Phase == "" {
-			t.Status.Phase = corev1.ClaimPending
-		}
-		if t.Spec.VolumeMode == nil {
-			t.Spec.VolumeMode = ptr.To(corev1.PersistentVolumeFilesystem)
-		}
+}
+
+// unset gives a field its default where it has no value.
+func unset[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
 	}
 }
