@@ -59,6 +59,54 @@ func TestApps(t *testing.T) {
 	}
 }
 
+// TestReleases lints what helm template writes of well-made charts, each file by
+// itself and as all that is known. There is no finding, and every object has the
+// labels that helm create writes.
+func TestReleases(t *testing.T) {
+	files, err := filepath.Glob("releases/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 8 {
+		t.Fatalf("only %d files", len(files))
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs := parse(t, string(text))
+			snap := &cluster.Snapshot{}
+			for _, d := range docs {
+				if err := d.AddTo(snap); err != nil {
+					t.Fatal(err)
+				}
+			}
+			world := cluster.Environment{Source: snap, Finder: snap, Manifests: true}
+			for _, d := range docs {
+				for _, err := range d.Unknown {
+					t.Errorf("%s:%d: %v", file, d.Line(""), err)
+				}
+				for _, label := range []string{"helm.sh/chart", "app.kubernetes.io/name", "app.kubernetes.io/instance",
+					"app.kubernetes.io/version", "app.kubernetes.io/managed-by"} {
+					if d.GetLabels()[label] == "" {
+						t.Errorf("%s:%d: no label %s", file, d.Line(""), label)
+					}
+				}
+				verdict, err := (&validators.Policy{Rules: validators.All}).Review(world.View(context.Background(),
+					cluster.Request{}), nil, d.Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range verdict.Findings {
+					t.Errorf("%s:%d: %s", file, d.Line(""), f)
+				}
+			}
+		})
+	}
+}
+
 // TestSlips makes each slip in the application that it names and wants exactly
 // its rule to notice.
 func TestSlips(t *testing.T) {

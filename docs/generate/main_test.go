@@ -138,3 +138,24 @@ func TestDiff(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestNoRuleIsNoisy fails where a rule finds something in more than one in ten of the
+// inputs that are well made.
+func TestNoRuleIsNoisy(t *testing.T) {
+	files, err := inRepository(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, good, _, err := noiseOf(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if good < 100 {
+		t.Errorf("%d inputs are well made: too few to judge by", good)
+	}
+	for _, c := range all {
+		if 10*c.wellMade > good {
+			t.Errorf("%s finds something in %d of %d well-made inputs: more than one in ten", c.rule, c.wellMade, good)
+		}
+	}
+}

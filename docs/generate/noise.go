@@ -90,7 +90,8 @@ func printNoise(out io.Writer, root string, dirs []string) error {
 // inRepository returns the inputs that the repository has: examples, and what was
 // reported in the field.
 func inRepository(root string) (all []linted, err error) {
-	for dir, wellMade := range map[string]bool{"apps": true, "mended": true, "broken": false, "notes/as-written": false} {
+	for dir, wellMade := range map[string]bool{
+		"apps": true, "releases": true, "mended": true, "broken": false, "notes/as-written": false} {
 		dir = filepath.Join(root, "examples", dir)
 		names, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 		if err != nil {
@@ -147,15 +148,31 @@ func manifestsOf(file string) ([]manifest.Manifest, error) {
 
 // noiseTable reviews files, each by itself, and returns what the rules find.
 func noiseTable(files []linted) (string, error) {
-	counts := map[string]*noisy{}
-	good, hit := 0, map[string]bool{}
+	all, good, hit, err := noiseOf(files)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d of %d well-made inputs are hit, and %d others are linted beside them.\n\n", hit, good,
+		len(files)-good)
+	b.WriteString("| rule | findings | well-made inputs hit | others hit |\n|---|---|---|---|\n")
+	for _, c := range all {
+		fmt.Fprintf(&b, "| %s | %d | %d of %d | %d |\n", c.rule, c.findings, c.wellMade, good, c.other)
+	}
+	return b.String(), nil
+}
+
+// noiseOf reviews files, each by itself. It returns what each rule finds, the
+// noisiest first, how many of the files are well made, and how many of these are hit.
+func noiseOf(files []linted) (all []*noisy, good, hit int, err error) {
+	counts, named := map[string]*noisy{}, map[string]bool{}
 	for _, f := range files {
 		if f.wellMade {
 			good++
 		}
 		found, err := f.lint()
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", f.name, err)
+			return nil, 0, 0, fmt.Errorf("%s: %w", f.name, err)
 		}
 		for rule, n := range found {
 			if counts[rule] == nil {
@@ -164,27 +181,19 @@ func noiseTable(files []linted) (string, error) {
 			counts[rule].findings += n
 			if f.wellMade {
 				counts[rule].wellMade++
-				hit[f.name] = true
+				named[f.name] = true
 			} else {
 				counts[rule].other++
 			}
 		}
 	}
-	var all []*noisy
 	for _, c := range counts {
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b *noisy) int {
 		return cmp.Or(b.wellMade-a.wellMade, b.findings-a.findings, strings.Compare(a.rule, b.rule))
 	})
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d of %d well-made inputs are hit, and %d others are linted beside them.\n\n", len(hit), good,
-		len(files)-good)
-	b.WriteString("| rule | findings | well-made inputs hit | others hit |\n|---|---|---|---|\n")
-	for _, c := range all {
-		fmt.Fprintf(&b, "| %s | %d | %d of %d | %d |\n", c.rule, c.findings, c.wellMade, good, c.other)
-	}
-	return b.String(), nil
+	return all, good, len(named), nil
 }
 
 // lint returns how much each rule finds in a file, as stayput lint would in plain
