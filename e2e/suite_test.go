@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if list := flag.Lookup("test.list"); list != nil && list.Value.String() != "" {
+		return m.Run() // names alone
+	}
 	if testing.Short() {
 		fmt.Println("e2e: a control plane is not a short test")
 		return 0

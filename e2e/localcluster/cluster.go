@@ -154,7 +154,11 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig("admin") }
 
 // Kubectl is the path of a kubectl of the cluster's version.
-func (c *Cluster) Kubectl() string { return c.bin["kubectl"] }
+func (c *Cluster) Kubectl() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bin["kubectl"]
+}
 
 // DNS is the host:port where CoreDNS answers, over UDP and TCP. A bare cluster
 // has none, and nothing answers there.

@@ -146,6 +146,28 @@ func (c *Cluster) Restart(ctx context.Context, component string) error {
 	return nil
 }
 
+// Upgrade goes on with another minor of Kubernetes on the same etcd, its API server
+// first, as upgrades do. It returns when that is ready, and its controllers are.
+func (c *Cluster) Upgrade(ctx context.Context, minor string) error {
+	bin, err := buildMinor(ctx, c.options.Log, minor, programs(c.options.Bare))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.bin = bin
+	c.mu.Unlock()
+	components := []string{"kube-apiserver"}
+	if !c.options.Bare {
+		components = append(components, "kube-controller-manager", "kube-scheduler")
+	}
+	for _, component := range components {
+		if err := c.Restart(ctx, component); err != nil {
+			return fmt.Errorf("upgrade to %s: %w", minor, err)
+		}
+	}
+	return nil
+}
+
 // LogFile is the path of a component's log. It has the log of all its starts.
 func (c *Cluster) LogFile(component string) string { return c.file(component + ".log") }
 

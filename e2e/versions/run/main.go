@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -171,7 +172,7 @@ func (r *runner) run(ctx context.Context, pattern *regexp.Regexp) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	err = errors.Join(r.read(events), cmd.Wait())
+	err = errors.Join(r.read(ctx, events), cmd.Wait())
 	fmt.Printf("Kubernetes %s (%s): %d passed, %d failed, %d left out; built in %s, all in %s\n", r.minor, r.record.Release,
 		r.record.Count(versions.Passed), r.record.Count(versions.Failed), r.record.Count(versions.LeftOut),
 		built.Round(time.Second), time.Since(start).Round(time.Second))
@@ -183,7 +184,7 @@ type event struct{ Action, Test, Output string }
 
 var outcomes = map[string]string{"pass": versions.Passed, "fail": versions.Failed, "skip": versions.LeftOut}
 
-func (r *runner) read(events interface{ Read([]byte) (int, error) }) error {
+func (r *runner) read(ctx context.Context, events io.Reader) error {
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -196,7 +197,8 @@ func (r *runner) read(events interface{ Read([]byte) (int, error) }) error {
 			r.hear(e)
 		}
 		outcome, ended := outcomes[e.Action]
-		if !ended || e.Test == "" || strings.Contains(e.Test, "/") {
+		// What is stopped has not failed.
+		if !ended || e.Test == "" || strings.Contains(e.Test, "/") || ctx.Err() != nil {
 			continue
 		}
 		fmt.Printf("%s %s: %s\n", r.minor, e.Test, outcome)
