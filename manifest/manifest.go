@@ -129,6 +129,15 @@ func (m Manifest) Template() string {
 	return strings.TrimSpace(file)
 }
 
+// Place puts an object without a namespace into one, as the command that
+// applies it would. It changes no other object.
+func (m *Manifest) Place(namespace string) {
+	if m.Unplaced {
+		m.SetNamespace(namespace)
+		m.Unplaced = false
+	}
+}
+
 // AddTo puts the object into a snapshot.
 func (m Manifest) AddTo(s *cluster.Snapshot) error {
 	if m.Unplaced {

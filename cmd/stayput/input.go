@@ -152,6 +152,13 @@ func (in *input) add(s manifest.Stream) {
 	in.errors = append(in.errors, problems(s.Errors)...)
 }
 
+// place puts all objects that name no namespace into one.
+func (in *input) place(namespace string) {
+	for i := range in.manifests {
+		in.manifests[i].Place(namespace)
+	}
+}
+
 func problems(errs []*manifest.StreamError) (ps []report.Problem) {
 	for _, e := range errs {
 		ps = append(ps, report.Problem{File: e.File, Line: e.Line, Message: e.Err.Error()})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -26,6 +27,7 @@ type linter struct {
 	against        bool
 	old            string
 	pruned         bool
+	namespace      string
 }
 
 func lintCommand() *cobra.Command {
@@ -66,6 +68,8 @@ usage or unreadable input; what could be read is reported all the same.`,
 	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for standard "+
 		"input, or git:REVISION for the same paths there")
 	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that count, too")
+	flags.StringVarP(&l.namespace, "namespace", "n", "", "the namespace of objects that name none, as for the command "+
+		"that applies them")
 	l.register(cmd)
 	return cmd
 }
@@ -80,6 +84,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return errors.New("nothing to lint: give a file, a directory, - for standard input, or -k DIR")
 	case (len(l.complete.kinds) > 0 || l.whole) && l.against:
 		return errors.New("--complete and --against-cluster: only one of them can be true")
+	case l.namespace != "" && len(validation.IsDNS1123Label(l.namespace)) > 0:
+		return fmt.Errorf("--namespace %q: %s", l.namespace, validation.IsDNS1123Label(l.namespace)[0])
 	case l.old != "" && l.against:
 		return errors.New("--old and --against-cluster: only one of them can be the earlier state")
 	case l.old == "-" && slices.Contains(paths, "-"):
@@ -105,6 +111,10 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		if was, err = readOld(ctx, l.old, paths, stdin); err != nil {
 			return err
 		}
+	}
+	if l.namespace != "" {
+		in.place(l.namespace)
+		was.place(l.namespace)
 	}
 	r := s.newReport("lint", failOn)
 	r.Pruned = l.pruned

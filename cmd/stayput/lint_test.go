@@ -138,6 +138,13 @@ func TestLintExitCodes(t *testing.T) {
 			stdout: "skipped: claim-class for 1 object: StorageClass: not known here"},
 		"a kind that is complete": {args: []string{"../../../examples/broken/claim-class.yaml",
 			"--complete=persistentvolumes"}, stdout: "warn: claim-class: "},
+		"a namespace": {args: []string{"-", "-n", "shop", "--complete"},
+			stdin: setOf("db", "8Gi") + "---\napiVersion: v1\nkind: Service\nmetadata: {name: db}\n" +
+				"spec: {selector: {app: db}}\n", stdout: "warn: statefulset-service-headless"},
+		"another namespace": {args: []string{"-", "-n", "other", "--complete"},
+			stdin: setOf("db", "8Gi") + "---\napiVersion: v1\nkind: Service\nmetadata: {name: db}\n" +
+				"spec: {selector: {app: db}}\n", stdout: "warn: statefulset-service-missing"},
+		"no namespace": {args: []string{"-", "-n", "A_B"}, stdin: clean, code: 2, stderr: `--namespace "A_B": a lowercase`},
 		"no kind": {args: []string{"mixed", "--complete=Class"}, code: 2,
 			stderr: `"Class" is no kind that a rule looks up; the form is --complete or --complete=KIND,... with KIND one of ` +
 				`namespaced, Deployment, `},

@@ -198,6 +198,18 @@ func git(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	return out, err
 }
 
+// place puts all objects that name no namespace into one.
+func (o *olds) place(namespace string) {
+	if o == nil {
+		return
+	}
+	clear(o.byName)
+	for _, m := range o.manifests {
+		m.Place(namespace)
+		o.byName[nameOf(m.Object)] = m
+	}
+}
+
 // before returns what an object was before, or nil. The manifest of a live
 // object, which has a uid, is one that kubectl get printed.
 func (o *olds) before(m *manifest.Manifest) (old client.Object, live bool) {
