@@ -172,6 +172,10 @@ apiVersion: v1
 kind: Service
 metadata: {name: consul-gossip, namespace: consul}
 spec: {clusterIP: None, selector: {app.kubernetes.io/name: consul}, ports: [{port: 8301}]}`},
+	"service-publishes-not-ready": {app: "vault.yaml", want: warn,
+		old: "  name: vault\n  namespace: vault\nspec:\n  selector:\n    app.kubernetes.io/name: vault\n  ports:",
+		new: "  name: vault\n  namespace: vault\nspec:\n  publishNotReadyAddresses: true\n  selector:\n" +
+			"    app.kubernetes.io/name: vault\n  ports:"},
 	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn,
 		old: "  publishNotReadyAddresses: true\n", new: ""},
 	"statefulset-service-selector": {app: "etcd.yaml", want: warn, also: []string{"service-governing"},

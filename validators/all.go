@@ -32,6 +32,7 @@ var All = withStayputAnnotation(
 	podIdentitySkipped,
 	podSubdomain,
 	serviceGoverning,
+	servicePublishesNotReady,
 	statefulsetDelete,
 	statefulsetDisruptionBudget,
 	statefulsetGracePeriod,

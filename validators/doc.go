@@ -10,10 +10,10 @@
 // Workloads and their Pods: containers, replicasOf, ordinals, rolling,
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
 // memberLabels, ofPods, inContainers, ofStatefulSet, live, pinned, knownNodes,
-// known, meets.
+// known, meets, probed.
 //
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName,
-// addressed, setSelector.
+// addressed, setSelector, alias.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroyed, destroysVolume.

@@ -86,7 +86,7 @@ func (c changing) keys(p *Pass, path *field.Path, labels map[string]string, in f
 		if found = append(found, key); tracks && cost == nextRelease {
 			worst, cost = key, "another application's value is refused"
 			if in == aClaimTemplate {
-				cost = "the tool that tracks by it prunes the claims, which are in no manifest"
+				cost = "its tool prunes the claims, which are in no manifest"
 			}
 		}
 	}

@@ -82,6 +82,9 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"statefulset-service-selector": of(func(_ *world, s sts) any {
 		return []any{s.Spec.ServiceName, s.Spec.Template.Labels}
 	}),
+	"service-publishes-not-ready": of(func(_ *world, svc *corev1.Service) any {
+		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, headless(svc)}
+	}),
 	"statefulset-service-not-ready-addresses": of(func(_ *world, s sts) any {
 		all := []any{several(s), s.Spec.ServiceName, s.Spec.PodManagementPolicy}
 		for _, c := range allContainers(&s.Spec.Template.Spec) {

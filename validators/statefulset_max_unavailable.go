@@ -46,17 +46,19 @@ makes a difference, the finding says so.`,
 		if !ok || down <= 1 || 2*down < replicas {
 			return nil
 		}
-		what := fmt.Sprintf("must be less than half of the Pods; an update takes down %d of %d at once", down, replicas)
-		switch {
+		what := fmt.Sprintf("must be less than half of the Pods; an update takes down %d of %d at once, and with them their "+
+			"quorum", down, replicas)
+		switch { // short where it says more, to fit into a warning
 		case down == replicas:
-			what = fmt.Sprintf("must be less than all Pods; an update takes down all %d at once", replicas)
+			what = fmt.Sprintf("must be less than all Pods; an update takes down all %d at once, and with them their quorum",
+				replicas)
 		case 2*since < replicas:
-			what = fmt.Sprintf("must be less than half of the Pods; up to Kubernetes 1.37 an update takes down %d of %d at once",
+			what = fmt.Sprintf("must be less than half; up to Kubernetes 1.37 it takes down %d of %d at once, and their quorum",
 				down, replicas)
 		case since != down:
-			what += fmt.Sprintf(" (%d since Kubernetes 1.38)", since)
+			what = fmt.Sprintf("must be less than half; it takes down %d of %d at once (%d since Kubernetes 1.38), and their "+
+				"quorum", down, replicas, since)
 		}
-		what += ", and with them their quorum"
 		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
 			update.MaxUnavailable.String(), what), "rollingUpdate: {maxUnavailable: 1}")
 		return nil

@@ -1,0 +1,72 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var servicePublishesNotReady = &Rule{
+	Name:  "service-publishes-not-ready",
+	Level: Warn,
+	Loses: LosesTime,
+	Style: true,
+	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
+	Doc: `a Service for clients should lead to ready Pods only
+
+With publishNotReadyAddresses: true a Service sends its clients to Pods that are
+not ready as well, and their connections are refused, or answered by a member that
+has not caught up yet. Members that must find each other before they are ready
+need it, and they have the headless Service that the StatefulSet names. A Service
+with a virtual IP that selects the same Pods is for clients.
+
+Leave the field out of it. Nothing is said where the Pods have no readinessProbe,
+for they are ready as soon as they run, nor where the StatefulSet has no headless
+Service of its own. When the StatefulSet comes after its Services, audit and lint
+say it.`,
+
+	Exempt: "the clients must reach members that are not ready, to administer them, or retry elsewhere by themselves",
+
+	Checks: []Check{On(func(p *Pass, svc *corev1.Service) error {
+		if !svc.Spec.PublishNotReadyAddresses || len(svc.Spec.Selector) == 0 || cluster.Headless(svc) || alias(svc, nil) {
+			return nil
+		}
+		sel := labels.SelectorFromSet(svc.Spec.Selector)
+		found, err := cluster.Find(p.Cluster, cluster.StatefulSetsByLabel, svc.Namespace, cluster.SelectorKeys(sel)...)
+		if err != nil {
+			return fmt.Errorf("list StatefulSets: %w", err)
+		}
+		found = slices.SortedFunc(slices.Values(found), func(a, b *appsv1.StatefulSet) int {
+			return strings.Compare(a.Name, b.Name)
+		})
+		for _, sts := range found {
+			if sts.DeletionTimestamp != nil || sts.Spec.ServiceName == svc.Name ||
+				!cluster.Selects(svc, sts.Spec.Template.Labels) || !probed(&sts.Spec.Template.Spec) {
+				continue
+			}
+			members, err := governingService(p.Cluster, sts)
+			if err != nil {
+				return err
+			}
+			if members == nil || !cluster.Headless(members) {
+				continue
+			}
+			p.Report(field.Invalid(specPath.Child("publishNotReadyAddresses"), true, fmt.Sprintf(
+				"must be false for clients; they reach Pods of StatefulSet %s that are not ready, whose members have Service %s",
+				sts.Name, members.Name)),
+				p.Mend("publishNotReadyAddresses: false",
+					fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":false}}'`, svc.Name,
+						svc.Namespace)))
+			return nil
+		}
+		return nil
+	}).Of("spec.publishNotReadyAddresses", "spec.selector", "spec.type", "spec.clusterIP", "spec.clusterIPs")},
+}
