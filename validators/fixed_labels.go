@@ -2,7 +2,6 @@ package validators
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,24 +37,28 @@ release's.`,
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			c := changing{name: sts.Name, instance: trackedInstance(sts)}
-			c.selector(p, specPath.Child("selector"), sts.Spec.Selector)
+			// Paths are made where something is found: they take memory.
+			c.selector(p, sts.Spec.Selector, specSelector)
 			versions := versionsOf(sts.Labels)
-			c.text(p, serviceNamePath, sts.Spec.ServiceName, versions)
+			c.text(p, sts.Spec.ServiceName, versions, func() *field.Path { return serviceNamePath })
 			for i := range sts.Spec.VolumeClaimTemplates {
-				t, path := &sts.Spec.VolumeClaimTemplates[i], templatesPath.Index(i)
-				c.keys(p, path.Child("metadata", "labels"), t.Labels, aClaimTemplate)
-				c.keys(p, path.Child("metadata", "annotations"), t.Annotations, aClaimTemplate)
-				c.selector(p, path.Child("spec", "selector"), t.Spec.Selector)
-				c.text(p, path.Child("metadata", "name"), t.Name, versions)
+				t := &sts.Spec.VolumeClaimTemplates[i]
+				at := func(elems ...string) *field.Path { return templatesPath.Index(i).Child(elems[0], elems[1:]...) }
+				c.keys(p, t.Labels, aClaimTemplate, func() *field.Path { return at("metadata", "labels") })
+				c.keys(p, t.Annotations, aClaimTemplate, func() *field.Path { return at("metadata", "annotations") })
+				c.selector(p, t.Spec.Selector, func() *field.Path { return at("spec", "selector") })
+				c.text(p, t.Name, versions, func() *field.Path { return at("metadata", "name") })
 			}
 			return nil
 		}),
 		OnCreate(func(p *Pass, d *appsv1.Deployment) error {
-			changing{name: d.Name}.selector(p, specPath.Child("selector"), d.Spec.Selector)
+			changing{name: d.Name}.selector(p, d.Spec.Selector, specSelector)
 			return nil
 		}),
 	},
 }
+
+func specSelector() *field.Path { return specPath.Child("selector") }
 
 // A fixture is a part of an object that the API server never changes.
 type fixture string
@@ -75,15 +78,17 @@ const nextRelease = "the next release changes it, and is refused"
 
 // keys reports the labels or annotations of a fixture that change, all of them at
 // the worst.
-func (c changing) keys(p *Pass, path *field.Path, labels map[string]string, in fixture) {
+func (c changing) keys(p *Pass, labels map[string]string, in fixture, path func() *field.Path) {
 	var found []string
-	worst, cost := "", nextRelease
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		tracks := trackers[key] || key == labelInstance && c.instance != "" && labels[key] == c.instance
-		if !tracks && !c.released(key, labels[key]) {
-			continue
+	for key, value := range labels {
+		if c.tracks(key, value) || c.released(key, value) {
+			found = append(found, key)
 		}
-		if found = append(found, key); tracks && cost == nextRelease {
+	}
+	slices.Sort(found)
+	worst, cost := "", nextRelease
+	for _, key := range found {
+		if c.tracks(key, labels[key]) && cost == nextRelease {
 			worst, cost = key, "another application's value is refused"
 			if in == aClaimTemplate {
 				cost = "its tool prunes the claims, which are in no manifest"
@@ -96,20 +101,25 @@ func (c changing) keys(p *Pass, path *field.Path, labels map[string]string, in f
 	if worst == "" {
 		worst = found[0]
 	}
-	p.Report(field.Invalid(path.Key(worst), short(labels[worst]), "must not be in a "+string(in)+"; "+cost),
+	p.Report(field.Invalid(path().Key(worst), short(labels[worst]), "must not be in a "+string(in)+"; "+cost),
 		fmt.Sprintf("remove %s from the %s", strings.Join(found, " and "), in))
 }
 
+// tracks says whether a tool tracks by a label.
+func (c changing) tracks(key, value string) bool {
+	return trackers[key] || key == labelInstance && c.instance != "" && value == c.instance
+}
+
 // selector reports labels that change and that a selector requires.
-func (c changing) selector(p *Pass, path *field.Path, sel *metav1.LabelSelector) {
+func (c changing) selector(p *Pass, sel *metav1.LabelSelector, path func() *field.Path) {
 	if sel == nil {
 		return
 	}
-	c.keys(p, path.Child("matchLabels"), sel.MatchLabels, aSelector)
+	c.keys(p, sel.MatchLabels, aSelector, func() *field.Path { return path().Child("matchLabels") })
 	for i, e := range sel.MatchExpressions {
 		j := slices.IndexFunc(e.Values, func(v string) bool { return trackers[e.Key] || c.released(e.Key, v) })
 		if j >= 0 {
-			p.Report(field.Invalid(path.Child("matchExpressions").Index(i), short(e.Values[j]),
+			p.Report(field.Invalid(path().Child("matchExpressions").Index(i), short(e.Values[j]),
 				"must not be selected by; the next release changes "+short(e.Key)+", and is refused"),
 				"remove it from the selector")
 		}
@@ -117,10 +127,10 @@ func (c changing) selector(p *Pass, path *field.Path, sel *metav1.LabelSelector)
 }
 
 // text reports a name that has a version of the object in it.
-func (c changing) text(p *Pass, path *field.Path, text string, versions []string) {
+func (c changing) text(p *Pass, text string, versions []string, path func() *field.Path) {
 	for _, v := range versions {
 		if hasVersion(text, v) && !hasVersion(c.name, v) {
-			p.Report(field.Invalid(path, short(text), "must not have version "+v+" in it; "+nextRelease),
+			p.Report(field.Invalid(path(), short(text), "must not have version "+v+" in it; "+nextRelease),
 				"a name without the version")
 			return
 		}

@@ -85,10 +85,12 @@ func (v podVolumes) lasts(name string) bool {
 }
 
 func (v podVolumes) anyLasts() bool {
-	return len(v.templates) > 0 || slices.ContainsFunc(v.spec.Volumes, func(vol corev1.Volume) bool {
-		_, lasts := afterPod(&vol)
-		return lasts
-	})
+	for i := range v.spec.Volumes {
+		if _, lasts := afterPod(&v.spec.Volumes[i]); lasts {
+			return true
+		}
+	}
+	return len(v.templates) > 0
 }
 
 // lastingMount returns the index of the first mount of a container to which it may
