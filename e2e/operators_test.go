@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,22 +28,85 @@ type operated struct {
 	account *tap
 	spec    operator.Spec
 	admin   client.Client
+	end     func() // ends the operator
 }
 
-// operators are the cases of a habit: a Database that is made under Stayput's
-// eyes, and one that was there before Stayput was. An old one is made in a
-// namespace of mode off; before, if not nil, may do things to it there.
-func operators(t *testing.T, spec operator.Spec, before, f func(operated)) {
-	for _, age := range []string{"new", "old"} {
-		t.Run(age, func(t *testing.T) {
-			t.Parallel()
-			f(newOperated(t, spec, age == "old", before))
+// A habit is what an operator does, and what comes of it.
+type habit struct {
+	name   string
+	spec   operator.Spec
+	before func(operated) // what is done to an old Database before Stayput is there, if not nil
+	comes  func(operated)
+}
+
+// fromBefore makes the Databases of habits before Stayput is there: it is taken
+// away for so long, so nothing else may run. Outside, where it cannot be, they
+// are made in namespaces of mode off.
+func fromBefore(t *testing.T, habits ...habit) []operated {
+	t.Helper()
+	outsider := *outside.kubeconfig != ""
+	if !outsider {
+		if err := errors.Join(env.Uninstall(t.Context()), env.Stop()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { // or a test that fails here would fail all others
+			if ctx := context.WithoutCancel(t.Context()); env.Ready(ctx) != nil {
+				if err := errors.Join(env.Start(ctx), env.Install(ctx)); err != nil {
+					t.Error(err)
+				}
+			}
 		})
 	}
+	old := make([]operated, len(habits))
+	for i, h := range habits {
+		old[i] = newOperated(t, h.spec, outsider)
+	}
+	for i, h := range habits {
+		old[i].made()
+		if h.before != nil {
+			h.before(old[i])
+		}
+		if outsider {
+			old[i].mode("enforce")
+		}
+	}
+	if !outsider {
+		if err := errors.Join(env.Start(t.Context()), env.Install(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return old
 }
 
-// newOperated makes a Database and its operator.
-func newOperated(t *testing.T, spec operator.Spec, old bool, before func(operated)) operated {
+// anew shows a habit with a Database that is made under Stayput's eyes.
+func (h habit) anew(t *testing.T) {
+	o := newOperated(t, h.spec, false)
+	o.made()
+	h.comes(o)
+}
+
+// of shows a habit with an old Database.
+func (h habit) of(t *testing.T, old operated) {
+	defer old.end()
+	old.T = t
+	h.comes(old)
+}
+
+// both shows a habit with a new Database and with an old one, at once.
+func (h habit) both(t *testing.T, old operated) {
+	t.Run("new", func(t *testing.T) {
+		t.Parallel()
+		h.anew(t)
+	})
+	t.Run("old", func(t *testing.T) {
+		t.Parallel()
+		h.of(t, old)
+	})
+}
+
+// newOperated makes a Database and its operator, in a namespace of mode off if
+// off is true.
+func newOperated(t *testing.T, spec operator.Spec, off bool) operated {
 	t.Helper()
 	o := operated{T: t, ns: namespace(t), spec: spec}
 	var err error
@@ -50,18 +114,21 @@ func newOperated(t *testing.T, spec operator.Spec, old bool, before func(operate
 		t.Fatal(err)
 	}
 	o.account = record(t, namespace(t), "operator", "clusterrolebinding --clusterrole=cluster-admin")
-	ended, ctx := make(chan error, 1), t.Context()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
 	go func() { ended <- operator.Run(ctx, o.account.config(t), o.ns) }()
-	t.Cleanup(func() {
+	o.end = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(o.end)
 	o.spec.Class, o.spec.Image, o.spec.Storage = "disk-growing", "database", "1Gi"
 	if *outside.image != "" {
 		o.spec.Image = *outside.image
 	}
-	if old {
+	if off {
 		o.mode("off")
 	}
 	db, err := operator.New(o.ns, "db", o.spec)
@@ -71,19 +138,18 @@ func newOperated(t *testing.T, spec operator.Spec, old bool, before func(operate
 	if err := o.admin.Create(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	o.ready()
-	volumes := volumesOf(t, o.ns)
-	letGo(t, volumes)
-	if len(volumes) != int(spec.Replicas) {
-		t.Fatalf("volumes %v", volumes)
-	}
-	if old {
-		if before != nil {
-			before(o)
-		}
-		o.mode("enforce")
-	}
 	return o
+}
+
+// made waits until the Database is ready.
+func (o operated) made() {
+	o.Helper()
+	o.ready()
+	volumes := volumesOf(o.T, o.ns)
+	letGo(o.T, volumes)
+	if len(volumes) != int(o.spec.Replicas) {
+		o.Fatalf("volumes %v", volumes)
+	}
 }
 
 // mode changes that of the namespace.
@@ -218,32 +284,37 @@ func (o operated) policy(policy string) {
 // What is there already is refused nothing; what is new, nothing that cannot be
 // mended by whoever made the operator.
 func TestOperators(t *testing.T) {
-	t.Parallel()
 	defineDatabases(t)
-	for name, spec := range map[string]operator.Spec{
-		"grows":                             {Replicas: 3, Service: operator.Headless},
-		"grows, with an ordinary Service":   {Replicas: 3, Service: operator.Ordinary},
-		"grows, with a Service for nobody":  {Replicas: 3, Service: operator.Unselecting},
-		"grows, with a placeholder":         {Replicas: 3, Service: operator.Headless, Placeholder: true},
-		"grows, and takes its claims along": {Replicas: 3, Service: operator.Headless, WhenDeleted: "Delete"},
-		"grows, with companions that come late": {
-			Replicas: 3, Service: operator.Headless, Late: true,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
+	claimsFirst := operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}
+	alone := []habit{
+		{"updates what it does not change", operator.Spec{Replicas: 3, Service: operator.Headless, Restless: true}, nil,
+			updates},
+		{"deletes claims first", claimsFirst, operated.keep, goes},
+		{"deletes claims first, and disks with them", claimsFirst, nil, goesWhenItMay},
+	}
+	together := []habit{
+		{"grows", operator.Spec{Replicas: 3, Service: operator.Headless}, operated.keep, grows},
+		{"grows, with an ordinary Service", operator.Spec{Replicas: 3, Service: operator.Ordinary}, operated.keep, grows},
+		{"grows, with a Service for nobody", operator.Spec{Replicas: 3, Service: operator.Unselecting}, operated.keep,
+			grows},
+		{"grows, with a placeholder", operator.Spec{Replicas: 3, Service: operator.Headless, Placeholder: true},
+			operated.keep, grows},
+		{"grows, and takes its claims along", operator.Spec{Replicas: 3, Service: operator.Headless, WhenDeleted: "Delete"},
+			operated.keep, grows},
+		{"grows, with companions that come late", operator.Spec{Replicas: 3, Service: operator.Headless, Late: true},
+			operated.keep, grows},
+	}
+	old := fromBefore(t, slices.Concat(alone, together)...)
+	t.Parallel()
+	for i, h := range alone {
+		t.Run(h.name, func(t *testing.T) { h.both(t, old[i]) })
+	}
+	for i, h := range together {
+		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()
-			operators(t, spec, operated.keep, grows)
+			h.both(t, old[len(alone)+i])
 		})
 	}
-	t.Run("updates what it does not change", func(t *testing.T) {
-		operators(t, operator.Spec{Replicas: 3, Service: operator.Headless, Restless: true}, nil, updates)
-	})
-	t.Run("deletes claims first", func(t *testing.T) {
-		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, operated.keep, goes)
-	})
-	t.Run("deletes claims first, and disks with them", func(t *testing.T) {
-		operators(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, nil, goesWhenItMay)
-	})
 }
 
 // TestAnOperatorThatTheConfigurationNames is refused what would destroy disks, and
@@ -251,19 +322,19 @@ func TestOperators(t *testing.T) {
 // changes the configuration, so it is not parallel.
 func TestAnOperatorThatTheConfigurationNames(t *testing.T) {
 	defineDatabases(t)
-	for _, age := range []string{"new", "old"} {
-		t.Run(age, func(t *testing.T) {
-			o := newOperated(t, operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, age == "old", nil)
-			volumes, denials := o.refusedClaims()
-			line := regexp.MustCompile(`deletions: \{callers: \[\{[^}]*\}\]\}`).FindString(denials)
-			configure(t, env.Config+line+"\n")
-			t.Cleanup(func() { configure(t, env.Config) })
-			gone(t, "database,statefulset,pvc", "-n", o.ns)
-			for _, pv := range volumes {
-				gone(t, "pv", pv)
-			}
-		})
-	}
+	h := habit{spec: operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, comes: func(o operated) {
+		volumes, denials := o.refusedClaims()
+		line := regexp.MustCompile(`deletions: \{callers: \[\{[^}]*\}\]\}`).FindString(denials)
+		configure(o.T, env.Config+line+"\n")
+		o.Cleanup(func() { configure(o.T, env.Config) })
+		gone(o.T, "database,statefulset,pvc", "-n", o.ns)
+		for _, pv := range volumes {
+			gone(o.T, "pv", pv)
+		}
+	}}
+	old := fromBefore(t, h)[0]
+	t.Run("new", h.anew)
+	t.Run("old", func(t *testing.T) { h.of(t, old) })
 }
 
 // defineDatabases makes the kind Database, and a class of disks that grow.
