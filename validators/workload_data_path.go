@@ -141,8 +141,7 @@ func dataPaths(p *Pass, vols podVolumes, c *corev1.Container, podAt *field.Path,
 		}
 		switch {
 		case hidden:
-			report("the image makes one of its own at "+image.declared+", which goes with the container",
-				mountAt(image.declared))
+			report("the image's own goes with the container", mountAt(image.declared))
 		case volume == "":
 			report(named.name+" is under no mount, and goes with the container", mountAt(named.path))
 		default:
