@@ -27,25 +27,35 @@ type ClaimOf struct {
 
 // Record returns the record of the claim for the time when the StatefulSet is
 // gone.
-func (c ClaimOf) Record() ClaimRecord { return ClaimRecord{c.StatefulSet.Name, c.Template, c.Ordinal} }
+func (c ClaimOf) Record() ClaimRecord {
+	return ClaimRecord{StatefulSet: c.StatefulSet.Name, Template: c.Template, Ordinal: c.Ordinal}
+}
 
 // A ClaimRecord is the content of [AnnotationClaimOf]: the claim that a volume
 // was provisioned for, or that was recovered.
 type ClaimRecord struct {
 	StatefulSet string // its name
-	Template    string
+	Template    string // empty if Mounted is set
 	Ordinal     int
+
+	// Mounted is the name of a claim that the StatefulSet did not make but
+	// mounts by its name; else empty.
+	Mounted string
 }
 
-// String returns <statefulset>/<template>/<ordinal>, the value of the annotation.
+// String returns <statefulset>/<template>/<ordinal>, or <statefulset>/<claim>
+// for a claim that is mounted by its name: the value of the annotation.
 func (r ClaimRecord) String() string {
+	if r.Mounted != "" {
+		return r.StatefulSet + "/" + r.Mounted
+	}
 	return r.StatefulSet + "/" + r.Template + "/" + strconv.Itoa(r.Ordinal)
 }
 
 // ParseClaimRecord parses a value of the annotation as String wrote it.
 func ParseClaimRecord(value string) (ClaimRecord, bool) {
 	parts := strings.Split(value, "/")
-	if len(parts) != 3 {
+	if len(parts) != 2 && len(parts) != 3 {
 		return ClaimRecord{}, false
 	}
 	for _, name := range parts[:2] {
@@ -53,8 +63,11 @@ func ParseClaimRecord(value string) (ClaimRecord, bool) {
 			return ClaimRecord{}, false
 		}
 	}
+	if len(parts) == 2 {
+		return ClaimRecord{StatefulSet: parts[0], Mounted: parts[1]}, true
+	}
 	n, ok := parseOrdinal(parts[2])
-	return ClaimRecord{parts[0], parts[1], n}, ok
+	return ClaimRecord{StatefulSet: parts[0], Template: parts[1], Ordinal: n}, ok
 }
 
 // RecordOf returns the record of a volume, if it has one that fits its claimRef.
@@ -65,6 +78,9 @@ func RecordOf(pv *corev1.PersistentVolume) (ClaimRecord, bool) {
 
 // Claim returns the name of the claim.
 func (r ClaimRecord) Claim() string {
+	if r.Mounted != "" {
+		return r.Mounted
+	}
 	return r.Template + "-" + r.StatefulSet + "-" + strconv.Itoa(r.Ordinal)
 }
 
@@ -90,7 +106,7 @@ func Ordinals(sts *appsv1.StatefulSet) (start, replicas int) {
 // ClaimName returns the name of the claim that a StatefulSet makes from a
 // template for an ordinal.
 func ClaimName(sts *appsv1.StatefulSet, template string, ordinal int) string {
-	return ClaimRecord{sts.Name, template, ordinal}.Claim()
+	return ClaimRecord{StatefulSet: sts.Name, Template: template, Ordinal: ordinal}.Claim()
 }
 
 // ClaimsOf returns the replicas that a claim may belong to, sorted by
@@ -118,6 +134,41 @@ func ClaimsOfNow(v *View, pvc *corev1.PersistentVolumeClaim) (of []ClaimOf, aske
 	}
 	of, err = ClaimsOf(live, pvc)
 	return of, true, err
+}
+
+// MountersOf returns the StatefulSets whose template mounts a claim by its
+// name, sorted by name: its data is theirs as if they had made it.
+func MountersOf(v *View, pvc *corev1.PersistentVolumeClaim) ([]*appsv1.StatefulSet, error) {
+	sets, err := Find(v, StatefulSetsByMount, pvc.Namespace, pvc.Name)
+	if err != nil {
+		return nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	slices.SortFunc(sets, func(a, b *appsv1.StatefulSet) int { return strings.Compare(a.Name, b.Name) })
+	return sets, nil
+}
+
+// Mounts says whether a StatefulSet's template mounts a claim by its name.
+func Mounts(sts *appsv1.StatefulSet, claim string) bool {
+	return slices.Contains(ClaimsNamed(&sts.Spec.Template.Spec), claim)
+}
+
+// RecordFor returns the record of a claim: of its replica, or else of the first
+// StatefulSet that mounts it by its name; and whether there is one.
+func RecordFor(v *View, pvc *corev1.PersistentVolumeClaim) (ClaimRecord, bool, error) {
+	of, err := ClaimsOf(v, pvc)
+	if err != nil {
+		return ClaimRecord{}, false, err
+	}
+	if len(of) > 0 {
+		// Of several, the one with a Pod that its StatefulSet wants, or else
+		// the first.
+		return of[max(slices.IndexFunc(of, ClaimOf.InRange), 0)].Record(), true, nil
+	}
+	sets, err := MountersOf(v, pvc)
+	if err != nil || len(sets) == 0 {
+		return ClaimRecord{}, false, err
+	}
+	return ClaimRecord{StatefulSet: sets[0].Name, Mounted: pvc.Name}, true, nil
 }
 
 // makersOf returns the StatefulSets that may make claims with a name without

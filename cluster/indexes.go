@@ -76,7 +76,7 @@ type Finder interface {
 // filter the result.
 var (
 	// PodsByClaim finds Pods by the names of the claims that they mount.
-	PodsByClaim = newIndex("claim", func(pod *corev1.Pod) []string { return claimsNamed(&pod.Spec) }, pods)
+	PodsByClaim = newIndex("claim", func(pod *corev1.Pod) []string { return ClaimsNamed(&pod.Spec) }, pods)
 
 	// PodsByHostname finds Pods by <hostname>.<subdomain>.
 	PodsByHostname = newIndex("hostname", func(pod *corev1.Pod) []string {
@@ -120,12 +120,12 @@ var (
 	// StatefulSetsByMount finds StatefulSets by the claims that their templates mount
 	// by name.
 	StatefulSetsByMount = newIndex("mount", func(sts *appsv1.StatefulSet) []string {
-		return claimsNamed(&sts.Spec.Template.Spec)
+		return ClaimsNamed(&sts.Spec.Template.Spec)
 	}, statefulSets)
 
 	// DeploymentsByMount finds Deployments by the claims that they mount.
 	DeploymentsByMount = newIndex("mount", func(d *appsv1.Deployment) []string {
-		return claimsNamed(&d.Spec.Template.Spec)
+		return ClaimsNamed(&d.Spec.Template.Spec)
 	}, deployments)
 
 	// StatefulSetsByService finds StatefulSets by their governing Service.
@@ -252,7 +252,8 @@ func byRank(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-func claimsNamed(spec *corev1.PodSpec) (keys []string) {
+// ClaimsNamed returns the claims that a Pod mounts by their names.
+func ClaimsNamed(spec *corev1.PodSpec) (keys []string) {
 	for _, v := range spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
 			keys = append(keys, v.PersistentVolumeClaim.ClaimName)

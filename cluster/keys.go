@@ -21,8 +21,9 @@ const (
 	AnnotationReclaim = "stayput.dev/reclaim-policy"
 
 	// AnnotationClaimOf on a PersistentVolume records the claim that it was
-	// provisioned for: <statefulset>/<template>/<ordinal>. On a claim, stayput
-	// recover writes the same.
+	// provisioned for: <statefulset>/<template>/<ordinal>, or
+	// <statefulset>/<claim> where the StatefulSet mounts it by its name. On a
+	// claim, stayput recover writes the same.
 	AnnotationClaimOf = "stayput.dev/claim-of"
 
 	// AnnotationReclaimSet on a PersistentVolume records that Stayput has set

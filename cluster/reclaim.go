@@ -14,7 +14,7 @@ import (
 type Retain string
 
 const (
-	RetainStatefulSets Retain = "statefulsets" // those of claims that a StatefulSet made
+	RetainStatefulSets Retain = "statefulsets" // those of claims that a StatefulSet made or mounts by name
 	RetainOwned        Retain = "owned"        // also those of claims that a custom resource owns
 	RetainAll          Retain = "all"          // all that were provisioned for a claim
 	RetainOff          Retain = "off"          // none
@@ -116,6 +116,14 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	}
 	unknown = cmp.Or(unknown, err)
 	if len(of) > 0 || MadeByStatefulSet(pvc) {
+		return retained, unknown
+	}
+	mounters, err := MountersOf(v, pvc)
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return Reclaim{}, err
+	}
+	unknown = cmp.Or(unknown, err)
+	if len(mounters) > 0 {
 		return retained, unknown
 	}
 	return Reclaim{}, unknown

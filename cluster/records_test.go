@@ -9,13 +9,16 @@ import (
 
 // TestRecords reads what is written, and nothing else.
 func TestRecords(t *testing.T) {
-	for _, r := range []ClaimRecord{{"db", "data", 0}, {"a.b-c", "d-e", 1<<31 - 1}} {
+	for _, r := range []ClaimRecord{
+		{StatefulSet: "db", Template: "data"}, {StatefulSet: "a.b-c", Template: "d-e", Ordinal: 1<<31 - 1},
+		{StatefulSet: "db", Mounted: "data"},
+	} {
 		if got, ok := ParseClaimRecord(r.String()); !ok || got != r {
 			t.Errorf("%s became %s, %t", r, got, ok)
 		}
 	}
 	for _, value := range []string{
-		"", "db", "db/data", "db/data/x", "db/data/00", "db/data/-1", "db/data/2147483648", "db/data/0/0",
+		"", "db", "db/", "db/data/x", "db/data/00", "db/data/-1", "db/data/2147483648", "db/data/0/0",
 		"/data/0", "db//0", "Db/data/0",
 	} {
 		if r, ok := ParseClaimRecord(value); ok {

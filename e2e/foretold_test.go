@@ -425,7 +425,7 @@ func claimsAreMissed(t *testing.T, ns string) {
 	kubectl(t, "patch", "pv", volumes[0], "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	out := kubectl(t, "delete", "pvc", "data-mysql-0", "data-mysql-1", "-n", ns, "--wait=false")
 	contains(t, out, "the Pod would run on until its next restart, then start empty, the data destroyed",
-		"then start empty, the data left in a released volume")
+		"then start empty, the data kept in volume "+volumes[1])
 	phases(t, ns, "pod", map[string]string{"mysql-0": "Running", "mysql-1": "Running"})
 	kubectl(t, "delete", "pod", "mysql-0", "mysql-1", "-n", ns)
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)

@@ -2,7 +2,6 @@ package mutators
 
 import (
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,9 +18,10 @@ var volumeRetain = &Mutator{
 
 A provisioner copies the reclaim policy of the StorageClass, which is Delete
 unless somebody thought of it, into the volume: with the claim goes the disk. A
-volume that is provisioned for a claim of a StatefulSet gets Retain instead;
-the configuration can extend this to those of claims that a custom resource
-owns, to all volumes that are provisioned, or to none.
+volume that is provisioned for a claim of a StatefulSet, be it made from a
+template or mounted by its name, gets Retain instead; the configuration can
+extend this to those of claims that a custom resource owns, to all volumes that
+are provisioned, or to none.
 
 Annotation stayput.dev/reclaim-policy: Retain or Delete decides for itself: on
 the PersistentVolume, on the claim (StatefulSets copy it from the
@@ -30,7 +30,8 @@ that was retained stays, and costs, until it is deleted by hand.
 
 Annotation stayput.dev/claim-of: <statefulset>/<template>/<ordinal> on the
 volume records whose it was: once the StatefulSet and the claim are gone,
-nothing else remembers. Annotation stayput.dev/reclaim-policy-set marks that the
+nothing else remembers. For a claim that is mounted by its name, it is
+<statefulset>/<claim>. Annotation stayput.dev/reclaim-policy-set marks that the
 policy was seen to, and whose word it was: <policy>/<volume, claim, namespace or
 configuration>. Volumes made by hand are left alone.
 
@@ -127,15 +128,12 @@ func reclaimOf(p *Pass, v *cluster.View, pv *corev1.PersistentVolume) (cluster.R
 		pvc = nil // a later claim of the same name
 	}
 	if pvc != nil && pv.Annotations[cluster.AnnotationClaimOf] == "" {
-		claims, err := cluster.ClaimsOf(v, pvc)
+		record, known, err := cluster.RecordFor(v, pvc)
 		if err != nil {
 			return cluster.Reclaim{}, err
 		}
-		// Of several, the one with a Pod that its StatefulSet wants, or else
-		// the first.
-		if len(claims) > 0 {
-			i := max(slices.IndexFunc(claims, cluster.ClaimOf.InRange), 0)
-			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, claims[i].Record().String())
+		if known {
+			p.annotate(&pv.ObjectMeta, cluster.AnnotationClaimOf, record.String())
 		}
 	}
 	return cluster.WantedReclaim(v, pv, pvc)

@@ -37,12 +37,22 @@ func (r *Recovery) template(ctx context.Context, v Volume) (*appsv1.StatefulSet,
 	return nil, nil, nil
 }
 
+// liveOwner returns the name of the StatefulSet whose claim a volume had, if it
+// exists: it makes such a claim, or mounts it by its name.
 func (r *Recovery) liveOwner(ctx context.Context, v Volume) (string, error) {
 	sts, _, err := r.template(ctx, v)
-	if err != nil || sts == nil {
+	if err != nil {
 		return "", err
 	}
-	return sts.Name, nil
+	if sts != nil {
+		return sts.Name, nil
+	}
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Claim}}
+	sets, err := cluster.MountersOf(r.view(ctx), claim)
+	if err != nil || len(sets) == 0 {
+		return "", err
+	}
+	return sets[0].Name, nil
 }
 
 func ordinalOf(claim, prefix string) (n int, ok bool) {

@@ -21,7 +21,7 @@ type Volume struct {
 	Namespace, Claim string // of the former claim
 
 	// StatefulSet, Template and Ordinal are known if the volume has a record of
-	// them.
+	// them. Without Template, the StatefulSet mounted the claim by its name.
 	StatefulSet, Template string
 	Ordinal               int
 }

@@ -234,6 +234,9 @@ func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim 
 			c.Needed = c.Needed || o.InRange()
 		}
 	}
+	if mounters, err := cluster.MountersOf(v, pvc); err == nil && c.StatefulSet == "" && len(mounters) > 0 {
+		c.StatefulSet = mounters[0].Name
+	}
 	return c
 }
 

@@ -41,7 +41,7 @@ const (
 // ownKeys are all keys except those of exemptions, sorted by name.
 var ownKeys = []key{
 	{name: cluster.AnnotationClaimOf, sort: annotation, kinds: []string{"PersistentVolume", "PersistentVolumeClaim"},
-		form: "<statefulset>/<template>/<ordinal>", valid: isClaimOf, mark: true},
+		form: "<statefulset>/<template>/<ordinal> or <statefulset>/<claim>", valid: isClaimOf, mark: true},
 	{name: cluster.LabelInject, sort: label, kinds: []string{"Namespace"}, words: []string{cluster.InjectEnabled}},
 	{name: cluster.LabelMode, sort: label, kinds: []string{"Namespace"}, words: modeWords()},
 	{name: cluster.AnnotationReclaim, sort: annotation,

@@ -30,21 +30,24 @@ disk is destroyed as well. The DELETE request is the one moment at which it can
 be stopped.
 
 Denied is (a) the deletion of a claim that a StatefulSet needs for a replica it
-has, and (b) the deletion of a claim that a StatefulSet made, also one long
-gone, while its volume's policy is Delete. To remove a member, scale the
-StatefulSet down first; a StatefulSet that is gone or being deleted needs no
-claim. To keep the disk, set the volume's policy to Retain; to let it go,
-annotate the claim stayput.dev/reclaim-policy: Delete. To wipe a member that
-runs, exempt its claim. Claims of anything else are never held back, nor is
-what controllers and terminating namespaces delete. Where a Pod, or the template
-of a StatefulSet or Deployment, mounts a claim by its name, it is warned of: the
-first command of that warning keeps the disk. A volume that is being deleted goes
-with its claim whatever its policy, and that is warned of, too.
+has, (b) the deletion of a claim that a StatefulSet made, also one long gone,
+while its volume's policy is Delete, and (c) that of a claim which the template
+of a StatefulSet mounts by its name, at any number of replicas, while its
+volume's policy is Delete. To remove a member, scale the StatefulSet down first;
+a StatefulSet that is gone or being deleted needs no claim. To keep the disk,
+set the volume's policy to Retain; to let it go, annotate the claim
+stayput.dev/reclaim-policy: Delete. To wipe a member that runs, exempt its
+claim. Claims of anything else are never held back, nor is what controllers and
+terminating namespaces delete. Where a Pod, or the template of a StatefulSet or
+Deployment, mounts a claim by its name, it is warned of. Each answer says what
+becomes of the disk. A volume that is being deleted goes with its claim whatever its policy, and that
+is warned of, too.
 
 Whoever may write a claim may write owners on it, so that none lowers a denial:
 neither a custom resource, be it the controller or not, nor a Pod. A claim whose
 owners are all gone is let go, for the garbage collector takes it anyway. Claims
-that no StatefulSet made and a custom resource controls are only warned of.
+that no StatefulSet made and a custom resource controls are only warned of, be
+they mounted by a StatefulSet or not.
 
 An operator may delete claims before the StatefulSet that it controls, and cannot
 read an answer: its service account is warned of (a) where nothing can be
@@ -69,7 +72,7 @@ A person is denied, whatever the ownerReferences say.`,
 			return err
 		}
 		member, exists := memberOf(of)
-		c := goingClaim{pvc, pv, member}
+		c := goingClaim{PersistentVolumeClaim: pvc, volume: pv, member: member}
 		if err := c.report(p, of, pods, exists); err != nil {
 			return err
 		}
@@ -83,6 +86,10 @@ type goingClaim struct {
 	*corev1.PersistentVolumeClaim
 	volume *corev1.PersistentVolume // nil if none is bound
 	member cluster.ClaimOf          // the replica whose claim it is, if there is one
+
+	// mounters are the StatefulSets that mount it by its name and are not being
+	// deleted; looked up only for a claim that is nobody else's.
+	mounters []*appsv1.StatefulSet
 }
 
 // report reports the outcomes that the deletion has.
@@ -106,9 +113,23 @@ func (c goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists 
 		return err
 	}
 	owner := controllerOf(c.PersistentVolumeClaim)
+	if letGo == "" && owner == nil {
+		if c.mounters, err = mountersOf(p.Cluster, c.PersistentVolumeClaim, c.volume); err != nil {
+			return err
+		}
+		if len(c.mounters) > 0 {
+			whose = "StatefulSet " + c.mounters[0].Name
+			if letGo, err = lettingGo(p.Cluster, c.PersistentVolumeClaim, c.volume); err != nil {
+				return err
+			}
+		}
+	}
 	switch {
 	case letGo != "":
 		c.destroys(p, whose, letGo)
+		if len(c.mounters) > 0 {
+			return nil // the Pods are theirs
+		}
 	case owner != nil: // operators delete claims before Pods, and must not hang
 		c.controlled(p, owner)
 	case exists:
@@ -117,7 +138,9 @@ func (c goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists 
 		c.takesDiskOf(p, pods)
 		return nil
 	case goesWithClaim(c.volume):
-		return mountedByTemplate(p, c.PersistentVolumeClaim, c.volume)
+		return c.mountedByTemplate(p)
+	case len(pods) == 0:
+		c.missedByMounters(p)
 	}
 	c.usedBy(p, pods)
 	return nil
@@ -194,7 +217,7 @@ func (c goingClaim) usedBy(p *Pass, pods []string) {
 	if len(pods) > 0 {
 		p.Warn(field.Forbidden(namePath,
 			fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
-				"wait for ever", cluster.Few(pods))),
+				"wait for ever%s", cluster.Few(pods), fate(c.volume))),
 			fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
 				strings.Join(pods[:min(len(pods), 5)], " "), c.Namespace))
 	}
@@ -208,28 +231,37 @@ func (c goingClaim) leavesNoTrace(p *Pass) {
 	}
 }
 
+// missedByMounters warns that StatefulSets without Pods mount the claim, whose
+// data stays.
+func (c goingClaim) missedByMounters(p *Pass) {
+	if len(c.mounters) == 0 || c.volume == nil || forgotten(c.volume) {
+		return
+	}
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by %s%s", cluster.Few(setNames(c.mounters)),
+		fate(c.volume))), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
+}
+
+// setNames returns the names of StatefulSets, after their kind.
+func setNames(sets []*appsv1.StatefulSet) (names []string) {
+	for _, s := range sets {
+		names = append(names, "StatefulSet "+s.Name)
+	}
+	return names
+}
+
 // mountedByTemplate warns of a claim without Pods that a workload mounts by its name,
 // be it scaled to zero, and whose disk is destroyed with it, unless somebody has said
 // that it may go.
-func mountedByTemplate(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
-	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, pv, pvc)
+func (c goingClaim) mountedByTemplate(p *Pass) error {
+	wanted, err := cluster.ReclaimByAnnotation(p.Cluster, c.volume, c.PersistentVolumeClaim)
 	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
 		return err
 	}
-	sets, err := cluster.Find(p.Cluster, cluster.StatefulSetsByMount, pvc.Namespace, pvc.Name)
-	if err != nil {
-		return fmt.Errorf("list StatefulSets: %w", err)
-	}
-	deployments, err := cluster.Find(p.Cluster, cluster.DeploymentsByMount, pvc.Namespace, pvc.Name)
+	deployments, err := cluster.Find(p.Cluster, cluster.DeploymentsByMount, c.Namespace, c.Name)
 	if err != nil {
 		return fmt.Errorf("list Deployments: %w", err)
 	}
-	var names []string
-	for _, s := range sets {
-		if s.DeletionTimestamp == nil {
-			names = append(names, "StatefulSet "+s.Name)
-		}
-	}
+	names := setNames(c.mounters)
 	for _, d := range deployments {
 		if d.DeletionTimestamp == nil {
 			names = append(names, "Deployment "+d.Name)
@@ -240,8 +272,30 @@ func mountedByTemplate(p *Pass, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 	}
 	slices.Sort(names)
 	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by %s; its disk is destroyed with it",
-		cluster.Few(names))), "first "+retainCommand(pv.Name))
+		cluster.Few(names))), "first "+retainCommand(c.volume.Name))
 	return nil
+}
+
+// mountersOf returns the StatefulSets that mount a claim by its name and are not
+// being deleted. If there is none, and the disk goes with the claim, the API
+// server is asked, as in [usesOf].
+func mountersOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (
+	[]*appsv1.StatefulSet, error) {
+	sets, err := stayingMounters(v, pvc)
+	live := v.Live()
+	if err != nil || len(sets) > 0 || live == nil || !goesWithClaim(pv) {
+		return sets, err
+	}
+	wanted, err := cluster.ReclaimByAnnotation(v, pv, pvc)
+	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
+		return nil, err
+	}
+	return stayingMounters(live, pvc)
+}
+
+func stayingMounters(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*appsv1.StatefulSet, error) {
+	sets, err := cluster.MountersOf(v, pvc)
+	return slices.DeleteFunc(sets, func(sts *appsv1.StatefulSet) bool { return sts.DeletionTimestamp != nil }), err
 }
 
 // sparedOperator says whether the deletion of a claim that a replica needs
@@ -319,7 +373,7 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 	switch {
 	case len(of) > 0:
 		whose = "StatefulSet " + of[0].StatefulSet.Name
-	case ok && recorded.Claim() == pvc.Name:
+	case ok && recorded.Mounted == "" && recorded.Claim() == pvc.Name:
 		whose = "StatefulSet " + recorded.StatefulSet // gone
 	default:
 		made, err := cluster.MadeByStatefulSetNow(v, pvc)
@@ -328,18 +382,29 @@ func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.Pe
 		}
 		whose = "a StatefulSet" // gone, and nothing remembers its name
 	}
+	letGo, err = lettingGo(v, pvc, pv)
+	return whose, letGo, err
+}
+
+// lettingGo returns the command that lets a claim's disk be destroyed, or ""
+// where nothing is to be saved: the volume is none that is destroyed with the
+// claim, an annotation asks for that, or it would be destroyed in any case.
+func lettingGo(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (string, error) {
+	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
+		return "", nil
+	}
 	wanted, err := cluster.ReclaimByAnnotation(v, pv, pvc)
 	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
-		return "", "", err
+		return "", err
 	}
 	if goes, err := cluster.GoesByItself(v, pvc); err != nil || goes {
-		return "", "", err // a denial would save nothing
+		return "", err // a denial would save nothing
 	}
 	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
 	if wanted.From == cluster.FromVolume { // an annotation of the volume overrides the claim's
 		what = "pv " + pv.Name
 	}
-	return whose, fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
+	return fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
 }
 
 // goesWithClaim says whether a volume is destroyed when its claim is deleted.
@@ -370,7 +435,7 @@ func fate(pv *corev1.PersistentVolume) string {
 	case forgotten(pv):
 		return ""
 	default:
-		return ", the data left in a released volume"
+		return ", the data kept in volume " + pv.Name
 	}
 }
 

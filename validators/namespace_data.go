@@ -27,8 +27,9 @@ var namespaceData = &Rule{
 Deleting a Namespace deletes its claims, and with each claim the volume whose
 reclaim policy is Delete: the disks are gone within a minute, and nothing asks
 again. Once the Namespace is terminating its deletion cannot be stopped, so this
-is the moment to say so. Data that a StatefulSet keeps is denied to be deleted
-so; of other claims the rule warns.
+is the moment to say so. Data that a StatefulSet keeps, in claims that it made or
+that it mounts by name, is denied to be deleted so; of other claims the rule
+warns.
 
 Set the volumes to Retain first; they stay, released, when the claims go. Or say
 that the data may go: annotate the Namespace (or a claim, or a volume, which
@@ -181,14 +182,15 @@ func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
 	return policy == corev1.PersistentVolumeReclaimDelete || policy == corev1.PersistentVolumeReclaimRecycle
 }
 
-// mournedMember returns the name of a claim that a StatefulSet made, or "".
+// mournedMember returns the name of a claim that a StatefulSet made or mounts,
+// or "".
 func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (string, error) {
 	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
 	if err != nil {
 		return "", fmt.Errorf("list StatefulSets: %w", err)
 	}
 	for _, d := range doomed {
-		if d.volume.Annotations[cluster.AnnotationClaimOf] != "" || len(cluster.ClaimsAmong(sets.Items, d.claim)) > 0 {
+		if memberAmong(sets.Items, d) {
 			return d.claim.Name, nil
 		}
 		made, err := cluster.MadeByStatefulSetNow(v, d.claim)
@@ -200,6 +202,17 @@ func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (str
 		}
 	}
 	return "", nil
+}
+
+// memberAmong says whether a claim is a StatefulSet's: by the record of its
+// volume, by its name, or because one that is not being deleted mounts it.
+func memberAmong(sets []appsv1.StatefulSet, d doomedClaim) bool {
+	if r, ok := cluster.ParseClaimRecord(d.volume.Annotations[cluster.AnnotationClaimOf]); ok && r.Mounted == "" {
+		return true
+	}
+	return len(cluster.ClaimsAmong(sets, d.claim)) > 0 || slices.ContainsFunc(sets, func(sts appsv1.StatefulSet) bool {
+		return sts.DeletionTimestamp == nil && cluster.Mounts(&sts, d.claim.Name)
+	})
 }
 
 // retainAll returns the command that makes volumes outlive their claims. Where

@@ -30,8 +30,6 @@ func pairOf(a, b string) pair {
 // pairs are the rules that speak of one field, or in the broken examples and the
 // field's inputs of one file, and why they are two mistakes all the same.
 var pairs = map[pair]string{
-	{"claim-reclaim", "storageclass-reclaim"}: "a class is for all claims and may be " +
-		"meant so; the annotation keeps this one's disk",
 	{"statefulset-retention", "storageclass-reclaim"}: "the one deletes claims, the other disks " +
 		"with them",
 	{"claim-volume", "volume-stale-claim"}: "whoever writes the claim may not be who restores " +

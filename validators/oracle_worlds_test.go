@@ -866,7 +866,7 @@ func (g gen) volume() *corev1.PersistentVolume {
 	}
 	if g.chance(.15) {
 		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, "stayput.dev/claim-of",
-			one(g, "db/data/0", "db/data/0", "db/data/1", "c/a-b/0"))
+			one(g, "db/data/0", "db/data/0", "db/data/1", "c/a-b/0", "db/files"))
 	}
 	if g.chance(.3) {
 		metav1.SetMetaDataLabel(&pv.ObjectMeta, "disk", one(g, "ssd", "hdd"))

@@ -99,7 +99,8 @@ var _ = register(map[string]oracle{
 			return warn
 		}
 		operated := slices.ContainsFunc(c.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Cluster" })
-		kept := map[string]bool{"all": true, "owned": operated || ofStatefulSets(w, c), "statefulsets": ofStatefulSets(w, c)}
+		sets := ofStatefulSets(w, c) || len(setsNaming(w, c)) > 0
+		kept := map[string]bool{"all": true, "owned": operated || sets, "statefulsets": sets}
 		return warnIf(!kept[w.retain])
 	}),
 	"claim-in-use": deleted(func(w *world, c pvc) validators.Level {
@@ -130,6 +131,14 @@ var _ = register(map[string]oracle{
 		if owner != nil && !policys {
 			return warn // an operator's
 		}
+		users := slices.DeleteFunc(setsNaming(w, c), func(s sts) bool { return s.DeletionTimestamp != nil })
+		if len(users) > 0 && pv != nil {
+			lost := pv.Spec.PersistentVolumeReclaimPolicy == "Delete" && wishFor(w, pv, c, c.Namespace) != "Delete"
+			if lost && !collected(w, c) {
+				return deny
+			}
+			known = known || pv.Spec.PersistentVolumeReclaimPolicy == "Retain"
+		}
 		for _, pod := range in(w.pods, c.Namespace) {
 			for _, v := range pod.Spec.Volumes {
 				if runs(pod) && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name {
@@ -137,23 +146,33 @@ var _ = register(map[string]oracle{
 				}
 			}
 		}
-		named := func(t corev1.PodTemplateSpec) bool {
-			return slices.ContainsFunc(t.Spec.Volumes, func(v corev1.Volume) bool {
-				return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name
-			})
-		}
 		if pv != nil && pv.Spec.PersistentVolumeReclaimPolicy != "Retain" && wishFor(w, pv, c, c.Namespace) != "Delete" {
-			for _, s := range in(w.statefulSets, c.Namespace) {
-				known = known || named(s.Spec.Template) && s.DeletionTimestamp == nil
-			}
+			known = known || len(users) > 0
 			for _, d := range in(w.deployments, c.Namespace) {
-				known = known || named(d.Spec.Template) && d.DeletionTimestamp == nil
+				known = known || naming(d.Spec.Template, c) && d.DeletionTimestamp == nil
 			}
 		}
 		left := pv != nil && pv.DeletionTimestamp != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Retain"
 		return warnIf(known || left)
 	}),
 })
+
+// naming says whether a Pod template mounts a claim by its name.
+func naming(t corev1.PodTemplateSpec, c pvc) bool {
+	return slices.ContainsFunc(t.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name
+	})
+}
+
+// setsNaming returns the StatefulSets that mount a claim by its name.
+func setsNaming(w *world, c pvc) (sets []sts) {
+	for _, s := range in(w.statefulSets, c.Namespace) {
+		if naming(s.Spec.Template, c) {
+			sets = append(sets, s)
+		}
+	}
+	return sets
+}
 
 // classless says whether a claim waits for ever for a class.
 func classless(w *world, c pvc) validators.Level {

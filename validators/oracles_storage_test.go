@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -78,7 +79,8 @@ var _ = register(map[string]oracle{
 				c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
 				continue
 			}
-			level = max(level, denyIf(surelyOfStatefulSets(w, c) || v.Annotations["stayput.dev/claim-of"] != ""))
+			mounted := slices.ContainsFunc(setsNaming(w, c), func(s sts) bool { return s.DeletionTimestamp == nil })
+			level = max(level, denyIf(surelyOfStatefulSets(w, c) || claimRecorded(v) != "" || mounted))
 		}
 		return level
 	}),

@@ -162,7 +162,10 @@ func printVolumes(out io.Writer, volumes []recovery.Volume, byNamespace bool) er
 	for _, v := range volumes {
 		sts, ordinal, released := "-", "-", "-"
 		if v.StatefulSet != "" {
-			sts, ordinal = v.StatefulSet, fmt.Sprint(v.Ordinal)
+			sts = v.StatefulSet
+		}
+		if v.Template != "" {
+			ordinal = fmt.Sprint(v.Ordinal)
 		}
 		if t := v.Released(); !t.IsZero() {
 			released = t.Format(time.RFC3339)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,12 +45,21 @@ func leavesOrphans(obj client.Object) bool {
 	return obj.GetDeletionTimestamp() != nil && slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents)
 }
 
-// createdOrLeaving selects the StatefulSets that are new, and those whose
-// deletion without their Pods begins.
-func createdOrLeaving() predicate.Predicate {
+// createdOrChanged selects the StatefulSets that are new, those that mount
+// other claims by their names, and those whose deletion without their Pods
+// begins.
+func createdOrChanged() predicate.Predicate {
 	p := created().(predicate.Funcs)
-	p.UpdateFunc = func(e event.UpdateEvent) bool { return leavesOrphans(e.ObjectNew) && !leavesOrphans(e.ObjectOld) }
+	p.UpdateFunc = func(e event.UpdateEvent) bool {
+		return leavesOrphans(e.ObjectNew) && !leavesOrphans(e.ObjectOld) ||
+			!slices.Equal(mountedBy(e.ObjectOld), mountedBy(e.ObjectNew))
+	}
 	return p
+}
+
+// mountedBy returns the claims that a StatefulSet mounts by their names.
+func mountedBy(obj client.Object) []string {
+	return cluster.ClaimsNamed(&obj.(*appsv1.StatefulSet).Spec.Template.Spec)
 }
 
 // left selects the Pods that lose their controller. Their StatefulSet may be

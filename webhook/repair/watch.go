@@ -33,7 +33,7 @@ func (r *Controller) SetUp(mgr ctrl.Manager) error {
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(volumeOf)).
 		// A StatefulSet may be seen before its claim, and its claim needs it.
 		Watches(&appsv1.StatefulSet{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfStatefulSet),
-			builder.WithPredicates(createdOrLeaving())).
+			builder.WithPredicates(createdOrChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfPod), builder.WithPredicates(left())).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.volumesOfNamespace),
 			builder.WithPredicates(changed())).
@@ -61,34 +61,32 @@ func volumeOf(_ context.Context, obj client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: pvc.Spec.VolumeName}}}
 }
 
-func (r *Controller) volumesOfStatefulSet(ctx context.Context, obj client.Object) (all []reconcile.Request) {
+func (r *Controller) volumesOfStatefulSet(ctx context.Context, obj client.Object) []reconcile.Request {
 	sts := obj.(*appsv1.StatefulSet)
+	names := cluster.ClaimsNamed(&sts.Spec.Template.Spec)
 	start, replicas := cluster.Ordinals(sts)
 	for _, t := range sts.Spec.VolumeClaimTemplates {
 		for i := range replicas {
-			pvc := new(corev1.PersistentVolumeClaim)
-			key := client.ObjectKey{Namespace: sts.Namespace, Name: cluster.ClaimName(sts, t.Name, start+i)}
-			if err := r.Cluster.Get(ctx, key, pvc); err == nil {
-				all = append(all, volumeOf(ctx, pvc)...)
-			}
+			names = append(names, cluster.ClaimName(sts, t.Name, start+i))
+		}
+	}
+	return r.volumesOfClaims(ctx, sts.Namespace, names)
+}
+
+// volumesOfClaims returns the volumes of those claims that exist.
+func (r *Controller) volumesOfClaims(ctx context.Context, namespace string, names []string) (all []reconcile.Request) {
+	for _, name := range names {
+		pvc := new(corev1.PersistentVolumeClaim)
+		if err := r.Cluster.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, pvc); err == nil {
+			all = append(all, volumeOf(ctx, pvc)...)
 		}
 	}
 	return all
 }
 
-func (r *Controller) volumesOfPod(ctx context.Context, obj client.Object) (all []reconcile.Request) {
+func (r *Controller) volumesOfPod(ctx context.Context, obj client.Object) []reconcile.Request {
 	pod := obj.(*corev1.Pod)
-	for _, v := range pod.Spec.Volumes {
-		if v.PersistentVolumeClaim == nil {
-			continue
-		}
-		pvc := new(corev1.PersistentVolumeClaim)
-		key := client.ObjectKey{Namespace: pod.Namespace, Name: v.PersistentVolumeClaim.ClaimName}
-		if err := r.Cluster.Get(ctx, key, pvc); err == nil {
-			all = append(all, volumeOf(ctx, pvc)...)
-		}
-	}
-	return all
+	return r.volumesOfClaims(ctx, pod.Namespace, cluster.ClaimsNamed(&pod.Spec))
 }
 
 func (r *Controller) volumesOfNamespace(ctx context.Context, obj client.Object) (all []reconcile.Request) {
