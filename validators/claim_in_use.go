@@ -40,8 +40,8 @@ stayput.dev/reclaim-policy: Delete. To wipe a member that runs, exempt its
 claim. Claims of anything else are never held back, nor is what controllers and
 terminating namespaces delete. Where a Pod, or the template of a StatefulSet or
 Deployment, mounts a claim by its name, it is warned of. Each answer says what
-becomes of the disk. A volume that is being deleted goes with its claim whatever its policy, and that
-is warned of, too.
+becomes of the disk. A volume that is being deleted goes with its claim whatever
+its policy, and that is warned of, too.
 
 Whoever may write a claim may write owners on it, so that none lowers a denial:
 neither a custom resource, be it the controller or not, nor a Pod. A claim whose

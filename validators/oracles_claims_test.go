@@ -209,7 +209,7 @@ func ofOperator(o client.Object) bool {
 // claimRecorded returns the name of the claim that a volume was made for.
 func claimRecorded(v *corev1.PersistentVolume) string {
 	parts := strings.Split(v.Annotations["stayput.dev/claim-of"], "/")
-	if len(parts) != 3 {
+	if len(parts) != 3 || len(parts[2]) > 1 && parts[2][0] == '0' {
 		return ""
 	}
 	return parts[1] + "-" + parts[0] + "-" + parts[2]

@@ -357,7 +357,7 @@ func misused(kind string, obj metav1.Object) bool {
 	labels := map[string]func(string) bool{}
 	annotations := map[string]func(string) bool{}
 	reclaim := words("Retain", "Delete")
-	claimOf := words("db/data/0", "db/data/1", "c/a-b/0", "db/files", "db/data")
+	claimOf := words("db/data/0", "db/data/1", "c/a-b/0", "db/files", "db/data", "retain/claim")
 	switch kind {
 	case "Pod":
 		labels["stayput.dev/subdomain"] = func(v string) bool { return len(validation.IsDNS1123Label(v)) == 0 }
