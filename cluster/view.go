@@ -217,7 +217,8 @@ func List[L any, P interface {
 		list = nil
 	}
 	if plain {
-		v.known = append(v.known, answer{kind: P(nil), namespace: namespace, name: labels, obj: list, err: err, used: v.reads})
+		v.known = append(v.known,
+			answer{kind: P(nil), namespace: namespace, name: labels, obj: list, err: err, used: v.reads})
 	}
 	return list, err
 }

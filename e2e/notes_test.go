@@ -93,7 +93,8 @@ func TestNotesAsWritten(t *testing.T) {
 	}
 	for name, want := range notes {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.CommandContext(t.Context(), env.Binary, "lint", "--complete=namespaced,Namespace,Node,PersistentVolume,StorageClass",
+			out, err := exec.CommandContext(t.Context(), env.Binary, "lint",
+				"--complete=namespaced,Namespace,Node,PersistentVolume,StorageClass",
 				filepath.Join("../examples/notes/as-written", name+".yaml")).CombinedOutput()
 			var got []string
 			for _, m := range lintLine.FindAllStringSubmatch(string(out), -1) {

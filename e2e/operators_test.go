@@ -280,6 +280,27 @@ func (o operated) policy(policy string) {
 	}
 }
 
+// TestAnOperatorThatTheConfigurationNames is refused what would destroy disks, and
+// goes at once when a platform engineer adds the line that the refusal has. It
+// changes the configuration, so it is not parallel; and it takes the kind of Databases
+// away when it ends, so it comes before those of TestOperators are made.
+func TestAnOperatorThatTheConfigurationNames(t *testing.T) {
+	defineDatabases(t)
+	h := habit{spec: operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, comes: func(o operated) {
+		volumes, denials := o.refusedClaims()
+		line := regexp.MustCompile(`deletions: \{callers: \[\{[^}]*\}\]\}`).FindString(denials)
+		configure(o.T, env.Config+line+"\n")
+		o.Cleanup(func() { configure(o.T, env.Config) })
+		gone(o.T, "database,statefulset,pvc", "-n", o.ns)
+		for _, pv := range volumes {
+			gone(o.T, "pv", pv)
+		}
+	}}
+	old := fromBefore(t, h)[0]
+	t.Run("new", h.anew)
+	t.Run("old", func(t *testing.T) { h.of(t, old) })
+}
+
 // TestOperators runs databases by an operator that has the habits of real ones.
 // What is there already is refused nothing; what is new, nothing that cannot be
 // mended by whoever made the operator.
@@ -315,26 +336,6 @@ func TestOperators(t *testing.T) {
 			h.both(t, old[len(alone)+i])
 		})
 	}
-}
-
-// TestAnOperatorThatTheConfigurationNames is refused what would destroy disks, and
-// goes at once when a platform engineer adds the line that the refusal has. It
-// changes the configuration, so it is not parallel.
-func TestAnOperatorThatTheConfigurationNames(t *testing.T) {
-	defineDatabases(t)
-	h := habit{spec: operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}, comes: func(o operated) {
-		volumes, denials := o.refusedClaims()
-		line := regexp.MustCompile(`deletions: \{callers: \[\{[^}]*\}\]\}`).FindString(denials)
-		configure(o.T, env.Config+line+"\n")
-		o.Cleanup(func() { configure(o.T, env.Config) })
-		gone(o.T, "database,statefulset,pvc", "-n", o.ns)
-		for _, pv := range volumes {
-			gone(o.T, "pv", pv)
-		}
-	}}
-	old := fromBefore(t, h)[0]
-	t.Run("new", h.anew)
-	t.Run("old", func(t *testing.T) { h.of(t, old) })
 }
 
 // defineDatabases makes the kind Database, and a class of disks that grow.

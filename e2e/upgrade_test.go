@@ -52,7 +52,8 @@ func TestUpgrade(t *testing.T) {
 	s.kubectl("", "scale", sts, "-n", ns, "--replicas=2")
 	s.output("2", "get", sts, "-n", ns, "-o", "jsonpath={.status.replicas}")
 	s.kubectl("", "delete", "pvc", "kept", "-n", ns)
-	s.output("Bound Bound Bound Released", "get", "pv", "--sort-by={.status.phase}", "-o", "jsonpath={.items[*].status.phase}")
+	s.output("Bound Bound Bound Released", "get", "pv", "--sort-by={.status.phase}", "-o",
+		"jsonpath={.items[*].status.phase}")
 	seen := func() string {
 		return s.kubectl("", "get", "pod", "-n", ns, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}"+
 			" {.status.startTime}{'\\n'}{end}") + "\n" +

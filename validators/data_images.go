@@ -99,7 +99,8 @@ func (r *dataImage) beside(p *Pass, vols podVolumes, c *corev1.Container, major 
 		return
 	}
 	p.Report(field.Invalid(at.Child("volumeMounts").Index(i).Child("mountPath"), short(c.VolumeMounts[i].MountPath),
-		fmt.Sprintf("must be %s; the image's data there goes with the container", r.declared)), copyOut+"mountPath: "+r.declared)
+		fmt.Sprintf("must be %s; the image's data there goes with the container", r.declared)),
+		copyOut+"mountPath: "+r.declared)
 }
 
 // moved says whether anything in a container may lead the data to another path.

@@ -165,7 +165,8 @@ func BenchmarkLive(b *testing.B) {
 	w := shop(b)
 	w.Environment.Source, w.Environment.Live = cache.Cached(w.Environment.Source), cache.Shared(live)
 	h := w.Handler()
-	for _, name := range []string{"statefulset-create", "statefulset-warned", "statefulset-denied", "claim-delete-denied"} {
+	for _, name := range []string{"statefulset-create", "statefulset-warned", "statefulset-denied",
+		"claim-delete-denied"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			start := cpuTime()

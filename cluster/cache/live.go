@@ -9,7 +9,7 @@ import (
 	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -73,12 +73,12 @@ var header = http.Header{"Accept": {runtime.ContentTypeProtobuf}}
 func (l *live) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	at, ok := l.places[reflect.TypeOf(obj)]
 	into, decodes := obj.(interface{ Unmarshal([]byte) error })
-	if !ok || !decodes || len(opts) > 0 || len(pathvalidation.IsValidPathSegmentName(key.Name)) > 0 || key.Name == "" {
+	if !ok || !decodes || len(opts) > 0 || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" {
 		return l.Reader.Get(ctx, key, obj, opts...)
 	}
 	path := at.group
 	if !at.kind.ClusterScoped {
-		if key.Namespace == "" || len(pathvalidation.IsValidPathSegmentName(key.Namespace)) > 0 {
+		if key.Namespace == "" || len(content.IsPathSegmentName(key.Namespace)) > 0 {
 			return l.Reader.Get(ctx, key, obj)
 		}
 		path += "/namespaces/" + key.Namespace

@@ -40,8 +40,8 @@ func (c *completeFlag) Set(value string) error {
 			}
 		}
 		if len(c.kinds) == before {
-			return fmt.Errorf("%q is no kind that a rule looks up; the form is --complete or --complete=KIND,... with KIND one of %s",
-				name, strings.Join(completable(), ", "))
+			return fmt.Errorf("%q is no kind that a rule looks up; the form is --complete or --complete=KIND,... "+
+				"with KIND one of %s", name, strings.Join(completable(), ", "))
 		}
 	}
 	return nil

@@ -64,10 +64,12 @@ usage or unreadable input; what could be read is reported all the same.`,
 		"manifests hold some")
 	_ = cmd.RegisterFlagCompletionFunc("complete", cobra.FixedCompletions(completable(),
 		cobra.ShellCompDirectiveNoFileComp))
-	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has")
-	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for standard "+
-		"input, or git:REVISION for the same paths there")
-	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that count, too")
+	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has, and review "+
+		"them as changes of it")
+	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for "+
+		"standard input, or git:REVISION for the same paths there")
+	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that "+
+		"count, too")
 	flags.StringVarP(&l.namespace, "namespace", "n", "", "the namespace of objects that name none, as for the command "+
 		"that applies them")
 	l.register(cmd)

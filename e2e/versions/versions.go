@@ -148,9 +148,9 @@ func Page(k Known, records map[string]Record) string {
 	fmt.Fprintf(&s, `# Versions of Kubernetes
 
 The chart admits Kubernetes %s and later: %s.
-It refuses nothing else, so that an upgrade of Stayput never leaves an old guard on an old cluster. What was tested is in
-this table, which the tests write (`+"`make e2e-versions`"+`): on a real control plane of the minor, built from its sources,
-with Stayput enforcing. What has not run counts as not tested.
+It refuses nothing else, so that an upgrade of Stayput never leaves an old guard on an old cluster. What was tested is
+in this table, which the tests write (`+"`make e2e-versions`"+`): on a real control plane of the minor, built from
+its sources, with Stayput enforcing. What has not run counts as not tested.
 
 | Kubernetes | tested | kind, in CI |
 |---|---|---|
@@ -159,8 +159,9 @@ with Stayput enforcing. What has not run counts as not tested.
 		fmt.Fprintf(&s, "| %s | %s | %s |\n", m.Minor, testedHow(k, m, records[m.Minor]), m.Kind)
 	}
 	s.WriteString(`
-The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are in
-CI, and are not counted here. Where a minor is not tested, the notes of the chart say so after ` + "`helm install`" + `.
+The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are
+in CI, and are not counted here. Where a minor is not tested, the notes of the chart say so after ` +
+		"`helm install`" + `.
 
 ## What differs
 

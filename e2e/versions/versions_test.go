@@ -43,8 +43,8 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 	if chart.KubeVersion != known.Constraint() {
 		t.Errorf("the chart's kubeVersion is %q, want %q", chart.KubeVersion, known.Constraint())
 	}
-	if sentence := "Stayput needs Kubernetes " + known.Oldest() + " or later"; !strings.Contains(read(t, "docs/install.md"),
-		sentence) {
+	sentence := "Stayput needs Kubernetes " + known.Oldest() + " or later"
+	if !strings.Contains(read(t, "docs/install.md"), sentence) {
 		t.Errorf("docs/install.md does not say %q", sentence)
 	}
 	var kind, minors []string
@@ -138,7 +138,8 @@ func TestPage(t *testing.T) {
 	page := Page(known, records)
 	for _, want := range []string{
 		"| 1.30 | not tested | v1.30.1 |",
-		"| 1.31 | v1.31.9: 1 of 3 tests of the suite passed, 2026-11-29 to 2026-11-30 (TestA); left out: TestB (it is too new) |",
+		"| 1.31 | v1.31.9: 1 of 3 tests of the suite passed, 2026-11-29 to 2026-11-30 (TestA); " +
+			"left out: TestB (it is too new) |",
 		"| 1.32 | v1.32.9: 0 of 1 tests of the suite passed, 2026-11-29; failed: TestA |",
 		"| 1.33 | the whole suite, in each run of CI |",
 	} {

@@ -173,8 +173,8 @@ func (r *runner) run(ctx context.Context, pattern *regexp.Regexp) error {
 		return err
 	}
 	err = errors.Join(r.read(ctx, events), cmd.Wait())
-	fmt.Printf("Kubernetes %s (%s): %d passed, %d failed, %d left out; built in %s, all in %s\n", r.minor, r.record.Release,
-		r.record.Count(versions.Passed), r.record.Count(versions.Failed), r.record.Count(versions.LeftOut),
+	fmt.Printf("Kubernetes %s (%s): %d passed, %d failed, %d left out; built in %s, all in %s\n", r.minor,
+		r.record.Release, r.record.Count(versions.Passed), r.record.Count(versions.Failed), r.record.Count(versions.LeftOut),
 		built.Round(time.Second), time.Since(start).Round(time.Second))
 	return err
 }

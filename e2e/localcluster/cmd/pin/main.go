@@ -80,7 +80,8 @@ func pin(ctx context.Context, minor string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(nested(minor, newest.Version, theirs)), 0o644); err != nil {
+	module := []byte(nested(minor, newest.Version, theirs))
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), module, 0o644); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
