@@ -153,10 +153,12 @@ func (c goingClaim) neededButKept(p *Pass) {
 	if c.volume != nil {
 		keeps, remedy = "volume "+c.volume.Name+" keeps the data", "stayput recover brings it back; act "
 	}
-	through := throughOwner(cluster.ForeignController(c.member.StatefulSet))
+	owner := cluster.ForeignController(c.member.StatefulSet)
+	through := throughOwner(owner)
 	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s",
 		podOf(c.member), keeps)), remedy+through)
 	p.Briefly(through)
+	p.Through(owner)
 }
 
 // needed denies to delete what a replica needs.
@@ -171,11 +173,15 @@ func (c goingClaim) needed(p *Pass) {
 	wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", c.Name, c.Namespace,
 		cluster.ExemptPrefix+p.rule.Name)
 	remedy := remove + "; " + wipe
-	if owner := cluster.ForeignController(c.member.StatefulSet); owner != nil { // the owner scales it
+	owner := cluster.ForeignController(c.member.StatefulSet)
+	if owner != nil { // the owner scales it
 		remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
 	}
 	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
 		"would run on until its next restart, then start empty%s", sts, pod, fate(c.volume))), remedy)
+	if owner != nil {
+		p.Through(owner)
+	}
 	if goesWithClaim(c.volume) {
 		p.Loses(c.volume.Name)
 	}
@@ -195,6 +201,7 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 		owner.Kind, owner.Name, fate(c.volume))),
 		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
 			c.Namespace, throughOwner(owner)))
+	p.Through(owner)
 }
 
 // startsEmpty warns that a replica that is scaled away will start empty when it

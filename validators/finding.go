@@ -25,8 +25,31 @@ type Finding struct {
 	// Recreates says that the remedy deletes the object and creates it again.
 	Recreates bool
 
-	briefs []string // used where Remedy is too long, the best first
-	keep   string   // the remedy that does not delete the object, where Recreates
+	briefs  []brief // used where Remedy is too long, the best first
+	keep    string  // the remedy that does not delete the object, where Recreates
+	through string  // the owner that Remedy ends with, as throughOwner returns it; or ""
+}
+
+// A brief is a shorter remedy.
+type brief struct {
+	text string
+	more bool // the command that prints the rest follows it
+}
+
+// briefly returns briefs that stand for themselves.
+func briefly(texts ...string) (briefs []brief) {
+	for _, text := range texts {
+		briefs = append(briefs, brief{text, false})
+	}
+	return briefs
+}
+
+// of returns the text for a finding by a rule.
+func (b brief) of(r *Rule) string {
+	if b.more {
+		return b.text + orElse + printRule + r.Name
+	}
+	return b.text
 }
 
 // String returns the whole finding on one line:
@@ -60,7 +83,7 @@ func (f Finding) Short(limit int) string {
 		if len(briefs) == 0 {
 			break
 		}
-		fix = cluster.OneLine("; fix: " + briefs[0])
+		fix = cluster.OneLine("; fix: " + briefs[0].of(f.Rule))
 	}
 	more := printRule + f.Rule.Name
 	if brief := f.alternatives(limit - long - utf8.RuneCountInString("; fix: "+orElse+more)); brief != "" {

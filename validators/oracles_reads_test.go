@@ -83,7 +83,8 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return []any{s.Spec.ServiceName, s.Spec.Template.Labels}
 	}),
 	"service-publishes-not-ready": of(func(_ *world, svc *corev1.Service) any {
-		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, headless(svc)}
+		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
+			svc.Spec.ClusterIPs}
 	}),
 	"statefulset-service-not-ready-addresses": of(func(_ *world, s sts) any {
 		all := []any{several(s), s.Spec.ServiceName, s.Spec.PodManagementPolicy}

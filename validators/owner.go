@@ -56,17 +56,17 @@ func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	}
 	through := throughOwner(owner)
 	for i := range v.Findings {
-		if f := &v.Findings[i]; !strings.HasSuffix(f.Remedy, through) {
+		if f := &v.Findings[i]; f.through != through {
 			// Whom to speak to is of more use than where the rest stands.
-			var briefs []string
+			var briefs []brief
 			for _, b := range f.briefs {
-				briefs = append(briefs, strings.TrimSuffix(b, orElse+printRule+f.Rule.Name)+", "+through)
+				briefs = append(briefs, brief{b.text + ", " + through, false})
 			}
 			if f.Recreates {
 				f.keep += ", " + through
 			}
-			f.briefs = slices.Concat(briefs, []string{printRule + f.Rule.Name + ", " + through, through})
-			f.Remedy += ", " + through
+			f.briefs = slices.Concat(briefs, briefly(printRule+f.Rule.Name+", "+through, through))
+			f.Remedy, f.through = f.Remedy+", "+through, through
 		}
 	}
 }
@@ -126,12 +126,12 @@ func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayT
 func (f *Finding) letThrough(w wayThrough, deletion bool) {
 	switch own := f.Remedy; {
 	case !deletion: // the applied object may come from somebody who can edit it
-		f.Remedy, f.briefs = own+"; or "+w.full, []string{own + "; or " + w.brief, w.full, w.brief, w.briefest, w.entry}
+		f.Remedy, f.briefs = own+"; or "+w.full, briefly(own+"; or "+w.brief, w.full, w.brief, w.briefest, w.entry)
 	case len(f.Loses) > 0 && len(f.Loses) <= 2:
 		f.Remedy = "to keep the disk: " + retainCommand(strings.Join(f.Loses, " ")) + "; to let it go, " + w.full
-		f.briefs = []string{w.full, w.brief, w.briefest, w.entry}
+		f.briefs = briefly(w.full, w.brief, w.briefest, w.entry)
 	default:
-		f.Remedy, f.briefs = w.full, []string{w.brief, w.briefest, w.entry}
+		f.Remedy, f.briefs = w.full, briefly(w.brief, w.briefest, w.entry)
 	}
 }
 

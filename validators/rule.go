@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -217,17 +218,23 @@ func (p *Pass) Warn(err *field.Error, remedy string) {
 
 // Briefly gives shorter remedies, the best first, for use where that of the
 // last report does not fit.
-func (p *Pass) Briefly(remedies ...string) { p.findings[len(p.findings)-1].briefs = remedies }
+func (p *Pass) Briefly(remedies ...string) { p.last().briefs = briefly(remedies...) }
+
+// Through says that the remedy of the last report ends with an owner of the
+// object, through which it must be applied: see [throughOwner].
+func (p *Pass) Through(owner *metav1.OwnerReference) { p.last().through = throughOwner(owner) }
+
+func (p *Pass) last() *Finding { return &p.findings[len(p.findings)-1] }
 
 // Loses names the volumes whose disks would be destroyed by the request of the
 // last report.
-func (p *Pass) Loses(volumes ...string) { p.findings[len(p.findings)-1].Loses = volumes }
+func (p *Pass) Loses(volumes ...string) { p.last().Loses = volumes }
 
 // ReportBrief is [Pass.Report] with a shorter remedy, for a warning that has no
 // room for the whole one but names the command that prints it.
-func (p *Pass) ReportBrief(err *field.Error, remedy, brief string) {
+func (p *Pass) ReportBrief(err *field.Error, remedy, shorter string) {
 	p.Report(err, remedy)
-	p.Briefly(brief + orElse + printRule + p.rule.Name)
+	p.last().briefs = []brief{{shorter, true}}
 }
 
 // ReportRecreating is [Pass.ReportBrief] for a remedy that deletes the object
@@ -240,7 +247,7 @@ func (p *Pass) ReportRecreating(err *field.Error, remedy, brief string) {
 // Recreates says that the remedy of the last report deletes the object and
 // creates it again. Keep is a remedy that does not.
 func (p *Pass) Recreates(keep string) {
-	f := &p.findings[len(p.findings)-1]
+	f := p.last()
 	f.Recreates, f.keep = true, keep
 }
 
