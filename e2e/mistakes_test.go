@@ -79,14 +79,14 @@ func TestAVolumeThatIsBeingDeletedGoesWithItsClaim(t *testing.T) {
 	}
 }
 
-// TestAClaimOfAnIdleWorkloadIsWarnedOf deletes a claim that a StatefulSet at zero
+// TestAClaimOfAnIdleWorkloadIsWarnedOf deletes a claim that a Deployment at zero
 // mounts by name; the first command of the warning keeps the disk.
 func TestAClaimOfAnIdleWorkloadIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	pv := claimOfDisk(t, ns, "files")
 	apply(t, ns, `apiVersion: apps/v1
-kind: StatefulSet
+kind: Deployment
 metadata: {name: idle}
 spec:
   replicas: 0
@@ -97,9 +97,9 @@ spec:
       containers: [{name: app, image: app, volumeMounts: [{name: data, mountPath: /data}]}]
       volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
 `)
-	eventually(t, "a warning", func() error { // once a watch has told of the StatefulSet
+	eventually(t, "a warning", func() error { // once a watch has told of the Deployment
 		out := kubectl(t, "delete", "pvc", "files", "-n", ns, "--dry-run=server")
-		for _, want := range []string{"claim-in-use", "missed by StatefulSet idle", "first kubectl patch pv " + pv} {
+		for _, want := range []string{"claim-in-use", "missed by Deployment idle", "first kubectl patch pv " + pv} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("%q is missing in %s", want, out)
 			}

@@ -178,7 +178,7 @@ func (c goingClaim) needed(p *Pass) {
 		remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
 	}
 	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
-		"would run on until its next restart, then start empty%s", sts, pod, fate(c.volume))), remedy)
+		"would start empty at its next restart%s", sts, pod, fate(c.volume))), remedy)
 	if owner != nil {
 		p.Through(owner)
 	}
@@ -442,7 +442,7 @@ func fate(pv *corev1.PersistentVolume) string {
 	case forgotten(pv):
 		return ""
 	default:
-		return ", the data kept in volume " + pv.Name
+		return ", data kept in volume " + pv.Name
 	}
 }
 
