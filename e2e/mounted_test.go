@@ -90,16 +90,24 @@ func TestAClaimByNameIsAClaimOfItsStatefulSet(t *testing.T) {
 	}
 }
 
+// doomedSearch makes the application in a namespace of its own, with a volume that
+// is destroyed with its claim.
+func doomedSearch(t *testing.T) (ns, pv string) {
+	t.Helper()
+	ns = namespace(t, "stayput.dev/mode=enforce")
+	apply(t, ns, mountedClaim+"---\n"+mounter)
+	pv = volumeOfSearch(t, ns)
+	letGo(t, []string{pv})
+	setToDelete(t, pv)
+	return ns, pv
+}
+
 // TestTheDiskOfAClaimByNameIsNotDestroyed tries to delete the claim alone while
 // its volume goes with it: denied at any number of replicas, until somebody says
 // that it may.
 func TestTheDiskOfAClaimByNameIsNotDestroyed(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t, "stayput.dev/mode=enforce")
-	apply(t, ns, mountedClaim+"---\n"+mounter)
-	pv := volumeOfSearch(t, ns)
-	letGo(t, []string{pv})
-	setToDelete(t, pv)
+	ns, pv := doomedSearch(t)
 	contains(t, denied(t, "claim-in-use", "delete", "pvc", "search", "-n", ns), "StatefulSet search",
 		"the disk would be destroyed with it", "kubectl patch pv "+pv)
 	contains(t, denied(t, "namespace-data", "delete", "namespace", ns), "such as search of a StatefulSet")
@@ -135,11 +143,7 @@ func TestTeardownOfAClaimByNameCompletes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			ns := namespace(t, "stayput.dev/mode=enforce")
-			apply(t, ns, mountedClaim+"---\n"+mounter)
-			pv := volumeOfSearch(t, ns)
-			letGo(t, []string{pv})
-			setToDelete(t, pv)
+			ns, pv := doomedSearch(t)
 			remove := append([]string{"delete", "-n", ns, "--ignore-not-found", "-f", "-"}, tc.flags...)
 			out, err := try(t, tc.order, remove...)
 			if (err == nil) != tc.once {
