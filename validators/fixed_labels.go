@@ -85,21 +85,16 @@ func (c changing) keys(p *Pass, labels map[string]string, in fixture, path func(
 			found = append(found, key)
 		}
 	}
-	slices.Sort(found)
-	worst, cost := "", nextRelease
-	for _, key := range found {
-		if c.tracks(key, labels[key]) && cost == nextRelease {
-			worst, cost = key, "another application's value is refused"
-			if in == aClaimTemplate {
-				cost = "its tool prunes the claims, which are in no manifest"
-			}
-		}
-	}
 	if len(found) == 0 {
 		return
 	}
-	if worst == "" {
-		worst = found[0]
+	slices.Sort(found)
+	worst, cost := found[0], nextRelease
+	if i := slices.IndexFunc(found, func(key string) bool { return c.tracks(key, labels[key]) }); i >= 0 {
+		worst, cost = found[i], "another application's value is refused"
+		if in == aClaimTemplate {
+			cost = "its tool prunes the claims, which are in no manifest"
+		}
 	}
 	p.Report(field.Invalid(path().Key(worst), short(labels[worst]), "must not be in a "+string(in)+"; "+cost),
 		fmt.Sprintf("remove %s from the %s", strings.Join(found, " and "), in))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
@@ -37,6 +38,7 @@ func Live(config *rest.Config, general client.Reader) (client.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare to ask %s: %w", config.Host, err)
 	}
+	base.Path = strings.TrimSuffix(base.Path, "/")
 	l := &live{Reader: general, base: *base, transport: transport, places: map[reflect.Type]place{}}
 	for i := range cluster.Kinds {
 		kind := &cluster.Kinds[i]
@@ -55,7 +57,7 @@ func Live(config *rest.Config, general client.Reader) (client.Reader, error) {
 
 type live struct {
 	client.Reader
-	base      url.URL
+	base      url.URL // without a slash at its end
 	transport http.RoundTripper
 	places    map[reflect.Type]place
 }
@@ -76,7 +78,7 @@ func (l *live) Get(ctx context.Context, key client.ObjectKey, obj client.Object,
 	if !ok || !decodes || len(opts) > 0 || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" {
 		return l.Reader.Get(ctx, key, obj, opts...)
 	}
-	path := at.group
+	path := l.base.Path + at.group
 	if !at.kind.ClusterScoped {
 		if key.Namespace == "" || len(content.IsPathSegmentName(key.Namespace)) > 0 {
 			return l.Reader.Get(ctx, key, obj)
@@ -84,10 +86,7 @@ func (l *live) Get(ctx context.Context, key client.ObjectKey, obj client.Object,
 		path += "/namespaces/" + key.Namespace
 	}
 	target := l.base
-	target.Path = l.base.Path + path + "/" + at.kind.Resource + "/" + key.Name
-	if len(l.base.Path) > 0 && l.base.Path[len(l.base.Path)-1] == '/' {
-		target.Path = l.base.Path + target.Path[len(l.base.Path)+1:]
-	}
+	target.Path = path + "/" + at.kind.Resource + "/" + key.Name
 	req := (&http.Request{Method: http.MethodGet, URL: &target, Host: target.Host, Header: header, Proto: "HTTP/1.1",
 		ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	resp, err := l.transport.RoundTrip(req)
