@@ -17,7 +17,8 @@ import (
 // Over returns the object that kubectl apply of the manifest makes of one that
 // exists: a field that the manifest does not have keeps its value, unless the
 // annotation of an earlier apply shows that this one takes it out. What it
-// leaves without a value gets its default. Live must be of the manifest's kind; it is not edited.
+// leaves without a value gets its default. Live must be of the manifest's kind;
+// it is not edited.
 func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	written, err := m.JSON()
 	if err != nil {
@@ -50,7 +51,7 @@ func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	if err := json.Unmarshal(merged, obj); err != nil {
 		return nil, err
 	}
-	Default(obj)
+	setDefaults(obj)
 	return obj, nil
 }
 
@@ -76,11 +77,18 @@ func sent(written []byte, namespace string) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// Default fills in the defaults of fields that an apply can leave without a
+// Defaulted returns a copy of an object with the defaults that an apply fills in.
+func Defaulted(obj client.Object) client.Object {
+	obj = obj.DeepCopyObject().(client.Object)
+	setDefaults(obj)
+	return obj
+}
+
+// setDefaults fills in the defaults of fields that an apply can leave without a
 // value: in lists that it replaces whole, or adds to, and where it takes out what
 // an earlier one wrote. Source: k8s.io/kubernetes@v1.37.1
 // pkg/apis/{apps,core}/v1/defaults.go.
-func Default(obj client.Object) {
+func setDefaults(obj client.Object) {
 	switch o := obj.(type) {
 	case *appsv1.StatefulSet:
 		unset(&o.Spec.Replicas, 1)

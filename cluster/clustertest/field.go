@@ -127,8 +127,7 @@ func (f *Field) exists(live client.Object) (err error) {
 			client.ObjectKeyFromObject(s.Obj) != client.ObjectKeyFromObject(live) {
 			continue
 		}
-		s.Old = live.DeepCopyObject().(client.Object)
-		manifest.Default(s.Old)
+		s.Old = manifest.Defaulted(live)
 		if s.Obj, err = s.Over(live); err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func (in *input) walk(path string) (files []string, err error) {
 			return nil
 		case entry.IsDir() && entry.Name() == ".git":
 			return fs.SkipDir
-		case entry.IsDir(), !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
+		case entry.IsDir(), !holdsManifests(name):
 			return nil
 		case entry.Type()&fs.ModeSymlink != 0:
 			if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
@@ -104,6 +104,11 @@ func (in *input) walk(path string) (files []string, err error) {
 		return nil
 	})
 	return files, err
+}
+
+// holdsManifests says whether a file in a directory is read, by its name.
+func holdsManifests(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
 }
 
 // problem converts an error of the file system, with the name of the file in a

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -167,8 +166,7 @@ func (o *olds) readRevision(ctx context.Context, rev, path string) error {
 	for entry := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
 		about, name, _ := strings.Cut(entry, "\t")
 		about, blob, _ := strings.Cut(about, " blob ")
-		if about != "100644" && about != "100755" || within == "." &&
-			!slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) {
+		if about != "100644" && about != "100755" || within == "." && !holdsManifests(name) {
 			continue
 		}
 		data, err := git(ctx, dir, "cat-file", "blob", blob)
@@ -248,7 +246,7 @@ func (rv *reviewer) inOld(was *olds) earlier {
 		if admitted, _, err := rv.mutated(world.View(ctx, cluster.Request{}), nil, old); err == nil {
 			old = admitted // as it was applied
 		}
-		s.old, s.Object = defaulted(old), defaulted(s.Object)
+		s.old, s.Object = manifest.Defaulted(old), manifest.Defaulted(s.Object)
 		return nil
 	}
 }
@@ -285,13 +283,6 @@ func (s *subject) over(live client.Object) error {
 	if err != nil {
 		return err
 	}
-	s.old, s.Object = defaulted(live), merged
+	s.old, s.Object = manifest.Defaulted(live), merged
 	return nil
-}
-
-// defaulted returns a copy of an object with the defaults that an apply fills in.
-func defaulted(obj client.Object) client.Object {
-	obj = obj.DeepCopyObject().(client.Object)
-	manifest.Default(obj)
-	return obj
 }

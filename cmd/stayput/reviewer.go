@@ -313,32 +313,33 @@ func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, er
 	s.changes = len(verdict.Findings)
 	for _, f := range stands.Findings {
 		if !slices.ContainsFunc(verdict.Findings[:s.changes], func(said validators.Finding) bool {
-			return said.Rule.Name == f.Rule.Name && said.Field == f.Field
+			return sameFault(said, f)
 		}) {
 			f.Level = min(f.Level, validators.Warn)
 			verdict.Findings = append(verdict.Findings, f)
 		}
 	}
-	for _, e := range stands.Exempted {
-		if !slices.ContainsFunc(verdict.Exempted, func(said validators.Exempted) bool {
-			return said.Rule.Name == e.Rule.Name && said.Field == e.Field
-		}) {
-			verdict.Exempted = append(verdict.Exempted, e)
-		}
-	}
-	for _, u := range stands.Undecided {
-		if !slices.ContainsFunc(verdict.Undecided, func(said *validators.Undecided) bool {
-			return said.Rule.Name == u.Rule.Name
-		}) {
-			verdict.Undecided = append(verdict.Undecided, u)
-		}
-	}
-	for _, note := range stands.Notes {
-		if !slices.Contains(verdict.Notes, note) {
-			verdict.Notes = append(verdict.Notes, note)
-		}
-	}
+	verdict.Exempted = appendNew(verdict.Exempted, stands.Exempted, func(a, b validators.Exempted) bool {
+		return sameFault(a.Finding, b.Finding)
+	})
+	verdict.Undecided = appendNew(verdict.Undecided, stands.Undecided, func(a, b *validators.Undecided) bool {
+		return a.Rule.Name == b.Rule.Name
+	})
+	verdict.Notes = appendNew(verdict.Notes, stands.Notes, func(a, b string) bool { return a == b })
 	return verdict, nil
+}
+
+// sameFault says whether two findings are of one rule about one field.
+func sameFault(a, b validators.Finding) bool { return a.Rule.Name == b.Rule.Name && a.Field == b.Field }
+
+// appendNew appends to a list the items that it does not have.
+func appendNew[T any](list, more []T, same func(a, b T) bool) []T {
+	for _, item := range more {
+		if !slices.ContainsFunc(list, func(has T) bool { return same(has, item) }) {
+			list = append(list, item)
+		}
+	}
+	return list
 }
 
 // An earlier fills in what a subject was before, and what it becomes.
