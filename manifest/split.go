@@ -26,13 +26,19 @@ type refusal struct {
 // as long as they follow each other; from then on YAML with --- between
 // documents. A byte order mark is removed, and UTF-16, which PowerShell writes,
 // is converted. The parts that kubectl refuses are returned in refused, and are
-// cut as other tools do, so that the rest can be reviewed.
-// rest can be reviewed all the same.
+// cut as other tools do, so that the rest can be reviewed all the same. The
+// texts of UTF-8 are parts of data, not copies.
 //
 // Source: k8s.io/apimachinery@v0.37.1 pkg/util/yaml/decoder.go.
 func split(data []byte) (docs []*document, refused []refusal, err error) {
-	if data, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), data); err != nil {
-		return nil, nil, err
+	whole := &source{data: data}
+	if text, marked := bytes.CutPrefix(data, []byte(byteOrderMark)); marked {
+		data, whole.before = text, len(byteOrderMark)
+	} else if bytes.HasPrefix(data, []byte{0xfe, 0xff}) || bytes.HasPrefix(data, []byte{0xff, 0xfe}) {
+		whole.converted = true
+		if data, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), data); err != nil {
+			return nil, nil, err
+		}
 	}
 	docs, rest, line, why := splitJSON(data)
 	if why != "" {
@@ -40,10 +46,19 @@ func split(data []byte) (docs []*document, refused []refusal, err error) {
 	}
 	if rest != nil {
 		more, bad := splitYAML(rest, line)
+		for _, doc := range more {
+			doc.start += len(data) - len(rest)
+		}
 		docs, refused = append(docs, more...), append(refused, bad...)
 	}
+	for _, doc := range docs {
+		doc.source, doc.start = whole, doc.start+whole.before
+	}
+	whole.docs = docs
 	return docs, refused, nil
 }
+
+const byteOrderMark = "\ufeff"
 
 // splitJSON cuts JSON values off the beginning of a stream. If the stream does
 // not begin with one, it is left to YAML, which includes JSON and whose parser
@@ -78,7 +93,7 @@ func splitJSON(data []byte) (docs []*document, rest []byte, line int, why string
 		}
 		end := int(dec.InputOffset())
 		// The white space before the value is kept: its columns count.
-		docs = append(docs, &document{text: data[at:end:end], line: line, json: true})
+		docs = append(docs, &document{text: data[at:end:end], start: at, line: line, json: true})
 		line += bytes.Count(data[at:end], []byte("\n"))
 		at = end
 	}
@@ -96,7 +111,7 @@ func splitYAML(data []byte, line int) (docs []*document, refused []refusal) {
 	start, first := 0, line
 	body := 0 // where kubectl's document begins: behind the ---, unless nothing is before it
 	cut := func(end int) {
-		doc := &document{text: data[start:end:end], line: first}
+		doc := &document{text: data[start:end:end], start: start, line: first}
 		judged := data[min(body, end):end]
 		if bad, at := doc.refused(judged); bad {
 			refused = append(refused, refusal{at, directive})

@@ -12,12 +12,22 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
+// A source is the content of a file, as it was read.
+type source struct {
+	data      []byte
+	before    int  // the length of the byte order mark
+	converted bool // the documents are in another encoding than the file
+	docs      []*document
+}
+
 // A document is one document of a stream: its text, and the line of the file
 // on which it begins.
 type document struct {
-	text []byte
-	line int
-	json bool
+	text   []byte
+	line   int
+	json   bool
+	source *source
+	start  int // where the text begins in the source
 
 	left int // the line of the part that kubectl leaves out, or 0
 
