@@ -274,5 +274,5 @@ func recipeFor(t *testing.T, ns, size string) string {
 	if len(findings) != 1 || len(undecided) > 0 {
 		t.Fatalf("%v, undecided %v: want one hint", findings, undecided)
 	}
-	return findings[0].Remedy
+	return findings[0].Remedy.String()
 }

@@ -150,23 +150,23 @@ func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Pat
 	case pvc.Name == "":
 		cost = "Pods stay Pending"
 	}
-	remedy := p.attributesRemedy(pvc, fitting, driver, sts)
+	remedy := Remedy{p.attributesRemedy(pvc, fitting, driver, sts)}
 	if class != nil {
 		p.Report(field.Invalid(path, name, fmt.Sprintf("must be of driver %s, not %s; %s",
-			driver.name, class.DriverName, cost)), remedy)
+			driver.name, class.DriverName, cost)), remedy...)
 		return unknown
 	}
 	if len(fitting) == 0 || !inPlace(p, pvc) && !driver.bound {
-		create := "create VolumeAttributesClass " + name
+		create, other := "create VolumeAttributesClass "+name, ""
 		if driver.name != "" {
 			create += " with driverName: " + driver.name
 		}
 		if len(fitting) > 0 {
-			create += ", or " + remedy
+			other = ", or " + remedy[0]
 		}
-		remedy = create
+		remedy = Remedy{create, other}
 	}
-	p.Report(notFound(path, name, "must exist; "+cost), remedy)
+	p.Report(notFound(path, name, "must exist; "+cost), remedy...)
 	return unknown
 }
 

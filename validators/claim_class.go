@@ -46,24 +46,23 @@ ephemeral volumes are made when their Pods are: of a template it is said before.
 			p.Report(field.Required(path, "must name a class, for there is no default; "+cost), remedy)
 			return nil
 		}
-		create := fmt.Sprintf("create StorageClass %s", missing.name)
-		remedy := create
+		create, other := "create StorageClass "+missing.name, ""
 		if len(missing.classes) > 0 {
-			remedy = fmt.Sprintf("%s, or make the claim anew with another (%s)", create, offered(missing.classes))
+			other = fmt.Sprintf(", or make the claim anew with another (%s)", offered(missing.classes))
 		}
-		remedy = p.Mend(missing.named(), remedy)
+		remedy := Remedy{p.Mend(missing.named(), create), p.Mend("", other)}
 		nothing, err := holdsNothing(p.Cluster, pvc)
 		if err != nil {
 			return err
 		}
 		there := nothing && pvc.ResourceVersion != "" && len(missing.classes) > 0 // audit
 		if there {
-			remedy = fmt.Sprintf("create StorageClass %s, or kubectl delete pvc %s -n %s && %s with another (%s)",
-				missing.name, pvc.Name, pvc.Namespace, applyAgain, offered(missing.classes))
+			remedy = Remedy{create, fmt.Sprintf(", or kubectl delete pvc %s -n %s && %s with another (%s)",
+				pvc.Name, pvc.Namespace, applyAgain, offered(missing.classes))}
 		}
-		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost), remedy)
+		p.Report(notFound(path, missing.name, "must name a class that exists; "+cost), remedy...)
 		if there {
-			p.Recreates("create StorageClass " + missing.name)
+			p.Recreates(create)
 		}
 		return nil
 	})}, onEphemeral(func(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error {

@@ -225,7 +225,7 @@ func (c goingClaim) usedBy(p *Pass, pods []string) {
 		p.Warn(field.Forbidden(namePath,
 			fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
 				"wait for ever%s", cluster.Few(pods), fate(c.volume))),
-			fmt.Sprintf("stop them first: scale down what controls them, or kubectl delete pod %s -n %s",
+			"stop them first: scale down what controls them", fmt.Sprintf(", or kubectl delete pod %s -n %s",
 				strings.Join(pods[:min(len(pods), 5)], " "), c.Namespace))
 	}
 }

@@ -58,7 +58,8 @@ a class that provisions, or ask for the whole of it.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "resources", "requests").Key("storage"), asked.String(),
 			fmt.Sprintf("cannot be had exactly: the nearest volume, %s, has %s, and the claim takes all of it", pv.Name, size)),
-			fmt.Sprintf("make a volume of %s first, choose one with volumeName, or ask for %s", asked, size))
+			fmt.Sprintf("make a volume of %s first", asked), ", choose one with volumeName",
+			fmt.Sprintf(", or ask for %s", size))
 		return nil
 	})},
 }

@@ -42,14 +42,14 @@ the classes that there are now.`,
 			switch missing.kind {
 			case noClass:
 				p.Report(notFound(path, missing.name, "must exist; the Pods stay Pending"),
-					p.Mend(missing.named(), fmt.Sprintf("create StorageClass %s", missing.name)+orOtherClass(sts, missing)))
+					p.Mend(missing.named(), "create StorageClass "+missing.name), p.Mend("", orOtherClass(sts, missing)))
 			case noDefault:
 				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending until there is one"),
-					p.Mend(missing.named(), "mark a class as the default"+orOtherClass(sts, missing)))
+					p.Mend(missing.named(), "mark a class as the default"), p.Mend("", orOtherClass(sts, missing)))
 			case noVolume:
 				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"),
-					p.Mend("a PersistentVolume that fits, or "+missing.named(), "create a volume that fits"+orOtherClass(sts,
-						missing)))
+					p.Mend("a PersistentVolume that fits", "create a volume that fits"),
+					p.Mend(", or "+missing.named(), orOtherClass(sts, missing)))
 			}
 		}
 		return nil

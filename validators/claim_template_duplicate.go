@@ -31,7 +31,7 @@ be changed later. Remove all but one, or rename them.`,
 			}
 			err := field.Duplicate(templatesPath.Index(i).Child("metadata", "name"), t.Name)
 			err.Detail = fmt.Sprintf("must differ from that of template %d, which would be dropped silently", j)
-			p.Report(err, "remove one of the two templates, or rename it and mount it by its new name")
+			p.Report(err, "remove one of the two templates", ", or rename it and mount it by its new name")
 		}
 		return nil
 	})},

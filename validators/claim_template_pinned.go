@@ -51,7 +51,7 @@ the volumes with claimRef, or make the claims before the StatefulSet.`,
 			if provisions(class) {
 				p.Warn(field.Forbidden(templatesPath.Index(i).Child("spec", "selector"),
 					fmt.Sprintf("cannot be honoured by class %s; the claims stay Pending", name)),
-					`remove the selector, or write storageClassName: "" to choose among volumes made by hand`)
+					"remove the selector", `, or write storageClassName: "" to choose among volumes made by hand`)
 			}
 		}
 		return nil

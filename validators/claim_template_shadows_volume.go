@@ -59,8 +59,8 @@ replaced, so the rule warns.`,
 			}
 			err := field.Duplicate(podSpecPath.Child("volumes").Index(i).Child("name"), v.Name)
 			err.Detail = "must differ from the names of volumeClaimTemplates; Pods get the template's claim, not " + hidden
-			p.Report(err, fmt.Sprintf("leave volume %s out; or, to use it, copy the data first (it stays in the template's "+
-				"claims), then rename it and its volumeMounts", v.Name))
+			p.Report(err, fmt.Sprintf("leave volume %s out", v.Name), "; or, to use it, copy the data first (it stays in the "+
+				"template's claims), then rename it and its volumeMounts")
 		}
 		return unknown
 	}).Of("spec.volumeClaimTemplates", "spec.template.spec.volumes[*].name",

@@ -37,8 +37,8 @@ later.`,
 			}
 			p.Report(field.Invalid(templatesPath.Index(i).Child("metadata", "name"), t.Name,
 				"must be mounted; every Pod would get a disk that nothing uses"),
-				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: %s}] in a container, or remove it", t.Name,
-					freePath(&sts.Spec.Template.Spec)))
+				fmt.Sprintf("volumeMounts: [{name: %s, mountPath: %s}] in a container", t.Name,
+					freePath(&sts.Spec.Template.Spec)), ", or remove it")
 		}
 		return nil
 	})},

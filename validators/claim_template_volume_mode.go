@@ -143,6 +143,6 @@ func (c claimedVolume) report(p *Pass, err *field.Error, remedy string, other co
 		err.Detail += ", and templates are fixed"
 		change = "volumeClaimTemplates: [{metadata: {name: %s}, spec: {volumeMode: %s}}]"
 	}
-	p.Report(err, fmt.Sprintf(change, err.BadValue, other)+"; or, "+remedy)
+	p.Report(err, fmt.Sprintf(change, err.BadValue, other), "; or, "+remedy)
 	p.Briefly(remedy)
 }

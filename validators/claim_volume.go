@@ -51,7 +51,7 @@ or gets a new, empty volume where its class makes one.`,
 		if pv == nil {
 			p.Report(notFound(path, pvc.Spec.VolumeName,
 				"must exist; the claim stays Pending until it does, and so does every Pod that mounts it"),
-				"create the PersistentVolume, or choose one that is Available"+p.Mend("", ": kubectl get pv"))
+				"create the PersistentVolume", ", or choose one that is Available"+p.Mend("", ": kubectl get pv"))
 			return nil
 		}
 		if reservedFor(pv, pvc) { // the controller checks nothing else
@@ -65,7 +65,7 @@ or gets a new, empty volume where its class makes one.`,
 		}
 		if why, remedy := p.misfit(pv, pvc, class); why != "" {
 			p.Report(field.Invalid(path, pv.Name,
-				fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy)
+				fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy...)
 			return nil
 		}
 		p.otherSelector(pvc, pv, "the claim names")
@@ -170,34 +170,35 @@ func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim)
 // misfit says why a volume that is not yet bound to a claim cannot be, and what
 // to do. It repeats the controller's checks (checkVolumeSatisfyClaim).
 func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string,
-) (why, remedy string) {
+) (why string, remedy Remedy) {
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
 	switch {
 	case pv.DeletionTimestamp != nil:
-		return "this one is being deleted", "choose another" + p.Mend("", ": kubectl get pv")
+		return "this one is being deleted", Remedy{"choose another" + p.Mend("", ": kubectl get pv")}
 	case pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed:
 		return "this one still belongs to a claim that is gone",
-			"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
-				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))
+			Remedy{"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
+				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))}
 	case pv.Spec.ClaimRef != nil:
 		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name),
-			"choose one that is Available" + p.Mend("", ": kubectl get pv")
+			Remedy{"choose one that is Available" + p.Mend("", ": kubectl get pv")}
 	case size.Cmp(*asked) < 0:
 		return fmt.Sprintf("this one has %s of the %s asked for", size, asked),
-			fmt.Sprintf("resources: {requests: {storage: %s}}, or a larger volume", size)
+			Remedy{fmt.Sprintf("resources: {requests: {storage: %s}}", size), ", or a larger volume"}
 	case volume.GetPersistentVolumeClass(pv) != class:
 		is := volume.GetPersistentVolumeClass(pv)
-		return fmt.Sprintf("its class is %q, not %q", is, class), fmt.Sprintf("storageClassName: %q in the claim", is)
+		return fmt.Sprintf("its class is %q, not %q", is, class),
+			Remedy{fmt.Sprintf("storageClassName: %q in the claim", is)}
 	case !sameAttributes(pv.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
-			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), attributesOf(pv)
+			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{attributesOf(pv)}
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
-		return "its volumeMode is another", fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))
+		return "its volumeMode is another", Remedy{fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))}
 	case !volume.CheckAccessModes(pvc, pv):
-		return "it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s] in the claim",
-			joinModes(pv.Spec.AccessModes))
+		return "it does not have all access modes asked for",
+			Remedy{fmt.Sprintf("accessModes: [%s] in the claim", joinModes(pv.Spec.AccessModes))}
 	}
-	return "", ""
+	return "", nil
 }
 
 func volumeMode(pv *corev1.PersistentVolume) corev1.PersistentVolumeMode {

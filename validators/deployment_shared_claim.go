@@ -41,14 +41,16 @@ ReadWriteMany claim; or else run one replica.`,
 				continue // its access modes are unknown
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := "replicas: 1, strategy: {type: Recreate}; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"
+			remedy := Remedy{"replicas: 1, strategy: {type: Recreate}",
+				"; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"}
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
 				p.Report(field.Invalid(path, v.claim,
-					fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy)
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOncePod: only one of them ever starts", replicas)), remedy...)
 			case len(modes) == 1 && slices.Contains(modes, corev1.ReadWriteOnce):
 				p.Warn(field.Invalid(path, v.claim,
-					fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)), remedy)
+					fmt.Sprintf("cannot serve %d replicas; ReadWriteOnce: they overwrite files or wait for ever", replicas)),
+					remedy...)
 			}
 		}
 		return nil

@@ -132,12 +132,12 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		// After a failed expansion a size may be reduced, but not to the
 		// capacity.
 		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 {
-			what, remedy := "cannot shrink; a volume only ever grows", "for a smaller volume copy the data to another claim"
+			what, other := "cannot shrink; a volume only ever grows", "; for a smaller volume copy the data to another claim"
 			if before.Cmp(capacity) > 0 && !capacity.IsZero() {
 				what = fmt.Sprintf("cannot be %s, what the volume has, or less; anything above it is accepted", &capacity)
-				remedy = "or anything above " + capacity.String()
+				other = "; or anything above " + capacity.String()
 			}
-			p.Report(field.Invalid(path, after.String(), what), fmt.Sprintf("write storage: %s again; %s", &before, remedy))
+			p.Report(field.Invalid(path, after.String(), what), fmt.Sprintf("write storage: %s again", &before), other)
 		}
 		return nil
 	}

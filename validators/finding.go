@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 type Finding struct {
 	Rule   *Rule
 	Level  Level
-	Remedy string
+	Remedy Remedy
 	Loses  []string // names of the volumes that would be destroyed
 	*field.Error
 
@@ -26,8 +27,39 @@ type Finding struct {
 	Recreates bool
 
 	briefs  []brief // used where Remedy is too long, the best first
-	keep    string  // the remedy that does not delete the object, where Recreates
+	keep    Remedy  // the remedy that does not delete the object, where Recreates
 	through string  // the owner that Remedy ends with, as throughOwner returns it; or ""
+}
+
+// A Remedy says how to mend what a finding is about. It is a list of
+// alternatives: the first, which is of use by itself, then each other one with
+// the words that join it to those before, such as ", or " or "; or, to lose
+// them, ". A remedy that is too long for a warning loses alternatives from its
+// end; no alternative is ever cut. Empty ones do not count.
+type Remedy []string
+
+// String returns all alternatives, on one line.
+func (r Remedy) String() string { return strings.Join(r, "") }
+
+// and returns the remedy with words after its last alternative.
+func (r Remedy) and(words string) Remedy {
+	if len(r) == 0 {
+		return Remedy{words}
+	}
+	r = slices.Clone(r)
+	r[len(r)-1] += words
+	return r
+}
+
+// fitting returns as many alternatives from the head of the remedy, but not
+// all, as fit into room runes, or "".
+func (r Remedy) fitting(room int) string {
+	for n := len(r) - 1; n > 0; n-- {
+		if part := cluster.OneLine(r[:n].String()); utf8.RuneCountInString(part) <= room {
+			return part
+		}
+	}
+	return ""
 }
 
 // A brief is a shorter remedy.
@@ -61,10 +93,10 @@ func (f Finding) what() string { return cluster.OneLine(f.Rule.Name + ": " + f.E
 
 // fix returns the end of String: the remedy.
 func (f Finding) fix() string {
-	if f.Remedy == "" {
+	if len(f.Remedy) == 0 {
 		return ""
 	}
-	return cluster.OneLine("; fix: " + f.Remedy)
+	return cluster.OneLine("; fix: " + f.Remedy.String())
 }
 
 // printRule begins the command that prints what a rule says.
@@ -86,7 +118,7 @@ func (f Finding) Short(limit int) string {
 		fix = cluster.OneLine("; fix: " + briefs[0].of(f.Rule))
 	}
 	more := printRule + f.Rule.Name
-	if brief := f.alternatives(limit - long - utf8.RuneCountInString("; fix: "+orElse+more)); brief != "" {
+	if brief := f.Remedy.fitting(limit - long - utf8.RuneCountInString("; fix: "+orElse+more)); brief != "" {
 		return what + "; fix: " + brief + orElse + more
 	}
 	more = "; fix: " + more
@@ -98,27 +130,6 @@ func (f Finding) Short(limit int) string {
 
 // orElse separates a part of a remedy from the command that prints the rest.
 const orElse = ", or: "
-
-// alternatives returns as many alternatives from the head of a remedy as fit
-// into room runes, or "". A sequence of commands is never cut.
-func (f Finding) alternatives(room int) string {
-	remedy, best := cluster.OneLine(f.Remedy), ""
-	for _, or := range []string{"; or ", "; or, ", ", or "} {
-		for end, rest := 0, remedy; ; {
-			i := strings.Index(rest, or)
-			if i < 0 {
-				break
-			}
-			end += i
-			if part := remedy[:end]; utf8.RuneCountInString(part) <= room && len(part) > len(best) {
-				best = part
-			}
-			end += len(or)
-			rest = remedy[end:]
-		}
-	}
-	return best
-}
 
 // applyAgain is the end of a remedy that deletes an object.
 const applyAgain = "kubectl apply -f <file>"

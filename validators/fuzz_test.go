@@ -170,7 +170,7 @@ func checkSafe(t *testing.T, f Finding) {
 	if s := f.String(); !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		t.Errorf("the API server would drop it: %q", s)
 	}
-	if f.Remedy == "" || f.Field == "" {
+	if len(f.Remedy) == 0 || f.Field == "" {
 		t.Errorf("no path or no remedy: %v", f)
 	}
 }

@@ -303,8 +303,8 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 			continue
 		}
 		was := path(f.Field)
-		if _, fix, _ := strings.Cut(f.Short(250), "; fix: "); copies.MatchString(f.Remedy) && ofVolumes.MatchString(fix) &&
-			!copies.MatchString(fix) {
+		if _, fix, _ := strings.Cut(f.Short(250), "; fix: "); copies.MatchString(f.Remedy.String()) &&
+			ofVolumes.MatchString(fix) && !copies.MatchString(fix) {
 			t.Errorf("%s: what a warning has room for copies nothing: %q", where, fix)
 		}
 		for _, m := range mend(fresh, f) {

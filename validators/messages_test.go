@@ -79,16 +79,16 @@ func faults(f Finding) (all []string) {
 	fault(utf8.RuneCountInString(before) > room, "%d runes before the remedy: cut in a warning",
 		utf8.RuneCountInString(before))
 	fault(strings.Contains(strings.ToLower(s), "immutable"), "says immutable, upon which kubectl apply --force deletes")
-	fault(f.Remedy == "", "no remedy")
-	fault(f.Recreates != strings.Contains(f.Remedy, applyAgain),
+	fault(f.Remedy.String() == "", "no remedy")
+	fault(f.Recreates != strings.Contains(f.Remedy.String(), applyAgain),
 		"the remedy makes it anew, and is not marked so, or the other way about")
 	in := f.InPlace()
-	fault(in.Remedy == "" || in.Recreates || strings.Contains(in.Remedy, applyAgain),
+	fault(in.Remedy.String() == "" || in.Recreates || strings.Contains(in.Remedy.String(), applyAgain),
 		"the remedy that leaves it alone is %q", in.Remedy)
 	fault(badFormat.MatchString(s), "a formatting mistake, %q", badFormat.FindString(s))
 	fault(strings.Contains(s, "  "), "two spaces")
 	fault(longList.MatchString(s), "a list of more than five, %q", longList.FindString(s))
-	for _, part := range []string{f.Detail, f.Remedy} {
+	for _, part := range []string{f.Detail, f.Remedy.String()} {
 		fault(strings.HasSuffix(part, ".") && !strings.HasSuffix(part, "..."), "ends in a full stop: %s", part)
 		fault(part != strings.TrimSpace(part), "space around %q", part)
 	}
@@ -106,7 +106,7 @@ func checkMessage(t *testing.T, f Finding) {
 // TestFaults proves that what TestMessages looks for would be found.
 func TestFaults(t *testing.T) {
 	good := func() Finding {
-		return Finding{Rule: statefulsetParallel, Remedy: "leave it out", Error: required("must be set")}
+		return Finding{Rule: statefulsetParallel, Remedy: Remedy{"leave it out"}, Error: required("must be set")}
 	}
 	if got := faults(good()); len(got) > 0 {
 		t.Fatalf("a good message: %q", got)
@@ -124,7 +124,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := good()
-			f.Error, f.Remedy = required(tt.detail), tt.remedy
+			f.Error, f.Remedy = required(tt.detail), Remedy{tt.remedy}
 			if got := strings.Join(faults(f), "\n"); !strings.Contains(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

@@ -74,7 +74,7 @@ is said.`,
 			return nil
 		}
 		p.Report(field.Invalid(path, ns.Name, what+", such as "+member+" of a StatefulSet"),
-			retainAll(ns.Name, volumes)+"; or, to lose them, "+letGo(ns.Name, doomed))
+			retainAll(ns.Name, volumes), "; or, to lose them, "+letGo(ns.Name, doomed))
 		p.Loses(volumes...)
 		return nil
 	})},

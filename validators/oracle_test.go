@@ -301,7 +301,8 @@ func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests boo
 	found []validators.Finding) {
 	t.Helper()
 	for _, f := range found {
-		faults := append(destructive(w.objects(), manifests, f.Remedy), misnamed(w.objects(), obj, f.Remedy)...)
+		remedy := f.Remedy.String()
+		faults := append(destructive(w.objects(), manifests, remedy), misnamed(w.objects(), obj, remedy)...)
 		for _, fault := range faults {
 			if name := "remedy of " + f.Rule.Name; !c.disagreed[name] {
 				c.disagreed[name] = true

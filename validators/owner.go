@@ -63,10 +63,10 @@ func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 				briefs = append(briefs, brief{b.text + ", " + through, false})
 			}
 			if f.Recreates {
-				f.keep += ", " + through
+				f.keep = f.keep.and(", " + through)
 			}
 			f.briefs = slices.Concat(briefs, briefly(printRule+f.Rule.Name+", "+through, through))
-			f.Remedy, f.through = f.Remedy+", "+through, through
+			f.Remedy, f.through = f.Remedy.and(", "+through), through
 		}
 	}
 }
@@ -126,12 +126,13 @@ func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayT
 func (f *Finding) letThrough(w wayThrough, deletion bool) {
 	switch own := f.Remedy; {
 	case !deletion: // the applied object may come from somebody who can edit it
-		f.Remedy, f.briefs = own+"; or "+w.full, briefly(own+"; or "+w.brief, w.full, w.brief, w.briefest, w.entry)
+		f.Remedy = append(slices.Clip(own), "; or "+w.full)
+		f.briefs = briefly(own.String()+"; or "+w.brief, w.full, w.brief, w.briefest, w.entry)
 	case len(f.Loses) > 0 && len(f.Loses) <= 2:
-		f.Remedy = "to keep the disk: " + retainCommand(strings.Join(f.Loses, " ")) + "; to let it go, " + w.full
+		f.Remedy = Remedy{"to keep the disk: " + retainCommand(strings.Join(f.Loses, " ")), "; to let it go, " + w.full}
 		f.briefs = briefly(w.full, w.brief, w.briefest, w.entry)
 	default:
-		f.Remedy, f.briefs = w.full, briefly(w.brief, w.briefest, w.entry)
+		f.Remedy, f.briefs = Remedy{w.full}, briefly(w.brief, w.briefest, w.entry)
 	}
 }
 

@@ -297,7 +297,7 @@ func TestWayThroughInLittleRoom(t *testing.T) {
 	}
 	warning := reviewed(t, &Policy{Rules: []*Rule{always(Rule{Name: "style", Level: Warn})}}, user(operator), nil,
 		obj).Findings[0]
-	warning.Remedy = strings.Repeat("x", 200) + warning.Remedy
+	warning.Remedy = Remedy{strings.Repeat("x", 200) + warning.Remedy.String()}
 	if short := warning.Short(warningRunes); !strings.HasSuffix(short,
 		"fix: stayput rules style, through RedisCluster "+long) {
 		t.Errorf("the owner is missing in %s", short)

@@ -56,7 +56,7 @@ under its serviceName; there the label has no effect.`,
 			case spec.HostNetwork:
 				p.Report(field.Invalid(podSpecPath.Child("hostNetwork"), true,
 					"must not be set; each Pod has its node's hostname"+without),
-					"remove hostNetwork from the template; or, remove the label "+cluster.LabelSubdomain+" from the template")
+					"remove hostNetwork from the template", "; or, remove the label "+cluster.LabelSubdomain+" from the template")
 			case spec.HostnameOverride != nil:
 				p.Report(field.Invalid(podSpecPath.Child("hostnameOverride"), *spec.HostnameOverride,
 					"must not be set; no Pod would know its own name"+without), "remove hostnameOverride from the template")
@@ -76,7 +76,7 @@ under its serviceName; there the label has no effect.`,
 				return nil // its Deployment is reported
 			}
 			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
-				p.Report(err, remedy)
+				p.Report(err, remedy...)
 			}
 			return nil
 		})},
@@ -84,7 +84,7 @@ under its serviceName; there the label has no effect.`,
 
 // inTheWay returns what keeps a Pod from getting a name under a Service, and
 // how to remove it.
-func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy string) {
+func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy Remedy) {
 	spec, path := &pod.Spec, specPath
 	without := fmt.Sprintf("; no DNS name under Service %s", service)
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
@@ -92,35 +92,35 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 	case mirror:
 		return field.Forbidden(field.NewPath("metadata", "annotations").Key(cluster.AnnotationMirror),
 				"cannot be named here; this is the image of a static Pod"+without),
-			"set hostname and subdomain in the manifest on the node"
+			Remedy{"set hostname and subdomain in the manifest on the node"}
 	case spec.HostNetwork:
 		return field.Invalid(path.Child("hostNetwork"), true, "must not be set; the Pod has the node's hostname"+without),
-			"remove hostNetwork and create the Pod again, or remove the label " + cluster.LabelSubdomain
+			Remedy{"remove hostNetwork and create the Pod again", ", or remove the label " + cluster.LabelSubdomain}
 	case spec.HostnameOverride != nil:
 		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride,
 				"must not be set; the Pod would not know its DNS name"+without),
-			"remove hostnameOverride and create the Pod again"
+			Remedy{"remove hostnameOverride and create the Pod again"}
 	case spec.Subdomain != "" && spec.Subdomain != service:
 		return field.Invalid(path.Child("subdomain"), spec.Subdomain,
 				"must be what the label "+cluster.LabelSubdomain+" says"+without),
-			"remove subdomain and create the Pod again, or metadata: {labels: {" + cluster.LabelSubdomain + ": " +
-				spec.Subdomain + "}}"
+			Remedy{"remove subdomain and create the Pod again", ", or metadata: {labels: {" + cluster.LabelSubdomain + ": " +
+				spec.Subdomain + "}}"}
 	case spec.Hostname != "":
 		return field.Required(path.Child("subdomain"), "must be set beside a hostname"+without),
-			"remove hostname and create the Pod again, or spec: {subdomain: " + service + "}"
+			Remedy{"remove hostname and create the Pod again", ", or spec: {subdomain: " + service + "}"}
 	case pod.Name != "" && len(validation.IsDNS1123Label(pod.Name)) > 0:
 		return field.Invalid(namePath, short(pod.Name),
 				"must be a DNS label of at most 63 characters to be a hostname"+without),
-			"give the Pod a name without dots, or spec: {hostname: <name>, subdomain: " + service + "}"
+			Remedy{"give the Pod a name without dots", ", or spec: {hostname: <name>, subdomain: " + service + "}"}
 	case spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && pod.Name != "":
 		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
 		if len(fqdn) > maxFQDN {
 			return field.Invalid(path.Child("setHostnameAsFQDN"), true,
 					fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),
-				"remove it and create the Pod again, or use shorter names"
+				Remedy{"remove it and create the Pod again", ", or use shorter names"}
 		}
 	}
-	return nil, ""
+	return nil, nil
 }
 
 // maxFQDN is the length of the longest name that Linux, and so the kubelet,

@@ -82,7 +82,7 @@ business of the rules about StatefulSets.`,
 			p.Report(field.Invalid(path, name,
 				"must name a Service that selects the Pod; this one selects "+
 					short(labels.FormatLabels(svc.Spec.Selector))+", so the Pod has no DNS name"),
-				"the subdomain of a headless Service of its own; or, if it belongs to these, "+p.Mend(
+				"the subdomain of a headless Service of its own", "; or, if it belongs to these, "+p.Mend(
 					fmt.Sprintf("metadata: {labels: %s}", flowYAML(svc.Spec.Selector)),
 					fmt.Sprintf("kubectl label --overwrite pod %s -n %s %s",
 						cmp.Or(pod.Name, "NAME"), pod.Namespace, strings.Join(unmatched(svc.Spec.Selector, pod.Labels), " "))))

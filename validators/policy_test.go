@@ -285,9 +285,28 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// TestShortCutsBetweenAlternatives has an alternative with the words that join
+// others: only the rule knows where one ends.
+func TestShortCutsBetweenAlternatives(t *testing.T) {
+	f := Finding{Rule: theRule, Error: field.Invalid(field.NewPath("spec"), "v", "must not be"),
+		Remedy: Remedy{"echo one, or two; or three", ", or leave it", "; or, to use it, " + strings.Repeat("x", 100), ""}}
+	what, rest := f.what(), ", or: stayput rules the-rule"
+	two := "echo one, or two; or three, or leave it"
+	for want, limit := range map[string]int{
+		f.Remedy.String():                   1000,
+		two + rest:                          len(what + "; fix: " + two + rest),
+		"echo one, or two; or three" + rest: len(what+"; fix: "+two+rest) - 1,
+		"stayput rules the-rule":            len(what+"; fix: echo one, or two; or three"+rest) - 1,
+	} {
+		if got := f.Short(limit); got != what+"; fix: "+want {
+			t.Errorf("%d runes: %q, want the remedy %q", limit, got, want)
+		}
+	}
+}
+
 func TestShortFitsAndSaysWhereTheRestIs(t *testing.T) {
 	f := Finding{Rule: theRule, Error: field.Invalid(field.NewPath("spec"), "v",
-		"must not\nbe \x00 "+strings.Repeat("ä", 300)), Remedy: strings.Repeat("x", 200)}
+		"must not\nbe \x00 "+strings.Repeat("ä", 300)), Remedy: Remedy{strings.Repeat("x", 200)}}
 	for _, limit := range []int{60, 250, 500} {
 		s := f.Short(limit)
 		if n := len([]rune(s)); n > limit {

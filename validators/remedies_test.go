@@ -255,8 +255,8 @@ func TestRemediesOfTestdata(t *testing.T) {
 				view := world.View(context.Background(), s.Request)
 				for _, f := range found(t, view, s.Old, s.Obj) {
 					remedies++
-					faults := append(destructive(data.Objects, world.Manifests, f.Remedy),
-						misnamed(data.Objects, s.Obj, f.Remedy)...)
+					faults := append(destructive(data.Objects, world.Manifests, f.Remedy.String()),
+						misnamed(data.Objects, s.Obj, f.Remedy.String())...)
 					for _, fault := range faults {
 						t.Errorf("%s:%d: %s\n\tin %s", data.File, s.Line(f.Field), fault, f)
 					}
@@ -297,7 +297,7 @@ func TestRemediesOfField(t *testing.T) {
 		for _, s := range f.Steps {
 			view := cluster.Environment{Source: snap, Finder: snap, Manifests: f.Linted()}.View(context.Background(), s.Request)
 			for _, finding := range found(t, view, s.Old, s.Obj) {
-				for _, fault := range destructive(f.Objects, f.Linted() && s.Old == nil, finding.Remedy) {
+				for _, fault := range destructive(f.Objects, f.Linted() && s.Old == nil, finding.Remedy.String()) {
 					t.Errorf("%s: %s\n\tin %s", f.File, fault, finding)
 				}
 			}

@@ -88,7 +88,7 @@ type mending struct {
 
 // mend does a remedy in each of its ways, each to a scene of its own.
 func mend(fresh func() *scene, f validators.Finding) (all []mending) {
-	for _, way := range split(f.Remedy, orRemedy) {
+	for _, way := range split(f.Remedy.String(), orRemedy) {
 		s := fresh()
 		m := &mender{scene: s, finding: f}
 		all = append(all, mending{way, s, m.way(way)})

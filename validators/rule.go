@@ -206,13 +206,15 @@ type Pass struct {
 }
 
 // Report records a finding at the rule's level. The error's detail says what is
-// wrong and what it would cost; the remedy is the command or the lines of YAML,
-// in flow style, that mend it. Where the remedy in a manifest differs from that
-// in a cluster, use [Pass.Mend]. No remedy deletes what may hold data.
-func (p *Pass) Report(err *field.Error, remedy string) { p.add(p.rule.Level, err, remedy) }
+// wrong and what it would cost; the remedy, whose alternatives are given one by
+// one as in a [Remedy], is the command or the lines of YAML, in flow style, that
+// mend it. Where the remedy in a manifest differs from that in a cluster, use
+// [Pass.Mend]. No remedy deletes what may hold data.
+func (p *Pass) Report(err *field.Error, remedy ...string) { p.add(p.rule.Level, err, remedy) }
 
-// Warn records a finding that is never more than a warning.
-func (p *Pass) Warn(err *field.Error, remedy string) {
+// Warn records a finding that is never more than a warning. It takes what
+// [Pass.Report] takes.
+func (p *Pass) Warn(err *field.Error, remedy ...string) {
 	p.add(min(p.rule.Level, Warn), err, remedy)
 }
 
@@ -248,7 +250,7 @@ func (p *Pass) ReportRecreating(err *field.Error, remedy, brief string) {
 // creates it again. Keep is a remedy that does not.
 func (p *Pass) Recreates(keep string) {
 	f := p.last()
-	f.Recreates, f.keep = true, keep
+	f.Recreates, f.keep = true, Remedy{keep}
 }
 
 // Mend returns the remedy that the reader can apply: the fields to write if
@@ -260,7 +262,7 @@ func (p *Pass) Mend(manifest, command string) string {
 	return command
 }
 
-func (p *Pass) add(level Level, err *field.Error, remedy string) {
+func (p *Pass) add(level Level, err *field.Error, remedy Remedy) {
 	if p.presumes {
 		level = min(level, Warn)
 	}

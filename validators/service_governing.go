@@ -45,8 +45,8 @@ and create it as it should be. Nobody resolves its name in between.`,
 			}
 			p.Report(field.Invalid(namePath, svc.Name,
 				"must stay while "+sets(governed)+" names it; the Pods lose their DNS names"),
-				fmt.Sprintf("create Service %s again, headless; or let it go last, after StatefulSet %s", svc.Name,
-					governed[0].Name))
+				fmt.Sprintf("create Service %s again, headless", svc.Name),
+				"; or let it go last, after StatefulSet "+governed[0].Name)
 			return nil
 		}),
 	},
@@ -81,7 +81,7 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 	if s := suffer(misses); len(s) > 0 {
 		p.Report(field.Invalid(spec.Child("selector"), short(labels.FormatLabels(svc.Spec.Selector)),
 			"must match the template of "+sets(s)+"; without it the Pods have no DNS names"),
-			p.selectingAll(svc, governed))
+			p.selectingAll(svc, governed)...)
 		p.brieflySelecting(svc, labelsOfAll(governed))
 	}
 	return nil
@@ -89,11 +89,12 @@ func governs(p *Pass, old, svc *corev1.Service) error {
 
 // selectingAll returns the remedy that makes a Service select the Pods of all
 // StatefulSets that name it.
-func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet) string {
+func (p *Pass) selectingAll(svc *corev1.Service, governed []*appsv1.StatefulSet) Remedy {
 	if on := labelsOfAll(governed); len(on) > 0 {
-		return p.selecting(svc, on)
+		return Remedy{p.selecting(svc, on)}
 	}
-	return "give the templates one label and select it, or make each anew with a headless Service of its own"
+	return Remedy{"give the templates one label and select it",
+		", or make each anew with a headless Service of its own"}
 }
 
 // labelsOfAll returns the labels that the Pods of all StatefulSets have in

@@ -58,7 +58,7 @@ The rule speaks to people only, not to controllers and service accounts.`,
 		if kept := of(stays); len(kept) > 0 {
 			p.Report(field.Invalid(namePath, sts.Name,
 				fmt.Sprintf("cannot free storage: %s stay, and are used again by a StatefulSet of that name", cluster.Few(kept))),
-				"apply it again to use them; or, to free it, find out first what each holds and keep a copy")
+				"apply it again to use them", "; or, to free it, find out first what each holds and keep a copy")
 		}
 		return nil
 	})},

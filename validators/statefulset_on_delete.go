@@ -44,8 +44,8 @@ exempt the StatefulSet.`,
 			}
 			p.Report(field.Invalid(strategyPath, "OnDelete",
 				fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),
-				fmt.Sprintf("updateStrategy: {type: RollingUpdate}, or kubectl delete pod %s-%d -n %s, then the next", sts.Name,
-					all.end()-1, sts.Namespace))
+				"updateStrategy: {type: RollingUpdate}",
+				fmt.Sprintf(", or kubectl delete pod %s-%d -n %s, then the next", sts.Name, all.end()-1, sts.Namespace))
 			return nil
 		}),
 	},

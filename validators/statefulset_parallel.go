@@ -43,7 +43,7 @@ once all Pods that are not available; so it does in 1.35.0 to 1.35.3.`,
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "podManagementPolicy"), string(sts.Spec.PodManagementPolicy),
 			"must be OrderedReady, or each Pod may begin a cluster; cannot be changed later"),
-			"podManagementPolicy: OrderedReady"+published(svc))
+			"podManagementPolicy: OrderedReady", published(svc))
 		return nil
 	})},
 }

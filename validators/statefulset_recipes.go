@@ -29,8 +29,9 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	if was, is := old.Spec.Selector, sts.Spec.Selector; !equality.Semantic.DeepEqual(was, is) {
 		differing := selectorDiffers(spec.Child("selector"), was, is)
 		brief := differing.keep()
-		p.ReportRecreating(differing.problem("Pods would be nobody's"),
-			fmt.Sprintf("%s, or %s && %s && %s", brief, orphan, newPods(), applyAgain), brief)
+		p.Report(differing.problem("Pods would be nobody's"), brief,
+			fmt.Sprintf(", or %s && %s && %s", orphan, newPods(), applyAgain))
+		p.Recreates(brief)
 	}
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
 		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName,
@@ -155,7 +156,8 @@ func (p *Pass) keyFixed(d *difference, again string) {
 	case !d.has:
 		or = "; or, to end this, "
 	}
-	p.ReportRecreating(d.problem("claims stay as they are"), brief+or+again, brief)
+	p.Report(d.problem("claims stay as they are"), brief, or+again)
+	p.Recreates(brief)
 }
 
 // A difference is a value that a field, or a key of a map, had before an update

@@ -76,7 +76,7 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 		for _, d := range deletes {
 			path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", d)
 			if reason != "" {
-				p.Report(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), d+": Retain"+mend)
+				p.Report(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), d+": Retain", mend)
 				if disk != "" {
 					p.Loses(disk)
 				}

@@ -72,7 +72,7 @@ claims from them.`,
 			what += "; they go when it is deleted"
 		}
 		p.Report(field.Invalid(replicasPath, is.n, what),
-			"scale up again to use them; or, to free it, find out first what each holds and keep a copy")
+			"scale up again to use them", "; or, to free it, find out first what each holds and keep a copy")
 		return nil
 	})},
 }
@@ -104,11 +104,11 @@ func condemned(p *Pass, sts *appsv1.StatefulSet) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	keep := "persistentVolumeClaimRetentionPolicy: {whenScaled: Retain}"
+	keep := Remedy{"persistentVolumeClaimRetentionPolicy: {whenScaled: Retain}"}
 	if start, _ := cluster.Ordinals(sts); last >= start {
-		keep = fmt.Sprintf("replicas: %d, or ", last-start+1) + keep
+		keep = Remedy{fmt.Sprintf("replicas: %d", last-start+1), ", or " + keep[0]}
 	}
 	p.Report(field.Invalid(replicasPath, is.n,
-		fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods, which it adopts", cluster.Few(lost))), keep)
+		fmt.Sprintf("must not lose data: %s WILL BE DELETED with their Pods, which it adopts", cluster.Few(lost))), keep...)
 	return nil
 }

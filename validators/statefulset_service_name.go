@@ -46,9 +46,9 @@ field.`,
 			return unknown
 		}
 		if replicasOf(sts.Spec.Replicas) > 1 {
-			p.Report(err, remedy)
+			p.Report(err, remedy...)
 		} else {
-			p.Warn(err, remedy)
+			p.Warn(err, remedy...)
 		}
 		return unknown
 	})},
@@ -58,25 +58,26 @@ field.`,
 // headless one that selects only its Pods, or else a new one with an unused
 // name. If Services are not known, either may be right. If any kind is not
 // known, it returns a remedy together with the error [cluster.ErrUnknown].
-func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy string, unknown error) {
+func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy Remedy, unknown error) {
 	own, unknown := ownHeadless(v, sts)
 	if known(unknown) != nil {
-		return "", unknown
+		return nil, unknown
 	}
 	if own != "" {
-		return fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own), unknown
+		return Remedy{fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)}, unknown
 	}
 	name, unnamed := newHeadlessName(v, sts.Namespace, sts.Name)
 	if known(unnamed) != nil {
-		return "", unnamed
+		return nil, unnamed
 	}
 	labels, first, err := ownLabels(v, sts)
 	if known(err) != nil {
-		return "", err
+		return nil, err
 	}
-	remedy = first + withService(sts, name, labels, 300)
+	anew := first + withService(sts, name, labels, 300)
+	remedy = Remedy{anew}
 	if unnamed != nil {
-		remedy = "the headless Service that selects the Pods, or " + remedy
+		remedy = Remedy{"the headless Service that selects the Pods", ", or " + anew}
 	}
 	return remedy, cmp.Or(unknown, unnamed, err)
 }

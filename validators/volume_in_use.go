@@ -52,7 +52,7 @@ means the claim of that name.`,
 			p.Warn(finding, remedy)
 			return nil
 		}
-		p.Report(finding, fmt.Sprintf("%s; or kubectl annotate pv %s %s=\"why\"", remedy, pv.Name,
+		p.Report(finding, remedy, fmt.Sprintf("; or kubectl annotate pv %s %s=\"why\"", pv.Name,
 			cluster.ExemptPrefix+p.rule.Name))
 		p.Loses(pv.Name)
 		return nil

@@ -81,7 +81,7 @@ func fqdnLength(p *Pass, namespace string, path *field.Path, pod *corev1.PodSpec
 	p.Report(field.Invalid(path.Child("setHostnameAsFQDN"), true,
 		fmt.Sprintf("must be false: the full name has %d characters, the kernel takes %d, and the Pod never starts", n,
 			most)),
-		fmt.Sprintf("setHostnameAsFQDN: false, or names %d characters shorter in all", n-most))
+		"setHostnameAsFQDN: false", fmt.Sprintf(", or names %d characters shorter in all", n-most))
 }
 
 // memberNameLen returns the length of the name of a StatefulSet's Pod with the

@@ -424,7 +424,7 @@ func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
 func (rv *reviewer) finding(s subject, f validators.Finding) report.Finding {
 	return report.Finding{
 		Rule: f.Rule.Name, Level: f.Level.String(), Title: title(f.Rule.Doc), Object: objectOf(s.Object),
-		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy,
+		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy.String(),
 		Location: rv.location(s, f.Field), Fingerprint: f.Fingerprint(s.Object),
 	}
 }
