@@ -12,7 +12,7 @@
 // memberLabels, ofPods, inContainers, ofStatefulSet, live, pinned, knownNodes,
 // known, meets, probed.
 //
-// Services: governingService, headlessService, withService, headlessName, newHeadlessName,
+// Services: governingService, headlessService, withService, headlessName, newHeadlessName, labelsOfAll,
 // addressed, setSelector, alias.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,

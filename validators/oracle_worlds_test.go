@@ -417,7 +417,7 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 		sts.Name = long53
 	}
 	s := &sts.Spec
-	s.Replicas, s.ServiceName = g.replicas(), one(g, "", "db", "db", "db", "db-h", "web")
+	s.Replicas, s.ServiceName = g.replicas(), one(g, "", "db", "db", "db", "db-h", "db-headless", "web")
 	s.PodManagementPolicy = one(g, "", appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
 	s.Template = g.template()
 	s.Selector = &metav1.LabelSelector{MatchLabels: s.Template.Labels}

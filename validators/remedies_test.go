@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
@@ -112,9 +113,12 @@ func destructive(seen []client.Object, manifests bool, remedy string) (faults []
 
 var proposed = regexp.MustCompile(`\bserviceName: ([a-z0-9-]+)( \(headless, selects these Pods\))?`)
 
+var applied = regexp.MustCompile(`apply (\{apiVersion: v1, kind: Service, .*\}\})$`)
+
 // misnamed says what is wrong with the governing Service that a remedy proposes for
 // a StatefulSet: one that is there must be headless and select its Pods, a new one
-// must have a name of its own. Of a manifest that would stay as it is, nothing is said.
+// must have a name of its own, and lead to the Pods of all that wait for that name. Of
+// a manifest that would stay as it is, nothing is said.
 func misnamed(seen []client.Object, obj client.Object, remedy string) (faults []string) {
 	sts, ok := obj.(*appsv1.StatefulSet)
 	if !ok {
@@ -140,6 +144,25 @@ func misnamed(seen []client.Object, obj client.Object, remedy string) (faults []
 			}
 			if svc.Spec.ClusterIP != "None" || svc.Spec.Type == "ExternalName" || len(svc.Spec.Selector) == 0 || !fits {
 				faults = append(faults, "Service "+name+" gives the Pods no names")
+			}
+		}
+	}
+	if m := applied.FindStringSubmatch(remedy); m != nil {
+		var svc corev1.Service
+		if err := yaml.Unmarshal([]byte(m[1]), &svc); err != nil {
+			return append(faults, err.Error())
+		}
+		for _, o := range seen {
+			other, ok := o.(*appsv1.StatefulSet)
+			if !ok || other.Namespace != sts.Namespace || other.Name == sts.Name || other.Spec.ServiceName != svc.Name ||
+				other.DeletionTimestamp != nil {
+				continue
+			}
+			for k, v := range svc.Spec.Selector {
+				if has, ok := other.Spec.Template.Labels[k]; !ok || has != v {
+					faults = append(faults, "StatefulSet "+other.Name+" waits for a Service "+svc.Name+" that leads to its own Pods")
+					break
+				}
 			}
 		}
 	}

@@ -39,7 +39,7 @@ and create it as it should be. Nobody resolves its name in between.`,
 		OnCreate(func(p *Pass, svc *corev1.Service) error { return governs(p, nil, svc) }),
 		OnUpdate(governs),
 		OnDelete(func(p *Pass, svc *corev1.Service) error {
-			governed, err := governedBy(p.Cluster, svc)
+			governed, err := governedBy(p.Cluster, svc.Namespace, svc.Name)
 			if err != nil || len(governed) == 0 {
 				return err
 			}
@@ -55,7 +55,7 @@ and create it as it should be. Nobody resolves its name in between.`,
 // governs reports how a Service is wrong for the StatefulSets that name it,
 // unless the old Service was wrong in the same way.
 func governs(p *Pass, old, svc *corev1.Service) error {
-	governed, err := governedBy(p.Cluster, svc)
+	governed, err := governedBy(p.Cluster, svc.Namespace, svc.Name)
 	if err != nil {
 		return err
 	}
@@ -201,10 +201,10 @@ func misses(svc *corev1.Service, sts *appsv1.StatefulSet) bool {
 	return !cluster.Selects(svc, sts.Spec.Template.Labels) && !alias(svc, sts)
 }
 
-// governedBy returns the StatefulSets that name a Service, sorted, without
-// those that are being deleted.
-func governedBy(v *cluster.View, svc *corev1.Service) (governed []*appsv1.StatefulSet, err error) {
-	naming, err := cluster.Find(v, cluster.StatefulSetsByService, svc.Namespace, svc.Name)
+// governedBy returns the StatefulSets of a namespace that name a Service, sorted,
+// without those that are being deleted. The Service may not exist.
+func governedBy(v *cluster.View, namespace, service string) (governed []*appsv1.StatefulSet, err error) {
+	naming, err := cluster.Find(v, cluster.StatefulSetsByService, namespace, service)
 	if err != nil {
 		return nil, fmt.Errorf("list StatefulSets: %w", err)
 	}

@@ -73,18 +73,16 @@ func headlessName(base string) string {
 	return cut(strings.TrimSuffix(base, suffix), validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 }
 
-// newHeadlessName returns an unused name for a headless Service beside one of
-// several objects, tried in order. If Services are not known, it returns the
-// first name and [cluster.ErrUnknown].
-func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string, error) {
+// newHeadlessName returns a free name for a headless Service of a StatefulSet's
+// own, beside one of several objects, tried in order. A name is taken if there is
+// such a Service, or if another StatefulSet names one: whose names the Service
+// would be, once it is there. If a kind is not known, it returns the first name
+// and [cluster.ErrUnknown].
+func newHeadlessName(v *cluster.View, sts *appsv1.StatefulSet, bases ...string) (string, error) {
 	for _, base := range bases {
 		name := headlessName(base)
-		svc, err := cluster.Get[corev1.Service](v, namespace, name)
-		if err != nil {
-			return name, fmt.Errorf("get Service %s: %w", name, err)
-		}
-		if svc == nil {
-			return name, nil
+		if taken, err := nameTaken(v, sts, name); err != nil || !taken {
+			return name, err
 		}
 	}
 	for n := 1; ; n++ {
@@ -93,26 +91,38 @@ func newHeadlessName(v *cluster.View, namespace string, bases ...string) (string
 			suffix = fmt.Sprintf("-members-%d", n)
 		}
 		name := cut(bases[len(bases)-1], validation.DNS1123LabelMaxLength-len(suffix)) + suffix
-		svc, err := cluster.Get[corev1.Service](v, namespace, name)
-		if err != nil {
-			return name, fmt.Errorf("get Service %s: %w", name, err)
-		}
 		const most = 9 // names are tried; a hostile user must not cause lookups by creating Services
-		if svc == nil || n == most {
-			return name, nil
+		if taken, err := nameTaken(v, sts, name); err != nil || !taken || n == most {
+			return name, err
 		}
 	}
 }
 
-// headlessService returns, ready to apply, a headless Service for the Pods of a
-// StatefulSet. It lists their ports, which a headless Service does not need, if
-// that fits into room runes.
-func headlessService(sts *appsv1.StatefulSet, name string, room int) string {
-	return headlessServiceOf(sts, name, memberLabels(sts), room)
+// nameTaken says whether a Service has a name, or a StatefulSet other than sts
+// waits for one that does.
+func nameTaken(v *cluster.View, sts *appsv1.StatefulSet, name string) (bool, error) {
+	svc, err := cluster.Get[corev1.Service](v, sts.Namespace, name)
+	if err != nil {
+		return false, fmt.Errorf("get Service %s: %w", name, err)
+	}
+	if svc != nil {
+		return true, nil
+	}
+	others, err := alsoNaming(v, sts, name)
+	return len(others) > 0, err
 }
 
-// headlessServiceOf is headlessService for Pods that have the given labels.
-func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
+// alsoNaming returns the StatefulSets other than sts that name a Service of its
+// namespace, sorted, without those that are being deleted.
+func alsoNaming(v *cluster.View, sts *appsv1.StatefulSet, service string) ([]*appsv1.StatefulSet, error) {
+	naming, err := governedBy(v, sts.Namespace, service)
+	return slices.DeleteFunc(naming, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name }), err
+}
+
+// headlessService returns, ready to apply, a headless Service for the Pods of a
+// StatefulSet that have the labels of a selector. It lists their ports, which a
+// headless Service does not need, if that fits into room runes.
+func headlessService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
 	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers), meets(sts))
 	if utf8.RuneCountInString(with) <= room {
 		return with
@@ -126,7 +136,7 @@ func headlessServiceOf(sts *appsv1.StatefulSet, name string, selector map[string
 // withService returns the remedy that gives a StatefulSet a headless Service of
 // its own: its name in the StatefulSet, and the Service to apply.
 func withService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
-	return fmt.Sprintf("serviceName: %s, and apply %s", name, headlessServiceOf(sts, name, selector, room))
+	return fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, selector, room))
 }
 
 func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any, meet bool) string {

@@ -50,7 +50,7 @@ business of statefulset-service-selector alone.`,
 		if svc.Spec.Type != corev1.ServiceTypeExternalName && !cluster.Selects(svc, sts.Spec.Template.Labels) {
 			return nil // statefulset-service-selector
 		}
-		name, unknown := newHeadlessName(p.Cluster.Cached(), sts.Namespace, svc.Name, sts.Name) // for the remedy
+		name, unknown := newHeadlessName(p.Cluster.Cached(), sts, svc.Name, sts.Name) // for the remedy
 		if known(unknown) != nil {
 			return unknown
 		}

@@ -1,6 +1,8 @@
 package validators
 
 import (
+	"cmp"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -12,7 +14,7 @@ var statefulsetServiceMissing = &Rule{
 	Level:     Warn,
 	Loses:     LosesName,
 	Companion: true,
-	Reads:     []client.Object{&corev1.Service{}},
+	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must exist
 
 The DNS names of the Pods are made from the Service that spec.serviceName names.
@@ -20,8 +22,10 @@ Nothing creates that Service: without it the Pods run, and find nobody. It may
 come after the StatefulSet, so the rule only warns; the names appear soon after
 it, where DNS caches have kept no answer of before.
 
-The finding holds a headless Service that fits the StatefulSet. Save it in a
-file, adjust the ports, and kubectl apply -f it.`,
+The finding holds a headless Service that fits the StatefulSet, and any others that
+name the same. Save it in a file, adjust the ports, and kubectl apply -f it. Where
+the Pods of these have no label in common, one Service cannot lead to all, and the
+finding proposes another name.`,
 
 	Versions: `Up to Kubernetes 1.35 the name of a Service cannot begin with a digit: a
 StatefulSet that names such a one can never have it.`,
@@ -39,8 +43,21 @@ StatefulSet that names such a one can never have it.`,
 		}
 		missing := field.NotFound(serviceNamePath, name)
 		missing.Detail = "must exist, or no Pod has a DNS name"
+		others, err := alsoNaming(p.Cluster.Cached(), sts, name) // for the remedy
+		if known(err) != nil {
+			return err
+		}
 		const room = 137 // runes of the rest of the warning, where names are short
-		p.Report(missing, "apply "+headlessService(sts, name, room))
-		return nil
+		if on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...)); len(on) > 0 || len(others) == 0 {
+			p.Report(missing, "apply "+headlessService(sts, name, on, room))
+			return err
+		}
+		// No one selector is right for all: the name is left to the others.
+		own, unnamed := newHeadlessName(p.Cluster.Cached(), sts, sts.Name)
+		if known(unnamed) != nil {
+			return unnamed
+		}
+		p.Report(missing, withService(sts, own, memberLabels(sts), room))
+		return cmp.Or(err, unnamed)
 	}).Of("spec.serviceName")},
 }

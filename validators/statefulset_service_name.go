@@ -28,10 +28,10 @@ that changes with every restart; and the field cannot be added later: the
 StatefulSet must be deleted and created again.
 
 Set spec.serviceName to the headless Service (clusterIP: None) that selects these
-Pods alone, or make one of a name that no other Service has. With one replica the
-rule only warns. For a StatefulSet that exists: kubectl delete statefulset NAME
---cascade=orphan, which leaves Pods and claims alone, and apply it again with the
-field.`,
+Pods alone, or make one of a name that no other Service has, and no other
+StatefulSet waits for. With one replica the rule only warns. For a StatefulSet that
+exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods and
+claims alone, and apply it again with the field.`,
 
 	Exempt: "the Pods are never addressed one by one, as of workers that fetch their tasks themselves",
 
@@ -55,8 +55,8 @@ field.`,
 }
 
 // serviceFor returns the remedy for a StatefulSet that names no Service: the
-// headless one that selects only its Pods, or else a new one with an unused
-// name. If Services are not known, either may be right. If any kind is not
+// headless one that selects only its Pods, or else a new one with a free name.
+// If Services are not known, either may be right. If any kind is not
 // known, it returns a remedy together with the error [cluster.ErrUnknown].
 func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy Remedy, unknown error) {
 	own, unknown := ownHeadless(v, sts)
@@ -66,7 +66,7 @@ func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy Remedy, unknow
 	if own != "" {
 		return Remedy{fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)}, unknown
 	}
-	name, unnamed := newHeadlessName(v, sts.Namespace, sts.Name)
+	name, unnamed := newHeadlessName(v, sts, sts.Name)
 	if known(unnamed) != nil {
 		return nil, unnamed
 	}

@@ -46,20 +46,17 @@ every release, such as a version, in the selector of a Service.`,
 			what = fmt.Sprintf("must name a Service that selects the Pods; this one wants %s, so they get no DNS names",
 				cluster.Few(unmatched(svc.Spec.Selector, sts.Spec.Template.Labels)))
 		}
-		governed, err := governedBy(p.Cluster.Cached(), svc) // for the remedy
+		others, err := alsoNaming(p.Cluster.Cached(), sts, svc.Name) // which must not lose the Service by the remedy
 		if known(err) != nil {
 			return err
 		}
-		// Other StatefulSets that name the Service must not lose it by the
-		// remedy.
-		others := slices.DeleteFunc(governed, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name })
 		remedy := ""
 		on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...))
 		mended := len(on) > 0 && cluster.Headless(svc) // an existing virtual IP stays
 		if mended {
 			remedy = p.selecting(svc, on)
 		} else {
-			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts.Namespace, sts.Name)
+			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts, sts.Name)
 			if known(unnamed) != nil {
 				return unnamed
 			}

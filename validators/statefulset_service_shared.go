@@ -60,7 +60,7 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 		if svc.Name == headlessName(sts.Name) || svc.Name == sts.Name {
 			remedy = p.selecting(svc, own)
 		} else {
-			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts.Namespace, sts.Name)
+			name, unnamed := newHeadlessName(p.Cluster.Cached(), sts, sts.Name)
 			if known(unnamed) != nil {
 				return unnamed
 			}
