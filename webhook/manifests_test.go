@@ -242,7 +242,7 @@ func TestArrows(t *testing.T) {
 	layers := []string{
 		"internal/bytype", "internal/jsonscan", "internal/quantity", "internal/fastjson", "internal/same",
 		"cluster", "cluster/cache/trim", "cluster/cache/packed",
-		"cluster/cache", "manifest/splice", "manifest",
+		"cluster/cache", "manifest/splice", "manifest", "internal/lsp",
 		"validators", "mutators", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal", "cmd/stayput",
 	}
 	far := []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus",

@@ -77,6 +77,11 @@ func (s sources) read() (*input, error) {
 
 // walk returns the manifests below a directory, or the file itself.
 func (in *input) walk(path string) (files []string, err error) {
+	return in.walkExcept(path, func(name string) bool { return name == ".git" })
+}
+
+// walkExcept is walk, without the directories below whose names are to be skipped.
+func (in *input) walkExcept(path string, skip func(name string) bool) (files []string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -89,7 +94,7 @@ func (in *input) walk(path string) (files []string, err error) {
 		case err != nil:
 			in.errors = append(in.errors, problem(name, err))
 			return nil
-		case entry.IsDir() && entry.Name() == ".git":
+		case entry.IsDir() && skip(entry.Name()):
 			return fs.SkipDir
 		case entry.IsDir(), !holdsManifests(name):
 			return nil

@@ -63,8 +63,8 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), lintCommand(), auditCommand(), rehearseCommand(), mutateCommand(), reviewCommand(),
-		recoverCommand(),
+	root.AddCommand(serveCommand(), lintCommand(), lspCommand(), auditCommand(), rehearseCommand(), mutateCommand(),
+		reviewCommand(), recoverCommand(),
 		rulesCommand(), webhooksCommand(), certsCommand(), probeCommand(), generateCommand())
 	name(root)
 	return root.ExecuteContext(ctx)
