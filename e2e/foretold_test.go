@@ -42,8 +42,8 @@ var sentences = []sentence{
 		rule: "claim-attributes-class claim-volume", says: `Pending|stays as it is|never be bound|bound all the same`,
 		shown: attributesStayPending,
 	},
-	{rule: "claim-template-class claim-template-pinned storageclass-default", says: `(?:must|none|gets).*Pending`,
-		shown: templatesStayPending},
+	{rule: "claim-template-class claim-template-pinned storageclass-default storageclass-in-use",
+		says: `(?:must|none|gets).*Pending`, shown: templatesStayPending},
 	{rule: "claim-template-pinned", says: `cannot be honoured`,
 		beyond: "a driver's provisioner refuses a selector, the one of host paths does not look at it: " +
 			"kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},

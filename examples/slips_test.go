@@ -201,6 +201,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: retained, resources: {req
 	"storageclass-default": {app: "vault.yaml", want: warn,
 		old: "  name: scratch\n  annotations:\n",
 		new: "  name: scratch\n  annotations:\n    storageclass.kubernetes.io/is-default-class: \"true\"\n"},
+	"storageclass-in-use": {app: "consul.yaml", want: warn,
+		gone: "StorageClass retained"},
 	"storageclass-reclaim": {app: "consul.yaml", want: warn,
 		old: "reclaimPolicy: Retain", new: "reclaimPolicy: Delete"},
 	"volume-claim-name": {app: "prometheus.yaml", want: warn, add: `

@@ -59,6 +59,7 @@ var All = withStayputAnnotation(
 	statefulsetSharedClaim,
 	statefulsetSpread,
 	storageclassDefault,
+	storageclassInUse,
 	storageclassReclaim,
 	volumeClaimName,
 	volumeHostPath,

@@ -78,6 +78,7 @@ var prose = []struct {
 	{"stayput-annotation", `mend those named first|.*<.*>.*|.* in a (?:PersistentVolumeClaim|Pod|Namespace)`,
 		"a reason, or in which object, its author knows"},
 	{"volume-host-path", `.*<node>.*`, "which node has the directory is not known"},
+	{"storageclass-in-use", `make a class of that name again, .*`, "the deletion is warned of when it happens"},
 	{"volume-stale-claim", `remove (uid and resourceVersion from claimRef|it, and uid from the volume's claimRef)`,
 		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},

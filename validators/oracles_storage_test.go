@@ -48,6 +48,17 @@ var _ = register(map[string]oracle{
 			asked := !strings.HasPrefix(w.user, "system:") // a person
 			return denyIf(v.Spec.PersistentVolumeReclaimPolicy != "Retain" && asked)
 		}),
+		updated(func(w *world, old, v pv) validators.Level { // a uid that it did not have
+			ref := v.Spec.ClaimRef
+			if ref == nil || ref.UID == "" || old.Spec.ClaimRef != nil && old.Spec.ClaimRef.UID == ref.UID &&
+				old.Spec.ClaimRef.Name == ref.Name && old.Spec.ClaimRef.Namespace == ref.Namespace {
+				return nothing
+			}
+			if c := find(w.claims, ref.Namespace, ref.Name); c != nil && c.UID == ref.UID {
+				return nothing
+			}
+			return denyIf(v.Spec.PersistentVolumeReclaimPolicy != "Retain" && !strings.HasPrefix(w.user, "system:"))
+		}),
 		created(func(_ *world, c pvc) validators.Level {
 			_, was := c.Annotations["pv.kubernetes.io/bind-completed"]
 			return warnIf(was)
@@ -58,6 +69,18 @@ var _ = register(map[string]oracle{
 	}),
 	"storageclass-reclaim": created(func(_ *world, sc class) validators.Level {
 		return warnIf(sc.ReclaimPolicy != nil && destroyer(sc)) // who leaves it out has chosen nothing
+	}),
+	"storageclass-in-use": deleted(func(w *world, sc class) validators.Level {
+		for _, s := range w.statefulSets {
+			for _, t := range s.Spec.VolumeClaimTemplates {
+				its := classFor(w, &corev1.PersistentVolumeClaim{Spec: t.Spec})
+				last := !otherDefault(w, sc) || t.Spec.StorageClassName != nil // or the next default makes it
+				if s.DeletionTimestamp == nil && its != nil && its.Name == sc.Name && last {
+					return warn
+				}
+			}
+		}
+		return nothing
 	}),
 	"storageclass-default": gravest(
 		stored(func(w *world, sc class) validators.Level {

@@ -19,9 +19,10 @@ With the reclaim policy Delete, the disk behind a volume is destroyed as soon as
 its claim is deleted; with Recycle, which is deprecated, all files on it are.
 Who makes a volume by hand usually has data on it already, or nobody to make
 the disk again. And a volume whose policy changes from Retain to Delete while a
-claim has it loses its data to the next kubectl delete pvc, or namespace. Say
-persistentVolumeReclaimPolicy: Retain, the default; if the data may go, annotate
-the volume stayput.dev/reclaim-policy: Delete.`,
+claim has it loses its data to the next kubectl delete pvc, or namespace; one that
+is Released is destroyed at once. Say persistentVolumeReclaimPolicy: Retain, the
+default; if the data may go, annotate the volume stayput.dev/reclaim-policy:
+Delete.`,
 
 	Exempt: "the volume is for what can be had again, and cleaned up by its provisioner",
 
@@ -51,10 +52,13 @@ the volume stayput.dev/reclaim-policy: Delete.`,
 			if was != corev1.PersistentVolumeReclaimRetain || policy != corev1.PersistentVolumeReclaimDelete {
 				return nil
 			}
-			p.Report(field.Invalid(field.NewPath("spec", "persistentVolumeReclaimPolicy"), policy,
-				fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim",
-					pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)), p.Mend("persistentVolumeReclaimPolicy: Retain",
-				retainCommand(pv.Name)))
+			path, ref := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.ClaimRef
+			what := fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", ref.Namespace,
+				ref.Name)
+			if old.Status.Phase == corev1.VolumeReleased || old.Status.Phase == corev1.VolumeFailed {
+				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace, ref.Name)
+			}
+			p.Report(field.Invalid(path, policy, what), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
 			return nil
 		}),
 	},

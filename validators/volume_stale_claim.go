@@ -24,7 +24,10 @@ destroyed within a second, before a claim can be made; with Retain no claim is
 bound to it. Without uid and resourceVersion in claimRef it is reserved for the
 claim of that name, whatever uid that has. stayput recover --help says more.
 
-The mutator volume-retain sets such a volume to Retain in the same request.
+A volume that is there, bound or not, is Released in the same way as soon as
+somebody writes such a uid into its claimRef.
+
+The mutator volume-retain sets a volume that arrives so to Retain in the same request.
 Where an annotation or the configuration says otherwise a person is denied what
 would destroy the disk. A service account is never denied: a provisioner may
 write the volume of a claim that has just gone.
@@ -40,23 +43,15 @@ that it was bound already.`,
 			if pv.ResourceVersion != "" && !p.Cluster.Manifests() {
 				return nil // the claim exists, and the volume has been reclaimed or not
 			}
-			switch stale, err := cluster.Stale(p.Cluster, pv); {
-			case !p.presumed(err): // a claim that is applied from a manifest gets another uid
-				return err
-			case err == nil && !stale:
+			return releasedAtOnce(p, pv)
+		}),
+		OnUpdate(func(p *Pass, old, pv *corev1.PersistentVolume) error {
+			was, is := old.Spec.ClaimRef, pv.Spec.ClaimRef
+			if was != nil && is != nil && was.UID == is.UID && was.Namespace == is.Namespace && was.Name == is.Name {
 				return nil
 			}
-			what, report := "is of no claim; the volume is Released at once, and never bound", p.Warn
-			if destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
-				what = "is of no claim; the volume is Released at once, and its disk destroyed"
-				if !p.Cluster.Manifests() && p.Cluster.Request.ByPerson() {
-					report = p.Report
-				}
-			}
-			report(field.Invalid(field.NewPath("spec", "claimRef", "uid"), string(pv.Spec.ClaimRef.UID), what),
-				"remove uid and resourceVersion from claimRef")
-			return nil
-		}),
+			return releasedAtOnce(p, pv)
+		}).Of("spec.claimRef"),
 		OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 			value, bound := pvc.Annotations[volume.AnnBindCompleted]
 			if !bound || pvc.ResourceVersion != "" && !p.Cluster.Manifests() {
@@ -68,4 +63,24 @@ that it was bound already.`,
 			return nil
 		}),
 	},
+}
+
+// releasedAtOnce reports a volume whose claimRef has the uid of no claim.
+func releasedAtOnce(p *Pass, pv *corev1.PersistentVolume) error {
+	switch stale, err := cluster.Stale(p.Cluster, pv); {
+	case !p.presumed(err): // a claim that is applied from a manifest gets another uid
+		return err
+	case err == nil && !stale:
+		return nil
+	}
+	what, report := "is of no claim; the volume is Released at once, and never bound", p.Warn
+	if destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		what = "is of no claim; the volume is Released at once, and its disk destroyed"
+		if !p.Cluster.Manifests() && p.Cluster.Request.ByPerson() {
+			report = p.Report
+		}
+	}
+	report(field.Invalid(field.NewPath("spec", "claimRef", "uid"), string(pv.Spec.ClaimRef.UID), what),
+		"remove uid and resourceVersion from claimRef")
+	return nil
 }
