@@ -58,11 +58,13 @@ or an annotation says otherwise.`,
 		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
 			return unknown // the mutator volume-retain decides, or the author's own annotation
 		}
+		fix := setting(metadataPath.Child("annotations").Key(cluster.AnnotationReclaim), "Retain", 3)
 		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
-			p.Mend(fmt.Sprintf("metadata: {annotations: {%s: Retain}}", cluster.AnnotationReclaim),
+			p.Mend(fix.Text(),
 				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
 					cluster.AnnotationReclaim)))
+		p.Fix(fix)
 		return nil
 	})},
 }

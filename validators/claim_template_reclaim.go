@@ -56,9 +56,11 @@ may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 			default:
 				continue // the mutator volume-retain handles it
 			}
-			p.Report(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
+			annotations := templatesPath.Index(i).Child("metadata", "annotations")
+			const shown = 5 // from volumeClaimTemplates on
+			p.ReportFix(field.Invalid(templatesPath.Index(i).Child("spec", "storageClassName"), name,
 				fmt.Sprintf("must retain its volumes; this class destroys a disk with its claim, and %s", why)),
-				fmt.Sprintf("volumeClaimTemplates: [{metadata: {annotations: {%s: Retain}}}]", cluster.AnnotationReclaim))
+				setting(annotations.Key(cluster.AnnotationReclaim), "Retain", shown))
 		}
 		if len(p.findings) > 0 {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"stayput.dev/cluster"
@@ -43,9 +44,12 @@ without any.`,
 		if len(claims) == 0 {
 			return nil
 		}
-		p.Report(field.Invalid(podSpecPath.Child("terminationGracePeriodSeconds"), 0, fmt.Sprintf(
+		path := podSpecPath.Child("terminationGracePeriodSeconds")
+		fix := setting(path, corev1.DefaultTerminationGracePeriodSeconds, 1)
+		p.Report(field.Invalid(path, 0, fmt.Sprintf(
 			"must not be 0, a force delete; the Pod is killed while it writes claim %s", cluster.Few(claims))),
-			"terminationGracePeriodSeconds: 30 or more")
+			fix.Text()+" or more")
+		p.Fix(fix)
 		return nil
 	}).Of(
 		"spec.template.spec.terminationGracePeriodSeconds", "spec.template.spec.volumes[*].persistentVolumeClaim",

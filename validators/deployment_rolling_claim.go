@@ -49,11 +49,14 @@ maxSurge: 0.`,
 		if len(claims) == 0 {
 			return nil
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "strategy", "type"), appsv1.RollingUpdateDeploymentStrategyType,
+		path := field.NewPath("spec", "strategy", "type")
+		fix := setting(path, string(appsv1.RecreateDeploymentStrategyType), 2).without("spec.strategy.rollingUpdate")
+		p.Report(field.Invalid(path, appsv1.RollingUpdateDeploymentStrategyType,
 			"must be Recreate; "+fmt.Sprintf(cost, cluster.Few(claims))),
-			p.Mend("strategy: {type: Recreate}",
+			p.Mend(fix.Text(),
 				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`,
 					deploy.Name, deploy.Namespace)))
+		p.Fix(fix)
 		return nil
 	}).Of("spec.replicas", "spec.strategy", "spec.template.spec.volumes[*].persistentVolumeClaim")},
 }

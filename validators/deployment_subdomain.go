@@ -71,10 +71,12 @@ named in the remedy.`,
 				fmt.Sprintf("spec: {template: {spec: {subdomain: %s}}}", meant))
 		case missing:
 			selector := selectorFor(&corev1.Pod{ObjectMeta: template.ObjectMeta})
+			fix := adding(serviceOf(dep.Namespace, named, selector, nil, false))
 			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names until there is one"),
-				p.Mend("apply "+serviceYAML(dep.Namespace, named, selector, nil, false),
+				p.Mend(fix.Text(),
 					fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
 						named, dep.Namespace, setSelector(named, dep.Namespace, selector))))
+			p.Fix(fix)
 		}
 		return nil
 	})},

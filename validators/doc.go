@@ -26,5 +26,5 @@
 //
 // What runs already: aPod, haveClaim, severalMount.
 //
-// Texts: notFound, short, cut, flowYAML, nearest, ownClaims.
+// Texts: notFound, short, cut, flowYAML, nearest, ownClaims. Fixes: setting, adding.
 package validators

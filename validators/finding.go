@@ -26,6 +26,10 @@ type Finding struct {
 	// Recreates says that the remedy deletes the object and creates it again.
 	Recreates bool
 
+	// Fix is the remedy as data, or nil where no manifest would have it. It is
+	// what Remedy begins with where manifests are reviewed.
+	Fix *Fix
+
 	briefs  []brief // used where Remedy is too long, the best first
 	keep    Remedy  // the remedy that does not delete the object, where Recreates
 	through string  // the owner that Remedy ends with, as throughOwner returns it; or ""

@@ -34,6 +34,10 @@ func appendFlow(b []byte, value any) (_ []byte, ok bool) {
 		return append(b, v...), isPlain(v)
 	case int:
 		return strconv.AppendInt(b, int64(v), 10), true
+	case bool:
+		return strconv.AppendBool(b, v), true
+	case int64:
+		return strconv.AppendInt(b, v, 10), true
 	case int32:
 		return strconv.AppendInt(b, int64(v), 10), true
 	case map[string]any:
@@ -41,18 +45,24 @@ func appendFlow(b []byte, value any) (_ []byte, ok bool) {
 	case map[string]string:
 		return appendFlowMap(b, v)
 	case []map[string]any:
-		b = append(b, '[')
-		for i, item := range v {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			if b, ok = appendFlowMap(b, item); !ok {
-				return b, false
-			}
-		}
-		return append(b, ']'), true
+		return appendFlowList(b, v)
+	case []any:
+		return appendFlowList(b, v)
 	}
 	return b, false
+}
+
+func appendFlowList[V any](b []byte, list []V) (_ []byte, ok bool) {
+	b = append(b, '[')
+	for i, item := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if b, ok = appendFlow(b, item); !ok {
+			return b, false
+		}
+	}
+	return append(b, ']'), true
 }
 
 func appendFlowMap[V any](b []byte, m map[string]V) (_ []byte, ok bool) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -92,11 +93,12 @@ var prose = []struct {
 // it was found, and reviews again: the finding is gone, and no other has come. What
 // no machine can do stands in a list, with the reason.
 func TestRemediesMend(t *testing.T) {
-	c := &mendings{prose: map[int]int{}, sequels: map[int]bool{}, moved: map[string]bool{}}
+	c := &mendings{prose: map[int]int{}, sequels: map[int]bool{}, moved: map[string]bool{},
+		fixed: map[string]int{}}
 	t.Run("testdata", c.ofTestdata)
 	t.Run("field", c.ofField)
 	t.Run("examples", c.ofExamples)
-	t.Logf("%d ways were gone", c.done)
+	t.Logf("%d ways were gone; fixes: %v", c.done, c.fixed)
 	for i, p := range prose {
 		if c.prose[i] == 0 {
 			t.Errorf("no remedy of %s says %q any more", p.rule, p.text)
@@ -231,6 +233,7 @@ type mendings struct {
 	done    int             // ways
 	prose   map[int]int     // how many ways are, by the index of what says so
 	sequels map[int]bool    // what was met
+	fixed   map[string]int  // by rule, how many fixes were compared with the text
 	moved   map[string]bool // rules of whose remedies one led a mount to another volume
 }
 
@@ -308,7 +311,9 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 			ofVolumes.MatchString(fix) && !copies.MatchString(fix) {
 			t.Errorf("%s: what a warning has room for copies nothing: %q", where, fix)
 		}
-		for _, m := range mend(fresh, f) {
+		ways := mend(fresh, f)
+		c.sameAsFix(t, where, f, fresh(), ways[0])
+		for _, m := range ways {
 			switch {
 			case errors.Is(m.err, errProse):
 				i := slices.IndexFunc(prose, func(p struct{ rule, text, why string }) bool {
@@ -357,6 +362,35 @@ func (c *mendings) try(t *testing.T, where, rule string, before map[string]valid
 				}
 			}
 		}
+	}
+}
+
+// sameAsFix holds the fix of a finding to the text of its remedy, which has to
+// begin with that of the fix: doing what the text says comes to the same as
+// setting the fix's fields and adding its object.
+func (c *mendings) sameAsFix(t *testing.T, where string, f validators.Finding, s *scene, way mending) {
+	t.Helper()
+	if f.Fix == nil || !c.Manifests {
+		return
+	}
+	if !strings.HasPrefix(f.Remedy.String(), f.Fix.Text()) {
+		t.Errorf("%s: the remedy does not begin with the fix, %s\n\tin %s", where, f.Fix.Text(), f)
+	}
+	without, err := s.fix(f.Fix)
+	if err != nil {
+		t.Errorf("%s: the fix cannot be done: %v\n\tin %s", where, err, f)
+	}
+	if way.err != nil || without {
+		return // prose, which says more than the fix
+	}
+	c.fixed[f.Rule.Name]++
+	for _, k := range slices.Sorted(maps.Keys(way.scene.objects)) {
+		if diff := cmp.Diff(way.scene.objects[k], s.objects[k]); diff != "" {
+			t.Errorf("%s: %s: %q is not the fix (-text +data):\n%s\tin %s", where, k, way.text, diff, f)
+		}
+	}
+	if diff := cmp.Diff(way.scene.subject(), s.subject()); diff != "" || len(s.objects) != len(way.scene.objects) {
+		t.Errorf("%s: %q is not the fix (-text +data):\n%s\tin %s", where, way.text, diff, f)
 	}
 }
 

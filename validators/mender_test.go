@@ -22,6 +22,7 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
+	"stayput.dev/validators"
 )
 
 // A scene is what is reviewed, and the cluster that it is reviewed in. Remedies
@@ -433,6 +434,48 @@ func takeOut(fields map[string]any, elems []string) error {
 	}
 	delete(holder, last)
 	return nil
+}
+
+// fix does a fix as data says it. Without says that its object has a field which
+// excludes those that the fix sets.
+func (s *scene) fix(f *validators.Fix) (without bool, err error) {
+	key := keyOf(s.subject())
+	if f.Of != nil {
+		key = f.Of.Kind.Kind + " " + f.Of.Namespace + "/" + f.Of.Name
+	}
+	for _, set := range f.Set {
+		if err := s.editManifest(key, func(fields map[string]any) error {
+			path := cluster.SplitPath(set.Path)
+			last := path[len(path)-1]
+			if i, err := strconv.Atoi(last); err == nil {
+				into, err := at(fields, path[:len(path)-2])
+				if err == nil {
+					into[path[len(path)-2]].([]any)[i] = set.Value
+				}
+				return err
+			}
+			return putAt(fields, path[:len(path)-1], last, set.Value)
+		}); err != nil {
+			return false, err
+		}
+	}
+	for _, path := range f.Without {
+		fields, err := tree(s.lookup(key))
+		if err != nil {
+			return false, err
+		}
+		elems := cluster.SplitPath(path)
+		into, err := at(fields, elems[:len(elems)-1])
+		without = without || err == nil && into[elems[len(elems)-1]] != nil
+	}
+	if f.Add == nil {
+		return without, nil
+	}
+	text, err := yaml.Marshal(f.Add)
+	if err != nil {
+		return without, err
+	}
+	return without, s.add(string(text))
 }
 
 // words splits a command as a shell does; $( ) is one word.

@@ -52,7 +52,7 @@ business of the rules about StatefulSets.`,
 		case svc == nil:
 			missing := field.NotFound(path, name)
 			missing.Detail = "must name a Service; the Pod has no DNS name until there is one"
-			mend := "apply " + serviceYAML(pod.Namespace, name, selector, nil, false)
+			mend := adding(serviceOf(pod.Namespace, name, selector, nil, false)).Text()
 			// A headless Service of another name may be the one that is meant:
 			// kustomize renames Services, but not this reference to them.
 			meant, err := cluster.HeadlessFor(p.Cluster, pod.Namespace, pod.Labels)

@@ -222,6 +222,16 @@ func (p *Pass) Warn(err *field.Error, remedy ...string) {
 // last report does not fit.
 func (p *Pass) Briefly(remedies ...string) { p.last().briefs = briefly(remedies...) }
 
+// Fix says that the remedy of the last report was made from a fix, and begins
+// with its text where manifests are reviewed.
+func (p *Pass) Fix(f *Fix) { p.last().Fix = f }
+
+// ReportFix is [Pass.Report] of a remedy that is a fix, with its alternatives.
+func (p *Pass) ReportFix(err *field.Error, f *Fix, or ...string) {
+	p.Report(err, append([]string{f.Text()}, or...)...)
+	p.Fix(f)
+}
+
 // Through says that the remedy of the last report ends with an owner of the
 // object, through which it must be applied: see [throughOwner].
 func (p *Pass) Through(owner *metav1.OwnerReference) { p.last().through = throughOwner(owner) }

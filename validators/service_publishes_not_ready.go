@@ -59,12 +59,15 @@ say it.`,
 			if members == nil || !cluster.Headless(members) {
 				continue
 			}
-			p.Report(field.Invalid(specPath.Child("publishNotReadyAddresses"), true, fmt.Sprintf(
+			path := specPath.Child("publishNotReadyAddresses")
+			fix := setting(path, false, 1)
+			p.Report(field.Invalid(path, true, fmt.Sprintf(
 				"must be false for clients; they reach Pods of StatefulSet %s that are not ready, whose members have Service %s",
 				sts.Name, members.Name)),
-				p.Mend("publishNotReadyAddresses: false",
+				p.Mend(fix.Text(),
 					fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":false}}'`, svc.Name,
 						svc.Namespace)))
+			p.Fix(fix)
 			return nil
 		}
 		return nil

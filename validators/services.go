@@ -119,27 +119,28 @@ func alsoNaming(v *cluster.View, sts *appsv1.StatefulSet, service string) ([]*ap
 	return slices.DeleteFunc(naming, func(o *appsv1.StatefulSet) bool { return o.Name == sts.Name }), err
 }
 
-// headlessService returns, ready to apply, a headless Service for the Pods of a
-// StatefulSet that have the labels of a selector. It lists their ports, which a
-// headless Service does not need, if that fits into room runes.
-func headlessService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
-	with := serviceYAML(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers), meets(sts))
-	if utf8.RuneCountInString(with) <= room {
+// headlessService returns a headless Service for the Pods of a StatefulSet that
+// have the labels of a selector. It lists their ports, which a headless Service does not
+// need, if that fits into room runes on one line.
+func headlessService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) map[string]any {
+	with := serviceOf(sts.Namespace, name, selector, servicePorts(sts.Spec.Template.Spec.Containers), meets(sts))
+	if utf8.RuneCountInString(flowYAML(with)) <= room {
 		return with
 	}
-	if without := serviceYAML(sts.Namespace, name, selector, nil, meets(sts)); utf8.RuneCountInString(without) <= room {
+	without := serviceOf(sts.Namespace, name, selector, nil, meets(sts))
+	if utf8.RuneCountInString(flowYAML(without)) <= room {
 		return without
 	}
 	return with
 }
 
-// withService returns the remedy that gives a StatefulSet a headless Service of
+// withService returns the fix that gives a StatefulSet a headless Service of
 // its own: its name in the StatefulSet, and the Service to apply.
-func withService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) string {
-	return fmt.Sprintf("serviceName: %s, and apply %s", name, headlessService(sts, name, selector, room))
+func withService(sts *appsv1.StatefulSet, name string, selector map[string]string, room int) *Fix {
+	return setting(serviceNamePath, name, 1).and(headlessService(sts, name, selector, room))
 }
 
-func serviceYAML(namespace, name string, selector map[string]string, ports []map[string]any, meet bool) string {
+func serviceOf(namespace, name string, selector map[string]string, ports []map[string]any, meet bool) map[string]any {
 	spec := map[string]any{"clusterIP": corev1.ClusterIPNone, "selector": selector}
 	if len(ports) > 0 {
 		spec["ports"] = ports
@@ -147,12 +148,12 @@ func serviceYAML(namespace, name string, selector map[string]string, ports []map
 	if meet {
 		spec["publishNotReadyAddresses"] = true
 	}
-	return flowYAML(map[string]any{
+	return map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Service",
 		"metadata":   map[string]any{"name": name, "namespace": namespace},
 		"spec":       spec,
-	})
+	}
 }
 
 // servicePorts returns the ports of containers as ports of a Service: distinct

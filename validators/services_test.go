@@ -50,7 +50,7 @@ func TestHeadlessService(t *testing.T) {
 			sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "prod"}}
 			sts.Spec.Template.Labels = tt.labels
 			sts.Spec.Template.Spec.Containers = []corev1.Container{{Ports: tt.ports}}
-			if got := headlessService(sts, "db", tt.labels, 200); got != tt.want {
+			if got := flowYAML(headlessService(sts, "db", tt.labels, 200)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetDisruptionBudget = &Rule{
@@ -61,11 +63,13 @@ func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
 		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 			return err
 		}
+		fix := adding(budgetOf(sts))
 		p.Report(field.Invalid(replicasPath, replicas,
 			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
-			p.Mend("apply "+budgetYAML(sts),
+			p.Mend(fix.Text(),
 				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
 					labels.FormatLabels(memberLabels(sts)))))
+		p.Fix(fix)
 	case len(budgets) > 1:
 		p.Report(field.Invalid(replicasPath, replicas,
 			fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name,
@@ -94,19 +98,23 @@ func budgetAllows(p *Pass, sts *appsv1.StatefulSet) error {
 	if pdb.Spec.MinAvailable != nil {
 		unset, without = `"minAvailable":null,`, ", without minAvailable" // either field excludes the other
 	}
+	fix := setting(specPath.Child("maxUnavailable"), 1, 1).
+		in(cluster.KindOf[*policyv1.PodDisruptionBudget](), pdb).
+		without("spec.minAvailable")
 	p.Report(field.Invalid(replicasPath, replicas,
 		fmt.Sprintf("must let a Pod go: budget %s has %s, so their nodes cannot be drained", pdb.Name, stuck)),
-		p.Mend("maxUnavailable: 1 in PodDisruptionBudget "+pdb.Name+without,
+		p.Mend(fix.Text()+without,
 			fmt.Sprintf(`kubectl patch pdb %s -n %s -p '{"spec":{%s"maxUnavailable":1}}'`, pdb.Name, sts.Namespace, unset)))
+	p.Fix(fix)
 	return nil
 }
 
-// budgetYAML returns, ready to apply, a budget for the Pods of a StatefulSet.
-func budgetYAML(sts *appsv1.StatefulSet) string {
-	return flowYAML(map[string]any{
+// budgetOf returns a budget for the Pods of a StatefulSet.
+func budgetOf(sts *appsv1.StatefulSet) map[string]any {
+	return map[string]any{
 		"apiVersion": "policy/v1",
 		"kind":       "PodDisruptionBudget",
 		"metadata":   map[string]any{"name": sts.Name, "namespace": sts.Namespace},
 		"spec":       map[string]any{"maxUnavailable": 1, "selector": map[string]any{"matchLabels": memberLabels(sts)}},
-	})
+	}
 }

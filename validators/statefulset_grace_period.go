@@ -2,6 +2,7 @@ package validators
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -33,7 +34,8 @@ takes under load. The rule denies 0 and warns below 10.`,
 			return nil // nil means 30
 		}
 		path := podSpecPath.Child("terminationGracePeriodSeconds")
-		const remedy = "terminationGracePeriodSeconds: 30 or more"
+		fix := setting(path, corev1.DefaultTerminationGracePeriodSeconds, 1)
+		remedy := fix.Text() + " or more"
 		switch {
 		case *seconds == 0:
 			p.Report(field.Invalid(path, *seconds,
@@ -45,6 +47,7 @@ takes under load. The rule denies 0 and warns below 10.`,
 			p.Warn(field.Invalid(path, *seconds, "must be at least 10; the Pod may be killed before it has saved its data"),
 				remedy)
 		}
+		p.Fix(fix)
 		return nil
 	}).Of("spec.template.spec.terminationGracePeriodSeconds")},
 }

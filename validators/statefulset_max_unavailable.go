@@ -59,8 +59,8 @@ makes a difference, the finding says so.`,
 			what = fmt.Sprintf("must be less than half; it takes down %d of %d at once (%d since Kubernetes 1.38), and their "+
 				"quorum", down, replicas, since)
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
-			update.MaxUnavailable.String(), what), "rollingUpdate: {maxUnavailable: 1}")
+		path := field.NewPath("spec", "updateStrategy", "rollingUpdate", "maxUnavailable")
+		p.ReportFix(field.Invalid(path, update.MaxUnavailable.String(), what), setting(path, 1, 2))
 		return nil
 	}).Of("spec.replicas", "spec.updateStrategy")},
 }

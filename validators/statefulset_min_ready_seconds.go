@@ -28,9 +28,10 @@ all.`,
 		if !rolling(sts) || replicasOf(sts.Spec.Replicas) <= 1 || sts.Spec.MinReadySeconds > 0 {
 			return nil
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "minReadySeconds"), sts.Spec.MinReadySeconds,
+		path := specPath.Child("minReadySeconds")
+		p.ReportFix(field.Invalid(path, sts.Spec.MinReadySeconds,
 			"must be over 0, or an update replaces the next Pod the moment that the last is ready, even if it fails at once"),
-			"minReadySeconds: 10")
+			setting(path, 10, 1))
 		return nil
 	}).Of("spec.replicas > 1", "spec.updateStrategy.type", "spec.minReadySeconds")},
 }

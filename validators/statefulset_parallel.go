@@ -41,9 +41,14 @@ once all Pods that are not available; so it does in 1.35.0 to 1.35.3.`,
 		if err != nil || svc != nil && (svc.Spec.PublishNotReadyAddresses || meets(sts) && cluster.Headless(svc)) {
 			return err // meant, or statefulset-service-not-ready-addresses reports it
 		}
-		p.Report(field.Invalid(field.NewPath("spec", "podManagementPolicy"), string(sts.Spec.PodManagementPolicy),
+		path, others := specPath.Child("podManagementPolicy"), published(svc)
+		fix := setting(path, string(appsv1.OrderedReadyPodManagement), 1)
+		p.Report(field.Invalid(path, string(sts.Spec.PodManagementPolicy),
 			"must be OrderedReady, or each Pod may begin a cluster; cannot be changed later"),
-			"podManagementPolicy: OrderedReady", published(svc))
+			fix.Text(), others)
+		if others == "" { // or else its author knows which of the two is meant
+			p.Fix(fix)
+		}
 		return nil
 	})},
 }

@@ -43,20 +43,23 @@ versions refuse the strategy.`,
 			case replicasOf(old.Spec.Replicas) <= 1 || equality.Semantic.DeepEqual(old.Spec.Template, sts.Spec.Template):
 				reportRecreate(p) // nothing is stopped yet
 			default:
-				p.Report(field.Invalid(strategyPath, "Recreate", fmt.Sprintf(
-					"must be RollingUpdate; with this template %s stop at once", ordinals(old).pods(sts.Name))), rollingStrategy)
+				p.ReportFix(field.Invalid(strategyPath, "Recreate", fmt.Sprintf(
+					"must be RollingUpdate; with this template %s stop at once", ordinals(old).pods(sts.Name))), rollingStrategy())
 			}
 			return nil
 		}),
 	},
 }
 
-const rollingStrategy = "updateStrategy: {type: RollingUpdate}"
+// rollingStrategy returns the fix of another strategy.
+func rollingStrategy() *Fix {
+	return setting(strategyPath, string(appsv1.RollingUpdateStatefulSetStrategyType), 2)
+}
 
 func reportRecreate(p *Pass) {
-	p.Report(field.Invalid(strategyPath, "Recreate",
+	p.ReportFix(field.Invalid(strategyPath, "Recreate",
 		"must be RollingUpdate, or each change of the template stops all Pods at once, and with them their quorum"),
-		rollingStrategy)
+		rollingStrategy())
 }
 
 // recreates says whether an update of a StatefulSet stops several Pods at once,

@@ -75,15 +75,17 @@ kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerRe
 		}
 		for _, d := range deletes {
 			path := field.NewPath("spec", "persistentVolumeClaimRetentionPolicy", d)
+			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
 			if reason != "" {
-				p.Report(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), d+": Retain", mend)
+				p.ReportFix(field.Invalid(path, "Delete", "must be Retain: it would destroy the data, for "+reason), fix, mend)
 				if disk != "" {
 					p.Loses(disk)
 				}
 				continue
 			}
 			p.Warn(field.Invalid(path, "Delete",
-				"must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), d+": Retain")
+				"must be Retain; claims are deleted, and their volumes with them or left to be bound again by hand"), fix.Text())
+			p.Fix(fix)
 		}
 		return nil
 	}).Of("spec.persistentVolumeClaimRetentionPolicy", "spec.volumeClaimTemplates")},

@@ -76,18 +76,23 @@ business of statefulset-service-selector alone.`,
 			return err
 		}
 		unknown = cmp.Or(err, unknown)
-		remedy := fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)
+		fix := setting(serviceNamePath, own, 1)
+		remedy := fix.Text() + selectsThese
 		if own == "" {
 			labels, first, err := ownLabels(p.Cluster.Cached(), sts)
 			if known(err) != nil {
 				return err
 			}
 			unknown = cmp.Or(err, unknown)
-			remedy = first + withService(sts, name, labels, 280)
+			fix = withService(sts, name, labels, 280)
+			if remedy = first + fix.Text(); first != "" {
+				fix = nil // labels come first
+			}
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"),
 			remedy)
+		p.Fix(fix)
 		return unknown
 	})},
 }

@@ -49,7 +49,7 @@ StatefulSet that names such a one can never have it.`,
 		}
 		const room = 137 // runes of the rest of the warning, where names are short
 		if on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...)); len(on) > 0 || len(others) == 0 {
-			p.Report(missing, "apply "+headlessService(sts, name, on, room))
+			p.ReportFix(missing, adding(headlessService(sts, name, on, room)))
 			return err
 		}
 		// No one selector is right for all: the name is left to the others.
@@ -57,7 +57,7 @@ StatefulSet that names such a one can never have it.`,
 		if known(unnamed) != nil {
 			return unnamed
 		}
-		p.Report(missing, withService(sts, own, memberLabels(sts), room))
+		p.ReportFix(missing, withService(sts, own, memberLabels(sts), room))
 		return cmp.Or(err, unnamed)
 	}).Of("spec.serviceName")},
 }

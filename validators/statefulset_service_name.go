@@ -2,7 +2,6 @@ package validators
 
 import (
 	"cmp"
-	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +40,7 @@ claims alone, and apply it again with the field.`,
 		}
 		err := field.Required(serviceNamePath,
 			"must name a headless Service; without one no Pod gets a DNS name, and it cannot be added later")
-		remedy, unknown := serviceFor(p.Cluster.Cached(), sts)
+		remedy, fix, unknown := serviceFor(p.Cluster.Cached(), sts)
 		if known(unknown) != nil {
 			return unknown
 		}
@@ -50,34 +49,45 @@ claims alone, and apply it again with the field.`,
 		} else {
 			p.Warn(err, remedy...)
 		}
+		p.Fix(fix)
 		return unknown
 	})},
 }
 
 // serviceFor returns the remedy for a StatefulSet that names no Service: the
 // headless one that selects only its Pods, or else a new one with a free name.
-// If Services are not known, either may be right. If any kind is not
-// known, it returns a remedy together with the error [cluster.ErrUnknown].
-func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy Remedy, unknown error) {
+// If Services are not known, either may be right. If any kind is not known, it
+// returns a remedy together with the error [cluster.ErrUnknown]. The fix is nil
+// where it is not certain.
+func serviceFor(v *cluster.View, sts *appsv1.StatefulSet) (remedy Remedy, fix *Fix, unknown error) {
 	own, unknown := ownHeadless(v, sts)
 	if known(unknown) != nil {
-		return nil, unknown
+		return nil, nil, unknown
 	}
 	if own != "" {
-		return Remedy{fmt.Sprintf("serviceName: %s (headless, selects these Pods)", own)}, unknown
+		fix = setting(serviceNamePath, own, 1)
+		return Remedy{fix.Text() + selectsThese}, fix, unknown
 	}
 	name, unnamed := newHeadlessName(v, sts, sts.Name)
 	if known(unnamed) != nil {
-		return nil, unnamed
+		return nil, nil, unnamed
 	}
 	labels, first, err := ownLabels(v, sts)
 	if known(err) != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	anew := first + withService(sts, name, labels, 300)
-	remedy = Remedy{anew}
-	if unnamed != nil {
-		remedy = Remedy{"the headless Service that selects the Pods", ", or " + anew}
+	fix = withService(sts, name, labels, 300)
+	anew := first + fix.Text()
+	switch {
+	case unnamed != nil:
+		remedy, fix = Remedy{"the headless Service that selects the Pods", ", or " + anew}, nil
+	case first != "":
+		remedy, fix = Remedy{anew}, nil // labels come first
+	default:
+		remedy = Remedy{anew}
 	}
-	return remedy, cmp.Or(unknown, unnamed, err)
+	return remedy, fix, cmp.Or(unknown, unnamed, err)
 }
+
+// selectsThese says why a Service that is there is proposed.
+const selectsThese = " (headless, selects these Pods)"

@@ -40,11 +40,13 @@ which would send its clients to Pods that are not ready.`,
 		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || !cluster.Headless(svc) {
 			return err // statefulset-service-missing, statefulset-service-headless
 		}
+		fix := setting(specPath.Child("publishNotReadyAddresses"), true, 1).in(cluster.KindOf[*corev1.Service](), svc)
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
-			p.Mend("publishNotReadyAddresses: true in Service "+svc.Name,
+			p.Mend(fix.Text(),
 				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name,
 					sts.Namespace)))
+		p.Fix(fix)
 		return nil
 	}).Of("spec.replicas > 1", "spec.podManagementPolicy", "spec.serviceName",
 		"spec.template.spec.containers[*].readinessProbe", "spec.template.spec.initContainers[*].readinessProbe")},

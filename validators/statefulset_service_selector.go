@@ -50,6 +50,7 @@ every release, such as a version, in the selector of a Service.`,
 		if known(err) != nil {
 			return err
 		}
+		var fix *Fix
 		remedy := ""
 		on := labelsOfAll(append([]*appsv1.StatefulSet{sts}, others...))
 		mended := len(on) > 0 && cluster.Headless(svc) // an existing virtual IP stays
@@ -61,9 +62,11 @@ every release, such as a version, in the selector of a Service.`,
 				return unnamed
 			}
 			err = cmp.Or(err, unnamed)
-			remedy = withService(sts, name, memberLabels(sts), 110)
+			fix = withService(sts, name, memberLabels(sts), 110)
+			remedy = fix.Text()
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name, what), remedy)
+		p.Fix(fix)
 		if mended {
 			p.brieflySelecting(svc, on)
 		}

@@ -56,6 +56,7 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 			return err
 		}
 		own, first := labelsApart(sts, beside)
+		var fix *Fix
 		remedy := ""
 		if svc.Name == headlessName(sts.Name) || svc.Name == sts.Name {
 			remedy = p.selecting(svc, own)
@@ -65,11 +66,15 @@ selector that lacks a label: the Pods of an API answer for the database.`,
 				return unnamed
 			}
 			err = cmp.Or(err, unnamed)
-			remedy = withService(sts, name, own, 250)
+			fix = withService(sts, name, own, 250)
+			if remedy = fix.Text(); first != "" {
+				fix = nil // labels come first
+			}
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
 			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))),
 			first+remedy)
+		p.Fix(fix)
 		return err
 	})},
 }

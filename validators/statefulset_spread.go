@@ -50,13 +50,13 @@ nothing is kept apart.`,
 		if apart {
 			return nil
 		}
-		constraint := flowYAML(map[string]any{
+		constraint := map[string]any{
 			"maxSkew": 1, "topologyKey": corev1.LabelHostname, "whenUnsatisfiable": string(corev1.ScheduleAnyway),
 			"labelSelector": map[string]any{"matchLabels": memberLabels(sts)},
-		})
+		}
 		if over != "" {
 			p.Report(field.Invalid(path, over, "must spread over nodes, too; one node may hold several Pods of a zone"),
-				"add to topologySpreadConstraints: "+constraint)
+				"add to topologySpreadConstraints: "+flowYAML(constraint))
 			return nil
 		}
 		const nothing = "must be kubernetes.io/hostname; all nodes share this key, and one may take several Pods down"
@@ -70,8 +70,8 @@ nothing is kept apart.`,
 				nothing), "topologyKey: "+corev1.LabelHostname)
 			return nil
 		}
-		p.Report(field.Required(path, "must keep Pods apart, or one node may take several of them down with it"),
-			"topologySpreadConstraints: ["+constraint+"]")
+		p.ReportFix(field.Required(path, "must keep Pods apart, or one node may take several of them down with it"),
+			setting(path, []map[string]any{constraint}, 1))
 		return nil
 	}).Of(
 		"spec.replicas > 1", "spec.template.metadata.labels", "spec.template.spec.topologySpreadConstraints",

@@ -27,11 +27,14 @@ somebody deletes them. For data that may go, make a second class and exempt it.`
 		if sc.ReclaimPolicy == nil || *sc.ReclaimPolicy != corev1.PersistentVolumeReclaimDelete || !provisions(sc) {
 			return nil
 		}
-		p.Report(field.Invalid(field.NewPath("reclaimPolicy"), *sc.ReclaimPolicy,
+		path := field.NewPath("reclaimPolicy")
+		fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
+		p.Report(field.Invalid(path, *sc.ReclaimPolicy,
 			"must be Retain to keep data; every disk goes with its claim, and this cannot be changed later"),
-			p.Mend("reclaimPolicy: Retain",
+			p.Mend(fix.Text(),
 				"reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume; in between new claims of "+
 					"it wait"))
+		p.Fix(fix)
 		return nil
 	})},
 }

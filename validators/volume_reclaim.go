@@ -32,14 +32,17 @@ Delete.`,
 				return nil
 			}
 			path, policy := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.PersistentVolumeReclaimPolicy
+			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
 			switch policy {
 			case corev1.PersistentVolumeReclaimDelete:
 				p.Report(field.Invalid(path, policy,
 					"must be Retain on a volume made by hand; the disk would be destroyed with its claim"),
-					p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+					p.Mend(fix.Text(), retainCommand(pv.Name)))
+				p.Fix(fix)
 			case corev1.PersistentVolumeReclaimRecycle:
 				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"),
-					p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+					p.Mend(fix.Text(), retainCommand(pv.Name)))
+				p.Fix(fix)
 			}
 			return nil
 		}).Of("spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]",
@@ -53,12 +56,14 @@ Delete.`,
 				return nil
 			}
 			path, ref := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.ClaimRef
+			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
 			what := fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", ref.Namespace,
 				ref.Name)
 			if old.Status.Phase == corev1.VolumeReleased || old.Status.Phase == corev1.VolumeFailed {
 				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace, ref.Name)
 			}
-			p.Report(field.Invalid(path, policy, what), p.Mend("persistentVolumeReclaimPolicy: Retain", retainCommand(pv.Name)))
+			p.Report(field.Invalid(path, policy, what), p.Mend(fix.Text(), retainCommand(pv.Name)))
+			p.Fix(fix)
 			return nil
 		}),
 	},

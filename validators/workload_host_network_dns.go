@@ -45,9 +45,10 @@ whom to ask, and nothing is said.`,
 			name = fmt.Sprintf("%s-%d.%s", sts.Name, ordinals(sts).start, sts.Spec.ServiceName)
 		}
 		if name != "" {
-			p.Report(field.Invalid(at.Child("dnsPolicy"), policy,
+			path := at.Child("dnsPolicy")
+			p.ReportFix(field.Invalid(path, policy,
 				"must be ClusterFirstWithHostNet beside hostNetwork; the node's DNS does not know "+short(name)),
-				"dnsPolicy: ClusterFirstWithHostNet")
+				setting(path, string(corev1.DNSClusterFirstWithHostNet), 1))
 		}
 		return nil
 	}, append(inContainers("command", "args", "env"), "hostNetwork", "dnsPolicy", "dnsConfig"),

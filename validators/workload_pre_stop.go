@@ -53,9 +53,11 @@ know.`,
 			if seconds < period {
 				continue
 			}
+			fix := setting(at.Child("terminationGracePeriodSeconds"), seconds+corev1.DefaultTerminationGracePeriodSeconds, 1)
 			p.Report(field.Invalid(where, seconds, fmt.Sprintf("must sleep less than terminationGracePeriodSeconds, %d; "+
 				"SIGKILL follows 2 seconds after SIGTERM", period)),
-				fmt.Sprintf("terminationGracePeriodSeconds: %d or more", seconds+corev1.DefaultTerminationGracePeriodSeconds))
+				fix.Text()+" or more")
+			p.Fix(fix)
 		}
 		return nil
 	}, append(inContainers("lifecycle"), "terminationGracePeriodSeconds")),

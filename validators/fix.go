@@ -1,0 +1,150 @@
+package validators
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+// A Fix is how a finding is mended in manifests, as data: fields to set in one
+// object, an object to add, or both. It takes nothing away. The text of the
+// remedy is made from it.
+type Fix struct {
+	// Of is the object whose fields are set: nil for the one that the finding
+	// is about.
+	Of *Named
+
+	// Set are the fields, in the order of the remedy.
+	Set []Setting
+
+	// Without are the paths of fields of that object that exclude those. Where
+	// its author wrote one, the fix is no longer whole.
+	Without []string
+
+	// Add is the object to add, as JSON decodes it, or nil.
+	Add map[string]any
+}
+
+// A Named is an object without its content.
+type Named struct {
+	Kind            schema.GroupKind
+	Namespace, Name string
+}
+
+// A Setting is a field and its value: a string, a boolean, a number, or maps
+// and slices of these as in JSON.
+type Setting struct {
+	Path  string // as in a [Finding]: spec.template.spec.containers[0].image
+	Value any
+
+	shown int // how many names at the end of the path the text has
+}
+
+// setting returns the fix that sets one field. The text of the remedy has as
+// many names of the end of its path as shown says.
+func setting(path *field.Path, value any, shown int) *Fix {
+	return &Fix{Set: []Setting{{path.String(), value, shown}}}
+}
+
+// in has the fix set its fields in another object.
+func (f *Fix) in(kind schema.GroupVersionKind, obj client.Object) *Fix {
+	f.Of = &Named{kind.GroupKind(), obj.GetNamespace(), obj.GetName()}
+	return f
+}
+
+// without says which fields exclude those that the fix sets.
+func (f *Fix) without(paths ...string) *Fix {
+	f.Without = paths
+	return f
+}
+
+// and has the fix add an object.
+func (f *Fix) and(object map[string]any) *Fix {
+	f.Add = object
+	return f
+}
+
+// adding returns the fix that adds an object.
+func adding(object map[string]any) *Fix { return (&Fix{}).and(object) }
+
+// Text returns the fix in words, as a remedy begins: the fields in flow style,
+// and the object to apply.
+func (f *Fix) Text() string {
+	text := ""
+	for i, s := range f.Set {
+		if i > 0 {
+			text += ", "
+		}
+		text += s.text()
+	}
+	if f.Of != nil {
+		text += " in " + f.Of.Kind.Kind + " " + f.Of.Name
+	}
+	if f.Add == nil {
+		return text
+	}
+	if text != "" {
+		text += ", and "
+	}
+	return text + "apply " + flowYAML(f.Add)
+}
+
+// text returns a setting in flow style: rollingUpdate: {maxUnavailable: 1}.
+func (s Setting) text() string {
+	elems := cluster.SplitPath(s.Path)
+	elems = elems[len(elems)-s.shown:]
+	value := s.Value
+	for _, elem := range slices.Backward(elems[1:]) {
+		if _, err := strconv.Atoi(elem); err == nil {
+			value = []any{value}
+		} else {
+			value = map[string]any{elem: value}
+		}
+	}
+	return elems[0] + ": " + flowYAML(value)
+}
+
+// changeable are the fields that an object of a kind, once it exists, may get
+// without being made anew, and without another name, selector, class, mount or
+// number of replicas.
+var changeable = map[schema.GroupKind][]string{
+	{Group: "apps", Kind: "StatefulSet"}: {"spec.template.spec", "spec.updateStrategy", "spec.minReadySeconds",
+		"spec.persistentVolumeClaimRetentionPolicy", "spec.revisionHistoryLimit", "metadata.annotations"},
+	{Group: "apps", Kind: "Deployment"}: {"spec.template.spec", "spec.strategy", "spec.minReadySeconds",
+		"metadata.annotations"},
+	{Kind: "Service"}:                               {"spec.publishNotReadyAddresses", "metadata.annotations"},
+	{Kind: "PersistentVolumeClaim"}:                 {"metadata.annotations"},
+	{Kind: "PersistentVolume"}:                      {"spec.persistentVolumeReclaimPolicy", "metadata.annotations"},
+	{Kind: "Pod"}:                                   {"metadata.annotations"},
+	{Group: "storage.k8s.io", Kind: "StorageClass"}: {"metadata.annotations"},
+	{Group: "policy", Kind: "PodDisruptionBudget"}: {"spec.maxUnavailable", "spec.minAvailable",
+		"metadata.annotations"},
+}
+
+// names are fields that name something, or choose Pods or nodes by labels.
+var names = []string{
+	"name", "hostname", "subdomain", "claimName", "mountPath", "subPath", "volumeName", "serviceName",
+	"storageClassName", "volumeAttributesClassName", "nodeSelector", "nodeName", "selector", "labels", "replicas",
+}
+
+// OnlyNew says whether the fix, of a finding about an object of a kind, sets a
+// field that is given to new objects alone: one that cannot change later, or
+// whose change leads to other Pods, other data or another number of replicas.
+func (f *Fix) OnlyNew(kind schema.GroupKind) bool {
+	if f.Of != nil {
+		kind = f.Of.Kind
+	}
+	return slices.ContainsFunc(f.Set, func(s Setting) bool {
+		path := cluster.SplitPath(s.Path)
+		return slices.ContainsFunc(path, func(elem string) bool { return slices.Contains(names, elem) }) ||
+			!slices.ContainsFunc(changeable[kind], func(prefix string) bool {
+				may := cluster.SplitPath(prefix)
+				return len(may) <= len(path) && slices.Equal(may, path[:len(may)])
+			})
+	})
+}
