@@ -225,7 +225,7 @@ func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Ob
 		found = append(found, finding{w.Mutator, validators.Warn, w.String()})
 	}
 	for _, note := range verdict.Notes {
-		found = append(found, finding{"exemptions", validators.Warn, note})
+		found = append(found, finding{"exemptions", validators.Warn, note.String()})
 	}
 	for _, e := range verdict.Exempted {
 		exempted = append(exempted, e.Rule.Name)

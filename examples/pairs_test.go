@@ -147,7 +147,7 @@ func lint(t *testing.T, files ...string) map[string]map[string]validators.Level 
 			add(w.String(), validators.Warn)
 		}
 		for _, note := range verdict.Notes {
-			add(note, validators.Warn)
+			add(note.String(), validators.Warn)
 		}
 	}
 	return found

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/validators"
 )
 
 // An Event is one of audit.k8s.io/v1: a request that the API server answered.
@@ -66,13 +67,11 @@ func (e *Event) answered() bool {
 	return e.ResponseStatus.Code/100 == 2 || e.ResponseStatus.Code == 403 && e.byStayput()
 }
 
+// byStayput says whether Stayput denied the request.
 func (e *Event) byStayput() bool {
-	for name, value := range e.Annotations {
-		if strings.HasSuffix(name, "stayput.dev/rules") && strings.Contains(value, "=deny") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(validators.Audited(e.Annotations), func(d validators.Decision) bool {
+		return d.Level == validators.Deny
+	})
 }
 
 func (e *Event) query() url.Values {

@@ -68,11 +68,9 @@ func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namesp
 			switch {
 			case !ok:
 			case slices.Contains(p.ForbidExemptions, rule):
-				verdict.note("annotation %s%s of %s has no effect: the configuration forbids exemptions from this rule",
-					cluster.ExemptPrefix, rule, source.by)
+				verdict.note(Note{rule, source.by, "has no effect: the configuration forbids exemptions from this rule"})
 			case strings.TrimSpace(reason) == "":
-				verdict.note("annotation %s%s of %s has no effect without a reason; fix: give it the reason as its value",
-					cluster.ExemptPrefix, rule, source.by)
+				verdict.note(Note{rule, source.by, "has no effect without a reason; fix: give it the reason as its value"})
 			default:
 				return source.by, reason
 			}
@@ -99,9 +97,26 @@ func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namesp
 	}
 }
 
-func (v *Verdict) note(format string, args ...any) {
-	if note := fmt.Sprintf(format, args...); !slices.Contains(v.Notes, note) {
-		v.Notes = append(v.Notes, note)
+// A Note is a warning about the policy itself: that an exemption has no effect,
+// or what must be configured to let a request through.
+type Note struct {
+	Rule string // name of the rule that it is about
+	Of   string // "the object" or "the namespace", whose annotation exempts from the rule; or ""
+	Text string // what is to be said of the annotation, or else of the rule
+}
+
+// String returns the note on one line, without a full stop.
+func (n Note) String() string {
+	if n.Of == "" {
+		return n.Rule + ": " + n.Text
+	}
+	return "annotation " + cluster.ExemptPrefix + n.Rule + " of " + n.Of + " " + n.Text
+}
+
+// note adds a note, unless the verdict has it already.
+func (v *Verdict) note(n Note) {
+	if !slices.Contains(v.Notes, n) {
+		v.Notes = append(v.Notes, n)
 	}
 }
 

@@ -142,8 +142,8 @@ func (f *Finding) letThrough(w wayThrough, deletion bool) {
 func (v *Verdict) foretell(r *Rule, w wayThrough) {
 	const most = 250 // runes that the API server always passes on
 	for _, way := range []string{w.full, w.brief, w.briefest, w.entry} {
-		if note := r.Name + ": under enforce, " + way; utf8.RuneCountInString(note) <= most {
-			v.note("%s", note)
+		if n := (Note{Rule: r.Name, Text: "under enforce, " + way}); utf8.RuneCountInString(n.String()) <= most {
+			v.note(n)
 			return
 		}
 	}

@@ -51,7 +51,7 @@ type Verdict struct {
 	Findings  []Finding    // gravest first
 	Exempted  []Exempted   // findings that an exemption removed
 	Undecided []*Undecided // rules whose lookups failed, if their level matters here
-	Notes     []string     // other warnings: exemptions without effect, the way through enforce
+	Notes     []Note       // warnings about the policy itself
 }
 
 // Denied says whether any finding denies.

@@ -3,6 +3,7 @@ package validators
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -137,7 +138,7 @@ func TestPolicyReview(t *testing.T) {
 			if len(got.Exempted) != tc.exempted {
 				t.Errorf("%d exempted, want %d", len(got.Exempted), tc.exempted)
 			}
-			if s := strings.Join(got.Notes, "\n"); (s == "") != (tc.notes == "") || !strings.Contains(s, tc.notes) {
+			if s := fmt.Sprint(got.Notes); (len(got.Notes) == 0) != (tc.notes == "") || !strings.Contains(s, tc.notes) {
 				t.Errorf("notes: %q, want %q", s, tc.notes)
 			}
 		})

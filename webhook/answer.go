@@ -109,26 +109,3 @@ func fit(warnings []string, left int) []string {
 	}
 	return fitting
 }
-
-// annotations returns what the audit log keeps of a verdict: nil if the verdict
-// is empty.
-func annotations(v validators.Verdict) map[string]string {
-	if v.Mode == "" {
-		return nil
-	}
-	a := map[string]string{"mode": string(v.Mode)}
-	var rules, exemptions []string
-	for _, f := range v.Findings {
-		rules = append(rules, f.Rule.Name+"="+f.Level.String())
-	}
-	for _, e := range v.Exempted {
-		exemptions = append(exemptions, fmt.Sprintf("%s by %s: %s", e.Rule.Name, e.By, e.Reason))
-	}
-	if len(rules) > 0 {
-		a["rules"] = strings.Join(slices.Compact(rules), ",")
-	}
-	if len(exemptions) > 0 {
-		a["exemptions"] = strings.Join(slices.Compact(exemptions), "; ")
-	}
-	return a
-}

@@ -150,7 +150,7 @@ func (c *call) serve(admit admitter) {
 	if !resp.Allowed {
 		level = slog.LevelInfo
 	}
-	c.log(level, "answered", "findings", resp.AuditAnnotations["rules"])
+	c.log(level, "answered", "findings", resp.AuditAnnotations[validators.AuditRules])
 	c.write(resp)
 }
 

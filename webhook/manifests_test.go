@@ -84,6 +84,9 @@ func TestConfigurationsAreNarrow(t *testing.T) {
 		if len(w.MatchConditions) == 0 {
 			t.Errorf("%s: no match condition", name)
 		}
+		if len(validators.Audited(map[string]string{name + "/" + validators.AuditRules: "r=deny"})) != 1 {
+			t.Errorf("%s: its decisions are not read in an audit log", name)
+		}
 	}
 }
 

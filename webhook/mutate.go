@@ -26,7 +26,8 @@ func (w *Webhook) mutate(ctx context.Context, req *request) (*admissionv1.Admiss
 	if mode, err := w.Policy.ModeFor(v, req.obj); err != nil {
 		return nil, err
 	} else if mode == validators.ModeOff {
-		return &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: map[string]string{"mode": string(mode)}}, nil
+		off := validators.Verdict{Mode: mode}
+		return &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: off.AuditAnnotations()}, nil
 	}
 	made, err := mutators.Apply(v, w.Mutators, req.old, req.obj)
 	if err != nil {

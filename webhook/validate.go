@@ -46,7 +46,7 @@ func (w *Webhook) review(v *cluster.View, req *request) (validators.Verdict, err
 // decides. Otherwise the request is allowed, with warnings.
 func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv1.AdmissionResponse, error) {
 	w.Metrics.judged(verdict)
-	resp := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: annotations(verdict)}
+	resp := &admissionv1.AdmissionResponse{Allowed: true, AuditAnnotations: verdict.AuditAnnotations()}
 	var denials []validators.Finding
 	var warnings []string
 	left := 0
@@ -66,7 +66,10 @@ func (w *Webhook) respond(req *request, verdict validators.Verdict) (*admissionv
 		}
 		warnings = append(warnings, fmt.Sprintf("%s: could not be checked: %v", u.Rule.Name, u.Err))
 	}
-	resp.Warnings = fit(append(warnings, verdict.Notes...), left)
+	for _, n := range verdict.Notes {
+		warnings = append(warnings, n.String())
+	}
+	resp.Warnings = fit(warnings, left)
 	if len(denials) > 0 {
 		resp.Allowed, resp.Result = false, deny(req.AdmissionRequest, denials)
 	}

@@ -278,7 +278,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		o.findings = append(o.findings, rv.note(s, w.Mutator, "", w.Text))
 	}
 	for _, note := range verdict.Notes {
-		o.findings = append(o.findings, rv.note(s, exemptions, "metadata.annotations", note))
+		o.findings = append(o.findings, rv.note(s, exemptions, "metadata.annotations", note.String()))
 	}
 	for _, u := range verdict.Undecided {
 		if !errors.Is(u, cluster.ErrUnknown) {
@@ -325,7 +325,7 @@ func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, er
 	verdict.Undecided = appendNew(verdict.Undecided, stands.Undecided, func(a, b *validators.Undecided) bool {
 		return a.Rule.Name == b.Rule.Name
 	})
-	verdict.Notes = appendNew(verdict.Notes, stands.Notes, func(a, b string) bool { return a == b })
+	verdict.Notes = appendNew(verdict.Notes, stands.Notes, func(a, b validators.Note) bool { return a == b })
 	return verdict, nil
 }
 
