@@ -272,6 +272,33 @@ func cutOrdinal(name string) (base string, ordinal int, ok bool) {
 	return name[:i], ordinal, true
 }
 
+// Numbered splits the name of a Pod as the StatefulSet controller does that looks
+// for Pods to adopt, where a number may begin with zeros: db-01 is db and 1. Own
+// says whether the controller writes the number so. Source:
+// k8s.io/kubernetes@v1.37.1 pkg/controller/statefulset/stateful_set_utils.go, getParentNameAndOrdinal.
+func Numbered(pod string) (set string, ordinal int, own, ok bool) {
+	i := strings.LastIndexByte(pod, '-')
+	if i <= 0 || strings.Trim(pod[i+1:], "0123456789") != "" {
+		return "", 0, false, false
+	}
+	n, err := strconv.ParseInt(pod[i+1:], 10, 32)
+	if err != nil {
+		return "", 0, false, false
+	}
+	return pod[:i], int(n), strconv.FormatInt(n, 10) == pod[i+1:], true
+}
+
+// Strays says whether a Pod has a name by which a StatefulSet adopts it, though none
+// made it: nobody controls it, and it lacks the hostname that a StatefulSet gives. The
+// name of the StatefulSet comes with it.
+func Strays(pod *corev1.Pod) (set string, ordinal int, ok bool) {
+	set, ordinal, own, ok := Numbered(pod.Name)
+	if !ok || own && pod.Spec.Hostname == pod.Name || metav1.GetControllerOfNoCopy(pod) != nil {
+		return "", 0, false
+	}
+	return set, ordinal, true
+}
+
 // parseOrdinal reads an ordinal that is written as the controller writes it.
 func parseOrdinal(s string) (int, bool) {
 	n, err := strconv.ParseInt(s, 10, 32)

@@ -56,7 +56,7 @@ func Keys(kind schema.GroupVersionKind) map[string]func(client.Object) []string 
 
 func indexes() []anIndex {
 	return []anIndex{
-		PodsByClaim, PodsByHostname,
+		PodsByClaim, PodsByHostname, StrayPods,
 		ClaimsByBase,
 		VolumesByClaim, ReleasedVolumes,
 		StatefulSetsByClaim, StatefulSetsByMount, StatefulSetsByService, StatefulSetsByLabel,
@@ -81,6 +81,15 @@ var (
 	// PodsByHostname finds Pods by <hostname>.<subdomain>.
 	PodsByHostname = newIndex("hostname", func(pod *corev1.Pod) []string {
 		return []string{pod.Spec.Hostname + "." + pod.Spec.Subdomain}
+	}, pods)
+
+	// StrayPods finds the few Pods that [Strays] is true of, by the name of the
+	// StatefulSet.
+	StrayPods = newIndex("stray", func(pod *corev1.Pod) []string {
+		if set, _, ok := Strays(pod); ok {
+			return []string{set}
+		}
+		return nil
 	}, pods)
 
 	// ClaimsByBase finds claims by their names without the ordinal.

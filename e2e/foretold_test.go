@@ -80,6 +80,7 @@ var sentences = []sentence{
 	{rule: "statefulset-identity", says: `is ignored|does not know`, shown: memberNames},
 	{rule: "statefulset-delete statefulset-scale-down statefulset-ordinals statefulset-retention",
 		says: `stay|DELETED|may be deleted|deleted|destroy`, by: "TestClaimsFateIsForetold"},
+	{rule: "pod-adopted", says: `is never made|in place of|at once|or another`, shown: barePodsAreAdopted},
 	{rule: "statefulset-scale-up", says: `cannot start empty`, by: "TestClaimsFateIsForetold"},
 	{rule: "statefulset-delete statefulset-scale-down", says: `DELETED`, shown: remediesSave},
 	{rule: "statefulset-disruption-budget", says: `cannot be drained|can be evicted`, shown: budgetsBlock},

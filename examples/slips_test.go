@@ -96,6 +96,11 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
 	"namespace-data": {app: "mongodb.yaml", want: deny, reclaim: corev1.PersistentVolumeReclaimDelete,
 		gone: "Namespace mongodb"},
 
+	"pod-adopted": {app: "etcd.yaml", want: warn, add: `
+apiVersion: v1
+kind: Pod
+metadata: {name: etcd-01, namespace: etcd, labels: {app.kubernetes.io/name: etcd}}
+spec: {containers: [{name: etcd, image: "quay.io/coreos/etcd:v3.6.4"}]}`},
 	"pod-hostname-conflict": {app: "etcd.yaml", want: warn, add: `
 apiVersion: v1
 kind: Pod

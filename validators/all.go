@@ -28,6 +28,7 @@ var All = withStayputAnnotation(
 	fieldFixed,
 	fixedLabels,
 	namespaceData,
+	podAdopted,
 	podHostnameConflict,
 	podIdentitySkipped,
 	podSubdomain,

@@ -199,6 +199,7 @@ var sequels = []struct {
 		"no class that there is has all that is wanted"},
 	{"field-fixed", "", "", "what is made anew is reviewed as new, and is what its author wrote"},
 	{"pod-identity-skipped", "must be set beside a hostname", "pod-subdomain: ", "the Service comes later"},
+	{"pod-adopted", "which adopted it", "pod-adopted: .*which adopted it", "the Pod is gone, and nobody makes it again"},
 	{"statefulset-on-delete", "", "statefulset-(readiness|min-ready-seconds): ",
 		"a rolling update waits for what these ask for"},
 	{"statefulset-recreate", "", "statefulset-min-ready-seconds: ", "a rolling update waits for what this asks for"},

@@ -528,6 +528,15 @@ func (g gen) pod() *corev1.Pod {
 	}
 	pod.Status.Phase = one(g, "", corev1.PodPending, corev1.PodRunning, corev1.PodRunning, corev1.PodSucceeded,
 		corev1.PodFailed)
+	// By the UID, which leaves all that is drawn behind this as it was.
+	switch uid := string(pod.UID); {
+	case pod.Name == "db-1" && strings.HasSuffix(uid, "7"):
+		pod.Name = "db-01"
+	case pod.Name == "db-1" && strings.HasSuffix(uid, "8"):
+		pod.Name = "db-9"
+	case pod.OwnerReferences == nil && strings.HasSuffix(uid, "3"):
+		metav1.SetMetaDataLabel(&pod.ObjectMeta, "pod-template-hash", "1")
+	}
 	return pod
 }
 

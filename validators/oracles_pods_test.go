@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,6 +26,31 @@ var _ = register(map[string]oracle{
 		}
 		return denyIf(count(d.Spec.Replicas) > 1)
 	}),
+	"pod-adopted": gravest(created(func(w *world, pod *corev1.Pod) validators.Level {
+		if owner := ownerOf(pod); owner != nil {
+			number, ok := strings.CutPrefix(pod.Name, owner.Name+"-")
+			return warnIf(ok && runs(pod) && owner.Kind == "StatefulSet" && strings.HasPrefix(number, "0") && number > "0")
+		}
+		if pod.ResourceVersion != "" || !runs(pod) {
+			return nothing
+		}
+		for _, s := range w.statefulSets {
+			if s.Namespace == pod.Namespace && s.DeletionTimestamp == nil && straysTo(s, pod) {
+				return warn
+			}
+		}
+		for _, d := range w.deployments {
+			if d.Namespace == pod.Namespace && d.DeletionTimestamp == nil && pod.Labels["pod-template-hash"] != "" &&
+				chooses(d.Spec.Selector, pod.Labels) {
+				return warn
+			}
+		}
+		return nothing
+	}), created(func(w *world, s sts) validators.Level {
+		return warnIf(s.ResourceVersion == "" && slices.ContainsFunc(w.pods, func(pod *corev1.Pod) bool {
+			return pod.Namespace == s.Namespace && ownerOf(pod) == nil && runs(pod) && straysTo(s, pod)
+		}))
+	})),
 	"deployment-subdomain": stored(func(w *world, d deployment) validators.Level {
 		pod := d.Spec.Template
 		_, asked := pod.Labels["stayput.dev/subdomain"]
@@ -385,4 +411,21 @@ func misused(kind string, obj metav1.Object) bool {
 		return false
 	}
 	return wrong(obj.GetLabels(), labels) || wrong(obj.GetAnnotations(), annotations)
+}
+
+// straysTo says whether a StatefulSet takes a Pod that nobody controls for one of its
+// own, though it has not made it.
+func straysTo(s sts, pod *corev1.Pod) bool {
+	number, ok := strings.CutPrefix(pod.Name, s.Name+"-")
+	if !ok || !regexp.MustCompile("^[0-9]{1,9}$").MatchString(number) || !chooses(s.Spec.Selector, pod.Labels) {
+		return false
+	}
+	padded := len(number) > 1 && number[0] == '0'
+	return padded || pod.Spec.Hostname != pod.Name
+}
+
+// chooses is matches for a controller, which a selector without a requirement leaves
+// without Pods.
+func chooses(sel *metav1.LabelSelector, on map[string]string) bool {
+	return sel != nil && len(sel.MatchLabels)+len(sel.MatchExpressions) > 0 && matches(sel, on)
 }

@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// barePodsAreAdopted makes Pods by hand that controllers take for their own: before
+// a StatefulSet, behind it, and as a copy of a Deployment's.
+func barePodsAreAdopted(t *testing.T, ns string) {
+	pod := func(name, labels string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {%s}}\nspec: {containers: [{name: db, "+
+			"image: db}]}\n---\n", name, labels)
+	}
+	set := memberSet("db", 2, "  serviceName: db", "", "")
+	apply(t, ns, pod("db-01", "app: db"))
+	eventually(t, "the StatefulSet is warned of the Pod", func() error {
+		out, err := try(t, set, "apply", "-n", ns, "--dry-run=server", "-f", "-")
+		if err == nil && !strings.Contains(out, "must not match Pods that no controller made: db-01; it adopts them in place") {
+			err = fmt.Errorf("it says: %s", out)
+		}
+		return err
+	})
+	apply(t, ns, set)
+	output(t, "StatefulSet/db", "get", "pod", "db-01", "-n", ns, "-o",
+		"jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name}")
+	output(t, "Running", "get", "pod", "db-0", "-n", ns, "-o", "jsonpath={.status.phase}")
+	output(t, "2", "get", "statefulset", "db", "-n", ns, "-o", "jsonpath={.status.replicas}")
+	if out, err := try(t, "", "get", "pod", "db-1", "-n", ns); err == nil {
+		t.Errorf("db-1 was made all the same:\n%s", out)
+	}
+	audit := stayput(t, "audit", "--kubeconfig", env.Cluster.Kubeconfig(), "-n", ns).stdout
+	contains(t, audit, "must not be a Pod of StatefulSet db, which adopted it as ordinal 1; db-1 is never made")
+	kubectl(t, "delete", "pod", "db-01", "-n", ns) // what is said to mend it
+	output(t, "Running", "get", "pod", "db-1", "-n", ns, "-o", "jsonpath={.status.phase}")
+
+	contains(t, apply(t, ns, pod("db-7", "app: db")), "it adopts it, and deletes it at once")
+	contains(t, apply(t, ns, pod("db-00", "app: db")), "keeps it in place of db-0, or deletes it")
+	output(t, "db-0 db-1", "get", "pod", "-n", ns, "-l", "app=db", "-o", "jsonpath={.items[*].metadata.name}")
+
+	apply(t, ns, `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+`)
+	output(t, "1", "get", "deployment", "web", "-n", ns, "-o", "jsonpath={.status.replicas}")
+	hash := strings.TrimSpace(kubectl(t, "get", "rs", "-n", ns, "-l", "app=web", "-o",
+		"jsonpath={.items[0].metadata.labels.pod-template-hash}"))
+	contains(t, apply(t, ns, pod("web-copy", "app: web, pod-template-hash: "+hash)),
+		"the ReplicaSet of Deployment web that has it adopts the Pod, and deletes it or another")
+	eventually(t, "one Pod is left", func() error {
+		if names := strings.Fields(kubectl(t, "get", "pod", "-n", ns, "-l", "app=web", "-o",
+			"jsonpath={.items[*].metadata.name}")); len(names) != 1 {
+			return fmt.Errorf("there are %q", names)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,193 @@
+package validators
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var podAdopted = &Rule{
+	Name:  "pod-adopted",
+	Level: Warn,
+	Loses: LosesTime,
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
+	Doc: `a Pod that no controller made must not look like one of a controller's Pods
+
+A StatefulSet adopts every Pod that its selector matches and whose name is its own
+and a number, as soon as it sees it. A Pod db-01 then counts as ordinal 1 of
+StatefulSet db: db-1 is never made, and no ordinal behind it. A Pod db-1 that
+somebody else made runs without the volumes and the DNS name of that member, and
+holds its place. A Pod whose number is not wanted is deleted at once, and so is one
+whose place is taken. The ReplicaSet of a Deployment adopts a Pod that has its label
+pod-template-hash, as a copy of one of its Pods does, and deletes that Pod, or
+another, as one too many.
+
+Give such a Pod a name that does not end in a number, or other labels, and leave
+pod-template-hash out of a copy. Pods that a StatefulSet has left behind
+(--cascade=orphan) have its hostnames, and nothing is said of them: they are to be
+adopted again. Audit and lint also find a Pod that has been adopted under such a
+number.`,
+
+	Versions: `Up to Kubernetes 1.37 a number may begin with zeros; from 1.38 on a StatefulSet
+adopts only Pods that are named as it names them, and leaves db-01 alone.`,
+
+	Exempt: "the Pod was made by hand to stand in for one of a controller, and goes again",
+
+	Checks: []Check{
+		OnCreate(func(p *Pass, pod *corev1.Pod) error {
+			if !live(pod) {
+				return nil
+			}
+			if metav1.GetControllerOfNoCopy(pod) != nil {
+				wasAdopted(p, pod)
+				return nil
+			}
+			if pod.ResourceVersion != "" && !p.Cluster.Manifests() {
+				return nil // nobody has adopted it, though it is there
+			}
+			return errors.Join(bySet(p, pod), byDeployment(p, pod))
+		}),
+		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+			if sts.DeletionTimestamp != nil || sts.ResourceVersion != "" && !p.Cluster.Manifests() {
+				return nil // what it adopts it has adopted
+			}
+			return adoptsStrays(p, sts)
+		}),
+	},
+}
+
+// wasAdopted reports a Pod that a StatefulSet controls, but cannot have made.
+func wasAdopted(p *Pass, pod *corev1.Pod) {
+	set, ordinal, own, ok := cluster.Numbered(pod.Name)
+	if !ok || own || !ofStatefulSet(pod) || metav1.GetControllerOfNoCopy(pod).Name != set {
+		return
+	}
+	p.Report(field.Invalid(namePath, short(pod.Name),
+		fmt.Sprintf("must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %[1]s-%[2]d is never made", set, ordinal)),
+		p.Mend("name: "+numberless(pod.Name),
+			fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
+}
+
+// numberless returns a name like another that does not end in a number.
+func numberless(name string) string {
+	const suffix = "-pod"
+	return cut(name, validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+}
+
+// bySet reports a Pod that a StatefulSet will adopt.
+func bySet(p *Pass, pod *corev1.Pod) error {
+	name, ordinal, ok := cluster.Strays(pod)
+	if !ok {
+		return nil
+	}
+	sts, err := cluster.Get[appsv1.StatefulSet](p.Cluster, pod.Namespace, name)
+	if err != nil {
+		return fmt.Errorf("get StatefulSet %s: %w", name, err)
+	}
+	if sts == nil || sts.DeletionTimestamp != nil || !selects(sts.Spec.Selector, pod.Labels) {
+		return nil
+	}
+	fate := "deletes it at once"
+	if ordinals(sts).has(ordinal) {
+		fate = fmt.Sprintf("keeps it in place of %s-%d, or deletes it", name, ordinal)
+	}
+	p.Report(field.Invalid(namePath, short(pod.Name),
+		fmt.Sprintf("must not be a name of StatefulSet %s, whose selector matches the Pod; it adopts it, and %s", name, fate)),
+		"name: "+numberless(pod.Name))
+	return nil
+}
+
+// selects says whether a workload's selector matches a Pod.
+func selects(selector *metav1.LabelSelector, podLabels map[string]string) bool {
+	sel, err := metav1.LabelSelectorAsSelector(selector) // nil matches nothing
+	return err == nil && !sel.Empty() && sel.Matches(labels.Set(podLabels))
+}
+
+// byDeployment reports a Pod with the label by which the ReplicaSet of a Deployment
+// knows its own. The ReplicaSets need not be looked up: nobody writes the label
+// himself.
+func byDeployment(p *Pass, pod *corev1.Pod) error {
+	hash := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	if hash == "" {
+		return nil
+	}
+	all, err := cluster.Find(p.Cluster, cluster.DeploymentsByLabel, pod.Namespace, cluster.SelectorKeys(labels.Everything())...)
+	if err != nil {
+		return fmt.Errorf("list Deployments: %w", err)
+	}
+	var names []string
+	for _, d := range all {
+		if d.DeletionTimestamp == nil && selects(d.Spec.Selector, pod.Labels) {
+			names = append(names, d.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	p.Report(field.Invalid(field.NewPath("metadata", "labels").Key(appsv1.DefaultDeploymentUniqueLabelKey), short(hash),
+		fmt.Sprintf("must be left out; the ReplicaSet of Deployment %s that has it adopts the Pod, and deletes it or another",
+			slices.Min(names))), "remove it")
+	return nil
+}
+
+// adoptsStrays reports the Pods that a new StatefulSet will adopt, though none made
+// them. Of Pods in the same manifests it is said where they are.
+func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
+	strays, err := cluster.Find(p.Cluster, cluster.StrayPods, sts.Namespace, sts.Name)
+	if p.Cluster.Manifests() && errors.Is(err, cluster.ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list Pods: %w", err)
+	}
+	var names []string
+	for _, pod := range strays {
+		if set, _, ok := cluster.Strays(pod); !ok || set != sts.Name || !live(pod) ||
+			p.Cluster.Manifests() && pod.ResourceVersion == "" {
+			continue
+		}
+		if now := p.Cluster.Live(); now != nil { // caches have no labels of Pods
+			if pod, err = cluster.Get[corev1.Pod](now, pod.Namespace, pod.Name); err != nil {
+				return fmt.Errorf("get Pod: %w", err)
+			}
+		}
+		if pod != nil && selects(sts.Spec.Selector, pod.Labels) {
+			names = append(names, pod.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(sts.Spec.Selector)),
+		fmt.Sprintf("must not match Pods that no controller made: %s; it adopts them in place of its own, or deletes them",
+			cluster.Few(names))), freed(sts, names))
+	return nil
+}
+
+// freed returns the command that takes Pods out of the reach of a selector, or, if
+// that requires no label, the one that deletes them.
+func freed(sts *appsv1.StatefulSet, pods []string) string {
+	all := strings.Join(pods, " ")
+	wanted := selectorLabels(sts.Spec.Selector)
+	if len(wanted) == 0 {
+		return fmt.Sprintf("kubectl delete pod %s -n %s", all, sts.Namespace)
+	}
+	key := slices.MinFunc(slices.Collect(maps.Keys(wanted)), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	return fmt.Sprintf("kubectl label pod %s -n %s --overwrite %s=%s", all, sts.Namespace, key, numberless(wanted[key]))
+}
