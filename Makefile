@@ -82,10 +82,16 @@ cluster: control-plane ## run a throw-away control plane until Ctrl-C
 	$(LOCALCLUSTER)
 
 BIN ?= bin/stayput
+WEBHOOK_BIN ?= bin/stayput-webhook
+STATIC := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X stayput.dev/internal/cli.version=$(VERSION)'
 
 .PHONY: build
 build: ## build bin/stayput: static, stripped, reproducible
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/stayput
+	$(STATIC) -o $(BIN) ./cmd/stayput
+
+.PHONY: build-webhook
+build-webhook: ## build bin/stayput-webhook, the server alone, in the same way
+	$(STATIC) -o $(WEBHOOK_BIN) ./cmd/stayput-webhook
 
 IMAGE ?= stayput:$(VERSION)
 BASE ?= gcr.io/distroless/static-debian13:nonroot
@@ -93,7 +99,7 @@ ARCH ?= $(shell go env GOARCH)
 
 .PHONY: image
 image: ## build the container image $(IMAGE), on $(BASE), for $(ARCH)
-	GOARCH=$(ARCH) $(MAKE) build BIN=bin/$(ARCH)/stayput
+	GOARCH=$(ARCH) $(MAKE) build-webhook WEBHOOK_BIN=bin/$(ARCH)/stayput-webhook
 	docker build --build-arg BASE=$(BASE) --build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) -t $(IMAGE) .
 

@@ -144,7 +144,7 @@ func (o options) run(ctx context.Context) error {
 	if err := b.measureAll(ctx, plan); err != nil {
 		return err
 	}
-	text, err := b.report(plan)
+	text, err := b.report(ctx, plan)
 	if err != nil {
 		return err
 	}

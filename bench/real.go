@@ -45,7 +45,7 @@ func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size pa
 	if err != nil {
 		return err
 	}
-	if err := b.startStayput(ctx, p); err != nil {
+	if err := b.startStayput(ctx, p, b.binary); err != nil {
 		return err
 	}
 	after, err := harness.CPU(server)

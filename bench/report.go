@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -62,7 +63,7 @@ func (b *bench) heading() string {
 }
 
 // report returns the tables.
-func (b *bench) report(plan []*testCase) (string, error) {
+func (b *bench) report(ctx context.Context, plan []*testCase) (string, error) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "\n%s Stayput's caches hold %s;\nit was ready after %.1f s.\n", b.heading(), b.size,
 		b.processes["stayput"].ready.Seconds())
@@ -107,6 +108,9 @@ func (b *bench) report(plan []*testCase) (string, error) {
 			return "", err
 		}
 		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", title(s), float64(now)/(1<<20), float64(peak)/(1<<20))
+	}
+	if err := b.programTable(ctx, &out); err != nil {
+		return "", err
 	}
 	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
 	create, update, pod := b.payloads[0].name, "statefulset-update", "pod-create-mutate"

@@ -41,7 +41,7 @@ func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Si
 	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
 		return err
 	}
-	if err := b.startStayput(ctx, p); err != nil {
+	if err := b.startStayput(ctx, p, b.binary); err != nil {
 		return err
 	}
 	p.lists = map[string]int{}
@@ -66,9 +66,9 @@ func filled(size paper.Size) ([]client.Object, error) {
 	return paper.Fill(objects, size)
 }
 
-// startStayput starts Stayput with the process's kubeconfig, and measures what
+// startStayput starts a program of Stayput with the process's kubeconfig, and measures what
 // it takes until it is ready.
-func (b *bench) startStayput(ctx context.Context, p *process) error {
+func (b *bench) startStayput(ctx context.Context, p *process, binary string) error {
 	// The volumes cannot be repaired on paper, and repair answers no request.
 	settings, health := filepath.Join(b.dir, "config.yaml"), ""
 	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"),
@@ -78,7 +78,7 @@ func (b *bench) startStayput(ctx context.Context, p *process) error {
 	if err := harness.FreeAddresses(&p.address, &health, &p.metrics); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(b.binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen",
+	p.cmd = exec.Command(binary, "serve", "--listen", p.address, "--health-listen", health, "--metrics-listen",
 		p.metrics,
 		"--kubeconfig", p.kubeconfig, "--config", settings, "--tls-cert-file", b.certFile, "--tls-key-file", b.keyFile,
 		"--drain", "100ms", "--namespace", "stayput")

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	applyv1 "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,14 +18,8 @@ const planOwner = client.FieldOwner("stayput-certs-apply")
 // of the configurations that exist.
 func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurations string, say func(string)) error {
 	for _, obj := range p.Objects() {
-		kind, name := obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName()
-		u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-		if err != nil {
-			return fmt.Errorf("apply %s %s: %w", kind, name, err)
-		}
-		delete(u, "status") // cert-manager's
-		err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: u}), planOwner,
-			client.ForceOwnership)
+		kind, name := obj.GetKind(), obj.GetName()
+		err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), planOwner, client.ForceOwnership)
 		switch {
 		case meta.IsNoMatchError(err):
 			return fmt.Errorf("apply %s %s: cert-manager is not installed", kind, name)
@@ -40,7 +32,7 @@ func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurati
 	if err != nil {
 		return err
 	}
-	inject := map[string]string{cmapi.WantInjectAnnotation: p.Namespace + "/" + p.Name}
+	inject := map[string]string{injectCA: p.Namespace + "/" + p.Name}
 	for _, conf := range live {
 		var obj runtime.ApplyConfiguration = applyv1.ValidatingWebhookConfiguration(conf.name).
 			WithUID(conf.uid).WithAnnotations(inject)
@@ -53,7 +45,7 @@ func (p CertManagerPlan) Apply(ctx context.Context, c client.Client, configurati
 		say(conf.kind + " " + conf.name + ": the caBundle is cert-manager's to write")
 	}
 	if len(live) == 0 {
-		say("no webhook configuration " + configurations + " exists: annotate it with " + cmapi.WantInjectAnnotation + ": " +
+		say("no webhook configuration " + configurations + " exists: annotate it with " + injectCA + ": " +
 			p.Namespace + "/" + p.Name)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -103,16 +101,11 @@ func (a *authority) retire(now time.Time, life time.Duration) bool {
 }
 
 // bundle returns all trusted certificates, in PEM.
-func (a *authority) bundle() ([]byte, error) {
-	var out bytes.Buffer
+func (a *authority) bundle() (out []byte) {
 	for _, c := range a.trusted {
-		data, err := pki.EncodeX509(c)
-		if err != nil {
-			return nil, fmt.Errorf("encode the CA: %w", err)
-		}
-		out.Write(data)
+		out = append(out, encodeCertificate(c)...)
 	}
-	return out.Bytes(), nil
+	return out
 }
 
 // decode reads a Secret, and returns an error if any part of it was not written
@@ -124,22 +117,22 @@ func decode(secret *corev1.Secret, name pkix.Name) (*authority, error) {
 	}
 	a := &authority{retired: map[string]time.Time{}}
 	var err error
-	if a.key, err = pki.DecodePrivateKeyBytes(data[keyField]); err != nil {
+	if a.key, err = decodeKey(data[keyField]); err != nil {
 		return nil, fmt.Errorf("%s: %w", keyField, err)
 	}
 	if len(data[nextField]) > 0 {
-		if a.next, err = pki.DecodePrivateKeyBytes(data[nextField]); err != nil {
+		if a.next, err = decodeKey(data[nextField]); err != nil {
 			return nil, fmt.Errorf("%s: %w", nextField, err)
 		}
 	}
-	cert, err := pki.DecodeX509CertificateBytes(data[certField])
+	cs, err := decodeCertificates(data[certField])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", certField, err)
 	}
-	if cert.Subject.String() != name.String() {
-		return nil, fmt.Errorf("%s: it belongs to %q, not to %q", certField, cert.Subject, name)
+	if cs[0].Subject.String() != name.String() {
+		return nil, fmt.Errorf("%s: it belongs to %q, not to %q", certField, cs[0].Subject, name)
 	}
-	if a.trusted, err = pki.DecodeX509CertificateSetBytes(data[bundleField]); err != nil {
+	if a.trusted, err = decodeCertificates(data[bundleField]); err != nil {
 		return nil, fmt.Errorf("%s: %w", bundleField, err)
 	}
 	for _, c := range a.trusted {
@@ -170,7 +163,7 @@ func (a *authority) encode(secret *corev1.Secret, now time.Time) error {
 		if key == nil {
 			continue
 		}
-		data, err := pki.EncodePKCS8PrivateKey(key)
+		data, err := encodeKey(key)
 		if err != nil {
 			return fmt.Errorf("encode the key of the CA: %w", err)
 		}
@@ -180,13 +173,7 @@ func (a *authority) encode(secret *corev1.Secret, now time.Time) error {
 	if cert == nil {
 		return errors.New("encode the CA: its key has no valid certificate")
 	}
-	var err error
-	if fields[certField], err = pki.EncodeX509(cert); err != nil {
-		return fmt.Errorf("encode the CA: %w", err)
-	}
-	if fields[bundleField], err = a.bundle(); err != nil {
-		return err
-	}
+	fields[certField], fields[bundleField] = encodeCertificate(cert), a.bundle()
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}

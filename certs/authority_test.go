@@ -54,7 +54,7 @@ func TestAnAuthoritySurvivesItsSecret(t *testing.T) {
 		"a next key unknown": {func(s *corev1.Secret) { s.Data[nextField] = s.Data[certField] }, "next.key: "},
 		"no certificate":     {func(s *corev1.Secret) { delete(s.Data, certField) }, "tls.crt: "},
 		"no bundle":          {func(s *corev1.Secret) { delete(s.Data, bundleField) }, "ca.crt: "},
-		"a bundle without ours": {func(s *corev1.Secret) { s.Data[bundleField] = bundleOf(t, newTestAuthority(t, now)) },
+		"a bundle without ours": {func(s *corev1.Secret) { s.Data[bundleField] = newTestAuthority(t, now).bundle() },
 			"ca.crt has no certificate for it"},
 		"a strange mark": {func(s *corev1.Secret) { s.Annotations[retireMark] = "abc" },
 			"must be a key, = and a time"},
@@ -68,15 +68,6 @@ func TestAnAuthoritySurvivesItsSecret(t *testing.T) {
 	if _, err := decode(&secret, subject("other", "svc")); err == nil || !strings.Contains(err.Error(), "it belongs to") {
 		t.Errorf("another namespace's: %v", err)
 	}
-}
-
-func bundleOf(t *testing.T, a *authority) []byte {
-	t.Helper()
-	data, err := a.bundle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // TestACARenewedWithItsKey: yesterday's certificate of the CA verifies today's

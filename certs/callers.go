@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // Callers are the clients that may send requests: the API server, and no others
@@ -43,7 +41,7 @@ func (c *Callers) Load() error {
 	if last := c.current.Load(); last != nil && bytes.Equal(last.text, text) {
 		return nil
 	}
-	cas, err := pki.DecodeX509CertificateSetBytes(text)
+	cas, err := decodeCertificates(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}

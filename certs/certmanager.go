@@ -2,28 +2,59 @@ package certs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Scheme knows Kubernetes' own kinds and those of cert-manager.
-func Scheme() (*runtime.Scheme, error) {
-	s := runtime.NewScheme()
-	if err := errors.Join(scheme.AddToScheme(s), cmapi.AddToScheme(s)); err != nil {
-		return nil, fmt.Errorf("know cert-manager's kinds: %w", err)
+// certManager is cert-manager's API. Its Go types would add a megabyte to each
+// program, for the few fields that are needed.
+var certManager = schema.GroupVersion{Group: "cert-manager.io", Version: "v1"}
+
+const (
+	issuerKind      = "Issuer"
+	certificateKind = "Certificate"
+
+	// injectCA has the cainjector write the caBundle of what bears it.
+	injectCA = "cert-manager.io/inject-ca-from"
+)
+
+// A certificate is what is read of a Certificate.
+type certificate struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Status   struct {
+		Conditions []struct {
+			Type    string                 `json:"type"`
+			Status  metav1.ConditionStatus `json:"status"`
+			Reason  string                 `json:"reason"`
+			Message string                 `json:"message"`
+		} `json:"conditions"`
+		NotAfter *metav1.Time `json:"notAfter"`
+	} `json:"status"`
+}
+
+func readCertificate(ctx context.Context, c client.Reader, key client.ObjectKey) (*certificate, error) {
+	u := object(certificateKind)
+	if err := c.Get(ctx, key, u); err != nil {
+		return nil, err
 	}
-	return s, nil
+	cert := &certificate{}
+	return cert, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, cert)
+}
+
+// object returns an empty object of a kind of cert-manager.
+func object(kind string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(certManager.WithKind(kind))
+	return u
 }
 
 // CertManager is a Source that reads files written by cert-manager, in a
@@ -42,7 +73,9 @@ type CertManager struct {
 // Start implements [Source].
 func (c *CertManager) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
-	go watchNamed(ctx, c.Client, &cmapi.CertificateList{}, client.ObjectKey{Namespace: c.Namespace, Name: c.Name}, changed)
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(certManager.WithKind(certificateKind + "List"))
+	go watchNamed(ctx, c.Client, list, client.ObjectKey{Namespace: c.Namespace, Name: c.Name}, changed)
 	go func() {
 		for ctx.Err() == nil {
 			c.look(ctx)
@@ -54,8 +87,7 @@ func (c *CertManager) Start(ctx context.Context) error {
 
 // look reads the state of the Certificate.
 func (c *CertManager) look(ctx context.Context) {
-	var cert cmapi.Certificate
-	err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Name}, &cert)
+	cert, err := readCertificate(ctx, c.Client, client.ObjectKey{Namespace: c.Namespace, Name: c.Name})
 	why := ""
 	switch {
 	case ctx.Err() != nil:
@@ -67,7 +99,7 @@ func (c *CertManager) look(ctx context.Context) {
 	case err != nil:
 		why = fmt.Sprintf("cannot look at Certificate %s/%s: %v", c.Namespace, c.Name, err)
 	default:
-		why = notReady(&cert)
+		why = notReady(cert)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,17 +117,17 @@ func (c *CertManager) look(ctx context.Context) {
 }
 
 // notReady returns in cert-manager's words why a Certificate is not ready.
-func notReady(cert *cmapi.Certificate) string {
+func notReady(cert *certificate) string {
 	why := "it has no condition yet: does cert-manager run?"
 	for _, cond := range cert.Status.Conditions {
 		switch {
-		case cond.Type == cmapi.CertificateConditionReady && cond.Status == cmmeta.ConditionTrue:
+		case cond.Type == "Ready" && cond.Status == metav1.ConditionTrue:
 			return ""
-		case cond.Type == cmapi.CertificateConditionReady:
+		case cond.Type == "Ready":
 			why = cond.Reason + ": " + cond.Message
 		}
 	}
-	return fmt.Sprintf("Certificate %s/%s is not ready: %s", cert.Namespace, cert.Name, why)
+	return fmt.Sprintf("Certificate %s/%s is not ready: %s", cert.Metadata.Namespace, cert.Metadata.Name, why)
 }
 
 // Explain adds to an error about the certificate what cert-manager says.
@@ -119,52 +151,48 @@ type CertManagerPlan struct {
 // Objects returns the objects to apply. A self-signed Issuer signs a CA, and an
 // Issuer with that CA signs the certificate, so that the caBundle outlives the
 // renewal of a leaf.
-func (p CertManagerPlan) Objects() []client.Object {
-	at := func(name string) metav1.ObjectMeta {
-		return metav1.ObjectMeta{Namespace: p.Namespace, Name: name,
-			Labels: map[string]string{"app.kubernetes.io/name": "stayput"}}
+func (p CertManagerPlan) Objects() []*unstructured.Unstructured {
+	made := func(kind, name string, spec map[string]any) *unstructured.Unstructured {
+		u := object(kind)
+		u.SetNamespace(p.Namespace)
+		u.SetName(name)
+		u.SetLabels(map[string]string{"app.kubernetes.io/name": "stayput"})
+		u.Object["spec"] = spec
+		return u
 	}
-	var out []client.Object
+	key := func(rotation string) map[string]any {
+		return map[string]any{"algorithm": "ECDSA", "size": int64(256), "rotationPolicy": rotation}
+	}
+	by := func(issuer string) map[string]any { return map[string]any{"kind": issuerKind, "name": issuer} }
+	var out []*unstructured.Unstructured
 	issuer := p.Issuer
 	if issuer == "" {
 		issuer = p.Name + "-ca"
-		ca := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(issuer),
-			Spec: cmapi.CertificateSpec{
-				IsCA: true, CommonName: "stayput-ca", SecretName: p.Name + "-issuer", Duration: &metav1.Duration{Duration: caLife},
+		secret := p.Name + "-issuer"
+		out = append(out,
+			made(issuerKind, p.Name+"-self-signed", map[string]any{"selfSigned": map[string]any{}}),
+			made(certificateKind, issuer, map[string]any{
+				"isCA": true, "commonName": "stayput-ca", "secretName": secret, "duration": caLife.String(),
 				// As with Stayput's own CA: the key stays, so that earlier
 				// signatures verify.
-				PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256,
-					RotationPolicy: cmapi.RotationPolicyNever},
-				IssuerRef: cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: p.Name + "-self-signed"},
-			}}
-		out = append(out,
-			&cmapi.Issuer{TypeMeta: typeMeta(cmapi.IssuerKind), ObjectMeta: at(p.Name + "-self-signed"), Spec: cmapi.IssuerSpec{
-				IssuerConfig: cmapi.IssuerConfig{SelfSigned: &cmapi.SelfSignedIssuer{}},
-			}},
-			ca,
-			&cmapi.Issuer{TypeMeta: typeMeta(cmapi.IssuerKind), ObjectMeta: at(issuer), Spec: cmapi.IssuerSpec{
-				IssuerConfig: cmapi.IssuerConfig{CA: &cmapi.CAIssuer{SecretName: p.Name + "-issuer"}},
-			}})
+				"privateKey": key("Never"), "issuerRef": by(p.Name + "-self-signed"),
+			}),
+			made(issuerKind, issuer, map[string]any{"ca": map[string]any{"secretName": secret}}))
 	}
-	leaf := &cmapi.Certificate{TypeMeta: typeMeta(cmapi.CertificateKind), ObjectMeta: at(p.Name),
-		Spec: cmapi.CertificateSpec{
-			DNSNames: []string{p.Service + "." + p.Namespace + ".svc"}, SecretName: p.Name + "-tls",
-			Duration: &metav1.Duration{Duration: leafLife},
-			Usages:   []cmapi.KeyUsage{cmapi.UsageDigitalSignature, cmapi.UsageServerAuth},
-			PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: 256,
-				RotationPolicy: cmapi.RotationPolicyAlways},
-			IssuerRef: cmmeta.IssuerReference{Kind: cmapi.IssuerKind, Name: issuer},
-		}}
+	names, addresses := []any{p.Service + "." + p.Namespace + ".svc"}, []any(nil)
 	for _, name := range p.Names {
 		if isAddress(name) {
-			leaf.Spec.IPAddresses = append(leaf.Spec.IPAddresses, name)
+			addresses = append(addresses, name)
 		} else {
-			leaf.Spec.DNSNames = append(leaf.Spec.DNSNames, name)
+			names = append(names, name)
 		}
 	}
-	return append(out, leaf)
-}
-
-func typeMeta(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: cmapi.SchemeGroupVersion.String(), Kind: kind}
+	leaf := map[string]any{
+		"dnsNames": names, "secretName": p.Name + "-tls", "duration": leafLife.String(),
+		"usages": []any{"digital signature", "server auth"}, "privateKey": key("Always"), "issuerRef": by(issuer),
+	}
+	if addresses != nil {
+		leaf["ipAddresses"] = addresses
+	}
+	return append(out, made(certificateKind, p.Name, leaf))
 }

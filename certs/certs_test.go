@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 func TestMemoryServesItsNamesUnderItsCA(t *testing.T) {
@@ -18,10 +17,7 @@ func TestMemoryServesItsNamesUnderItsCA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := m.CA()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := m.CA()
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
 		t.Fatalf("no CA in %s", ca)
@@ -77,15 +73,11 @@ func TestFilesNamesWhatItCannotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair, _ := m.GetCertificate(nil)
-	certPEM, err := pki.EncodeX509(pair.Leaf)
+	keyPEM, err := encodeKey(pair.PrivateKey.(crypto.Signer))
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyPEM, err := pki.EncodePKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, data := range map[string][]byte{cert: certPEM, key: keyPEM} {
+	for file, data := range map[string][]byte{cert: encodeCertificate(pair.Leaf), key: keyPEM} {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}

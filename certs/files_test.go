@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"log/slog"
 	"os"
@@ -10,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -23,16 +23,10 @@ func pemOf(t *testing.T) (leaf, ca, key []byte) {
 		t.Fatal(err)
 	}
 	pair, _ := m.GetCertificate(nil)
-	if leaf, err = pki.EncodeX509(pair.Leaf); err != nil {
+	if key, err = encodeKey(pair.PrivateKey.(crypto.Signer)); err != nil {
 		t.Fatal(err)
 	}
-	if key, err = pki.EncodePKCS8PrivateKey(pair.PrivateKey); err != nil {
-		t.Fatal(err)
-	}
-	if ca, err = m.CA(); err != nil {
-		t.Fatal(err)
-	}
-	return leaf, ca, key
+	return encodeCertificate(pair.Leaf), m.CA(), key
 }
 
 func TestFilesAreComparedWholeAndABadPairChangesNothing(t *testing.T) {

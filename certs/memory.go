@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
-
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // Memory is a Source with a certificate authority of its own, which only this
@@ -39,7 +37,7 @@ func NewMemory(names ...string) (*Memory, error) {
 }
 
 // CA returns the certificate of the authority, in PEM.
-func (m *Memory) CA() ([]byte, error) { return pki.EncodeX509(m.ca) }
+func (m *Memory) CA() []byte { return encodeCertificate(m.ca) }
 
 // GetCertificate implements [Source].
 func (m *Memory) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

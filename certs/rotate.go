@@ -76,10 +76,7 @@ func (s *SelfSigned) spreadKey(ctx context.Context, say func(string)) error {
 		if a.next == nil {
 			return errors.New("the new key is gone from the Secret: begin again")
 		}
-		bundle, err := a.bundle()
-		if err != nil {
-			return err
-		}
+		bundle := a.bundle()
 		for _, c := range live {
 			if !c.holds(bundle) {
 				if err := c.apply(ctx, s.Client, bundle); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {

@@ -113,11 +113,7 @@ func (s *SelfSigned) sync(ctx context.Context) error {
 		s.Metrics.failed("ca")
 		return errors.Join(leafErr, err)
 	}
-	bundle, err := a.bundle()
-	if err != nil {
-		return err
-	}
-	wrote, applyErr := s.write(ctx, live, a, bundle)
+	wrote, applyErr := s.write(ctx, live, a, a.bundle())
 	if wrote {
 		live, liveErr = s.Trust.read(ctx)
 	}

@@ -3,6 +3,8 @@ package certs
 import (
 	"cmp"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,8 +14,6 @@ import (
 	"math/big"
 	"net"
 	"time"
-
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 const (
@@ -42,7 +42,7 @@ func valid(c *x509.Certificate, now time.Time) bool {
 }
 
 func newKey() (crypto.Signer, error) {
-	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generate a key: %w", err)
 	}
@@ -66,7 +66,7 @@ func newCA(subject pkix.Name, key crypto.Signer, now time.Time, life time.Durati
 		MaxPathLenZero:        true, // it signs leaves, and no other authority
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	_, ca, err := pki.SignCertificate(template, template, key.Public(), key)
+	ca, err := sign(template, template, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("sign the CA: %w", err)
 	}
@@ -100,11 +100,20 @@ func newLeaf(names []string, ca *x509.Certificate, caKey crypto.Signer, now time
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	_, leaf, err := pki.SignCertificate(template, ca, key.Public(), caKey)
+	leaf, err := sign(template, ca, key.Public(), caKey)
 	if err != nil {
 		return nil, fmt.Errorf("sign the serving certificate: %w", err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// sign returns a certificate of a public key, signed with the parent's key.
+func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	data, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(data)
 }
 
 // isAddress says whether a name is an IP address.
@@ -123,6 +132,6 @@ func keyID(ca *x509.Certificate) string { return hex.EncodeToString(ca.SubjectKe
 
 // certifies says whether a certificate has the public part of a key.
 func certifies(c *x509.Certificate, key crypto.Signer) bool {
-	same, err := pki.PublicKeyMatchesCertificate(key.Public(), c)
-	return err == nil && same
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(c.PublicKey)
 }

@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
-	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -52,7 +51,7 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 	for _, c := range live {
 		fmt.Fprintf(out, "%s %s\n", c.kind, c.name)
 		for _, h := range c.hooks {
-			cas, err := pki.DecodeX509CertificateSetBytes(h.bundle)
+			cas, err := decodeCertificates(h.bundle)
 			switch {
 			case len(h.bundle) == 0:
 				bad("%s: the caBundle is empty", h.name)
@@ -84,8 +83,11 @@ func (s Overview) Status(ctx context.Context, out io.Writer, address string) (wr
 		return wrong, nil
 	}
 	leaf := cert.Leaf
-	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16),
-		append(leaf.DNSNames, pki.IPAddressesToString(leaf.IPAddresses)...), date(leaf.NotAfter, at))
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	fmt.Fprintf(out, "  serves %s for %q, until %s\n", leaf.SerialNumber.Text(16), names, date(leaf.NotAfter, at))
 	if err := verifyAll(live, cert, at); err != nil {
 		bad("%v", err)
 	}
@@ -156,15 +158,19 @@ func date(t, at time.Time) string {
 // certificateStatus writes the state of cert-manager's Certificate, if it
 // exists.
 func certificateStatus(ctx context.Context, c client.Reader, key client.ObjectKey, out io.Writer) (wrong bool) {
-	var cert cmapi.Certificate
-	if err := c.Get(ctx, key, &cert); err != nil {
+	cert, err := readCertificate(ctx, c, key)
+	if err != nil {
 		return false // not installed, or not used
 	}
 	fmt.Fprintf(out, "Certificate %s\n", key)
-	if why := notReady(&cert); why != "" {
+	if why := notReady(cert); why != "" {
 		fmt.Fprintf(out, "  WRONG: %s\n", why)
 		return true
 	}
-	fmt.Fprintf(out, "  ready, until %s\n", date(cert.Status.NotAfter.Time, time.Now()))
+	until := "an unknown time"
+	if t := cert.Status.NotAfter; t != nil {
+		until = date(t.Time, time.Now())
+	}
+	fmt.Fprintf(out, "  ready, until %s\n", until)
 	return false
 }

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -135,7 +134,7 @@ func authorities(live []configuration) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, c := range live {
 		for _, h := range c.hooks {
-			cas, _ := pki.DecodeX509CertificateSetBytes(h.bundle) // readiness reports unreadable bundles
+			cas, _ := decodeCertificates(h.bundle) // readiness reports unreadable bundles
 			for _, ca := range cas {
 				if !seen[string(ca.Raw)] {
 					seen[string(ca.Raw)] = true

@@ -21,6 +21,8 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubernetesscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/certs"
@@ -44,8 +46,8 @@ func TestCertManager(t *testing.T) {
 	kubectl(t, "create", "-f", crds)
 	defer kubectl(t, "delete", "--wait=false", "-f", crds)
 	established(t, "-f", crds)
-	scheme, err := certs.Scheme()
-	l.must(err)
+	scheme := runtime.NewScheme()
+	l.must(errors.Join(kubernetesscheme.AddToScheme(scheme), cmapi.AddToScheme(scheme)))
 	c, err := client.NewWithWatch(env.Cluster.Config(), client.Options{Scheme: scheme})
 	l.must(err)
 

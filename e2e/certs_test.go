@@ -192,8 +192,6 @@ func TestASecretThatIsLost(t *testing.T) {
 	was := l.secret().Data
 	other, err := certs.NewMemory("other")
 	l.must(err)
-	otherCA, err := other.CA()
-	l.must(err)
 	foreign := newForeign(t)
 	end := l.load()
 	for name, tc := range map[string]struct {
@@ -203,7 +201,7 @@ func TestASecretThatIsLost(t *testing.T) {
 		"deleted":              {nil, "it does not exist"},
 		"key corrupted":        {func(s *corev1.Secret) { s.Data["tls.key"] = []byte("no key") }, "tls.key: "},
 		"bundle corrupted":     {func(s *corev1.Secret) { s.Data["ca.crt"] = s.Data["ca.crt"][:100] }, "ca.crt: "},
-		"certificate of other": {func(s *corev1.Secret) { s.Data["ca.crt"] = otherCA }, "ca.crt: holds the certificate of"},
+		"certificate of other": {func(s *corev1.Secret) { s.Data["ca.crt"] = other.CA() }, "ca.crt: holds the certificate of"},
 		"emptied":              {func(s *corev1.Secret) { s.Data = nil }, "it is empty"},
 		"another team's":       {func(s *corev1.Secret) { s.Data = foreign }, "it belongs to"},
 	} {

@@ -30,12 +30,8 @@ func startServer(t *testing.T, h http.Handler, drain time.Duration, first ...fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := source.CA()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
+	pool.AppendCertsFromPEM(source.CA())
 	s = &Server{Listener: l, Handler: h, Source: source, Log: slog.New(slog.DiscardHandler), Drain: drain}
 	for _, f := range first {
 		f(s)

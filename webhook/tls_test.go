@@ -200,12 +200,8 @@ func serveTLS(t *testing.T, callers *certs.Callers) (address string, ca *x509.Ce
 	if err != nil {
 		t.Fatal(err)
 	}
-	pem, err := source.CA()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ca = x509.NewCertPool()
-	ca.AppendCertsFromPEM(pem)
+	ca.AppendCertsFromPEM(source.CA())
 	s := &Server{Listener: l, Handler: ok, Source: source, Callers: callers, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

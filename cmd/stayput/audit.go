@@ -20,6 +20,8 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/report"
 	"stayput.dev/validators"
 	"stayput.dev/webhook"
@@ -77,12 +79,12 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := loadSettings(a.config)
+	s, err := config.Load(a.config)
 	if err != nil {
 		return err
 	}
-	s.mutators = nil // what is there is not made anew
-	go limitGarbage(ctx)
+	s.Mutators = nil // what is there is not made anew
+	go cli.LimitGarbage(ctx)
 	bar := newProgress(stderr)
 	archive := cache.NewArchive()
 	f, err := a.fetcher(archive, bar)
@@ -90,16 +92,16 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	f.namespaces = a.namespaces
-	r := s.newReport("audit", failOn)
+	r := newReport(s, "audit", failOn)
 	r.Time = time.Now().UTC().Format(time.RFC3339)
 	subjects, err := a.read(ctx, f, s, selector, r)
 	if err != nil {
 		return err
 	}
 	r.Reviewed = reviewed(subjects, reference.reviewed)
-	world := s.world
+	world := s.World
 	world.Source, world.Finder = archive, archive
-	rv := &reviewer{settings: s, progress: bar}
+	rv := &reviewer{Settings: s, progress: bar}
 	stored := func(i int) (subject, error) { return subjects[i].get(ctx, archive) }
 	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {
 		return err
@@ -159,11 +161,11 @@ func (ref reference) reviewed() report.Reviewed {
 
 // read reads the kinds that rules are about or look up, and returns what is to be
 // reviewed, by namespace and kind.
-func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector labels.Selector,
+func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selector labels.Selector,
 	r *report.Report) ([]reference, error) {
 	reviewed := map[schema.GroupVersionKind]bool{}
 	kinds := []schema.GroupVersionKind{}
-	for _, rule := range s.policy.Rules {
+	for _, rule := range s.Policy.Rules {
 		for _, c := range rule.Checks {
 			if c.When == validators.Stored || c.When == validators.Created {
 				reviewed[c.Kind] = true
@@ -171,7 +173,7 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s settings, selector lab
 			}
 		}
 	}
-	reads, err := webhook.Reads(s.policy.Rules, nil)
+	reads, err := webhook.Reads(s.Policy.Rules, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/certs"
+	"stayput.dev/internal/cli"
+	"stayput.dev/serve"
 )
 
 func certsCommand() *cobra.Command {
@@ -26,15 +28,15 @@ func certsCommand() *cobra.Command {
 
 // certsFlags are what the three have in common.
 type certsFlags struct {
-	certificates certificateFlags
-	kubeconfig   string
-	timeout      time.Duration
+	serve.Place
+	kubeconfig string
+	timeout    time.Duration
 }
 
 func (f *certsFlags) register(cmd *cobra.Command) {
-	f.certificates.registerPlace(cmd.Flags())
-	cmd.Flags().StringVar(&f.certificates.namespace, "namespace", "stayput", "namespace of the Service and of the Secret")
-	registerKubeconfig(cmd.Flags(), &f.kubeconfig)
+	f.Register(cmd.Flags())
+	cmd.Flags().StringVar(&f.Namespace, "namespace", "stayput", "namespace of the Service and of the Secret")
+	cli.RegisterKubeconfig(cmd.Flags(), &f.kubeconfig)
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 2*time.Minute, "when to give up")
 }
 
@@ -42,20 +44,15 @@ func (f *certsFlags) register(cmd *cobra.Command) {
 // server.
 func (f *certsFlags) connect(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc,
 	*certs.SelfSigned, error) {
-	config, err := connection(f.kubeconfig, "")
+	config, err := cli.Connection(f.kubeconfig, "")
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	scheme, err := certs.Scheme()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(config, client.Options{})
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("prepare to look at certificates: %w", err)
 	}
-	f.certificates.trust = &certs.Trust{Client: c, Name: f.certificates.configurations, Log: log}
-	source := f.certificates.selfSigned(log)
+	source := f.SelfSigned(&certs.Trust{Client: c, Name: f.Configurations, Log: log})
 	source.Client = c
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	return ctx, cancel, source, nil
@@ -78,10 +75,10 @@ certificate that a replica serves, with what is wrong: then the exit code is 1.`
 				return err
 			}
 			defer cancel()
-			wrong, err := certs.Overview{SelfSigned: source, Certificate: f.certificates.certificate}.Status(ctx,
+			wrong, err := certs.Overview{SelfSigned: source, Certificate: f.Certificate}.Status(ctx,
 				cmd.OutOrStdout(), address)
 			if err == nil && wrong {
-				err = errFindings
+				err = cli.ErrFindings
 			}
 			return err
 		},
@@ -135,8 +132,7 @@ files of the Secret.`,
   stayput certs apply --namespace stayput --issuer company-ca --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan.Namespace, plan.Service, plan.Name = f.certificates.namespace, f.certificates.service,
-				f.certificates.certificate
+			plan.Namespace, plan.Service, plan.Name = f.Namespace, f.Service, f.Certificate
 			out := cmd.OutOrStdout()
 			if dryRun {
 				for _, obj := range plan.Objects() {
@@ -153,7 +149,7 @@ files of the Secret.`,
 				return err
 			}
 			defer cancel()
-			return plan.Apply(ctx, source.Client, f.certificates.configurations, func(s string) { fmt.Fprintln(out, s) })
+			return plan.Apply(ctx, source.Client, f.Configurations, func(s string) { fmt.Fprintln(out, s) })
 		},
 	}
 	f.register(cmd)

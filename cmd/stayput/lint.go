@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/config"
 	"stayput.dev/report"
 	"stayput.dev/webhook"
 )
@@ -99,7 +100,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
 	}
-	s, err := loadSettings(l.config)
+	s, err := config.Load(l.config)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		in.place(l.namespace)
 		was.place(l.namespace)
 	}
-	r := s.newReport("lint", failOn)
+	r := newReport(s, "lint", failOn)
 	r.Pruned = l.pruned
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
 	if l.whole {
@@ -131,9 +132,9 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 			return err
 		}
 	}
-	world := s.world
+	world := s.World
 	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
-	rv := &reviewer{settings: s, progress: bar, rendered: in.rendered}
+	rv := &reviewer{Settings: s, progress: bar, rendered: in.rendered}
 	var before earlier
 	switch {
 	case l.against:
@@ -174,8 +175,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 
 // fill adds the cluster's objects to the snapshot. Manifests then replace those
 // of the same name.
-func (l *linter) fill(ctx context.Context, s settings, into *cluster.Snapshot, r *report.Report, bar *progress) error {
-	reads, err := webhook.Reads(s.policy.Rules, s.mutators)
+func (l *linter) fill(ctx context.Context, s config.Settings, into *cluster.Snapshot, r *report.Report, bar *progress) error {
+	reads, err := webhook.Reads(s.Policy.Rules, s.Mutators)
 	if err != nil {
 		return err
 	}

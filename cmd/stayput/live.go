@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/cli"
 	"stayput.dev/report"
 )
 
@@ -28,7 +29,7 @@ type clusterFlags struct {
 }
 
 func (c *clusterFlags) register(flags *pflag.FlagSet) {
-	registerKubeconfig(flags, &c.kubeconfig)
+	cli.RegisterKubeconfig(flags, &c.kubeconfig)
 	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
 	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
 }
@@ -40,7 +41,7 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 	if c.chunkSize < 1 {
 		return nil, fmt.Errorf("--chunk-size %d: must be at least 1", c.chunkSize)
 	}
-	config, err := connection(c.kubeconfig, c.context)
+	config, err := cli.Connection(c.kubeconfig, c.context)
 	if err != nil {
 		return nil, err
 	}

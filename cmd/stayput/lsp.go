@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/internal/lsp"
 	"stayput.dev/manifest"
 	"stayput.dev/report"
@@ -41,10 +43,10 @@ the file. Hidden directories and node_modules are left out.`,
 			if errs := validation.IsDNS1123Label(w.namespace); w.namespace != "" && len(errs) > 0 {
 				return fmt.Errorf("--namespace %q: %s", w.namespace, errs[0])
 			}
-			if _, err := loadSettings(w.config); err != nil {
+			if _, err := config.Load(w.config); err != nil {
 				return err
 			}
-			return lsp.New(w, versionText()).Run(cmd.Context(), cmd.InOrStdin(), unclosed{cmd.OutOrStdout()})
+			return lsp.New(w, cli.Version()).Run(cmd.Context(), cmd.InOrStdin(), unclosed{cmd.OutOrStdout()})
 		},
 	}
 	flags := cmd.Flags()
@@ -83,7 +85,7 @@ type parsed struct {
 
 // Review implements lsp.Backend.
 func (w *workspace) Review(ctx context.Context, ws lsp.Workspace) (map[string]lsp.File, error) {
-	s, err := loadSettings(w.config)
+	s, err := config.Load(w.config)
 	if err != nil {
 		return nil, err
 	}
@@ -136,17 +138,17 @@ func findingOf(f report.Finding) lsp.Finding {
 }
 
 // reviewAlone reviews manifests that are all that is known, as created.
-func reviewAlone(ctx context.Context, s settings, in *input, complete *completeFlag) (*report.Report, error) {
+func reviewAlone(ctx context.Context, s config.Settings, in *input, complete *completeFlag) (*report.Report, error) {
 	snapshot := &cluster.Snapshot{}
 	complete.declare(snapshot, false)
-	world := s.world
+	world := s.World
 	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
-	rv := &reviewer{settings: s}
+	rv := &reviewer{Settings: s}
 	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := s.newReport("lint", validators.Deny)
+	r := newReport(s, "lint", validators.Deny)
 	err = rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r)
 	return r, err
 }

@@ -13,13 +13,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/config"
 	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
 
 func mutateCommand() *cobra.Command {
-	var config string
+	var file string
 	var kustomizations []string
 	var complete, diff bool
 	cmd := &cobra.Command{
@@ -34,7 +35,7 @@ leaves the object as it is, and standard error says so.`,
 			if len(args)+len(kustomizations) == 0 {
 				return errors.New("nothing to mutate: give a file, a directory, - for standard input, or -k DIR")
 			}
-			s, err := loadSettings(config)
+			s, err := config.Load(file)
 			if err != nil {
 				return err
 			}
@@ -48,12 +49,12 @@ leaves the object as it is, and standard error says so.`,
 			for kind, n := range in.others {
 				fmt.Fprintf(cmd.ErrOrStderr(), "stayput: %d %s left out: no convention is about that kind\n", n, kind)
 			}
-			m := mutation{settings: s, diff: diff, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
+			m := mutation{Settings: s, diff: diff, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
 			return m.run(cmd.Context(), in.manifests, &cluster.Snapshot{Complete: complete})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&config, "config", "", "configuration file")
+	flags.StringVar(&file, "config", "", "configuration file")
 	flags.StringArrayVarP(&kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and mutate")
 	flags.BoolVar(&complete, "assume-complete", false,
 		"take the manifests for the whole cluster: what they do not hold does not exist")
@@ -63,7 +64,7 @@ leaves the object as it is, and standard error says so.`,
 
 // A mutation is the command mutate.
 type mutation struct {
-	settings
+	config.Settings
 	diff       bool
 	out, notes io.Writer
 }
@@ -74,7 +75,7 @@ func (m *mutation) run(ctx context.Context, manifests []manifest.Manifest, snaps
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
 		}
 	}
-	world := m.world
+	world := m.World
 	world.Source, world.Finder = snapshot, snapshot
 	for _, d := range manifests {
 		before, err := d.JSON()
@@ -94,10 +95,10 @@ func (m *mutation) run(ctx context.Context, manifests []manifest.Manifest, snaps
 
 // mutate returns the object as it is written, patched as admission patches it.
 func (m *mutation) mutate(v *cluster.View, d manifest.Manifest, raw []byte) ([]byte, error) {
-	if mode, err := m.policy.ModeFor(v, d.Object); err != nil || mode == validators.ModeOff {
+	if mode, err := m.Policy.ModeFor(v, d.Object); err != nil || mode == validators.ModeOff {
 		return raw, err
 	}
-	made, err := mutators.Apply(v, m.mutators, nil, d.Object)
+	made, err := mutators.Apply(v, m.Mutators, nil, d.Object)
 	if errors.Is(err, cluster.ErrUnknown) {
 		fmt.Fprintf(m.notes, "%s:%d: left as it is: %v\n", d.File, d.Line(""), err)
 		return raw, nil

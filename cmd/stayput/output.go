@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"stayput.dev/internal/cli"
 	"stayput.dev/report"
 	"stayput.dev/validators"
 )
@@ -121,7 +122,7 @@ func (o *outputFlags) write(r *report.Report, outs []output, stdout, stderr io.W
 	case len(r.Errors) > 1:
 		return fmt.Errorf("not all could be read: %s, and %d more", r.Errors[0], len(r.Errors)-1)
 	case r.Fails():
-		return errFindings
+		return cli.ErrFindings
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/internal/cli"
 	"stayput.dev/recovery"
 )
 
@@ -45,7 +46,7 @@ that do the same. Whatever could bind the wrong data is refused.`,
 		},
 	}
 	flags := cmd.Flags()
-	registerKubeconfig(flags, &f.kubeconfig)
+	cli.RegisterKubeconfig(flags, &f.kubeconfig)
 	flags.StringVar(&f.statefulSet, "statefulset", "", "NAMESPACE/NAME: all claims that a StatefulSet had")
 	flags.StringVar(&f.volume, "volume", "", "which volume, where a claim had several")
 	flags.BoolVar(&f.list, "list", false, "list, and say for each namespace how many volumes there are, and how large")
@@ -68,7 +69,7 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 	case f.wait <= 0:
 		return fmt.Errorf("--wait %s: must be positive", f.wait)
 	}
-	config, err := connection(f.kubeconfig, "")
+	config, err := cli.Connection(f.kubeconfig, "")
 	if err != nil {
 		return err
 	}

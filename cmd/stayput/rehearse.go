@@ -21,6 +21,8 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/rehearsal"
 	"stayput.dev/validators"
 )
@@ -89,32 +91,32 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	if len(files) == 0 && !c.try {
 		return errors.New("nothing to rehearse: give a file of the audit log, or --try-deletions")
 	}
-	s, err := loadSettings(c.config)
+	s, err := config.Load(c.config)
 	if err != nil {
 		return err
 	}
-	go limitGarbage(ctx)
+	go cli.LimitGarbage(ctx)
 	bar := newProgress(stderr)
 	archive := cache.NewArchive()
 	f, err := c.fetcher(archive, bar)
 	if err != nil {
 		return err
 	}
-	problems := s.newReport("rehearse", validators.Deny)
+	problems := newReport(s, "rehearse", validators.Deny)
 	subjects, err := (&auditor{}).read(ctx, f, s, labels.Everything(), problems)
 	if err != nil {
 		return err
 	}
-	log := rehearsal.NewLog(kindsOf(s.policy.Rules))
+	log := rehearsal.NewLog(kindsOf(s.Policy.Rules))
 	defer log.Close()
 	for _, file := range files {
 		if err := log.Add(file); err != nil {
 			return err
 		}
 	}
-	world := s.world
+	world := s.World
 	world.Source, world.Finder = archive, archive
-	r := rehearsal.New(*s.policy, s.mutators, world)
+	r := rehearsal.New(*s.Policy, s.Mutators, world)
 	if err := r.Replay(ctx, archive, log); err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	case len(problems.Errors) > 0:
 		return fmt.Errorf("not all could be read: %s", problems.Errors[0])
 	case r.Denies():
-		return errFindings
+		return cli.ErrFindings
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/webhook"
 )
 
@@ -78,7 +80,7 @@ func (d *debugger) run(ctx context.Context, file string, stdin io.Reader, stdout
 	if err != nil {
 		return err
 	}
-	s, err := loadSettings(d.config)
+	s, err := config.Load(d.config)
 	if err != nil {
 		return err
 	}
@@ -86,12 +88,12 @@ func (d *debugger) run(ctx context.Context, file string, stdin io.Reader, stdout
 	if err != nil {
 		return err
 	}
-	world := s.world
+	world := s.World
 	if world.Source, err = d.source(); err != nil {
 		return err
 	}
 	w := &webhook.Webhook{
-		Environment: world, Policy: s.policy, Mutators: s.mutators, Limits: webhook.DefaultLimits(),
+		Environment: world, Policy: s.Policy, Mutators: s.Mutators, Limits: webhook.DefaultLimits(),
 		Metrics: webhook.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))
@@ -157,7 +159,7 @@ func (r *recorder) print(out io.Writer) error {
 		return errors.New("read the answer: it holds no response")
 	}
 	if !review.Response.Allowed {
-		return errFindings
+		return cli.ErrFindings
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/report"
@@ -25,7 +27,7 @@ import (
 
 // A reviewer reviews objects as admission does, and reports.
 type reviewer struct {
-	settings
+	config.Settings
 	progress *progress
 	rendered map[string]bool
 
@@ -128,16 +130,16 @@ var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", merged
 	madeTime: "lint"}
 
 // newReport returns a report that knows what findings may be called.
-func (s settings) newReport(command string, failOn validators.Level) *report.Report {
-	r := &report.Report{Command: command, Version: versionText(), FailOn: failOn}
-	for _, rule := range s.policy.Rules {
+func newReport(s config.Settings, command string, failOn validators.Level) *report.Report {
+	r := &report.Report{Command: command, Version: cli.Version(), FailOn: failOn}
+	for _, rule := range s.Policy.Rules {
 		doc := rule.Doc
 		if rule.Versions != "" {
 			doc += "\n\n" + rule.Versions
 		}
 		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(doc), Doc: doc})
 	}
-	for _, m := range s.mutators {
+	for _, m := range s.Mutators {
 		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
 	}
 	for _, without := range withoutRule {
@@ -265,7 +267,7 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(s, e.Finding), By: e.By, Reason: e.Reason})
 	}
 	if ns, ok := s.Object.(*corev1.Namespace); ok && s.manifest == nil && !s.removed {
-		if mode, weaker := rv.policy.Weakened(ns); weaker {
+		if mode, weaker := rv.Policy.Weakened(ns); weaker {
 			what := map[validators.Mode]string{validators.ModeWarn: "nothing in it is denied",
 				validators.ModeOff: "nothing in it is reviewed or mutated"}[mode]
 			o.exempted = append(o.exempted, report.Exempted{
@@ -295,9 +297,9 @@ func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 // interest in an update: such findings warn.
 func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, error) {
 	if s.removed {
-		return rv.policy.Review(v, s.old, nil)
+		return rv.Policy.Review(v, s.old, nil)
 	}
-	verdict, err := rv.policy.Review(v, s.old, s.Object)
+	verdict, err := rv.Policy.Review(v, s.old, s.Object)
 	if s.old == nil || err != nil {
 		return verdict, err
 	}
@@ -306,7 +308,7 @@ func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, er
 		is = is.DeepCopyObject().(client.Object)
 		is.SetResourceVersion("0")
 	}
-	stands, err := rv.policy.Review(v, nil, is)
+	stands, err := rv.Policy.Review(v, nil, is)
 	if err != nil {
 		return verdict, err
 	}
@@ -395,11 +397,11 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, sna
 // of it. Where one would have to look at what is not known, it is taken as
 // written.
 func (rv *reviewer) mutated(v *cluster.View, old, obj client.Object) (client.Object, []mutators.Warning, error) {
-	mode, err := rv.policy.ModeFor(v, obj)
+	mode, err := rv.Policy.ModeFor(v, obj)
 	if err != nil || mode == validators.ModeOff {
 		return obj, nil, err
 	}
-	made, err := mutators.Apply(v, rv.mutators, old, obj)
+	made, err := mutators.Apply(v, rv.Mutators, old, obj)
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
 		return obj, nil, nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"stayput.dev/e2e/harness"
+	"stayput.dev/internal/cli"
 )
 
 // command runs a command line and returns its exit code and what it prints.
@@ -22,7 +23,7 @@ func command(t *testing.T, stdin string, args ...string) (code int, stdout, stde
 	t.Helper()
 	var out, complaint bytes.Buffer
 	err := run(t.Context(), args, strings.NewReader(stdin), &out, &complaint)
-	code = exitCode(err, &complaint)
+	code = cli.ExitCode(err, &complaint)
 	return code, out.String(), complaint.String()
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"stayput.dev/internal/config"
 	"stayput.dev/webhook"
 )
 
@@ -35,20 +36,20 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 				}
 				d.CABundle = ca
 			}
-			s, err := loadSettings(configFile)
+			s, err := config.Load(configFile)
 			if err != nil {
 				return err
 			}
-			mutating, validating := d.Configurations(s.policy.Rules, s.mutators)
+			mutating, validating := d.Configurations(s.Policy.Rules, s.Mutators)
 			objs := []any{mutating, validating}
 			if rbac {
-				d.Repair = s.repair
-				role, err := d.ClusterRole(s.policy.Rules, s.mutators)
+				d.Repair = s.Repair
+				role, err := d.ClusterRole(s.Policy.Rules, s.Mutators)
 				if err != nil {
 					return err
 				}
 				objs = append(objs, role)
-				if own := d.Role(s.mutators); own != nil && d.Namespace != "" {
+				if own := d.Role(s.Mutators); own != nil && d.Namespace != "" {
 					objs = append(objs, own)
 				}
 				if d.Namespace != "" {

@@ -26,12 +26,19 @@ import (
 // Build builds the stayput binary of this checkout into dir.
 func Build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "stayput")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "stayput.dev/cmd/stayput")
+	return binary, BuildProgram(ctx, "stayput", binary)
+}
+
+// BuildProgram builds a program of cmd/ in this checkout, with more flags of go
+// build.
+func BuildProgram(ctx context.Context, name, binary string, flags ...string) error {
+	args := append([]string{"build", "-o", binary}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "stayput.dev/cmd/"+name)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build stayput: %w\n%s", err, out)
+		return fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
-	return binary, nil
+	return nil
 }
 
 // A Cluster is one that a Stayput runs beside, or in.

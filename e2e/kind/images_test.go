@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 )
@@ -16,7 +15,7 @@ import (
 // it does. A program that starts a controller-runtime manager and does nothing
 // else has 31.5 million already, a third of them the protobuf methods of all
 // kinds that Kubernetes has.
-const maxImage = 42_600_000
+const maxImage = 36_500_000
 
 // A previous is the chart that is installed first, with the image of its time,
 // so that there is something to upgrade from.
@@ -36,13 +35,8 @@ func images(ctx context.Context) error {
 	if err := makeImage(ctx, root, env.image); err != nil {
 		return err
 	}
-	// Another run in this checkout may write it again.
-	env.binary = filepath.Join(env.dir, "stayput")
-	data, err := os.ReadFile(filepath.Join(root, "bin", runtime.GOARCH, "stayput"))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(env.binary, data, 0o700); err != nil {
+	env.binary = filepath.Join(env.dir, "stayput") // what people run
+	if _, err := command(ctx, "", "make", "-C", root, "build", "BIN="+env.binary); err != nil {
 		return err
 	}
 	size, err := command(ctx, "", "docker", "image", "inspect", "-f", "{{.Size}}", env.image)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -13,19 +13,19 @@ import (
 // thousand requests leave.
 const garbage = 80 << 20
 
-// tuneGC limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
+// TuneGarbage limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
 // says that memory counts.
-func tuneGC(ctx context.Context) {
+func TuneGarbage(ctx context.Context) {
 	if debug.SetMemoryLimit(-1) < math.MaxInt64 {
-		limitGarbage(ctx)
+		LimitGarbage(ctx)
 	}
 }
 
-// limitGarbage keeps it near that much until ctx is done, however much lives.
+// LimitGarbage keeps it near that much until ctx is done, however much lives.
 // Go's own measure, as much garbage as there is of what lives, would collect all
 // the time in a small cluster and double the memory in a large one. GOGC, where
 // it is set, stands.
-func limitGarbage(ctx context.Context) {
+func LimitGarbage(ctx context.Context) {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return
 	}

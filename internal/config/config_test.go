@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"testing"
@@ -30,15 +30,15 @@ func TestEntriesAreReadAsTheyArePrinted(t *testing.T) {
 	for _, e := range exemptions {
 		text += "- " + e.YAML() + "\n"
 	}
-	s, err := parseSettings("f.yaml", []byte(text))
+	s, err := Parse("f.yaml", []byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	want := append([]validators.Caller{{User: "system:serviceaccount:backup:*"}}, callers...)
-	if diff := cmp.Diff(want, s.policy.DeletionCallers); diff != "" {
+	if diff := cmp.Diff(want, s.Policy.DeletionCallers); diff != "" {
 		t.Errorf("callers (-printed +read):\n%s", diff)
 	}
-	if diff := cmp.Diff(exemptions, s.policy.Exemptions); diff != "" {
+	if diff := cmp.Diff(exemptions, s.Policy.Exemptions); diff != "" {
 		t.Errorf("exemptions (-printed +read):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -17,12 +17,14 @@ import (
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/cli"
 )
 
 // probeRule is the rule that the probe offends.
 const probeRule = "stayput-annotation"
 
-func probeCommand() *cobra.Command {
+// ProbeCommand returns the command that asks whether admission works.
+func ProbeCommand() *cobra.Command {
 	var kubeconfig, namespace string
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -40,7 +42,7 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 			return probe(ctx, kubeconfig, namespace, cmd.OutOrStdout())
 		},
 	}
-	registerKubeconfig(cmd.Flags(), &kubeconfig)
+	cli.RegisterKubeconfig(cmd.Flags(), &kubeconfig)
 	cmd.Flags().StringVar(&namespace, "namespace", "default", "namespace to create the claim in")
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to go on asking")
 	return cmd
@@ -49,7 +51,7 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 // probe repeats its request until Stayput answers, because the API server calls
 // a new webhook only after a moment.
 func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) error {
-	config, err := connection(kubeconfig, "")
+	config, err := cli.Connection(kubeconfig, "")
 	if err != nil {
 		return err
 	}

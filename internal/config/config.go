@@ -1,4 +1,6 @@
-package main
+// Package config reads the configuration file of Stayput: modes, levels, exemptions
+// and what is retained.
+package config
 
 import (
 	"bytes"
@@ -85,43 +87,43 @@ const (
 	configKind       = "Configuration"
 )
 
-// settings are the result of a configuration.
-type settings struct {
-	policy   *validators.Policy
-	mutators []*mutators.Mutator
-	world    cluster.Environment // without its readers
-	repair   repair.Mode
+// Settings are the result of a configuration.
+type Settings struct {
+	Policy   *validators.Policy
+	Mutators []*mutators.Mutator
+	World    cluster.Environment // without its readers
+	Repair   repair.Mode
 }
 
-// loadSettings reads the configuration from a file, or takes the defaults where
+// Load reads the configuration from a file, or takes the defaults where
 // there is none. Errors name the file and the field.
-func loadSettings(file string) (settings, error) {
+func Load(file string) (Settings, error) {
 	c := configuration{APIVersion: configAPIVersion, Kind: configKind}
 	if file == "" {
 		return c.resolve()
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return settings{}, fmt.Errorf("--config: %w", err)
+		return Settings{}, fmt.Errorf("--config: %w", err)
 	}
-	return parseSettings(file, data)
+	return Parse(file, data)
 }
 
-// parseSettings is loadSettings of what the file holds.
-func parseSettings(file string, data []byte) (settings, error) {
+// Parse is Load of what the file holds.
+func Parse(file string, data []byte) (Settings, error) {
 	var c configuration
 	decoder := yaml.NewDecoder(bytes.NewReader(data)) // YAML 1.2, in which off is a word
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&c); err != nil {
-		return settings{}, fmt.Errorf("--config %s: %s", file, plain(err))
+		return Settings{}, fmt.Errorf("--config %s: %s", file, plain(err))
 	}
 	if c.APIVersion != configAPIVersion || c.Kind != configKind {
-		return settings{}, fmt.Errorf("--config %s: apiVersion and kind are %q and %q: must be %s and %s", file, c.APIVersion,
+		return Settings{}, fmt.Errorf("--config %s: apiVersion and kind are %q and %q: must be %s and %s", file, c.APIVersion,
 			c.Kind, configAPIVersion, configKind)
 	}
 	s, err := c.resolve()
 	if err != nil {
-		return settings{}, fmt.Errorf("--config %s: %w", file, err)
+		return Settings{}, fmt.Errorf("--config %s: %w", file, err)
 	}
 	return s, nil
 }
@@ -135,18 +137,18 @@ func plain(err error) string {
 
 var typeName = regexp.MustCompile(` in type \S+`)
 
-func (c configuration) resolve() (settings, error) {
+func (c configuration) resolve() (Settings, error) {
 	levels := make(map[string]validators.Level, len(c.Rules))
 	for _, name := range slices.Sorted(maps.Keys(c.Rules)) {
 		var level validators.Level
 		if err := level.UnmarshalText([]byte(c.Rules[name])); err != nil {
-			return settings{}, fmt.Errorf("rules: %s: %w", name, err)
+			return Settings{}, fmt.Errorf("rules: %s: %w", name, err)
 		}
 		levels[name] = level
 	}
 	rules, err := validators.Select(validators.All, levels)
 	if err != nil {
-		return settings{}, fmt.Errorf("rules: %w", err)
+		return Settings{}, fmt.Errorf("rules: %w", err)
 	}
 	policy := &validators.Policy{
 		Rules:            rules,
@@ -155,58 +157,58 @@ func (c configuration) resolve() (settings, error) {
 		ForbidExemptions: c.ForbidExemptions,
 	}
 	if c.Mode != "" && !slices.Contains(validators.Modes(), c.Mode) {
-		return settings{}, fmt.Errorf("mode: %q: must be one of %q", c.Mode, validators.Modes())
+		return Settings{}, fmt.Errorf("mode: %q: must be one of %q", c.Mode, validators.Modes())
 	}
 	if c.AllowedModes == nil {
 		policy.AllowedModes = []validators.Mode{validators.ModeWarn, validators.ModeEnforce}
 	}
 	for _, m := range c.AllowedModes {
 		if !slices.Contains(validators.Modes(), m) {
-			return settings{}, fmt.Errorf("allowedModes: %q: must be one of %q", m, validators.Modes())
+			return Settings{}, fmt.Errorf("allowedModes: %q: must be one of %q", m, validators.Modes())
 		}
 	}
 	for _, name := range c.ForbidExemptions {
 		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
-			return settings{}, fmt.Errorf("forbidExemptions: no rule is called %q", name)
+			return Settings{}, fmt.Errorf("forbidExemptions: no rule is called %q", name)
 		}
 	}
 	for _, e := range c.Exemptions {
 		v := validators.Exemption(e)
 		if err := v.Validate(validators.All); err != nil {
-			return settings{}, fmt.Errorf("exemptions: %w", err)
+			return Settings{}, fmt.Errorf("exemptions: %w", err)
 		}
 		policy.Exemptions = append(policy.Exemptions, v)
 	}
 	for _, dc := range c.Deletions.Callers {
 		v := validators.Caller(dc)
 		if err := v.Validate(); err != nil {
-			return settings{}, fmt.Errorf("deletions.callers: %w", err)
+			return Settings{}, fmt.Errorf("deletions.callers: %w", err)
 		}
 		policy.DeletionCallers = append(policy.DeletionCallers, v)
 	}
 	ms, err := c.selectMutators()
 	if err != nil {
-		return settings{}, err
+		return Settings{}, err
 	}
 	retains := []cluster.Retain{"", cluster.RetainStatefulSets, cluster.RetainOwned, cluster.RetainAll, cluster.RetainOff}
 	if !slices.Contains(retains, c.Retain) {
-		return settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
+		return Settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
 	}
 	repairs := []repair.Mode{repair.Off, repair.Report, repair.New, repair.All}
 	c.Repair = cmp.Or(c.Repair, repair.New)
 	if !slices.Contains(repairs, c.Repair) {
-		return settings{}, fmt.Errorf("repair: %q: must be one of %q", c.Repair, repairs)
+		return Settings{}, fmt.Errorf("repair: %q: must be one of %q", c.Repair, repairs)
 	}
 	if c.ClusterDomain != "" {
 		if errs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(errs) > 0 {
-			return settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
+			return Settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
 		}
 	}
 	world := cluster.Environment{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
 	if c.Mutators["volume-retain"] == "off" {
 		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
 	}
-	return settings{policy, ms, world, c.Repair}, nil
+	return Settings{policy, ms, world, c.Repair}, nil
 }
 
 func (c configuration) selectMutators() ([]*mutators.Mutator, error) {

@@ -1,4 +1,6 @@
-package main
+// Package serve runs the webhook server: its flags, its certificates, and what it
+// listens on and watches. probe.go asks whether it is asked.
+package serve
 
 import (
 	"context"
@@ -31,6 +33,8 @@ import (
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 	"stayput.dev/cluster/cache/trim"
+	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/repair"
 )
@@ -45,25 +49,28 @@ type serveFlags struct {
 	drain                               time.Duration
 	logLevel                            string
 	namespace                           string
+
+	snapshot Snapshot
 }
+
+// A Snapshot reads the manifests of a file or a directory as a cluster; of none
+// where the path is empty. Errors name the flag --manifests.
+type Snapshot func(path string) (*cluster.Snapshot, error)
 
 // settle is how long endpoints take to become known throughout a cluster, with
 // room to spare. In kind 1 of 5 015 admissions failed without it, at 36 a second.
 const settle = 10 * time.Second
 
-func serveCommand() *cobra.Command {
-	var f serveFlags
+// Command returns the command that serves. Without a reader of manifests it
+// needs an API server: there is no --standalone.
+func Command(snapshot Snapshot) *cobra.Command {
+	f := serveFlags{snapshot: snapshot}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer the API server's admission requests",
 		Long: `Answer AdmissionReviews at /validate and /mutate.
 
-In a cluster, or with --kubeconfig, lookups are answered from informers. With
---standalone there is no API server at all: the manifests of a directory are
-the cluster.`,
-		Example: `  stayput serve --kubeconfig ~/.kube/config --listen 127.0.0.1:9443 --ca-file ca.crt
-  stayput serve --standalone --manifests examples/notes --listen 127.0.0.1:9443 --ca-file ca.crt
-  curl --cacert ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/validate`,
+In a cluster, or with --kubeconfig, lookups are answered from informers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.serve(cmd.Context(), cmd.ErrOrStderr())
@@ -73,10 +80,18 @@ the cluster.`,
 	flags.StringVar(&f.listen, "listen", ":10250", "address of the webhook")
 	flags.StringVar(&f.healthListen, "health-listen", ":8081", "address of /healthz and /readyz; 0 for none")
 	flags.StringVar(&f.metricsListen, "metrics-listen", ":8080", "address of /metrics; 0 for none")
-	registerKubeconfig(flags, &f.kubeconfig)
+	cli.RegisterKubeconfig(flags, &f.kubeconfig)
 	flags.StringVar(&f.config, "config", "", "configuration file")
-	flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
-	flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
+	if snapshot != nil {
+		cmd.Long += ` With
+--standalone there is no API server at all: the manifests of a directory are
+the cluster.`
+		cmd.Example = `  stayput serve --kubeconfig ~/.kube/config --listen 127.0.0.1:9443 --ca-file ca.crt
+  stayput serve --standalone --manifests examples/notes --listen 127.0.0.1:9443 --ca-file ca.crt
+  curl --cacert ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/validate`
+		flags.BoolVar(&f.standalone, "standalone", false, "work without an API server")
+		flags.StringVar(&f.manifests, "manifests", "", "with --standalone: the directory of manifests that is the cluster")
+	}
 	f.certificates.register(flags)
 	flags.StringVar(&f.namespace, "namespace", "",
 		"namespace that Stayput runs in; without it, that of the Pod's service account")
@@ -90,8 +105,8 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go tuneGC(ctx)
-	s, err := loadSettings(f.config)
+	go cli.TuneGarbage(ctx)
+	s, err := config.Load(f.config)
 	if err != nil {
 		return err
 	}
@@ -111,7 +126,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		return fmt.Errorf("--listen %s: %w", f.listen, err)
 	}
 	w := &webhook.Webhook{
-		Environment: s.world, Policy: s.policy, Mutators: s.mutators,
+		Environment: s.World, Policy: s.Policy, Mutators: s.Mutators,
 		Limits: webhook.DefaultLimits(), Log: logger,
 	}
 	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle,
@@ -119,7 +134,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	if f.standalone {
 		err = f.runStandalone(ctx, w, server)
 	} else {
-		err = f.runInCluster(ctx, w, server, s.repair)
+		err = f.runInCluster(ctx, w, server, s.Repair)
 	}
 	if err != nil {
 		_ = listener.Close()
@@ -140,7 +155,7 @@ func (f *serveFlags) logger(out io.Writer) (*slog.Logger, error) {
 
 // runStandalone serves a directory of manifests.
 func (f *serveFlags) runStandalone(ctx context.Context, w *webhook.Webhook, server *webhook.Server) error {
-	snapshot, err := snapshotOf(f.manifests)
+	snapshot, err := f.snapshot(f.manifests)
 	if err != nil {
 		return err
 	}
@@ -277,8 +292,8 @@ func serves(mapper meta.RESTMapper, obj client.Object) (bool, error) {
 }
 
 func (f *serveFlags) restConfig() (*rest.Config, error) {
-	config, err := connection(f.kubeconfig, "")
-	if errors.Is(err, errNoCluster) {
+	config, err := cli.Connection(f.kubeconfig, "")
+	if errors.Is(err, cli.ErrNoCluster) {
 		return nil, fmt.Errorf("%w; --standalone needs none", err)
 	}
 	if err != nil {

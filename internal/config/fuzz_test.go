@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"strings"
@@ -21,9 +21,9 @@ func FuzzConfiguration(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := parseSettings("f.yaml", data)
+		s, err := Parse("f.yaml", data)
 		switch {
-		case err == nil && (s.policy == nil || len(s.policy.Rules) > 0 && s.policy.Rules[0] == nil):
+		case err == nil && (s.Policy == nil || len(s.Policy.Rules) > 0 && s.Policy.Rules[0] == nil):
 			t.Error("taken, and there is no policy")
 		case err != nil && !strings.HasPrefix(err.Error(), "--config f.yaml:"):
 			t.Errorf("does not name the file: %v", err)

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"cmp"
@@ -22,17 +22,25 @@ import (
 // certificateFlags say where the serving certificate comes from and which
 // clients may send requests.
 type certificateFlags struct {
-	source                                  string
-	certFile, keyFile, caFile               string
-	names                                   []string
-	namespace, service, secret, certificate string
-	configurations                          string
-	clientCAFile                            string
-	clientNames                             []string
+	Place
+	source                    string
+	certFile, keyFile, caFile string
+	names                     []string
+	clientCAFile              string
+	clientNames               []string
 
 	callers *certs.Callers
 	trust   *certs.Trust
 	metrics *certs.Metrics
+}
+
+// A Place says where in the cluster certificates and configurations are, by name.
+type Place struct {
+	Namespace      string // of the Service and the Secret
+	Service        string // that the certificate is for
+	Secret         string // of self-signed certificates
+	Certificate    string // of cert-manager
+	Configurations string // both have it
 }
 
 // The sources.
@@ -53,20 +61,19 @@ func (f *certificateFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.names, "tls-names", nil,
 		"DNS names and addresses in the certificate besides those of the Service; localhost, 127.0.0.1 and ::1 for one "+
 			"made in memory")
-	f.registerPlace(flags)
+	f.Register(flags)
 	flags.StringVar(&f.clientCAFile, "client-ca-file", "",
 		"PEM file of the authorities that certify who may ask; without it, anybody may")
 	flags.StringSliceVar(&f.clientNames, "client-names", nil,
 		"with --client-ca-file: common names or DNS names, of which the caller's certificate must have one")
 }
 
-// registerPlace registers where in the cluster certificates and configurations
-// are.
-func (f *certificateFlags) registerPlace(flags *pflag.FlagSet) {
-	flags.StringVar(&f.service, "service", "stayput", "Service that leads to Stayput, whose name the certificate bears")
-	flags.StringVar(&f.secret, "secret", webhook.DefaultSecret, "Secret that holds the CA of self-signed certificates")
-	flags.StringVar(&f.certificate, "certificate", "stayput", "Certificate of cert-manager")
-	flags.StringVar(&f.configurations, "configurations", "stayput", "name of the two webhook configurations")
+// Register registers a flag for each name but the namespace.
+func (p *Place) Register(flags *pflag.FlagSet) {
+	flags.StringVar(&p.Service, "service", "stayput", "Service that leads to Stayput, whose name the certificate bears")
+	flags.StringVar(&p.Secret, "secret", webhook.DefaultSecret, "Secret that holds the CA of self-signed certificates")
+	flags.StringVar(&p.Certificate, "certificate", "stayput", "Certificate of cert-manager")
+	flags.StringVar(&p.Configurations, "configurations", "stayput", "name of the two webhook configurations")
 }
 
 // prepareCertificates checks the flags before anything is done.
@@ -75,7 +82,7 @@ func (f *serveFlags) prepareCertificates() error {
 	if err != nil {
 		return err
 	}
-	f.certificates.namespace = cmp.Or(namespace, "stayput")
+	f.certificates.Namespace = cmp.Or(namespace, "stayput")
 	return f.certificates.check(f.standalone)
 }
 
@@ -117,8 +124,8 @@ func (f *certificateFlags) check(standalone bool) error {
 	case len(f.clientNames) > 0 && f.clientCAFile == "":
 		return errors.New("--client-names: needs --client-ca-file")
 	}
-	for flag, value := range map[string]string{"--service": f.service, "--secret": f.secret,
-		"--configurations": f.configurations} {
+	for flag, value := range map[string]string{"--service": f.Service, "--secret": f.Secret,
+		"--configurations": f.Configurations} {
 		if kind == sourceSelfSigned && strings.TrimSpace(value) == "" {
 			return fmt.Errorf("%s: must not be empty", flag)
 		}
@@ -130,7 +137,7 @@ func (f *certificateFlags) check(standalone bool) error {
 // server.
 func (f *certificateFlags) open(log *slog.Logger) (certs.Source, error) {
 	f.metrics = certs.NewMetrics()
-	f.trust = &certs.Trust{Name: f.configurations, Log: log, Metrics: f.metrics}
+	f.trust = &certs.Trust{Name: f.Configurations, Log: log, Metrics: f.metrics}
 	if f.clientCAFile != "" {
 		f.callers = &certs.Callers{File: f.clientCAFile, Names: f.clientNames, Log: log, Metrics: f.metrics}
 		if err := f.callers.Load(); err != nil {
@@ -144,28 +151,25 @@ func (f *certificateFlags) open(log *slog.Logger) (certs.Source, error) {
 		return certs.Files(f.certFile, f.keyFile, log, f.metrics)
 	case sourceCertManager:
 		files := &certs.FileSource{CertFile: f.certFile, KeyFile: f.keyFile, Log: log, Metrics: f.metrics}
-		return &certs.CertManager{FileSource: files, Namespace: f.namespace, Name: f.certificate}, nil
+		return &certs.CertManager{FileSource: files, Namespace: f.Namespace, Name: f.Certificate}, nil
 	default:
-		return f.selfSigned(log), nil
+		source := f.SelfSigned(f.trust)
+		source.Names, source.Metrics = f.names, f.metrics
+		return source, nil
 	}
 }
 
-func (f *certificateFlags) selfSigned(log *slog.Logger) *certs.SelfSigned {
-	return &certs.SelfSigned{
-		Namespace: f.namespace, Service: f.service, Secret: f.secret, Names: f.names,
-		Trust: f.trust, Log: log, Metrics: f.metrics,
-	}
+// SelfSigned returns the source of self-signed certificates in this place, which
+// logs where trust does.
+func (p *Place) SelfSigned(trust *certs.Trust) *certs.SelfSigned {
+	return &certs.SelfSigned{Namespace: p.Namespace, Service: p.Service, Secret: p.Secret, Trust: trust, Log: trust.Log}
 }
 
 // connect gives the source its API server, has readiness depend on what that
 // trusts, and returns what is to run beside the server.
 func (f *certificateFlags) connect(config *rest.Config, server *webhook.Server,
 	reg prometheus.Registerer) (func(context.Context) error, error) {
-	scheme, err := certs.Scheme()
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(config, client.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("prepare to look at certificates: %w", err)
 	}
@@ -213,11 +217,7 @@ func (f *certificateFlags) memory() (certs.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, err := m.CA()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(f.caFile, ca, 0o644); err != nil {
+	if err := os.WriteFile(f.caFile, m.CA(), 0o644); err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
 	}
 	return m, nil
