@@ -231,8 +231,8 @@ func (w *workspace) Page(name string) string {
 	if r.Versions != "" {
 		page += "\n\n" + r.Versions
 	}
-	return page + fmt.Sprintf("\n\nWhat is lost where it does not hold: %s.\n\nTo exempt one object, and say why:\n\n    %s\n\n"+
-		"When it is right to exempt it: %s.", r.Loses, r.ExemptCommand(), r.Exempt)
+	return page + fmt.Sprintf("\n\nWhat is lost where it does not hold: %s.\n\nTo exempt one object, and say why:\n\n"+
+		"    %s\n\nWhen it is right to exempt it: %s.", r.Loses, r.ExemptCommand(), r.Exempt)
 }
 
 var _ lsp.Backend = (*workspace)(nil)

@@ -80,7 +80,8 @@ func edit(t *testing.T, folder string, capabilities any, args ...string) *editor
 	})
 	t.Cleanup(func() { _ = e.Close() })
 	var answer json.RawMessage
-	e.call(t, "initialize", map[string]any{"processId": nil, "rootUri": uri(folder), "capabilities": capabilities}, &answer)
+	e.call(t, "initialize", map[string]any{"processId": nil, "rootUri": uri(folder), "capabilities": capabilities},
+		&answer)
 	e.notify(t, "initialized", map[string]any{})
 	return e
 }
@@ -280,7 +281,9 @@ func TestEditorSession(t *testing.T) {
 	e.until(t, web, "mended", nothing)
 	write(t, dir, "a b/web.yaml", twiceNamed)
 	e.notify(t, "textDocument/didClose", map[string]any{"textDocument": map[string]any{"uri": uri(web)}})
-	e.until(t, web, "found on disk", func(d diagnostics) bool { return d.Version == nil && found("deployment-hostname")(d) })
+	e.until(t, web, "found on disk", func(d diagnostics) bool {
+		return d.Version == nil && found("deployment-hostname")(d)
+	})
 	if err := os.Remove(web); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +326,9 @@ spec:
 	e := edit(t, dir, map[string]any{}, "--complete", "--namespace", "shop")
 	e.until(t, set, "found", found("statefulset-service-missing"))
 	e.notify(t, "textDocument/didOpen", item(service, headlessService, 1))
-	e.until(t, set, "mended by the other file", func(d diagnostics) bool { return !found("statefulset-service-missing")(d) })
+	e.until(t, set, "mended by the other file", func(d diagnostics) bool {
+		return !found("statefulset-service-missing")(d)
+	})
 }
 
 // TestEditorErrors has an editor that breaks the protocol, and a configuration that breaks while it is open.
