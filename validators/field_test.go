@@ -2,6 +2,7 @@ package validators
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,17 +10,16 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
+	"stayput.dev/mutators"
 )
 
-// missing are inputs of the field that are not answered as they should be. One
-// that is has to leave this list.
-var missing = map[string]string{
-	"49-volume-for-static-claim": "the mutator volume-retain answers it, which does not run here: see its testdata",
-}
+// missing are inputs of the field that are not answered as they should be, each with
+// the reason. One that is has to leave this list.
+var missing = map[string]string{}
 
 // TestField asks what was asked in the field: every request, and every file that
 // people mended or that was right, in which nothing is found but what its comment
-// names.
+// names. Mutators come first, as at admission and in lint.
 func TestField(t *testing.T) {
 	all, err := clustertest.LoadFields("testdata/field")
 	if err != nil {
@@ -62,12 +62,8 @@ func unsaidOf(t *testing.T, f *clustertest.Field) []string {
 	if i < 0 {
 		return nil
 	}
-	snapshot, err := f.Snapshot(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	world := cluster.Environment{Source: snapshot, Finder: snapshot, Manifests: true}
-	for _, s := range f.Steps {
+	world, steps, _ := admitted(t, f, false)
+	for _, s := range steps {
 		found, _ := Review(world.View(context.Background(), s.Request), []*Rule{All[i]}, s.Old, s.Obj)
 		if slices.ContainsFunc(found, func(v Finding) bool { return v.Level.String() == words[0] }) {
 			return nil
@@ -76,20 +72,62 @@ func unsaidOf(t *testing.T, f *clustertest.Field) []string {
 	return []string{fmt.Sprintf("%s says nothing at level %s", words[1], words[0])}
 }
 
+// admitted returns the cluster of an input and its reviews, of what mutators made of
+// its objects. Patches has <path> <value> of each field that they set.
+func admitted(t *testing.T, f *clustertest.Field, complete bool) (world cluster.Environment,
+	steps []clustertest.Step, patches []string) {
+	t.Helper()
+	snapshot, err := f.Snapshot(complete)
+	if err != nil {
+		t.Fatal(err)
+	}
+	world = cluster.Environment{Source: snapshot, Finder: snapshot, Manifests: f.Linted()}
+	for _, s := range f.Steps {
+		made, err := mutators.Apply(world.View(context.Background(), s.Request), mutators.All, s.Old, s.Obj)
+		if errors.Is(err, cluster.ErrUnknown) { // lint takes it as written
+			steps = append(steps, s)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := s.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops, err := made.Patch(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, op := range ops {
+			patches = append(patches, fmt.Sprint(op.Path, " ", op.Value))
+		}
+		s.Obj = made.Object
+		steps = append(steps, s)
+	}
+	for _, s := range steps {
+		if m := s.Manifest; f.Linted() {
+			m.Object = s.Obj // what other objects' rules look up, too
+			if err := m.AddTo(snapshot); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return world, steps, patches
+}
+
 // wrongAbout says what is wrong with what is said of an input.
 func wrongAbout(t *testing.T, f *clustertest.Field) (faults []string) {
 	t.Helper()
 	var found []Finding
+	var patches []string
 	for _, complete := range []bool{false, true} {
 		if !f.Linted() && !complete {
 			continue
 		}
-		snapshot, err := f.Snapshot(complete)
-		if err != nil {
-			t.Fatal(err)
-		}
-		world := cluster.Environment{Source: snapshot, Finder: snapshot, Manifests: f.Linted()}
-		for _, s := range f.Steps {
+		world, steps, made := admitted(t, f, complete)
+		patches = append(patches, made...)
+		for _, s := range steps {
 			verdict, err := (&Policy{Rules: All}).Review(world.View(context.Background(), s.Request), s.Old, s.Obj)
 			if err != nil {
 				t.Fatal(err)
@@ -119,8 +157,9 @@ func wrongAbout(t *testing.T, f *clustertest.Field) (faults []string) {
 		denied := slices.ContainsFunc(found, denies)
 		switch {
 		case level == "not" && !said, level == "allow" && !denied, level != "not" && level != "allow" && said:
+		case level == "patch" && slices.Contains(patches, rest):
 		default:
-			faults = append(faults, fmt.Sprintf("expected %s, found %v", expect, found))
+			faults = append(faults, fmt.Sprintf("expected %s, found %v, set %v", expect, found, patches))
 		}
 	}
 	return faults

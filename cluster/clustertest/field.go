@@ -40,7 +40,8 @@ type Field struct {
 
 	// Expect are the expected results of a request: "deny claim-in-use" and
 	// words of the message, "warn volume-" and the beginning of a name, "not
-	// statefulset-scale-up", or "allow".
+	// statefulset-scale-up", "allow", or "patch /spec/FIELD VALUE" of what
+	// mutators set.
 	Expect []string
 }
 
