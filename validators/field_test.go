@@ -62,7 +62,8 @@ func unsaidOf(t *testing.T, f *clustertest.Field) []string {
 	if i < 0 {
 		return nil
 	}
-	world, steps, _ := admitted(t, f, false)
+	_, complete := f.Manifests[0].Directive("complete")
+	world, steps, _ := admitted(t, f, complete)
 	for _, s := range steps {
 		found, _ := Review(world.View(context.Background(), s.Request), []*Rule{All[i]}, s.Old, s.Obj)
 		if slices.ContainsFunc(found, func(v Finding) bool { return v.Level.String() == words[0] }) {

@@ -74,6 +74,9 @@ type changing struct {
 	instance string // the value of app.kubernetes.io/instance by which a tool tracks, or ""
 }
 
+// labelInstance tells apart the Pods of two releases of an application.
+const labelInstance = "app.kubernetes.io/instance"
+
 const nextRelease = "the next release changes it, and is refused"
 
 // keys reports the labels or annotations of a fixture that change, all of them at

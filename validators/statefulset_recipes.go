@@ -149,14 +149,15 @@ func (p *Pass) attributesFixed(path *field.Path, old *appsv1.StatefulSet, was, i
 // keyFixed reports a changed label or annotation of a claim template. A value
 // that changes with each release should not be in a template.
 func (p *Pass) keyFixed(d *difference, again string) {
-	brief, or := d.keep(), "; or, to end this, take it out of the template: "
+	brief := d.keep()
+	ways := []string{brief, "; or, to end this, take it out of the template", ": " + again}
 	switch {
 	case !d.had:
-		or = "; or "
+		ways = []string{brief, "; or " + again}
 	case !d.has:
-		or = "; or, to end this, "
+		ways = []string{brief, "; or, to end this, " + again}
 	}
-	p.Report(d.problem("claims stay as they are"), brief, or+again)
+	p.Report(d.problem("claims stay as they are"), ways...)
 	p.Recreates(brief)
 }
 

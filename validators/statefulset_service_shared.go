@@ -16,9 +16,6 @@ import (
 	"stayput.dev/cluster"
 )
 
-// labelInstance tells apart the Pods of two releases of an application.
-const labelInstance = "app.kubernetes.io/instance"
-
 var statefulsetServiceShared = &Rule{
 	Name:  "statefulset-service-shared",
 	Level: Warn,
@@ -87,9 +84,10 @@ func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]str
 	if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
 		apart := map[string]string{} // the template may have none
 		maps.Copy(apart, own)
-		apart[labelInstance] = sts.Name
+		key := distinctKey(sts.Spec.Template.Labels, beside, sts.Name)
+		apart[key] = sts.Name
 		own = apart
-		first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", labelInstance, sts.Name)
+		first = fmt.Sprintf("add %s: %s to spec.selector and template, then ", key, sts.Name)
 	}
 	return own, first
 }

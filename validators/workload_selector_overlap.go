@@ -60,12 +60,18 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 // tell its Pods from those of others. The Pods do not have the key yet, because
 // a Service may select them by its present value.
 func distinctKey(podLabels map[string]string, others []workload, name string) string {
-	keys := []string{"app.kubernetes.io/name", "app.kubernetes.io/component"}
-	for _, key := range keys {
+	fits := func(key string) bool {
 		_, used := podLabels[key]
-		if !used && !slices.ContainsFunc(others, func(w workload) bool { return w.labels[key] == name }) {
+		return !used && !slices.ContainsFunc(others, func(w workload) bool { return w.labels[key] == name })
+	}
+	for _, key := range []string{"app.kubernetes.io/name", "app.kubernetes.io/component"} {
+		if fits(key) {
 			return key
 		}
 	}
-	return "workload"
+	key := "workload"
+	for n := 2; !fits(key); n++ {
+		key = fmt.Sprintf("workload-%d", n)
+	}
+	return key
 }
