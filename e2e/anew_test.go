@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -241,6 +243,121 @@ func madeAtOnce(t *testing.T, s side, ns string) {
 		}
 	}
 	s.stays(pods, "get", "pod", "-n", ns, "-o", uids)
+}
+
+// TestMadeAnewOnceItMayBe makes a StatefulSet anew as an operator does that tries
+// again and again, while Stayput may not write the volumes: it is denied, with the
+// reason, as long as its disks would be destroyed with its claims. Once Stayput may,
+// a retry is accepted, and the Pods are what they were.
+func TestMadeAnewOnceItMayBe(t *testing.T) {
+	t.Parallel()
+	s := ownCluster(t, config, localcluster.Options{})
+	s.kubectl(class, "create", "-f", "-")
+	const ns = "retried"
+	forerunners(t)["statefulset-retention"].make(s, ns)
+	s.output("3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
+	s.start()
+	if err := s.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes("stayput_repair_leading", 1)
+	c := newClient(t, s.Cluster.Config(), "")
+	giveBack := takeVolumesAway(t, s, c)
+
+	pods := s.kubectl("", "get", "pod", "-n", ns, "-o", uids)
+	volumes := strings.Fields(s.kubectl("", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}"))
+	sts := &appsv1.StatefulSet{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "mysql"}, sts); err != nil {
+		t.Fatal(err)
+	}
+	larger := sts.DeepCopy()
+	larger.ObjectMeta = metav1.ObjectMeta{Namespace: ns, Name: "mysql", Labels: sts.Labels}
+	larger.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("2Gi")
+	if err := c.Delete(t.Context(), sts, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
+		t.Fatal(err)
+	}
+	create := func() answer {
+		return ask(t.Context(), func(ctx context.Context) error {
+			for {
+				if err := c.Create(ctx, larger.DeepCopy()); !apierrors.IsAlreadyExists(err) {
+					return err
+				}
+			}
+		})
+	}
+	for range 2 { // at once, and when the operator tries again
+		a := create()
+		if !apierrors.IsForbidden(a.err) {
+			t.Fatalf("while Stayput may not write volumes: %v", a.err)
+		}
+		contains(t, a.err.Error(), "statefulset-retention: ",
+			"must be Retain: it would destroy the data, for the volume of data-mysql-0 has the policy Delete")
+	}
+	for _, pv := range volumes {
+		s.output("Delete", "get", "pv", pv, "-o", policyPath)
+	}
+	s.stays(pods, "get", "pod", "-n", ns, "-o", uids)
+	const owners = "jsonpath={.items[*].metadata.ownerReferences[0].uid}"
+	if got := s.kubectl("", "get", "pod", "-n", ns, "-o", owners); got != "" {
+		t.Errorf("the Pods have owners: %q", got)
+	}
+
+	giveBack()
+	var accepted answer
+	eventually(t, "a retry is accepted", func() error {
+		accepted = create()
+		return accepted.err
+	})
+	contains(t, strings.Join(accepted.warnings, "\n"), "statefulset-retention: ")
+	for _, pv := range volumes {
+		if got := s.kubectl("", "get", "pv", pv, "-o", policyPath); got != "Retain" {
+			t.Errorf("%s has the policy %s", pv, got)
+		}
+	}
+	uid := s.kubectl("", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}")
+	s.output(strings.Join([]string{uid, uid, uid}, " "), "get", "pod", "-n", ns, "-o", owners)
+	s.stays(pods, "get", "pod", "-n", ns, "-o", uids)
+	s.output("3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
+}
+
+// takeVolumesAway takes Stayput's right to write volumes away, waits until that is
+// so, and returns the function that gives it back.
+func takeVolumesAway(t *testing.T, s side, c client.Client) (giveBack func()) {
+	t.Helper()
+	may := func(want string) {
+		eventually(t, "stayput may write volumes: "+want, func() error {
+			out, _ := s.Kubectl(t.Context(), "", "auth", "can-i", "patch", "persistentvolumes",
+				"--as=system:serviceaccount:stayput:stayput") // which fails where the answer is no
+			if got := strings.TrimSpace(out); !strings.HasSuffix(got, want) {
+				return fmt.Errorf("%q", got)
+			}
+			return nil
+		})
+	}
+	may("yes")
+	role := &rbacv1.ClusterRole{}
+	if err := c.Get(t.Context(), client.ObjectKey{Name: "stayput"}, role); err != nil {
+		t.Fatal(err)
+	}
+	less := role.DeepCopy()
+	less.Rules = slices.DeleteFunc(less.Rules, func(r rbacv1.PolicyRule) bool {
+		return slices.Equal(r.Resources, []string{"persistentvolumes"}) && slices.Contains(r.Verbs, "patch")
+	})
+	if len(less.Rules) != len(role.Rules)-1 {
+		t.Fatalf("which rule lets Stayput write volumes? %v", role.Rules)
+	}
+	if err := c.Update(t.Context(), less); err != nil {
+		t.Fatal(err)
+	}
+	may("no")
+	return func() {
+		t.Helper()
+		less.Rules = role.Rules
+		if err := c.Update(t.Context(), less); err != nil {
+			t.Fatal(err)
+		}
+		may("yes")
+	}
 }
 
 // deniedBy applies what must be denied by a rule.
