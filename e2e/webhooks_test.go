@@ -122,6 +122,9 @@ const (
 	newClass = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: new}\nprovisioner: " +
 		"example.com/disk\n"
 	touch = `-p={"metadata":{"labels":{"touched":"true"}}}`
+	keep  = `-p={"metadata":{"finalizers":["example.com/kept"]}}`
+	own   = `-p={"metadata":{"ownerReferences":[{"apiVersion":"example.com/v1","kind":"DB","name":"db","uid":"1-2"}]}}`
+	both  = "conventions defaults"
 )
 
 // TestWhatTheAPIServerAsksAbout sends requests of every sort and counts, by
@@ -208,6 +211,29 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"a Service's end":               {args: "delete service db", want: "conventions"},
 		"a Service's end by Kubernetes": {args: "delete service db", as: kubeController + "namespace-controller"},
 
+		"a StatefulSet's finalizer":      {args: "patch statefulset db " + keep},
+		"a StatefulSet's owner":          {args: "patch statefulset db " + own},
+		"a StatefulSet as it was":        {args: `patch statefulset db -p={"spec":{"serviceName":"db"}}`},
+		"a StatefulSet's revisions":      {args: `patch statefulset db -p={"spec":{"revisionHistoryLimit":3}}`, want: both},
+		"a StatefulSet's annotation":     {args: `patch statefulset db -p={"metadata":{"annotations":{"a":"b"}}}`, want: both},
+		"a Deployment's finalizer":       {args: "patch deployment web " + keep},
+		"a Deployment's image":           {args: "set image deployment/web web=web:2", want: "conventions"},
+		"a Deployment's scale as it is":  {args: "scale deployment web --replicas=1"},
+		"a Service's finalizer":          {args: "patch service db " + keep},
+		"a Service's selector":           {args: `patch service db -p={"spec":{"selector":{"app":"other"}}}`, want: both},
+		"a Service without its selector": {args: `patch service db -p={"spec":{"selector":null}}`, want: both},
+		"a claim's finalizer":            {args: "patch pvc data " + keep},
+		"a claim's size":                 {args: `patch pvc data -p={"spec":{"volumeName":"free"}}`, want: both},
+		"a volume's finalizer, as attachers set it": {args: "patch pv bound " + keep,
+			as: "system:serviceaccount:storage:csi-attacher"},
+		"a volume's reclaim policy": {args: `patch pv bound -p={"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`,
+			want: "conventions"},
+		"a Namespace's annotation": {args: `patch namespace app -p={"metadata":{"annotations":{"a":"b"}}}`,
+			want: "conventions"},
+		"a Namespace's finalizer": {args: "patch namespace app " + keep},
+		"a class's finalizer":     {args: "patch storageclass disk " + keep},
+		"a class's expansion":     {args: `patch storageclass disk -p={"allowVolumeExpansion":true}`, want: both},
+
 		"claim": {args: create, manifest: askedClaim("new", "app", ""), want: "conventions"},
 		"claim by Kubernetes": {args: create, manifest: askedClaim("new", "app", ""), as: kubeController +
 			"statefulset-controller", want: "conventions"},
@@ -241,7 +267,7 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"a volume's end again":            {args: "delete pv going"},
 
 		"class":                     {args: create, manifest: newClass, want: "conventions defaults"},
-		"a class's end":             {args: "delete storageclass disk"},
+		"a class's end":             {args: "delete storageclass disk", want: "conventions"},
 		"Namespace":                 {args: "create namespace new", want: "conventions"},
 		"a Namespace's labels":      {args: "patch namespace app " + touch, want: "conventions"},
 		"our own Namespace's":       {args: "patch namespace stayput " + touch},

@@ -121,9 +121,6 @@ func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
 		return found, nil
 	}
-	if live := v.Live(); live != nil {
-		v = live
-	}
 	left, err := remnantsOf(v, obj)
 	if err == nil && len(left.all) > 0 {
 		found, err = r.afterWaiting(v, kind, obj, found, left)

@@ -94,7 +94,9 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if cluster.ForeignController(subject(old, obj)) != nil {
 		rules = speaking(rules, v.Request, old, obj)
 	}
-	found, undecided := review(v, rules, change, old, obj)
+	// Where no denial will stand, none is looked at again.
+	pass := &Pass{Cluster: v, change: change, lowered: p.modeOf(ns) == ModeWarn}
+	found, undecided := review(pass, rules, old, obj)
 	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
 	live := v.Live()
 	if live == nil || !verdict.Denied() {

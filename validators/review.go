@@ -2,6 +2,7 @@ package validators
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -48,13 +49,24 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 	if change.nothing() {
 		return nil, nil
 	}
-	return review(v, rules, change, old, obj)
+	return review(&Pass{Cluster: v, change: change}, rules, old, obj)
 }
 
 // Unchanged says whether this is an update that changes nothing that a rule may
 // read: no label, no annotation and nothing else that an author writes. Either
 // object may be nil.
 func Unchanged(old, obj client.Object) bool { return updated(old, obj).nothing() }
+
+// Written returns the paths of the fields of an object that [Unchanged] compares,
+// as metadata.labels and spec.
+func Written(obj client.Object) []string {
+	whole := shapeOf(reflect.TypeOf(obj).Elem()).whole
+	paths := make([]string, len(whole))
+	for i, read := range whole {
+		paths[i] = read.Path
+	}
+	return paths
+}
 
 // updated returns what an update changed, or nil if this is no update.
 func updated(old, obj client.Object) *change {
@@ -64,15 +76,14 @@ func updated(old, obj client.Object) *change {
 	return changeOf(old, obj)
 }
 
-// review is [Review], except of updates that changed nothing.
-func review(v *cluster.View, rules []*Rule, change *change, old, obj client.Object) ([]Finding, []*Undecided) {
+// review is [Review] in a new pass, except of updates that changed nothing.
+func review(p *Pass, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
 	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
 	if err != nil {
 		return nil, nil // no rule is about kinds that the scheme does not know
 	}
 	var findings []Finding
 	var undecided []*Undecided
-	p := &Pass{Cluster: v, change: change}
 	for _, r := range rules {
 		if !r.concerns(kind, old, obj) {
 			continue
@@ -107,13 +118,20 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Obj
 	if known(err) != nil || !slices.ContainsFunc(found, denies) {
 		return found, err
 	}
+	if p.lowered {
+		return r.letRun(v, kind, old, obj, found)
+	}
 	if live := v.Live(); live != nil && v.Reads() > before {
 		live.LookAhead(before)
 		if found, err = r.run(&Pass{Cluster: live, change: p.change}, kind, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}
 	}
-	running, wrong := r.letRun(v, kind, old, obj, found)
+	now := v
+	if live := v.Live(); live != nil {
+		now = live
+	}
+	running, wrong := r.letRun(now, kind, old, obj, found)
 	if wrong != nil {
 		return nil, fmt.Errorf("look again before denying: %w", wrong)
 	}

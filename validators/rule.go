@@ -201,6 +201,7 @@ type Pass struct {
 
 	rule     *Rule
 	change   *change // what the update changed; nil if this is no update
+	lowered  bool    // none of its denials will stand: none is looked at again
 	findings []Finding
 	presumes bool // that a kind which is not known is empty: findings only warn
 }

@@ -17,7 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/bench/paper"
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
+	"stayput.dev/validators"
 )
 
 // A changing reader reads what a test puts there, and counts.
@@ -109,6 +111,35 @@ func TestNothingIsRemembered(t *testing.T) {
 				ask(tt.other, tt.saysOther)
 			}
 		})
+	}
+}
+
+// TestModeWarnLooksOnce: a denial that will be a warning is not looked at again,
+// and is the same warning.
+func TestModeWarnLooksOnce(t *testing.T) {
+	for mode, want := range map[validators.Mode]struct{ says, reads string }{
+		validators.ModeEnforce: {`"allowed":false`, "Namespace PersistentVolume StatefulSet"},
+		validators.ModeWarn:    {`"allowed":true`, ""},
+	} {
+		objs := cacheObjects(t)
+		for _, obj := range objs {
+			if ns, is := obj.(*corev1.Namespace); is {
+				delete(ns.Labels, cluster.LabelMode)
+			}
+		}
+		w := newWebhook(t, objs...)
+		w.Policy.Mode = mode
+		world := &changing{}
+		world.become(t, objs)
+		w.Environment.Source, w.Environment.Live = cache.Cached(w.Environment.Source), cache.Shared(world)
+		c := newSender(t, w.Handler(), "claim-delete-denied")
+		c.do(t)
+		if said := c.sink.body.String(); !strings.Contains(said, want.says) || !strings.Contains(said, "claim-in-use: ") {
+			t.Errorf("mode %s: it does not say %s: %s", mode, want.says, said)
+		}
+		if got := strings.Join(slices.Sorted(slices.Values(world.asked)), " "); got != want.reads {
+			t.Errorf("mode %s: the API server was asked for %q, and should be for %q", mode, got, want.reads)
+		}
 	}
 }
 

@@ -139,10 +139,13 @@ func entries(want wants) []entry {
 			Operator: op}}}
 	}
 	pod := func(r resource) bool { return r.name == "pods" }
+	notPod := func(r resource) bool { return !pod(r) }
 	destroys := func(r resource) bool {
 		return r.op == admissionv1.Delete && (r.name == "persistentvolumeclaims" || r.name == "persistentvolumes" ||
 			r.name == "namespaces")
 	}
+	defaults := want.mutated.only(notPod)
+	conventions := want.validated.only(func(r resource) bool { return notPod(r) && !destroys(r) })
 	return []entry{
 		{
 			name: Identity, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
@@ -156,18 +159,16 @@ func entries(want wants) []entry {
 			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
 		},
 		{
-			name: Defaults, mutating: true, policy: admissionv1.Ignore,
-			rules:      want.mutated.only(func(r resource) bool { return !pod(r) }),
-			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted},
+			name: Defaults, mutating: true, policy: admissionv1.Ignore, rules: defaults,
+			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted, changesWhatIsRead(defaults)},
 		},
 		{
 			name: Deletion, policy: admissionv1.Fail, rules: want.validated.only(destroys),
 			conditions: []admissionv1.MatchCondition{notController, notBeingDeleted, boundVolume},
 		},
 		{
-			name: Conventions, policy: admissionv1.Ignore,
-			rules:      want.validated.only(func(r resource) bool { return !pod(r) && !destroys(r) }),
-			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted},
+			name: Conventions, policy: admissionv1.Ignore, rules: conventions,
+			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted, changesWhatIsRead(conventions)},
 		},
 		{
 			name: Pods, policy: admissionv1.Ignore,
@@ -211,6 +212,30 @@ var (
 			"(has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.hostPath)))",
 	}
 )
+
+// changesWhatIsRead leaves out updates that change nothing which a rule or a
+// mutator of these kinds may read (validators.Unchanged), because both answer
+// them with yes: those of a finalizer, an owner, managed fields, or of nothing.
+// Two fields that CEL finds equal are equal in Go too; of two that mean the same
+// and differ, the webhook decides.
+func changesWhatIsRead(rules []admissionv1.RuleWithOperations) admissionv1.MatchCondition {
+	written := map[string]bool{}
+	for _, rule := range rules {
+		// The spec of a Scale is compared with those of others.
+		if kind := cluster.KnownResource(rule.Resources[0]); kind != nil &&
+			slices.Contains(rule.Operations, admissionv1.Update) {
+			for _, path := range validators.Written(kind.Object) {
+				written[path] = true
+			}
+		}
+	}
+	differ := []string{"request.operation != 'UPDATE'"}
+	for _, path := range slices.Sorted(maps.Keys(written)) {
+		differ = append(differ, fmt.Sprintf("has(object.%[1]s) != has(oldObject.%[1]s)", path),
+			fmt.Sprintf("has(object.%[1]s) && object.%[1]s != oldObject.%[1]s", path))
+	}
+	return admissionv1.MatchCondition{Name: "changes-what-is-read", Expression: strings.Join(differ, " || ")}
+}
 
 // ownKey says in CEL whether a key k is one of Stayput's own.
 const ownKey = "k.startsWith('stayput.dev/') || k.startsWith('" + cluster.ExemptPrefix + "')"

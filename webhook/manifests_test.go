@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -204,6 +205,59 @@ func checkReads(t *testing.T, role *rbacv1.ClusterRole) {
 	}
 	if readable.HasAny("secrets", "configmaps", "*") {
 		t.Errorf("may read %q", sets.List(readable))
+	}
+}
+
+// TestUpdatesOfWhatIsReadAreAsked: the condition that leaves out updates compares
+// every field that some check or mutator reads, of each kind that is sent.
+func TestUpdatesOfWhatIsReadAreAsked(t *testing.T) {
+	conditions := map[bool]string{}
+	for name, w := range allWebhooks(t, Deployment{URL: "https://127.0.0.1:1"}) {
+		for _, c := range w.MatchConditions {
+			if c.Name == "changes-what-is-read" {
+				conditions[w.mutating] += c.Expression
+				if name != Defaults && name != Conventions {
+					t.Errorf("%s has it", name)
+				}
+			}
+		}
+	}
+	compared := func(mutating bool, path, by string) {
+		t.Helper()
+		for _, part := range []string{"has(object.%[1]s) != has(oldObject.%[1]s)", "object.%[1]s != oldObject.%[1]s"} {
+			if !strings.Contains(conditions[mutating], fmt.Sprintf(part, path)) {
+				t.Errorf("mutating %v: %s is not compared, and %s reads it", mutating, path, by)
+			}
+		}
+	}
+	reads := 0
+	for _, r := range validators.All {
+		for _, c := range r.Checks {
+			if c.When != validators.Stored && c.When != validators.Updated || c.Kind.Kind == "Pod" {
+				continue
+			}
+			for _, read := range c.Reads {
+				elems := cluster.SplitPath(read.Path)
+				top := elems[0]
+				if top == "metadata" {
+					top += "." + elems[1]
+				}
+				compared(r.Level == validators.Hint, top, r.Name)
+				reads++
+			}
+		}
+	}
+	for _, m := range mutators.All {
+		for _, e := range m.Edits {
+			if e.When == mutators.Updated {
+				for _, path := range validators.Written(cluster.Known(e.Kind).Object) {
+					compared(true, path, m.Name)
+				}
+			}
+		}
+	}
+	if reads < 50 {
+		t.Errorf("only %d reads were looked at", reads)
 	}
 }
 
