@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"stayput.dev/bench/paper"
+	made "stayput.dev/bench/payloads"
 	"stayput.dev/e2e/harness"
 )
 
@@ -85,6 +86,8 @@ func payloads() ([]payload, error) {
 		{name: "statefulset-warned", title: "StatefulSet, create", verdict: "warned"},
 		{name: "statefulset-denied", title: "StatefulSet, create", verdict: "denied"},
 		{name: "statefulset-update", title: "StatefulSet, update", verdict: "allowed"},
+		{name: "statefulset-update-nothing", title: "StatefulSet with faults, update of nothing", verdict: "allowed"},
+		{name: "statefulset-update-unrelated", title: "the same, update of an annotation", verdict: "allowed"},
 		{name: "statefulset-create-mutate", title: "StatefulSet, create, mutating", verdict: "allowed"},
 		{name: "pod-create-mutate", title: "Pod, create, mutating", verdict: "mutated"},
 		{name: "pod-create", title: "Pod, create", verdict: "allowed"},
@@ -95,11 +98,24 @@ func payloads() ([]payload, error) {
 	}
 	for i := range list {
 		var err error
-		if list[i].body, err = payloadFiles.ReadFile("payloads/" + list[i].name + ".json"); err != nil {
+		if list[i].body, err = read(list[i].name); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
+}
+
+// read returns the body of a payload: captured, or made of one that was.
+func read(name string) ([]byte, error) {
+	annotated, silent := made.Silent[name]
+	if !silent {
+		return payloadFiles.ReadFile("payloads/" + name + ".json")
+	}
+	creation, err := read(made.Faulty)
+	if err != nil {
+		return nil, err
+	}
+	return made.Update(creation, annotated)
 }
 
 func (p payload) mutating() bool { return strings.HasSuffix(p.name, "-mutate") }

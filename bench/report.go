@@ -114,6 +114,7 @@ func (b *bench) report(ctx context.Context, plan []*testCase) (string, error) {
 	}
 	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
 	create, update, pod := b.payloads[0].name, "statefulset-update", "pod-create-mutate"
+	nothing, unrelated := "statefulset-update-nothing", "statefulset-update-unrelated"
 	for _, t := range []struct {
 		what    string
 		is, max float64
@@ -124,6 +125,11 @@ func (b *bench) report(ctx context.Context, plan []*testCase) (string, error) {
 			find("cr-validate", create, 8)), 0.25},
 		{"CPU of its update, of controller-runtime's", ratio(cpu, find("stayput", update, 8), find("cr-validate", update, 8)),
 			0.3},
+		{"CPU of an update that changes nothing of a StatefulSet with faults, of the floor's",
+			ratio(cpu, find("stayput", nothing, 8), find("floor", nothing, 8)), 0.3},
+		{"the same, of an allowed creation", ratio(cpu, find("stayput", nothing, 8), find("stayput", create, 8)), 1},
+		{"CPU of an update of an annotation, of an allowed creation",
+			ratio(cpu, find("stayput", unrelated, 8), find("stayput", create, 8)), 1},
 		{"CPU of a Pod that is mutated, of controller-runtime's typed patch",
 			ratio(cpu, find("stayput", pod, 8), find("cr-patch", pod, 8)), 0.125},
 		{"p99 at 64 connections, of controller-runtime's", ratio(p99, find("stayput", create, 64),
