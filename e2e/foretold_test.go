@@ -50,6 +50,10 @@ var sentences = []sentence{
 	{rule: "claim-in-use", says: `start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
 	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controls it`, by: "TestOrphansAreNotHeldBack"},
 	{rule: "claim-in-use", says: `goes too`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
+	{rule: "finalizer-removed", says: `goes at once`, by: "TestWhatIsBeingDeletedIsNotHeldBack"},
+	{rule: "finalizer-removed", says: `does not destroy the disk`,
+		beyond: "a provisioner that finds no volume has nothing to destroy: kubernetes-sigs/" +
+			"sig-storage-lib-external-provisioner controller/controller.go, shouldDelete"},
 	{rule: "volume-stale-claim", says: `disk destroyed|never bound`, by: "TestVolumesAreRestoredWithTheirData"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",

@@ -147,7 +147,7 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 	if terminating { // which it only becomes once it is there
 		obj.SetDeletionTimestamp(nil)
 		obj.SetDeletionGracePeriodSeconds(nil)
-		obj.SetFinalizers([]string{"stayput.dev/test"})
+		obj.SetFinalizers(append(obj.GetFinalizers(), "stayput.dev/test"))
 	}
 	status := obj.DeepCopyObject().(client.Object)
 	obj.SetCreationTimestamp(metav1.Time{})

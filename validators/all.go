@@ -26,6 +26,7 @@ var All = withStayputAnnotation(
 	deploymentSharedClaim,
 	deploymentSubdomain,
 	fieldFixed,
+	finalizerRemoved,
 	fixedLabels,
 	namespaceData,
 	podAdopted,

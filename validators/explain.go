@@ -19,6 +19,7 @@ func (r *Rule) Occasions() (list []string) {
 		Created:  {"created"},
 		Arriving: {"created"},
 		Updated:  {"updated"},
+		Freed:    {"freed of a finalizer while it is being deleted"},
 		Deleted:  {"deleted"},
 	}
 	var order []string

@@ -57,6 +57,8 @@ var prose = []struct {
 		"another kind of workload is a design of its own"},
 	{"field-fixed", `anything above .*|copy the data to .*|create StorageClass gone .*|.*<name>.*|.* once the claim is ` +
 		`bound|write the templates in the order they had`, "takes a person's time or choice"},
+	{"finalizer-removed", `leave it: it goes with the last Pod|first kubectl get pv .* > volumes.yaml`,
+		"nothing needs to be mended: it says what is lost"},
 	{"fixed-labels", `a name without the version`, "names are their author's choice"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},
@@ -192,6 +194,8 @@ var sequels = []struct {
 	{"claim-in-use", "cannot go|cannot be missed",
 		"claim-in-use: .*(cannot be had back|cannot be missed|cannot go: StatefulSet|cannot simply go)",
 		"a claim is let go step by step: who mounts it, then whose it was"},
+	{"finalizer-removed", "its disk is destroyed", "finalizer-removed: .*fix: leave it",
+		"the disk stays, and the claim still goes under its Pods"},
 	{"", "", "field-fixed: ", "the manifest is right, and the API server refuses the change: the hint has the recipe"},
 	{"", "", "claim-template-class: .* without a default class",
 		"the cluster has no default class, and which is meant its author knows"},

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -235,7 +237,29 @@ func (c *comparison) world(t *testing.T, seed uint64) {
 		w.put(obj)
 		c.one(t, seed, w, nil, obj) // as audit sees it
 		c.one(t, seed, w, obj, nil)
+		going, free := g.freed(obj)
+		c.one(t, seed, w, going, free)
 	}
+}
+
+// freed returns an object that is being deleted, and what an update makes of it
+// that takes some of its finalizers off.
+func (g gen) freed(obj client.Object) (going, free client.Object) {
+	going = obj.DeepCopyObject().(client.Object)
+	going.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1_700_000_000, 0)})
+	held := []string{"example.com/other"}
+	for _, f := range []string{"pvc-protection", "pv-protection", "pv-controller"} {
+		if g.chance(.6) {
+			held = append(held, "kubernetes.io/"+f)
+		}
+	}
+	if g.chance(.5) {
+		held = append(held, "external-provisioner.volume.kubernetes.io/finalizer")
+	}
+	going.SetFinalizers(held)
+	free = going.DeepCopyObject().(client.Object)
+	free.SetFinalizers(slices.DeleteFunc(slices.Clone(held), func(string) bool { return g.chance(.6) }))
+	return going, free
 }
 
 // one compares all rules with their oracles over one thing that happens.

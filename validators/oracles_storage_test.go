@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -62,6 +63,31 @@ var _ = register(map[string]oracle{
 		created(func(_ *world, c pvc) validators.Level {
 			_, was := c.Annotations["pv.kubernetes.io/bind-completed"]
 			return warnIf(was)
+		}),
+	),
+	"finalizer-removed": gravest(
+		updated(func(w *world, old, c pvc) validators.Level {
+			if !lostGuard(w, old, c, "kubernetes.io/pvc-protection") {
+				return nothing
+			}
+			for _, pod := range in(w.pods, c.Namespace) {
+				over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+				if !over && naming(corev1.PodTemplateSpec{Spec: pod.Spec}, c) {
+					return warn
+				}
+			}
+			return nothing
+		}),
+		updated(func(w *world, old, v pv) validators.Level {
+			if ref := old.Spec.ClaimRef; lostGuard(w, old, v, "kubernetes.io/pv-protection") && ref != nil &&
+				old.Status.Phase == corev1.VolumeBound {
+				if c := find(w.claims, ref.Namespace, ref.Name); c != nil && isRefTo(ref, c) {
+					return warn
+				}
+			}
+			return warnIf(old.Spec.PersistentVolumeReclaimPolicy != "Retain" &&
+				(lostGuard(w, old, v, "external-provisioner.volume.kubernetes.io/finalizer") ||
+					lostGuard(w, old, v, "kubernetes.io/pv-controller")))
 		}),
 	),
 	"volume-host-path": created(func(w *world, v pv) validators.Level {
@@ -169,4 +195,11 @@ func otherDefault(w *world, self class) bool {
 		}
 	}
 	return false
+}
+
+// lostGuard says whether a person takes a finalizer off an object that is being
+// deleted.
+func lostGuard(w *world, old, obj client.Object, finalizer string) bool {
+	return !strings.HasPrefix(w.user, "system:") && old.GetDeletionTimestamp() != nil &&
+		slices.Contains(old.GetFinalizers(), finalizer) && !slices.Contains(obj.GetFinalizers(), finalizer)
 }

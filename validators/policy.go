@@ -61,27 +61,29 @@ func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) 
 // old is nil unless the object existed. An error means that the namespace, and
 // so the mode, could not be read.
 //
-// There are no findings about an object that is being deleted already, about
-// one in a terminating namespace, or about one that Kubernetes' own controllers
-// and nodes update or delete: they finish what somebody else began. What they
+// There are no findings about an object that is being deleted already, or about
+// one in a terminating namespace, unless the update takes a finalizer off it, and
+// none about one that Kubernetes' own controllers and nodes update or delete:
+// they finish what somebody else began. What they
 // create can only be warned about. For an update that changes nothing that a
 // rule may read, the Verdict is empty in any mode, and nothing is looked up.
 func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
-	if old != nil && old.GetDeletionTimestamp() != nil {
+	free := unheld(old, obj)
+	if old != nil && old.GetDeletionTimestamp() != nil && !free {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	if old != nil && v.Request.ByController() {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	change := updated(old, obj)
-	if change.nothing() {
+	if change.nothing() && !free {
 		return Verdict{}, nil
 	}
 	ns, err := namespaceOf(v, subject(old, obj))
 	if err != nil {
 		return Verdict{}, err
 	}
-	if terminating(ns) {
+	if terminating(ns) && !free {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	if p.modeOf(ns) == ModeOff {
@@ -107,7 +109,7 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	if ns, err = namespaceOf(live, subject(old, obj)); err != nil {
 		return Verdict{}, fmt.Errorf("look again before denying: %w", err)
 	}
-	if terminating(ns) {
+	if terminating(ns) && !free {
 		return Verdict{Mode: ModeOff}, nil
 	}
 	return p.judge(v.Request, ns, old, obj, found, undecided), nil

@@ -46,7 +46,7 @@ func (u *Undecided) Unwrap() error { return u.Err }
 // server.
 func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
 	change := updated(old, obj)
-	if change.nothing() {
+	if change.nothing() && !unheld(old, obj) {
 		return nil, nil
 	}
 	return review(&Pass{Cluster: v, change: change}, rules, old, obj)
@@ -74,6 +74,16 @@ func updated(old, obj client.Object) *change {
 		return nil
 	}
 	return changeOf(old, obj)
+}
+
+// unheld says whether an update takes a finalizer off an object that is being
+// deleted. Either object may be nil.
+func unheld(old, obj client.Object) bool {
+	if old == nil || obj == nil || old.GetDeletionTimestamp() == nil {
+		return false
+	}
+	kept := obj.GetFinalizers()
+	return slices.ContainsFunc(old.GetFinalizers(), func(f string) bool { return !slices.Contains(kept, f) })
 }
 
 // review is [Review] in a new pass, except of updates that changed nothing.
@@ -190,7 +200,7 @@ func ratchet(findings []Finding, obj client.Object, before []Finding, old client
 // for an update, if it changed what the check reads, or added or removed an
 // exemption.
 func (p *Pass) concerned(c *Check) bool {
-	return p.change == nil || p.change.touches(c.Reads) || p.change.exempts(p.rule.Name)
+	return p.change == nil || c.When == Freed || p.change.touches(c.Reads) || p.change.exempts(p.rule.Name)
 }
 
 func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj client.Object) bool {
@@ -203,6 +213,8 @@ func (e Event) is(old, obj client.Object) bool {
 		return e == Deleted
 	case old == nil:
 		return e == Stored || e == Created || e == Arriving
+	case unheld(old, obj):
+		return e == Freed
 	default:
 		return e == Stored || e == Updated
 	}

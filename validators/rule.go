@@ -121,7 +121,7 @@ func (l *Level) UnmarshalText(text []byte) error {
 
 // A Check is a function over one kind. Its type is erased, so that rules about
 // different kinds fit in one list. Make one with [On], [OnCreate], [OnArrival],
-// [OnUpdate] or [OnDelete].
+// [OnUpdate], [OnFree] or [OnDelete].
 type Check struct {
 	Kind schema.GroupVersionKind
 	When Event
@@ -150,6 +150,7 @@ const (
 	Created               // created, or found by audit or lint
 	Arriving              // created by a request; not found by audit or lint
 	Updated               // changed from one state to another
+	Freed                 // no longer held by a finalizer, while it is being deleted
 	Deleted
 )
 
@@ -183,6 +184,15 @@ func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
 // OnUpdate checks the change from one state to another.
 func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
 	return newCheck[T](Updated, func(p *Pass, old, obj client.Object) error {
+		return f(p, old.(T), obj.(T))
+	})
+}
+
+// OnFree checks an update that takes a finalizer off an object which is being
+// deleted, and which may be gone right afterwards. No other check sees an object
+// that is being deleted.
+func OnFree[T client.Object](f func(p *Pass, old, obj T) error) Check {
+	return newCheck[T](Freed, func(p *Pass, old, obj client.Object) error {
 		return f(p, old.(T), obj.(T))
 	})
 }

@@ -29,6 +29,7 @@ const (
 	Defaults          = "defaults.stayput.dev"
 	Deletion          = "deletion.stayput.dev"
 	Conventions       = "conventions.stayput.dev"
+	Finalizers        = "finalizers.stayput.dev"
 	Pods              = "pods.stayput.dev"
 )
 
@@ -171,6 +172,11 @@ func entries(want wants) []entry {
 			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted, changesWhatIsRead(conventions)},
 		},
 		{
+			name: Finalizers, policy: admissionv1.Ignore,
+			rules:      want.freed.only(func(resource) bool { return true }),
+			conditions: []admissionv1.MatchCondition{byPerson, guardTakenOff},
+		},
+		{
 			name: Pods, policy: admissionv1.Ignore,
 			// A Pod's spec hardly changes after its creation, but its status
 			// often does.
@@ -190,6 +196,13 @@ var (
 	notNode         = admissionv1.MatchCondition{Name: "not-by-node", Expression: "!(" + byNode + ")"}
 	notBeingDeleted = admissionv1.MatchCondition{Name: "not-being-deleted",
 		Expression: "oldObject == null || !has(oldObject.metadata.deletionTimestamp)"}
+	// What Kubernetes and operators take off they have seen to.
+	byPerson = admissionv1.MatchCondition{Name: "by-person", Expression: "!(" + byKubernetes() +
+		") && !(has(request.userInfo.username) && request.userInfo.username.startsWith('system:serviceaccount:'))"}
+	guardTakenOff = admissionv1.MatchCondition{Name: "guard-taken-off-while-being-deleted",
+		Expression: "has(oldObject.metadata.deletionTimestamp) && has(oldObject.metadata.finalizers) && " +
+			"oldObject.metadata.finalizers.exists(f, f in ['" + strings.Join(validators.Guards(), "', '") + "'] && " +
+			"!(has(object.metadata.finalizers) && f in object.metadata.finalizers))"}
 	boundVolume = admissionv1.MatchCondition{
 		Name: "volume-is-bound",
 		Expression: "request.resource.resource != 'persistentvolumes' || (has(oldObject.status) && " +
@@ -256,10 +269,10 @@ type resource struct {
 type resources map[resource]bool
 
 // wants are the operations that some rule or mutator needs.
-type wants struct{ mutated, validated resources }
+type wants struct{ mutated, validated, freed resources }
 
 func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
-	w := wants{resources{}, resources{}}
+	w := wants{resources{}, resources{}, resources{}}
 	for _, m := range ms {
 		for _, e := range m.Edits {
 			w.mutated.add(e.Kind, mutatorOperations[e.When]...)
@@ -271,6 +284,10 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 			in = w.mutated // before the API server's own refusal
 		}
 		for _, c := range r.Checks {
+			if c.When == validators.Freed {
+				w.freed.add(c.Kind, admissionv1.Update)
+				continue
+			}
 			in.add(c.Kind, ruleOperations[c.When]...)
 		}
 	}

@@ -51,6 +51,7 @@ func TestConfigurationsAreNarrow(t *testing.T) {
 	policies := map[string]admissionv1.FailurePolicyType{
 		Identity: admissionv1.Fail, IdentityNamespace: admissionv1.Fail, Defaults: admissionv1.Ignore,
 		Deletion: admissionv1.Fail, Conventions: admissionv1.Ignore, Pods: admissionv1.Ignore,
+		Finalizers: admissionv1.Ignore,
 	}
 	all := allWebhooks(t, Deployment{Namespace: "guard", Service: "stayput"})
 	if len(all) != len(policies) {
@@ -104,6 +105,9 @@ func TestEveryRuleIsAsked(t *testing.T) {
 	}
 	want := map[bool]sets.Set[string]{true: {}, false: {}}
 	lists := wanted(validators.All, mutators.All)
+	for r := range lists.freed {
+		want[false].Insert(r.group + "/" + r.name + " " + string(r.op))
+	}
 	for mutating, rs := range map[bool]resources{true: lists.mutated, false: lists.validated} {
 		for r := range rs {
 			if r.name == "pods" && !mutating && r.op != admissionv1.Create {

@@ -1,0 +1,118 @@
+package validators
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+// The finalizers that keep a claim or a volume until nothing needs it. Sources:
+// k8s.io/kubernetes@v1.37.1 pkg/volume/util/finalizer.go; kubernetes-csi/
+// external-provisioner and sig-storage-lib-external-provisioner.
+const (
+	guardOfClaim      = "kubernetes.io/pvc-protection"
+	guardOfVolume     = "kubernetes.io/pv-protection"
+	guardOfDisk       = "external-provisioner.volume.kubernetes.io/finalizer"
+	guardOfInTreeDisk = "kubernetes.io/pv-controller"
+)
+
+// Guards are the finalizers whose removal by hand is reviewed.
+func Guards() []string { return []string{guardOfClaim, guardOfVolume, guardOfDisk, guardOfInTreeDisk} }
+
+var finalizerRemoved = &Rule{
+	Name:      "finalizer-removed",
+	Level:     Warn,
+	Loses:     LosesData,
+	NeverDeny: true,
+	Reads:     []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
+	Doc: `a finalizer that guards data should be left to the controller that set it
+
+A claim that was deleted while Pods mount it is kept by the finalizer
+kubernetes.io/pvc-protection, a volume with a claim by kubernetes.io/pv-protection,
+and one whose disk is yet to be destroyed by that of its provisioner. The
+controllers take them off when it is time. Whoever takes them off by hand, to be
+rid of what "hangs in Terminating", makes sure of the loss that they put off: the
+claim is gone under its running Pods, and with the policy Delete its disk is
+destroyed; the claim of the volume is Lost, for good; or the disk stays somewhere
+with nothing that remembers it.
+
+While the finalizer is there everything can still be saved: set the volume to
+Retain, or save what it says. A claim is let go when its last Pod is gone, in a
+terminating namespace, too.
+
+The rule speaks to people only, not to controllers and service accounts.`,
+
+	Exempt: "never: it only tells whoever takes the finalizer off what is lost",
+
+	Checks: []Check{
+		OnFree(func(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
+			if !p.Cluster.Request.ByPerson() || !takenOff(old, pvc, guardOfClaim) {
+				return nil
+			}
+			mounting, err := cluster.Find(p.Cluster, cluster.PodsByClaim, old.Namespace, old.Name)
+			if err != nil {
+				return fmt.Errorf("list Pods: %w", err)
+			}
+			var pods []string
+			for _, pod := range mounting { // one that is being deleted may still write
+				if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+					pods = append(pods, pod.Name)
+				}
+			}
+			if len(pods) == 0 {
+				return nil
+			}
+			under := "Pod " + slices.Min(pods)
+			if len(pods) > 1 {
+				under += fmt.Sprintf(" and %d more", len(pods)-1)
+			}
+			pv, err := volumeOf(p.Cluster, old)
+			if err != nil {
+				return err
+			}
+			what := "cannot go: the claim goes at once, under " + under
+			if !goesWithClaim(pv) {
+				p.Report(field.Forbidden(finalizersPath, what), "leave it: it goes with the last Pod")
+				return nil
+			}
+			p.Report(field.Forbidden(finalizersPath, what+"; its disk is destroyed"), "first "+retainCommand(pv.Name))
+			p.Loses(pv.Name)
+			return nil
+		}),
+		OnFree(func(p *Pass, old, pv *corev1.PersistentVolume) error {
+			if !p.Cluster.Request.ByPerson() {
+				return nil
+			}
+			if takenOff(old, pv, guardOfVolume) && old.Status.Phase == corev1.VolumeBound && old.Spec.ClaimRef != nil {
+				ref := old.Spec.ClaimRef
+				pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, ref.Namespace, ref.Name)
+				if err != nil {
+					return fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
+				}
+				if pvc != nil && volume.IsVolumeBoundToClaim(old, pvc) {
+					p.Report(field.Forbidden(finalizersPath, fmt.Sprintf("cannot go: the volume goes at once, and claim %s/%s is "+
+						"Lost for ever", ref.Namespace, ref.Name)), "first "+saveCommand(pv.Name))
+					return nil
+				}
+			}
+			if goesWithClaim(old) && (takenOff(old, pv, guardOfDisk) || takenOff(old, pv, guardOfInTreeDisk)) {
+				p.Report(field.Forbidden(finalizersPath, "cannot go: the provisioner does not destroy the disk then, and nothing "+
+					"remembers it"), "first "+saveCommand(pv.Name))
+			}
+			return nil
+		}),
+	},
+}
+
+var finalizersPath = field.NewPath("metadata", "finalizers")
+
+// takenOff says whether an update removes a finalizer.
+func takenOff(old, obj client.Object, finalizer string) bool {
+	return slices.Contains(old.GetFinalizers(), finalizer) && !slices.Contains(obj.GetFinalizers(), finalizer)
+}
