@@ -53,6 +53,10 @@ type Environment struct {
 	// Manifests says that the reviewed objects are files, as in lint: remedies
 	// edit them, and no object needs to exist in a cluster.
 	Manifests bool
+
+	// Kubernetes tells the releases of the cluster's API servers. Nil means that
+	// they are unknown.
+	Kubernetes Servers
 }
 
 // A Partial source may lack what the cluster has.
@@ -75,6 +79,8 @@ type View struct {
 	environment Environment
 	ctx         context.Context
 	reads       int
+	kubernetes  Versions
+	told        bool // whether kubernetes is set
 	known       []answer
 	live        *View // nil until it is needed
 	cached      *View // the view to which this one is the live view, or nil
@@ -162,6 +168,19 @@ func (v *View) ClusterDomain() string {
 // Manifests says whether files are reviewed, and not the objects of a cluster
 // or of a request.
 func (v *View) Manifests() bool { return v.environment.Manifests }
+
+// Kubernetes returns the releases of the cluster's API servers. They do not
+// change during a review.
+func (v *View) Kubernetes() Versions {
+	if v.cached != nil {
+		return v.cached.Kubernetes()
+	}
+	if !v.told && v.environment.Kubernetes != nil {
+		v.kubernetes = v.environment.Kubernetes.Versions()
+	}
+	v.told = true
+	return v.kubernetes
+}
 
 // Retain returns which volumes are retained when no annotation decides.
 func (v *View) Retain() Retain {

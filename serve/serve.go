@@ -254,6 +254,12 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	}
 	w.Environment.Source, w.Environment.Finder = cache.Cached(mgr.GetCache()), caches
 	w.Environment.Live = cache.Shared(w.Metrics.Counted(asked))
+	servers, err := cache.NewServers(config, w.Log)
+	if err != nil {
+		return err
+	}
+	servers.Ask(ctx) // so that it is known from the first request on
+	w.Environment.Kubernetes = servers
 	server.Handler = w.Handler()
 	if err := f.addRepair(mgr, w, repair); err != nil {
 		return err
@@ -266,6 +272,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("serving", server.Ready),
 		mgr.Add(everyReplica{keepCertificates}),
+		mgr.Add(everyReplica{servers.Start}),
 		mgr.Add(server),
 	); err != nil {
 		return fmt.Errorf("prepare to serve: %w", err)

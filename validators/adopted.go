@@ -74,7 +74,7 @@ func haveClaim(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding)
 // adopts returns the kinds of remnants that must be listed before the rule
 // denies a creation.
 func (r *Rule) adopts() (kinds []client.Object) {
-	if r.Level != Deny {
+	if r.Level != Deny && r.Refusal == nil {
 		return nil
 	}
 	for gvk, kind := range map[schema.GroupVersionKind]client.Object{

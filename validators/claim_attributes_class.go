@@ -33,8 +33,7 @@ claim the volume stays as it was, and only the events of the claim say why.
 A class that exists in name only is no finding where a volume that is available
 carries it: volumes made by hand are told apart by it.`,
 
-	Versions: `The kind is served since Kubernetes 1.34. Where the API server does not serve it,
-the rule is silent.`,
+	Versions: []*cluster.Feature{attributesClasses},
 
 	Exempt: "the class is made later by something else, such as the driver's own chart",
 
@@ -92,7 +91,7 @@ func (p *Pass) driverOf(pvc *corev1.PersistentVolumeClaim) (claimDriver, error) 
 		return claimDriver{name: pv.Spec.CSI.Driver, bound: true}, nil
 	}
 	pvs, unknown := volumesFor(p.Cluster, pvc)
-	if !p.presumed(unknown) || bestVolume(pvc, pvs, false) != nil {
+	if !p.presumed(unknown) || bestVolume(p.Cluster, pvc, pvs, false) != nil {
 		return claimDriver{settled: true}, unknown // names alone are compared
 	}
 	_, class, _, err := classOf(p.Cluster, pvc)
@@ -116,7 +115,7 @@ func sameAttributes(a, b *string) bool { return ptr.Deref(a, "") == ptr.Deref(b,
 // StatefulSet with the claim's template, or nil.
 func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path, sts *appsv1.StatefulSet) error {
 	path, name := spec.Child("volumeAttributesClassName"), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
-	if name == "" {
+	if name == "" || !p.keeps(attributesClasses) {
 		return nil
 	}
 	driver, unknown := p.driverOf(pvc)

@@ -7,6 +7,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimClass = &Rule{
@@ -22,6 +24,8 @@ the claim's events say why. Name one of the classes there are, or mark one as
 the default. A class that exists in name only is no finding where some volume
 carries it: that is how volumes made by hand are told apart. The claims of generic
 ephemeral volumes are made when their Pods are: of a template it is said before.`,
+
+	Versions: []*cluster.Feature{attributesClasses},
 
 	Exempt: "the volume or the class is made later by something else, such as an operator or a second chart",
 

@@ -29,6 +29,8 @@ references behind; one that was renamed is named in the remedy.
 Other sources, as VolumeSnapshots, are of kinds that Kubernetes itself does not
 have, and are not looked for.`,
 
+	Versions: []*cluster.Feature{attributesClasses},
+
 	Exempt: "the claim that is copied is made later by something else",
 
 	Checks: append([]Check{
@@ -78,7 +80,7 @@ func dataSource(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) er
 		return nil
 	}
 	pvs, unknown := volumesFor(p.Cluster, pvc)
-	if !p.presumed(unknown) || bestVolume(pvc, pvs, false) != nil {
+	if !p.presumed(unknown) || bestVolume(p.Cluster, pvc, pvs, false) != nil {
 		return unknown // a volume that is there is bound as it is
 	}
 	list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, client.InNamespace(namespace))

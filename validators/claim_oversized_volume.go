@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimOversizedVolume = &Rule{
@@ -24,6 +26,8 @@ is lost to everybody else, and the claim that was meant to have it finds none.
 Up to a tenth more is how disks are cut, 100G for 93Gi, and no finding.
 Make a volume of the right size, choose one with volumeName or a selector, name
 a class that provisions, or ask for the whole of it.`,
+
+	Versions: []*cluster.Feature{attributesClasses},
 
 	Exempt: "the whole volume is meant for this claim, and its size is only what the claim says",
 
@@ -48,7 +52,7 @@ a class that provisions, or ask for the whole of it.`,
 		if err != nil {
 			return err
 		}
-		pv := bestVolume(pvc, pvs, waits(class))
+		pv := bestVolume(p.Cluster, pvc, pvs, waits(class))
 		if pv == nil || pv.Spec.ClaimRef != nil {
 			return nil // none, or somebody reserved one for this claim
 		}

@@ -29,6 +29,8 @@ that retains. If the data may go, annotate it stayput.dev/reclaim-policy: Delete
 The claims of StatefulSets are retained without a word, unless the configuration
 or an annotation says otherwise.`,
 
+	Versions: []*cluster.Feature{attributesClasses},
+
 	Exempt: "what is on the volume can be computed or fetched again, as a cache or a scratch directory",
 
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
@@ -43,7 +45,7 @@ or an annotation says otherwise.`,
 		if !p.presumed(unknown) {
 			return unknown
 		}
-		if pv := bestVolume(pvc, reserved, false); pv != nil { // the claim gets it, regardless of its class
+		if pv := bestVolume(p.Cluster, pvc, reserved, false); pv != nil { // the claim gets it, regardless of its class
 			return volumesReclaim(p, pvc, pv)
 		}
 		name, class, _, err := classOf(p.Cluster, pvc)

@@ -8,6 +8,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimTemplateClass = &Rule{
@@ -22,6 +24,8 @@ default class, is Pending for ever, and with it the first Pod of the
 StatefulSet. So is a claim of the class "", which is never provisioned, while
 no volume is available for it. Templates cannot be changed later: name one of
 the classes that there are now.`,
+
+	Versions: []*cluster.Feature{attributesClasses},
 
 	Exempt: "the class is made later by something else, such as the provisioner's own chart",
 

@@ -12,6 +12,12 @@ import (
 	"stayput.dev/cluster"
 )
 
+var claimTemplatesValidated = &cluster.Feature{
+	With:    "the API server refuses such a StatefulSet",
+	Without: "it accepts it, its controller fails to make the claims, and no Pod is ever created: the rule denies it",
+	On:      []cluster.Span{{From: cluster.Version{Minor: 34}}},
+}
+
 var claimTemplateStorage = &Rule{
 	Name:  "claim-template-storage",
 	Level: Hint,
@@ -25,17 +31,21 @@ such as resource instead of resources, is dropped before anything looks at it.
 Correct the name or the indentation; kubectl apply --validate=strict, the default,
 finds such fields, while Helm and --validate=false do not.`,
 
-	Versions: `Up to Kubernetes 1.33 the API server accepts such a StatefulSet, and its
-controller fails to make the claims: no Pod is ever created.`,
+	Versions: []*cluster.Feature{claimTemplatesValidated},
+	Refusal:  claimTemplatesValidated,
 
 	Exempt: "never: the API server refuses the object whatever Stayput says",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
+		cost := ""
+		if p.has(claimTemplatesValidated) == cluster.Absent {
+			cost = "; no claim can be made, and no Pod is"
+		}
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]
 			if _, ok := t.Spec.Resources.Requests[corev1.ResourceStorage]; !ok {
 				err := field.Required(templatesPath.Index(i).Child("spec", "resources", "requests").Key("storage"),
-					"must say how much each Pod gets")
+					"must say how much each Pod gets"+cost)
 				remedy := "resources: {requests: {storage: 10Gi}} in the template's spec"
 				if key, size := misspelt(sts, t.Name); key != "" {
 					err.Detail += fmt.Sprintf("; it stands under %q, which Kubernetes drops", key)
@@ -45,7 +55,7 @@ controller fails to make the claims: no Pod is ever created.`,
 			}
 			if len(t.Spec.AccessModes) == 0 {
 				p.Report(field.Required(templatesPath.Index(i).Child("spec", "accessModes"),
-					"must say how many nodes may mount the volume"), "accessModes: [ReadWriteOnce] in the template's spec")
+					"must say how many nodes may mount the volume"+cost), "accessModes: [ReadWriteOnce] in the template's spec")
 			}
 		}
 		return nil

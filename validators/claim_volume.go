@@ -37,6 +37,8 @@ either, nor for a volume that volumeName names. Of another attributes class,
 though, a volume is bound only where both name each other: else the claim waits,
 or gets a new, empty volume where its class makes one.`,
 
+	Versions: []*cluster.Feature{attributesClasses},
+
 	Exempt: "the volume is changed or given free before the claim is needed",
 
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
@@ -84,7 +86,7 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 	if err != nil || len(reserved) == 0 {
 		return err
 	}
-	if pv := bestVolume(pvc, reserved, false); pv != nil {
+	if pv := bestVolume(p.Cluster, pvc, reserved, false); pv != nil {
 		p.otherClass(pvc, pv)
 		p.otherSelector(pvc, pv, "is reserved for the claim")
 		return nil
@@ -92,7 +94,7 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 	anyAttributes := *pvc
 	for _, pv := range reserved {
 		anyAttributes.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
-		if bestVolume(&anyAttributes, []*corev1.PersistentVolume{pv}, false) == nil {
+		if bestVolume(p.Cluster, &anyAttributes, []*corev1.PersistentVolume{pv}, false) == nil {
 			continue
 		}
 		is := ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
@@ -189,7 +191,10 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 		is := volume.GetPersistentVolumeClass(pv)
 		return fmt.Sprintf("its class is %q, not %q", is, class),
 			Remedy{fmt.Sprintf("storageClassName: %q in the claim", is)}
-	case !sameAttributes(pv.Spec.VolumeAttributesClassName, pvc.Spec.VolumeAttributesClassName):
+	case !attributesFit(p.Cluster, pvc, pv) && p.has(attributesClasses).Unlikely():
+		return "before Kubernetes 1.34 none with an attributes class is bound",
+			Remedy{"choose another" + p.Mend("", ": kubectl get pv")}
+	case !attributesFit(p.Cluster, pvc, pv):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{attributesOf(pv)}
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):

@@ -142,7 +142,7 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 	if err != nil {
 		return nil, err
 	}
-	if bestVolume(pvc, pvs, false) != nil ||
+	if bestVolume(v, pvc, pvs, false) != nil ||
 		slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
 		return nil, nil
 	}

@@ -31,7 +31,7 @@ template stayput.dev/subdomain: <headless Service>: Stayput then gives every Pod
 a DNS name of its own. A hostnameOverride is the same disease: several replicas
 call themselves by one name, which no DNS server knows. Where a name must outlive its Pod, use a StatefulSet.`,
 
-	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
+	Versions: []*cluster.Feature{hostnameOverride},
 
 	Exempt: "the replicas never run at once, or their hostname is part of a licence and nobody resolves it",
 
@@ -40,7 +40,7 @@ call themselves by one name, which no DNS server knows. Where a name must outliv
 		hostname, subdomain, replicas := template.Spec.Hostname, template.Spec.Subdomain, replicasOf(dep.Spec.Replicas)
 		label := template.Labels[cluster.LabelSubdomain]
 		named := label != "" && len(validation.IsDNS1123Label(label)) == 0 // of an override: pod-identity-skipped
-		if shown := template.Spec.HostnameOverride; shown != nil && replicas > 1 && !named {
+		if shown := template.Spec.HostnameOverride; shown != nil && replicas > 1 && !named && p.keeps(hostnameOverride) {
 			p.Warn(field.Invalid(podSpecPath.Child("hostnameOverride"), *shown,
 				fmt.Sprintf("must not be set; all %d replicas call themselves by this one name, which DNS does not know",
 					replicas)), "remove hostnameOverride from the template")

@@ -31,6 +31,8 @@ The label or the subdomain must name a Service, or the names never resolve. One
 that was renamed and left the template behind, as by kustomize's namePrefix, is
 named in the remedy.`,
 
+	Versions: []*cluster.Feature{serviceDigits},
+
 	Exempt: "only the subdomain is wanted, as the domain that processes see, and nobody resolves the Pods",
 
 	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
@@ -69,6 +71,8 @@ named in the remedy.`,
 			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names, and this is the headless one "+
 				"that selects them: "+meant),
 				fmt.Sprintf("spec: {template: {spec: {subdomain: %s}}}", meant))
+		case missing && !p.mayBeService(named):
+			return p.otherSubdomain(dep, path, named)
 		case missing:
 			selector := selectorFor(&corev1.Pod{ObjectMeta: template.ObjectMeta})
 			fix := adding(serviceOf(dep.Namespace, named, selector, nil, false))
@@ -80,6 +84,20 @@ named in the remedy.`,
 		}
 		return nil
 	})},
+}
+
+// otherSubdomain reports a name in a template that no Service can have in all
+// versions of Kubernetes that the API servers may have.
+func (p *Pass) otherSubdomain(dep *appsv1.Deployment, path *field.Path, named string) error {
+	other, err := letteredService(p.Cluster.Cached(), dep.Namespace, named)
+	if err != nil {
+		return err
+	}
+	selector := selectorFor(&corev1.Pod{ObjectMeta: dep.Spec.Template.ObjectMeta})
+	shown := len(cluster.SplitPath(path.String()))
+	p.ReportFix(field.Invalid(path, named, needsLetter+"the Pods have no DNS names: its Service is refused"),
+		setting(path, other, shown).and(serviceOf(dep.Namespace, other, selector, nil, false)))
+	return nil
 }
 
 // subdomainOf returns the Service that a template names by its label, or else

@@ -16,6 +16,19 @@ import (
 	"stayput.dev/cluster"
 )
 
+var (
+	expansionRecovers = &cluster.Feature{
+		With: "a size that could not be had may sink again, to above the capacity", Without: "no size may sink",
+		Gate: "RecoverVolumeExpansionFailure", Gated: cluster.Version{Minor: 23}, Locked: cluster.Version{Minor: 34},
+		On: []cluster.Span{{From: cluster.Version{Minor: 32}}},
+	}
+	fixedFieldsNamed = &cluster.Feature{
+		With:    "the API server's own refusal names the field of a StatefulSet",
+		Without: "it lists those that can be changed; what Stayput says is the same",
+		On:      []cluster.Span{{From: cluster.Version{Minor: 37}}},
+	}
+)
+
 var fieldFixed = &Rule{
 	Name:  "field-fixed",
 	Level: Hint,
@@ -43,8 +56,7 @@ while the old one still stands. A
 StorageClass can be deleted and applied again without any effect on the volumes
 that it made.`,
 
-	Versions: `Up to Kubernetes 1.33 a bound claim cannot change its attributes class. Since
-1.32 a size that could not be had may sink again, to above the capacity.`,
+	Versions: []*cluster.Feature{attributesClasses, expansionRecovers, fixedFieldsNamed},
 
 	Exempt: "never: the API server refuses the change whatever Stayput says; an exemption only silences the recipe",
 
@@ -131,9 +143,10 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	case order < 0:
 		// After a failed expansion a size may be reduced, but not to the
 		// capacity.
-		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 {
+		recovers := p.has(expansionRecovers)
+		if capacity := old.Status.Capacity[corev1.ResourceStorage]; after.Cmp(capacity) <= 0 || recovers.Unlikely() {
 			what, other := "cannot shrink; a volume only ever grows", "; for a smaller volume copy the data to another claim"
-			if before.Cmp(capacity) > 0 && !capacity.IsZero() {
+			if before.Cmp(capacity) > 0 && !capacity.IsZero() && !recovers.Unlikely() {
 				what = fmt.Sprintf("cannot be %s, what the volume has, or less; anything above it is accepted", &capacity)
 				other = "; or anything above " + capacity.String()
 			}
@@ -172,7 +185,9 @@ func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
 		keep = "leave volumeAttributesClassName out"
 	}
 	switch {
-	case was == is:
+	case was == is, was == "" && !p.keeps(attributesClasses): // what is new is dropped
+	case p.has(attributesClasses).Unlikely():
+		p.Report(field.Forbidden(path, "cannot be changed before Kubernetes 1.34"), keep)
 	case old.Status.Phase != corev1.ClaimBound:
 		p.Report(field.Invalid(path, is, "cannot be changed before the claim is bound"),
 			keep+", and change it once the claim is bound")

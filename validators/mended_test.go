@@ -127,17 +127,22 @@ func (c *mendings) ofTestdata(t *testing.T) {
 	for _, data := range allTestdata(t) {
 		rule := strings.TrimSuffix(filepath.Base(data.File), ".yaml")
 		for _, manifests := range []bool{false, true} {
-			before := map[cluster.Retain]map[string]validators.Finding{}
+			type setting struct {
+				cluster.Retain
+				cluster.Versions
+			}
+			before := map[setting]map[string]validators.Finding{}
 			for _, s := range data.Steps {
 				if manifests && (s.Old != nil || s.Obj == nil) {
 					continue // which lint never sees
 				}
-				c.Environment = cluster.Environment{Retain: s.Retain, Manifests: manifests}
-				if before[s.Retain] == nil {
-					before[s.Retain] = c.standing(t, newScene(data.Objects, nil, data.Objects[0], s.Request))
+				c.Environment = cluster.Environment{Retain: s.Retain, Manifests: manifests, Kubernetes: s.Kubernetes}
+				at := setting{s.Retain, s.Kubernetes}
+				if before[at] == nil {
+					before[at] = c.standing(t, newScene(data.Objects, nil, data.Objects[0], s.Request))
 				}
 				fresh := func() *scene { return newScene(data.Objects, s.Old, s.Obj, s.Request) }
-				c.try(t, fmt.Sprintf("%s:%d", data.File, s.Line("")), rule, before[s.Retain], fresh)
+				c.try(t, fmt.Sprintf("%s:%d", data.File, s.Line("")), rule, before[at], fresh)
 			}
 		}
 	}

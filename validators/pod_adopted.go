@@ -19,6 +19,12 @@ import (
 	"stayput.dev/cluster"
 )
 
+var exactPodNames = &cluster.Feature{
+	With:    "a StatefulSet adopts only Pods that are named as it names them, and leaves db-01 alone",
+	Without: "a number may begin with zeros",
+	On:      []cluster.Span{{From: cluster.Version{Minor: 38}}},
+}
+
 var podAdopted = &Rule{
 	Name:  "pod-adopted",
 	Level: Warn,
@@ -41,8 +47,7 @@ pod-template-hash out of a copy. Pods that a StatefulSet has left behind
 adopted again. Audit and lint also find a Pod that has been adopted under such a
 number.`,
 
-	Versions: `Up to Kubernetes 1.37 a number may begin with zeros; from 1.38 on a StatefulSet
-adopts only Pods that are named as it names them, and leaves db-01 alone.`,
+	Versions: []*cluster.Feature{exactPodNames},
 
 	Exempt: "the Pod was made by hand to stand in for one of a controller, and goes again",
 

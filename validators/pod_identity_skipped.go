@@ -30,7 +30,7 @@ of the Deployment, to its author, and not of each of its Pods.
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,
 
-	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
+	Versions: []*cluster.Feature{hostnameOverride},
 
 	Exempt: "the label comes with a template that other Pods share, and this one needs no name",
 
@@ -57,7 +57,7 @@ under its serviceName; there the label has no effect.`,
 				p.Report(field.Invalid(podSpecPath.Child("hostNetwork"), true,
 					"must not be set; each Pod has its node's hostname"+without),
 					"remove hostNetwork from the template", "; or, remove the label "+cluster.LabelSubdomain+" from the template")
-			case spec.HostnameOverride != nil:
+			case spec.HostnameOverride != nil && p.keeps(hostnameOverride):
 				p.Report(field.Invalid(podSpecPath.Child("hostnameOverride"), *spec.HostnameOverride,
 					"must not be set; no Pod would know its own name"+without), "remove hostnameOverride from the template")
 			}
@@ -75,7 +75,7 @@ under its serviceName; there the label has no effect.`,
 			if ofDeployment(pod) && (pod.Spec.HostNetwork || pod.Spec.HostnameOverride != nil) {
 				return nil // its Deployment is reported
 			}
-			if err, remedy := inTheWay(p.Cluster, pod, service); err != nil {
+			if err, remedy := p.inTheWay(pod, service); err != nil {
 				p.Report(err, remedy...)
 			}
 			return nil
@@ -84,7 +84,7 @@ under its serviceName; there the label has no effect.`,
 
 // inTheWay returns what keeps a Pod from getting a name under a Service, and
 // how to remove it.
-func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Error, remedy Remedy) {
+func (p *Pass) inTheWay(pod *corev1.Pod, service string) (err *field.Error, remedy Remedy) {
 	spec, path := &pod.Spec, specPath
 	without := fmt.Sprintf("; no DNS name under Service %s", service)
 	_, mirror := pod.Annotations[cluster.AnnotationMirror]
@@ -96,7 +96,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 	case spec.HostNetwork:
 		return field.Invalid(path.Child("hostNetwork"), true, "must not be set; the Pod has the node's hostname"+without),
 			Remedy{"remove hostNetwork and create the Pod again", ", or remove the label " + cluster.LabelSubdomain}
-	case spec.HostnameOverride != nil:
+	case spec.HostnameOverride != nil && p.keeps(hostnameOverride):
 		return field.Invalid(path.Child("hostnameOverride"), *spec.HostnameOverride,
 				"must not be set; the Pod would not know its DNS name"+without),
 			Remedy{"remove hostnameOverride and create the Pod again"}
@@ -113,7 +113,7 @@ func inTheWay(v *cluster.View, pod *corev1.Pod, service string) (err *field.Erro
 				"must be a DNS label of at most 63 characters to be a hostname"+without),
 			Remedy{"give the Pod a name without dots", ", or spec: {hostname: <name>, subdomain: " + service + "}"}
 	case spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && pod.Name != "":
-		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, v.ClusterDomain())
+		fqdn := fmt.Sprintf("%s.%s.%s.svc.%s", pod.Name, service, pod.Namespace, p.Cluster.ClusterDomain())
 		if len(fqdn) > maxFQDN {
 			return field.Invalid(path.Child("setHostnameAsFQDN"), true,
 					fmt.Sprintf("must not be set for a name of %d characters, more than %d"+without, len(fqdn), maxFQDN)),

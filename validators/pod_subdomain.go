@@ -31,6 +31,8 @@ Label the Pod, or the template that it is made from, stayput.dev/subdomain:
 Pods of StatefulSets, which have their names from their controller, are the
 business of the rules about StatefulSets.`,
 
+	Versions: []*cluster.Feature{serviceDigits},
+
 	Exempt: "the Service comes later, or nobody resolves the Pod",
 
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
@@ -59,11 +61,24 @@ business of the rules about StatefulSets.`,
 			if err != nil {
 				return err
 			}
+			possible := p.mayBeService(name)
+			if !possible {
+				other, err := letteredService(p.Cluster.Cached(), pod.Namespace, name)
+				if err != nil {
+					return err
+				}
+				missing = field.Invalid(path, name, needsLetter+"the Pod has no DNS name: its Service is refused")
+				mend = setting(path, other, 2).and(serviceOf(pod.Namespace, other, selector, nil, false)).Text()
+			}
 			if len(meant) == 1 {
 				mend = fmt.Sprintf("spec: {subdomain: %s}", meant[0])
 				if _, asked := pod.Labels[cluster.LabelSubdomain]; asked {
 					mend = fmt.Sprintf("metadata: {labels: {%s: %s}}", cluster.LabelSubdomain, meant[0])
 				}
+			}
+			if !possible {
+				p.Report(missing, p.Mend(mend, "make the Pod again with "+mend))
+				break
 			}
 			p.Report(missing, p.Mend(mend, fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s", name,
 				pod.Namespace, setSelector(name, pod.Namespace, selector))))

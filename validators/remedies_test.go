@@ -270,7 +270,7 @@ func TestRemediesOfTestdata(t *testing.T) {
 	for _, data := range allTestdata(t) {
 		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
-			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain}
+			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain, Kubernetes: s.Kubernetes}
 			for _, world.Manifests = range []bool{false, true} {
 				if world.Manifests && (s.Old != nil || s.Obj == nil) {
 					continue // which lint never sees

@@ -155,6 +155,9 @@ func denies(f Finding) bool { return f.Level == Deny }
 // [cluster.ErrUnknown].
 func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
+	if p.level = r.levelIn(p); p.level == Off {
+		return nil, nil
+	}
 	for _, c := range r.Checks {
 		if c.Kind != kind || !c.When.is(old, obj) || !p.concerned(&c) {
 			continue
@@ -166,7 +169,7 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 			return nil, unknown
 		}
 		if c.When == Stored && p.change != nil && slices.ContainsFunc(p.findings[first:], denies) {
-			was := &Pass{Cluster: p.Cluster, rule: r}
+			was := &Pass{Cluster: p.Cluster, rule: r, level: p.level}
 			if err := c.run(was, nil, old); known(err) != nil {
 				return nil, err
 			}
@@ -177,6 +180,20 @@ func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object
 		}
 	}
 	return p.findings, nil
+}
+
+// levelIn returns the level of a rule in the versions of Kubernetes that the API
+// servers have: another one than usual, or none at this webhook, only for a rule
+// with a [Rule.Refusal]. Where it is not certain that nobody refuses, the hint is
+// right in all versions.
+func (r *Rule) levelIn(p *Pass) Level {
+	switch taken := r.Refusal != nil && p.has(r.Refusal) == cluster.Absent; {
+	case r.Refusal == nil, !taken && r.Level == Hint:
+		return r.Level
+	case taken && (r.Level != Hint || !p.Cluster.Admission()):
+		return Deny
+	}
+	return Off
 }
 
 // ratchet lowers to a warning every denial of obj that old already had. A

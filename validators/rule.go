@@ -23,9 +23,14 @@ type Rule struct {
 	// that says what must hold; the rest says why, and how to comply.
 	Doc string
 
-	// Versions says what the version of Kubernetes decides about the rule: whole
-	// sentences, or "" where all supported versions are alike.
-	Versions string
+	// Versions are what versions of Kubernetes decide about the rule. The rule
+	// may ask about these alone: see [Pass.has].
+	Versions []*cluster.Feature
+
+	// Refusal, of a rule of level [Hint], is that by which the API server itself
+	// refuses what the rule is about; nil if all versions do. Where no API server
+	// has it, the rule denies, at the validating webhook.
+	Refusal *cluster.Feature
 
 	// Exempt says when it is right to exempt an object from the rule: a clause
 	// that ends "exempt it where ...", or begins with "never: " and why.
@@ -210,23 +215,24 @@ type Pass struct {
 	Cluster *cluster.View
 
 	rule     *Rule
+	level    Level   // of what the rule reports
 	change   *change // what the update changed; nil if this is no update
 	lowered  bool    // none of its denials will stand: none is looked at again
 	findings []Finding
 	presumes bool // that a kind which is not known is empty: findings only warn
 }
 
-// Report records a finding at the rule's level. The error's detail says what is
-// wrong and what it would cost; the remedy, whose alternatives are given one by
+// Report records a finding at the rule's level, or as a denial: see
+// [Rule.Refusal]. The error's detail says what is wrong and what it would cost; the remedy, whose alternatives are given one by
 // one as in a [Remedy], is the command or the lines of YAML, in flow style, that
 // mend it. Where the remedy in a manifest differs from that in a cluster, use
 // [Pass.Mend]. No remedy deletes what may hold data.
-func (p *Pass) Report(err *field.Error, remedy ...string) { p.add(p.rule.Level, err, remedy) }
+func (p *Pass) Report(err *field.Error, remedy ...string) { p.add(p.level, err, remedy) }
 
 // Warn records a finding that is never more than a warning. It takes what
 // [Pass.Report] takes.
 func (p *Pass) Warn(err *field.Error, remedy ...string) {
-	p.add(min(p.rule.Level, Warn), err, remedy)
+	p.add(min(p.level, Warn), err, remedy)
 }
 
 // Briefly gives shorter remedies, the best first, for use where that of the

@@ -54,9 +54,17 @@ func Hints(rules []*Rule) []*Rule {
 	return filter(rules, func(r *Rule) bool { return r.Level == Hint })
 }
 
-// WithoutHints returns the rules that the validating endpoint runs.
+// WithoutHints returns the rules that the validating endpoint runs. Of level
+// [Hint] these are the ones that deny where the API server does not refuse.
 func WithoutHints(rules []*Rule) []*Rule {
-	return filter(rules, func(r *Rule) bool { return r.Level != Hint })
+	kept := filter(rules, func(r *Rule) bool { return r.Level != Hint || r.Refusal != nil })
+	for i, r := range kept {
+		if r.Level == Hint {
+			c := *r
+			c.Level, kept[i] = Deny, &c
+		}
+	}
+	return kept
 }
 
 func filter(rules []*Rule, keep func(*Rule) bool) []*Rule {

@@ -66,11 +66,47 @@ func formatSelector(sel *metav1.LabelSelector) string {
 	return metav1.FormatLabelSelector(sel)
 }
 
+// mayBeService says whether a Service can have a name in all versions of
+// Kubernetes that the API servers have. Of unknown ones it says no.
+func (p *Pass) mayBeService(name string) bool {
+	return !digitFirst(name) || p.has(serviceDigits).Likely()
+}
+
+func digitFirst(name string) bool { return name != "" && name[0] <= '9' }
+
+// lettered returns a name that may be a Service's in all versions of Kubernetes,
+// made of one that begins with a digit.
+func lettered(name string) string {
+	if digitFirst(name) {
+		return "svc-" + name
+	}
+	return name
+}
+
+// needsLetter says of the name of a Service why there can be none. The subject of
+// the clause is who names it.
+const needsLetter = "must begin with a letter before Kubernetes 1.36, or "
+
 // headlessName returns the name of a headless Service beside an object called
 // base.
 func headlessName(base string) string {
 	const suffix = "-headless"
+	base = lettered(base)
 	return cut(strings.TrimSuffix(base, suffix), validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+}
+
+// letteredService returns a name for a Service of Pods that name one which begins
+// with a digit: one that no Service has, if one of two is free.
+func letteredService(v *cluster.View, namespace, name string) (string, error) {
+	other := headlessName(name)
+	svc, err := cluster.Get[corev1.Service](v, namespace, other)
+	if err != nil {
+		return "", fmt.Errorf("get Service %s: %w", other, err)
+	}
+	if svc != nil {
+		other = cut(lettered(name), validation.DNS1123LabelMaxLength)
+	}
+	return other, nil
 }
 
 // newHeadlessName returns a free name for a headless Service of a StatefulSet's
@@ -90,7 +126,7 @@ func newHeadlessName(v *cluster.View, sts *appsv1.StatefulSet, bases ...string) 
 		if n > 1 {
 			suffix = fmt.Sprintf("-members-%d", n)
 		}
-		name := cut(bases[len(bases)-1], validation.DNS1123LabelMaxLength-len(suffix)) + suffix
+		name := cut(lettered(bases[len(bases)-1]), validation.DNS1123LabelMaxLength-len(suffix)) + suffix
 		const most = 9 // names are tried; a hostile user must not cause lookups by creating Services
 		if taken, err := nameTaken(v, sts, name); err != nil || !taken || n == most {
 			return name, err

@@ -5,6 +5,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetIdentity = &Rule{
@@ -22,7 +24,7 @@ which no DNS server knows, and members that register under it are taken for one.
 Remove the fields. The DNS name of a Pod is
 <statefulset>-<ordinal>.<serviceName>.<namespace>.`,
 
-	Versions: `Kubernetes has hostnameOverride by default since 1.35.`,
+	Versions: []*cluster.Feature{hostnameOverride},
 
 	Exempt: "the template is shared with other workloads, for which these fields matter",
 
@@ -39,7 +41,7 @@ Remove the fields. The DNS name of a Pod is
 				fmt.Sprintf("cannot be set, and is ignored: the Pods have serviceName, %q, as subdomain", sts.Spec.ServiceName)),
 				"remove subdomain from the template")
 		}
-		if pod.HostnameOverride != nil && replicasOf(sts.Spec.Replicas) > 1 {
+		if pod.HostnameOverride != nil && replicasOf(sts.Spec.Replicas) > 1 && p.keeps(hostnameOverride) {
 			p.Report(field.Invalid(path.Child("hostnameOverride"), *pod.HostnameOverride,
 				"must not be set; all Pods call themselves by this one name, which DNS does not know"),
 				"remove hostnameOverride from the template")

@@ -6,7 +6,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
 )
+
+var percentOfUpdated = &cluster.Feature{
+	With: "a percentage of maxUnavailable is one of the replicas above the partition", Without: "it is one of all",
+	On: []cluster.Span{{From: cluster.Version{Minor: 38}}},
+}
 
 var statefulsetMaxUnavailable = &Rule{
 	Name:  "statefulset-max-unavailable",
@@ -23,17 +30,14 @@ Leave the field out, which means 1, or keep it below half of the replicas. A
 percentage is rounded down, to 1 at least. The Pods below a partition are not
 updated, and stay.`,
 
-	Versions: `Kubernetes 1.37 and later honour the field by default, and so do 1.35.0 to
-1.35.3. Other versions ignore it unless their feature gate
-MaxUnavailableStatefulSet is on. Up to 1.37 a percentage is one of all replicas,
-and since 1.38 of those above the partition; where that
-makes a difference, the finding says so.`,
+	Versions: []*cluster.Feature{maxUnavailables, percentOfUpdated},
 
 	Exempt: "all members must be of one version, so that an outage at each update is wanted",
 
 	Checks: []Check{On(func(p *Pass, sts *appsv1.StatefulSet) error {
 		update, replicas := sts.Spec.UpdateStrategy.RollingUpdate, replicasOf(sts.Spec.Replicas)
-		if !rolling(sts) || update == nil || update.MaxUnavailable == nil || replicas <= 1 {
+		if !rolling(sts) || update == nil || update.MaxUnavailable == nil || replicas <= 1 ||
+			!p.keeps(maxUnavailables) {
 			return nil
 		}
 		updated := replicas
@@ -43,6 +47,12 @@ makes a difference, the finding says so.`,
 		ofAll, ok := maxUnavailable(*update.MaxUnavailable, replicas)
 		ofUpdated, _ := maxUnavailable(*update.MaxUnavailable, updated) // as Kubernetes 1.38 counts
 		down, since := min(ofAll, updated), min(ofUpdated, updated)
+		switch p.has(percentOfUpdated) {
+		case cluster.Always:
+			down = since
+		case cluster.Absent:
+			since = down
+		}
 		if !ok || down <= 1 || 2*down < replicas {
 			return nil
 		}

@@ -9,6 +9,13 @@ import (
 	"stayput.dev/cluster"
 )
 
+// parallelUpdates is the same gate as maxUnavailables.
+var parallelUpdates = &cluster.Feature{
+	With:    "a rolling update of such a StatefulSet, too, replaces at once all Pods that are not available",
+	Without: "it replaces one after the other",
+	Gate:    maxUnavailables.Gate, Gated: maxUnavailables.Gated, On: maxUnavailables.On,
+}
+
 var statefulsetParallel = &Rule{
 	Name:  "statefulset-parallel",
 	Level: Warn,
@@ -28,8 +35,7 @@ members need it (publishNotReadyAddresses: true): the rule is silent then. Where
 the Pods have a readinessProbe and a headless Service does not publish them, that
 is the one mistake, and statefulset-service-not-ready-addresses names it.`,
 
-	Versions: `Since Kubernetes 1.37 a rolling update of such a StatefulSet, too, replaces at
-once all Pods that are not available; so it does in 1.35.0 to 1.35.3.`,
+	Versions: []*cluster.Feature{parallelUpdates},
 
 	Exempt: "members elect their leader without DNS, or are independent of each other, as runners are",
 

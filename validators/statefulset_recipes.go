@@ -142,6 +142,11 @@ func (p *Pass) attributesFixed(path *field.Path, old *appsv1.StatefulSet, was, i
 			again+", for new replicas alone", keep)
 		return
 	}
+	if p.has(attributesClasses).Unlikely() {
+		p.ReportRecreating(field.Invalid(path, after, "cannot be changed; claims have no such class before Kubernetes 1.34"),
+			again+", for claims of then", keep)
+		return
+	}
 	p.ReportRecreating(field.Invalid(path, after, "cannot be changed; each claim must change by itself"),
 		patchClaims(old, was.Name, fmt.Sprintf(`{"volumeAttributesClassName":"%s"}`, after))+again, keep)
 }

@@ -6,7 +6,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
 )
+
+var recreateStrategy = &cluster.Feature{
+	With: "the strategy is taken", Without: "the API server refuses it",
+	Gate: "StatefulSetRecreateStrategy", Gated: cluster.Version{Minor: 37},
+	On: []cluster.Span{{From: cluster.Version{Minor: 38}}},
+}
 
 var statefulsetRecreate = &Rule{
 	Name:  "statefulset-recreate",
@@ -23,9 +31,7 @@ it. Neither a partition nor maxUnavailable holds any of them back.
 Use RollingUpdate, which replaces one Pod after the other and waits for each. One
 replica is stopped in either case, and the rule has nothing to say.`,
 
-	Versions: `Kubernetes 1.37 knows the strategy where its feature gate
-StatefulSetRecreateStrategy is on; from 1.38 on it is on by default, and earlier
-versions refuse the strategy.`,
+	Versions: []*cluster.Feature{recreateStrategy},
 
 	Exempt: "members of two versions must never run beside each other, so that an outage at each update is wanted",
 
@@ -57,9 +63,16 @@ func rollingStrategy() *Fix {
 }
 
 func reportRecreate(p *Pass) {
-	p.ReportFix(field.Invalid(strategyPath, "Recreate",
-		"must be RollingUpdate, or each change of the template stops all Pods at once, and with them their quorum"),
-		rollingStrategy())
+	what := "must be RollingUpdate, or each change of the template stops all Pods at once, and with them their quorum"
+	if p.Cluster.Manifests() {
+		switch p.has(recreateStrategy) {
+		case cluster.Absent:
+			what = "must be RollingUpdate: this version refuses Recreate, which since Kubernetes 1.38 stops all Pods at once"
+		case cluster.OffByDefault:
+			what = "must be RollingUpdate: the API server refuses Recreate, or with its gate on each change stops all Pods at once"
+		}
+	}
+	p.ReportFix(field.Invalid(strategyPath, "Recreate", what), rollingStrategy())
 }
 
 // recreates says whether an update of a StatefulSet stops several Pods at once,

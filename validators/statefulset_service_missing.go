@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetServiceMissing = &Rule{
@@ -27,8 +29,7 @@ name the same. Save it in a file, adjust the ports, and kubectl apply -f it. Whe
 the Pods of these have no label in common, one Service cannot lead to all, and the
 finding proposes another name.`,
 
-	Versions: `Up to Kubernetes 1.35 the name of a Service cannot begin with a digit: a
-StatefulSet that names such a one can never have it.`,
+	Versions: []*cluster.Feature{serviceDigits},
 
 	Exempt: "the members need no names, or another chart brings the Service later",
 
@@ -38,8 +39,15 @@ StatefulSet that names such a one can never have it.`,
 			return nil // statefulset-service-name
 		}
 		svc, err := governingService(p.Cluster, sts)
-		if err != nil || svc != nil {
+		switch {
+		case err != nil:
 			return err
+		case svc != nil && (svc.ResourceVersion != "" || !p.Cluster.Manifests()):
+			return nil // it is there, so it could be made
+		case !p.mayBeService(name):
+			return serviceImpossible(p, sts)
+		case svc != nil:
+			return nil
 		}
 		missing := field.NotFound(serviceNamePath, name)
 		missing.Detail = "must exist, or no Pod has a DNS name"
@@ -60,4 +68,16 @@ StatefulSet that names such a one can never have it.`,
 		p.ReportFix(missing, withService(sts, own, memberLabels(sts), room))
 		return cmp.Or(err, unnamed)
 	}).Of("spec.serviceName")},
+}
+
+// serviceImpossible reports a serviceName that, at some version of Kubernetes
+// that the API servers may have, no Service can have.
+func serviceImpossible(p *Pass, sts *appsv1.StatefulSet) error {
+	name, unknown := newHeadlessName(p.Cluster.Cached(), sts, sts.Spec.ServiceName, sts.Name)
+	if known(unknown) != nil {
+		return unknown
+	}
+	p.ReportFix(field.Invalid(serviceNamePath, sts.Spec.ServiceName,
+		needsLetter+"no Pod has a DNS name: its Service is refused"), withService(sts, name, memberLabels(sts), 110))
+	return unknown
 }

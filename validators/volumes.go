@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/utils/ptr"
 
 	"stayput.dev/cluster"
 )
@@ -31,7 +32,15 @@ func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.P
 // other modes, the controller's order is random; here they are one group. A
 // volume that is reserved for the claim comes before all others. Source:
 // k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
-func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool) *corev1.PersistentVolume {
+func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool,
+) *corev1.PersistentVolume {
+	gate := attributesClasses.In(v.Kubernetes())
+	dropped := gate.Unlikely() && v.Manifests()
+	if dropped {
+		of := *pvc
+		of.Spec.VolumeAttributesClassName = nil
+		pvc = &of
+	}
 	groups := map[int][]*corev1.PersistentVolume{} // by number of access modes
 	for _, pv := range all {
 		if !volume.CheckAccessModes(pvc, pv) {
@@ -40,6 +49,11 @@ func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolum
 		if pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending {
 			made := *pv // from a manifest, or new: it will be Available
 			made.Status.Phase = corev1.VolumeAvailable
+			pv = &made
+		}
+		if dropped && pv.Spec.VolumeAttributesClassName != nil {
+			made := *pv
+			made.Spec.VolumeAttributesClassName = nil
 			pv = &made
 		}
 		modes := 0
@@ -53,12 +67,26 @@ func bestVolume(pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolum
 	for _, modes := range slices.Sorted(maps.Keys(groups)) {
 		pvs := groups[modes]
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
-		// The only error is a malformed selector, which no volume matches.
-		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true); pv != nil && err == nil {
+		// An error is a malformed selector, or a class that no server knows; no
+		// volume matches either.
+		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, dropped || !gate.Unlikely()); pv != nil && err == nil {
 			return pv
 		}
 	}
 	return nil
+}
+
+// attributesFit says whether the attributes class of a volume lets a claim be
+// bound to it.
+func attributesFit(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	asked, has := ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""), ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
+	switch {
+	case !attributesClasses.In(v.Kubernetes()).Unlikely():
+		return asked == has
+	case v.Manifests():
+		return true // both are dropped
+	}
+	return asked == "" && has == ""
 }
 
 // provisioned says whether a provisioner made a volume, not a person.

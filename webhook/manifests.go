@@ -278,17 +278,18 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 			w.mutated.add(e.Kind, mutatorOperations[e.When]...)
 		}
 	}
-	for _, r := range rules {
-		in := w.validated
-		if r.Level == validators.Hint {
-			in = w.mutated // before the API server's own refusal
-		}
-		for _, c := range r.Checks {
-			if c.When == validators.Freed {
-				w.freed.add(c.Kind, admissionv1.Update)
-				continue
+	for _, e := range []struct {
+		in    resources
+		rules []*validators.Rule
+	}{{w.mutated, validators.Hints(rules)}, {w.validated, validators.WithoutHints(rules)}} {
+		for _, r := range e.rules {
+			for _, c := range r.Checks {
+				if c.When == validators.Freed {
+					w.freed.add(c.Kind, admissionv1.Update)
+					continue
+				}
+				e.in.add(c.Kind, ruleOperations[c.When]...)
 			}
-			in.add(c.Kind, ruleOperations[c.When]...)
 		}
 	}
 	// kubectl scale and the HorizontalPodAutoscaler update only this

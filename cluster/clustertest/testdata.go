@@ -23,8 +23,10 @@ import (
 // version. An object that occurs again is an update of the first. Comments
 // above an object say more: "# delete" is its deletion, "# orphan" one that
 // leaves the dependents, "# as USER" names the caller, "# retain POLICY" sets
-// the configuration, "# manifests" means that lint reviews it, and "# since 1.37"
-// that an API server of an older minor refuses it, or drops what it is about.
+// the configuration, "# manifests" means that lint reviews it, "# since 1.37" that
+// an API server of an older minor refuses it, or drops what it is about, and "#
+// kubernetes 1.34" that API servers have this version and no other; it may be one
+// as 1.34.4, two as "1.34.4 to 1.36", or unknown.
 type Testdata struct {
 	File    string
 	Objects []client.Object
@@ -44,6 +46,11 @@ type Step struct {
 
 	Manifests bool // see [cluster.Environment]
 	Since     int  // 37 of "# since 1.37", or 0
+
+	// Kubernetes are the versions of the API servers: those stated by "#
+	// kubernetes", or else the newest minor.
+	Kubernetes cluster.Versions
+	stated     bool
 }
 
 // A want is the finding that a comment expects on its line: # want deny
@@ -96,9 +103,31 @@ func Load(file string) (*Testdata, error) {
 				return nil, fmt.Errorf("%s:%d: since %s: write a minor of Kubernetes, such as 1.37", file, d.Line(""), since)
 			}
 		}
+		var versions string
+		s.Kubernetes = cluster.AnyPatch(cluster.NewestMinor)
+		if versions, s.stated = d.Directive("kubernetes"); s.stated {
+			if s.Kubernetes, err = versionsIn(versions); err != nil {
+				return nil, fmt.Errorf("%s:%d: kubernetes %w", file, d.Line(""), err)
+			}
+		}
 		t.Steps, last[key] = append(t.Steps, s), d.Object
 	}
 	return t, t.parseWants(string(data))
+}
+
+// versionsIn reads "1.34", "1.34.4 to 1.36" or "unknown".
+func versionsIn(text string) (all cluster.Versions, err error) {
+	if text == all.String() {
+		return all, nil
+	}
+	for part := range strings.SplitSeq(text, " to ") {
+		v, err := cluster.ParseVersions(part)
+		if err != nil {
+			return all, err
+		}
+		all = all.With(v)
+	}
+	return all, nil
 }
 
 func (t *Testdata) parseWants(data string) error {
@@ -122,11 +151,12 @@ func (t *Testdata) parseWants(data string) error {
 	return nil
 }
 
-// On takes out what an API server of a minor of Kubernetes refuses or drops.
-func (t *Testdata) On(minor int) {
+// On takes out what an API server of a release of Kubernetes refuses or drops, and
+// what is about other releases.
+func (t *Testdata) On(is cluster.Version) {
 	left := map[client.Object]bool{}
 	for _, s := range t.Steps {
-		if s.Since > minor {
+		if s.Since > is.Minor || s.stated && (is.Compare(s.Kubernetes.Oldest) < 0 || is.Compare(s.Kubernetes.Newest) > 0) {
 			left[s.Object] = true
 		}
 	}

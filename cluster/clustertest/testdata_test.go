@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stayput.dev/cluster"
 )
 
 const claims = `apiVersion: v1
@@ -32,7 +34,7 @@ func TestOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data.On(minor)
+		data.On(cluster.Version{Minor: minor})
 		var steps []string
 		for _, s := range data.Steps {
 			steps = append(steps, s.Obj.GetName())

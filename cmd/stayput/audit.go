@@ -101,6 +101,9 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	r.Reviewed = reviewed(subjects, reference.reviewed)
 	world := s.World
 	world.Source, world.Finder = archive, archive
+	if world.Kubernetes, err = f.versionsFor(ctx, r); err != nil {
+		return err
+	}
 	rv := &reviewer{Settings: s, progress: bar}
 	stored := func(i int) (subject, error) { return subjects[i].get(ctx, archive) }
 	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {

@@ -29,6 +29,7 @@ type linter struct {
 	old            string
 	pruned         bool
 	namespace      string
+	kubernetes     string // --kubernetes-version
 }
 
 func lintCommand() *cobra.Command {
@@ -44,6 +45,9 @@ needs a kind they do not hold is skipped, and the report says so.
 An object that is in the cluster (--against-cluster), or in the earlier state
 that --old names, is reviewed as an update of it: what cannot be changed gets its
 recipe before the rollout fails. Faults that it had before are warnings.
+
+What differs between versions of Kubernetes is reviewed as in that of the cluster,
+or in that of --kubernetes-version, or else in the newest one known.
 
 Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
 usage or unreadable input; what could be read is reported all the same.`,
@@ -73,6 +77,8 @@ usage or unreadable input; what could be read is reported all the same.`,
 		"count, too")
 	flags.StringVarP(&l.namespace, "namespace", "n", "", "the namespace of objects that name none, as for the command "+
 		"that applies them")
+	flags.StringVar(&l.kubernetes, "kubernetes-version", "", "the version that the manifests are for, as 1.34 or 1.34.4; "+
+		"without it that of the cluster, or "+cluster.AnyPatch(cluster.NewestMinor).String())
 	l.register(cmd)
 	return cmd
 }
@@ -99,6 +105,12 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return errors.New("--pruned: needs --old, to say what was there")
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
+	}
+	versions := cluster.AnyPatch(cluster.NewestMinor)
+	if l.kubernetes != "" {
+		if versions, err = cluster.ParseVersions(l.kubernetes); err != nil {
+			return fmt.Errorf("--kubernetes-version %w", err)
+		}
 	}
 	s, err := config.Load(l.config)
 	if err != nil {
@@ -128,12 +140,16 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	snapshot := &cluster.Snapshot{}
 	l.complete.declare(snapshot, l.whole)
 	if l.against {
-		if err := l.fill(ctx, s, snapshot, r, bar); err != nil {
+		of, err := l.fill(ctx, s, snapshot, r, bar)
+		if err != nil {
 			return err
+		}
+		if l.kubernetes == "" {
+			versions = of
 		}
 	}
 	world := s.World
-	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
+	world.Source, world.Finder, world.Manifests, world.Kubernetes = snapshot, snapshot, true, versions
 	rv := &reviewer{Settings: s, progress: bar, rendered: in.rendered}
 	var before earlier
 	switch {
@@ -173,29 +189,33 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	return l.write(r, outs, stdout, stderr)
 }
 
-// fill adds the cluster's objects to the snapshot. Manifests then replace those
-// of the same name.
-func (l *linter) fill(ctx context.Context, s config.Settings, into *cluster.Snapshot, r *report.Report, bar *progress) error {
+// fill adds the cluster's objects to the snapshot, and returns the releases of
+// its API servers. Manifests then replace the objects of the same name.
+func (l *linter) fill(ctx context.Context, s config.Settings, into *cluster.Snapshot, r *report.Report,
+	bar *progress) (cluster.Versions, error) {
 	reads, err := webhook.Reads(s.Policy.Rules, s.Mutators)
 	if err != nil {
-		return err
+		return cluster.Versions{}, err
 	}
 	f, err := l.clusterFlags.fetcher(into, bar)
 	if err != nil {
-		return err
+		return cluster.Versions{}, err
 	}
 	for _, obj := range reads {
 		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
 		if err != nil {
-			return err
+			return cluster.Versions{}, err
 		}
 		problem, err := f.fetch(ctx, gvk)
 		if err != nil {
-			return err
+			return cluster.Versions{}, err
 		}
 		if problem != nil {
 			r.Errors = append(r.Errors, *problem)
 		}
 	}
-	return nil
+	if l.kubernetes != "" {
+		return cluster.Versions{}, nil
+	}
+	return f.versionsFor(ctx, r)
 }

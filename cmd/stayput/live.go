@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/internal/cli"
 	"stayput.dev/report"
 )
@@ -54,7 +56,7 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 // A fetcher lists kinds of a live cluster into memory, page by page.
 type fetcher struct {
 	client     client.Client
-	host       string
+	config     *rest.Config
 	chunkSize  int64
 	namespaces []string          // empty for all
 	into       *cluster.Snapshot // whose objects the fetcher may edit
@@ -71,7 +73,22 @@ func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher,
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", config.Host, err)
 	}
-	return &fetcher{client: cl, host: config.Host, chunkSize: c.chunkSize, into: into, progress: bar}, nil
+	return &fetcher{client: cl, config: config, chunkSize: c.chunkSize, into: into, progress: bar}, nil
+}
+
+// versionsFor asks the API server for its release. If that fails, it is unknown,
+// and the report says so.
+func (f *fetcher) versionsFor(ctx context.Context, r *report.Report) (cluster.Versions, error) {
+	servers, err := cache.NewServers(f.config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return cluster.Versions{}, err
+	}
+	v, err := servers.Read(ctx)
+	if err != nil {
+		r.Errors = append(r.Errors, report.Problem{Message: fmt.Sprintf(
+			"read the API server's version: %s; what depends on it counts as unknown", err)})
+	}
+	return v, nil
 }
 
 // fetch lists one kind. If that is forbidden, it records a problem, and the
@@ -105,7 +122,7 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list %s at %s: %w; nothing is reported, for half a cluster would look wrong",
-				several(gvk.Kind), f.host, err)
+				several(gvk.Kind), f.config.Host, err)
 		}
 	}
 	f.into.Know(gvk)

@@ -143,6 +143,7 @@ func reviewAlone(ctx context.Context, s config.Settings, in *input, complete *co
 	complete.declare(snapshot, false)
 	world := s.World
 	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
+	world.Kubernetes = cluster.AnyPatch(cluster.NewestMinor)
 	rv := &reviewer{Settings: s}
 	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, nil)
 	if err != nil {
@@ -228,8 +229,8 @@ func (w *workspace) Page(name string) string {
 	r := validators.All[i]
 	_, why, _ := strings.Cut(r.Doc, "\n\n")
 	page := fmt.Sprintf("**%s** (%s): %s\n\n%s", r.Name, r.Level, title(r.Doc), why)
-	if r.Versions != "" {
-		page += "\n\n" + r.Versions
+	if text := r.VersionText(); text != "" {
+		page += "\n\n" + text
 	}
 	return page + fmt.Sprintf("\n\nWhat is lost where it does not hold: %s.\n\nTo exempt one object, and say why:\n\n"+
 		"    %s\n\nWhen it is right to exempt it: %s.", r.Loses, r.ExemptCommand(), r.Exempt)

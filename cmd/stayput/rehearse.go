@@ -116,6 +116,9 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	}
 	world := s.World
 	world.Source, world.Finder = archive, archive
+	if world.Kubernetes, err = f.versionsFor(ctx, problems); err != nil {
+		return err
+	}
 	r := rehearsal.New(*s.Policy, s.Mutators, world)
 	if err := r.Replay(ctx, archive, log); err != nil {
 		return err

@@ -134,8 +134,8 @@ func newReport(s config.Settings, command string, failOn validators.Level) *repo
 	r := &report.Report{Command: command, Version: cli.Version(), FailOn: failOn}
 	for _, rule := range s.Policy.Rules {
 		doc := rule.Doc
-		if rule.Versions != "" {
-			doc += "\n\n" + rule.Versions
+		if text := rule.VersionText(); text != "" {
+			doc += "\n\n" + text
 		}
 		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(doc), Doc: doc})
 	}

@@ -111,7 +111,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
-		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, title(r.Doc), why, r.Versions,
+		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, title(r.Doc), why, r.VersionText(),
 			r.Exempt, reads, r.Occasions()})
 	}
 	enc := json.NewEncoder(out)
@@ -140,8 +140,8 @@ func explain(out io.Writer, r *validators.Rule) error {
 		lines = lines[:2*explained]
 		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
 	}
-	if r.Versions != "" {
-		why += "\n\n" + r.Versions
+	if text := r.VersionText(); text != "" {
+		why += "\n\n" + text
 	}
 	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\nIt runs when %s.\n\n"+
 		"It says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",

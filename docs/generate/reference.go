@@ -136,8 +136,8 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 	fmt.Fprintf(page, "\n### %s\n\n**%s.**\n\n%s\n\n", r.Name, sentence(title(r.Doc)), prose(body(r.Doc)))
 	fmt.Fprintf(page, "- **Level:** %s\n", level(r))
 	fmt.Fprintf(page, "- **What is lost:** %s\n", r.Loses)
-	if r.Versions != "" {
-		fmt.Fprintf(page, "- **The version decides:** %s\n", strings.ReplaceAll(prose(r.Versions), "\n", "\n  "))
+	if text := r.VersionText(); text != "" {
+		fmt.Fprintf(page, "- **The version decides:** %s\n", strings.ReplaceAll(prose(text), "\n", "\n  "))
 	}
 	fmt.Fprintf(page, "- **Runs when:** %s\n", strings.Join(r.Occasions(), "; "))
 	if read := r.Concerns(); len(read) > 0 {

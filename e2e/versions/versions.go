@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"stayput.dev/cluster"
+	"stayput.dev/validators"
 )
 
 var (
@@ -26,9 +29,8 @@ const TestedFile = "e2e/versions/tested.json"
 
 // Known is what is written down by hand.
 type Known struct {
-	Because     string       `json:"because"` // why the oldest minor is the oldest
-	Minors      []Minor      `json:"minors"`  // all that the chart admits, oldest first
-	Differences []Difference `json:"differences"`
+	Because string  `json:"because"` // why the oldest minor is the oldest
+	Minors  []Minor `json:"minors"`  // all that the chart admits, oldest first
 }
 
 // A Minor is one of Kubernetes.
@@ -37,12 +39,27 @@ type Minor struct {
 	Kind  string `json:"kind"`  // tag of the node image that the workflow runs
 }
 
-// A Difference is what rules say or Stayput does on some minors alone.
+// A Difference is what rules know of some releases of Kubernetes alone.
 type Difference struct {
-	Rules []string `json:"rules"`
-	Since string   `json:"since"` // the first minor that has it by default
-	What  string   `json:"what"`
-	Why   string   `json:"why"` // the feature gate and its history
+	*cluster.Feature
+	Rules []string
+}
+
+// Differences returns what rules know of releases, the oldest first.
+func Differences(rules []*validators.Rule) (all []Difference) {
+	at := map[*cluster.Feature]int{}
+	for _, r := range rules {
+		for _, f := range r.Versions {
+			if _, known := at[f]; !known {
+				at[f] = len(all)
+				all = append(all, Difference{Feature: f})
+			}
+			d := &all[at[f]]
+			d.Rules = append(d.Rules, r.Name)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Difference) int { return a.Since().Compare(b.Since()) })
+	return all
 }
 
 // Outcomes of a test.
@@ -165,19 +182,23 @@ in CI, and are not counted here. Where a minor is not tested, the notes of the c
 
 ## What differs
 
-| rules | since | what | why |
-|---|---|---|---|
+The version is that of the API server, which admission reads again and again, and audit, rehearse and
+` + "`lint --against-cluster`" + ` once; ` + "`lint --kubernetes-version 1.34`" + ` sets it, and lint alone takes ` + k.Newest() + `.
+Where API servers answer with different versions, as during an upgrade, where one emulates an older version, and where the
+version cannot be read, the milder level is given, and a remedy that is right in all of them. No denial rests on a feature
+gate's default.
+
+| rules | which releases | what is so there | otherwise | feature gate |
+|---|---|---|---|---|
 `)
-	for _, d := range k.Differences {
-		names := "none"
-		if len(d.Rules) > 0 {
-			names = "`" + strings.Join(d.Rules, "`, `") + "`"
-		}
-		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", names, d.Since, d.What, d.Why)
+	for _, d := range Differences(validators.All) {
+		fmt.Fprintf(&s, "| `%s` | %s | %s | %s | %s |\n", strings.Join(d.Rules, "`, `"), d.Releases(), d.With, d.Without,
+			strings.TrimPrefix(d.History(), "gate "))
 	}
 	s.WriteString(`
 A rule that is about something that a minor does not have is silent there: the API server drops the field or refuses the
-object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is replayed without it on older minors.
+object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is replayed without it on older minors; with
+` + "`# kubernetes 1.34`" + ` an object is for that version alone.
 `)
 	return s.String()
 }

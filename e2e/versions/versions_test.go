@@ -1,6 +1,7 @@
 package versions
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"stayput.dev/cluster"
 	"stayput.dev/e2e/localcluster"
 	"stayput.dev/validators"
 )
@@ -43,6 +45,15 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 	if chart.KubeVersion != known.Constraint() {
 		t.Errorf("the chart's kubeVersion is %q, want %q", chart.KubeVersion, known.Constraint())
 	}
+	for file, sentence := range map[string]string{
+		"README.md": "Kubernetes " + known.Oldest() + " and later; the whole suite runs on " + known.Newest() +
+			", and\n[docs/versions.md]",
+		"README.ko.md": "쿠버네티스 " + known.Oldest() + " 이상에서 쓰며, 전체 테스트는 " + known.Newest() + "에서",
+	} {
+		if !strings.Contains(read(t, file), sentence) {
+			t.Errorf("%s does not say %q", file, sentence)
+		}
+	}
 	sentence := "Stayput needs Kubernetes " + known.Oldest() + " or later"
 	if !strings.Contains(read(t, "docs/install.md"), sentence) {
 		t.Errorf("docs/install.md does not say %q", sentence)
@@ -69,6 +80,9 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 			t.Errorf("%s is pinned, and not in the table", minor)
 		}
 	}
+	if newest := cluster.AnyPatch(cluster.NewestMinor).String(); newest != known.Newest() {
+		t.Errorf("lint takes %s without a version, and the newest of the table is %s", newest, known.Newest())
+	}
 	if newest := built[len(built)-1]; newest != known.Newest() {
 		t.Errorf("CI runs %s, and the newest of the table is %s", newest, known.Newest())
 	}
@@ -88,41 +102,31 @@ func matrix(t *testing.T, workflow, job, key string) []string {
 	return w.Jobs[job].Strategy.Matrix[key]
 }
 
-var since = regexp.MustCompile(`(?m)^# since (1\.[0-9]+)$`)
+var since = regexp.MustCompile(`(?m)^# since 1\.([0-9]+)$`)
 
-// What testdata marks as newer, or a rule says of versions, is a difference that the
-// table names.
+// What testdata marks as newer is something that its rule knows of versions.
 func TestDifferencesAreInTheTable(t *testing.T) {
-	known, _ := load(t)
-	told := map[string]bool{}
-	for _, d := range known.Differences {
-		for _, name := range d.Rules {
-			told[name] = true
-			if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
-				t.Errorf("%s is no rule", name)
-			}
-		}
-	}
-	files, err := filepath.Glob(filepath.Join("..", "..", "validators", "testdata", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no testdata: %v", err)
-	}
-	for _, r := range validators.All {
-		if r.Versions != "" && !told[r.Name] {
-			t.Errorf("%s says what versions decide, and the differences do not name it", r.Name)
-		}
-	}
 	marks := 0
-	for _, file := range files {
-		rule := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		found := since.FindAllString(read(t, filepath.Join("validators", "testdata", rule+".yaml")), -1)
-		marks += len(found)
-		if len(found) > 0 && !told[rule] {
-			t.Errorf("testdata of %s says %q, and the differences do not name the rule", rule, found[0])
+	for _, r := range validators.All {
+		for _, m := range since.FindAllStringSubmatch(read(t, "validators/testdata/"+r.Name+".yaml"), -1) {
+			marks++
+			knows := func(f *cluster.Feature) bool {
+				return fmt.Sprint(f.Since().Minor) == m[1] || fmt.Sprint(f.Gated.Minor) == m[1]
+			}
+			if !slices.ContainsFunc(r.Versions, knows) {
+				t.Errorf("testdata of %s says %q, and the rule's Versions do not", r.Name, m[0])
+			}
 		}
 	}
 	if marks == 0 {
 		t.Error("no testdata is marked")
+	}
+	known, _ := load(t)
+	page := Page(known, nil)
+	for _, d := range Differences(validators.All) {
+		if !strings.Contains(page, "| `"+strings.Join(d.Rules, "`, `")+"` | "+d.Releases()+" | "+d.With+" |") {
+			t.Errorf("the page lacks %s", d.Feature)
+		}
 	}
 }
 
