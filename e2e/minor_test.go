@@ -2,9 +2,9 @@ package e2e
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
+
+	"stayput.dev/cluster"
 )
 
 // askVersion learns which Kubernetes the tests are run on. Those of the local
@@ -14,9 +14,11 @@ func askVersion() (err error) {
 	if err != nil {
 		return fmt.Errorf("ask for the API server's version: %w", err)
 	}
-	// Some providers' minors end with a plus.
-	env.minor, err = strconv.Atoi(strings.TrimSuffix(version.Minor, "+"))
-	return err
+	if env.kubernetes, err = cluster.VersionsOf(version); err != nil {
+		return fmt.Errorf("read the API server's version: %w", err)
+	}
+	env.minor = env.kubernetes.Newest.Minor
+	return nil
 }
 
 // onlySince leaves a test out on a Kubernetes that is older than the thing that it

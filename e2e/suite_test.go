@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"stayput.dev/cluster"
 	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
 	"stayput.dev/internal/whole"
@@ -25,10 +26,11 @@ import (
 // env is what all tests share: one cluster with one Stayput beside it, or in it.
 var env struct {
 	*harness.Stayput
-	client  kubernetes.Interface
-	resolve func(ctx context.Context, name string) ([]string, error)
-	patient time.Duration // how long what is to come may take
-	minor   int           // of the API server: 37 of Kubernetes 1.37
+	client     kubernetes.Interface
+	resolve    func(ctx context.Context, name string) ([]string, error)
+	patient    time.Duration    // how long what is to come may take
+	minor      int              // of the API server: 37 of Kubernetes 1.37
+	kubernetes cluster.Versions // what the API server answers with
 }
 
 func TestMain(m *testing.M) {

@@ -64,7 +64,7 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data.On(env.minor)
+	data.On(env.kubernetes.Newest)
 	if len(data.Steps) == 0 {
 		t.Skipf("Kubernetes 1.%d knows nothing of what the rule is about", env.minor)
 	}
@@ -105,7 +105,7 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		if req.User.Username == "" {
 			req.User.Username = "admin" // the API server always knows who asks
 		}
-		v := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff}.View(t.Context(), req)
+		v := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff, Kubernetes: env.kubernetes}.View(t.Context(), req)
 		verdict, err := policy.Review(v, s.Old, s.Obj)
 		if err != nil || len(verdict.Undecided) > 0 {
 			t.Fatal(at, err, verdict.Undecided)

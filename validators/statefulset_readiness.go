@@ -6,6 +6,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
 )
 
 var statefulsetReadiness = &Rule{
@@ -24,6 +26,8 @@ Give a container a readinessProbe that answers only when the member takes part.
 With the strategy Recreate, too, the next Pod is made, and the update is over, when
 the last one is ready. One replica, or OnDelete, needs none. How long a Pod must stay
 ready is the business of statefulset-min-ready-seconds.`,
+
+	Versions: []*cluster.Feature{recreateStrategy},
 
 	Exempt: "the process exits by itself as long as it cannot serve, so that running means ready",
 
