@@ -34,8 +34,9 @@ func (m *Manifest) Draft() *Draft {
 	return d
 }
 
-// Shares says whether two manifests were read from one file at one time.
-func (m *Manifest) Shares(d *Draft) bool { return m.doc.source == d.source }
+// Drafted says whether the draft is of the file that the manifest was read
+// from, as it was read then.
+func (m *Manifest) Drafted(d *Draft) bool { return m.doc.source == d.source }
 
 // Before returns the file as it was read.
 func (d *Draft) Before() []byte { return d.source.data }
@@ -79,6 +80,16 @@ func (d *Draft) Guarded() error {
 	return nil
 }
 
+// Try has do make changes, or none if it fails.
+func (d *Draft) Try(do func() error) error {
+	texts, added := slices.Clone(d.texts), slices.Clone(d.added)
+	err := do()
+	if err != nil {
+		d.texts, d.added = texts, added
+	}
+	return err
+}
+
 // Set sets the value at a path of an object, as [splice.Set] does.
 func (d *Draft) Set(m *Manifest, path []string, value any) error {
 	i := slices.Index(d.source.docs, m.doc)
@@ -113,7 +124,7 @@ func (d *Draft) Add(m *Manifest, object map[string]any) error {
 	if all := slices.Concat(d.texts[i], d.added[i]); len(all) > 0 && all[len(all)-1] != '\n' {
 		added = "\n" + added
 	}
-	d.added[i] = append(d.added[i], strings.ReplaceAll(added, "\n", eol)...)
+	d.added[i] = slices.Concat(d.added[i], []byte(strings.ReplaceAll(added, "\n", eol)))
 	return nil
 }
 

@@ -60,6 +60,9 @@ type Report struct {
 	Reviewed iter.Seq[Reviewed] `json:"-"`
 	// Pruned says that what is no longer in the manifests is deleted.
 	Pruned bool `json:"-"`
+	// Fixing says that what can be mended is, so that of the rest it is said
+	// why not.
+	Fixing bool `json:"-"`
 	// FailOn is the level from which on a finding fails the run.
 	FailOn validators.Level `json:"-"`
 }
@@ -76,6 +79,9 @@ type Summary struct {
 	// Removals counts the findings about objects that are no longer in the
 	// manifests, unless lint was told that they are deleted.
 	Removals int `json:"removals,omitempty"`
+	// Fixed counts the findings that lint --fix has mended. They are in no
+	// other count.
+	Fixed int `json:"fixed,omitempty"`
 	// Reviews counts the objects by how they were reviewed, where an earlier
 	// state was given: created, updated, unchanged or removed.
 	Reviews map[string]int `json:"reviews,omitempty"`
@@ -118,6 +124,8 @@ type Finding struct {
 	// known: created; updated; standing, of a fault that it had before, or that
 	// no update is reviewed for; removed, if the tool that applies prunes.
 	Review string `json:"review,omitempty" jsonschema:"enum=created,enum=updated,enum=standing,enum=removed"`
+	// Fix is the remedy as changes of files, if it is one.
+	Fix *Fix `json:"fix,omitempty"`
 	// Fingerprint stays while the finding does, whatever line it moves to.
 	Fingerprint string `json:"fingerprint"`
 }
@@ -277,6 +285,9 @@ func (r *Report) Sentence() string {
 		count(r.Summary.Warnings, "warning"))
 	if n := r.Summary.Removals; n > 0 {
 		s += fmt.Sprintf(", %d if your tool prunes", n)
+	}
+	if n := r.Summary.Fixed; n > 0 {
+		s += fmt.Sprintf(", %d fixed", n)
 	}
 	if n := len(r.Exempted); n > 0 {
 		s += fmt.Sprintf(", %d exempted", n)

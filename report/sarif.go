@@ -116,7 +116,23 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 		result.AddRelatedLocation(sarif.NewLocation().WithPhysicalLocation(from).
 			WithMessage(sarif.NewTextMessage("the template that Helm made it from")))
 	}
+	if f.Fix != nil && f.Fix.Unwritten == "" {
+		result.AddFixe(sarifFix(f))
+	}
 	return result.WithLocations([]*sarif.Location{location})
+}
+
+// sarifFix returns a fix that can be written.
+func sarifFix(f *Finding) *sarif.Fix {
+	fix := sarif.NewFix().WithDescription(sarif.NewTextMessage(sarifText(clean(f.Remedy))))
+	for _, c := range f.Fix.Changes {
+		region := sarif.NewRegion().WithStartLine(c.Line).WithStartColumn(c.Column).
+			WithEndLine(c.EndLine).WithEndColumn(c.EndColumn)
+		fix.AddArtifactChange(sarif.NewArtifactChange().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(c.File))).
+			AddReplacement(sarif.NewReplacement().WithDeletedRegion(region).
+				WithInsertedContent(sarif.NewArtifactContent().WithText(c.Text))))
+	}
+	return fix
 }
 
 // sarifInvocation says whether the whole input was reviewed, and what was not.

@@ -24,7 +24,7 @@ type TextOptions struct {
 // and the remedy, and a summary.
 func (r *Report) Text(w io.Writer, opts TextOptions) error {
 	buf := bufio.NewWriter(w)
-	t := &textWriter{Writer: buf, p: newPalette(opts.Coloured)}
+	t := &textWriter{Writer: buf, p: newPalette(opts.Coloured), fixing: r.Fixing}
 	for i := range r.Findings {
 		t.finding(&r.Findings[i])
 	}
@@ -84,7 +84,8 @@ func (r *Report) unknown() string {
 
 type textWriter struct {
 	io.Writer
-	p palette
+	p      palette
+	fixing bool
 }
 
 func (t *textWriter) where(f *Finding) string {
@@ -116,6 +117,9 @@ func (t *textWriter) finding(f *Finding) {
 	}
 	if f.Remedy != "" {
 		fmt.Fprintf(t, "  %s %s\n", t.p.fix("fix:"), clean(f.Remedy))
+	}
+	if t.fixing && f.Fix != nil && f.Fix.Unwritten != "" {
+		fmt.Fprintf(t, "  %s %s\n", t.p.quiet("not written:"), clean(f.Fix.Unwritten))
 	}
 	fmt.Fprintln(t)
 }

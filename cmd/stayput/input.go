@@ -35,6 +35,7 @@ type sources struct {
 	paths          []string // files, directories, - for standard input
 	kustomizations []string
 	stdin          io.Reader
+	instead        map[string][]byte // what files are to hold, by their names
 	progress       *progress
 }
 
@@ -60,9 +61,9 @@ func (s sources) read() (*input, error) {
 		}
 		files = append(files, found...)
 	}
-	in.readFiles(dedupe(files), s.progress)
+	in.readFiles(dedupe(files), s.instead, s.progress)
 	for _, dir := range s.kustomizations {
-		built, err := kustomize(dir)
+		built, err := kustomize(dir, s.instead)
 		if err != nil {
 			in.errors = append(in.errors, report.Problem{File: dir, Message: err.Error()})
 			continue
@@ -125,8 +126,9 @@ func problem(name string, err error) report.Problem {
 	return report.Problem{File: name, Message: err.Error()}
 }
 
-// readFiles reads files at once, and keeps their order.
-func (in *input) readFiles(files []string, bar *progress) {
+// readFiles reads files at once, and keeps their order. Instead has what some of
+// them are to hold.
+func (in *input) readFiles(files []string, instead map[string][]byte, bar *progress) {
 	streams := make([]manifest.Stream, len(files))
 	failed := make([]error, len(files))
 	done := bar.begin("reading", len(files))
@@ -134,7 +136,11 @@ func (in *input) readFiles(files []string, bar *progress) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range files {
 		group.Go(func() error {
-			data, err := os.ReadFile(name)
+			data, known := instead[name]
+			var err error
+			if !known {
+				data, err = os.ReadFile(name)
+			}
 			if failed[i] = err; err == nil {
 				streams[i] = manifest.ReadStream(name, data)
 			}

@@ -23,10 +23,11 @@ import (
 )
 
 // kustomize builds a kustomization with kubectl's library. Each manifest
-// records what its author wrote, and in which file.
-func kustomize(dir string) (manifest.Stream, error) {
+// records what its author wrote, and in which file. Instead has what some files
+// are to hold, by their names as they are shown.
+func kustomize(dir string, instead map[string][]byte) (manifest.Stream, error) {
 	all := manifest.Stream{Others: map[string]int{}}
-	fs := &tracer{FileSystem: filesys.MakeFsOnDisk(), dir: dir, read: map[string][]byte{}}
+	fs := &tracer{FileSystem: filesys.MakeFsOnDisk(), dir: dir, read: map[string][]byte{}, instead: instead}
 	if root, file, err := fs.CleanedAbs(dir); err == nil && file == "" {
 		fs.root = root.String()
 	}
@@ -80,6 +81,7 @@ type tracer struct {
 	dir, root string // as given, and absolute
 	asked     bool   // the author wants to have that in the objects
 	read      map[string][]byte
+	instead   map[string][]byte
 }
 
 // ReadFile implements [filesys.FileSystem].
@@ -87,6 +89,9 @@ func (r *tracer) ReadFile(path string) ([]byte, error) {
 	data, err := r.FileSystem.ReadFile(path)
 	if err != nil {
 		return data, err
+	}
+	if edited, ok := r.instead[r.shown(path)]; ok {
+		data = edited
 	}
 	r.read[path] = data
 	if filepath.Dir(path) == r.root && slices.Contains(konfig.RecognizedKustomizationFileNames(), filepath.Base(path)) {

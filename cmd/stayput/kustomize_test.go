@@ -118,7 +118,7 @@ func written(t *testing.T, files map[string]string) (dir string) {
 // built builds a kustomization, and returns what is remarked by object and field.
 func built(t *testing.T, dir string) (manifest.Stream, map[string]manifest.Remark) {
 	t.Helper()
-	stream, err := kustomize(dir)
+	stream, err := kustomize(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type linter struct {
 	pruned         bool
 	namespace      string
 	kubernetes     string // --kubernetes-version
+	fix, diff      bool
 }
 
 func lintCommand() *cobra.Command {
@@ -49,12 +51,19 @@ recipe before the rollout fails. Faults that it had before are warnings.
 What differs between versions of Kubernetes is reviewed as in that of the cluster,
 or in that of --kubernetes-version, or else in the newest one known.
 
+--fix writes remedies into the files, all bytes around them untouched: what only a
+new object can get (a name, a selector, what cannot change later) where
+--against-cluster or --old shows that the object is new, and nothing into files that
+Helm, sops or a template made. --fix --diff shows all of it and writes nothing.
+
 Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
-usage or unreadable input; what could be read is reported all the same.`,
+usage or unreadable input; what could be read is reported all the same, and nothing
+is written. With --fix, what it has mended does not count; with --diff it does.`,
 		Example: `  stayput lint deploy/
   helm template ./chart | stayput lint -
   stayput lint -k overlays/production --against-cluster
   stayput lint deploy/ --old git:origin/main
+  stayput lint deploy/ --fix --diff
   stayput lint deploy/ --format text --format sarif=stayput.sarif --format html=report.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return l.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -79,6 +88,8 @@ usage or unreadable input; what could be read is reported all the same.`,
 		"that applies them")
 	flags.StringVar(&l.kubernetes, "kubernetes-version", "", "the version that the manifests are for, as 1.34 or 1.34.4; "+
 		"without it that of the cluster, or "+cluster.AnyPatch(cluster.NewestMinor).String())
+	flags.BoolVar(&l.fix, "fix", false, "write the remedies that are safe and certain into the files, and report the rest")
+	flags.BoolVar(&l.diff, "diff", false, "with --fix, write a unified diff to standard output, and no file")
 	l.register(cmd)
 	return cmd
 }
@@ -103,6 +114,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return errors.New("--old git:REVISION: has no standard input and builds nothing; give a file: --old FILE")
 	case l.pruned && l.old == "":
 		return errors.New("--pruned: needs --old, to say what was there")
+	case l.diff && !l.fix:
+		return errors.New("--diff: needs --fix, whose changes it shows")
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
 	}
@@ -116,33 +129,84 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	if err != nil {
 		return err
 	}
-	bar := newProgress(stderr)
-	in, err := sources{paths: paths, kustomizations: l.kustomizations, stdin: stdin, progress: bar}.read()
+	if l.whole {
+		fmt.Fprintln(stderr, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
+	}
+	typed, err := l.typed(paths, stdin)
 	if err != nil {
 		return err
+	}
+	review := func(instead map[string][]byte) (*report.Report, *fixer, error) {
+		r := newReport(s, "lint", failOn)
+		x, err := l.review(ctx, s, versions, r, paths, bytes.NewReader(typed), instead, newProgress(stderr))
+		return r, x, err
+	}
+	r, x, err := review(nil)
+	if err != nil {
+		return err
+	}
+	if l.fix && len(r.Errors) == 0 { // what cannot be read may make a fix wrong
+		files, after, err := fixed(r, x, review)
+		switch {
+		case err != nil:
+			return fmt.Errorf("--fix: %w", err)
+		case l.diff:
+			if err := writeDiff(stdout, files, r, x); err != nil {
+				return err
+			}
+		default:
+			if err := writeFiles(files); err != nil {
+				return fmt.Errorf("--fix: %w", err)
+			}
+			r = after
+		}
+	}
+	if l.diff {
+		outs = slices.DeleteFunc(outs, func(out output) bool { return out.file == "" })
+	}
+	r.Fixing = l.fix
+	return l.write(r, outs, stdout, stderr)
+}
+
+// typed reads standard input, where it is one of the sources, once for all
+// reviews.
+func (l *linter) typed(paths []string, stdin io.Reader) ([]byte, error) {
+	if !slices.Contains(paths, "-") && l.old != "-" {
+		return nil, nil
+	}
+	data, err := io.ReadAll(stdin)
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return data, nil
+}
+
+// review fills in a report. Instead has what some files are to hold.
+func (l *linter) review(ctx context.Context, s config.Settings, versions cluster.Versions, r *report.Report,
+	paths []string, stdin io.Reader, instead map[string][]byte, bar *progress) (*fixer, error) {
+	in, err := sources{paths: paths, kustomizations: l.kustomizations, stdin: stdin, instead: instead,
+		progress: bar}.read()
+	if err != nil {
+		return nil, err
 	}
 	var was *olds
 	if l.old != "" {
 		if was, err = readOld(ctx, l.old, paths, stdin); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if l.namespace != "" {
 		in.place(l.namespace)
 		was.place(l.namespace)
 	}
-	r := newReport(s, "lint", failOn)
 	r.Pruned = l.pruned
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
-	if l.whole {
-		fmt.Fprintln(stderr, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
-	}
 	snapshot := &cluster.Snapshot{}
 	l.complete.declare(snapshot, l.whole)
 	if l.against {
 		of, err := l.fill(ctx, s, snapshot, r, bar)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if l.kubernetes == "" {
 			versions = of
@@ -155,15 +219,16 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	switch {
 	case l.against:
 		if before, err = deployed(ctx, snapshot, in.manifests); err != nil {
-			return err
+			return nil, err
 		}
 	case was != nil:
 		before = rv.inOld(was)
 	}
 	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, before)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	rv.fixer = newFixer(subjects)
 	if was != nil {
 		for _, m := range was.removed(in.manifests) {
 			subjects = append(subjects, subject{Object: m.Object, old: m.Object, compare: true, removed: true})
@@ -182,11 +247,11 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	})
 	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil },
 		r); err != nil {
-		return err
+		return nil, err
 	}
 	byLocation(r)
 	r.Finish()
-	return l.write(r, outs, stdout, stderr)
+	return rv.fixer, nil
 }
 
 // fill adds the cluster's objects to the snapshot, and returns the releases of

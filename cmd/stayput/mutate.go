@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/pmezard/go-difflib/difflib"
+	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/yaml"
@@ -137,13 +137,7 @@ func (m *mutation) print(d manifest.Manifest, before, after []byte) error {
 	if err != nil {
 		return err
 	}
-	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(string(was)), B: difflib.SplitLines(string(is)), Context: 3,
-		FromFile: fmt.Sprintf("%s:%d", d.File, d.Line("")), ToFile: fmt.Sprintf("%s, as admitted", objectOf(d.Object)),
-	})
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(m.out, text)
+	_, err = io.WriteString(m.out, udiff.Unified(fmt.Sprintf("%s:%d", d.File, d.Line("")),
+		fmt.Sprintf("%s, as admitted", objectOf(d.Object)), string(was), string(is)))
 	return err
 }

@@ -30,6 +30,7 @@ type reviewer struct {
 	config.Settings
 	progress *progress
 	rendered map[string]bool
+	fixer    *fixer // nil where there are no files to mend
 
 	stand  map[string]bool // the causes of findings that stand
 	yields map[int]string  // the causes of those that go where another stands, by their place in the report
@@ -427,7 +428,7 @@ func (rv *reviewer) finding(s subject, f validators.Finding) report.Finding {
 	return report.Finding{
 		Rule: f.Rule.Name, Level: f.Level.String(), Title: title(f.Rule.Doc), Object: objectOf(s.Object),
 		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy.String(),
-		Location: rv.location(s, f.Field), Fingerprint: f.Fingerprint(s.Object),
+		Location: rv.location(s, f.Field), Fix: rv.fixer.of(&s, &f), Fingerprint: f.Fingerprint(s.Object),
 	}
 }
 

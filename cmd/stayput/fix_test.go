@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"stayput.dev/internal/cli"
+	"stayput.dev/manifest"
+	"stayput.dev/report"
+)
+
+// filesOf returns the files below a directory.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir)] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestFixProperties fixes every broken example, and what was reported in public,
+// once as it is and once as what is new: what is fixed is not found again, nothing
+// else is, no object, value or comment is gone, the diff says the same, and there is
+// nothing left to fix.
+func TestFixProperties(t *testing.T) {
+	broken, err := filepath.Glob("../../examples/broken/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	field, err := filepath.Glob("../../validators/testdata/field/[0-9]*.yaml")
+	if err != nil || len(broken) < 50 || len(field) < 40 {
+		t.Fatal(len(broken), len(field), err)
+	}
+	nothing := t.TempDir()
+	fixed := map[string]int{}
+	for _, file := range append(broken, field...) {
+		beside := filepath.Join(filepath.Dir(file), "storage.yaml")
+		if filepath.Base(filepath.Dir(file)) == "field" {
+			beside = filepath.Join(filepath.Dir(file), "_class.yaml")
+		}
+		for _, more := range [][]string{{"--complete"}, {"--complete", "--old", nothing}} {
+			dir := t.TempDir()
+			for _, f := range slices.Compact([]string{file, beside}) {
+				data, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, dir, filepath.Base(f), string(data))
+			}
+			t.Run(fmt.Sprint(filepath.Base(file), more[1:]), func(t *testing.T) {
+				for rule, n := range fixTree(t, dir, more) {
+					fixed[rule] += n
+				}
+			})
+		}
+	}
+	t.Logf("%d rules: %v", len(fixed), fixed)
+	if len(fixed) < 18 {
+		t.Errorf("only %d rules have a fix that is written", len(fixed))
+	}
+}
+
+// fixTree fixes a directory, and returns how many findings of each rule are gone.
+func fixTree(t *testing.T, dir string, more []string) map[string]int {
+	t.Helper()
+	saved := filepath.Join(t.TempDir(), "report.json")
+	lint := func(args ...string) (out string, r report.Report) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer // in this process: there are hundreds
+		err := run(t.Context(), slices.Concat([]string{"lint", dir, "--format", "json=" + saved}, more, args),
+			strings.NewReader(""), &stdout, &stderr)
+		if err != nil && !errors.Is(err, cli.ErrFindings) {
+			return "", r // it cannot be read
+		}
+		if err := json.Unmarshal([]byte(read(t, saved)), &r); err != nil {
+			t.Fatalf("lint %v: %v: %s", args, err, stderr.String())
+		}
+		return stdout.String(), r
+	}
+	before := filesOf(t, dir)
+	diff, was := lint("--fix", "--diff")
+	if is := filesOf(t, dir); !reflect.DeepEqual(is, before) {
+		t.Fatalf("--diff writes: %v", is)
+	}
+	_, is := lint("--fix")
+	after := filesOf(t, dir)
+	if is.Summary.Fixed == 0 {
+		if !reflect.DeepEqual(after, before) {
+			t.Error("nothing is fixed, and something is written")
+		}
+		return nil
+	}
+	patched := t.TempDir()
+	for name, text := range before {
+		write(t, patched, name, text)
+	}
+	apply := exec.CommandContext(t.Context(), "git", "apply", fmt.Sprintf("-p%d", 1+strings.Count(dir, "/")), "-")
+	apply.Dir, apply.Stdin = patched, strings.NewReader(diff)
+	if out, err := apply.CombinedOutput(); err != nil {
+		t.Fatalf("git apply: %v: %s%s", err, out, diff)
+	}
+	if !reflect.DeepEqual(filesOf(t, patched), after) {
+		t.Errorf("the diff is not what is written:\n%s", diff)
+	}
+	_, again := lint("--fix")
+	if !reflect.DeepEqual(filesOf(t, dir), after) {
+		t.Error("a second run writes again")
+	}
+	gone, left, known := map[string]int{}, map[string]bool{}, map[string]bool{}
+	for _, f := range again.Findings {
+		left[f.Fingerprint] = true
+	}
+	n := 0
+	for _, f := range was.Findings {
+		known[f.Fingerprint] = true
+		switch {
+		case left[f.Fingerprint]:
+		case f.Fix == nil || f.Fix.Unwritten != "":
+			t.Errorf("gone, and it has no fix: %s: %s", f.Rule, f.Message)
+		default:
+			gone[f.Rule]++
+			n++
+		}
+	}
+	for _, f := range again.Findings {
+		if !known[f.Fingerprint] {
+			t.Errorf("is found after the fix: %s: %s", f.Rule, f.Message)
+		}
+	}
+	if is.Summary.Fixed != n {
+		t.Errorf("%d are said to be fixed, and %d are", is.Summary.Fixed, n)
+	}
+	for name, text := range before {
+		kept(t, name, text, after[name])
+	}
+	return gone
+}
+
+// kept says what of a file is gone.
+func kept(t *testing.T, name, before, after string) {
+	t.Helper()
+	comments := func(text string) (all []string) {
+		for line := range strings.Lines(text) {
+			if _, comment, ok := strings.Cut(line, "#"); ok {
+				all = append(all, comment)
+			}
+		}
+		return all
+	}
+	if was, is := comments(before), comments(after); !slices.Equal(was, is) {
+		t.Errorf("%s: comments were\n%q\nand are\n%q", name, was, is)
+	}
+	was, is := manifest.ReadStream(name, []byte(before)).Manifests, manifest.ReadStream(name, []byte(after)).Manifests
+	for i := range was {
+		if i >= len(is) || nameOf(was[i].Object) != nameOf(is[i].Object) {
+			is = slices.Delete(is, i, min(i+1, len(is))) // one that was added between
+		}
+		if i >= len(is) {
+			t.Errorf("%s: %s is gone", name, was[i].GetName())
+			return
+		}
+		a, b := decoded(t, &was[i]), decoded(t, &is[i])
+		if path := lost(a, b, ""); path != "" {
+			t.Errorf("%s: %s: %s is gone", name, was[i].GetName(), path)
+		}
+	}
+}
+
+func decoded(t *testing.T, m *manifest.Manifest) (value any) {
+	t.Helper()
+	data, err := m.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// lost returns a path that one value has, and the other has not.
+func lost(was, is any, path string) string {
+	switch was := was.(type) {
+	case map[string]any:
+		now, _ := is.(map[string]any)
+		for k, v := range was {
+			if now[k] == nil && v != nil {
+				return path + "." + k
+			}
+			if at := lost(v, now[k], path+"."+k); at != "" {
+				return at
+			}
+		}
+	case []any:
+		now, _ := is.([]any)
+		if len(now) < len(was) {
+			return path
+		}
+		for i, v := range was {
+			if at := lost(v, now[i], fmt.Sprintf("%s[%d]", path, i)); at != "" {
+				return at
+			}
+		}
+	}
+	return ""
+}
+
+const hasty = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hasty, namespace: shop} # in a hurry
+spec:
+  selector: {matchLabels: {app: hasty}}
+  template:
+    metadata: {labels: {app: hasty}}
+    spec:
+      terminationGracePeriodSeconds: 0 # seconds
+      containers: [{name: a, image: b, volumeMounts: [{name: data, mountPath: /d}]}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+`
+
+var mended = strings.Replace(hasty, "Seconds: 0", "Seconds: 30", 1)
+
+// TestFixWrites has what becomes of files of every kind.
+func TestFixWrites(t *testing.T) {
+	for name, c := range map[string]struct {
+		text, want string
+		said       string
+	}{
+		"plain":      {hasty, mended, "1 fixed"},
+		"of Windows": {strings.ReplaceAll(hasty, "\n", "\r\n"), strings.ReplaceAll(mended, "\n", "\r\n"), "1 fixed"},
+		"marked":     {"\ufeff" + hasty, "\ufeff" + mended, "1 fixed"},
+		"of Helm":    {"---\n# Source: a/templates/b.yaml\n" + hasty, "", "not written: Helm made it"},
+		"a template": {hasty + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '{{ b }}'}\n", "",
+			"not written: it has the marks of a template"},
+		"encrypted": {hasty + "sops: {mac: a}\n", "", "not written: it is encrypted"},
+		"an anchor": {strings.Replace(hasty, "    spec:\n", "    spec: &spec\n", 1), "", "not written: an anchor or alias"},
+		"broken":    {hasty + "---\na: b: c\n", "", "error: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := write(t, dir, "real/a.yaml", c.text)
+			if err := os.Chmod(file, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			link := filepath.Join(dir, "a.yaml")
+			if err := os.Symlink("real/a.yaml", link); err != nil {
+				t.Fatal(err)
+			}
+			r := stayput(t, "", "lint", link, "--fix")
+			if c.want == "" {
+				c.want = c.text
+			}
+			if got := read(t, file); got != c.want {
+				t.Errorf("the file is\n%s", got)
+			}
+			if !strings.Contains(r.stdout, c.said) {
+				t.Errorf("%q is not said:\n%s%s", c.said, r.stdout, r.stderr)
+			}
+			info, err := os.Lstat(link)
+			if err != nil || info.Mode()&os.ModeSymlink == 0 {
+				t.Errorf("the link is %v, %v", info, err)
+			}
+			if info, err := os.Stat(link); err != nil || info.Mode().Perm() != 0o640 {
+				t.Errorf("the mode is %v, %v", info, err)
+			}
+			if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
+				t.Errorf("files are left: %v, %v", entries, err)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestFixTogether has one unreadable file leave all unwritten, standard input shown,
+// and a wrong use of flags refused.
+func TestFixTogether(t *testing.T) {
+	dir := t.TempDir()
+	good := write(t, dir, "a.yaml", hasty)
+	write(t, dir, "b.yaml", "a: b: c\nspec: {}\n")
+	if r := stayput(t, "", "lint", dir, "--fix"); r.code != 2 || read(t, good) != hasty {
+		t.Errorf("exit code %d, the other file is %q", r.code, read(t, good))
+	}
+	r := stayput(t, hasty, "lint", "-", "--fix", "--diff")
+	if !strings.Contains(r.stdout, "not written: standard input") ||
+		!strings.Contains(r.stdout, "#   +      terminationGracePeriodSeconds: 30 # seconds\n") {
+		t.Errorf("of standard input: %s%s", r.stdout, r.stderr)
+	}
+	if r := stayput(t, "", "lint", good, "--diff"); r.code != 2 || !strings.Contains(r.stderr, "--diff: needs --fix") {
+		t.Errorf("--diff alone: %d, %s", r.code, r.stderr)
+	}
+	if r := stayput(t, "", "lint", good, "--fix", "--diff", "--fail-on", "warn"); r.code != 1 || read(t, good) != hasty {
+		t.Errorf("a diff: exit code %d", r.code)
+	}
+	if r := stayput(t, "", "lint", good, "--fix", "--fail-on", "warn"); r.code != 0 || read(t, good) != mended {
+		t.Errorf("what is fixed counts: exit code %d, %s", r.code, r.stdout)
+	}
+}
+
+// TestFixChanged has a file that somebody else writes meanwhile stay as it is, with
+// all others.
+func TestFixChanged(t *testing.T) {
+	dir := t.TempDir()
+	a, b := write(t, dir, "a.yaml", "a"), write(t, dir, "b.yaml", "theirs")
+	err := writeFiles([]edited{{a, []byte("a"), []byte("A")}, {b, []byte("b"), []byte("B")}})
+	if err == nil || !strings.Contains(err.Error(), "has changed since it was read; nothing is written") {
+		t.Errorf("error %v", err)
+	}
+	if !reflect.DeepEqual(filesOf(t, dir), map[string]string{"/a.yaml": "a", "/b.yaml": "theirs"}) {
+		t.Errorf("files are %v", filesOf(t, dir))
+	}
+}
+
+// TestFixKustomization writes to the file that an object's origin names, if its
+// field has one author, and else nowhere.
+func TestFixKustomization(t *testing.T) {
+	const kustomization = "namePrefix: big-\nresources: [base.yaml]\n"
+	patched := strings.Replace(hasty, "      terminationGracePeriodSeconds: 0 # seconds\n", "", 1)
+	const patch = "patches:\n- target: {kind: Deployment}\n  patch: |\n    - op: add\n      path: /spec/template/spec/" +
+		"terminationGracePeriodSeconds\n      value: 0\n"
+	for name, c := range map[string]struct{ kustomization, base, want string }{
+		"of one file": {kustomization, hasty, mended},
+		"by a patch":  {kustomization + patch, patched, patched},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "kustomization.yaml", c.kustomization)
+			base := write(t, dir, "base.yaml", c.base)
+			r := stayput(t, "", "lint", "-k", dir, "--fix")
+			if got := read(t, base); got != c.want {
+				t.Errorf("the file is\n%s%s%s", got, r.stdout, r.stderr)
+			}
+			if c.want == c.base && !strings.Contains(r.stdout, "not written: kustomize") {
+				t.Errorf("said: %s", r.stdout)
+			}
+			if got := read(t, filepath.Join(dir, "kustomization.yaml")); got != c.kustomization {
+				t.Errorf("the kustomization is %s", got)
+			}
+		})
+	}
+}
+
+// TestFixNew gives only new objects what others cannot get.
+func TestFixNew(t *testing.T) {
+	const sets = "../../examples/broken/statefulset-service-name.yaml"
+	text := read(t, sets)
+	for name, c := range map[string]struct {
+		old  string // what is there
+		want string
+	}{
+		"not known": {"", "not written: only a new object"},
+		"new":       {clean, "1 fixed"},
+		"there":     {text, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := write(t, dir, "a.yaml", text)
+			args := []string{"lint", file, "--complete", "--fix"}
+			if c.old != "" {
+				args = append(args, "--old", write(t, t.TempDir(), "a.yaml", c.old))
+			}
+			r := stayput(t, "", args...)
+			if !strings.Contains(r.stdout, c.want) {
+				t.Errorf("%q is not said:\n%s%s", c.want, r.stdout, r.stderr)
+			}
+			if written := read(t, file) != text; written != (name == "new") {
+				t.Errorf("written: %v\n%s", written, r.stdout)
+			}
+		})
+	}
+}
+
+// TestFixOneServiceForTwo adds a Service once that two StatefulSets lack.
+func TestFixOneServiceForTwo(t *testing.T) {
+	set := func(name string) string {
+		return strings.NewReplacer("serviceName: "+name, "serviceName: both", "{app: "+name+"}", "{app: both, set: "+name+"}").
+			Replace(setOf(name, "8Gi"))
+	}
+	dir := t.TempDir()
+	file := write(t, dir, "a.yaml", set("a")+"---\n"+set("b"))
+	r := stayput(t, "", "lint", file, "--complete", "--fix")
+	if n := bytes.Count([]byte(read(t, file)), []byte("kind: Service\n")); n != 1 {
+		t.Errorf("%d Services:\n%s%s", n, read(t, file), r.stdout)
+	}
+}
