@@ -83,7 +83,7 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 				t.Error(err)
 			}
 			if !kept {
-				contains(t, out, "namespace-data", "the volumes (1Gi) of 1 claim are destroyed")
+				contains(t, out, "namespace-data", "(1Gi) is destroyed with it")
 			}
 			kubectl(t, "delete", "cluster.postgresql.cnpg.io", "pg", "-n", ns)
 			gone(t, "pvc", "-n", ns)

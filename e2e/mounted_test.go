@@ -110,7 +110,7 @@ func TestTheDiskOfAClaimByNameIsNotDestroyed(t *testing.T) {
 	ns, pv := doomedSearch(t)
 	contains(t, denied(t, "claim-in-use", "delete", "pvc", "search", "-n", ns), "StatefulSet search",
 		"the disk would be destroyed with it", "kubectl patch pv "+pv)
-	contains(t, denied(t, "namespace-data", "delete", "namespace", ns), "such as search of a StatefulSet")
+	contains(t, denied(t, "namespace-data", "delete", "namespace", ns), "the volume of search (1Gi) is destroyed with it")
 	kubectl(t, "scale", "statefulset", "search", "-n", ns, "--replicas=0")
 	gone(t, "pod", "-n", ns)
 	denied(t, "claim-in-use", "delete", "pvc", "search", "-n", ns)

@@ -19,7 +19,7 @@
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroyed, destroysVolume.
 //
 // Any claim: onEphemeral, mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
-// retainCommand.
+// retainCommand, saveCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
 // deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, files, directory.

@@ -42,6 +42,7 @@ var prose = []struct {
 	{"claim-in-use", `if the data may be wanted again, .*|scaling down removes \S+ first`,
 		"nothing needs to be mended: it says what is lost, or comes first"},
 	{"claim-in-use", `first kubectl get pv .* > volumes.yaml`, "nothing needs to be mended: it says what is lost"},
+	{"namespace-data", `first kubectl get pv .* > volumes.yaml`, "nothing needs to be mended: it says what is lost"},
 	{"claim-in-use", `stop them first: scale down what controls them`, "what controls Pods may be anything"},
 	{"claim-oversized-volume", `make a volume of .*, choose one with volumeName`, "where a volume is to lie is not known"},
 	{"claim-template-binding", `a class with volumeBindingMode: .*`, "the class is its author's choice"},

@@ -34,7 +34,8 @@ warns.
 Set the volumes to Retain first; they stay, released, when the claims go. Or say
 that the data may go: annotate the Namespace (or a claim, or a volume, which
 count before it) with stayput.dev/reclaim-policy: Delete. Of what may go nothing
-is said.`,
+is said. A volume that is being deleted itself goes with its claim whatever its
+policy, and the rule warns of it: the disk stays, and nothing remembers it.`,
 
 	Exempt: "the namespace is a test's or a preview's, and its data goes with it",
 
@@ -49,9 +50,21 @@ is said.`,
 				world = live
 			}
 		}
-		doomed, err := doomedIn(world, ns.Name)
-		if err != nil || len(doomed) == 0 {
+		doomed, leaving, err := doomedIn(world, ns.Name)
+		if err != nil {
 			return err
+		}
+		if len(leaving) > 0 {
+			what := "volume " + leaving[0] + " goes"
+			if len(leaving) > 1 {
+				what = fmt.Sprintf("%d volumes go", len(leaving))
+			}
+			p.Warn(field.Forbidden(namePath, "cannot be traced afterwards: "+what+" with it, being deleted already; nothing "+
+				"remembers the disk"), "first "+saveCommand(leaving...))
+			p.Briefly("first kubectl get pv -o yaml > volumes.yaml")
+		}
+		if len(doomed) == 0 {
+			return nil
 		}
 		var size resource.Quantity
 		var volumes []string
@@ -59,22 +72,31 @@ is said.`,
 			size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
 			volumes = append(volumes, d.volume.Name)
 		}
-		path := namePath
-		claims := "1 claim"
-		if len(doomed) > 1 {
-			claims = fmt.Sprintf("%d claims", len(doomed))
-		}
-		what := fmt.Sprintf("must not be deleted with its data; the volumes (%s) of %s are destroyed", &size, claims)
 		member, err := mournedMember(world, ns.Name, doomed)
 		if err != nil {
 			return err
 		}
-		if member == "" {
-			p.Warn(field.Invalid(path, ns.Name, what), retainAll(ns.Name, volumes))
+		keep := retainAll(ns.Name, volumes)
+		if len(doomed) == 1 { // the command must fit a warning with the name that a provisioner gives a volume
+			finding := field.Forbidden(namePath, fmt.Sprintf("cannot go: the volume of %s (%s) is destroyed with it",
+				doomed[0].claim.Name, &size))
+			if member == "" {
+				p.Warn(finding, keep)
+				return nil
+			}
+			p.Report(finding, keep, "; or, to lose them, "+letGo(ns.Name, doomed))
+			p.Briefly(keep)
+			p.Loses(volumes...)
 			return nil
 		}
-		p.Report(field.Invalid(path, ns.Name, what+", such as "+member+" of a StatefulSet"),
-			retainAll(ns.Name, volumes), "; or, to lose them, "+letGo(ns.Name, doomed))
+		what := fmt.Sprintf("must not be deleted with its data; the volumes (%s) of %d claims are destroyed", &size,
+			len(doomed))
+		if member == "" {
+			p.Warn(field.Invalid(namePath, ns.Name, what), keep)
+			return nil
+		}
+		p.Report(field.Invalid(namePath, ns.Name, what+", such as "+member+" of a StatefulSet"),
+			keep, "; or, to lose them, "+letGo(ns.Name, doomed))
 		p.Loses(volumes...)
 		return nil
 	})},
@@ -139,11 +161,12 @@ func annotateGo(volumes []string) string {
 }
 
 // doomedIn returns, sorted by name, the doomed claims of a namespace for which
-// no annotation permits the loss.
-func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err error) {
+// no annotation permits the loss, and the names of the volumes that are being
+// deleted, and go with their claims though they are retained.
+func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, leaving []string, err error) {
 	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(namespace))
 	if err != nil {
-		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+		return nil, nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
 	bound := map[string]*corev1.PersistentVolumeClaim{} // by name
 	for i := range claims.Items {
@@ -152,30 +175,36 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, err erro
 		}
 	}
 	if len(bound) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	// One long list replaces a request for each: the rate of a client is
 	// limited, and so is the time that the API server waits.
 	volumes, err := cluster.Find(v, cluster.VolumesByClaim, "", cluster.ClaimedIn(namespace))
 	if err != nil {
-		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+		return nil, nil, fmt.Errorf("list PersistentVolumes: %w", err)
 	}
 	for _, pv := range volumes { // those with a claimRef in the namespace
 		c := bound[pv.Spec.ClaimRef.Name]
-		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) ||
-			!destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
+		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) {
+			continue
+		}
+		if forgotten(pv) {
+			leaving = append(leaving, pv.Name)
+		}
+		if !destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
 			continue
 		}
 		wanted, err := cluster.ReclaimByAnnotation(v, pv, c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if wanted.Policy != corev1.PersistentVolumeReclaimDelete {
 			doomed = append(doomed, doomedClaim{c, pv, wanted.Own()})
 		}
 	}
 	slices.SortFunc(doomed, func(a, b doomedClaim) int { return strings.Compare(a.claim.Name, b.claim.Name) })
-	return doomed, nil
+	slices.Sort(leaving)
+	return doomed, leaving, nil
 }
 
 func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {

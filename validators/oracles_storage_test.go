@@ -124,6 +124,10 @@ var _ = register(map[string]oracle{
 	"namespace-data": deleted(func(w *world, ns *corev1.Namespace) (level validators.Level) {
 		for _, c := range in(w.claims, ns.Name) {
 			v := volumeHad(w, c)
+			if v != nil && v.DeletionTimestamp != nil && v.Spec.PersistentVolumeReclaimPolicy == "Retain" &&
+				c.Status.Phase == corev1.ClaimBound && c.DeletionTimestamp == nil {
+				level = max(level, warn) // nothing remembers the disk
+			}
 			if v == nil || v.Spec.PersistentVolumeReclaimPolicy == "Retain" || c.Status.Phase != corev1.ClaimBound ||
 				c.DeletionTimestamp != nil || wishFor(w, v, c, ns.Name) == "Delete" {
 				continue
