@@ -17,7 +17,7 @@ func barePodsAreAdopted(t *testing.T, ns string) {
 	apply(t, ns, pod("db-01", "app: db"))
 	eventually(t, "the StatefulSet is warned of the Pod", func() error {
 		out, err := try(t, set, "apply", "-n", ns, "--dry-run=server", "-f", "-")
-		if err == nil && !strings.Contains(out, "must not match Pods that no controller made: db-01; it adopts them in place") {
+		if err == nil && !strings.Contains(out, "must not match Pods that no controller made: db-01; it adopts them") {
 			err = fmt.Errorf("it says: %s", out)
 		}
 		return err

@@ -125,6 +125,7 @@ var sentences = []sentence{
 	{rule: "workload-host-network-dns", says: `does not know`,
 		beyond: "kubelet gives such a Pod the node's resolv.conf: pkg/kubelet/network/dns/dns.go:318"},
 	{rule: "workload-node-name", says: `stays Pending`, shown: claimsWaitForTheScheduler},
+	{rule: "workload-placement", says: `stays Pending`, shown: podsHaveNoNode},
 	{rule: "workload-fqdn-length", says: `never starts`,
 		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }

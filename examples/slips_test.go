@@ -261,6 +261,17 @@ spec:
 		old: "      enableServiceLinks: false", new: "      setHostnameAsFQDN: true\n      enableServiceLinks: false"},
 	"workload-host-path": {app: "vault.yaml", want: warn,
 		old: "emptyDir: {}", new: "hostPath: {path: /srv/vault}"},
+	"workload-placement": {app: "prometheus.yaml", want: warn,
+		old: "      enableServiceLinks: false",
+		new: "      nodeSelector: {topology.kubernetes.io/zone: eu-1a}\n      enableServiceLinks: false",
+		add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: boards}
+spec: {storageClassName: retained, capacity: {storage: 10Gi}, accessModes: [ReadWriteOnce],
+  persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1},
+  claimRef: {namespace: monitoring, name: grafana}, nodeAffinity: {required: {nodeSelectorTerms: [
+    {matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-1c]}]}]}}}`},
 	"workload-pre-stop": {app: "prometheus.yaml", want: warn,
 		old: "        image: grafana/",
 		new: "        lifecycle: {preStop: {sleep: {seconds: 30}}}\n        image: grafana/"},

@@ -74,6 +74,7 @@ var All = withStayputAnnotation(
 	workloadHostNetworkDNS,
 	workloadHostPath,
 	workloadNodeName,
+	workloadPlacement,
 	workloadPreStop,
 	workloadSelectorOverlap,
 )

@@ -894,6 +894,11 @@ func (g gen) volume() *corev1.PersistentVolume {
 		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
 			NodeSelectorTerms: []corev1.NodeSelectorTerm{local}}}
 	}
+	if uid := string(pv.UID); strings.HasSuffix(uid, "3") { // as with Pods
+		s.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+				{Key: "topology.kubernetes.io/zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}}}}}
+	}
 	s.VolumeAttributesClassName = g.attributes()
 	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable,
 		corev1.VolumeAvailable)
@@ -921,6 +926,14 @@ func (g gen) class() *storagev1.StorageClass {
 	sc.AllowVolumeExpansion = one(g, nil, new(true), new(false))
 	if g.chance(.2) {
 		sc.Parameters = map[string]string{"type": one(g, "ssd", "hdd")}
+	}
+	if uid := string(sc.UID); strings.HasSuffix(uid, "3") || strings.HasSuffix(uid, "4") { // as with Pods
+		zones := []string{"b", "c"}
+		if strings.HasSuffix(uid, "3") {
+			zones = []string{"a", "b"}
+		}
+		sc.AllowedTopologies = []corev1.TopologySelectorTerm{{MatchLabelExpressions: []corev1.TopologySelectorLabelRequirement{
+			{Key: "topology.kubernetes.io/zone", Values: zones}}}}
 	}
 	return sc
 }

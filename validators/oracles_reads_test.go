@@ -183,6 +183,19 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return read
 	},
+	"workload-placement": func(_ *world, o client.Object) any {
+		read := podReads(func(pod *corev1.PodSpec) []any {
+			var affinity *corev1.NodeAffinity
+			if pod.Affinity != nil {
+				affinity = pod.Affinity.NodeAffinity
+			}
+			return append(claimSources(pod), pod.NodeName, pod.NodeSelector, affinity)
+		})(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.VolumeClaimTemplates, s.Spec.Replicas, s.Spec.Ordinals}
+		}
+		return read
+	},
 	"claim-template-volume-mode": func(_ *world, o client.Object) any {
 		read := podReads(func(pod *corev1.PodSpec) []any {
 			t := corev1.PodTemplateSpec{Spec: *pod}

@@ -80,10 +80,9 @@ func wasAdopted(p *Pass, pod *corev1.Pod) {
 	if !ok || own || !ofStatefulSet(pod) || metav1.GetControllerOfNoCopy(pod).Name != set {
 		return
 	}
-	p.Report(field.Invalid(namePath, short(pod.Name),
-		fmt.Sprintf("must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %[1]s-%[2]d is never made", set, ordinal)),
-		p.Mend("name: "+numberless(pod.Name),
-			fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
+	p.Report(field.Invalid(namePath, short(pod.Name), fmt.Sprintf(
+		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %[1]s-%[2]d is never made", set, ordinal)),
+		p.Mend("name: "+numberless(pod.Name), fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
 }
 
 // numberless returns a name like another that does not end in a number.
@@ -109,8 +108,8 @@ func bySet(p *Pass, pod *corev1.Pod) error {
 	if ordinals(sts).has(ordinal) {
 		fate = fmt.Sprintf("keeps it in place of %s-%d, or deletes it", name, ordinal)
 	}
-	p.Report(field.Invalid(namePath, short(pod.Name),
-		fmt.Sprintf("must not be a name of StatefulSet %s, whose selector matches the Pod; it adopts it, and %s", name, fate)),
+	p.Report(field.Invalid(namePath, short(pod.Name), fmt.Sprintf(
+		"must not be a name of StatefulSet %s, whose selector matches the Pod; it adopts it, and %s", name, fate)),
 		"name: "+numberless(pod.Name))
 	return nil
 }
@@ -129,7 +128,8 @@ func byDeployment(p *Pass, pod *corev1.Pod) error {
 	if hash == "" {
 		return nil
 	}
-	all, err := cluster.Find(p.Cluster, cluster.DeploymentsByLabel, pod.Namespace, cluster.SelectorKeys(labels.Everything())...)
+	all, err := cluster.Find(p.Cluster, cluster.DeploymentsByLabel, pod.Namespace,
+		cluster.SelectorKeys(labels.Everything())...)
 	if err != nil {
 		return fmt.Errorf("list Deployments: %w", err)
 	}
