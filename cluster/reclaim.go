@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,7 +90,7 @@ func ReclaimByAnnotation(v *View, pv *corev1.PersistentVolume, pvc *corev1.Persi
 // [ErrUnknown].
 func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) (Reclaim, error) {
 	r, unknown := ReclaimByAnnotation(v, pv, pvc)
-	if unknown != nil && !errors.Is(unknown, ErrUnknown) || r.Policy != "" {
+	if Failed(unknown) != nil || r.Policy != "" {
 		return r, unknown
 	}
 	retained := Reclaim{corev1.PersistentVolumeReclaimRetain, FromConfiguration}
@@ -110,23 +109,25 @@ func WantedReclaim(v *View, pv *corev1.PersistentVolume, pvc *corev1.PersistentV
 	if v.Retain() == RetainOwned && ForeignOwner(pvc) != nil {
 		return retained, unknown
 	}
-	of, err := ClaimsOf(v, pvc)
-	if err != nil && !errors.Is(err, ErrUnknown) {
+	used, err := usedByStatefulSet(v, pvc)
+	if Failed(err) != nil {
 		return Reclaim{}, err
 	}
-	unknown = cmp.Or(unknown, err)
-	if len(of) > 0 || MadeByStatefulSet(pvc) {
-		return retained, unknown
+	if used {
+		return retained, cmp.Or(unknown, err)
+	}
+	return Reclaim{}, cmp.Or(unknown, err)
+}
+
+// usedByStatefulSet says whether a StatefulSet made a claim or mounts it by its
+// name. If a kind is not known, it takes it as empty and returns the error, too.
+func usedByStatefulSet(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
+	of, unknown := ClaimsOf(v, pvc)
+	if Failed(unknown) != nil || len(of) > 0 || MadeByStatefulSet(pvc) {
+		return true, unknown
 	}
 	mounters, err := MountersOf(v, pvc)
-	if err != nil && !errors.Is(err, ErrUnknown) {
-		return Reclaim{}, err
-	}
-	unknown = cmp.Or(unknown, err)
-	if len(mounters) > 0 {
-		return retained, unknown
-	}
-	return Reclaim{}, unknown
+	return len(mounters) > 0, cmp.Or(Failed(err), unknown, err)
 }
 
 // Stale says whether a volume's claimRef has the uid of a claim that does not

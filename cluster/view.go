@@ -19,6 +19,15 @@ import (
 // the cluster may still have one.
 var ErrUnknown = errors.New("not known here")
 
+// Failed returns the error of a lookup that failed, and nil if there is none or it
+// only says that a kind is not known here.
+func Failed(err error) error {
+	if errors.Is(err, ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
 // ErrUnserved is the [ErrUnknown] of a kind that the API server does not serve:
 // it may have such objects in another version.
 var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -37,6 +38,12 @@ type Mutator struct {
 	// Repair says that the edits may be applied later to an existing object if
 	// no webhook answered at its creation: they have the same effect then.
 	Repair bool
+}
+
+// Title returns the first line of Doc: a clause that says what will hold.
+func (m *Mutator) Title() string {
+	title, _, _ := strings.Cut(m.Doc, "\n")
+	return title
 }
 
 // An Edit is a function over one kind. Its type is erased. Make one with

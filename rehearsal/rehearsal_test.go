@@ -121,6 +121,28 @@ func denied(r *Rehearsal) (list []string) {
 	return list
 }
 
+// TestAnswered has the requests that failed count only where Stayput denied them:
+// the others did nothing, and would do nothing again.
+func TestAnswered(t *testing.T) {
+	for name, test := range map[string]struct {
+		code        int
+		annotations map[string]string
+		want        bool
+	}{
+		"succeeded":             {200, nil, true},
+		"denied by Stayput":     {403, map[string]string{"deletion.stayput.dev/rules": "a=warn,claim-in-use=deny"}, true},
+		"only warned about":     {403, map[string]string{"deletion.stayput.dev/rules": "claim-in-use=warn"}, false},
+		"denied by another":     {403, map[string]string{"policy.example.com/rules": "claim-in-use=deny"}, false},
+		"without authorization": {403, nil, false},
+		"in conflict":           {409, map[string]string{"deletion.stayput.dev/rules": "claim-in-use=deny"}, false},
+	} {
+		e := Event{ResponseStatus: &struct{ Code int }{test.code}, Annotations: test.annotations}
+		if got := e.answered(); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
 // TestReplay replays a log about a database that is gone by now: nothing of it is
 // in the present cluster.
 func TestReplay(t *testing.T) {

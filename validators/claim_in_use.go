@@ -72,7 +72,7 @@ A person is denied, whatever the ownerReferences say.`,
 			return err
 		}
 		member, exists := memberOf(of)
-		c := goingClaim{PersistentVolumeClaim: pvc, volume: pv, member: member}
+		c := &goingClaim{PersistentVolumeClaim: pvc, volume: pv, member: member}
 		if err := c.report(p, of, pods, exists); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ type goingClaim struct {
 }
 
 // report reports the outcomes that the deletion has.
-func (c goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists bool) error {
+func (c *goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists bool) error {
 	if exists && c.member.InRange() {
 		spared, err := sparedOperator(p.Cluster, c.PersistentVolumeClaim, of)
 		if err != nil {
@@ -107,22 +107,10 @@ func (c goingClaim) report(p *Pass, of []cluster.ClaimOf, pods []string, exists 
 		c.usedBy(p, slices.DeleteFunc(pods, func(name string) bool { return name == podOf(c.member) }))
 		return nil
 	}
-	// Regardless of the owner that it claims to have.
-	whose, letGo, err := destroyed(p.Cluster, c.PersistentVolumeClaim, c.volume, of)
+	owner := controllerOf(c.PersistentVolumeClaim)
+	whose, letGo, err := c.saved(p.Cluster, of, owner == nil)
 	if err != nil {
 		return err
-	}
-	owner := controllerOf(c.PersistentVolumeClaim)
-	if letGo == "" && owner == nil {
-		if c.mounters, err = mountersOf(p.Cluster, c.PersistentVolumeClaim, c.volume); err != nil {
-			return err
-		}
-		if len(c.mounters) > 0 {
-			whose = "StatefulSet " + c.mounters[0].Name
-			if letGo, err = lettingGo(p.Cluster, c.PersistentVolumeClaim, c.volume); err != nil {
-				return err
-			}
-		}
 	}
 	switch {
 	case letGo != "":
@@ -367,49 +355,64 @@ func memberOf(of []cluster.ClaimOf) (member cluster.ClaimOf, exists bool) {
 	return member, exists
 }
 
-// destroyed returns the owner of the data on a claim's disk and the command
-// that lets the disk be destroyed. Both are empty unless a StatefulSet made the
-// claim, the disk will be destroyed with it, no annotation asks for that, and
-// the disk would not be destroyed in any case.
-func destroyed(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume,
-	of []cluster.ClaimOf) (whose, letGo string, err error) {
-	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
-		return "", "", nil
-	}
-	recorded, ok := cluster.ParseClaimRecord(pv.Annotations[cluster.AnnotationClaimOf])
-	switch {
-	case len(of) > 0:
-		whose = "StatefulSet " + of[0].StatefulSet.Name
-	case ok && recorded.Mounted == "" && recorded.Claim() == pvc.Name:
-		whose = "StatefulSet " + recorded.StatefulSet // gone
-	default:
-		made, err := cluster.MadeByStatefulSetNow(v, pvc)
-		if err != nil || !made {
+// saved returns whose data a denial would save, and the command that lets the
+// disk be destroyed: of a StatefulSet that made the claim, whatever owner the
+// claim has, or else, if no owner controls it, of one that mounts it by its
+// name. It looks up those mounters. Both texts are empty if a denial saves
+// nothing.
+func (c *goingClaim) saved(v *cluster.View, of []cluster.ClaimOf, uncontrolled bool) (whose, letGo string, err error) {
+	doomed := c.volume != nil && c.volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete
+	if doomed {
+		if whose, err = c.madeFor(v, of); err != nil {
 			return "", "", err
 		}
-		whose = "a StatefulSet" // gone, and nothing remembers its name
+		if whose != "" {
+			if letGo, err = c.lettingGo(v); err != nil || letGo != "" {
+				return whose, letGo, err
+			}
+		}
 	}
-	letGo, err = lettingGo(v, pvc, pv)
-	return whose, letGo, err
+	if !uncontrolled {
+		return "", "", nil
+	}
+	c.mounters, err = mountersOf(v, c.PersistentVolumeClaim, c.volume)
+	if err != nil || len(c.mounters) == 0 || !doomed || whose != "" {
+		return "", "", err
+	}
+	letGo, err = c.lettingGo(v)
+	return "StatefulSet " + c.mounters[0].Name, letGo, err
 }
 
-// lettingGo returns the command that lets a claim's disk be destroyed, or ""
-// where nothing is to be saved: the volume is none that is destroyed with the
-// claim, an annotation asks for that, or it would be destroyed in any case.
-func lettingGo(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (string, error) {
-	if pv == nil || pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete {
-		return "", nil
+// madeFor names the StatefulSet that made the claim, or is "" if none did.
+func (c *goingClaim) madeFor(v *cluster.View, of []cluster.ClaimOf) (string, error) {
+	recorded, ok := cluster.ParseClaimRecord(c.volume.Annotations[cluster.AnnotationClaimOf])
+	switch {
+	case len(of) > 0:
+		return "StatefulSet " + of[0].StatefulSet.Name, nil
+	case ok && recorded.Mounted == "" && recorded.Claim() == c.Name:
+		return "StatefulSet " + recorded.StatefulSet, nil // gone
 	}
-	wanted, err := cluster.ReclaimByAnnotation(v, pv, pvc)
+	made, err := cluster.MadeByStatefulSetNow(v, c.PersistentVolumeClaim)
+	if err != nil || !made {
+		return "", err
+	}
+	return "a StatefulSet", nil // gone, and nothing remembers its name
+}
+
+// lettingGo returns the command that lets the claim's disk be destroyed, or ""
+// where nothing is to be saved: an annotation asks for that, or it would be
+// destroyed in any case.
+func (c *goingClaim) lettingGo(v *cluster.View) (string, error) {
+	wanted, err := cluster.ReclaimByAnnotation(v, c.volume, c.PersistentVolumeClaim)
 	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
 		return "", err
 	}
-	if goes, err := cluster.GoesByItself(v, pvc); err != nil || goes {
+	if goes, err := cluster.GoesByItself(v, c.PersistentVolumeClaim); err != nil || goes {
 		return "", err // a denial would save nothing
 	}
-	what := fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
+	what := fmt.Sprintf("pvc %s -n %s", c.Name, c.Namespace)
 	if wanted.From == cluster.FromVolume { // an annotation of the volume overrides the claim's
-		what = "pv " + pv.Name
+		what = "pv " + c.volume.Name
 	}
 	return fmt.Sprintf("kubectl annotate --overwrite %s %s=Delete", what, cluster.AnnotationReclaim), nil
 }

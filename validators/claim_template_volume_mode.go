@@ -3,12 +3,9 @@ package validators
 import (
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"stayput.dev/cluster"
 )
 
 var claimTemplateVolumeMode = &Rule{
@@ -54,15 +51,6 @@ The rule only warns of a claim that the Pods name: it may be made anew.`,
 		"spec.volumeClaimTemplates"),
 }
 
-// A claimedBy says by what a volume is a claim.
-type claimedBy string
-
-const (
-	aTemplate   claimedBy = "its template"
-	anEphemeral claimedBy = "its claim"
-	aClaim      claimedBy = "the claim"
-)
-
 // A claimedVolume is what a volume of a Pod claims.
 type claimedVolume struct {
 	spec *corev1.PersistentVolumeClaimSpec
@@ -89,27 +77,17 @@ func (c *claimedVolumes) add(volume string, claim claimedVolume) {
 
 // volumesClaimed returns the claims of a Pod's volumes.
 func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (claims claimedVolumes, err error) {
-	for i := range spec.Volumes {
-		switch v := &spec.Volumes[i]; {
-		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			claims.add(v.Name, claimedVolume{&v.Ephemeral.VolumeClaimTemplate.Spec, anEphemeral})
-		case v.PersistentVolumeClaim != nil:
-			name := v.PersistentVolumeClaim.ClaimName
-			pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), name)
-			if err != nil {
-				return claims, fmt.Errorf("get PersistentVolumeClaim %s: %w", name, err)
-			}
-			if pvc != nil {
-				claims.add(v.Name, claimedVolume{&pvc.Spec, aClaim})
-			}
+	for _, c := range podClaims(obj, spec) {
+		pvc, err := c.object(p.Cluster, obj.GetNamespace())
+		if err != nil {
+			return claims, err
 		}
-	}
-	if sts, ok := obj.(*appsv1.StatefulSet); ok { // whose templates replace volumes of their names
-		for i := range sts.Spec.VolumeClaimTemplates {
-			t := &sts.Spec.VolumeClaimTemplates[i]
-			delete(claims.blocks, t.Name)
-			delete(claims.files, t.Name)
-			claims.add(t.Name, claimedVolume{&t.Spec, aTemplate})
+		if c.by == aTemplate { // the last of a name replaces the others: claim-template-duplicate
+			delete(claims.blocks, c.volume)
+			delete(claims.files, c.volume)
+		}
+		if pvc != nil {
+			claims.add(c.volume, claimedVolume{&pvc.Spec, c.by})
 		}
 	}
 	return claims, nil

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -49,34 +51,89 @@ func live(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// A mountedClaim is a volume of a Pod template that names one claim, so that
-// all replicas share it.
-type mountedClaim struct {
-	index    int
-	name     string
-	claim    string
+// A claimedBy says by what a volume is a claim, in words for a sentence.
+type claimedBy string
+
+const (
+	aTemplate   claimedBy = "its template" // of a StatefulSet
+	anEphemeral claimedBy = "its claim"    // made for the Pod
+	aClaim      claimedBy = "the claim"    // that the Pods name
+)
+
+// A podClaim is a claim that Pods use as a volume.
+type podClaim struct {
+	by     claimedBy
+	volume string // the volume's name, which is the template's
+	index  int    // of the volume in the Pod, or of the template
+	claim  string // the claim's name, if the Pods name it
+
+	// made is the claim as it is made for a Pod, named as its claim template or not
+	// at all. It is nil if the Pods name the claim.
+	made *corev1.PersistentVolumeClaim
+}
+
+// podClaims returns the claims that the Pods of a workload, or a Pod, use. A
+// claim template replaces the volume of its name.
+func podClaims(obj client.Object, spec *corev1.PodSpec) (all []podClaim) {
+	replaced := map[string]bool{}
+	if sts, ok := obj.(*appsv1.StatefulSet); ok {
+		for i := range sts.Spec.VolumeClaimTemplates {
+			t := &sts.Spec.VolumeClaimTemplates[i]
+			replaced[t.Name] = true
+			all = append(all, podClaim{by: aTemplate, volume: t.Name, index: i, made: claimFrom(sts, t)})
+		}
+	}
+	for i := range spec.Volumes {
+		v := &spec.Volumes[i]
+		switch {
+		case replaced[v.Name]:
+		case v.PersistentVolumeClaim != nil:
+			all = append(all, podClaim{by: aClaim, volume: v.Name, index: i, claim: v.PersistentVolumeClaim.ClaimName})
+		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
+			pvc := &corev1.PersistentVolumeClaim{Spec: v.Ephemeral.VolumeClaimTemplate.Spec}
+			pvc.Namespace = obj.GetNamespace()
+			all = append(all, podClaim{by: anEphemeral, volume: v.Name, index: i, made: pvc})
+		}
+	}
+	return all
+}
+
+// object returns the claim: as it is made for a Pod, or as it is in the cluster,
+// which is nil if it does not exist (yet).
+func (c podClaim) object(v *cluster.View, namespace string) (*corev1.PersistentVolumeClaim, error) {
+	if c.by != aClaim {
+		return c.made, nil
+	}
+	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, namespace, c.claim)
+	if err != nil {
+		return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", c.claim, err)
+	}
+	return pvc, nil
+}
+
+// A sharedClaim is a claim that Pods name, so that all replicas share it.
+type sharedClaim struct {
+	podClaim
 	writable bool
 	pvc      *corev1.PersistentVolumeClaim // nil if it does not exist (yet)
 }
 
-// mountedClaims returns the volumes of a Pod template that name a claim.
-func mountedClaims(v *cluster.View, namespace string, spec *corev1.PodSpec) ([]mountedClaim, error) {
-	var found []mountedClaim
+// sharedClaims returns the claims that the Pods of a workload name.
+func sharedClaims(v *cluster.View, obj client.Object, spec *corev1.PodSpec) (found []sharedClaim, err error) {
 	var read map[string]bool
-	for i := range spec.Volumes {
-		vol := &spec.Volumes[i]
-		src := vol.PersistentVolumeClaim
-		if src == nil {
+	for _, c := range podClaims(obj, spec) {
+		if c.by != aClaim {
 			continue
 		}
 		if read == nil {
 			read = onlyRead(spec)
 		}
-		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, namespace, src.ClaimName)
+		pvc, err := c.object(v, obj.GetNamespace())
 		if err != nil {
-			return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", src.ClaimName, err)
+			return nil, err
 		}
-		found = append(found, mountedClaim{i, vol.Name, src.ClaimName, !src.ReadOnly && !read[vol.Name], pvc})
+		source := spec.Volumes[c.index].PersistentVolumeClaim
+		found = append(found, sharedClaim{c, !source.ReadOnly && !read[c.volume], pvc})
 	}
 	return found, nil
 }

@@ -32,7 +32,7 @@ maxSurge: 0.`,
 		if replicasOf(deploy.Spec.Replicas) != 1 || !surges(deploy.Spec.Strategy) {
 			return nil // deployment-shared-claim reports more replicas
 		}
-		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
+		volumes, err := sharedClaims(p.Cluster, deploy, &deploy.Spec.Template.Spec)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ ReadWriteMany claim; or else run one replica.`,
 		if replicas <= 1 {
 			return nil
 		}
-		volumes, err := mountedClaims(p.Cluster, deploy.Namespace, &deploy.Spec.Template.Spec)
+		volumes, err := sharedClaims(p.Cluster, deploy, &deploy.Spec.Template.Spec)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,7 +39,8 @@ named in the remedy.`,
 	Checks: []Check{On(func(p *Pass, dep *appsv1.Deployment) error {
 		template := &dep.Spec.Template
 		named := subdomainOf(template)
-		if named == "" {
+		label, asked := template.Labels[cluster.LabelSubdomain]
+		if named == "" || label != "" && len(validation.IsDNS1123Label(label)) > 0 { // stayput-annotation
 			return nil
 		}
 		missing, meant, unknown := p.serviceMissing(dep, named)
@@ -47,7 +49,6 @@ named in the remedy.`,
 			return err
 		}
 		path := podSpecPath.Child("subdomain")
-		label, asked := template.Labels[cluster.LabelSubdomain]
 		if !asked && template.Spec.Hostname == "" && !injected { // with a hostname, deployment-hostname reports it
 			name := named
 			if meant != "" {

@@ -16,10 +16,10 @@
 // addressed, setSelector, alias.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,
-// deletesWhenDeleted, deletesWhenScaled, destroys, destroyed, destroysVolume.
+// deletesWhenDeleted, deletesWhenScaled, destroys, destroysVolume.
 //
-// Any claim: onEphemeral, mountedClaims, volumeOf, holdsNothing, onePod, exclusive,
-// retainCommand, saveCommand.
+// Any claim: onEphemeral, podClaims, sharedClaims, volumeOf, holdsNothing, onePod,
+// exclusive, retainCommand, saveCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
 // deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, files, directory.

@@ -57,6 +57,8 @@ var _ = register(map[string]oracle{
 		service := pod.Labels["stayput.dev/subdomain"]
 		if service == "" {
 			service = pod.Spec.Subdomain
+		} else if len(validation.IsDNS1123Label(service)) > 0 {
+			return nothing // the value of the label is the mistake
 		}
 		unnamed := pod.Spec.Subdomain != "" && pod.Spec.Hostname == "" && !asked && !injected(w, d.Namespace)
 		dangles := service != "" && find(w.services, d.Namespace, service) == nil && (w.user == "" || !ownedByOperator(d))

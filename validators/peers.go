@@ -114,10 +114,7 @@ func templatesIn(v *cluster.View, namespace string) (all []*corev1.PodSpec, err 
 
 // known returns an error unless it only says that a kind is not known here.
 func known(err error) error {
-	if errors.Is(err, cluster.ErrUnknown) {
-		return nil
-	}
-	return err
+	return cluster.Failed(err)
 }
 
 // presumed says whether the rule can go on: err is nil, or says that the

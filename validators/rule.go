@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,6 +80,22 @@ type Rule struct {
 
 	// Checks are the functions of the rule. They may be about several kinds.
 	Checks []Check
+}
+
+// Title returns the first line of Doc: a clause that says what must hold.
+func (r *Rule) Title() string {
+	title, _, _ := strings.Cut(r.Doc, "\n")
+	return title
+}
+
+// Explanation returns the paragraphs of Doc after the title, and Versions after
+// them where there are any. Blank lines separate the paragraphs.
+func (r *Rule) Explanation() string {
+	_, why, _ := strings.Cut(r.Doc, "\n\n")
+	if text := r.VersionText(); text != "" {
+		why += "\n\n" + text
+	}
+	return why
 }
 
 // A Loss is what somebody loses where a rule is not kept.

@@ -41,23 +41,16 @@ its ordinal: a directory for each.`,
 			return nil
 		}
 		spec := &sts.Spec.Template.Spec
-		volumes, err := mountedClaims(p.Cluster, sts.Namespace, spec)
+		volumes, err := sharedClaims(p.Cluster, sts, spec)
 		if err != nil {
 			return err
 		}
-		shadowed := map[string]bool{}
-		for _, t := range sts.Spec.VolumeClaimTemplates {
-			shadowed[t.Name] = true
-		}
 		for _, v := range volumes {
-			if shadowed[v.name] {
-				continue // claim-template-shadows-volume
-			}
-			if v.pvc != nil && slices.Contains(v.pvc.Spec.AccessModes, corev1.ReadWriteMany) && directoryEach(spec, v.name) {
+			if v.pvc != nil && slices.Contains(v.pvc.Spec.AccessModes, corev1.ReadWriteMany) && directoryEach(spec, v.volume) {
 				continue
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := ownClaims(v.name, sizeOr(v.pvc, "10Gi"))
+			remedy := ownClaims(v.volume, sizeOr(v.pvc, "10Gi"))
 			switch {
 			case v.pvc == nil || !exclusive(v.pvc.Spec.AccessModes):
 				p.Warn(field.Invalid(path, v.claim,

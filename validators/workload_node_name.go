@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/component-helpers/storage/volume"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,8 +39,8 @@ reserved (claimRef) does not wait, and nothing is said.`,
 			return nil
 		}
 		var unknown error
-		for _, c := range claimsOfPods(obj, spec) {
-			class, err := c.waits(p.Cluster)
+		for _, c := range podClaims(obj, spec) {
+			class, err := classAwaiting(p.Cluster, obj, c)
 			if errors.Is(err, cluster.ErrUnknown) {
 				unknown = err
 				continue
@@ -53,7 +52,8 @@ reserved (claimRef) does not wait, and nothing is said.`,
 				continue
 			}
 			p.Report(field.Invalid(at.Child("nodeName"), spec.NodeName,
-				fmt.Sprintf("must be left to the scheduler, for which class %s waits; without it %s stays Pending", class, c.what)),
+				fmt.Sprintf("must be left to the scheduler, for which class %s waits; without it %s stays Pending", class,
+					c.claimName())),
 				fmt.Sprintf("remove it, and set nodeSelector: {%s: %s}", corev1.LabelHostname, spec.NodeName))
 			return unknown
 		}
@@ -62,71 +62,39 @@ reserved (claimRef) does not wait, and nothing is said.`,
 		"spec.volumeClaimTemplates", "spec.replicas", "spec.ordinals"),
 }
 
-// A podsClaim is a claim that Pods use: one by name, or one that is made from a
-// template.
-type podsClaim struct {
-	what string
-	pvc  *corev1.PersistentVolumeClaim // as it is made, or with no more than its name
-	made bool
-	set  *appsv1.StatefulSet // of a claim template
+// claimName names a claim in a sentence.
+func (c podClaim) claimName() string {
+	switch c.by {
+	case aTemplate:
+		return "the claim of template " + c.volume
+	case anEphemeral:
+		return "the claim of volume " + c.volume
+	}
+	return "claim " + c.claim
 }
 
-// claimsOfPods returns the claims that the Pods of a workload, or a Pod, use.
-func claimsOfPods(obj client.Object, spec *corev1.PodSpec) (all []podsClaim) {
-	fromTemplate := map[string]bool{}
-	if sts, ok := obj.(*appsv1.StatefulSet); ok {
-		for i := range sts.Spec.VolumeClaimTemplates {
-			t := &sts.Spec.VolumeClaimTemplates[i]
-			fromTemplate[t.Name] = true
-			all = append(all, podsClaim{"the claim of template " + t.Name, claimFrom(sts, t), true, sts})
-		}
+// classAwaiting returns the class for whose scheduled Pod a claim waits, or "".
+func classAwaiting(v *cluster.View, obj client.Object, c podClaim) (class string, err error) {
+	if sts, ok := obj.(*appsv1.StatefulSet); ok && c.by == aTemplate {
+		return templateAwaiting(v, sts, c.made)
 	}
-	for i := range spec.Volumes {
-		v := &spec.Volumes[i]
-		switch {
-		case fromTemplate[v.Name]:
-		case v.PersistentVolumeClaim != nil:
-			pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
-				Namespace: obj.GetNamespace(), Name: v.PersistentVolumeClaim.ClaimName,
-			}}
-			all = append(all, podsClaim{"claim " + pvc.Name, pvc, false, nil})
-		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			pvc := &corev1.PersistentVolumeClaim{Spec: v.Ephemeral.VolumeClaimTemplate.Spec}
-			pvc.Namespace = obj.GetNamespace()
-			all = append(all, podsClaim{"the claim of volume " + v.Name, pvc, true, nil})
-		}
-	}
-	return all
-}
-
-// waits returns the class for whose scheduled Pod a claim waits, or "".
-func (c podsClaim) waits(v *cluster.View) (class string, err error) {
-	switch {
-	case c.set != nil:
-		return c.templateWaits(v)
-	case c.made:
-		return waitsForPod(v, c.pvc)
-	}
-	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, c.pvc.Namespace, c.pvc.Name)
-	if err != nil {
-		return "", fmt.Errorf("get PersistentVolumeClaim %s: %w", c.pvc.Name, err)
-	}
-	if pvc == nil {
-		return "", nil
+	pvc, err := c.object(v, obj.GetNamespace())
+	if err != nil || pvc == nil {
+		return "", err
 	}
 	return waitsForPod(v, pvc)
 }
 
-// templateWaits is waits of a claim template: of the claims that are there, and of
-// the first that would be made.
-func (c podsClaim) templateWaits(v *cluster.View) (class string, err error) {
-	claims, err := replicaClaims(v, c.set)
+// templateAwaiting is classAwaiting for a claim template: for the claims that are
+// there, and the first that would be made.
+func templateAwaiting(v *cluster.View, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) (string, error) {
+	claims, err := replicaClaims(v, sts)
 	if err != nil && !(errors.Is(err, cluster.ErrUnknown) && v.Manifests()) {
 		return "", err
 	}
-	all, made := ordinals(c.set), map[int]bool{}
+	all, made := ordinals(sts), map[int]bool{}
 	for _, r := range claims {
-		if r.template.Name != c.pvc.Name || !all.has(r.ordinal) {
+		if r.template.Name != t.Name || !all.has(r.ordinal) {
 			continue
 		}
 		made[r.ordinal] = true
@@ -134,15 +102,15 @@ func (c podsClaim) templateWaits(v *cluster.View) (class string, err error) {
 			return class, err
 		}
 	}
-	if _, sc, _, err := classOf(v, c.pvc); err != nil || !waits(sc) || c.pvc.Spec.VolumeName != "" {
+	if _, sc, _, err := classOf(v, t); err != nil || !waits(sc) || t.Spec.VolumeName != "" {
 		return "", err
 	}
 	for ordinal := all.start; ordinal < all.end(); ordinal++ { // to the first for which no volume is reserved
 		if made[ordinal] {
 			continue
 		}
-		pvc := *c.pvc
-		pvc.Name = cluster.ClaimName(c.set, c.pvc.Name, ordinal)
+		pvc := *t
+		pvc.Name = cluster.ClaimName(sts, t.Name, ordinal)
 		if class, err := waitsForPod(v, &pvc); class != "" || err != nil {
 			return class, err
 		}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -47,8 +48,8 @@ bound in place of a new one, the class proves nothing.`,
 			return nil
 		}
 		var unknown error
-		for _, c := range claimsOfPods(obj, spec) {
-			sites, err := c.sites(p.Cluster)
+		for _, c := range podClaims(obj, spec) {
+			sites, err := c.sites(p.Cluster, obj)
 			if errors.Is(err, cluster.ErrUnknown) {
 				unknown = err
 			} else if err != nil {
@@ -205,37 +206,34 @@ type site struct {
 	what string // volume disk is, class fast makes volumes
 	areas
 	anywhere string // the class that makes the volume before the Pod is placed, or ""
-	claim    string // as a podsClaim has it
+	claim    string // in a sentence
 }
 
 // sites returns the sites of a claim's volumes.
-func (c podsClaim) sites(v *cluster.View) ([]site, error) {
-	switch {
-	case c.set != nil:
-		return c.templateSites(v)
-	case c.made:
-		return c.madeBy(v, c.pvc)
+func (c podClaim) sites(v *cluster.View, obj client.Object) ([]site, error) {
+	switch c.by {
+	case aTemplate:
+		return c.templateSites(v, obj.(*appsv1.StatefulSet)) // nothing else has claim templates
+	case anEphemeral:
+		return c.madeBy(v, c.made)
 	}
-	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, c.pvc.Namespace, c.pvc.Name)
-	if err != nil {
-		return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", c.pvc.Name, err)
-	}
-	if pvc == nil {
-		return nil, nil
+	pvc, err := c.object(v, obj.GetNamespace())
+	if err != nil || pvc == nil {
+		return nil, err
 	}
 	return c.of(v, pvc)
 }
 
 // templateSites is sites of a claim template: of the claims that are there, and of
 // one that will be made.
-func (c podsClaim) templateSites(v *cluster.View) (all []site, err error) {
-	claims, err := replicaClaims(v, c.set)
+func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all []site, err error) {
+	claims, err := replicaClaims(v, sts)
 	if err != nil && !(errors.Is(err, cluster.ErrUnknown) && v.Manifests()) {
 		return nil, err
 	}
-	wanted, there := ordinals(c.set), map[int]bool{}
+	wanted, there := ordinals(sts), map[int]bool{}
 	for _, r := range claims {
-		if r.template.Name != c.pvc.Name || !wanted.has(r.ordinal) {
+		if r.template.Name != c.made.Name || !wanted.has(r.ordinal) {
 			continue
 		}
 		there[r.ordinal] = true
@@ -245,13 +243,13 @@ func (c podsClaim) templateSites(v *cluster.View) (all []site, err error) {
 		}
 		all = append(all, some...)
 	}
-	const most = 16 // are looked at of those to come, to the first that has no volume of its own
-	for ordinal := wanted.start; ordinal < min(wanted.end(), wanted.start+most); ordinal++ {
+	const maxLookups = 16 // of ordinals to come, to the first that has no volume of its own
+	for ordinal := wanted.start; ordinal < min(wanted.end(), wanted.start+maxLookups); ordinal++ {
 		if there[ordinal] {
 			continue
 		}
-		pvc := *c.pvc
-		pvc.Name = cluster.ClaimName(c.set, c.pvc.Name, ordinal)
+		pvc := *c.made
+		pvc.Name = cluster.ClaimName(sts, c.made.Name, ordinal)
 		some, err := c.of(v, &pvc)
 		if err != nil {
 			return nil, err
@@ -265,7 +263,7 @@ func (c podsClaim) templateSites(v *cluster.View) (all []site, err error) {
 
 // of returns the sites of one claim: of its volume, of the one that is reserved for
 // it, or of the class that makes it.
-func (c podsClaim) of(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]site, error) {
+func (c podClaim) of(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]site, error) {
 	if name := pvc.Spec.VolumeName; name != "" {
 		pv, err := cluster.Get[corev1.PersistentVolume](v, "", name)
 		if err != nil {
@@ -294,7 +292,7 @@ func volumeSite(pv *corev1.PersistentVolume) []site {
 }
 
 // madeBy returns the site of a volume that a class will make.
-func (c podsClaim) madeBy(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]site, error) {
+func (c podClaim) madeBy(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]site, error) {
 	name, class, _, err := classOf(v, pvc)
 	if err != nil || !provisions(class) {
 		return nil, err
@@ -308,8 +306,8 @@ func (c podsClaim) madeBy(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([
 	if slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef == nil }) {
 		return nil, nil // it may be bound to one of these
 	}
-	s := site{what: fmt.Sprintf("class %s makes volumes", name), areas: classAreas(class), claim: c.what}
-	if len(class.AllowedTopologies) == 0 && !waits(class) && c.set == nil {
+	s := site{what: fmt.Sprintf("class %s makes volumes", name), areas: classAreas(class), claim: c.claimName()}
+	if len(class.AllowedTopologies) == 0 && !waits(class) && c.by != aTemplate {
 		s.anywhere = name
 	}
 	return []site{s}, nil

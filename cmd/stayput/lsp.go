@@ -227,11 +227,7 @@ func (w *workspace) Page(name string) string {
 		return ""
 	}
 	r := validators.All[i]
-	_, why, _ := strings.Cut(r.Doc, "\n\n")
-	page := fmt.Sprintf("**%s** (%s): %s\n\n%s", r.Name, r.Level, title(r.Doc), why)
-	if text := r.VersionText(); text != "" {
-		page += "\n\n" + text
-	}
+	page := fmt.Sprintf("**%s** (%s): %s\n\n%s", r.Name, r.Level, r.Title(), r.Explanation())
 	return page + fmt.Sprintf("\n\nWhat is lost where it does not hold: %s.\n\nTo exempt one object, and say why:\n\n"+
 		"    %s\n\nWhen it is right to exempt it: %s.", r.Loses, r.ExemptCommand(), r.Exempt)
 }

@@ -134,14 +134,11 @@ var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", merged
 func newReport(s config.Settings, command string, failOn validators.Level) *report.Report {
 	r := &report.Report{Command: command, Version: cli.Version(), FailOn: failOn}
 	for _, rule := range s.Policy.Rules {
-		doc := rule.Doc
-		if text := rule.VersionText(); text != "" {
-			doc += "\n\n" + text
-		}
-		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: title(doc), Doc: doc})
+		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: rule.Title(),
+			Doc: rule.Title() + "\n\n" + rule.Explanation()})
 	}
 	for _, m := range s.Mutators {
-		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: title(m.Doc), Doc: m.Doc})
+		r.Rules = append(r.Rules, report.Rule{Name: m.Name, Level: "warn", Title: m.Title(), Doc: m.Doc})
 	}
 	for _, without := range withoutRule {
 		if only := only[without.Name]; only == "" || only == command {
@@ -426,7 +423,7 @@ func (rv *reviewer) failed(o outcome, s subject, err error) outcome {
 
 func (rv *reviewer) finding(s subject, f validators.Finding) report.Finding {
 	return report.Finding{
-		Rule: f.Rule.Name, Level: f.Level.String(), Title: title(f.Rule.Doc), Object: objectOf(s.Object),
+		Rule: f.Rule.Name, Level: f.Level.String(), Title: f.Rule.Title(), Object: objectOf(s.Object),
 		Field: f.Field, Message: f.Error.Error(), Remedy: f.Remedy.String(),
 		Location: rv.location(s, f.Field), Fix: rv.fixer.of(&s, &f), Fingerprint: f.Fingerprint(s.Object),
 	}

@@ -111,7 +111,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
-		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, title(r.Doc), why, r.VersionText(),
+		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, r.Title(), why, r.VersionText(),
 			r.Exempt, reads, r.Occasions()})
 	}
 	enc := json.NewEncoder(out)
@@ -123,7 +123,7 @@ func listRules(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "RULE\tLEVEL\tLOSES\tWHAT MUST HOLD")
 	for _, r := range validators.All {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Level, r.Loses, title(r.Doc))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Level, r.Loses, r.Title())
 	}
 	return w.Flush()
 }
@@ -132,7 +132,6 @@ func listRules(out io.Writer) error {
 const explained = 4
 
 func explain(out io.Writer, r *validators.Rule) error {
-	_, why, _ := strings.Cut(r.Doc, "\n\n")
 	_, said, _ := strings.Cut(messagesOf(r.Name), "\n")
 	lines := strings.Split(said, "\n")
 	more := ""
@@ -140,17 +139,9 @@ func explain(out io.Writer, r *validators.Rule) error {
 		lines = lines[:2*explained]
 		more = fmt.Sprintf("  and %d more: stayput rules %s --messages\n", n-explained, r.Name)
 	}
-	if text := r.VersionText(); text != "" {
-		why += "\n\n" + text
-	}
 	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\nIt runs when %s.\n\n"+
 		"It says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
-		r.Name, r.Level, title(r.Doc), why, r.Loses, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
+		r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
 		r.ExemptCommand(), r.Exempt)
 	return err
-}
-
-func title(doc string) string {
-	first, _, _ := strings.Cut(doc, "\n")
-	return first
 }

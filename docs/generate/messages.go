@@ -21,7 +21,7 @@ func messages(root string) ([]byte, error) {
 		if i > 0 {
 			page.WriteByte('\n')
 		}
-		fmt.Fprintf(&page, "%s (%s): %s\n", r.Name, r.Level, title(r.Doc))
+		fmt.Fprintf(&page, "%s (%s): %s\n", r.Name, r.Level, r.Title())
 		var said []string
 		for _, f := range slices.Concat(data.findings...) {
 			text := fmt.Sprintf("  %s: %s\n    fix: %s\n", f.Level, f.Error, f.Remedy)

@@ -105,13 +105,13 @@ func reference(root string) ([]byte, error) {
 		fmt.Fprintf(&page, "\n### What is lost: %s\n\n%s\n\n| rule | level | what must hold |\n|---|---|---|\n", g.loses,
 			meaning[g.loses])
 		for _, r := range g.rules {
-			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s | %s |\n", r.Name, r.Level, cell(title(r.Doc)))
+			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s | %s |\n", r.Name, r.Level, cell(r.Title()))
 		}
 	}
 	if len(mutators.All) > 0 {
 		fmt.Fprint(&page, "\n### Mutators\n\n| mutator | what it does |\n|---|---|\n")
 		for _, m := range mutators.All {
-			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s |\n", m.Name, cell(title(m.Doc)))
+			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s |\n", m.Name, cell(m.Title()))
 		}
 	}
 	for _, g := range grouped {
@@ -123,7 +123,7 @@ func reference(root string) ([]byte, error) {
 	if len(mutators.All) > 0 {
 		fmt.Fprint(&page, "\n## Mutators\n\nThey fill in what an author left out, and never overrule what an author wrote.\n")
 		for _, m := range mutators.All {
-			fmt.Fprintf(&page, "\n### %s\n\n**%s.**\n\n%s\n", m.Name, sentence(title(m.Doc)), prose(body(m.Doc)))
+			fmt.Fprintf(&page, "\n### %s\n\n**%s.**\n\n%s\n", m.Name, sentence(m.Title()), prose(body(m.Doc)))
 			if len(m.Reads) > 0 {
 				fmt.Fprintf(&page, "\n- **Looks up:** %s\n", kinds(m.Reads))
 			}
@@ -133,7 +133,7 @@ func reference(root string) ([]byte, error) {
 }
 
 func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
-	fmt.Fprintf(page, "\n### %s\n\n**%s.**\n\n%s\n\n", r.Name, sentence(title(r.Doc)), prose(body(r.Doc)))
+	fmt.Fprintf(page, "\n### %s\n\n**%s.**\n\n%s\n\n", r.Name, sentence(r.Title()), prose(body(r.Doc)))
 	fmt.Fprintf(page, "- **Level:** %s\n", level(r))
 	fmt.Fprintf(page, "- **What is lost:** %s\n", r.Loses)
 	if text := r.VersionText(); text != "" {
@@ -249,11 +249,6 @@ func kindOf(obj client.Object) schema.GroupVersionKind {
 		panic(err) // the rules have been made of it
 	}
 	return gvk
-}
-
-func title(doc string) string {
-	first, _, _ := strings.Cut(doc, "\n")
-	return first
 }
 
 func body(doc string) string {
