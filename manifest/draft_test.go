@@ -5,10 +5,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,7 +110,7 @@ func replaced(text string, r Replacement) string {
 }
 
 // blocks begin texts of several lines.
-var blocks = regexp.MustCompile(`(?m): [|>]-?$`)
+var blocks = regexp.MustCompile(`(?m)[:-] [|>]-?$`)
 
 // TestDraftOfExamples gives each value in the manifests of examples/ another, and
 // each mapping one more key: all of it can be done, at one place, and the
@@ -166,8 +168,8 @@ func TestDraftOfExamples(t *testing.T) {
 				switch node := node.(type) {
 				case map[string]any:
 					try(append(path, "oneMore"), "x")
-					for k, v := range node {
-						walk(v, append(path, k))
+					for _, k := range slices.Sorted(maps.Keys(node)) { // the same ones are tried each time
+						walk(node[k], append(path, k))
 					}
 				case []any:
 					for i, v := range node {
