@@ -198,12 +198,13 @@ func TestASecretThatIsLost(t *testing.T) {
 		spoil func(*corev1.Secret)
 		said  string
 	}{
-		"deleted":              {nil, "it does not exist"},
-		"key corrupted":        {func(s *corev1.Secret) { s.Data["tls.key"] = []byte("no key") }, "tls.key: "},
-		"bundle corrupted":     {func(s *corev1.Secret) { s.Data["ca.crt"] = s.Data["ca.crt"][:100] }, "ca.crt: "},
-		"certificate of other": {func(s *corev1.Secret) { s.Data["ca.crt"] = other.CA() }, "ca.crt: holds the certificate of"},
-		"emptied":              {func(s *corev1.Secret) { s.Data = nil }, "it is empty"},
-		"another team's":       {func(s *corev1.Secret) { s.Data = foreign }, "it belongs to"},
+		"deleted":          {nil, "it does not exist"},
+		"key corrupted":    {func(s *corev1.Secret) { s.Data["tls.key"] = []byte("no key") }, "tls.key: "},
+		"bundle corrupted": {func(s *corev1.Secret) { s.Data["ca.crt"] = s.Data["ca.crt"][:100] }, "ca.crt: "},
+		"certificate of other": {func(s *corev1.Secret) { s.Data["ca.crt"] = other.CA() },
+			"ca.crt: holds the certificate of"},
+		"emptied":        {func(s *corev1.Secret) { s.Data = nil }, "it is empty"},
+		"another team's": {func(s *corev1.Secret) { s.Data = foreign }, "it belongs to"},
 	} {
 		secret, before := l.secret(), len(l.log.String())
 		if tc.spoil == nil {

@@ -15,8 +15,8 @@ func podsHaveNoNode(t *testing.T, ns string) {
 	node := strings.TrimSpace(kubectl(t, "get", "node", "-o",
 		"jsonpath={.items[0].metadata.labels['kubernetes\\.io/hostname']}"))
 	on := func(host string) string {
-		return oneGibi + ", nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, " +
-			"operator: In, values: [" + host + "]}]}]}}"
+		return oneGibi + ", nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [" +
+			"{key: kubernetes.io/hostname, operator: In, values: [" + host + "]}]}]}}"
 	}
 	named := func(name string) string {
 		return pvcNamed(name, fmt.Sprintf("storageClassName: by-hand-%s, volumeName: %[1]s-%s, %s", ns, name, once))

@@ -61,7 +61,8 @@ func steps(t *testing.T, r *Rule) (all []situation) {
 
 // review reviews a situation through the given readers.
 func (s situation) review(r *Rule, source, live client.Reader) ([]Finding, []*Undecided) {
-	world := cluster.Environment{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests, Kubernetes: s.Kubernetes}
+	world := cluster.Environment{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests,
+		Kubernetes: s.Kubernetes}
 	return Review(world.View(context.Background(), s.Request), []*Rule{r}, s.Old, s.Obj)
 }
 

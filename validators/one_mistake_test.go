@@ -93,7 +93,8 @@ func TestOneMistakeOneFinding(t *testing.T) {
 	for _, data := range allTestdata(t) {
 		snap := snapshotOf(t, data)
 		for _, s := range data.Steps {
-			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain, Manifests: s.Manifests, Kubernetes: s.Kubernetes}
+			world := cluster.Environment{Source: snap, Finder: snap, Retain: s.Retain, Manifests: s.Manifests,
+				Kubernetes: s.Kubernetes}
 			add(fmt.Sprintf("%s:%d", data.File, s.Line("")), review(world, s.Request, s.Old, s.Obj), true)
 		}
 	}

@@ -932,8 +932,9 @@ func (g gen) class() *storagev1.StorageClass {
 		if strings.HasSuffix(uid, "3") {
 			zones = []string{"a", "b"}
 		}
-		sc.AllowedTopologies = []corev1.TopologySelectorTerm{{MatchLabelExpressions: []corev1.TopologySelectorLabelRequirement{
-			{Key: "topology.kubernetes.io/zone", Values: zones}}}}
+		sc.AllowedTopologies = []corev1.TopologySelectorTerm{{
+			MatchLabelExpressions: []corev1.TopologySelectorLabelRequirement{
+				{Key: "topology.kubernetes.io/zone", Values: zones}}}}
 	}
 	return sc
 }

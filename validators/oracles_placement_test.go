@@ -89,7 +89,8 @@ var _ = register(map[string]oracle{
 func ofNoTemplate(o client.Object, pod *corev1.PodSpec, c *corev1.PersistentVolumeClaim) bool {
 	s, isSet := o.(sts)
 	return c.Name == "" || slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
-		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name && !(isSet && hasTemplate(s, v.Name))
+		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name &&
+			!(isSet && hasTemplate(s, v.Name))
 	})
 }
 
@@ -103,7 +104,8 @@ func asksZone(pod *corev1.PodSpec) bool {
 	}
 	for _, t := range pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
 		alone := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{t}}}}
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{t}}}}
 		met := nodeaffinity.NewRequiredNodeAffinity(pod.NodeSelector, alone)
 		possible := slices.ContainsFunc(everyNode, func(n *corev1.Node) bool { ok, _ := met.Match(n); return ok })
 		if possible && t.MatchExpressions[0].Key != zoneLabel {

@@ -168,8 +168,8 @@ func TestWayThrough(t *testing.T) {
 			review := func(p Policy, user string) Verdict {
 				t.Helper()
 				s.Request.User.Username = user
-				got, err := p.Review(cluster.Environment{Source: s.snapshot, Retain: s.Retain, Kubernetes: s.Kubernetes}.View(context.Background(),
-					s.Request), s.Old, s.Obj)
+				world := cluster.Environment{Source: s.snapshot, Retain: s.Retain, Kubernetes: s.Kubernetes}
+				got, err := p.Review(world.View(context.Background(), s.Request), s.Old, s.Obj)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -240,10 +240,10 @@ type Pass struct {
 }
 
 // Report records a finding at the rule's level, or as a denial: see
-// [Rule.Refusal]. The error's detail says what is wrong and what it would cost; the remedy, whose alternatives are given one by
-// one as in a [Remedy], is the command or the lines of YAML, in flow style, that
-// mend it. Where the remedy in a manifest differs from that in a cluster, use
-// [Pass.Mend]. No remedy deletes what may hold data.
+// [Rule.Refusal]. The error's detail says what is wrong and what it would cost;
+// the remedy, whose alternatives are given one by one as in a [Remedy], is the
+// command or the lines of YAML, in flow style, that mend it. Where the remedy in
+// a manifest differs from that in a cluster, use [Pass.Mend]. No remedy deletes what may hold data.
 func (p *Pass) Report(err *field.Error, remedy ...string) { p.add(p.level, err, remedy) }
 
 // Warn records a finding that is never more than a warning. It takes what

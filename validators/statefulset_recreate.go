@@ -69,7 +69,8 @@ func reportRecreate(p *Pass) {
 		case cluster.Absent:
 			what = "must be RollingUpdate: this version refuses Recreate, which since Kubernetes 1.38 stops all Pods at once"
 		case cluster.OffByDefault:
-			what = "must be RollingUpdate: the API server refuses Recreate, or with its gate on each change stops all Pods at once"
+			what = "must be RollingUpdate: the API server refuses Recreate, or with its gate on each change stops all Pods " +
+				"at once"
 		}
 	}
 	p.ReportFix(field.Invalid(strategyPath, "Recreate", what), rollingStrategy())

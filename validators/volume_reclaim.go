@@ -60,7 +60,8 @@ Delete.`,
 			what := fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", ref.Namespace,
 				ref.Name)
 			if old.Status.Phase == corev1.VolumeReleased || old.Status.Phase == corev1.VolumeFailed {
-				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace, ref.Name)
+				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace,
+					ref.Name)
 			}
 			p.Report(field.Invalid(path, policy, what), p.Mend(fix.Text(), retainCommand(pv.Name)))
 			p.Fix(fix)

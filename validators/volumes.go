@@ -69,7 +69,8 @@ func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
 		// An error is a malformed selector, or a class that no server knows; no
 		// volume matches either.
-		if pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, dropped || !gate.Unlikely()); pv != nil && err == nil {
+		pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, dropped || !gate.Unlikely())
+		if pv != nil && err == nil {
 			return pv
 		}
 	}

@@ -136,7 +136,9 @@ func (p *plan) find(target *manifest.Manifest) error {
 	}
 	path := p.fix.Set[0].Path
 	author, known := target.Author(path)
-	listed := slices.ContainsFunc(cluster.SplitPath(path), func(elem string) bool { return elem[0] >= '0' && elem[0] <= '9' })
+	listed := slices.ContainsFunc(cluster.SplitPath(path), func(elem string) bool {
+		return elem[0] >= '0' && elem[0] <= '9'
+	})
 	if !known || target.Edited(path) != nil || listed && len(target.Written)+len(target.Edits) > 1 {
 		return errBuilt
 	}

@@ -398,8 +398,8 @@ func TestFixNew(t *testing.T) {
 // TestFixOneServiceForTwo adds a Service once that two StatefulSets lack.
 func TestFixOneServiceForTwo(t *testing.T) {
 	set := func(name string) string {
-		return strings.NewReplacer("serviceName: "+name, "serviceName: both", "{app: "+name+"}", "{app: both, set: "+name+"}").
-			Replace(setOf(name, "8Gi"))
+		return strings.NewReplacer("serviceName: "+name, "serviceName: both", "{app: "+name+"}",
+			"{app: both, set: "+name+"}").Replace(setOf(name, "8Gi"))
 	}
 	dir := t.TempDir()
 	file := write(t, dir, "a.yaml", set("a")+"---\n"+set("b"))

@@ -35,8 +35,8 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(serve.Command(snapshotOf), lintCommand(), lspCommand(), auditCommand(), rehearseCommand(),
-		mutateCommand(), reviewCommand(), recoverCommand(), rulesCommand(), webhooksCommand(), certsCommand(), serve.ProbeCommand(),
-		generateCommand())
+		mutateCommand(), reviewCommand(), recoverCommand(), rulesCommand(), webhooksCommand(), certsCommand(),
+		serve.ProbeCommand(), generateCommand())
 	name(root)
 	return root.ExecuteContext(ctx)
 }

@@ -35,8 +35,8 @@ func build(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "stayput")
-	if out, err := exec.Command("go", "build", "-ldflags", "-X stayput.dev/internal/cli.version=v0.0.0-test", "-o", program,
-		".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X stayput.dev/internal/cli.version=v0.0.0-test",
+		"-o", program, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build stayput: %v\n%s", err, out)
 		return 1
 	}

@@ -141,7 +141,7 @@ func explain(out io.Writer, r *validators.Rule) error {
 	}
 	_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\nIt runs when %s.\n\n"+
 		"It says, for example:\n%s\n%s\nTo exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
-		r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, strings.Join(r.Occasions(), "; "), strings.Join(lines, "\n"), more,
-		r.ExemptCommand(), r.Exempt)
+		r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, strings.Join(r.Occasions(), "; "),
+		strings.Join(lines, "\n"), more, r.ExemptCommand(), r.Exempt)
 	return err
 }

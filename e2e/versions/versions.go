@@ -183,10 +183,10 @@ in CI, and are not counted here. Where a minor is not tested, the notes of the c
 ## What differs
 
 The version is that of the API server, which admission reads again and again, and audit, rehearse and
-` + "`lint --against-cluster`" + ` once; ` + "`lint --kubernetes-version 1.34`" + ` sets it, and lint alone takes ` + k.Newest() + `.
-Where API servers answer with different versions, as during an upgrade, where one emulates an older version, and where the
-version cannot be read, the milder level is given, and a remedy that is right in all of them. No denial rests on a feature
-gate's default.
+` + "`lint --against-cluster`" + ` once; ` + "`lint --kubernetes-version 1.34`" + ` sets it, and lint
+alone takes ` + k.Newest() + `. Where API servers answer with different versions, as during an upgrade, where one
+emulates an older version, and where the version cannot be read, the milder level is given, and a remedy that is right
+in all of them. No denial rests on a feature gate's default.
 
 | rules | which releases | what is so there | otherwise | feature gate |
 |---|---|---|---|---|
