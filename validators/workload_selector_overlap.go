@@ -62,7 +62,10 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 func distinctKey(podLabels map[string]string, others []workload, name string) string {
 	fits := func(key string) bool {
 		_, used := podLabels[key]
-		return !used && !slices.ContainsFunc(others, func(w workload) bool { return w.labels[key] == name })
+		return !used && !slices.ContainsFunc(others, func(w workload) bool {
+			value, has := w.labels[key]
+			return has && value == name // a name that is still to be generated is empty
+		})
 	}
 	for _, key := range []string{"app.kubernetes.io/name", "app.kubernetes.io/component"} {
 		if fits(key) {
