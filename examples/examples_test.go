@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -138,7 +139,7 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 	}
 	world := newWorld(t, before, more)
 	switch {
-	case s.update || s.gone != "" || s.old == "": // to what runs
+	case s.update || s.gone+s.freed != "" || s.old == "": // to what runs
 		for _, obj := range running(before, s.reclaim) {
 			add(t, world, obj)
 		}
@@ -168,6 +169,13 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 	case s.gone != "":
 		kind, name, _ := strings.Cut(s.gone, " ")
 		look(find(t, world, kind, name), nil)
+	case s.freed != "":
+		kind, name, _ := strings.Cut(s.freed, " ")
+		going := find(t, world, kind, name).DeepCopyObject().(client.Object)
+		going.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)})
+		kept := going.DeepCopyObject().(client.Object)
+		kept.SetFinalizers(validators.Guards())
+		look(kept, going)
 	case s.update:
 		for i, d := range after {
 			if !reflect.DeepEqual(before[i].Object, d.Object) {

@@ -12,6 +12,7 @@ type slip struct {
 	app      string // a file in apps, which is read together with storage.yaml
 	old, new string // replaced wherever it stands, or
 	gone     string // what is deleted from the running application: kind and name
+	freed    string // what loses its finalizers while it is being deleted: kind and name
 	add      string // and one manifest more
 	update   bool   // of the running application, instead of a new one
 
@@ -90,6 +91,8 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
 
 	"field-fixed": {app: "postgresql.yaml", want: hint, update: true,
 		old: "storage: 100Gi", new: "storage: 200Gi"},
+	"finalizer-removed": {app: "etcd.yaml", want: warn,
+		freed: "PersistentVolumeClaim data-etcd-0"},
 	"fixed-labels": {app: "rabbitmq.yaml", want: warn,
 		old: "  volumeClaimTemplates:\n  - metadata:\n      name: data\n",
 		new: "  volumeClaimTemplates:\n  - metadata:\n      labels: {helm.sh/chart: rabbitmq-1.2.3}\n      name: data\n"},

@@ -74,7 +74,7 @@ func (s situation) lookups(r *Rule) int {
 		return math.MaxInt // nothing is created
 	}
 	bare := *r
-	bare.Level = Warn
+	bare.Level, bare.Refusal = Warn, nil
 	s.review(&bare, counting, nil)
 	return counting.lookups
 }
