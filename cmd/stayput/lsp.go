@@ -133,8 +133,17 @@ func findingOf(f report.Finding) lsp.Finding {
 	if f.Remedy != "" {
 		message += "\nfix: " + f.Remedy
 	}
-	return lsp.Finding{Line: f.Location.Line, Column: f.Location.Column, EndColumn: f.Location.EndColumn,
+	found := lsp.Finding{Line: f.Location.Line, Column: f.Location.Column, EndColumn: f.Location.EndColumn,
 		Severity: severity, Rule: f.Rule, Message: message}
+	if f.Fix != nil && f.Fix.Unwritten == "" {
+		fix := lsp.Fix{Title: "stayput: " + f.Remedy}
+		for _, c := range f.Fix.Changes {
+			fix.Edits = append(fix.Edits, lsp.Edit{Path: c.File, Line: c.Line, Column: c.Column, EndLine: c.EndLine,
+				EndColumn: c.EndColumn, New: c.Text})
+		}
+		found.Fixes = []lsp.Fix{fix}
+	}
+	return found
 }
 
 // reviewAlone reviews manifests that are all that is known, as created.
@@ -149,6 +158,7 @@ func reviewAlone(ctx context.Context, s config.Settings, in *input, complete *co
 	if err != nil {
 		return nil, err
 	}
+	rv.fixer = newFixer(subjects)
 	r := newReport(s, "lint", validators.Deny)
 	err = rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r)
 	return r, err

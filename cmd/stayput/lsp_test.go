@@ -331,6 +331,55 @@ spec:
 	})
 }
 
+// TestEditorMends does what an editor does with a code action: the text is then what lint --fix makes of the file.
+func TestEditorMends(t *testing.T) {
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../examples/broken/workload-host-network-dns.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, dir, "broken.yaml", string(text))
+	e := edit(t, dir, map[string]any{})
+	e.notify(t, "textDocument/didOpen", item(file, string(text), 1))
+	d := e.until(t, file, "found", func(d diagnostics) bool {
+		return d.Version != nil && found("workload-host-network-dns")(d)
+	})
+	var actions []struct {
+		Title, Kind string
+		Edit        struct {
+			Changes map[string][]struct {
+				Range   textRange
+				NewText string
+			}
+		}
+	}
+	e.call(t, "textDocument/codeAction", map[string]any{"textDocument": map[string]any{"uri": uri(file)},
+		"range": d.Diagnostics[0].Range, "context": map[string]any{"diagnostics": []any{}}}, &actions)
+	if len(actions) != 1 || actions[0].Kind != "quickfix" || len(actions[0].Edit.Changes[uri(file)]) != 1 ||
+		!strings.Contains(actions[0].Title, "dnsPolicy: ClusterFirstWithHostNet") {
+		t.Fatalf("actions: %+v", actions)
+	}
+	change := actions[0].Edit.Changes[uri(file)][0]
+	lines := strings.SplitAfter(string(text), "\n")
+	offset := func(line, character int) int { // all of the file is ASCII
+		return len(strings.Join(lines[:line], "")) + character
+	}
+	mended := string(text)[:offset(change.Range.Start.Line, change.Range.Start.Character)] + change.NewText +
+		string(text)[offset(change.Range.End.Line, change.Range.End.Character):]
+	e.notify(t, "textDocument/didChange", changed(file, mended, 2))
+	e.until(t, file, "mended", nothing)
+	if got := stayput(t, "", "lint", "--fix", file); got.code != 0 {
+		t.Fatalf("lint --fix: %+v", got)
+	}
+	fixed, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(fixed), mended); diff != "" {
+		t.Errorf("lint --fix and the editor differ (-lint +editor):\n%s", diff)
+	}
+}
+
 // TestEditorErrors has an editor that breaks the protocol, and a configuration that breaks while it is open.
 func TestEditorErrors(t *testing.T) {
 	dir := t.TempDir()

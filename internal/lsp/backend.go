@@ -54,8 +54,10 @@ type Fix struct {
 	Edits []Edit
 }
 
-// An Edit replaces a range of bytes in the text of the file that the finding is in. An insertion has an empty range.
+// An Edit replaces a range in the text of a file as it was reviewed, from a character to the one behind its last. Lines
+// and columns count as those of a finding. An insertion has an empty range.
 type Edit struct {
-	Start, End int // offsets in bytes, of the text that was reviewed
-	New        string
+	Path                             string // absolute
+	Line, Column, EndLine, EndColumn int
+	New                              string
 }

@@ -39,13 +39,6 @@ func TestPositions(t *testing.T) {
 			t.Errorf("line %d, column %d in %s: %v, want %v", c.line, c.column, c.enc, got, c.want)
 		}
 	}
-	for at, want := range map[int]position{
-		-1: {0, 0}, 0: {0, 0}, 4: {0, 4}, 6: {1, 0}, strings.Index(text, "x"): {1, 6}, len(text): {3, 2}, 99: {3, 2},
-	} {
-		if got := d.offset(at, utf16Units); got != want {
-			t.Errorf("byte %d: %v, want %v", at, got, want)
-		}
-	}
 }
 
 func TestSpans(t *testing.T) {
@@ -104,10 +97,9 @@ func (f fixed) Review(_ context.Context, w Workspace) (map[string]File, error) {
 		for n, line := range strings.Split(string(text), "\n") {
 			if at := strings.Index(line, "bad"); at >= 0 {
 				column := len([]rune(line[:at])) + 1
-				from := strings.Index(string(text), line) + at
 				file.Findings = append(file.Findings, Finding{
 					Line: n + 1, Column: column, EndColumn: column + 3, Severity: Warning, Rule: "good", Message: "bad",
-					Fixes: []Fix{{"write good", []Edit{{from, from + 3, "good"}}}},
+					Fixes: []Fix{{"write good", []Edit{{path, n + 1, column, n + 1, column + 3, "good"}}}},
 				})
 			}
 		}

@@ -37,7 +37,11 @@ type textDocument struct {
 	starts []int
 }
 
+// byteOrderMark begins some files, and is in no editor's text.
+const byteOrderMark = "\xef\xbb\xbf"
+
 func newTextDocument(text []byte) *textDocument {
+	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	d := &textDocument{text: text, starts: []int{0}}
 	for i := 0; i < len(text); i++ {
 		switch {
@@ -69,16 +73,6 @@ func (d *textDocument) at(line, column int, e encoding) position {
 	return position{Line: line - 1, Character: e.units(string(text[:column-1]))}
 }
 
-// offset returns the position of a byte.
-func (d *textDocument) offset(at int, e encoding) position {
-	at = max(min(at, len(d.text)), 0)
-	line := 0
-	for line+1 < len(d.starts) && d.starts[line+1] <= at {
-		line++
-	}
-	return position{Line: line, Character: e.units(string(d.text[d.starts[line]:at]))}
-}
-
 // span returns the range of a finding. One about the file as a whole is at its first line; one without columns takes
 // what its line holds.
 func (d *textDocument) span(f Finding, e encoding) textRange {
@@ -91,13 +85,11 @@ func (d *textDocument) span(f Finding, e encoding) textRange {
 	return textRange{position{Line: line - 1, Character: indent}, position{Line: line - 1, Character: e.units(text)}}
 }
 
-// edits returns changes as the protocol has them.
-func (d *textDocument) edits(list []Edit, e encoding) []textEdit {
-	edits := make([]textEdit, len(list))
-	for i, edit := range list {
-		edits[i] = textEdit{Range: textRange{d.offset(edit.Start, e), d.offset(edit.End, e)}, NewText: edit.New}
-	}
-	return edits
+// edit returns a change as the protocol has it.
+func (d *textDocument) edit(change Edit, e encoding) textEdit {
+	return textEdit{NewText: change.New, Range: textRange{
+		Start: d.at(change.Line, change.Column, e), End: d.at(change.EndLine, change.EndColumn, e),
+	}}
 }
 
 // meets says whether two ranges share a position.

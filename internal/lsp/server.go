@@ -64,9 +64,16 @@ type openDocument struct {
 type publication struct {
 	uri         string
 	version     int // of the text, where it is open
-	document    *textDocument
 	findings    []Finding
 	diagnostics []diagnostic // in the order of the findings
+	fixes       [][]fix      // of each finding
+}
+
+// A fix is a [Fix] in the protocol's terms.
+type fix struct {
+	title string
+	edit  workspaceEdit
+	of    map[string]int // the version of each text that is edited and open, by its path
 }
 
 // New returns a server. The version is shown by editors.
@@ -321,14 +328,37 @@ func (s *Server) codeAction(_ context.Context, p codeActionParams) ([]codeAction
 		if !d.Range.meets(p.Range) {
 			continue
 		}
-		for n, fix := range said.findings[i].Fixes {
-			actions = append(actions, codeAction{
-				Title: fix.Title, Kind: quickFix, Diagnostics: []diagnostic{d}, IsPreferred: n == 0,
-				Edit: workspaceEdit{map[string][]textEdit{doc.uri: said.document.edits(fix.Edits, s.encoding)}},
-			})
+		for n, f := range said.fixes[i] {
+			if s.current(f) {
+				actions = append(actions, codeAction{Title: f.title, Kind: quickFix, Diagnostics: []diagnostic{d},
+					IsPreferred: n == 0, Edit: f.edit})
+			}
 		}
 	}
 	return actions, nil
+}
+
+// current says whether a fix is of the texts that the editor has now.
+func (s *Server) current(f fix) bool {
+	for path, version := range f.of {
+		if doc := s.open[path]; doc == nil || doc.version != version {
+			return false
+		}
+	}
+	return true
+}
+
+// fixOf returns a fix of the files that were reviewed.
+func (s *Server) fixOf(f Fix, files map[string]File, versions map[string]int) fix {
+	made := fix{title: f.Title, edit: workspaceEdit{map[string][]textEdit{}}, of: map[string]int{}}
+	for _, e := range f.Edits {
+		uri := uriOf(e.Path)
+		if doc := s.open[e.Path]; doc != nil {
+			uri, made.of[e.Path] = doc.uri, versions[e.Path]
+		}
+		made.edit.Changes[uri] = append(made.edit.Changes[uri], newTextDocument(files[e.Path].Text).edit(e, s.encoding))
+	}
+	return made
 }
 
 // isQuickFix says whether a kind of action that is asked for holds ours: kinds are a tree, and "" is all of it.
@@ -407,7 +437,7 @@ func (s *Server) news(files map[string]File, versions map[string]int) (news []di
 	}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		before := s.published[path]
-		now := &publication{uri: uriOf(path), document: newTextDocument(files[path].Text), findings: files[path].Findings}
+		now := &publication{uri: uriOf(path), findings: files[path].Findings}
 		p := diagnosticsParams{Diagnostics: []diagnostic{}}
 		if doc := s.open[path]; doc != nil {
 			reviewed, known := versions[path]
@@ -421,9 +451,15 @@ func (s *Server) news(files map[string]File, versions map[string]int) (news []di
 			continue
 		}
 		slices.SortStableFunc(now.findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+		document := newTextDocument(files[path].Text)
 		for _, f := range now.findings {
+			var fixes []fix
+			for _, one := range f.Fixes {
+				fixes = append(fixes, s.fixOf(one, files, versions))
+			}
+			now.fixes = append(now.fixes, fixes)
 			p.Diagnostics = append(p.Diagnostics, diagnostic{
-				Range: now.document.span(f, s.encoding), Severity: f.Severity, Code: f.Rule, Source: "stayput", Message: f.Message,
+				Range: document.span(f, s.encoding), Severity: f.Severity, Code: f.Rule, Source: "stayput", Message: f.Message,
 			})
 		}
 		now.diagnostics, p.URI = p.Diagnostics, now.uri
