@@ -24,7 +24,11 @@ comes to another node, it waits for the volume that the old one holds, and the
 old one is kept until the new one is ready: the update hangs. On the same node
 both write the same files for a while. A ReadWriteOncePod claim lets the new Pod
 start nowhere. Say strategy: {type: Recreate}, or
-maxSurge: 0.`,
+maxSurge: 0.
+
+For kubectl apply --server-side, and for tools that apply so, add rollingUpdate:
+null to a Deployment that exists: what the API server filled in belongs to nobody
+and stays, and beside Recreate it is refused.`,
 
 	Exempt: "the application locks its files, and all its Pods run on one node",
 

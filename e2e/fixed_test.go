@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stayput.dev/manifest"
+)
+
+// TestFixedIsAccepted applies what lint --fix makes of each broken example over the example as it was, both ways that
+// kubectl has: the API server takes it, everything is what it was before, and every Pod keeps its volumes.
+func TestFixedIsAccepted(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../examples/broken/*.yaml")
+	if err != nil || len(files) < 50 {
+		t.Fatal(len(files), err)
+	}
+	fixed := 0
+	for _, file := range files {
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), filepath.Base(file))
+		if err := os.WriteFile(dir, before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), env.Binary, "lint", "--fix", dir).CombinedOutput(); err != nil &&
+			!strings.Contains(err.Error(), "exit status 1") { // what is not fixed decides the exit code
+			t.Fatalf("%s: %v\n%s", file, err, out)
+		}
+		after, err := os.ReadFile(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(after) == string(before) {
+			continue
+		}
+		fixed++
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		for _, way := range [][]string{{"apply"}, {"apply", "--server-side"}} {
+			t.Run(name+strings.Join(way[1:], ""), func(t *testing.T) {
+				ns := namespace(t, "stayput.dev/mode=off") // the API server's answer is asked for
+				put := func(text []byte) (string, error) {
+					return try(t, inNamespace(t, text, ns), append(way, "-n", ns, "-f", "-")...)
+				}
+				if out, err := put(before); err != nil {
+					if name != "statefulset-recreate" { // the API server refuses it without its gate
+						t.Fatalf("before: %v\n%s", err, out)
+					}
+					return
+				}
+				was := mountsIn(t, ns)
+				out, err := put(after)
+				if name == "deployment-rolling-claim" && len(way) > 1 {
+					// What the API server filled in has no owner, and stays.
+					if err == nil || !strings.Contains(out, "spec.strategy.rollingUpdate: Forbidden") {
+						t.Errorf("a server-side apply of Recreate: %v\n%s", err, out)
+					}
+					const recreate = "type: Recreate"
+					out, err = put(bytes.Replace(after, []byte(recreate), []byte(recreate+"\n    rollingUpdate: null"), 1))
+				}
+				if err != nil {
+					t.Fatalf("after: %v\n%s\n%s", err, out, after)
+				}
+				if diff := cmp.Diff(was, mountsIn(t, ns)); diff != "" {
+					t.Errorf("the fix changes what the Pods have (-before +after):\n%s", diff)
+				}
+			})
+		}
+	}
+	if fixed < 5 {
+		t.Errorf("%d of the broken examples are fixed", fixed)
+	}
+}
+
+// inNamespace returns the objects of a text that have a namespace, in this one.
+func inNamespace(t *testing.T, text []byte, ns string) string {
+	t.Helper()
+	all, _, err := manifest.ParseManifests("text", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string]any{"apiVersion": "v1", "kind": "List"}
+	items := []any{}
+	for i := range all {
+		data, err := all[i].JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var obj map[string]any
+		if err := json.Unmarshal(data, &obj); err != nil {
+			t.Fatal(err)
+		}
+		all[i].Place(ns)
+		if all[i].GetNamespace() == "" {
+			continue
+		}
+		obj["metadata"].(map[string]any)["namespace"] = ns
+		items = append(items, obj)
+	}
+	list["items"] = items
+	data, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// mountsIn returns, of each workload and claim of a namespace, who it is and what its Pods mount.
+func mountsIn(t *testing.T, ns string) map[string]any {
+	t.Helper()
+	var list struct{ Items []map[string]any }
+	out := kubectl(t, "get", "statefulsets,deployments,pvc", "-n", ns, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	at := func(from any, path ...string) any {
+		for _, name := range path {
+			m, _ := from.(map[string]any)
+			from = m[name]
+		}
+		return from
+	}
+	all := map[string]any{}
+	for _, obj := range list.Items {
+		var mounts []any
+		containers, _ := at(obj, "spec", "template", "spec", "containers").([]any)
+		for _, c := range containers {
+			mounts = append(mounts, at(c, "volumeMounts"))
+		}
+		name := at(obj, "kind").(string) + " " + at(obj, "metadata", "name").(string)
+		all[name] = []any{at(obj, "metadata", "uid"), at(obj, "spec", "template", "spec", "volumes"), mounts,
+			at(obj, "spec", "volumeClaimTemplates"), at(obj, "spec", "replicas"), at(obj, "spec", "volumeName")}
+	}
+	return all
+}
