@@ -403,8 +403,8 @@ func TestConfigurationsAreModest(t *testing.T) {
 	for _, w := range validating.Webhooks {
 		check(w.Name, w.Rules, *w.TimeoutSeconds, *w.SideEffects, len(w.MatchConditions))
 	}
-	if n := len(mutating.Webhooks) + len(validating.Webhooks); n != 6 {
-		t.Errorf("%d webhooks, want 6", n)
+	if n := len(mutating.Webhooks) + len(validating.Webhooks); n != 7 {
+		t.Errorf("%d webhooks, want 7", n)
 	}
 }
 

@@ -26,9 +26,10 @@ both write the same files for a while. A ReadWriteOncePod claim lets the new Pod
 start nowhere. Say strategy: {type: Recreate}, or
 maxSurge: 0.
 
-For kubectl apply --server-side, and for tools that apply so, add rollingUpdate:
-null to a Deployment that exists: what the API server filled in belongs to nobody
-and stays, and beside Recreate it is refused.`,
+Of a Deployment that exists kubectl apply --server-side, and a tool that applies
+so, is refused then: what the API server filled in for rollingUpdate belongs to
+nobody and stays, and Recreate allows none. Patch the Deployment first, with the
+command of the remedy in a cluster.`,
 
 	Exempt: "the application locks its files, and all its Pods run on one node",
 
