@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"stayput.dev/cluster"
 )
 
@@ -55,6 +58,33 @@ func completable() []string {
 	}
 	slices.Sort(names[1:])
 	return names
+}
+
+// meaningFlags are the flags of lint and lsp that say what manifests stand for.
+type meaningFlags struct {
+	complete  completeFlag
+	namespace string
+}
+
+func (m *meaningFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(&m.complete, "complete", "take the manifests for all objects of these kinds that there are; without "+
+		"kinds, for all namespaced ones, as in a chart")
+	flags.Lookup("complete").NoOptDefVal = namespaced
+	_ = cmd.RegisterFlagCompletionFunc("complete", cobra.FixedCompletions(completable(),
+		cobra.ShellCompDirectiveNoFileComp))
+	flags.StringVarP(&m.namespace, "namespace", "n", "", "the namespace of objects that name none, as for the command "+
+		"that applies them")
+}
+
+func (m *meaningFlags) check() error {
+	if m.namespace == "" {
+		return nil
+	}
+	if errs := validation.IsDNS1123Label(m.namespace); len(errs) > 0 {
+		return fmt.Errorf("--namespace %q: %s", m.namespace, errs[0])
+	}
+	return nil
 }
 
 // declare adds to a snapshot what it is told to be complete of, once it has the

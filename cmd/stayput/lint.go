@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -24,12 +23,11 @@ import (
 type linter struct {
 	reportFlags
 	kustomizations []string
-	complete       completeFlag
+	meaning        meaningFlags
 	whole          bool // --assume-complete
 	against        bool
 	old            string
 	pruned         bool
-	namespace      string
 	kubernetes     string // --kubernetes-version
 	fix, diff      bool
 }
@@ -71,21 +69,15 @@ is written. With --fix, what it has mended does not count; with --diff it does.`
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&l.kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and review")
-	flags.Var(&l.complete, "complete", "take the manifests for all objects of these kinds that there are; without "+
-		"kinds, for all namespaced ones, as in a chart")
-	flags.Lookup("complete").NoOptDefVal = namespaced
+	l.meaning.register(cmd)
 	flags.BoolVar(&l.whole, "assume-complete", false, "deprecated: --complete of all kinds, but classes only if the "+
 		"manifests hold some")
-	_ = cmd.RegisterFlagCompletionFunc("complete", cobra.FixedCompletions(completable(),
-		cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has, and review "+
 		"them as changes of it")
 	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for "+
 		"standard input, or git:REVISION for the same paths there")
 	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that "+
 		"count, too")
-	flags.StringVarP(&l.namespace, "namespace", "n", "", "the namespace of objects that name none, as for the command "+
-		"that applies them")
 	flags.StringVar(&l.kubernetes, "kubernetes-version", "", "the version that the manifests are for, as 1.34 or 1.34.4; "+
 		"without it that of the cluster, or "+cluster.AnyPatch(cluster.NewestMinor).String())
 	flags.BoolVar(&l.fix, "fix", false, "write the remedies that are safe and certain into the files, and report the rest")
@@ -102,10 +94,10 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	switch {
 	case len(paths)+len(l.kustomizations) == 0:
 		return errors.New("nothing to lint: give a file, a directory, - for standard input, or -k DIR")
-	case (len(l.complete.kinds) > 0 || l.whole) && l.against:
+	case (len(l.meaning.complete.kinds) > 0 || l.whole) && l.against:
 		return errors.New("--complete and --against-cluster: only one of them can be true")
-	case l.namespace != "" && len(validation.IsDNS1123Label(l.namespace)) > 0:
-		return fmt.Errorf("--namespace %q: %s", l.namespace, validation.IsDNS1123Label(l.namespace)[0])
+	case l.meaning.check() != nil:
+		return l.meaning.check()
 	case l.old != "" && l.against:
 		return errors.New("--old and --against-cluster: only one of them can be the earlier state")
 	case l.old == "-" && slices.Contains(paths, "-"):
@@ -195,14 +187,21 @@ func (l *linter) review(ctx context.Context, s config.Settings, versions cluster
 			return nil, err
 		}
 	}
-	if l.namespace != "" {
-		in.place(l.namespace)
-		was.place(l.namespace)
+	return l.reviewInput(ctx, s, versions, r, in, was, bar)
+}
+
+// reviewInput is review of what was read: the manifests, and the state before them
+// or nil.
+func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cluster.Versions, r *report.Report,
+	in *input, was *olds, bar *progress) (*fixer, error) {
+	if namespace := l.meaning.namespace; namespace != "" {
+		in.place(namespace)
+		was.place(namespace)
 	}
 	r.Pruned = l.pruned
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
 	snapshot := &cluster.Snapshot{}
-	l.complete.declare(snapshot, l.whole)
+	l.meaning.complete.declare(snapshot, l.whole)
 	if l.against {
 		of, err := l.fill(ctx, s, snapshot, r, bar)
 		if err != nil {
@@ -218,6 +217,7 @@ func (l *linter) review(ctx context.Context, s config.Settings, versions cluster
 	var before earlier
 	switch {
 	case l.against:
+		var err error
 		if before, err = deployed(ctx, snapshot, in.manifests); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/cli"
@@ -40,8 +40,8 @@ the file. Hidden directories and node_modules are left out.`,
   stayput lsp --config stayput.yaml --complete`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if errs := validation.IsDNS1123Label(w.namespace); w.namespace != "" && len(errs) > 0 {
-				return fmt.Errorf("--namespace %q: %s", w.namespace, errs[0])
+			if err := w.meaning.check(); err != nil {
+				return err
 			}
 			if _, err := config.Load(w.config); err != nil {
 				return err
@@ -51,10 +51,7 @@ the file. Hidden directories and node_modules are left out.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&w.config, "config", "", "configuration file; it is read again at each review")
-	flags.Var(&w.complete, "complete", "take the manifests for all objects of these kinds that there are; without "+
-		"kinds, for all namespaced ones, as in a chart")
-	flags.Lookup("complete").NoOptDefVal = namespaced
-	flags.StringVarP(&w.namespace, "namespace", "n", "", "the namespace of objects that name none")
+	w.meaning.register(cmd)
 	// Editors add it to the command line of every server. There is no other way to speak with this one.
 	flags.Bool("stdio", true, "speak on standard input and output")
 	_ = flags.MarkHidden("stdio")
@@ -68,17 +65,15 @@ func (unclosed) Close() error { return nil }
 
 // A workspace reviews what an editor has open. It implements lsp.Backend.
 type workspace struct {
-	config    string
-	complete  completeFlag
-	namespace string
+	config  string
+	meaning meaningFlags
 
 	parsed map[string]parsed // by path
 }
 
 // A parsed is a file that was read before.
 type parsed struct {
-	size     int64
-	modified time.Time
+	modified time.Time // zero for the text of an open document
 	text     []byte
 	stream   manifest.Stream
 }
@@ -90,11 +85,9 @@ func (w *workspace) Review(ctx context.Context, ws lsp.Workspace) (map[string]ls
 		return nil, err
 	}
 	files, in := w.read(ws)
-	if w.namespace != "" {
-		in.place(w.namespace)
-	}
-	r, err := reviewAlone(ctx, s, in, &w.complete)
-	if err != nil {
+	r := newReport(s, "lint", validators.Deny)
+	l := &linter{meaning: w.meaning}
+	if _, err := l.reviewInput(ctx, s, cluster.AnyPatch(cluster.NewestMinor), r, in, nil, nil); err != nil {
 		return nil, err
 	}
 	for _, f := range r.Findings {
@@ -102,7 +95,7 @@ func (w *workspace) Review(ctx context.Context, ws lsp.Workspace) (map[string]ls
 			add(files, f.Location.File, findingOf(f))
 		}
 	}
-	for _, p := range in.errors {
+	for _, p := range r.Errors {
 		severity := lsp.Error
 		if p.Message == manifest.ErrTemplate.Error() { // no fault, but nobody is to take it for reviewed
 			severity = lsp.Information
@@ -146,24 +139,6 @@ func findingOf(f report.Finding) lsp.Finding {
 	return found
 }
 
-// reviewAlone reviews manifests that are all that is known, as created.
-func reviewAlone(ctx context.Context, s config.Settings, in *input, complete *completeFlag) (*report.Report, error) {
-	snapshot := &cluster.Snapshot{}
-	complete.declare(snapshot, false)
-	world := s.World
-	world.Source, world.Finder, world.Manifests = snapshot, snapshot, true
-	world.Kubernetes = cluster.AnyPatch(cluster.NewestMinor)
-	rv := &reviewer{Settings: s}
-	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, nil)
-	if err != nil {
-		return nil, err
-	}
-	rv.fixer = newFixer(subjects)
-	r := newReport(s, "lint", validators.Deny)
-	err = rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil }, r)
-	return r, err
-}
-
 // read reads the files of a workspace; those that have not changed since the last time are not parsed again.
 func (w *workspace) read(ws lsp.Workspace) (map[string]lsp.File, *input) {
 	in := &input{rendered: map[string]bool{}, others: map[string]int{}}
@@ -195,23 +170,23 @@ func (w *workspace) read(ws lsp.Workspace) (map[string]lsp.File, *input) {
 // current returns the file as it is now.
 func (p parsed) current(path string, open map[string][]byte) (parsed, error) {
 	if text, ok := open[path]; ok {
-		if p.modified.IsZero() && p.size == int64(len(text)) && string(p.text) == string(text) {
+		if p.modified.IsZero() && bytes.Equal(p.text, text) {
 			return p, nil
 		}
-		return parsed{size: int64(len(text)), text: text, stream: manifest.ReadStream(path, text)}, nil
+		return parsed{text: text, stream: manifest.ReadStream(path, text)}, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return parsed{}, err
 	}
-	if !p.modified.IsZero() && p.size == info.Size() && p.modified.Equal(info.ModTime()) {
+	if !p.modified.IsZero() && int64(len(p.text)) == info.Size() && p.modified.Equal(info.ModTime()) {
 		return p, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return parsed{}, err
 	}
-	return parsed{info.Size(), info.ModTime(), text, manifest.ReadStream(path, text)}, nil
+	return parsed{info.ModTime(), text, manifest.ReadStream(path, text)}, nil
 }
 
 // workspaceFiles returns the files below a folder that may hold manifests.
@@ -237,9 +212,9 @@ func (w *workspace) Page(name string) string {
 		return ""
 	}
 	r := validators.All[i]
-	page := fmt.Sprintf("**%s** (%s): %s\n\n%s", r.Name, r.Level, r.Title(), r.Explanation())
-	return page + fmt.Sprintf("\n\nWhat is lost where it does not hold: %s.\n\nTo exempt one object, and say why:\n\n"+
-		"    %s\n\nWhen it is right to exempt it: %s.", r.Loses, r.ExemptCommand(), r.Exempt)
+	return fmt.Sprintf("**%s** (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\n\n"+
+		"To exempt one object, and say why:\n\n    %s\n\nWhen it is right to exempt it: %s.",
+		r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, r.ExemptCommand(), r.Exempt)
 }
 
 var _ lsp.Backend = (*workspace)(nil)

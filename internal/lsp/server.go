@@ -349,14 +349,14 @@ func (s *Server) current(f fix) bool {
 }
 
 // fixOf returns a fix of the files that were reviewed.
-func (s *Server) fixOf(f Fix, files map[string]File, versions map[string]int) fix {
+func (s *Server) fixOf(f Fix, document func(path string) *textDocument, versions map[string]int) fix {
 	made := fix{title: f.Title, edit: workspaceEdit{map[string][]textEdit{}}, of: map[string]int{}}
 	for _, e := range f.Edits {
 		uri := uriOf(e.Path)
 		if doc := s.open[e.Path]; doc != nil {
 			uri, made.of[e.Path] = doc.uri, versions[e.Path]
 		}
-		made.edit.Changes[uri] = append(made.edit.Changes[uri], newTextDocument(files[e.Path].Text).edit(e, s.encoding))
+		made.edit.Changes[uri] = append(made.edit.Changes[uri], document(e.Path).edit(e, s.encoding))
 	}
 	return made
 }
@@ -430,6 +430,13 @@ func (s *Server) complain(err error, show func(text string)) bool {
 func (s *Server) news(files map[string]File, versions map[string]int) (news []diagnosticsParams) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	documents := map[string]*textDocument{} // a file's lines are found once, for all that is said of it
+	document := func(path string) *textDocument {
+		if documents[path] == nil {
+			documents[path] = newTextDocument(files[path].Text)
+		}
+		return documents[path]
+	}
 	for path := range s.published {
 		if _, there := files[path]; !there {
 			files[path] = File{} // gone, and what was said of it goes
@@ -445,21 +452,21 @@ func (s *Server) news(files map[string]File, versions map[string]int) (news []di
 				continue // it has changed, and is reviewed again
 			}
 			now.uri, now.version = doc.uri, doc.version
-			p.Version = &doc.version
+			p.Version = &now.version // which stays, where the document's goes on
 		}
 		if before == nil && len(now.findings) == 0 {
 			continue
 		}
 		slices.SortStableFunc(now.findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
-		document := newTextDocument(files[path].Text)
 		for _, f := range now.findings {
 			var fixes []fix
 			for _, one := range f.Fixes {
-				fixes = append(fixes, s.fixOf(one, files, versions))
+				fixes = append(fixes, s.fixOf(one, document, versions))
 			}
 			now.fixes = append(now.fixes, fixes)
 			p.Diagnostics = append(p.Diagnostics, diagnostic{
-				Range: document.span(f, s.encoding), Severity: f.Severity, Code: f.Rule, Source: "stayput", Message: f.Message,
+				Range: document(path).span(f, s.encoding), Severity: f.Severity, Code: f.Rule, Source: "stayput",
+				Message: f.Message,
 			})
 		}
 		now.diagnostics, p.URI = p.Diagnostics, now.uri
@@ -470,10 +477,6 @@ func (s *Server) news(files map[string]File, versions map[string]int) (news []di
 		if before != nil && before.uri == now.uri && before.version == now.version &&
 			slices.Equal(before.diagnostics, now.diagnostics) {
 			continue
-		}
-		version := now.version
-		if p.Version != nil {
-			p.Version = &version
 		}
 		news = append(news, p)
 	}
