@@ -54,8 +54,12 @@ func replica(t *testing.T, c harness.Cluster, config string) side {
 	return s
 }
 
+// start starts Stayput in a second in which nothing was created yet: the API
+// server gives a creation's time in whole seconds, and what is there must be
+// older than Stayput's first start.
 func (s side) start() {
 	s.t.Helper()
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
 	if err := s.Start(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
