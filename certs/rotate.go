@@ -63,7 +63,7 @@ func (s *SelfSigned) prepareKey(ctx context.Context, say func(string)) error {
 // spreadKey waits until every configuration has trusted the second key for long
 // enough that every API server has seen it.
 func (s *SelfSigned) spreadKey(ctx context.Context, say func(string)) error {
-	told := false
+	said := false
 	for {
 		live, err := s.Trust.read(ctx)
 		if err != nil {
@@ -90,8 +90,8 @@ func (s *SelfSigned) spreadKey(ctx context.Context, say func(string)) error {
 			return errors.New("the new key has no valid certificate")
 		}
 		since, ok := s.since[keyID(next)]
-		if ok && !told {
-			told = true
+		if ok && !said {
+			said = true
 			say(fmt.Sprintf("%d webhook configurations trust both keys; waiting %s for every API server to know", len(live),
 				cmp.Or(s.Settle, settle)))
 		}

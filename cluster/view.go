@@ -89,7 +89,7 @@ type View struct {
 	ctx         context.Context
 	reads       int
 	kubernetes  Versions
-	told        bool // whether kubernetes is set
+	asked       bool // whether kubernetes is set
 	known       []answer
 	live        *View // nil until it is needed
 	cached      *View // the view to which this one is the live view, or nil
@@ -184,10 +184,10 @@ func (v *View) Kubernetes() Versions {
 	if v.cached != nil {
 		return v.cached.Kubernetes()
 	}
-	if !v.told && v.environment.Kubernetes != nil {
+	if !v.asked && v.environment.Kubernetes != nil {
 		v.kubernetes = v.environment.Kubernetes.Versions()
 	}
-	v.told = true
+	v.asked = true
 	return v.kubernetes
 }
 

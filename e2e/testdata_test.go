@@ -105,8 +105,8 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 		if req.User.Username == "" {
 			req.User.Username = "admin" // the API server always knows who asks
 		}
-		world := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff, Kubernetes: env.kubernetes}
-		v := world.View(t.Context(), req)
+		environment := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff, Kubernetes: env.kubernetes}
+		v := environment.View(t.Context(), req)
 		verdict, err := policy.Review(v, s.Old, s.Obj)
 		if err != nil || len(verdict.Undecided) > 0 {
 			t.Fatal(at, err, verdict.Undecided)

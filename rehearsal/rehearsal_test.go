@@ -283,12 +283,12 @@ func TestTry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	world := cluster.Environment{Source: present, Finder: present}
-	instances, err := Instances(world.View(t.Context(), cluster.Request{}))
+	environment := cluster.Environment{Source: present, Finder: present}
+	instances, err := Instances(environment.View(t.Context(), cluster.Request{}))
 	if err != nil || len(instances) != 1 || len(instances[0].Claims) != 1 {
 		t.Fatalf("%v: %+v", err, instances)
 	}
-	r := New(validators.Policy{Rules: validators.All}, mutators.All, world)
+	r := New(validators.Policy{Rules: validators.All}, mutators.All, environment)
 	asked := 0
 	r.Try(t.Context(), instances[0], operator, "--as", func(_ context.Context, user authenticationv1.UserInfo, _ string,
 		_ client.Object) string {

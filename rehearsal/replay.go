@@ -35,14 +35,14 @@ type Rehearsal struct {
 	// Configuration is what lets the denied through, in YAML.
 	Configuration string `json:"configuration"`
 
-	policy   *validators.Policy
-	mutators []*mutators.Mutator
-	world    cluster.Environment
-	then     *cluster.Overlay
-	writers  map[place]string // who wrote an object of the present cluster last
-	byKey    map[denialKey]*Denial
-	left     map[string]*Left
-	entries  entries
+	policy      *validators.Policy
+	mutators    []*mutators.Mutator
+	environment cluster.Environment
+	then        *cluster.Overlay
+	writers     map[place]string // who wrote an object of the present cluster last
+	byKey       map[denialKey]*Denial
+	left        map[string]*Left
+	entries     entries
 }
 
 // A Denial is what one rule denies one user, of one kind in one namespace.
@@ -91,7 +91,7 @@ func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.Envir
 	policy.AllowedModes = allowed
 	return &Rehearsal{
 		Denied: []*Denial{}, MadeAnew: []*Denial{}, Left: []*Left{},
-		policy: &policy, mutators: ms, world: present,
+		policy: &policy, mutators: ms, environment: present,
 		writers: map[place]string{}, byKey: map[denialKey]*Denial{}, left: map[string]*Left{},
 	}
 }
@@ -109,13 +109,13 @@ func (r *Rehearsal) Replay(ctx context.Context, present Present, log *Log) error
 	if err := r.rewind(ctx, present, log); err != nil {
 		return err
 	}
-	world := r.world
-	world.Source, world.Finder = r.then, r.then
+	environment := r.environment
+	environment.Source, environment.Finder = r.then, r.then
 	return log.Each(func(e *Event) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return r.replay(world.View(ctx, e.request()), e)
+		return r.replay(environment.View(ctx, e.request()), e)
 	})
 }
 
@@ -315,7 +315,7 @@ func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 	}
 	var req cluster.Request
 	req.User.Username = r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
-	v := r.world.View(ctx, req)
+	v := r.environment.View(ctx, req)
 	for _, f := range r.denials(v, nil, obj) {
 		r.note(true, v, "create", f, nil, obj)
 	}

@@ -150,7 +150,7 @@ func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server 
 	}
 	try := func(verb string, obj client.Object) {
 		user := Account(as)
-		v := r.world.View(ctx, cluster.Request{User: user})
+		v := r.environment.View(ctx, cluster.Request{User: user})
 		step := Step{Verb: verb, Object: describe(obj), Server: server(ctx, user, verb, obj)}
 		old, is := obj, client.Object(nil)
 		if verb == "create" {
@@ -175,7 +175,7 @@ func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server 
 		if pvc.Spec.VolumeName == "" {
 			continue
 		}
-		v := r.world.View(ctx, cluster.Request{})
+		v := r.environment.View(ctx, cluster.Request{})
 		if pv, err := cluster.Get[corev1.PersistentVolume](v, "", pvc.Spec.VolumeName); err == nil && pv != nil {
 			try("delete", pv)
 		}

@@ -101,8 +101,8 @@ func size(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[u]
 }
 
-// A world is what the inventory needs to know of others.
-type world struct {
+// others is what an entry of the inventory needs to know of other objects.
+type others struct {
 	mounted  map[string]bool                                 // namespace/claim
 	used     bool                                            // whether mounted is all there is
 	services map[string]*corev1.Service                      // by namespace/name; nil if not known
@@ -119,39 +119,39 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	lookup Lookup) *Inventory {
 	depend := &owned{}
 	inv := &Inventory{StatefulSets: []StatefulSet{}, Claims: []Claim{}, Volumes: []Volume{}}
-	w := &world{mounted: map[string]bool{}, services: map[string]*corev1.Service{},
+	o := &others{mounted: map[string]bool{}, services: map[string]*corev1.Service{},
 		policies: map[string]corev1.PersistentVolumeReclaimPolicy{}, leaving: map[string]bool{}}
-	if !each(v, inv, func(svc *corev1.Service) { w.services[svc.Namespace+"/"+svc.Name] = svc }) {
-		w.services = nil
+	if !each(v, inv, func(svc *corev1.Service) { o.services[svc.Namespace+"/"+svc.Name] = svc }) {
+		o.services = nil
 	}
 	pods := each(v, inv, func(p *corev1.Pod) {
 		if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			w.mount(p.Namespace, &p.Spec)
+			o.mount(p.Namespace, &p.Spec)
 		}
 	})
 	done(cluster.KindOf[*corev1.Pod]())
-	deployments := each(v, inv, func(d *appsv1.Deployment) { w.mount(d.Namespace, &d.Spec.Template.Spec) })
+	deployments := each(v, inv, func(d *appsv1.Deployment) { o.mount(d.Namespace, &d.Spec.Template.Spec) })
 	sets := each(v, inv, func(sts *appsv1.StatefulSet) {
-		w.mount(sts.Namespace, &sts.Spec.Template.Spec)
+		o.mount(sts.Namespace, &sts.Spec.Template.Spec)
 		if keep(sts.Namespace) {
-			inv.StatefulSets = append(inv.StatefulSets, w.statefulSet(sts))
+			inv.StatefulSets = append(inv.StatefulSets, o.statefulSet(sts))
 			depend.statefulSet(sts)
 		}
 	})
-	w.used = pods && deployments && sets
+	o.used = pods && deployments && sets
 	if !each(v, inv, func(pv *corev1.PersistentVolume) {
-		w.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
-		w.leaving[pv.Name] = pv.DeletionTimestamp != nil
+		o.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
+		o.leaving[pv.Name] = pv.DeletionTimestamp != nil
 		if ref := pv.Spec.ClaimRef; ref == nil || keep(ref.Namespace) {
 			inv.Volumes = append(inv.Volumes, volume(pv))
 		}
 	}) {
-		w.policies = nil
+		o.policies = nil
 	}
 	done(cluster.KindOf[*corev1.PersistentVolume]())
 	each(v, inv, func(pvc *corev1.PersistentVolumeClaim) {
 		if keep(pvc.Namespace) {
-			inv.Claims = append(inv.Claims, w.claim(v, pvc))
+			inv.Claims = append(inv.Claims, o.claim(v, pvc))
 			depend.claim(v, pvc, inv.Claims[len(inv.Claims)-1])
 		}
 	})
@@ -184,19 +184,19 @@ func (inv *Inventory) sort() {
 }
 
 // mount notes which claims a Pod or workload names.
-func (w *world) mount(namespace string, spec *corev1.PodSpec) {
+func (o *others) mount(namespace string, spec *corev1.PodSpec) {
 	for _, vol := range spec.Volumes {
 		if vol.PersistentVolumeClaim != nil {
-			w.mounted[namespace+"/"+vol.PersistentVolumeClaim.ClaimName] = true
+			o.mounted[namespace+"/"+vol.PersistentVolumeClaim.ClaimName] = true
 		}
 	}
 }
 
-func (w *world) statefulSet(sts *appsv1.StatefulSet) StatefulSet {
+func (o *others) statefulSet(sts *appsv1.StatefulSet) StatefulSet {
 	s := StatefulSet{Namespace: sts.Namespace, Name: sts.Name, Service: sts.Spec.ServiceName}
 	_, s.Replicas = cluster.Ordinals(sts)
-	if w.services != nil {
-		s.Unresolved = unresolved(sts, w.services[sts.Namespace+"/"+sts.Spec.ServiceName])
+	if o.services != nil {
+		s.Unresolved = unresolved(sts, o.services[sts.Namespace+"/"+sts.Spec.ServiceName])
 	}
 	return s
 }
@@ -218,7 +218,7 @@ func unresolved(sts *appsv1.StatefulSet, svc *corev1.Service) string {
 	return ""
 }
 
-func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim {
+func (o *others) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim {
 	c := Claim{Namespace: pvc.Namespace, Name: pvc.Name, Phase: string(pvc.Status.Phase), Volume: pvc.Spec.VolumeName,
 		Class: ptr.Deref(pvc.Spec.StorageClassName, "")}
 	storage := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
@@ -226,8 +226,8 @@ func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim 
 		storage = got
 	}
 	c.Bytes, c.Capacity = amount(storage)
-	c.Fate = w.fate(pvc)
-	c.Needed = !w.used || w.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
+	c.Fate = o.fate(pvc)
+	c.Needed = !o.used || o.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
 	if of, err := cluster.ClaimsOf(v, pvc); err == nil {
 		for _, o := range of {
 			c.StatefulSet = o.StatefulSet.Name
@@ -240,18 +240,18 @@ func (w *world) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim 
 	return c
 }
 
-func (w *world) fate(pvc *corev1.PersistentVolumeClaim) Fate {
-	policy, exists := w.policies[pvc.Spec.VolumeName]
+func (o *others) fate(pvc *corev1.PersistentVolumeClaim) Fate {
+	policy, exists := o.policies[pvc.Spec.VolumeName]
 	switch {
 	case pvc.Spec.VolumeName == "":
 		return NoData
-	case w.policies == nil:
+	case o.policies == nil:
 		return Unknown
 	case !exists:
 		return NoData
 	case policy != corev1.PersistentVolumeReclaimRetain && policy != "":
 		return Destroyed
-	case w.leaving[pvc.Spec.VolumeName]:
+	case o.leaving[pvc.Spec.VolumeName]:
 		return Forgotten
 	}
 	return Retained

@@ -126,7 +126,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		return fmt.Errorf("--listen %s: %w", f.listen, err)
 	}
 	w := &webhook.Webhook{
-		Environment: s.World, Policy: s.Policy, Mutators: s.Mutators,
+		Environment: s.Environment, Policy: s.Policy, Mutators: s.Mutators,
 		Limits: webhook.DefaultLimits(), Log: logger,
 	}
 	server := &webhook.Server{Listener: listener, Source: source, Log: logger, Drain: f.drain, Settle: settle,

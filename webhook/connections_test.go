@@ -65,10 +65,10 @@ func TestUnusedConnections(t *testing.T) {
 	}
 }
 
-// TestACrowd has far more connect than may be connected, each to say nothing.
+// TestTooManyConnections has far more connect than may be connected, each to say nothing.
 // Whoever has just been served keeps its connection, newcomers are served, and
 // the silent ones go, those that are longest there first.
-func TestACrowd(t *testing.T) {
+func TestTooManyConnections(t *testing.T) {
 	whole.NotShort(t, "waits five seconds")
 	t.Parallel()
 	const most = 32
@@ -108,9 +108,9 @@ func TestACrowd(t *testing.T) {
 	}
 }
 
-// TestACrowdOfSlowBodies has more connections send half a body than may be
+// TestManySlowBodies has more connections send half a body than may be
 // connected: a newcomer does not have to wait for the time that each may take.
-func TestACrowdOfSlowBodies(t *testing.T) {
+func TestManySlowBodies(t *testing.T) {
 	whole.NotShort(t, "waits five seconds")
 	t.Parallel()
 	const most = 32

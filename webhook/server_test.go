@@ -68,7 +68,7 @@ func TestTLS(t *testing.T) {
 }
 
 // TestDrainLosesNothing stops the server under a load whose clients, like the
-// API server, keep their connections: what it was told while it drains counts.
+// API server, keep their connections: what it answers while it drains counts.
 func TestDrainLosesNothing(t *testing.T) {
 	whole.NotShort(t, "waits three seconds, twice")
 	s, client, stop := startServer(t, ok, 3*time.Second)
@@ -76,7 +76,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var served, closed int
-	told := make(chan struct{})
+	busy := make(chan struct{})
 	for range 8 {
 		wg.Go(func() {
 			for {
@@ -90,7 +90,7 @@ func TestDrainLosesNothing(t *testing.T) {
 				mu.Lock()
 				served++
 				if served == 200 {
-					close(told)
+					close(busy)
 				}
 				if resp.Close {
 					closed++
@@ -102,7 +102,7 @@ func TestDrainLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	<-told
+	<-busy
 	stopped := make(chan error)
 	go func() { stopped <- stop() }()
 	wg.Wait()

@@ -17,9 +17,9 @@ const apiServer = "kube-apiserver" // in pids, beside whoever is asked
 
 // A sample is what one round measured of a case.
 type sample struct {
-	alone, crowded times         // one request after the other; from all connections
-	rps            float64       // from all connections
-	api, asked     time.Duration // CPU of a request: the API server's, and that of whoever is asked
+	alone, concurrent times         // one request after the other; from all connections
+	rps               float64       // from all connections
+	api, asked        time.Duration // CPU of a request: the API server's, and that of whoever is asked
 }
 
 type times struct{ p50, p99 time.Duration }
@@ -53,7 +53,7 @@ func (r *run) measure(ctx context.Context) error {
 				return err
 			}
 			for _, i := range order.Perm(len(group)) {
-				if err := r.crowded(ctx, group[i]); err != nil {
+				if err := r.concurrent(ctx, group[i]); err != nil {
 					return err
 				}
 			}
@@ -95,8 +95,8 @@ func (r *run) alone(ctx context.Context, group []*testCase, order *rand.Rand) er
 	return nil
 }
 
-// crowded completes a case's last sample: from all connections at a time.
-func (r *run) crowded(ctx context.Context, c *testCase) error {
+// concurrent completes a case's last sample: from all connections at a time.
+func (r *run) concurrent(ctx context.Context, c *testCase) error {
 	if _, err := r.load(ctx, c, r.During/10); err != nil { // warm up
 		return err
 	}
@@ -115,7 +115,7 @@ func (r *run) crowded(ctx context.Context, c *testCase) error {
 		return err
 	}
 	s, n := &c.samples[len(c.samples)-1], time.Duration(len(took))
-	s.crowded, s.rps, s.api, s.asked = timesOf(took), float64(n)/lasted.Seconds(), (apiAfter-api)/n, (askedAfter-asked)/n
+	s.concurrent, s.rps, s.api, s.asked = timesOf(took), float64(n)/lasted.Seconds(), (apiAfter-api)/n, (askedAfter-asked)/n
 	return nil
 }
 

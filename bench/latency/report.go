@@ -19,13 +19,13 @@ var titles = map[string]string{
 }
 
 // Whose CPU time, and which times, of a sample.
-func p50Alone(s sample) time.Duration   { return s.alone.p50 }
-func p99Alone(s sample) time.Duration   { return s.alone.p99 }
-func p50Crowded(s sample) time.Duration { return s.crowded.p50 }
-func p99Crowded(s sample) time.Duration { return s.crowded.p99 }
-func apiCPU(s sample) time.Duration     { return s.api }
-func askedCPU(s sample) time.Duration   { return s.asked }
-func allCPU(s sample) time.Duration     { return s.api + s.asked }
+func p50Alone(s sample) time.Duration      { return s.alone.p50 }
+func p99Alone(s sample) time.Duration      { return s.alone.p99 }
+func p50Concurrent(s sample) time.Duration { return s.concurrent.p50 }
+func p99Concurrent(s sample) time.Duration { return s.concurrent.p99 }
+func apiCPU(s sample) time.Duration        { return s.api }
+func askedCPU(s sample) time.Duration      { return s.asked }
+func allCPU(s sample) time.Duration        { return s.api + s.asked }
 
 func (c *testCase) median(of func(sample) time.Duration) time.Duration {
 	values := make([]time.Duration, len(c.samples))
@@ -54,7 +54,7 @@ func (r *run) report(load string) string {
 	}
 	fmt.Fprintf(&out, "%d requests. Load average of the machine before: %s.\n", n, load)
 	r.table(&out, "one at a time", p50Alone, p99Alone)
-	r.table(&out, fmt.Sprintf("%d connections", r.Connections), p50Crowded, p99Crowded)
+	r.table(&out, fmt.Sprintf("%d connections", r.Connections), p50Concurrent, p99Concurrent)
 
 	fmt.Fprintf(&out, "\n| CPU ms of a request, %d connections | asked | the API server's | added | of who is asked | "+
 		"added in all |\n|---|---|---|---|---|---|\n", r.Connections)

@@ -124,22 +124,22 @@ func absentOther(t *testing.T) http.HandlerFunc {
 	}
 }
 
-// A gate lets reads begin, and end one by one with an object as it was when
-// they began.
-type gate struct {
+// A blockingReader lets reads begin, and end one by one with an object as it was
+// when they began.
+type blockingReader struct {
 	client.Reader
 	mu      sync.Mutex
 	version string
 	began   chan chan struct{}
 }
 
-func (g *gate) set(version string) {
+func (g *blockingReader) set(version string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.version = version
 }
 
-func (g *gate) Get(_ context.Context, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+func (g *blockingReader) Get(_ context.Context, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
 	g.mu.Lock()
 	version := g.version
 	g.mu.Unlock()
@@ -151,7 +151,7 @@ func (g *gate) Get(_ context.Context, _ client.ObjectKey, obj client.Object, _ .
 }
 
 func TestShared(t *testing.T) {
-	g := &gate{version: "1", began: make(chan chan struct{})}
+	g := &blockingReader{version: "1", began: make(chan chan struct{})}
 	shared := cache.Shared(g)
 	get := func(ctx context.Context) <-chan string {
 		got := make(chan string, 1)

@@ -86,8 +86,8 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	s.Mutators = nil // what is there is not made anew
 	go cli.LimitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := cache.NewArchive()
-	f, err := a.fetcher(archive, bar)
+	snapshot := cache.NewSnapshot()
+	f, err := a.fetcher(snapshot, bar)
 	if err != nil {
 		return err
 	}
@@ -99,17 +99,17 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	r.Reviewed = reviewed(subjects, reference.reviewed)
-	world := s.World
-	world.Source, world.Finder = archive, archive
-	if world.Kubernetes, err = f.versionsFor(ctx, r); err != nil {
+	environment := s.Environment
+	environment.Source, environment.Finder = snapshot, snapshot
+	if environment.Kubernetes, err = f.versionsFor(ctx, r); err != nil {
 		return err
 	}
 	rv := &reviewer{Settings: s, progress: bar}
-	stored := func(i int) (subject, error) { return subjects[i].get(ctx, archive) }
-	if err := rv.review(ctx, world, len(subjects), stored, r); err != nil {
+	stored := func(i int) (subject, error) { return subjects[i].get(ctx, snapshot) }
+	if err := rv.review(ctx, environment, len(subjects), stored, r); err != nil {
 		return err
 	}
-	r.Inventory = report.TakeInventory(world.View(ctx, cluster.Request{}), a.wants, archive.Forget, f.owners(ctx))
+	r.Inventory = report.TakeInventory(environment.View(ctx, cluster.Request{}), a.wants, snapshot.Forget, f.owners(ctx))
 	r.Finish()
 	if a.report != "" {
 		if err := a.publish(ctx, f.client, r, stderr); err != nil {

@@ -211,8 +211,8 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 			versions = of
 		}
 	}
-	world := s.World
-	world.Source, world.Finder, world.Manifests, world.Kubernetes = snapshot, snapshot, true, versions
+	environment := s.Environment
+	environment.Source, environment.Finder, environment.Manifests, environment.Kubernetes = snapshot, snapshot, true, versions
 	rv := &reviewer{Settings: s, progress: bar, rendered: in.rendered}
 	var before earlier
 	switch {
@@ -224,7 +224,7 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	case was != nil:
 		before = rv.inOld(was)
 	}
-	subjects, err := rv.admitted(ctx, world, snapshot, in.manifests, before)
+	subjects, err := rv.admitted(ctx, environment, snapshot, in.manifests, before)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 		}
 		return report.Reviewed{Object: objectOf(s.Object), File: s.manifest.File}
 	})
-	if err := rv.review(ctx, world, len(subjects), func(i int) (subject, error) { return subjects[i], nil },
+	if err := rv.review(ctx, environment, len(subjects), func(i int) (subject, error) { return subjects[i], nil },
 		r); err != nil {
 		return nil, err
 	}

@@ -75,14 +75,14 @@ func (m *mutation) run(ctx context.Context, manifests []manifest.Manifest, snaps
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
 		}
 	}
-	world := m.World
-	world.Source, world.Finder = snapshot, snapshot
+	environment := m.Environment
+	environment.Source, environment.Finder = snapshot, snapshot
 	for _, d := range manifests {
 		before, err := d.JSON()
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
 		}
-		after, err := m.mutate(world.View(ctx, cluster.Request{}), d, before)
+		after, err := m.mutate(environment.View(ctx, cluster.Request{}), d, before)
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
 		}

@@ -234,7 +234,7 @@ func (o *olds) removed(manifests []manifest.Manifest) (gone []*manifest.Manifest
 
 // inOld returns what compares subjects with an earlier state of the manifests.
 func (rv *reviewer) inOld(was *olds) earlier {
-	return func(ctx context.Context, world cluster.Environment, s *subject) error {
+	return func(ctx context.Context, environment cluster.Environment, s *subject) error {
 		s.compare, s.stands = true, "so it was before"
 		old, live := was.before(s.manifest)
 		switch {
@@ -243,7 +243,7 @@ func (rv *reviewer) inOld(was *olds) earlier {
 		case live:
 			return s.over(old)
 		}
-		if admitted, _, err := rv.mutated(world.View(ctx, cluster.Request{}), nil, old); err == nil {
+		if admitted, _, err := rv.mutated(environment.View(ctx, cluster.Request{}), nil, old); err == nil {
 			old = admitted // as it was applied
 		}
 		s.old, s.Object = manifest.Defaulted(old), manifest.Defaulted(s.Object)

@@ -97,8 +97,8 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 	}
 	go cli.LimitGarbage(ctx)
 	bar := newProgress(stderr)
-	archive := cache.NewArchive()
-	f, err := c.fetcher(archive, bar)
+	snapshot := cache.NewSnapshot()
+	f, err := c.fetcher(snapshot, bar)
 	if err != nil {
 		return err
 	}
@@ -114,24 +114,24 @@ func (c *rehearser) run(ctx context.Context, files []string, stdout, stderr io.W
 			return err
 		}
 	}
-	world := s.World
-	world.Source, world.Finder = archive, archive
-	if world.Kubernetes, err = f.versionsFor(ctx, problems); err != nil {
+	environment := s.Environment
+	environment.Source, environment.Finder = snapshot, snapshot
+	if environment.Kubernetes, err = f.versionsFor(ctx, problems); err != nil {
 		return err
 	}
-	r := rehearsal.New(*s.Policy, s.Mutators, world)
-	if err := r.Replay(ctx, archive, log); err != nil {
+	r := rehearsal.New(*s.Policy, s.Mutators, environment)
+	if err := r.Replay(ctx, snapshot, log); err != nil {
 		return err
 	}
 	for _, ref := range subjects {
-		subject, err := ref.get(ctx, archive)
+		subject, err := ref.get(ctx, snapshot)
 		if err != nil {
 			return err
 		}
 		r.MadeNow(ctx, subject.Object)
 	}
 	if c.try {
-		if err := c.trials(ctx, f, world, r); err != nil {
+		if err := c.trials(ctx, f, environment, r); err != nil {
 			return err
 		}
 	}
@@ -167,8 +167,8 @@ func kindsOf(rules []*validators.Rule) (kinds []schema.GroupVersionKind) {
 }
 
 // trials tries one instance of each kind of owner.
-func (c *rehearser) trials(ctx context.Context, f *fetcher, world cluster.Environment, r *rehearsal.Rehearsal) error {
-	instances, err := rehearsal.Instances(world.View(ctx, cluster.Request{}))
+func (c *rehearser) trials(ctx context.Context, f *fetcher, environment cluster.Environment, r *rehearsal.Rehearsal) error {
+	instances, err := rehearsal.Instances(environment.View(ctx, cluster.Request{}))
 	if err != nil {
 		return err
 	}

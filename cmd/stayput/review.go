@@ -88,12 +88,12 @@ func (d *debugger) run(ctx context.Context, file string, stdin io.Reader, stdout
 	if err != nil {
 		return err
 	}
-	world := s.World
-	if world.Source, err = d.source(); err != nil {
+	environment := s.Environment
+	if environment.Source, err = d.source(); err != nil {
 		return err
 	}
 	w := &webhook.Webhook{
-		Environment: world, Policy: s.Policy, Mutators: s.Mutators, Limits: webhook.DefaultLimits(),
+		Environment: environment, Policy: s.Policy, Mutators: s.Mutators, Limits: webhook.DefaultLimits(),
 		Metrics: webhook.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))

@@ -166,7 +166,7 @@ const batch = 1000
 
 // review reviews n subjects, several at a time, and adds to the report in their
 // order.
-func (rv *reviewer) review(ctx context.Context, world cluster.Environment, n int, at func(int) (subject, error),
+func (rv *reviewer) review(ctx context.Context, environment cluster.Environment, n int, at func(int) (subject, error),
 	r *report.Report) error {
 	done := rv.progress.begin("reviewing", n)
 	defer done()
@@ -183,7 +183,7 @@ func (rv *reviewer) review(ctx context.Context, world cluster.Environment, n int
 				if err != nil {
 					return err
 				}
-				outcomes[i] = rv.one(world.View(ctx, cluster.Request{}), s)
+				outcomes[i] = rv.one(environment.View(ctx, cluster.Request{}), s)
 				rv.progress.step()
 				return nil
 			})
@@ -343,12 +343,12 @@ func appendNew[T any](list, more []T, same func(a, b T) bool) []T {
 }
 
 // An earlier fills in what a subject was before, and what it becomes.
-type earlier func(ctx context.Context, world cluster.Environment, s *subject) error
+type earlier func(ctx context.Context, environment cluster.Environment, s *subject) error
 
 // admitted adds manifests to the snapshot as admission would change them, so
 // that a rule which looks one up sees the same object as in a cluster: a class
 // that retains its volumes, for example, although the author did not say so.
-func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, snapshot *cluster.Snapshot,
+func (rv *reviewer) admitted(ctx context.Context, environment cluster.Environment, snapshot *cluster.Snapshot,
 	manifests []manifest.Manifest, before earlier) ([]subject, error) {
 	add := func(m *manifest.Manifest, obj client.Object) error {
 		admitted := *m
@@ -368,11 +368,11 @@ func (rv *reviewer) admitted(ctx context.Context, world cluster.Environment, sna
 		m := &manifests[i]
 		s := subject{Object: m.Object, manifest: m}
 		if before != nil {
-			if err := before(ctx, world, &s); err != nil {
+			if err := before(ctx, environment, &s); err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", m.File, m.Line(""), err)
 			}
 		}
-		if obj, warnings, err := rv.mutated(world.View(ctx, cluster.Request{}), s.old, s.Object); err != nil {
+		if obj, warnings, err := rv.mutated(environment.View(ctx, cluster.Request{}), s.old, s.Object); err != nil {
 			s.failed = err
 		} else {
 			s.Object, s.warnings = obj, warnings

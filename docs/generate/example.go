@@ -61,8 +61,8 @@ func replayOf(root string, r *validators.Rule) (replay, error) {
 	}
 	all := replay{Testdata: data}
 	for _, s := range data.Steps {
-		world := cluster.Environment{Source: snap, Retain: s.Retain, Manifests: s.Manifests, Kubernetes: s.Kubernetes}
-		view := world.View(context.Background(), s.Request)
+		environment := cluster.Environment{Source: snap, Retain: s.Retain, Manifests: s.Manifests, Kubernetes: s.Kubernetes}
+		view := environment.View(context.Background(), s.Request)
 		findings, undecided := validators.Review(view, []*validators.Rule{r}, s.Old, s.Obj)
 		if len(undecided) > 0 {
 			return replay{}, undecided[0]

@@ -89,10 +89,10 @@ const (
 
 // Settings are the result of a configuration.
 type Settings struct {
-	Policy   *validators.Policy
-	Mutators []*mutators.Mutator
-	World    cluster.Environment // without its readers
-	Repair   repair.Mode
+	Policy      *validators.Policy
+	Mutators    []*mutators.Mutator
+	Environment cluster.Environment // without its readers
+	Repair      repair.Mode
 }
 
 // Load reads the configuration from a file, or takes the defaults where
@@ -204,11 +204,11 @@ func (c configuration) resolve() (Settings, error) {
 			return Settings{}, fmt.Errorf("clusterDomain: %q: %s", c.ClusterDomain, strings.Join(errs, ", "))
 		}
 	}
-	world := cluster.Environment{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
+	environment := cluster.Environment{Retain: c.Retain, ClusterDomain: c.ClusterDomain}
 	if c.Mutators["volume-retain"] == "off" {
-		world.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
+		environment.Retain = cluster.RetainOff // nothing retains, and no rule may rely on it
 	}
-	return Settings{policy, ms, world, c.Repair}, nil
+	return Settings{policy, ms, environment, c.Repair}, nil
 }
 
 func (c configuration) selectMutators() ([]*mutators.Mutator, error) {

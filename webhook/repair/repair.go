@@ -86,9 +86,9 @@ func (r *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // see reads a volume and makes the changes that it needs.
 func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.PersistentVolume) error {
-	world := r.Environment
-	world.Live = nil // an object that the cache lacks triggers another reconciliation when it arrives
-	p, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
+	environment := r.Environment
+	environment.Live = nil // an object that the cache lacks triggers another reconciliation when it arrives
+	p, err := r.plan(environment.View(ctx, cluster.Request{}), since, pv)
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,8 @@ func (r *Controller) see(ctx context.Context, since time.Time, pv *corev1.Persis
 	if live := r.Environment.Live; letsGo && live != nil {
 		// A volume set to Delete may be gone at once, so the cache is not
 		// enough.
-		world.Source, world.Finder = live, nil
-		again, err := r.plan(world.View(ctx, cluster.Request{}), since, pv)
+		environment.Source, environment.Finder = live, nil
+		again, err := r.plan(environment.View(ctx, cluster.Request{}), since, pv)
 		if err != nil {
 			return err
 		}

@@ -19,9 +19,9 @@ type store struct {
 	kind      reflect.Type // the type that Object points to
 	transform cache.TransformFunc
 
-	told   listener
-	recent [256]atomic.Pointer[decoded]
-	writes sync.Mutex // held while objects change, until the listener has been called
+	listener listener
+	recent   [256]atomic.Pointer[decoded]
+	writes   sync.Mutex // held while objects change, until the listener has been called
 
 	mu      sync.RWMutex
 	rows    []row
@@ -86,9 +86,9 @@ func (idx index) has(obj any, key string) bool {
 // byName is the index of names: <namespace>/<name>, or the name alone.
 const byName = ""
 
-func newStore(kind Object, indexers cache.Indexers, told listener) *store {
+func newStore(kind Object, indexers cache.Indexers, listener listener) *store {
 	s := &store{
-		told: told, kind: reflect.TypeOf(kind).Elem(), indexes: map[string]index{},
+		listener: listener, kind: reflect.TypeOf(kind).Elem(), indexes: map[string]index{},
 		heads: map[uint64]uint32{}, entries: make([]entry, 1),
 	}
 	s.addIndex(byName, func(obj any) ([]string, error) {
@@ -171,7 +171,7 @@ func (s *store) Delete(obj any) error {
 		}
 	}
 	s.remove(at)
-	s.told.gone(obj)
+	s.listener.gone(obj)
 	return nil
 }
 
@@ -227,7 +227,7 @@ func (s *store) endList(version string) error {
 				return err
 			}
 			s.remove(uint32(at))
-			s.told.gone(cache.DeletedFinalStateUnknown{Key: key, Obj: was})
+			s.listener.gone(cache.DeletedFinalStateUnknown{Key: key, Obj: was})
 		}
 	}
 	s.clip()
@@ -255,7 +255,7 @@ func (s *store) set(obj any, initial bool) error {
 	}
 	was, err := s.put(now, data)
 	if err == nil {
-		s.told.set(was, now, initial)
+		s.listener.set(was, now, initial)
 	}
 	return err
 }

@@ -51,7 +51,7 @@ func reference(data []byte, into any) error {
 	return err
 }
 
-// compare holds what wire decodes to what the reference does, and says whether
+// compare holds what this package decodes to what the reference does, and says whether
 // it decoded anything.
 func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
@@ -395,7 +395,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshal looks for a document that wire and the reference decode to
+// FuzzUnmarshal looks for a document that this package and the reference decode to
 // different values, or of which only the reference knows that it is no good.
 func FuzzUnmarshal(f *testing.F) {
 	all := types()

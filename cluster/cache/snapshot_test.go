@@ -13,10 +13,10 @@ import (
 	"stayput.dev/cluster/cache"
 )
 
-// TestArchiveKnows holds that a kind is unknown until something of it is added or
+// TestSnapshotKnows holds that a kind is unknown until something of it is added or
 // it is known to be empty, and again once it was forgotten.
-func TestArchiveKnows(t *testing.T) {
-	a := cache.NewArchive()
+func TestSnapshotKnows(t *testing.T) {
+	a := cache.NewSnapshot()
 	v := cluster.Environment{Source: a, Finder: a}.View(t.Context(), cluster.Request{})
 	if _, err := cluster.Find(v, cluster.ClaimsByBase, "shop", "data-db"); !errors.Is(err, cluster.ErrUnknown) {
 		t.Errorf("Find: %v", err)

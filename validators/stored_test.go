@@ -16,10 +16,10 @@ import (
 	"stayput.dev/cluster/clustertest"
 )
 
-// TestArchive reviews what testdata has stored, as audit does: what comes out of
-// an archive is found what is found of it as it was written, in a world of
-// archived objects.
-func TestArchive(t *testing.T) {
+// TestStoredObjects reviews the objects of testdata as audit does, out of a
+// snapshot that holds them as caches do: the findings are those about the
+// objects as they were written.
+func TestStoredObjects(t *testing.T) {
 	reviewed := 0
 	for _, r := range All {
 		data, err := clustertest.Load(filepath.Join("testdata", r.Name+".yaml"))
@@ -30,9 +30,9 @@ func TestArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		archive := cache.NewArchive()
+		stored := cache.NewSnapshot()
 		for gvk := range scheme.Scheme.AllKnownTypes() {
-			archive.Know(gvk)
+			stored.Know(gvk)
 		}
 		objs := data.Objects
 		for _, s := range data.Steps {
@@ -45,12 +45,12 @@ func TestArchive(t *testing.T) {
 			objs[i].SetResourceVersion("1") // a cluster has them
 		}
 		for _, obj := range data.Objects {
-			if err := archive.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+			if err := stored.Add(obj.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, obj := range objs {
-			kept := cache.NewArchive()
+			kept := cache.NewSnapshot()
 			if err := kept.Add(obj.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)
 			}
@@ -61,13 +61,13 @@ func TestArchive(t *testing.T) {
 			}
 			want, _ := Review(cluster.Environment{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{}),
 				[]*Rule{r}, nil, obj)
-			found, undecided := Review(cluster.Environment{Source: archive, Finder: archive}.View(t.Context(),
+			found, undecided := Review(cluster.Environment{Source: stored, Finder: stored}.View(t.Context(),
 				cluster.Request{}), []*Rule{r}, nil, got)
 			if len(undecided) > 0 {
 				t.Errorf("%s: %s %s: %v", data.File, kindOf(t, obj).Kind, obj.GetName(), undecided[0])
 			}
 			if diff := cmp.Diff(texts(want), texts(found)); diff != "" {
-				t.Errorf("%s: %s %s (-as written +archived):\n%s", data.File, kindOf(t, obj).Kind, obj.GetName(), diff)
+				t.Errorf("%s: %s %s (-as written +stored):\n%s", data.File, kindOf(t, obj).Kind, obj.GetName(), diff)
 			}
 			reviewed++
 		}

@@ -14,34 +14,34 @@ import (
 	"stayput.dev/cluster/cache/packed"
 )
 
-// NewArchive returns a snapshot for a large cluster. It holds objects as the
+// NewSnapshot returns a snapshot for a large cluster. It holds objects as the
 // webhook's caches do, but with all fields that rules read of an object under
 // review. It edits objects that are added.
-func NewArchive() *cluster.Snapshot {
+func NewSnapshot() *cluster.Snapshot {
 	return &cluster.Snapshot{NewStore: func(kind schema.GroupVersionKind, like client.Object) (cluster.Store, error) {
 		informer := NewInformer(nil, like, 0,
 			toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
-		s := &archived{kind, informer.GetIndexer(), Caches{}}
+		s := &cachedStore{kind, informer.GetIndexer(), Caches{}}
 		return s, s.indexes.Add(like, informer)
 	}}
 }
 
-// An archived is a [cluster.Store] of what an informer would hold.
-type archived struct {
+// A cachedStore is a [cluster.Store] of what an informer would hold.
+type cachedStore struct {
 	kind    schema.GroupVersionKind
 	indexer toolscache.Indexer
 	indexes Caches
 }
 
 // Add implements [cluster.Store].
-func (a *archived) Add(obj client.Object) error {
+func (s *cachedStore) Add(obj client.Object) error {
 	lean(obj)
-	return a.indexer.Add(obj)
+	return s.indexer.Add(obj)
 }
 
 // Get implements [cluster.Store].
-func (a *archived) Get(key client.ObjectKey) (client.Object, error) {
-	obj, found, err := a.indexer.GetByKey(strings.TrimPrefix(key.String(), "/"))
+func (s *cachedStore) Get(key client.ObjectKey) (client.Object, error) {
+	obj, found, err := s.indexer.GetByKey(strings.TrimPrefix(key.String(), "/"))
 	if err != nil || !found {
 		return nil, err
 	}
@@ -49,26 +49,26 @@ func (a *archived) Get(key client.ObjectKey) (client.Object, error) {
 }
 
 // List implements [cluster.Store].
-func (a *archived) List(namespace string) ([]client.Object, error) {
+func (s *cachedStore) List(namespace string) ([]client.Object, error) {
 	if namespace == "" {
-		return objectsOf(a.indexer.List()), nil
+		return objectsOf(s.indexer.List()), nil
 	}
-	found, err := a.indexer.ByIndex(toolscache.NamespaceIndex, namespace)
+	found, err := s.indexer.ByIndex(toolscache.NamespaceIndex, namespace)
 	return objectsOf(found), err
 }
 
 // Find implements [cluster.Store].
-func (a *archived) Find(index, namespace, key string) ([]client.Object, error) {
-	return a.indexes.Find(a.kind, index, namespace, key)
+func (s *cachedStore) Find(index, namespace, key string) ([]client.Object, error) {
+	return s.indexes.Find(s.kind, index, namespace, key)
 }
 
 // Each implements [cluster.Store].
-func (a *archived) Each(visit func(client.Object)) {
-	if one, ok := a.indexer.(interface{ Each(func(packed.Object)) }); ok {
+func (s *cachedStore) Each(visit func(client.Object)) {
+	if one, ok := s.indexer.(interface{ Each(func(packed.Object)) }); ok {
 		one.Each(func(obj packed.Object) { visit(obj) })
 		return
 	}
-	for _, obj := range a.indexer.List() {
+	for _, obj := range s.indexer.List() {
 		visit(obj.(client.Object))
 	}
 }

@@ -26,7 +26,7 @@ func TestNoQuadraticWork(t *testing.T) {
 	const n = 60
 	for _, r := range All {
 		t.Run(r.Name, func(t *testing.T) {
-			few, many := crowdAllocs(t, r, n), crowdAllocs(t, r, 4*n)
+			few, many := allocsOfLong(t, r, n), allocsOfLong(t, r, 4*n)
 			for kind, a := range few {
 				if b := many[kind]; b > 6*a+1000 {
 					t.Errorf("%s: %.0f allocations for lists of %d, %.0f for lists of %d", kind, a, n, b, 4*n)
@@ -36,9 +36,9 @@ func TestNoQuadraticWork(t *testing.T) {
 	}
 }
 
-// crowdAllocs returns, for each thing that happens to a kind, what a rule
+// allocsOfLong returns, for each thing that happens to a kind, what a rule
 // allocates.
-func crowdAllocs(t *testing.T, r *Rule, n int) map[string]float64 {
+func allocsOfLong(t *testing.T, r *Rule, n int) map[string]float64 {
 	t.Helper()
 	if r.Level == Off {
 		raised := *r
@@ -55,7 +55,7 @@ func crowdAllocs(t *testing.T, r *Rule, n int) map[string]float64 {
 	}
 	world := cluster.Environment{Source: snap, Live: snap, Retain: cluster.RetainOff}
 	allocs := map[string]float64{}
-	for _, obj := range crowded(n) {
+	for _, obj := range longLists(n) {
 		changed := obj.DeepCopyObject().(client.Object)
 		if sts, ok := changed.(*appsv1.StatefulSet); ok {
 			sts.Spec.ServiceName = "other"
@@ -82,7 +82,7 @@ func TestLongLists(t *testing.T) {
 	whole.NotShort(t, "takes a hundred megabytes")
 	const n = 5_000
 	world := cluster.Environment{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
-	for _, obj := range crowded(n) {
+	for _, obj := range longLists(n) {
 		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {obj, obj}, {obj, nil}} {
 			for _, r := range All {
 				Review(world.View(context.Background(), cluster.Request{}), []*Rule{r}, s.old, s.obj)
@@ -91,8 +91,8 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
-// crowded returns an object of each kind whose every list has n items.
-func crowded(n int) []client.Object {
+// longLists returns an object of each kind whose every list has n items.
+func longLists(n int) []client.Object {
 	meta := metav1.ObjectMeta{Name: "db", Namespace: "default", Labels: map[string]string{},
 		Annotations: map[string]string{}}
 	var spec corev1.PodSpec
