@@ -102,7 +102,7 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""),
 			fmt.Sprintf("must be %q, as that of volume %s, which is reserved for the claim and would never be bound to it",
 				is, pv.Name)),
-			attributesOf(pv))
+			p.attributesOf(pv))
 		return nil
 	}
 	return nil
@@ -124,12 +124,16 @@ func reservedVolumes(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*cor
 }
 
 // attributesOf returns the remedy that gives a claim the attributes class of a
-// volume.
-func attributesOf(pv *corev1.PersistentVolume) string {
-	if name := ptr.Deref(pv.Spec.VolumeAttributesClassName, ""); name != "" {
+// volume. Before Kubernetes 1.34 a claim may be unable to have one.
+func (p *Pass) attributesOf(pv *corev1.PersistentVolume) string {
+	switch name := ptr.Deref(pv.Spec.VolumeAttributesClassName, ""); {
+	case name == "":
+		return "leave volumeAttributesClassName out"
+	case p.has(attributesClasses).Unlikely():
+		return "choose a volume without volumeAttributesClassName" + p.Mend("", ": kubectl get pv")
+	default:
 		return fmt.Sprintf("volumeAttributesClassName: %s in the claim", name)
 	}
-	return "leave volumeAttributesClassName out"
 }
 
 // otherSelector reports a selector that does not match the volume which the
@@ -191,12 +195,9 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 		is := volume.GetPersistentVolumeClass(pv)
 		return fmt.Sprintf("its class is %q, not %q", is, class),
 			Remedy{fmt.Sprintf("storageClassName: %q in the claim", is)}
-	case !attributesFit(p.Cluster, pvc, pv) && p.has(attributesClasses).Unlikely():
-		return "before Kubernetes 1.34 none with an attributes class is bound",
-			Remedy{"choose another" + p.Mend("", ": kubectl get pv")}
 	case !attributesFit(p.Cluster, pvc, pv):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
-			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{attributesOf(pv)}
+			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{p.attributesOf(pv)}
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
 		return "its volumeMode is another", Remedy{fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))}
 	case !volume.CheckAccessModes(pvc, pv):

@@ -275,8 +275,10 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 	}
 	var req cluster.Request
 	req.User.Username, req.Orphan = w.user, w.orphan
-	view := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain)}.View(context.Background(),
-		req)
+	world := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Kubernetes: versions(w)}
+	view := world.View(context.Background(), req)
+	world.Manifests = true
+	manifests := world.View(context.Background(), req)
 	for _, r := range validators.All {
 		ask := oracles[r.Name]
 		if ask == nil {
@@ -294,8 +296,7 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 		}
 		c.remedies(t, seed, w, false, obj, found)
 		if old == nil && obj != nil { // as lint sees it
-			manifests := cluster.Environment{Source: snap, Finder: snap, Retain: cluster.Retain(w.retain), Manifests: true}
-			found, _ := validators.Review(manifests.View(context.Background(), req), []*validators.Rule{&rule}, old, obj)
+			found, _ := validators.Review(manifests, []*validators.Rule{&rule}, old, obj)
 			c.remedies(t, seed, w, true, obj, found)
 		}
 		concerned := slices.ContainsFunc(r.Checks, func(c validators.Check) bool { return c.Kind == kind })
@@ -318,6 +319,12 @@ func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Ob
 				describe(w, r, old, obj))
 		}
 	}
+}
+
+// versions returns the releases of a world's API servers.
+func versions(w *world) cluster.Versions {
+	version := func(r release) cluster.Version { return cluster.Version{Minor: r.minor, Patch: r.patch} }
+	return cluster.Versions{Oldest: version(w.servers[0]), Newest: version(w.servers[1])}
 }
 
 // remedies holds what findings tell people to do to what the world shows.
@@ -344,7 +351,7 @@ func describe(w *world, r *validators.Rule, old, obj client.Object) string {
 			fmt.Fprintf(&b, "--- %s %T\n%s", what, o, text)
 		}
 	}
-	fmt.Fprintf(&b, "retain %s, asked by %s, orphan %v\n", w.retain, w.user, w.orphan)
+	fmt.Fprintf(&b, "retain %s, asked by %s, orphan %v, Kubernetes %s\n", w.retain, w.user, w.orphan, versions(w))
 	if old != nil {
 		write("old", old)
 	}

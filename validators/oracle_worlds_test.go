@@ -40,7 +40,17 @@ type world struct {
 	user   string // who asks
 	orphan bool   // of a deletion: dependents stay
 	same   bool   // of an update: what the rule looks at is as it was
+
+	// servers are the releases of the oldest and the newest API server; zero if
+	// nothing is known of them.
+	servers [2]release
 }
+
+// A release of Kubernetes is 1.minor.patch.
+type release struct{ minor, patch int }
+
+// before says whether all API servers are known to be older than a minor.
+func (w *world) before(minor int) bool { return w.servers[1].minor > 0 && w.servers[1].minor < minor }
 
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
@@ -113,13 +123,27 @@ func (g gen) chance(p float64) bool { return g.Float64() < p }
 
 func one[T any](g gen, of ...T) T { return of[g.IntN(len(of))] }
 
+// servers returns releases of API servers: of one, of two neighbours that an
+// upgrade leaves behind, or unknown.
+func (g gen) servers() [2]release {
+	oldest := release{30 + g.IntN(9), g.IntN(6)}
+	switch newer := (release{oldest.minor + 1, g.IntN(6)}); {
+	case g.chance(.3):
+		return [2]release{}
+	case g.chance(.4):
+		return [2]release{oldest, newer}
+	}
+	return [2]release{oldest, oldest}
+}
+
 // world makes a cluster.
 func (g gen) world() *world {
 	w := &world{
 		retain: one(g, "statefulsets", "statefulsets", "owned", "owned", "all", "off"),
 		user: one(g, "jane", "system:serviceaccount:argo:argo",
 			"system:serviceaccount:kube-system:generic-garbage-collector"),
-		orphan: g.chance(.2),
+		orphan:  g.chance(.2),
+		servers: g.servers(),
 	}
 	for _, create := range append(g.makers(), func() client.Object { return g.node() },
 		func() client.Object { return g.budget() },

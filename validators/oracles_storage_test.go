@@ -168,15 +168,20 @@ var _ = register(map[string]oracle{
 			was, is := old.Spec.Resources.Requests.Storage(), c.Spec.Resources.Requests.Storage()
 			changed := old.Spec.StorageClassName != nil && !reflect.DeepEqual(old.Spec.StorageClassName, c.Spec.StorageClassName)
 			before, after := nameIn(old.Spec.VolumeAttributesClassName), nameIn(c.Spec.VolumeAttributesClassName)
-			if before != after &&
-				(old.Status.Phase != corev1.ClaimBound || after == "" && old.Status.CurrentVolumeAttributesClassName != nil) {
+			switch {
+			case before != after && w.before(34): // and a new one is dropped
+				if before != "" {
+					return hint
+				}
+			case before != after &&
+				(old.Status.Phase != corev1.ClaimBound || after == "" && old.Status.CurrentVolumeAttributesClassName != nil):
 				return hint
 			}
 			if changed || old.Status.Phase != corev1.ClaimBound && is.Cmp(*was) != 0 {
 				return hint
 			}
 			if is.Cmp(*was) < 0 { // back, after an expansion that failed, but not to what there is
-				return hintIf(is.Cmp(*old.Status.Capacity.Storage()) <= 0)
+				return hintIf(is.Cmp(*old.Status.Capacity.Storage()) <= 0 || w.before(32))
 			}
 			sc := find(w.classes, "", classNamed(c))
 			return hintIf(is.Cmp(*was) > 0 && (sc == nil || sc.AllowVolumeExpansion == nil || !*sc.AllowVolumeExpansion))

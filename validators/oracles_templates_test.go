@@ -40,11 +40,14 @@ var _ = register(map[string]oracle{
 		}
 		return warnIf(t.Spec.Selector != nil && dynamic(classFor(w, t)))
 	}),
-	"claim-template-storage": template(func(_ *world, _ sts, t *corev1.PersistentVolumeClaim) validators.Level {
-		if t.Spec.Resources.Requests.Storage().IsZero() || len(t.Spec.AccessModes) == 0 {
-			return hint
+	"claim-template-storage": template(func(w *world, _ sts, t *corev1.PersistentVolumeClaim) validators.Level {
+		switch {
+		case !t.Spec.Resources.Requests.Storage().IsZero() && len(t.Spec.AccessModes) > 0:
+			return nothing
+		case w.before(34): // the API server takes it
+			return deny
 		}
-		return nothing
+		return hint
 	}),
 	"claim-template-class": template(func(w *world, s sts, t *corev1.PersistentVolumeClaim) validators.Level {
 		first := t.DeepCopy()

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/storage/volume"
-	"k8s.io/utils/ptr"
 
 	"stayput.dev/cluster"
 )
@@ -34,8 +33,7 @@ func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.P
 // k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
 func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool,
 ) *corev1.PersistentVolume {
-	gate := attributesClasses.In(v.Kubernetes())
-	dropped := gate.Unlikely() && v.Manifests()
+	dropped := attributesDropped(v)
 	if dropped {
 		of := *pvc
 		of.Spec.VolumeAttributesClassName = nil
@@ -69,7 +67,7 @@ func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev
 		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
 		// An error is a malformed selector, or a class that no server knows; no
 		// volume matches either.
-		pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, dropped || !gate.Unlikely())
+		pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true)
 		if pv != nil && err == nil {
 			return pv
 		}
@@ -77,17 +75,17 @@ func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev
 	return nil
 }
 
+// attributesDropped says whether the API server drops the attributes classes of the
+// claims and volumes that are reviewed. What a cluster holds it has kept: by its
+// version, or by a gate, and then equal names are bound.
+func attributesDropped(v *cluster.View) bool {
+	return v.Manifests() && attributesClasses.In(v.Kubernetes()).Unlikely()
+}
+
 // attributesFit says whether the attributes class of a volume lets a claim be
 // bound to it.
 func attributesFit(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
-	asked, has := ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""), ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
-	switch {
-	case !attributesClasses.In(v.Kubernetes()).Unlikely():
-		return asked == has
-	case v.Manifests():
-		return true // both are dropped
-	}
-	return asked == "" && has == ""
+	return attributesDropped(v) || sameAttributes(pvc.Spec.VolumeAttributesClassName, pv.Spec.VolumeAttributesClassName)
 }
 
 // provisioned says whether a provisioner made a volume, not a person.
