@@ -105,8 +105,11 @@ func (r Record) Days() (first, last string) {
 	return first, last
 }
 
-// Works says whether anything was tested, and nothing failed.
-func (r Record) Works() bool { return r.Count(Passed) > 0 && r.Count(Failed) == 0 }
+// Whole says whether all tests of the suite passed, but for those that had a
+// reason to be left out.
+func (r Record) Whole() bool {
+	return r.Count(Passed) > 0 && r.Count(Passed)+r.Count(LeftOut) >= r.Suite
+}
 
 // Load returns what is known, and what was tested, by minor.
 func Load() (Known, map[string]Record, error) {
@@ -148,11 +151,11 @@ func (k Known) Newest() string { return k.Minors[len(k.Minors)-1].Minor }
 // Constraint is the chart's kubeVersion.
 func (k Known) Constraint() string { return ">=" + k.Oldest() + ".0-0" }
 
-// TestedOn are the minors on which tests were run and none failed, and the one on
-// which CI runs them all, oldest first.
+// TestedOn are the minors on which the whole suite passed, and the one on which CI
+// runs it, oldest first.
 func TestedOn(k Known, records map[string]Record) (minors []string) {
 	for _, m := range k.Minors {
-		if m.Minor == k.Newest() || records[m.Minor].Works() {
+		if m.Minor == k.Newest() || records[m.Minor].Whole() {
 			minors = append(minors, m.Minor)
 		}
 	}
@@ -177,7 +180,7 @@ its sources, with Stayput enforcing. What has not run counts as not tested.
 	}
 	s.WriteString(`
 The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are
-in CI, and are not counted here. Where a minor is not tested, the notes of the chart say so after ` +
+in CI, and are not counted here. Where the whole suite has not passed on a minor, the notes of the chart say so after ` +
 		"`helm install`" + `.
 
 ## What differs
