@@ -59,6 +59,10 @@ bench-scale: control-plane ## start, memory, answers and audit beside 10 000 Sta
 bench-latency: control-plane ## what is added to requests through a real API server, beside controller-runtime and policies; writes docs/measurements.md (three minutes)
 	go run ./bench --latency --during 800ms --docs docs/measurements.md
 
+.PHONY: bench-lint
+bench-lint: ## what one run of lint costs, and stayput --version, beside kube-score and an earlier build; writes docs/measurements.md (four minutes)
+	go run ./bench --lint --docs docs/measurements.md
+
 .PHONY: bench-compare
 bench-compare: ## the Go benchmarks of the request path against COMMIT (HEAD: what is not committed), by benchstat (four minutes)
 	@was=$$(mktemp -d) && trap 'git worktree remove --force $$was/tree; rm -rf $$was' EXIT && git worktree add -q --detach $$was/tree $(COMMIT) && \

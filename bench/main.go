@@ -41,7 +41,7 @@ type options struct {
 	size             paper.Size
 	docs, only       string
 	scale, real      bool
-	latency          bool
+	latency, lint    bool
 }
 
 func main() {
@@ -58,6 +58,7 @@ func main() {
 	flag.BoolVar(&o.scale, "scale", false, "measure how Stayput and audit bear a large cluster, instead of beside others")
 	flag.BoolVar(&o.real, "real", false, "with --scale: beside a real API server, too")
 	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
+	flag.BoolVar(&o.lint, "lint", false, "measure one run of lint beside kube-score, instead")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/measurements.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -146,6 +147,9 @@ func (o options) run(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	b := &bench{options: o, dir: dir, payloads: list}
 	defer b.stop()
+	if o.lint {
+		return b.runLint(ctx)
+	}
 	if o.scale {
 		return b.runScale(ctx)
 	}
