@@ -24,14 +24,14 @@ var claimAttributesClass = &Rule{
 	Doc: `a claim's volumeAttributesClassName must be a class of the driver that makes its volume
 
 A VolumeAttributesClass says with which attributes, such as IOPS, one CSI driver
-makes a volume, and to which it changes one. Nothing looks at the name when a
-claim is applied. If the class does not exist, or is of another driver than the
-provisioner of the claim's StorageClass, no volume is made: the claim and its
-Pods are Pending, and the claim cannot be changed until it is bound. Of a bound
-claim the volume stays as it was, and only the events of the claim say why.
+makes a volume, and to which it changes one. The API server does not check the
+name. If the class does not exist, or belongs to another driver than the claim's
+StorageClass, no volume is made: the claim and its Pods are Pending, and the
+claim cannot be changed until it is bound. If the claim is bound already, its
+volume stays as it was, and only the claim's events say why.
 
-A class that exists in name only is no finding where a volume that is available
-carries it: volumes made by hand are told apart by it.`,
+A class that does not exist is no finding where an available volume has its
+name: administrators match volumes made by hand to claims in this way.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 

@@ -19,11 +19,12 @@ var claimClass = &Rule{
 	Doc: `a claim must have a class that exists
 
 A claim whose class does not exist, or which names none in a cluster without a
-default class, is Pending for ever, and so is every Pod that mounts it; only
-the claim's events say why. Name one of the classes there are, or mark one as
-the default. A class that exists in name only is no finding where some volume
-carries it: that is how volumes made by hand are told apart. The claims of generic
-ephemeral volumes are made when their Pods are: of a template it is said before.`,
+default class, is Pending for ever, and so is every Pod that mounts it; only the
+claim's events say why. Name one of the classes there are, or mark one as the
+default. A class that does not exist is no finding where some volume has its
+name: administrators match volumes made by hand to claims in this way. The claim
+of a generic ephemeral volume is made together with its Pod; the rule checks it
+already in the Pod template.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 

@@ -20,14 +20,15 @@ var claimDataSource = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}},
 	Doc: `a claim that is filled from another must name one that exists
 
-With dataSource or dataSourceRef of kind PersistentVolumeClaim, the driver makes a
-claim's volume as a copy of that claim's. While there is no claim of that name in
-the same namespace no volume is made: the claim and its Pods are Pending, and a
-data source cannot be changed. Transformers that rename claims leave such
-references behind; one that was renamed is named in the remedy.
+If dataSource or dataSourceRef names a PersistentVolumeClaim, the driver fills
+the new volume with a copy of that claim's volume. While no claim of that name
+exists in the same namespace, no volume is made: the claim and its Pods are
+Pending, and a data source cannot be changed. Tools that rename claims, such as
+kustomize with a namePrefix, do not change these references; the remedy then
+gives the new name.
 
-Other sources, as VolumeSnapshots, are of kinds that Kubernetes itself does not
-have, and are not looked for.`,
+Other sources, such as VolumeSnapshots, are custom resources, and the rule does
+not look for them.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 

@@ -23,38 +23,39 @@ var claimInUse = &Rule{
 		&corev1.Namespace{}},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted
 
-A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on,
-and at its next restart, weeks later perhaps, the claim is gone and the Pod
-starts on an empty volume. Where the volume's reclaim policy is Delete, the
-disk is destroyed as well. The DELETE request is the one moment at which it can
-be stopped.
+A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on, and
+at its next restart, weeks later perhaps, the claim is gone and the Pod starts
+on an empty volume. Where the volume's reclaim policy is Delete, the disk is
+destroyed as well. Only the DELETE request itself can still be stopped.
 
-Denied is (a) the deletion of a claim that a StatefulSet needs for a replica it
-has, (b) the deletion of a claim that a StatefulSet made, also one long gone,
-while its volume's policy is Delete, and (c) that of a claim which the template
-of a StatefulSet mounts by its name, at any number of replicas, while its
-volume's policy is Delete. To remove a member, scale the StatefulSet down first;
-a StatefulSet that is gone or being deleted needs no claim. To keep the disk,
-set the volume's policy to Retain; to let it go, annotate the claim
+The rule denies the deletion of (a) a claim that a StatefulSet needs for one of
+its replicas, (b) a claim that a StatefulSet made, even if that StatefulSet is
+gone, while the policy of its volume is Delete, and (c) a claim that the
+template of a StatefulSet mounts by its name, at any number of replicas, while
+the policy of its volume is Delete. To remove a member, scale the StatefulSet
+down first; a StatefulSet that is gone or being deleted needs no claim. To keep
+the disk, set the volume's policy to Retain; to let it go, annotate the claim
 stayput.dev/reclaim-policy: Delete. To wipe a member that runs, exempt its
-claim. Claims of anything else are never held back, nor is what controllers and
-terminating namespaces delete. Where a Pod, or the template of a StatefulSet or
-Deployment, mounts a claim by its name, it is warned of. Each answer says what
-becomes of the disk. A volume that is being deleted goes with its claim whatever
-its policy, and that is warned of, too.
+claim. The rule never denies the deletion of other claims, nor what controllers
+and terminating namespaces delete. It warns where a Pod, or the template of a
+StatefulSet or Deployment, mounts the claim by its name. Each answer says what
+happens to the disk. A volume that is itself being deleted goes with its claim
+whatever its policy, and the rule warns of that, too.
 
-Whoever may write a claim may write owners on it, so that none lowers a denial:
-neither a custom resource, be it the controller or not, nor a Pod. A claim whose
-owners are all gone is let go, for the garbage collector takes it anyway. Claims
-that no StatefulSet made and a custom resource controls are only warned of, be
-they mounted by a StatefulSet or not.
+Anybody who may write a claim may write ownerReferences on it, so an owner never
+turns a denial into a warning: neither a custom resource, whether it is the
+controller or not, nor a Pod. A claim whose owners no longer exist may be
+deleted, because the garbage collector deletes it anyway. If no StatefulSet made
+the claim and a custom resource controls it, the rule only warns, whether a
+StatefulSet mounts it or not.
 
-An operator may delete claims before the StatefulSet that it controls, and cannot
-read an answer: its service account is warned of (a) where nothing can be
-destroyed, for the volume's policy is Retain and the volume itself is not being
-deleted. Else it waits until the volumes are set to Retain, or until the
-configuration lets it through: the denial holds the entry for deletions.callers.
-A person is denied, whatever the ownerReferences say.`,
+An operator may delete claims before the StatefulSet that it controls, and
+cannot read an answer. In case (a) its service account therefore gets a warning
+where no data can be destroyed, because the volume's policy is Retain and the
+volume itself is not being deleted. Otherwise the operator waits until the
+volumes are set to Retain, or until the configuration permits the deletion: the
+denial contains the entry for deletions.callers. A person is denied, whatever
+the ownerReferences say.`,
 
 	Exempt: "the member is to be wiped and synchronised anew, or its data is elsewhere already",
 

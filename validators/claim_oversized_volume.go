@@ -21,9 +21,9 @@ var claimOversizedVolume = &Rule{
 
 Where no class provisions volumes, a claim is bound to the smallest available
 volume that holds what it asks for, among those with the fewest access modes.
-If that is a hundred times larger, so be it: the claim has all of it, the rest
-is lost to everybody else, and the claim that was meant to have it finds none.
-Up to a tenth more is how disks are cut, 100G for 93Gi, and no finding.
+That volume may be a hundred times larger: the claim has all of it, nobody else
+can use the rest, and the claim that was meant to have it finds none. Up to a
+tenth more is no finding, because disks have round sizes, such as 100G for 93Gi.
 Make a volume of the right size, choose one with volumeName or a selector, name
 a class that provisions, or ask for the whole of it.`,
 

@@ -22,16 +22,16 @@ var claimReclaim = &Rule{
 	Doc: `the volume of a claim should be retained
 
 Where the class of a claim says reclaimPolicy: Delete, its disk is destroyed as
-soon as the claim is deleted, with its namespace for example; where the claim has a
-volume, or one is reserved for it, that volume's own policy counts. Annotate the claim
-stayput.dev/reclaim-policy: Retain before its volume is made, or name a class
-that retains. If the data may go, annotate it stayput.dev/reclaim-policy: Delete.
-The claims of StatefulSets are retained without a word, unless the configuration
-or an annotation says otherwise.`,
+soon as the claim is deleted, with its namespace for example; where the claim
+has a volume, or one is reserved for it, that volume's own policy counts.
+Annotate the claim stayput.dev/reclaim-policy: Retain before its volume is made,
+or name a class that retains. If the data may go, annotate it
+stayput.dev/reclaim-policy: Delete. Stayput retains the volumes of StatefulSets
+without a warning, unless the configuration or an annotation says otherwise.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 
-	Exempt: "what is on the volume can be computed or fetched again, as a cache or a scratch directory",
+	Exempt: "the data can be computed or fetched again, as in a cache or a scratch directory",
 
 	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName != "" {

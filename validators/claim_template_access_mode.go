@@ -15,11 +15,11 @@ var claimTemplateAccessMode = &Rule{
 	Doc: `a claim template should ask for the access that one Pod needs
 
 Every claim of a template belongs to one Pod. ReadWriteMany asks for a volume
-that many nodes can write at once, which is mostly a network file system,
-slower, with other rules for locks, and which most drivers for disks cannot
-make, so that the claim stays Pending. A volume that is ReadOnlyMany alone is
-new and empty, and a driver that takes the mode at its word mounts it read-only.
-Ask for ReadWriteOnce, or ReadWriteOncePod. Templates cannot be changed later.`,
+that many nodes can write at once. That is usually a network file system, which
+is slower and has other rules for locks. Most drivers for disks cannot make such
+a volume, and the claim stays Pending. With ReadOnlyMany alone the new volume is
+empty, and a driver that enforces the mode mounts it read-only. Ask for
+ReadWriteOnce, or ReadWriteOncePod. Templates cannot be changed later.`,
 
 	Exempt: "the storage offers no other mode, as some file shares do, or another workload mounts the same claims",
 

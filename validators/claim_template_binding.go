@@ -20,11 +20,11 @@ var claimTemplateBinding = &Rule{
 	Doc: `the volumes of Pods that are spread should wait for their Pods
 
 A class with volumeBindingMode: Immediate, the default, makes a volume as soon
-as there is a claim, in whatever zone it likes. The Pod must then run in that
-zone for ever. If its own rules forbid that, a zone it selects, a spread over
-zones or nodes, an anti-affinity, it is Pending for ever, or the spread is not
-what it says. Name a class with volumeBindingMode: WaitForFirstConsumer, which
-makes the volume where the scheduler puts the Pod.`,
+as there is a claim, in any zone. The Pod must then always run in that zone. If
+a zone that the Pod selects, a spread over zones or nodes, or an anti-affinity
+excludes that zone, the Pod is Pending for ever, or the Pods are not spread as
+the template asks. Name a class with volumeBindingMode: WaitForFirstConsumer,
+which makes the volume where the scheduler puts the Pod.`,
 
 	Exempt: "all nodes that the Pods may run on reach every volume, as with network storage without zones",
 

@@ -20,10 +20,10 @@ var claimTemplateClass = &Rule{
 	Doc: `a claim template must have a class that exists
 
 A claim whose class does not exist, or which names none in a cluster without a
-default class, is Pending for ever, and with it the first Pod of the
-StatefulSet. So is a claim of the class "", which is never provisioned, while
-no volume is available for it. Templates cannot be changed later: name one of
-the classes that there are now.`,
+default class, is Pending for ever, and so is the first Pod of the StatefulSet.
+A claim of the class "" is never provisioned, and is Pending while no volume is
+available for it. Templates cannot be changed later: name one of the classes
+that there are now.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 

@@ -15,9 +15,9 @@ var claimTemplateDuplicate = &Rule{
 	Doc: `the claim templates of a StatefulSet must have different names
 
 The API server accepts two templates of one name. The StatefulSet controller
-takes the last and drops the others without a word, so that the size or the
-class that somebody asked for is not the one that the Pods get. Templates cannot
-be changed later. Remove all but one, or rename them.`,
+uses the last and ignores the others without an event, so the Pods may get
+another size or class than the author asked for. Templates cannot be changed
+later. Remove all but one, or rename them.`,
 
 	Exempt: "never: one of the two templates is without any effect",
 

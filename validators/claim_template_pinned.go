@@ -22,10 +22,11 @@ var claimTemplatePinned = &Rule{
 
 A volume has one claim. With volumeName in a template, the claim of every
 replica asks for the same volume: the first gets it, and the others are Pending
-for ever. And with a selector, a claim is never provisioned, for no provisioner
-honours one: it waits for a volume made by hand. Templates cannot be changed
-later. Remove the field; to give each replica a volume of its own choice, reserve
-the volumes with claimRef, or make the claims before the StatefulSet.`,
+for ever. A claim with a selector is never provisioned, because no provisioner
+supports selectors: it waits for a volume made by hand. Templates cannot be
+changed later. Remove the field; to give each replica a volume of its own
+choice, reserve the volumes with claimRef, or make the claims before the
+StatefulSet.`,
 
 	Exempt: "the one replica is bound to that volume on purpose, and will never have a second",
 

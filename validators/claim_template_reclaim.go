@@ -22,11 +22,11 @@ var claimTemplateReclaim = &Rule{
 Where the class of a claim template says reclaimPolicy: Delete, a disk is
 destroyed as soon as its claim is deleted. Stayput retains the volumes of
 StatefulSets, unless its configuration or an annotation of the Namespace says
-otherwise: this warning says that nothing will. Annotate the template
-stayput.dev/reclaim-policy: Retain, or name a class that retains. If the data
-may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
+otherwise: this warning says that these volumes will not be retained. Annotate
+the template stayput.dev/reclaim-policy: Retain, or name a class that retains.
+If the data may go, annotate the template stayput.dev/reclaim-policy: Delete.`,
 
-	Exempt: "the data can be had again from elsewhere, as of caches, or of members that synchronise",
+	Exempt: "the data can be fetched again from elsewhere, as that of a cache, or of a member that synchronises",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		var unknown error

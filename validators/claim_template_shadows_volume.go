@@ -20,16 +20,17 @@ var claimTemplateShadowsVolume = &Rule{
 	Runs:  haveClaim,
 	Doc: `a volume of the Pod template must not have the name of a claim template
 
-The StatefulSet controller replaces the volume by the claim, without a word,
-and the API server does not even look whether the volume is valid. Whoever wrote
-it, an emptyDir for a cache or the claim of an older manifest, gets another one
-than the manifest says. Remove the volume; or, if it is the one to be used, rename
-it and mount it by its new name, once what the claims hold is copied.
+The StatefulSet controller replaces the volume by the claim without an event,
+and the API server does not even check whether the volume is valid. The author
+of the volume, which may be an emptyDir for a cache or the claim of an older
+manifest, gets another volume than the manifest says. Remove the volume. If the
+Pods should use it, copy the data of the claims, rename the volume and mount it
+by its new name.
 
-A volume that names a claim which does not exist is a placeholder: the author
-wanted a claim there, as some charts and operators write it, and gets one. Of
-such a volume there is nothing to say. Nothing is lost by a volume that is
-replaced, so the rule warns.`,
+A volume that names a claim which does not exist is a placeholder: some charts
+and operators write one where they want the template's claim, and they get it.
+The rule ignores such a volume. A volume that is replaced loses no data, so the
+rule only warns.`,
 
 	Exempt: "a tool writes the volume, and the claim is known to take its place",
 

@@ -25,11 +25,12 @@ var claimTemplateStorage = &Rule{
 	Doc: `a claim template must say how much storage it asks for, and how it is mounted
 
 The API server refuses a template without spec.resources.requests.storage or
-spec.accessModes, but says no more than "Required value". Mostly the author did
-write it, and a slip of the pen lost it: a field that Kubernetes does not know,
-such as resource instead of resources, is dropped before anything looks at it.
-Correct the name or the indentation; kubectl apply --validate=strict, the default,
-finds such fields, while Helm and --validate=false do not.`,
+spec.accessModes, but says no more than "Required value". Often the author did
+write it, with a misspelled field or a wrong indentation: the API server drops a
+field that Kubernetes does not know, such as resource instead of resources,
+before it validates the object. Correct the name or the indentation; kubectl
+apply --validate=strict, the default, finds such fields, while Helm and
+--validate=false do not.`,
 
 	Versions: []*cluster.Feature{claimTemplatesValidated},
 	Refusal:  claimTemplatesValidated,

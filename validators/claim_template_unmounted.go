@@ -13,11 +13,11 @@ var claimTemplateUnmounted = &Rule{
 	Loses: LosesData,
 	Doc: `a claim template should be mounted by a container
 
-Every Pod of the StatefulSet gets a claim, and a disk that is paid for, from
-each template, whether a container mounts it or not. Mostly the names of
-template and volumeMount differ by a letter, and the program writes its data
-into the container, where it dies with the Pod. Templates cannot be removed
-later.`,
+Every Pod of the StatefulSet gets a claim from each template, with a disk that
+costs money, whether a container mounts it or not. Often the names of template
+and volumeMount differ by a letter: the program then writes its data into the
+container's own file system, and loses it with the Pod. Templates cannot be
+removed later.`,
 
 	Exempt: "an injector adds the container that mounts it when the Pod is made",
 

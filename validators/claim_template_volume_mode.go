@@ -15,13 +15,15 @@ var claimTemplateVolumeMode = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Block claim must be in volumeDevices, and a file system in volumeMounts
 
-A claim with volumeMode: Block is a device without files, which a container gets
-by volumeDevices; any other claim is a file system, which volumeMounts mounts.
-Where the two differ the API server says nothing, and the kubelet starts none of
-the Pods: they are in ContainerCreating, with an event that names the volume. A
-claim template cannot be changed later, nor can the volumeMode of a claim.
+A claim with volumeMode: Block is a raw device, which a container lists in
+volumeDevices; any other claim is a file system, which it lists in volumeMounts.
+If the container uses the wrong list, the API server accepts it, and the kubelet
+starts none of the Pods: they stay in ContainerCreating, with an event that
+names the volume. A claim template cannot be changed later, nor can the
+volumeMode of a claim.
 
-The rule only warns of a claim that the Pods name: it may be made anew.`,
+For a claim that the Pods mount by its name the rule only warns, because the
+claim may be deleted and created again.`,
 
 	Exempt: "never: no kubelet starts such a Pod; where a webhook rewrites it, exempt it with that as the reason",
 

@@ -23,19 +23,19 @@ var claimVolume = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}},
 	Doc: `a claim that names a volume must be able to have it
 
-With volumeName, a claim gets that volume or none. It is Pending for as long as
+A claim with a volumeName gets that volume or none. It is Pending for as long as
 the volume does not exist, is smaller than what the claim asks for, has another
-class, attributes class, volume mode or access modes, or belongs to another claim. A volume that
-was released by a claim belongs to it still, with its data, until its claimRef
-is removed. Where a default class exists, a claim for a volume without a class
-must say storageClassName: "".
+class, attributes class, volume mode or access modes, or belongs to another
+claim. A Released volume still belongs to its old claim, with the data, until
+its claimRef is removed. Where a default class exists, a claim for a volume
+without a class must say storageClassName: "".
 
-A volume whose claimRef names the claim is bound to it whatever the class of
-either, with volumeName and without. A claim that names another class than such
-a volume has says fast and has a slow disk, for good. A selector is not looked at
-either, nor for a volume that volumeName names. Of another attributes class,
-though, a volume is bound only where both name each other: else the claim waits,
-or gets a new, empty volume where its class makes one.`,
+If a volume's claimRef names the claim, the two are bound, whatever class each
+has, with volumeName or without. The claim may then say a fast class and have a
+slow disk, for good. Kubernetes also ignores the selector of the claim, as it
+does for a volume that volumeName names. If the attributes classes differ,
+though, the two are bound only where claimRef and volumeName name each other;
+otherwise the claim waits, or its StorageClass provisions a new, empty volume.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 

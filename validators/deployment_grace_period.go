@@ -16,17 +16,17 @@ var deploymentGracePeriod = &Rule{
 	Loses: LosesData,
 	Doc: `the Pods of a Deployment that keeps data must have time to shut down
 
-With terminationGracePeriodSeconds 0 every deletion of a Pod is a forced one: the
-API server forgets the Pod at once, the process is killed before it has written
-what it holds in memory, and files are cut off in the middle. Another Pod may
-mount the claim while the first still runs. It happens at each update, each drain
-and each scaling down, without any fault.
+With terminationGracePeriodSeconds: 0 every deletion of a Pod is a forced
+deletion: the API server removes the Pod at once, and the process is killed
+before it has written what it holds in memory, so files may end in the middle of
+a write. Another Pod may mount the claim while the first still runs. This
+happens at each update, each drain and each scale-down, without any failure.
 
 Leave the field out, which means 30 seconds, or set it to what a clean shutdown
-takes under load. Claims that are only read need no time, nor do Deployments
-without any.`,
+takes under load. A Deployment without claims, or one that only reads them,
+needs no time, and the rule ignores it.`,
 
-	Exempt: "what stands in the claim survives being cut off at any moment",
+	Exempt: "the data in the claim stays valid when a write is interrupted at any moment",
 
 	Checks: []Check{On(func(p *Pass, d *appsv1.Deployment) error {
 		pod := &d.Spec.Template.Spec

@@ -24,12 +24,13 @@ var deploymentHostname = &Rule{
 
 All Pods of a Deployment are made from one template, so they all get its
 hostname. With a subdomain they share one DNS name, which resolves to all of
-them, and no client can choose the Pod that it talks to; without one they have
-no DNS name, and every one of them takes itself for the same machine. Even one
-replica is two Pods while an update runs. Remove the hostname and label the
+them, and no client can choose the Pod that it talks to. Without a subdomain
+they have no DNS name, and all of them report the same hostname. Even one
+replica is two Pods during a rolling update. Remove the hostname and label the
 template stayput.dev/subdomain: <headless Service>: Stayput then gives every Pod
-a DNS name of its own. A hostnameOverride is the same disease: several replicas
-call themselves by one name, which no DNS server knows. Where a name must outlive its Pod, use a StatefulSet.`,
+a DNS name of its own. A hostnameOverride has the same effect: several replicas
+use one name, which no DNS server knows. Where a name must outlive its Pod, use
+a StatefulSet.`,
 
 	Versions: []*cluster.Feature{hostnameOverride},
 

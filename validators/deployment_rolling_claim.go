@@ -19,17 +19,16 @@ var deploymentRollingClaim = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Deployment with a claim for one node should be recreated, not rolled
 
-A rolling update starts the new Pod before it stops the old one. If the new one
-comes to another node, it waits for the volume that the old one holds, and the
-old one is kept until the new one is ready: the update hangs. On the same node
-both write the same files for a while. A ReadWriteOncePod claim lets the new Pod
-start nowhere. Say strategy: {type: Recreate}, or
-maxSurge: 0.
+A rolling update starts the new Pod before it stops the old one. On another node
+the new Pod waits for the volume that the old Pod holds, and the old Pod stays
+until the new one is ready: the update hangs. On the same node both write the
+same files for a while. With a ReadWriteOncePod claim the new Pod can start on
+no node. Set strategy: {type: Recreate}, or maxSurge: 0.
 
-Of a Deployment that exists kubectl apply --server-side, and a tool that applies
-so, is refused then: what the API server filled in for rollingUpdate belongs to
-nobody and stays, and Recreate allows none. Patch the Deployment first, with the
-command of the remedy in a cluster.`,
+For a Deployment that exists the API server then refuses a server-side apply:
+the defaults that it filled in for rollingUpdate have no field manager and stay,
+and Recreate allows no rollingUpdate. Patch the Deployment first; in a cluster
+the remedy contains the command.`,
 
 	Exempt: "the application locks its files, and all its Pods run on one node",
 

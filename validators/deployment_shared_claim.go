@@ -18,11 +18,11 @@ var deploymentSharedClaim = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `several replicas of a Deployment must not mount a claim that only one may mount
 
-Of a ReadWriteOncePod claim only one Pod can ever start. A ReadWriteOnce claim
-can be mounted on one node: replicas there write the same files, which few
-programs expect, and the others wait for the volume for ever. If every replica
-needs a disk, use a StatefulSet with volumeClaimTemplates, whose claims start
-empty: copy the data to them first. If all need the same files, use a
+With a ReadWriteOncePod claim only one Pod can start. A ReadWriteOnce claim can
+be mounted on one node only: replicas there write the same files, which few
+programs expect, and replicas elsewhere wait for the volume for ever. If every
+replica needs a disk, use a StatefulSet with volumeClaimTemplates, whose claims
+start empty: copy the data to them first. If all need the same files, use a
 ReadWriteMany claim; or else run one replica.`,
 
 	Exempt: "all Pods are kept on one node and only one of them writes, or the application locks its files",

@@ -20,17 +20,17 @@ var deploymentSubdomain = &Rule{
 	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Deployment's template with a subdomain must ask for hostnames too, of a Service
 
-A Pod has a DNS name of its own, <hostname>.<subdomain>, only if it has both. A
-Deployment that sets the subdomain alone gets records such as
-10-0-0-7.<subdomain>, which change with every restart. A hostname in the template
-would be the same for all replicas; so label the template
-stayput.dev/subdomain: <subdomain>, and Stayput gives every Pod its own name as
-hostname. In a namespace that is labelled stayput.dev/inject: enabled that is
-done without being asked for.
+A Pod has a DNS name of its own, <hostname>.<subdomain>, only if it has a
+hostname and a subdomain. A Deployment that sets the subdomain alone gets
+records such as 10-0-0-7.<subdomain>, which change with every restart. A
+hostname in the template would be the same for all replicas; so label the
+template stayput.dev/subdomain: <subdomain>, and Stayput gives every Pod its own
+name as hostname. In a namespace with the label stayput.dev/inject: enabled
+Stayput does so for every Pod.
 
-The label or the subdomain must name a Service, or the names never resolve. One
-that was renamed and left the template behind, as by kustomize's namePrefix, is
-named in the remedy.`,
+The label or the subdomain must name a Service, or the names never resolve. If a
+tool renamed the Service but not the reference, as kustomize's namePrefix does,
+the remedy gives the new name.`,
 
 	Versions: []*cluster.Feature{serviceDigits},
 

@@ -37,24 +37,24 @@ var fieldFixed = &Rule{
 	Doc: `a field that cannot change must be changed by its recipe
 
 Kubernetes refuses to change some fields, and does not say what to do instead:
-of a StatefulSet the volumeClaimTemplates, serviceName, podManagementPolicy and
-selector; the clusterIP of a Service; what a StorageClass makes volumes of; the
-class of a claim, and its size downwards, or upwards where its class does not
-allow it. Stayput adds the recipe to the refusal.
+the volumeClaimTemplates, serviceName, podManagementPolicy and selector of a
+StatefulSet; the clusterIP of a Service; the provisioner, parameters and
+reclaimPolicy of a StorageClass; the class of a claim, a smaller size, and a
+larger one where the class does not allow expansion. Stayput adds a recipe to
+the refusal.
 
-A StatefulSet is replaced around its Pods: kubectl delete statefulset <name>
---cascade=orphan leaves Pods and claims alone, and the StatefulSet that is
-applied next adopts them. Claims made from a template do not follow it: each is
-grown by itself, kubectl patch pvc <name> -p
-'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}', and none can shrink. To
-another attributes class, too, each bound claim changes by itself, kubectl patch pvc
-<name> -p '{"spec":{"volumeAttributesClassName":"gold"}}', and never back to none.
-What an update lets pass because the object always had it, a creation may be
-denied for: then Stayput says what is to be mended first, and gives the recipe
-only once that is done. kubectl create --dry-run=server -f <file> says the same,
-while the old one still stands. A
-StorageClass can be deleted and applied again without any effect on the volumes
-that it made.`,
+A StatefulSet can be replaced while its Pods run: kubectl delete statefulset
+<name> --cascade=orphan leaves Pods and claims alone, and the StatefulSet that
+is applied next adopts them. Claims that exist do not change with their
+template. Expand each claim with kubectl patch pvc <name> -p
+'{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}'; no claim can shrink.
+Change the attributes class of each bound claim with kubectl patch pvc <name> -p
+'{"spec":{"volumeAttributesClassName":"gold"}}'; it can never be removed again.
+An update may keep a fault that the object always had, while the creation of the
+same object is denied: Stayput then says what to correct first, and gives the
+recipe only when that is done. kubectl create --dry-run=server -f <file> shows
+the same while the old object still exists. A StorageClass can be deleted and
+applied again without any effect on the volumes that it made.`,
 
 	Versions: []*cluster.Feature{attributesClasses, expansionRecovers, fixedFieldsNamed},
 

@@ -33,22 +33,24 @@ var finalizerRemoved = &Rule{
 	Reads:     []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `a finalizer that guards data should be left to the controller that set it
 
-A claim that was deleted while Pods mount it is kept by the finalizer
-kubernetes.io/pvc-protection, a volume with a claim by kubernetes.io/pv-protection,
-and one whose disk is yet to be destroyed by that of its provisioner. The
-controllers take them off when it is time. Whoever takes them off by hand, to be
-rid of what "hangs in Terminating", makes sure of the loss that they put off: the
-claim is gone under its running Pods, and with the policy Delete its disk is
-destroyed; the claim of the volume is Lost, for good; or the disk stays somewhere
-with nothing that remembers it.
+The finalizer kubernetes.io/pvc-protection keeps a deleted claim while Pods
+mount it, kubernetes.io/pv-protection keeps a deleted volume while it has a
+claim, and the provisioner's finalizer keeps a volume until its disk is
+destroyed. The controllers remove them when it is safe. A finalizer that is
+removed by hand, because an object "hangs in Terminating", makes the loss
+certain that it delayed: the claim is gone while its Pods run, and with the
+policy Delete its disk is destroyed; or the claim of the volume is Lost, for
+good; or the disk stays in the storage system, and no object in the cluster
+refers to it.
 
-While the finalizer is there everything can still be saved: set the volume to
-Retain, or save what it says. A claim is let go when its last Pod is gone, in a
-terminating namespace, too.
+While the finalizer is there, the data can still be saved: set the volume to
+Retain, or save its manifest. A claim is released when its last Pod is gone, in
+a terminating namespace, too.
 
-The rule speaks to people only, not to controllers and service accounts.`,
+The rule checks requests of people only, not those of controllers and service
+accounts.`,
 
-	Exempt: "never: it only tells whoever takes the finalizer off what is lost",
+	Exempt: "never: it only warns a person of what is lost",
 
 	Checks: []Check{
 		OnFree(func(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {

@@ -17,20 +17,20 @@ var fixedLabels = &Rule{
 	Loses: LosesTime,
 	Doc: `what changes with a release must not be in a field that never changes
 
-The API server never changes the selector of a StatefulSet or a Deployment, nor the
+The selector of a StatefulSet or a Deployment can never be changed, nor can the
 claim templates and the serviceName of a StatefulSet. A label there that holds a
-version, such as helm.sh/chart or app.kubernetes.io/version, differs in the next
-release, which is refused as a whole; so does a name that has the version in it. A
-label by which a tool tracks what it has applied, such as
-argocd.argoproj.io/instance, does more in a claim template: every claim gets it,
-none is in a manifest, and the tool prunes them, at the latest when the StatefulSet
-goes.
+version, such as helm.sh/chart or app.kubernetes.io/version, is different in the
+next release, and the API server refuses the whole update; a name that contains
+the version has the same effect. A label by which a tool tracks what it has
+applied, such as argocd.argoproj.io/instance, does more harm in a claim
+template: every claim gets the label, but no claim is in a manifest, and the
+tool prunes the claims, at the latest when the StatefulSet is deleted.
 
-Leave such labels out there; the object itself and its Pod template may have them.
-Nothing is said where the object's own name has the version, as each is an object of
-its own then. app.kubernetes.io/instance belongs there, unless a tool tracks by it:
-the object then has another value than its own Pods, the tool's and not the
-release's.`,
+Remove such labels from these fields; the object itself and its Pod template may
+have them. The rule ignores an object whose own name contains the version,
+because each release then has its own object. app.kubernetes.io/instance may be
+in a selector, unless a tool tracks by it: the object then has the tool's value
+and its Pods have the release's.`,
 
 	Exempt: "the value is written by hand and is the same in every release",
 

@@ -25,17 +25,17 @@ var namespaceData = &Rule{
 	Doc: `a Namespace must not be deleted with volumes that go with it
 
 Deleting a Namespace deletes its claims, and with each claim the volume whose
-reclaim policy is Delete: the disks are gone within a minute, and nothing asks
-again. Once the Namespace is terminating its deletion cannot be stopped, so this
-is the moment to say so. Data that a StatefulSet keeps, in claims that it made or
-that it mounts by name, is denied to be deleted so; of other claims the rule
-warns.
+reclaim policy is Delete: the disks are gone within a minute, and nobody is
+asked again. Once the Namespace is terminating, its deletion cannot be stopped.
+The rule therefore denies the deletion where a StatefulSet keeps data in claims
+that it made or mounts by name; for other claims it warns.
 
-Set the volumes to Retain first; they stay, released, when the claims go. Or say
-that the data may go: annotate the Namespace (or a claim, or a volume, which
-count before it) with stayput.dev/reclaim-policy: Delete. Of what may go nothing
-is said. A volume that is being deleted itself goes with its claim whatever its
-policy, and the rule warns of it: the disk stays, and nothing remembers it.`,
+Set the volumes to Retain first; they stay, Released, when the claims are
+deleted. If the data may be deleted, annotate the Namespace with
+stayput.dev/reclaim-policy: Delete (or a claim or a volume, whose annotations
+take precedence); the rule then ignores it. A volume that is itself being
+deleted goes with its claim whatever its policy, and the rule warns of it: the
+disk stays, but no object in the cluster refers to it.`,
 
 	Exempt: "the namespace is a test's or a preview's, and its data goes with it",
 

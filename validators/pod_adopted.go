@@ -32,20 +32,20 @@ var podAdopted = &Rule{
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
 	Doc: `a Pod that no controller made must not look like one of a controller's Pods
 
-A StatefulSet adopts every Pod that its selector matches and whose name is its own
-and a number, as soon as it sees it. A Pod db-01 then counts as ordinal 1 of
-StatefulSet db: db-1 is never made, and no ordinal behind it. A Pod db-1 that
-somebody else made runs without the volumes and the DNS name of that member, and
-holds its place. A Pod whose number is not wanted is deleted at once, and so is one
-whose place is taken. The ReplicaSet of a Deployment adopts a Pod that has its label
-pod-template-hash, as a copy of one of its Pods does, and deletes that Pod, or
-another, as one too many.
+A StatefulSet adopts every Pod that its selector matches and whose name is the
+StatefulSet's name, a dash and a number. A Pod db-01 then counts as ordinal 1 of
+StatefulSet db: db-1 is never created, nor any Pod with a higher ordinal. A Pod
+db-1 that somebody else made takes the place of that member, without its volumes
+and its DNS name. A Pod whose number is out of range is deleted at once, and so
+is one whose ordinal exists already. The ReplicaSet of a Deployment adopts a Pod
+with its label pod-template-hash, such as a copy of one of its Pods, and then
+deletes that Pod or another, because there is one Pod too many.
 
 Give such a Pod a name that does not end in a number, or other labels, and leave
-pod-template-hash out of a copy. Pods that a StatefulSet has left behind
-(--cascade=orphan) have its hostnames, and nothing is said of them: they are to be
-adopted again. Audit and lint also find a Pod that has been adopted under such a
-number.`,
+pod-template-hash out of a copy. The rule ignores Pods that a StatefulSet has
+left behind (--cascade=orphan), which have its hostnames: they are meant to be
+adopted again. Audit and lint also find a Pod that has been adopted already
+under such a number.`,
 
 	Versions: []*cluster.Feature{exactPodNames},
 

@@ -20,11 +20,11 @@ var podHostnameConflict = &Rule{
 	Doc: `no two Pods must have the same hostname and subdomain
 
 Kubernetes lets two Pods of a namespace have one DNS name,
-<hostname>.<subdomain>. The name then resolves to both, and every connection
-reaches the one or the other: writes meant for the first member of a database
+<hostname>.<subdomain>. The name then resolves to both, and each connection
+reaches one of them by chance: writes meant for the first member of a database
 arrive at the second. Neither field can be changed once the Pod exists. Give one
-of them another hostname; a DNS name that is meant to be shared is the Service's
-own.`,
+of them another hostname. If clients should reach both under one name, use the
+name of the Service.`,
 
 	Exempt: "two Pods are to answer for one name, as while one takes over from the other",
 

@@ -19,13 +19,14 @@ var podIdentitySkipped = &Rule{
 
 The label stayput.dev/subdomain asks for the DNS name <hostname>.<Service>, with
 the Pod's name as hostname. Stayput cannot give it to a Pod that has no hostname
-of its own (hostNetwork), that shows its containers another one than its DNS name
-(hostnameOverride), whose name is no DNS label, or whose full name is too long for
-setHostnameAsFQDN; and it overrules nobody who has set hostname or subdomain
-otherwise. Such a Pod starts without the name, and can never be given it.
+of its own (hostNetwork), whose containers see another hostname
+(hostnameOverride), whose name is no DNS label, or whose full name is too long
+for setHostnameAsFQDN. Nor does it change a hostname or a subdomain that is
+already set. Such a Pod starts without the name, and can never get it later.
 
-The network of the node and a hostnameOverride in a Deployment's template are said
-of the Deployment, to its author, and not of each of its Pods.
+If the template of a Deployment has hostNetwork or a hostnameOverride, the
+finding is about the Deployment, whose author can correct it, and not about each
+of its Pods.
 
 Remove what stands in the way, or the label. The Pods of a StatefulSet have names
 under its serviceName; there the label has no effect.`,

@@ -27,13 +27,12 @@ record, and nothing in the Pod's status says so. Hostname and subdomain cannot b
 changed once the Pod exists; the Service may come later.
 
 Label the Pod, or the template that it is made from, stayput.dev/subdomain:
-<Service>, which sets both, and create a headless Service that selects it. The
-Pods of StatefulSets, which have their names from their controller, are the
-business of the rules about StatefulSets.`,
+<Service>, which sets both, and create a headless Service that selects it. Pods
+of StatefulSets get their names from their controller; other rules check these.`,
 
 	Versions: []*cluster.Feature{serviceDigits},
 
-	Exempt: "the Service comes later, or nobody resolves the Pod",
+	Exempt: "the Service is created later, or nobody resolves the Pod",
 
 	Checks: []Check{OnCreate(func(p *Pass, pod *corev1.Pod) error {
 		name := pod.Spec.Subdomain

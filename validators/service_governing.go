@@ -26,12 +26,13 @@ var serviceGoverning = &Rule{
 The Pods of a StatefulSet have DNS names under the Service that spec.serviceName
 names, as long as it selects them. When that Service is deleted, or its selector
 or its type changes, the names are gone within seconds, and the members of a
-database no longer find each other, although every Pod runs on. A Service that
-has a virtual IP has that one as the address of its own name, and not the Pods'.
+database no longer find each other, although every Pod runs on. The name of a
+Service with a virtual IP resolves to that IP, and not to the addresses of the
+Pods.
 
-An alias (ExternalName) becomes headless in place, by kubectl patch. A Service
-with a virtual IP keeps it, and serviceName cannot be changed: delete the Service
-and create it as it should be. Nobody resolves its name in between.`,
+A Service of type ExternalName can be made headless with kubectl patch. A
+Service with a virtual IP keeps it, and serviceName cannot be changed: delete
+the Service and create it as it should be. Nobody resolves its name in between.`,
 
 	Exempt: "the StatefulSet is about to go, or its members are found by other means than DNS",
 

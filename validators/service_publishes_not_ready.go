@@ -22,16 +22,16 @@ var servicePublishesNotReady = &Rule{
 	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `a Service for clients should lead to ready Pods only
 
-With publishNotReadyAddresses: true a Service sends its clients to Pods that are
-not ready as well, and their connections are refused, or answered by a member that
-has not caught up yet. Members that must find each other before they are ready
-need it, and they have the headless Service that the StatefulSet names. A Service
+With publishNotReadyAddresses: true a Service also sends clients to Pods that
+are not ready: their connections are refused, or answered by a member whose data
+is not up to date. Members that must find each other before they are ready need
+the field, but on the headless Service that the StatefulSet names. A Service
 with a virtual IP that selects the same Pods is for clients.
 
-Leave the field out of it. Nothing is said where the Pods have no readinessProbe,
-for they are ready as soon as they run, nor where the StatefulSet has no headless
-Service of its own. When the StatefulSet comes after its Services, audit and lint
-say it.`,
+Remove the field from the clients' Service. The rule is silent where the Pods
+have no readinessProbe, because they are ready as soon as they run, and where
+the StatefulSet has no headless Service of its own. If the StatefulSet is
+created after its Services, only audit and lint find it.`,
 
 	Exempt: "the clients must reach members that are not ready, to administer them, or retry elsewhere by themselves",
 

@@ -18,22 +18,23 @@ var statefulsetDelete = &Rule{
 	Loses:     LosesData,
 	NeverDeny: true,
 	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
-	Doc: `whoever deletes a StatefulSet should know what becomes of its claims
+	Doc: `a person who deletes a StatefulSet should know what happens to its claims
 
-By default they stay, with their volumes and what these cost, and a StatefulSet
-of the same name finds them again. The garbage collector deletes those whose
-metadata.ownerReferences name the StatefulSet. The controller writes that into
-the claims of the Pods that exist where persistentVolumeClaimRetentionPolicy.
-whenDeleted is Delete, and takes it out again where it is Retain; the claims of
-Pods that were scaled away meanwhile keep what they have, whatever the policy
-says later.
+By default the claims stay, their volumes still cost money, and a StatefulSet of
+the same name uses them again. But the garbage collector deletes the claims
+whose metadata.ownerReferences name the StatefulSet. The controller adds these
+references to the claims of the Pods that exist while
+persistentVolumeClaimRetentionPolicy.whenDeleted is Delete, and removes them
+when it is Retain. It no longer changes the claims of Pods that were removed by
+a scale-down in between.
 
-Ask first: kubectl delete --dry-run=server. To replace a StatefulSet whose fields
-cannot be changed, or to keep its claims in any case, kubectl delete
---cascade=orphan leaves Pods and claims alone, and frees the claims.
-The rule speaks to people only, not to controllers and service accounts.`,
+kubectl delete --dry-run=server shows the rule's warning before anything is
+deleted. To replace a StatefulSet whose fields cannot be changed, or to keep its
+claims in any case, use kubectl delete --cascade=orphan: it keeps Pods and
+claims, and removes the claims' references to the StatefulSet. The rule checks
+requests of people only, not those of controllers and service accounts.`,
 
-	Exempt: "never: it only tells whoever deletes what becomes of the claims",
+	Exempt: "never: it only tells a person what happens to the claims",
 
 	Checks: []Check{OnDelete(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if p.Cluster.Request.Orphan || !p.Cluster.Request.ByPerson() {

@@ -21,21 +21,21 @@ var statefulsetDisruptionBudget = &Rule{
 	Reads:     []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
 	Doc: `a StatefulSet with replicas must have a PodDisruptionBudget that lets one go
 
-Without a budget, draining nodes evicts as many Pods at a time as stand on them,
-and a database loses its majority to maintenance. With one that never allows an
-eviction (maxUnavailable 0, a minAvailable of all replicas, a percentage that is
-rounded up to all, neither of the two, or two budgets for one Pod) no node with
-such a Pod can be drained, until somebody deletes the budget in a hurry.
+Without a budget, a drain of several nodes evicts all their Pods at once, and a
+database loses its majority during maintenance. If the budget never allows an
+eviction (maxUnavailable 0, minAvailable equal to all replicas, a percentage
+that is rounded up to all, neither field, or two budgets for one Pod), no node
+with such a Pod can be drained until somebody deletes the budget.
 
-Create one budget with maxUnavailable: 1. It stays right whatever the number of
-replicas. One replica needs no budget; but one that never lets it go, such as
-minAvailable: 1, keeps its node from being drained as well.
+Create one budget with maxUnavailable: 1, which is right for any number of
+replicas. One replica needs no budget; a budget that never allows its eviction,
+such as minAvailable: 1, also prevents the drain of its node.
 
-Nothing is said where a budget may be meant for Pods that it is not seen to
-select: one whose selector also has labels that the template lacks, for they may
-come at run time, as a database's role does, and one of the operator that owns
-the StatefulSet. A second budget would keep a Pod that both select from ever
-being evicted.`,
+The rule is silent where a budget may select the Pods although the template does
+not show it: where the budget's selector has more labels than the template,
+because an application may add them at run time, such as the role of a database
+member; and where the operator that owns the StatefulSet also has a budget. With
+a second budget, a Pod that both select could never be evicted.`,
 
 	Exempt: "losing all members at once costs nothing, or an operator moves them before a node is drained",
 

@@ -16,9 +16,9 @@ var statefulsetGracePeriod = &Rule{
 	}),
 	Doc: `the Pods of a StatefulSet must have time to shut down
 
-With terminationGracePeriodSeconds 0 every deletion of a Pod is a forced one: the
-API server forgets the Pod at once, without waiting for the node, and the
-StatefulSet starts another of the same name while the first may still be
+With terminationGracePeriodSeconds: 0 every deletion of a Pod is a forced
+deletion: the API server removes the Pod at once, without waiting for the node,
+and the StatefulSet starts another of the same name while the first may still be
 running. Both write to one volume. A negative number counts as 1, and a few
 seconds are rarely enough to flush and hand over.
 

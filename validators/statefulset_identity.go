@@ -16,10 +16,11 @@ var statefulsetIdentity = &Rule{
 	Doc: `the template of a StatefulSet must leave the names of the Pods alone
 
 The StatefulSet gives each Pod its own hostname, <statefulset>-<ordinal>, and
-spec.serviceName as subdomain. What the template says about either is ignored
-without a word, and whoever wrote it looks for a DNS name that does not exist. A
-hostnameOverride is not ignored: every Pod then calls itself by that one name,
-which no DNS server knows, and members that register under it are taken for one.
+spec.serviceName as subdomain. It ignores the hostname and the subdomain of the
+template without an event, so the DNS name that the author expects does not
+exist. A hostnameOverride is not ignored: every Pod then uses that one name,
+which no DNS server knows, and members that register under it look like one
+member.
 
 Remove the fields. The DNS name of a Pod is
 <statefulset>-<ordinal>.<serviceName>.<namespace>.`,

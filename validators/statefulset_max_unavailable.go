@@ -21,9 +21,9 @@ var statefulsetMaxUnavailable = &Rule{
 	Loses: LosesTime,
 	Doc: `an update must leave more than half of a StatefulSet's Pods at work
 
-Where maxUnavailable is honoured, a rolling update deletes that many Pods before
-it waits for any of the new ones. Where it covers half of the set, a database
-that is a majority of its members has lost it; where it covers the whole set, no
+Where Kubernetes supports maxUnavailable, a rolling update deletes that many
+Pods before it waits for any of the new ones. If that is half of the replicas, a
+database that needs a majority of its members stops; if it is all of them, no
 member is left to answer.
 
 Leave the field out, which means 1, or keep it below half of the replicas. A

@@ -13,14 +13,14 @@ var statefulsetMinReadySeconds = &Rule{
 	Doc: `an update should wait until the Pod it has replaced stays ready
 
 A rolling update replaces the next Pod when the last is available: ready for
-minReadySeconds. With 0, the default, a Pod is available at its first good
-answer, even if it fails a second later, and a bad update walks through the whole
-set. Set minReadySeconds to what shows that a member stays.
+minReadySeconds. With 0, the default, a Pod is available as soon as its probe
+succeeds once, even if it fails a second later, and a bad update replaces the
+whole set. Set minReadySeconds to a time after which a member is known to work.
 
-The rule is off: 125 of 131 replicated StatefulSets in public charts leave the
-field out, and a readinessProbe that answers only when the member takes part does
-most of what it would. One replica, or another update strategy, needs it not at
-all.`,
+The rule is off by default: 125 of 131 replicated StatefulSets in public charts
+leave the field out, and a readinessProbe that succeeds only when the member
+takes part gives most of the protection. With one replica, or another update
+strategy, the field is not needed.`,
 
 	Exempt: "the readinessProbe itself answers only once the member stays",
 

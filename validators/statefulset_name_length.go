@@ -21,12 +21,12 @@ var statefulsetNameLength = &Rule{
 	Runs:  aPod(func(_ *appsv1.StatefulSet, r remnant) bool { return r.hasOwnName() }),
 	Doc: `the name of a StatefulSet must have at most 52 characters
 
-The API server accepts 63, but the Pods get more than that name: their label
-controller-revision-hash is the name, a dash and a hash of up to ten
-characters, and their host name is the name, a dash and the ordinal. Neither
-may have more than 63 characters. Beyond it no Pod is created, and only an
-event says why. As the hash is sometimes shorter, a name of 53 or 54 characters
-may work today and fail at the next change of the template.
+The API server accepts 63, but Kubernetes adds to the name: the Pods' label
+controller-revision-hash is the name, a dash and a hash of up to ten characters,
+and their hostname is the name, a dash and the ordinal. Neither may have more
+than 63 characters; otherwise no Pod is created, and only an event says why. As
+the hash is sometimes shorter, a name of 53 or 54 characters may work today and
+fail at the next change of the template.
 
 Give the StatefulSet a shorter name. The name of one that exists cannot be
 changed; before its next rollout, create another beside it and move the data.`,

@@ -14,14 +14,14 @@ var statefulsetNoStorage = &Rule{
 	Loses: LosesData,
 	Doc: `a StatefulSet must have storage that outlives its Pods
 
-A StatefulSet gives each Pod a name to keep; without a volume to keep, the Pod
-comes back under its old name with nothing in it. An emptyDir or a generic
-ephemeral volume dies with the Pod: when its node fails, when it is evicted, at
-the next update.
+A StatefulSet gives each Pod a stable name. Without a persistent volume, a Pod
+that is replaced comes back under its old name with no data. An emptyDir or a
+generic ephemeral volume is deleted with the Pod: when its node fails, when it
+is evicted, at the next update.
 
-Add volumeClaimTemplates. The rule is off, as caches and brokers may need names
-only; raise it to warn or deny where a StatefulSet means data:
-rules: {statefulset-no-storage: warn}.`,
+Add volumeClaimTemplates. The rule is off by default, because caches and brokers
+may need names only; raise it to warn or deny where every StatefulSet keeps
+data: rules: {statefulset-no-storage: warn}.`,
 
 	Exempt: "the Pods need stable names only, as proxies or members that keep everything in memory",
 

@@ -15,9 +15,9 @@ var statefulsetOnDelete = &Rule{
 	Style: true,
 	Doc: `a StatefulSet should replace its Pods by itself when its template changes
 
-With the update strategy OnDelete nothing happens when the template changes: each
-Pod keeps the old one until somebody deletes it, or until its node fails, months
-later, and one Pod of the set comes back with another version.
+With the update strategy OnDelete nothing happens when the template changes:
+each Pod keeps the old one until somebody deletes it. When a node fails months
+later, its Pod comes back with another version than the rest of the set.
 
 Use RollingUpdate, which replaces one Pod after the other and waits for each, and
 its partition to hold some of them back. Where an operator deletes the Pods,

@@ -16,11 +16,11 @@ var statefulsetOrdinals = &Rule{
 	Loses: LosesData,
 	Doc: `the first ordinal of a StatefulSet should not move Pods out of its range
 
-spec.ordinals.start shifts the whole range. Pods that are no longer in it are
-deleted, in any number of replicas, and the new ones get other names and other
-claims, which are empty. What was written stays behind in the claims of the old
-ordinals, or, where persistentVolumeClaimRetentionPolicy.whenScaled is Delete, is
-deleted with them.
+spec.ordinals.start shifts the whole range. Pods outside the new range are
+deleted, whatever the number of replicas, and the new Pods get other names and
+other claims, which are empty. The data stays in the claims of the old ordinals,
+or is deleted with them where persistentVolumeClaimRetentionPolicy.whenScaled is
+Delete.
 
 Leave the first ordinal as it is. To move members to another StatefulSet, as
 between clusters, change it together with replicas by one Pod at a time, and only

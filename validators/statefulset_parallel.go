@@ -24,16 +24,17 @@ var statefulsetParallel = &Rule{
 	Reads: []client.Object{&corev1.Service{}},
 	Doc: `the Pods of a StatefulSet should start and stop one after the other
 
-With podManagementPolicy Parallel all Pods start and stop at once, and none
-waits for the one before it. A database whose first member makes the cluster that
-the others join may so begin as several. The field cannot be changed later.
+With podManagementPolicy: Parallel all Pods start and stop at once, and none
+waits for the one before it. If the first member of a database creates the
+cluster that the others join, several clusters may be created instead of one.
+The field cannot be changed later.
 
 Leave it out, which means OrderedReady, unless the application forms its cluster
-by itself and members must meet to become ready. That is taken to be so where
-the governing Service publishes the addresses of Pods that are not ready, as such
-members need it (publishNotReadyAddresses: true): the rule is silent then. Where
-the Pods have a readinessProbe and a headless Service does not publish them, that
-is the one mistake, and statefulset-service-not-ready-addresses names it.`,
+by itself and members must meet to become ready. Such members need a governing
+Service with publishNotReadyAddresses: true, and the rule is silent where there
+is one. Where the Pods have a readinessProbe and the headless Service lacks that
+field, the missing field is the mistake, and
+statefulset-service-not-ready-addresses reports it.`,
 
 	Versions: []*cluster.Feature{parallelUpdates},
 

@@ -14,11 +14,11 @@ var statefulsetPartition = &Rule{
 	Style: true,
 	Doc: `a partition should be lowered again when a rollout is meant for all Pods
 
-A rolling update leaves the first Pods, as many as the partition says, at the old
-template. That is how a new version is tried on the last one; forgotten, it
-leaves a set of two versions, and a Pod that is replaced after a failure comes
-back with the old one. With a partition of as many as there are replicas, no
-change of the template ever reaches any Pod.
+A rolling update does not update the first Pods, as many as the partition says.
+A partition is useful to try a new version on the last Pod first. If it is
+forgotten, the set runs two versions, and a Pod below the partition that is
+replaced after a failure comes back with the old one. With a partition of as
+many as there are replicas, no change of the template ever reaches any Pod.
 
 Lower the partition step by step, to 0 in the end. It counts Pods, not ordinals:
 where the ordinals start at 5, partition 1 holds back the Pod with ordinal 5.`,

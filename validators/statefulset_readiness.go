@@ -19,13 +19,13 @@ var statefulsetReadiness = &Rule{
 
 A rolling update replaces the next Pod when the last is available: ready for
 minReadySeconds. Without a readinessProbe a Pod is ready as soon as its process
-runs, before it has recovered its data or joined the others, and an update walks
-through the whole set faster than its members come back.
+runs, before it has recovered its data or joined the others, and an update
+replaces the Pods faster than the members come back.
 
 Give a container a readinessProbe that answers only when the member takes part.
-With the strategy Recreate, too, the next Pod is made, and the update is over, when
-the last one is ready. One replica, or OnDelete, needs none. How long a Pod must stay
-ready is the business of statefulset-min-ready-seconds.`,
+The strategy Recreate also creates the next Pod, and ends the update, only when
+the last Pod is ready. One replica, or OnDelete, needs no probe. The rule
+statefulset-min-ready-seconds checks how long a Pod must stay ready.`,
 
 	Versions: []*cluster.Feature{recreateStrategy},
 

@@ -25,11 +25,11 @@ var statefulsetRecreate = &Rule{
 
 With the update strategy Recreate every change of the template deletes all Pods
 at once, and the first new one is made only when the last old one is gone: until
-then nobody answers, and a database that is a majority of its members has lost
-it. Neither a partition nor maxUnavailable holds any of them back.
+then no member answers, and a database that needs a majority of its members
+stops. Neither a partition nor maxUnavailable holds any of them back.
 
-Use RollingUpdate, which replaces one Pod after the other and waits for each. One
-replica is stopped in either case, and the rule has nothing to say.`,
+Use RollingUpdate, which replaces one Pod after the other and waits for each. A
+single replica is stopped in either case, and the rule ignores it.`,
 
 	Versions: []*cluster.Feature{recreateStrategy},
 

@@ -26,9 +26,9 @@ var statefulsetRetention = &Rule{
 
 With persistentVolumeClaimRetentionPolicy Delete the garbage collector deletes
 the claims of a StatefulSet that is deleted (whenDeleted) or scaled down
-(whenScaled), be it by an autoscaler at night. Where the volumes have the reclaim
-policy Delete too, the data is gone with them. Where they have Retain it
-survives, but on volumes that somebody must bind again by hand.
+(whenScaled), perhaps by an autoscaler at night. Where the volumes also have the
+reclaim policy Delete, the data is destroyed with the claims. Where they have
+Retain, the data stays, but on volumes that somebody must bind again by hand.
 
 The rule denies Delete where it would destroy data and nobody asked for that:
 where the volume of a claim that exists has the reclaim policy Delete, or where
@@ -36,19 +36,20 @@ the configuration retains no volumes (retain: off) and the StorageClass of a
 template deletes them. In all other cases it warns: where the volumes are
 retained, where the class is not known, and where the nearest annotation
 stayput.dev/reclaim-policy, on the volume, the claim, the template or the
-Namespace, says Delete, which is its author's explicit wish.
+Namespace, says Delete, because its author asked for it.
 
 Leave the field out, or set it to Retain. Volumes that exist are made safe by
 kubectl patch pv NAME -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'.
 For data that may go, annotate the template or the Namespace.
 
-Setting whenDeleted back to Retain frees the claims of the Pods that exist. Those
-of Pods that were scaled away under Delete keep the StatefulSet as their owner,
-and go with it all the same: the rule warns of them when the field changes, and in
-an audit. This takes the owners off a claim:
-kubectl patch pvc NAME --type=json -p '[{"op":"remove","path":"/metadata/ownerReferences"}]'`,
+If whenDeleted is set back to Retain, the controller removes the StatefulSet
+from the owners of the claims whose Pods exist. The claims of Pods that were
+scaled down under Delete keep it as their owner, and are still deleted with it:
+the rule warns of them when the field changes, and in an audit. This command
+removes the owners of a claim: kubectl patch pvc NAME --type=json -p
+'[{"op":"remove","path":"/metadata/ownerReferences"}]'`,
 
-	Exempt: "the data can be had again from elsewhere, as of caches, runners and test databases",
+	Exempt: "the data can be created again, as that of caches, runners and test databases",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.UID == "" || p.Cluster.Manifests() {

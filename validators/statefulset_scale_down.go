@@ -17,26 +17,26 @@ var statefulsetScaleDown = &Rule{
 	Level: Warn,
 	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
-	Doc: `whoever scales a StatefulSet down should know what becomes of its claims
+	Doc: `a person who scales a StatefulSet down should know what happens to its claims
 
-By default the claims of the Pods that go stay, and so do their volumes and what
-these cost. Scaled up again, the Pods get the same volumes back, with data as old
-as that: a database may take it for current. Where
+By default the claims of the deleted Pods stay, and so do their volumes, which
+still cost money. After a later scale-up the Pods get the same volumes back with
+the old data, which a database may take for current. Where
 persistentVolumeClaimRetentionPolicy.whenScaled is Delete, the claims are
 deleted with the Pods instead, and scaling up again starts with nothing. Where
-whenDeleted is Delete, those that stay are owned by the StatefulSet, and go with
-it, also when whenDeleted is Retain by then.
+whenDeleted is Delete, the StatefulSet stays the owner of the remaining claims,
+and they are deleted with it, even if whenDeleted is Retain by then.
 
-A StatefulSet that is made anew around its Pods, after --cascade=orphan, with fewer
-replicas than there are Pods, is scaled down as it is created: it adopts them all,
-and deletes those that are out of its range, under whenScaled: Delete with their
-claims.
+A StatefulSet that was deleted with --cascade=orphan and is created again with
+fewer replicas than there are Pods is scaled down at its creation: it adopts all
+Pods, and deletes those outside its range, with their claims where whenScaled is
+Delete.
 
-Before you delete a claim, find out what it holds. To keep what is about to be deleted,
-set whenScaled to Retain while the Pods terminate: the controller takes the
-claims from them.`,
+Before you delete a claim, find out what it holds. To keep what is about to be
+deleted, set whenScaled to Retain while the Pods terminate: the controller then
+removes these Pods from the owners of their claims.`,
 
-	Exempt: "never: it only tells whoever scales what becomes of the claims",
+	Exempt: "never: it only tells a person what happens to the claims of the removed Pods",
 
 	Checks: []Check{OnArrival(condemned), OnUpdate(func(p *Pass, old, sts *appsv1.StatefulSet) error {
 		was, is := ordinals(old), ordinals(sts)

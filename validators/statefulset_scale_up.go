@@ -20,22 +20,21 @@ var statefulsetScaleUp = &Rule{
 	Level: Warn,
 	Loses: LosesData,
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
-	Doc: `whoever scales a StatefulSet up should know which claims it finds
+	Doc: `a person who scales a StatefulSet up should know which old claims it uses
 
-A new Pod takes the claim of its name if there is one, left from before it was
-scaled down or from an earlier StatefulSet of that name, and all that is on the
-volume. Neither size nor class is compared with the template. A database may take
-stale data for current, or find its disk smaller than that of the others. Of
-claims that its own Pods use, which live on where a StatefulSet was deleted with
---cascade=orphan and is made anew, nothing is said; nor to an operator that makes
-a StatefulSet anew, which is how it comes back to what it had, unless a claim
-differs from its template.
+A new Pod uses the claim of its name if one exists from before a scale-down or
+from an earlier StatefulSet of that name, with all data on its volume.
+Kubernetes does not compare its size and class with the template. A database may
+take stale data for current, or have a smaller disk than the other members. The
+rule ignores claims that the StatefulSet's own running Pods use, as after
+--cascade=orphan. It also says nothing to an operator that creates a StatefulSet
+again to return to its data, unless a claim differs from its template.
 
-If they are meant to be used again there is nothing to do; a claim with too
-small a volume can be grown: kubectl patch pvc, if its StorageClass allows
-expansion. If not, find out what each holds, and keep a copy, before anything is
-deleted. A claim that comes with the StatefulSet in the same manifests, or that
-is to be filled from a snapshot or another claim, is meant, and no finding.`,
+If the claims should be used again, there is nothing to do; a claim that is too
+small can be expanded with kubectl patch pvc, if its StorageClass allows it. If
+not, find out what each claim holds, and keep a copy, before you delete any. A
+claim in the same manifests as the StatefulSet, or one that is filled from a
+snapshot or another claim, is intended, and is no finding.`,
 
 	Exempt: "the members are meant to come back to their old data",
 

@@ -22,23 +22,23 @@ var statefulsetServiceHeadless = &Rule{
 	}),
 	Doc: `the Service that a StatefulSet names must be headless
 
-The name of a headless Service resolves to the addresses of all Pods, which is
-how the members of a database find each other. The name of any other Service
-resolves to one virtual IP, behind which every connection may reach another
-Pod. serviceName can never be changed, nor the clusterIP of such a Service.
+The name of a headless Service resolves to the addresses of all Pods, and the
+members of a database find each other by these. The name of any other Service
+resolves to one virtual IP, where each connection may reach another Pod.
+serviceName can never be changed, nor the clusterIP of such a Service.
 
 Create a second, headless Service (clusterIP: None) and name that one; clients
 may keep the first. For a StatefulSet that exists: kubectl delete statefulset
 NAME --cascade=orphan, which leaves Pods and claims alone, and apply it again
 with the other serviceName.
 
-Denied is only what has members that must be told apart: more than one replica
-behind a Service that selects them, and either a claim for each or the name of
-one of the Pods under that Service (NAME-0.SERVICE) in the command, arguments or
-environment of its containers; in lint and audit, of any workload of its
-namespace. Whatever else stands behind one virtual IP, a proxy or an alias
-(ExternalName), is warned of. A Service that does not select the Pods is the
-business of statefulset-service-selector alone.`,
+The rule denies only where clients must reach each member by its own name. Then
+the StatefulSet has more than one replica, the Service selects them, and either
+each has a claim, or the command, arguments or environment of its containers
+contain the name of one of the Pods under that Service (NAME-0.SERVICE); lint
+and audit look for that name in every workload of the namespace. In other cases,
+such as a proxy or a Service of type ExternalName, the rule warns. A Service
+that does not select the Pods is reported by statefulset-service-selector alone.`,
 
 	Exempt: "nobody needs to reach a member in particular: any of them answers for all",
 

@@ -20,14 +20,16 @@ var statefulsetServiceMissing = &Rule{
 	Doc: `the Service that a StatefulSet names must exist
 
 The DNS names of the Pods are made from the Service that spec.serviceName names.
-Nothing creates that Service: without it the Pods run, and find nobody. It may
-come after the StatefulSet, so the rule only warns; the names appear soon after
-it, where DNS caches have kept no answer of before.
+Kubernetes does not create that Service: without it the Pods run, but cannot
+find each other. It may be created after the StatefulSet, so the rule only
+warns; the names resolve soon afterwards, unless a DNS cache still holds a
+negative answer.
 
-The finding holds a headless Service that fits the StatefulSet, and any others that
-name the same. Save it in a file, adjust the ports, and kubectl apply -f it. Where
-the Pods of these have no label in common, one Service cannot lead to all, and the
-finding proposes another name.`,
+The finding contains a headless Service for the StatefulSet and for any others
+that name the same Service. Save it in a file, adjust the ports, and apply it
+with kubectl apply -f. If the Pods of these StatefulSets have no label in
+common, one Service cannot select all of them, and the finding proposes another
+name.`,
 
 	Versions: []*cluster.Feature{serviceDigits},
 

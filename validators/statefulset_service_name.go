@@ -21,18 +21,18 @@ var statefulsetServiceName = &Rule{
 	}),
 	Doc: `a StatefulSet must name its headless Service
 
-Each Pod gets the DNS name <pod>.<serviceName>.<namespace>, by which the others
-find it wherever it runs. Without serviceName no Pod has a name, only an address
-that changes with every restart; and the field cannot be added later: the
-StatefulSet must be deleted and created again.
+Each Pod gets the DNS name <pod>.<serviceName>.<namespace>, which stays the same
+on whatever node it runs. Without serviceName a Pod has no DNS name, only an
+address that changes with every restart, and the field cannot be added later:
+the StatefulSet must be deleted and created again.
 
-Set spec.serviceName to the headless Service (clusterIP: None) that selects these
-Pods alone, or make one of a name that no other Service has, and no other
-StatefulSet waits for. With one replica the rule only warns. For a StatefulSet that
-exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods and
-claims alone, and apply it again with the field.`,
+Set spec.serviceName to the headless Service (clusterIP: None) that selects
+these Pods alone, or create one with a name that no other Service has and no
+other StatefulSet names. With one replica the rule only warns. For a StatefulSet
+that exists: kubectl delete statefulset NAME --cascade=orphan, which leaves Pods
+and claims alone, and apply it again with the field.`,
 
-	Exempt: "the Pods are never addressed one by one, as of workers that fetch their tasks themselves",
+	Exempt: "nobody addresses a single Pod, as with workers that fetch their tasks themselves",
 
 	Checks: []Check{OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 		if sts.Spec.ServiceName != "" {

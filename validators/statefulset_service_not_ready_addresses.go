@@ -20,15 +20,17 @@ var statefulsetServiceNotReadyAddresses = &Rule{
 	Doc: `Pods that start together must find each other before they are ready
 
 A Pod that is not ready has no DNS name, unless its Service publishes the
-addresses of such Pods too. Members of a database that start in parallel and are
-ready only once they have formed a cluster then wait for each other for ever:
-none is ready before it has met the others, none is found before it is ready.
+addresses of such Pods too. If members of a database start in parallel and
+become ready only when they have formed a cluster, they wait for each other for
+ever: no member is ready before it has found the others, and no member can be
+found before it is ready.
 
 Set publishNotReadyAddresses: true on the headless Service that the StatefulSet
-names. Clients should use another Service, which lists ready Pods only. With
-OrderedReady, one replica or no readinessProbe, by which every Pod is ready as
-soon as it runs, the rule has nothing to say; nor of a Service with a virtual IP,
-which would send its clients to Pods that are not ready.`,
+names. Clients should use another Service, which lists ready Pods only. The rule
+is silent with OrderedReady, with one replica, and without a readinessProbe,
+because every Pod is then ready as soon as it runs. It is also silent about a
+Service with a virtual IP, which would send its clients to Pods that are not
+ready.`,
 
 	Exempt: "the members become ready before they have met",
 

@@ -23,12 +23,12 @@ var statefulsetServiceSelector = &Rule{
 
 A Pod has a DNS name only while it is an endpoint of the Service that
 spec.serviceName names, that is, while the Service's selector matches the labels
-of the template. A Service without a selector has no endpoints but those that
+of the template. A Service without a selector has only the endpoints that
 somebody writes by hand.
 
-Set the Service's selector to labels of the template, best to those of the
-StatefulSet's own selector, which never change. Mind labels that change with
-every release, such as a version, in the selector of a Service.`,
+Set the Service's selector to labels of the template, preferably to those of the
+StatefulSet's own selector, which never change. Do not use labels that change
+with every release, such as a version.`,
 
 	Exempt: "something else writes the endpoints of the Service, as Patroni does",
 

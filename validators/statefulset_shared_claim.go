@@ -26,12 +26,12 @@ ReadWriteOnce, replicas on the same node write over each other's files, and
 those on other nodes wait for ever for a volume that is attached elsewhere; if
 it is ReadWriteOncePod, only one of them ever starts. Move the volume to
 volumeClaimTemplates, and every replica gets a claim of its own, which it keeps
-wherever it runs. Each starts empty, and what was written stays in the shared
-claim: copy it to where it belongs before the Pods use the new ones. A volume that
-many nodes may mount, one that is only read, and a claim that does not exist yet
-only cause a warning: to share them may be what is wanted. It is where a claim is
-ReadWriteMany and every mount of it has a subPathExpr with the Pod's own name, or
-its ordinal: a directory for each.`,
+on whatever node it runs. The new claims start empty, and the data stays in the
+shared claim: copy it before the Pods use the new claims. A volume that many
+nodes may mount, one that is only read, and a claim that does not exist yet only
+cause a warning, because the author may want to share them. The rule is silent
+where the claim is ReadWriteMany and every mount has a subPathExpr with the
+Pod's own name or ordinal, so that each replica has its own directory.`,
 
 	Exempt: "the replicas lock their files, or each writes to paths that no other does",
 

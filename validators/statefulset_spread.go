@@ -15,16 +15,16 @@ var statefulsetSpread = &Rule{
 	Style: true,
 	Doc: `the Pods of a StatefulSet should run on different nodes
 
-Replicas protect against the loss of a node only if they do not share one. The
-scheduler spreads Pods by itself only roughly, and not at all where nodes are few
-or full: then one node takes the majority of a database with it.
+Replicas protect against the loss of a node only if they do not share one. By
+default the scheduler spreads Pods only roughly, and not at all where nodes are
+few or full: a database may then lose its majority with one node.
 
-Add a topologySpreadConstraint over kubernetes.io/hostname, or a podAntiAffinity,
-whose selector matches the Pods of the StatefulSet; for zones, add another. With
-whenUnsatisfiable ScheduleAnyway, or preferred anti-affinity, Pods still start
-where there are too few nodes. Pods that use ports of their node need neither.
-Over kubernetes.io/os or kubernetes.io/arch, which all nodes have in common,
-nothing is kept apart.`,
+Add a topologySpreadConstraint over kubernetes.io/hostname, or a
+podAntiAffinity, whose selector matches the Pods of the StatefulSet; for zones,
+add another. With whenUnsatisfiable ScheduleAnyway, or preferred anti-affinity,
+Pods still start where there are too few nodes. Pods that use ports of their
+node need neither. A constraint over kubernetes.io/os or kubernetes.io/arch does
+not count, because all nodes have the same value.`,
 
 	Exempt: "the cluster has one node, or the members are better off close to each other",
 

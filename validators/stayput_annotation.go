@@ -31,13 +31,13 @@ func withStayputAnnotation(rules ...*Rule) []*Rule {
 		Runs:  keyRuns,
 		Doc: `Stayput's labels and annotations must be ones that it knows
 
-A label or an annotation with a mistake in it is accepted by Kubernetes and does
-nothing: data that was to be retained is deleted with its claim, a Pod that was
-to have a DNS name never gets one, and nobody is told. Every key that begins
-with stayput.dev/ or exempt.stayput.dev/ must be spelled right, stand on the kind
-of object and in the list (labels or annotations) where it has an effect, and
-hold a value that it can have. An exemption names a rule that exists and gives
-the reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
+Kubernetes accepts a label or an annotation with a mistake in it, and it has no
+effect: data that should be retained is deleted with its claim, a Pod that
+should have a DNS name never gets one, and no message says so. Every key that
+begins with stayput.dev/ or exempt.stayput.dev/ must be spelled correctly, be on
+a kind of object and in the list (labels or annotations) where it has an effect,
+and have a valid value. An exemption must name a rule that exists, and give a
+reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
 
 		Exempt: "another tool of yours uses the prefix for itself",
 

@@ -19,11 +19,11 @@ var storageclassDefault = &Rule{
 	Reads: []client.Object{&storagev1.StorageClass{}},
 	Doc: `a cluster should have exactly one default class
 
-A claim that names no class gets the default one. Of several the newest wins, so
-that a class added for a test decides on which disks the next database lies,
-and whether they are retained. With none, such claims are Pending until there is
-a default again. To change it, mark the new class first, and unmark the old one
-at once.`,
+A claim that names no class gets the default one. If there are several,
+Kubernetes takes the newest, so a class that was added for a test may decide
+which disks the next database uses, and whether they are retained. If there is
+none, such claims are Pending until there is a default again. To change the
+default, mark the new class first, and unmark the old one right afterwards.`,
 
 	Exempt: "a default class is being replaced by another, and both exist for a moment",
 

@@ -21,14 +21,14 @@ var storageclassInUse = &Rule{
 	Reads:     []client.Object{&appsv1.StatefulSet{}, &storagev1.StorageClass{}},
 	Doc: `a class that claim templates name should not be deleted
 
-Volumes stay as they are when their class goes, and so do bound claims. But a
-claim template cannot be changed: the next claim that a StatefulSet makes of it,
-of a replica that is added or of a member that was wiped, is Pending until a class
-of that name is there again. So is that of a template without a class, once the
-only default class is gone. To change what cannot be changed in a class, replace
-it at once: kubectl replace --force -f FILE touches no volume.`,
+Volumes and bound claims stay as they are when their class is deleted. But a
+claim template cannot be changed: the next claim that a StatefulSet creates from
+it, for a new replica or for a member whose claim was deleted, is Pending until
+a class of that name exists again. If the only default class is deleted, the
+same is true for a template without a class. To change an immutable field of a
+class, replace the class: kubectl replace --force -f FILE changes no volume.`,
 
-	Exempt: "never: it only tells whoever deletes a class which StatefulSets name it",
+	Exempt: "never: it only tells a person which StatefulSets name the class",
 
 	Checks: []Check{OnDelete(func(p *Pass, sc *storagev1.StorageClass) error {
 		fallback := false

@@ -12,14 +12,14 @@ var storageclassReclaim = &Rule{
 	Loses: LosesData,
 	Doc: `a class should retain the volumes that it makes
 
-Every volume of a class gets its reclaimPolicy. Delete, which Kubernetes takes
-where the author says nothing, destroys the disk as soon as its claim is
-deleted: by hand, with its namespace, or by a controller. The field of a class
-cannot be changed later, and volumes keep the policy that they were made with.
-Say reclaimPolicy: Retain; released volumes then stay, and cost money, until
-somebody deletes them. For data that may go, make a second class and exempt it.`,
+Every volume of a class gets its reclaimPolicy. Delete, the default, destroys
+the disk as soon as its claim is deleted: by hand, with its namespace, or by a
+controller. The field of a class cannot be changed later, and volumes keep the
+policy that they were made with. Set reclaimPolicy: Retain; Released volumes
+then stay, and cost money, until somebody deletes them. For data that may be
+deleted, create a second class and exempt it.`,
 
-	Exempt: "the class is for what can be had again: caches, builds, tests",
+	Exempt: "the class is for data that can be created again: caches, builds, tests",
 
 	Checks: []Check{OnCreate(func(p *Pass, sc *storagev1.StorageClass) error {
 		// Nil is no choice of the author: lint sees the class before the

@@ -19,13 +19,13 @@ var volumeClaimName = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}},
 	Doc: `a volume must be reserved for a claim by the name that the claim has
 
-A claimRef keeps a volume for one claim. Transformers that give names a prefix or a
-suffix leave it behind: the volume, with the data on it, is then kept for a claim
-that never comes, and the claim that was meant is Pending, or gets a new, empty
-volume of its class. Where no claim of the name exists, and one without a volume,
-or one that a StatefulSet will make, differs by a prefix or a suffix alone, this is
-the one that is named in the remedy. Of a claim that is made after its volume, and
-has no such neighbour, nothing is said.`,
+A claimRef keeps a volume for one claim. Tools that add a prefix or a suffix to
+names, such as kustomize, do not change it: the volume with the data is then
+reserved for a claim that never exists, and the intended claim is Pending, or
+gets a new, empty volume of its class. The rule looks for a claim whose name
+differs by a prefix or a suffix alone, and which has no volume yet or will be
+made by a StatefulSet; the remedy names it. If there is no such claim, the rule
+is silent, because the claim may be created after its volume.`,
 
 	Exempt: "the claim is made later, and the other one is meant for another volume",
 

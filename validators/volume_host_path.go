@@ -15,12 +15,12 @@ var volumeHostPath = &Rule{
 	Reads: []client.Object{&corev1.Node{}},
 	Doc: `a volume on a node's own disk must say which node
 
-A hostPath is a directory of whatever node the Pod happens to run on. When the
-Pod moves, it finds an empty directory there, and its data has stayed behind on
-the old node. Give the volume a nodeAffinity, so that its Pods run where the
-data is; better, use the source local, for which the API server asks for one.
-In a cluster of one node there is nothing to say; where no node is known, as in
-lint, there are taken to be several.`,
+A hostPath is a directory of the node on which the Pod runs. When the Pod moves
+to another node, it finds an empty directory there, and its data stays on the
+old node. Give the volume a nodeAffinity, so that its Pods run where the data
+is; better, use the source local, for which the API server requires one. The
+rule is silent in a cluster of one node; where the nodes are not known, as in
+lint, it assumes several.`,
 
 	Exempt: "the directory is the same on every node, as a mounted file share is",
 

@@ -20,12 +20,12 @@ var volumeInUse = &Rule{
 	Doc: `a volume that a claim is bound to must not be deleted
 
 A deletion cannot be taken back. Kubernetes delays it until the claim is gone,
-and then the PersistentVolume goes whatever its reclaim policy: where that is
-Retain, the disk stays somewhere in the storage system, and nothing in the
-cluster remembers which data it holds. Delete the claim, if anything: the volume
-then follows its reclaim policy. A volume whose claim is gone or being deleted
-is free to go. Volumes made by hand only cause a warning, for those who wrote
-their manifests delete them with the claims, in any order.
+and then deletes the PersistentVolume whatever its reclaim policy: with Retain
+the disk stays in the storage system, but no object in the cluster says which
+data it holds. Delete the claim instead: the volume then follows its reclaim
+policy. A volume whose claim is gone or being deleted may be deleted. For a
+volume made by hand the rule only warns, because its author may delete it
+together with its claim, in any order.
 
 A claim is the volume's if it has the uid in claimRef; a claimRef without a uid
 means the claim of that name.`,

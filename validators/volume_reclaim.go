@@ -16,15 +16,15 @@ var volumeReclaim = &Rule{
 	Doc: `a volume should be retained when its claim goes
 
 With the reclaim policy Delete, the disk behind a volume is destroyed as soon as
-its claim is deleted; with Recycle, which is deprecated, all files on it are.
-Who makes a volume by hand usually has data on it already, or nobody to make
-the disk again. And a volume whose policy changes from Retain to Delete while a
-claim has it loses its data to the next kubectl delete pvc, or namespace; one that
-is Released is destroyed at once. Say persistentVolumeReclaimPolicy: Retain, the
-default; if the data may go, annotate the volume stayput.dev/reclaim-policy:
-Delete.`,
+its claim is deleted; with Recycle, which is deprecated, all files on it are. A
+volume that is made by hand usually has data on it already, or a disk that
+nobody can make again. If the policy of a bound volume changes from Retain to
+Delete, the next kubectl delete of the claim or of its namespace destroys the
+data; if the volume is Released, the disk is destroyed at once. Set
+persistentVolumeReclaimPolicy: Retain, the default; if the data may be deleted,
+annotate the volume stayput.dev/reclaim-policy: Delete.`,
 
-	Exempt: "the volume is for what can be had again, and cleaned up by its provisioner",
+	Exempt: "the volume is for data that can be created again, and its provisioner cleans it up",
 
 	Checks: []Check{
 		On(func(p *Pass, pv *corev1.PersistentVolume) error {

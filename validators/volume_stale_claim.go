@@ -17,24 +17,26 @@ var volumeStaleClaim = &Rule{
 	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume must not arrive with the uid of a claim that is gone
 
-A PersistentVolume that was saved with kubectl get -o yaml names its claim by
-uid, which no claim of another cluster has, nor one that is made anew. As soon as
-it is applied it is Released, and reclaimed by its policy: with Delete its disk is
-destroyed within a second, before a claim can be made; with Retain no claim is
-bound to it. Without uid and resourceVersion in claimRef it is reserved for the
-claim of that name, whatever uid that has. stayput recover --help says more.
+A PersistentVolume that was saved with kubectl get -o yaml contains the uid of
+its claim. A claim in another cluster, or one that was created again, has
+another uid. As soon as such a volume is applied it is Released, and its reclaim
+policy applies: with Delete its disk is destroyed within a second, before a
+claim can be created; with Retain no claim is bound to it. Without uid and
+resourceVersion in claimRef the volume is reserved for the claim of that name,
+whatever its uid. stayput recover --help says more.
 
-A volume that is there, bound or not, is Released in the same way as soon as
-somebody writes such a uid into its claimRef.
+A volume that exists, bound or not, is also Released as soon as somebody writes
+such a uid into its claimRef.
 
-The mutator volume-retain sets a volume that arrives so to Retain in the same request.
-Where an annotation or the configuration says otherwise a person is denied what
-would destroy the disk. A service account is never denied: a provisioner may
-write the volume of a claim that has just gone.
+The mutator volume-retain sets a volume that arrives so to Retain in the same
+request. Where an annotation or the configuration prevents that, the rule denies
+a person's request that would destroy the disk. It never denies a service
+account, because a provisioner may create the volume of a claim that has just
+been deleted.
 
-A claim that was saved with the annotation pv.kubernetes.io/bind-completed is Lost
-as soon as it arrives, unless its volume is there and free: the annotation says
-that it was bound already.`,
+A claim that was saved with the annotation pv.kubernetes.io/bind-completed is
+Lost as soon as it is applied, unless its volume exists and is free: the
+annotation says that it was bound already.`,
 
 	Exempt: "the disk is to be destroyed by its provisioner, and nothing else can ask for that",
 

@@ -19,21 +19,22 @@ var workloadDataPath = &Rule{
 	Loses: LosesData,
 	Doc: `what a container calls its data must lie in a volume that outlives the Pod
 
-A database writes where PGDATA, --storage.tsdb.path or --data-dir say, and not where
-its claim is mounted. If no volume is mounted there, the data is in the container's
-own file system, which is gone when it restarts; if it is an emptyDir, it goes with
-the Pod. The claim is bound, mounted and empty, and nobody sees it before the first
-restart. The same happens where the claim is mounted above or beside the path: an
-image that declares a volume of its own, as that of PostgreSQL does at
-/var/lib/postgresql/data up to version 17, gets one there that goes with the
-container, though a claim be mounted at /var/lib/postgresql.
+A database writes to the path in PGDATA, --storage.tsdb.path or --data-dir, and
+not to the path where its claim is mounted. If no volume is mounted at that
+path, the data is in the container's own file system, and is lost when the
+container restarts; if an emptyDir is, the data is lost with the Pod. The claim
+is bound, mounted and empty, and nobody notices before the first restart. The
+same happens where the claim is mounted above or beside the path: an image may
+declare a volume of its own, as PostgreSQL's does at /var/lib/postgresql/data up
+to version 17. The container then gets a volume there that is lost with it, even
+if a claim is mounted at /var/lib/postgresql.
 
-Mount the claim at the path, or at one below which the path is. The rule reads env,
-command and args, and knows where official images of databases keep their data if
-nothing else is said. A workload in which no volume outlives the Pod is not spoken
-of: it may be meant so (statefulset-no-storage).`,
+Mount the claim at the path, or at a directory that contains it. The rule reads
+env, command and args, and knows the default paths of the official images of
+databases. It ignores a workload without any volume that outlives the Pod, which
+may be intended (statefulset-no-storage).`,
 
-	Exempt: "what lies at the path can be had again, such as a cache or a replica's copy",
+	Exempt: "the data at the path can be created again, such as a cache or a replica's copy",
 
 	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		vols := podVolumes{spec: spec}

@@ -18,19 +18,19 @@ var workloadEnvOrder = &Rule{
 	Loses: LosesName,
 	Doc: `$(NAME) must stand below the definition of NAME
 
-Kubernetes puts the value of a variable in the place of $(NAME) as it reads env
-from top to bottom. In a value that stands above the definition of NAME the text
-$(NAME) is left as it is, and so is one that no variable has in command or args:
-a member of a cluster then tells the others that its name is $(POD_NAME), or all
-use one file of that name. Nothing refuses it. In a subPathExpr a name without a
-variable keeps the container from being made.
+Kubernetes replaces $(NAME) by the value of the variable while it reads env from
+top to bottom. In a value above the definition of NAME the text $(NAME) stays as
+it is, and so does a name in command or args that no variable has: a member of a
+cluster then registers under the name $(POD_NAME), or all members use one file
+of that name. The API server accepts it. In a subPathExpr, a name that no
+variable has prevents the creation of the container.
 
-Move the definition up, or write $$(NAME) for the text itself. The order counts
-among values of env alone: command, args and subPathExpr see all of them. Nothing
-is said where the variable may be there all the same, from envFrom or as a
-Service's (DB_SERVICE_HOST), or where a shell gets the text.`,
+Move the definition up, or write $$(NAME) for the text itself. The order matters
+among the values of env only: command, args and subPathExpr can use all
+variables. The rule is silent where the variable may come from envFrom or from a
+Service (DB_SERVICE_HOST), and where a shell reads the text.`,
 
-	Exempt: "what runs in the container replaces the text itself",
+	Exempt: "the program in the container replaces the text itself",
 
 	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		links := spec.EnableServiceLinks == nil || *spec.EnableServiceLinks

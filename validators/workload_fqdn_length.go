@@ -19,14 +19,15 @@ var workloadFQDNLength = &Rule{
 	Loses: LosesName,
 	Doc: `with setHostnameAsFQDN the full name of a Pod must have at most 64 characters
 
-That is what the Linux kernel takes for a host name. The full name is
+The Linux kernel accepts no longer hostname. The full name is
 <hostname>.<subdomain>.<namespace>.svc.<cluster domain>, which is longer than it
-looks; beyond 64 characters the kubelet does not start the Pod, which stays in
-ContainerCreating with an event that says why. The API server does not check it.
+looks. If it is longer than 64 characters, the kubelet does not start the Pod,
+which stays in ContainerCreating with an event that says why. The API server
+does not check it.
 
-Leave setHostnameAsFQDN out, for the DNS name of the Pod does not depend on it,
-or shorten the names. For the Pods of a Deployment the longest names that it can
-generate count.`,
+Leave setHostnameAsFQDN out, because the DNS name of the Pod does not depend on
+it, or shorten the names. For a Deployment the rule checks the longest Pod names
+that it can generate.`,
 
 	Exempt: "the configured cluster domain is longer than that of the cluster in which it will run",
 

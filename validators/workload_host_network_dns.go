@@ -16,15 +16,15 @@ var workloadHostNetworkDNS = &Rule{
 	Loses: LosesName,
 	Doc: `a Pod with hostNetwork that addresses cluster names must ask the cluster's DNS
 
-dnsPolicy: ClusterFirst, the default, is Default for a Pod on the network of its
-node: it asks the DNS servers of the node, which know neither Services nor Pods.
-No peer is found, and the members never meet. Write dnsPolicy:
-ClusterFirstWithHostNet. Whether the Pod addresses such names is read from env,
-command and args: names that end in .svc or in the cluster's domain, and in a
+With hostNetwork, dnsPolicy: ClusterFirst, the default, works like dnsPolicy:
+Default: the Pod asks the DNS servers of its node, which know neither Services
+nor Pods, and the members never find each other. Set dnsPolicy:
+ClusterFirstWithHostNet. The rule looks for names of the cluster in env, command
+and args: names that end in .svc or in the cluster's domain, and in a
 StatefulSet <pod>.<serviceName> and $(POD_NAME).<serviceName>.
 
-With dnsPolicy: None, and where dnsConfig names servers, the author has chosen
-whom to ask, and nothing is said.`,
+The rule is silent with dnsPolicy: None, and where dnsConfig names servers,
+because the author has chosen the DNS servers.`,
 
 	Exempt: "the DNS servers of the nodes forward the cluster's domain to the cluster's DNS",
 

@@ -18,20 +18,20 @@ var workloadHostPath = &Rule{
 	Reads: []client.Object{&corev1.Node{}},
 	Doc: `a workload that may move between nodes must not keep data in a hostPath
 
-A hostPath volume is a directory of the node that the Pod happens to run on. A
-Pod that is made anew, because of an update or because its node is drained, may
-come up on another node, where the directory is another one, and mostly empty;
-the data stays behind, and nothing says so. Use a claim (volumeClaimTemplates in
-a StatefulSet), and copy to it first what the directory holds: the claim starts
-empty. If it must be this directory, keep the Pod on the one node that
+A hostPath volume is a directory of the node on which the Pod runs. A Pod that
+is replaced, because of an update or because its node is drained, may start on
+another node, where the directory is another one and usually empty; the data
+stays on the old node, and no event says so. Use a claim (volumeClaimTemplates
+in a StatefulSet), and first copy the data of the directory to it, because the
+claim starts empty. If the Pod must use this directory, keep it on the node that
 has it, with nodeSelector: {kubernetes.io/hostname: <node>}.
 
 Sockets, devices, single files and directories that are mounted read-only are
-no data; agents that want a directory of every node belong in a DaemonSet. In a
-cluster of one node there is nothing to say; where no node is known, as in lint,
-there are taken to be several.`,
+not data; agents that need a directory of every node belong in a DaemonSet. The
+rule is silent in a cluster of one node; where the nodes are not known, as in
+lint, it assumes several.`,
 
-	Exempt: "the directory is the same on every node, as a mounted file share is, or holds what can be had again",
+	Exempt: "the directory is the same on every node, as a mounted file share is, or holds data that can be created again",
 
 	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
 		if _, ok := obj.(*appsv1.StatefulSet); ok {

@@ -22,15 +22,15 @@ var workloadNodeName = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a Pod whose claims wait for the scheduler must not name its node
 
-With nodeName a Pod is on its node from the beginning, and the scheduler never
-sees it. But a claim whose class has volumeBindingMode: WaitForFirstConsumer is
-bound, or its volume made, only when the scheduler has chosen the node of a Pod
-that uses it. So the claim is Pending for ever, and the Pod in ContainerCreating.
-Select the node by its label, which the scheduler honours: nodeSelector:
+A Pod with nodeName is assigned to its node at once, without the scheduler. But
+a claim whose class has volumeBindingMode: WaitForFirstConsumer waits until the
+scheduler has chosen the node of a Pod that uses it. So the claim is Pending for
+ever, and the Pod stays in ContainerCreating. Select the node by its label
+instead, and the scheduler assigns the Pod to it: nodeSelector:
 {kubernetes.io/hostname: <node>}.
 
 A claim that is bound, that asks for a volume by volumeName or for which one is
-reserved (claimRef) does not wait, and nothing is said.`,
+reserved (claimRef) does not wait, and the rule ignores it.`,
 
 	Exempt: "another Pod, which the scheduler places, is the first to use the claim",
 

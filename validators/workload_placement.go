@@ -25,20 +25,20 @@ var workloadPlacement = &Rule{
 	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a Pod must be allowed to run where its volume is, or will be made
 
-A volume with a node affinity is reached from some nodes only, and a class with
-allowedTopologies makes volumes for some nodes only. If the Pod's nodeSelector or
-required nodeAffinity excludes all of these, no node is left: the Pod is Pending for
-ever. Select where the volume is, or leave the selection out, for the scheduler goes
-by the volume.
+A volume with a nodeAffinity can be used on some nodes only, and a class with
+allowedTopologies makes volumes for some nodes only. If the Pod's nodeSelector
+or required nodeAffinity excludes all of these nodes, the Pod is Pending for
+ever. Select nodes that can use the volume, or remove the selection: the
+scheduler then follows the volume.
 
 A class with volumeBindingMode: Immediate makes a volume as soon as there is a
-claim, in whatever zone it likes. For a claim by name and a generic ephemeral volume
-this rule says so where the Pod asks for a zone; for claim templates,
-claim-template-binding does.
+claim, in any zone. Where the Pod asks for a zone, this rule reports such a
+class for claims that are mounted by name and for generic ephemeral volumes;
+claim-template-binding reports it for claim templates.
 
-Only labels that exclude each other by their text count: labels of Nodes are not
-looked up, so a hostname and a zone never do. Where a volume made by hand may be
-bound in place of a new one, the class proves nothing.`,
+The rule compares values of the same label only. It does not look up Nodes, so
+it cannot know that a hostname is outside a zone. Where a volume made by hand
+may be bound instead of a new one, it does not look at the class.`,
 
 	Exempt: "the nodes are to get other labels, or the volume another node affinity, before the Pod is to run",
 

@@ -21,15 +21,15 @@ var workloadPreStop = &Rule{
 	Doc: `a preStop hook must leave the process time to shut down
 
 The grace period begins with the deletion of the Pod, and the preStop hook runs
-first. What it sleeps is gone: where that is the whole terminationGracePeriodSeconds,
-30 where nothing is said, the process gets SIGTERM when its time is over, and
-SIGKILL two seconds later. A database is killed at each update, before it has
-written what it holds in memory.
+first. A sleep in the hook uses up that period. If it uses up the whole
+terminationGracePeriodSeconds, 30 by default, the process gets SIGTERM at the
+end of the period, and SIGKILL two seconds later. A database is killed at each
+update, before it has written what it holds in memory.
 
-Make terminationGracePeriodSeconds the sleep and what a clean shutdown takes under
-load. The rule knows the action sleep, and the sleeps that stand one after the
-other in a command or in a script of a shell; what else a hook takes it cannot
-know.`,
+Set terminationGracePeriodSeconds to the sleep plus the time of a clean shutdown
+under load. The rule adds up the action sleep, and sleep commands that follow
+each other in a command or a shell script; it cannot know how long other
+commands of a hook take.`,
 
 	Exempt: "the hook itself ends the process, while it sleeps",
 

@@ -17,16 +17,16 @@ var workloadSelectorOverlap = &Rule{
 	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}},
 	Doc: `the selector of a StatefulSet or Deployment must match its own Pods only
 
-Whatever goes by the selector takes the Pods of both workloads for one: an
-autoscaler averages over them, kubectl logs and kubectl exec pick any, and after
-a deletion with --cascade=orphan one controller adopts what the other has left.
-The selector cannot be changed later.
+Tools that use the selector cannot distinguish the Pods of the two workloads: an
+autoscaler averages over all of them, kubectl logs and kubectl exec choose any
+Pod, and after a deletion with --cascade=orphan one controller adopts the Pods
+of the other. The selector cannot be changed later.
 
 Give the selector and the template one more label that no other workload of the
 namespace has, such as app.kubernetes.io/component. A label that the Pods have
 already keeps its value, for Services select by it.`,
 
-	Exempt: "no autoscaler, budget or command goes by the selector, and it cannot be changed any more",
+	Exempt: "no autoscaler, budget or command uses the selector, and it cannot be changed any more",
 
 	Checks: []Check{
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
