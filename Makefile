@@ -145,9 +145,11 @@ generate: ## write what is generated: docs/rules.md, man pages, completion, the 
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
 
+INPUTS ?= ../shared/field/inputs
+
 .PHONY: noise
-noise: ## what lint finds in well-made and other inputs, by rule; writes docs/adoption.md
-	@go run ./docs/generate noise ../shared/field/inputs
+noise: ## print what lint finds in well-made and other inputs, by rule, and in those of INPUTS, a directory; says which of them is missing
+	@go run ./docs/generate noise $(INPUTS)
 	@go run ./docs/generate
 
 FUZZTIME ?= 10s

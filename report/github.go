@@ -36,8 +36,8 @@ func (r *Report) GitHub(w io.Writer) error {
 	return buf.Flush()
 }
 
-// Workflow commands end at the end of the line, and their properties at a
-// comma or a colon.
+// A workflow command ends at the end of the line, and each of its properties ends
+// at a comma or a colon.
 var (
 	escapeMessage  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

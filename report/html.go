@@ -18,9 +18,9 @@ var style string
 //go:embed html/page.js
 var script string
 
-// HTML writes the report as one self-contained page. It fetches nothing: its
-// content security policy lets in its own style and script, by their hashes,
-// and nothing else, so that a name in a manifest cannot become code twice over.
+// HTML writes the report as one self-contained page, which fetches nothing. Names
+// of a manifest are escaped, and the content security policy permits only the
+// page's own style and script, by their hashes, so that no name can become code.
 func (r *Report) HTML(w io.Writer) error {
 	v := &htmlView{Report: r}
 	v.rules()
@@ -40,7 +40,7 @@ func hash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// An htmlView is what the page shows.
+// An htmlView holds the contents of the page.
 type htmlView struct {
 	*Report
 
@@ -50,14 +50,14 @@ type htmlView struct {
 	AtRisk     int64
 }
 
-// An htmlBar is a bar in up to three parts, whose lengths are percents.
+// An htmlBar is a bar in up to three parts; their lengths are percentages.
 type htmlBar struct {
 	Name, Label string
 	A, B, C     float64
 	weight      int64
 }
 
-// An htmlRow is a finding.
+// An htmlRow is a finding as the page shows it.
 type htmlRow struct {
 	Level, Rule, Object, Message, Remedy string
 	Location                             *htmlLocation
@@ -71,8 +71,8 @@ type htmlLocation struct {
 
 type htmlWhy struct{ Title, Text string }
 
-// An htmlBranch is a StatefulSet with its claims, or those that are of none,
-// or the volumes that are left over.
+// An htmlBranch is a StatefulSet with its claims, or all claims without a
+// StatefulSet, or all volumes without a claim.
 type htmlBranch struct {
 	Title, Why string
 	Claims     []Claim
@@ -127,7 +127,7 @@ func sortBars(bars []htmlBar) {
 	})
 }
 
-// namespaces adds up the claims of each namespace by what would become of them.
+// namespaces adds up the claims of each namespace by their fate.
 func (v *htmlView) namespaces() {
 	type tally struct{ lost, kept, other int64 }
 	tallies := map[string]*tally{}

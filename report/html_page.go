@@ -9,10 +9,10 @@ import (
 	h "maragu.dev/gomponents/html"
 )
 
-// page is the whole document. Text and the values of attributes are escaped by
-// gomponents; names from manifests stand nowhere else. It takes html/template's
-// place, whose use of reflection keeps the linker from leaving out any method
-// of any type: that made the program half as large again.
+// page returns the whole document. Package gomponents escapes text and the values
+// of attributes, and names from manifests are nowhere else. html/template would do
+// the same, but uses reflection, because of which the linker keeps every method of
+// every type: the program was half as large again.
 func (v *htmlView) page() g.Node {
 	policy := fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'",
 		hash(style), hash(script))
@@ -51,7 +51,7 @@ func (v *htmlView) page() g.Node {
 	))
 }
 
-// panel is a panel of lines, and nothing at all where there are none.
+// panel returns a panel of lines, or nothing if there are none.
 func panel[T any](title string, items []T, line func(T) g.Node) g.Node {
 	if len(items) == 0 {
 		return nil
@@ -60,8 +60,8 @@ func panel[T any](title string, items []T, line func(T) g.Node) g.Node {
 		h.Div(h.Class("panel"), h.Ul(g.Map(items, func(i T) g.Node { return h.Li(line(i)) })))}
 }
 
-// inTurn is elements that are made as they are written: of findings and claims
-// there may be a hundred thousand.
+// inTurn makes each element when it is written, because there may be a hundred
+// thousand findings and claims.
 func inTurn[T any](items []T, element func(*T) g.Node) g.Node {
 	return g.NodeFunc(func(w io.Writer) error {
 		for i := range items {
@@ -113,7 +113,7 @@ func (v *htmlView) ruleChart() g.Node {
 		bars(v.ByRule, "Nothing was found.", "deny", "warn"))
 }
 
-// bars is a bar chart, each bar in as many parts as there are classes.
+// bars returns a bar chart. Each bar has one part for each class.
 func bars(bars []htmlBar, none string, classes ...string) g.Node {
 	if len(bars) == 0 {
 		return h.P(g.Text(none))
@@ -139,7 +139,7 @@ func bars(bars []htmlBar, none string, classes ...string) g.Node {
 
 func dot(fate Fate) g.Node { return h.I(h.Class("dot " + string(fate))) }
 
-// survivors shows what would be left of each StatefulSet's data.
+// survivors shows for each StatefulSet which data would be left.
 func (v *htmlView) survivors() g.Node {
 	if v.Inventory == nil {
 		return nil
@@ -165,7 +165,7 @@ func (v *htmlView) survivors() g.Node {
 	return g.Group{h.H2(g.Text("What would survive")), h.Div(h.Class("panel tree"), branches)}
 }
 
-// owners says what goes with each custom resource.
+// owners shows what is deleted with each custom resource.
 func (v *htmlView) owners() g.Node {
 	if v.Inventory == nil || len(v.Inventory.Owners)+len(v.Inventory.UnreadOwners) == 0 {
 		return nil
@@ -193,7 +193,7 @@ func (v *htmlView) owners() g.Node {
 	)}
 }
 
-// after is a name after a sign, and nothing where there is no name.
+// after returns a sign and a name, or nothing if the name is empty.
 func after(sign, name string) g.Node {
 	return g.If(name != "", g.Text(sign+name+" "))
 }

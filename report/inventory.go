@@ -17,39 +17,41 @@ import (
 	"stayput.dev/cluster"
 )
 
-// An Inventory is what a cluster keeps for its stateful workloads.
+// An Inventory lists the StatefulSets, claims and volumes of a cluster.
 type Inventory struct {
 	StatefulSets []StatefulSet `json:"statefulSets"`
 	Claims       []Claim       `json:"claims"`
 	Volumes      []Volume      `json:"volumes"`
-	// Owners are the custom resources that claims depend on, the one with which
-	// most is destroyed first.
+	// Owners are the custom resources that own claims, sorted by the bytes that
+	// are destroyed with them, most first.
 	Owners []Owner `json:"owners,omitempty"`
-	// UnreadOwners say which kinds of them could not be listed, and why.
+	// UnreadOwners are the kinds of owners that could not be listed, each with
+	// the reason.
 	UnreadOwners []string `json:"unreadOwners,omitempty"`
-	// Unknown are the kinds that could not be read, so that what is said about
-	// claims and names may lack something.
+	// Unknown are the kinds that could not be read. The entries of claims and
+	// StatefulSets may then be incomplete.
 	Unknown []string `json:"unknown,omitempty"`
 }
 
-// A StatefulSet is one, and what its Pods are called.
+// A StatefulSet is a StatefulSet, and whether the names of its Pods resolve.
 type StatefulSet struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Replicas  int    `json:"replicas"`
 	Service   string `json:"service,omitempty"`
-	// Unresolved says why the names of its Pods do not resolve, if they do not.
+	// Unresolved says why the names of its Pods do not resolve. It is empty if
+	// they do.
 	Unresolved string `json:"unresolved,omitempty"`
 }
 
-// A Fate is what becomes of the data of a claim that is deleted.
+// A Fate says what happens to the data when a claim is deleted.
 type Fate string
 
 const (
-	Retained  Fate = "retained"  // in a volume that is Released
-	Destroyed Fate = "destroyed" // with the volume
-	Forgotten Fate = "forgotten" // the volume, which is being deleted, goes too, and nothing remembers the disk
-	NoData    Fate = "unbound"   // there is no volume yet
+	Retained  Fate = "retained"  // the volume stays, and is Released
+	Destroyed Fate = "destroyed" // the volume and its disk are deleted
+	Forgotten Fate = "forgotten" // the volume, which is being deleted already, is gone, but its disk stays
+	NoData    Fate = "unbound"   // the claim has no volume yet
 	Unknown   Fate = "unknown"   // volumes could not be read
 )
 
@@ -57,16 +59,18 @@ const (
 type Claim struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// StatefulSet is the one that the claim is of, if it is of any.
+	// StatefulSet is the name of the StatefulSet that made or mounts the claim.
+	// It is empty if none does.
 	StatefulSet string `json:"statefulSet,omitempty"`
 	Phase       string `json:"phase,omitempty"`
 	Capacity    string `json:"capacity,omitempty"`
 	Bytes       int64  `json:"bytes"`
 	Class       string `json:"class,omitempty"`
 	Volume      string `json:"volume,omitempty"`
-	// Fate is what would become of the data if the claim were deleted.
+	// Fate says what would happen to the data if the claim were deleted.
 	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=forgotten,enum=unbound,enum=unknown"`
-	// Needed says whether a Pod, a workload or a controller wants it.
+	// Needed says whether a Pod, a workload or an owner uses the claim. It is
+	// true if that is not known.
 	Needed bool `json:"needed"`
 }
 
@@ -78,7 +82,7 @@ type Volume struct {
 	Bytes         int64  `json:"bytes"`
 	Class         string `json:"class,omitempty"`
 	ReclaimPolicy string `json:"reclaimPolicy,omitempty"`
-	// Claim is namespace/name of the claim that has or had it.
+	// Claim is namespace/name of the claim in claimRef, which may be deleted.
 	Claim string `json:"claim,omitempty"`
 }
 
@@ -91,7 +95,7 @@ func (inv *Inventory) Total() string {
 	return size(n)
 }
 
-// size returns a number of bytes as people write it.
+// size returns a number of bytes with a unit.
 func size(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	f, u := float64(n), 0
@@ -101,20 +105,21 @@ func size(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[u]
 }
 
-// others is what an entry of the inventory needs to know of other objects.
+// others holds facts about other objects that entries of the inventory need.
 type others struct {
 	mounted  map[string]bool                                 // namespace/claim
-	used     bool                                            // whether mounted is all there is
+	used     bool                                            // whether mounted is complete
 	services map[string]*corev1.Service                      // by namespace/name; nil if not known
 	policies map[string]corev1.PersistentVolumeReclaimPolicy // by volume; nil if not known
-	leaving  map[string]bool                                 // volumes that are being deleted
+	leaving  map[string]bool                                 // names of volumes that are being deleted
 }
 
-// TakeInventory makes the inventory of the objects in a view, which has a
-// [cluster.Walker]; of claims and StatefulSets only those in namespaces for
-// which keep is true. Unknown kinds are named in the result and left out. Done
-// is called with each kind of many objects once it is no longer needed. Lookup
-// lists the custom resources that own claims or StatefulSets.
+// TakeInventory returns the inventory of the objects in a view, which must have a
+// [cluster.Walker]. It contains the claims and StatefulSets of the namespaces for
+// which keep returns true. Kinds that could not be read are missing, and Unknown
+// names them. TakeInventory calls done with a kind of which there may be many
+// objects when it no longer needs them. Lookup lists the custom resources that own
+// claims or StatefulSets.
 func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(schema.GroupVersionKind),
 	lookup Lookup) *Inventory {
 	depend := &owned{}
@@ -160,7 +165,8 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	return inv
 }
 
-// each calls visit with all objects of a kind, and says whether it is known.
+// each calls visit with all objects of a kind, and says whether they could be
+// read.
 func each[T any, P interface {
 	*T
 	client.Object
@@ -183,7 +189,7 @@ func (inv *Inventory) sort() {
 	slices.Sort(inv.Unknown)
 }
 
-// mount notes which claims a Pod or workload names.
+// mount records the claims that a Pod or workload mounts.
 func (o *others) mount(namespace string, spec *corev1.PodSpec) {
 	for _, vol := range spec.Volumes {
 		if vol.PersistentVolumeClaim != nil {
@@ -229,9 +235,9 @@ func (o *others) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim
 	c.Fate = o.fate(pvc)
 	c.Needed = !o.used || o.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
 	if of, err := cluster.ClaimsOf(v, pvc); err == nil {
-		for _, o := range of {
-			c.StatefulSet = o.StatefulSet.Name
-			c.Needed = c.Needed || o.InRange()
+		for _, claimOf := range of {
+			c.StatefulSet = claimOf.StatefulSet.Name
+			c.Needed = c.Needed || claimOf.InRange()
 		}
 	}
 	if mounters, err := cluster.MountersOf(v, pvc); err == nil && c.StatefulSet == "" && len(mounters) > 0 {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// JSON writes the report as its schema, docs/report.schema.json, says.
+// JSON writes the report as a document of the schema docs/report.schema.json.
 func (r *Report) JSON(w io.Writer) error {
 	if err := writeJSON(w, r, nil, Inventory{}); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
@@ -20,13 +20,13 @@ func (r *Report) JSON(w io.Writer) error {
 }
 
 // writeJSON writes a struct as encoding/json does with an indent of two spaces,
-// but has one item of a list in memory at a time: encoding/json makes the whole
-// text first, twice, which for a large cluster is 500 MiB.
+// but encodes one item of a list at a time: encoding/json makes the whole text
+// twice before it writes any, which is 500 MiB for a large cluster.
 //
-// Document points to the struct. It is written member by member, as are the
-// structs in it of the types of which open has an example, whose fields must be
-// none that are embedded. Lists that are too large to be in the document come
-// from streams, by the address of the member that they replace.
+// Document points to the struct. It is written member by member, and so are
+// structs in it of the same types as the values in open. These types must not have
+// embedded fields. Streams replace lists that are too large for memory; the key is
+// the address of the field.
 func writeJSON(w io.Writer, document any, streams map[any]iter.Seq[any], open ...any) error {
 	e := encoder{w: bufio.NewWriter(w), streams: streams}
 	root := reflect.ValueOf(document).Elem()
@@ -46,7 +46,7 @@ type encoder struct {
 	w       *bufio.Writer
 	open    []reflect.Type
 	streams map[any]iter.Seq[any]
-	err     error // the first
+	err     error // the first error
 }
 
 func (e *encoder) write(texts ...string) {
@@ -62,7 +62,7 @@ func (e *encoder) fail(err error) {
 	}
 }
 
-// value writes a value. Indent is that of the line on which it begins.
+// value writes a value. Indent is the indent of the line on which it begins.
 func (e *encoder) value(v reflect.Value, indent string) {
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()

@@ -9,8 +9,9 @@ import (
 	"github.com/jstemmer/go-junit-report/v2/junit"
 )
 
-// JUnit writes the report as JUnit XML: a suite for each file or namespace, in
-// it a test for each finding, and one that passes for each object without any.
+// JUnit writes the report as JUnit XML. It has a suite for each file or namespace,
+// which contains a test for each finding, and a test that passes for each object
+// without a finding.
 func (r *Report) JUnit(w io.Writer) error {
 	all := suites{Testsuites: junit.Testsuites{Name: "stayput " + r.Command}}
 	index := map[string]int{}
@@ -53,16 +54,16 @@ func (r *Report) JUnit(w io.Writer) error {
 	return all.write(w)
 }
 
-// Suites are junit.Testsuites whose tests are made one after another, as they are
-// written: there is one for each object.
+// suites are junit.Testsuites that make each test when it is written, because
+// there is one for each object.
 type suites struct {
 	junit.Testsuites
-	Suites []suite `xml:"testsuite"` // in the place of those in Testsuites
+	Suites []suite `xml:"testsuite"` // instead of those in Testsuites
 }
 
 type suite struct {
 	junit.Testsuite
-	Tests tests `xml:"testcase"` // in the place of those in Testsuite
+	Tests tests `xml:"testcase"` // instead of those in Testsuite
 }
 
 // add adds a test, and counts it.

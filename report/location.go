@@ -2,8 +2,8 @@ package report
 
 import "fmt"
 
-// A Location is where in a file a finding is. Lines and columns count from 1,
-// in characters; the end column is the one behind the last. All three are 0 where
+// A Location is the place of a finding in a file. Lines and columns count from 1,
+// in characters; the end column is behind the last character. All three are 0 if
 // only the file is known.
 type Location struct {
 	File      string `json:"file"`
@@ -11,18 +11,18 @@ type Location struct {
 	Column    int    `json:"column,omitempty"`
 	EndColumn int    `json:"endColumn,omitempty"`
 
-	// Rendered says that the lines are those of what a tool made of the file,
-	// and not the file's own.
+	// Rendered says that the lines are those of a tool's output, which it made
+	// from the file, and not those of the file.
 	Rendered bool `json:"rendered,omitempty"`
 
-	// Template is the file of a chart that the lines were made from, where Helm
-	// has written it above them.
+	// Template is the file of the chart from which Helm made the lines, if a
+	// comment of Helm names it.
 	Template string `json:"template,omitempty"`
 
-	// Text is the line, or the part of a long line that the finding is in.
+	// Text is the line, or the part of a long line that contains the finding.
 	Text string `json:"text,omitempty"`
 
-	skip int // how many characters of the line come before Text
+	skip int // number of characters of the line before Text
 }
 
 // lineText returns file:line, or the file alone.
@@ -41,11 +41,11 @@ func (l *Location) columnText() string {
 	return fmt.Sprintf("%s:%d", l.lineText(), l.Column)
 }
 
-// maxText is how many characters of a line are shown. JSON may well be one
-// line of megabytes.
+// maxText is the number of characters of a line that are shown. A file of JSON may
+// be one line of megabytes.
 const maxText = 160
 
-// Excerpt takes from the whole line what is shown of it.
+// Excerpt sets Text from the whole line.
 func (l *Location) Excerpt(line string) {
 	l.Text, l.skip = line, 0
 	if len(line) <= maxText {
@@ -59,7 +59,7 @@ func (l *Location) Excerpt(line string) {
 	l.Text = clean(string(runes[l.skip:min(l.skip+maxText, len(runes))]))
 }
 
-// marked returns the text in three parts. The second is the field.
+// marked returns the text in three parts, of which the second is the field.
 func (l *Location) marked() (before, field, after string) {
 	runes := []rune(l.Text)
 	from := max(min(l.Column-1-l.skip, len(runes)), 0)

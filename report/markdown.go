@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Markdown writes the report for a comment or the summary of a job.
+// Markdown writes the report as Markdown, for a comment or the summary of a job.
 func (r *Report) Markdown(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	fmt.Fprintf(buf, "## stayput %s\n\n%s\n", r.Command, escapeMarkdown(r.Sentence()))
@@ -81,8 +81,8 @@ func (inv *Inventory) markdown(w io.Writer) {
 	}
 }
 
-// escapeMarkdown escapes any text of a manifest, so that it contains no markup,
-// no mention of a user, and no end of a table's cell.
+// escapeMarkdown escapes text of a manifest, so that it contains no markup, no
+// mention of a user, and cannot end a cell of a table.
 func escapeMarkdown(s string) string {
 	return markdownEscapes.Replace(clean(s))
 }
@@ -90,7 +90,7 @@ func escapeMarkdown(s string) string {
 var markdownEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "&#64;", "|", `\|`, "`", "\\`",
 	"*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "#", `\#`, "~", `\~`, "!", `\!`, "\\", `\\`)
 
-// codeSpan returns text in as many backticks as it takes.
+// codeSpan returns text between more backticks than it contains in a row.
 func codeSpan(s string) string {
 	if s = clean(s); strings.TrimSpace(s) == "" {
 		return ""

@@ -15,38 +15,39 @@ import (
 	"stayput.dev/cluster"
 )
 
-// An Owner is a custom resource that claims depend on, by their ownerReferences
-// or those of their StatefulSet, and what becomes of them once it is deleted.
+// An Owner is a custom resource that owns claims, by their ownerReferences or by
+// those of their StatefulSet, and says what is deleted with it.
 type Owner struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
-	// Gone says that it does not exist any more: the garbage collector is about
-	// to delete what depends on it.
+	// Gone says that the owner no longer exists: the garbage collector is about to
+	// delete its dependents.
 	Gone bool `json:"gone,omitempty"`
-	// Finalizers let whoever wrote them delete more than is said here.
+	// Finalizers are the owner's finalizers. Their controllers may delete more
+	// than this report says.
 	Finalizers []string `json:"finalizers,omitempty"`
-	// StatefulSets are deleted with it.
+	// StatefulSets are the StatefulSets that are deleted with the owner.
 	StatefulSets []string `json:"statefulSets"`
-	// Claims are those that depend on it, and those of its StatefulSets.
+	// Claims are the claims of the owner, and those of its StatefulSets.
 	Claims []OwnedClaim `json:"claims"`
-	// Bytes is how much is destroyed with it.
+	// Bytes is the capacity of the volumes that are destroyed with the owner.
 	Bytes int64 `json:"bytes"`
-	// Remedy is the command that keeps what would be destroyed.
+	// Remedy is the command that sets these volumes to Retain.
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// An OwnedClaim is a claim, and what becomes of it once its owner is deleted.
+// An OwnedClaim is a claim, and says what happens to it when its owner is deleted.
 type OwnedClaim struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Volume    string `json:"volume,omitempty"`
 	Capacity  string `json:"capacity,omitempty"`
 	Bytes     int64  `json:"bytes"`
-	// Goes says whether the garbage collector deletes the claim.
+	// Goes says whether the garbage collector deletes the claim with its owner.
 	Goes bool `json:"goes"`
-	// Fate is what becomes of the data of a claim that goes.
+	// Fate says what happens to the data if the claim is deleted.
 	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=forgotten,enum=unbound,enum=unknown"`
 }
 
@@ -55,8 +56,8 @@ func (o *Owner) String() string {
 	return Object{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}.String()
 }
 
-// count returns how many claims there are of those that go or stay, with a fate
-// or, where that is empty, with any.
+// count returns the number of claims that go or stay with a fate. An empty fate
+// stands for any.
 func (o *Owner) count(goes bool, fate Fate) (n int) {
 	for _, c := range o.Claims {
 		if c.Goes == goes && (fate == "" || c.Fate == fate) {
@@ -66,7 +67,7 @@ func (o *Owner) count(goes bool, fate Fate) (n int) {
 	return n
 }
 
-// Sentence says what goes with the owner and what stays.
+// Sentence says which claims are deleted with the owner and which stay.
 func (o *Owner) Sentence() string {
 	var parts []string
 	add := func(goes bool, fate Fate, format string, more ...any) {
@@ -89,12 +90,12 @@ func (o *Owner) Sentence() string {
 	return s
 }
 
-// Lookup lists the metadata of all custom resources of a kind, or says why it
-// cannot.
+// A Lookup lists the metadata of all custom resources of a kind. Its error says
+// why it cannot.
 type Lookup func(kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error)
 
-// Owned is what depends on others, as the walk through the cluster comes across
-// it.
+// An owned collects the objects that have owners, during the walk through the
+// cluster.
 type owned struct {
 	dependents []*dependent
 	claims     []ownedClaim
@@ -105,7 +106,7 @@ type dependent struct {
 	uid       types.UID
 	namespace string
 	owners    []metav1.OwnerReference
-	set       string // the name, of a StatefulSet
+	set       string // the name, if it is a StatefulSet
 }
 
 type ownedClaim struct {
@@ -113,7 +114,7 @@ type ownedClaim struct {
 
 	owners []metav1.OwnerReference
 	sets   []types.UID // the StatefulSets that it may belong to
-	with   []types.UID // those that delete it by whenDeleted, even if not owners yet
+	with   []types.UID // those with whenDeleted: Delete, even if they are not its owners yet
 }
 
 func (w *owned) statefulSet(sts *appsv1.StatefulSet) {
@@ -124,7 +125,7 @@ func (w *owned) statefulSet(sts *appsv1.StatefulSet) {
 }
 
 func (w *owned) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim, c Claim) {
-	of, _ := cluster.ClaimsOf(v, pvc) // what is not known, the inventory names
+	of, _ := cluster.ClaimsOf(v, pvc) // the inventory names the kinds that are not known
 	claim := ownedClaim{Claim: c, owners: pvc.OwnerReferences}
 	foreign := cluster.ForeignOwner(pvc) != nil
 	for _, o := range of {
@@ -141,9 +142,9 @@ func (w *owned) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim, c Clai
 	}
 }
 
-// resolve looks up the owners, and theirs, and returns what depends on each, with
-// the errors of kinds that could not be listed. Of an owner that could not be
-// looked up, what its dependents say is all there is.
+// resolve looks up the owners and their owners. It returns each owner with its
+// dependents, and the errors of kinds that could not be listed. If an owner could
+// not be looked up, only the ownerReferences of its dependents describe it.
 func (w *owned) resolve(lookup Lookup) (owners []Owner, unread []string) {
 	found := map[types.UID]*Owner{}
 	kinds := map[schema.GroupVersionKind]map[types.UID]*metav1.PartialObjectMetadata{}
@@ -204,8 +205,8 @@ func (w *owned) resolve(lookup Lookup) (owners []Owner, unread []string) {
 	return owners, unread
 }
 
-// deleted fills in what the garbage collector deletes once an owner is: an
-// object goes when the last of its owners has gone.
+// deleted fills in the objects that the garbage collector deletes after an owner:
+// it deletes an object when none of its owners exists any longer.
 func (w *owned) deleted(o *Owner, uid types.UID, found map[types.UID]*Owner) {
 	goes := map[types.UID]bool{uid: true}
 	all := func(refs []metav1.OwnerReference) bool {

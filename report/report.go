@@ -1,5 +1,5 @@
-// Package report writes down what the review of many objects came to, for
-// people and for programs: one value, and a function for each format.
+// Package report holds the results of lint and audit, and writes them for people
+// and for programs: one value, and a function for each format.
 package report
 
 import (
@@ -21,76 +21,81 @@ const (
 	Kind       = "Report"
 )
 
-// A Report is what lint or audit found.
+// A Report is the result of lint or audit.
 type Report struct {
 	APIVersion string `json:"apiVersion" jsonschema:"enum=report.stayput.dev/v1"`
 	Kind       string `json:"kind" jsonschema:"enum=Report"`
 
 	// Command is lint or audit.
 	Command string `json:"command"`
-	// Version is that of stayput.
+	// Version is the version of stayput.
 	Version string `json:"version"`
-	// Time is when the cluster was read, in RFC 3339. Lint, whose result
-	// depends on its input alone, has none.
+	// Time is the time at which the cluster was read, in RFC 3339. It is missing
+	// in lint, whose result depends on its input alone.
 	Time string `json:"time,omitempty" jsonschema:"format=date-time"`
 
 	Summary Summary `json:"summary"`
 
-	// Findings come in the order of the files, or of the cluster's objects.
+	// Findings are in the order of the files, or of the cluster's objects.
 	Findings []Finding `json:"findings"`
-	// Exempted are findings that an exemption takes away.
+	// Exempted are the findings that have no effect, because of an exemption.
 	Exempted []Exempted `json:"exempted"`
-	// Skipped are the rules that could not look, for something is not known.
+	// Skipped are the rules that could not be checked, because something that
+	// they need is not known.
 	Skipped []Skipped `json:"skipped"`
-	// Errors say what could not be read. All else is about the rest.
+	// Errors list the files and objects that could not be read. The other fields
+	// are about everything else.
 	Errors []Problem `json:"errors"`
-	// Foreign are the documents that are no Kubernetes objects, and were left
-	// out.
+	// Foreign are the documents that contain no Kubernetes object, and were
+	// ignored.
 	Foreign []Problem `json:"foreign"`
 
-	// Changes say how each object was reviewed, where an earlier state was given.
+	// Changes say how each object was reviewed. They are there only where an
+	// earlier state of the objects was given.
 	Changes []Change `json:"changes,omitempty"`
 
-	// Inventory is what the cluster has; audit's alone.
+	// Inventory lists StatefulSets, claims and volumes of the cluster. It is
+	// there only in audit.
 	Inventory *Inventory `json:"inventory,omitempty"`
 
-	// Rules are what findings may be called, those without findings included.
+	// Rules are all rules that findings may be about, also those without a finding.
 	Rules []Rule `json:"-"`
-	// Reviewed are the objects, in the order of the findings.
+	// Reviewed are the objects that were reviewed, in the order of the findings.
 	Reviewed iter.Seq[Reviewed] `json:"-"`
-	// Pruned says that what is no longer in the manifests is deleted.
+	// Pruned says that objects which are no longer in the manifests are deleted.
 	Pruned bool `json:"-"`
-	// Fixing says that what can be mended is, so that of the rest it is said
-	// why not.
+	// Fixing says that lint --fix writes the fixes. The report then says of each
+	// other finding why it was not fixed.
 	Fixing bool `json:"-"`
-	// FailOn is the level from which on a finding fails the run.
+	// FailOn is the lowest level of a finding that makes the run fail.
 	FailOn validators.Level `json:"-"`
 }
 
-// A Summary counts.
+// A Summary counts objects and findings.
 type Summary struct {
-	// Objects is how many were reviewed.
+	// Objects counts the objects that were reviewed.
 	Objects int `json:"objects"`
-	// Denials counts the findings that would be denied, by Stayput or, for
-	// those of level hint, by the API server itself.
+	// Denials counts the findings for which a request would be denied: by
+	// Stayput, or by the API server itself where the level is hint.
 	Denials int `json:"denials"`
 	// Warnings counts the other findings.
 	Warnings int `json:"warnings"`
 	// Removals counts the findings about objects that are no longer in the
-	// manifests, unless lint was told that they are deleted.
+	// manifests. With lint --pruned these findings are counted as denials and
+	// warnings instead.
 	Removals int `json:"removals,omitempty"`
-	// Fixed counts the findings that lint --fix has mended. They are in no
-	// other count.
+	// Fixed counts the findings that lint --fix has fixed. No other field counts
+	// them.
 	Fixed int `json:"fixed,omitempty"`
-	// Reviews counts the objects by how they were reviewed, where an earlier
-	// state was given: created, updated, unchanged or removed.
+	// Reviews counts the objects by the way in which they were reviewed: created,
+	// updated, unchanged or removed. It is there only where an earlier state of
+	// the objects was given.
 	Reviews map[string]int `json:"reviews,omitempty"`
-	// Others counts the objects of kinds that no convention is about, by
-	// kind.group.
+	// Others counts the objects of kinds that no rule checks, by kind.group.
 	Others map[string]int `json:"others,omitempty"`
 }
 
-// An Object is what a finding is about.
+// An Object identifies the object that a finding is about.
 type Object struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -106,47 +111,51 @@ func (o Object) String() string {
 	return o.Kind + " " + o.Namespace + "/" + o.Name
 }
 
-// A Finding is one way in which an object departs from a rule.
+// A Finding is one violation of a rule by an object.
 type Finding struct {
 	Rule  string `json:"rule"`
 	Level string `json:"level" jsonschema:"enum=deny,enum=hint,enum=warn"`
-	// Title says what must hold.
+	// Title says in one clause what the rule demands.
 	Title  string `json:"title,omitempty"`
 	Object Object `json:"object"`
 	// Field is the path of the field.
 	Field string `json:"field,omitempty"`
-	// Message begins with the field and says what is wrong, as admission does.
+	// Message begins with the field and says what is wrong, in the same words as
+	// admission.
 	Message string `json:"message"`
-	// Remedy is the command or the YAML that mends it.
+	// Remedy is the command or the YAML that corrects the object.
 	Remedy   string    `json:"remedy,omitempty"`
 	Location *Location `json:"location,omitempty"`
-	// Review says how the object was reviewed, where an earlier state of it was
-	// known: created; updated; standing, of a fault that it had before, or that
-	// no update is reviewed for; removed, if the tool that applies prunes.
+	// Review says how the object was reviewed, if an earlier state of it was
+	// known: created; updated; standing, if the object had the fault before, or
+	// if the rule does not check updates; removed, if the object is no longer in
+	// the manifests, so that a tool that prunes would delete it.
 	Review string `json:"review,omitempty" jsonschema:"enum=created,enum=updated,enum=standing,enum=removed"`
-	// Fix is the remedy as changes of files, if it is one.
+	// Fix is the remedy as changes of the manifests, if it can be written so.
 	Fix *Fix `json:"fix,omitempty"`
-	// Fingerprint stays while the finding does, whatever line it moves to.
+	// Fingerprint identifies the finding from run to run, also when it moves to
+	// another line.
 	Fingerprint string `json:"fingerprint"`
 }
 
-// Denies says whether admission would deny, Stayput's or the API server's own.
+// Denies says whether Stayput or the API server itself would deny the request.
 func (f Finding) Denies() bool { return f.Level != validators.Warn.String() }
 
-// An Exempted is a finding without consequences.
+// An Exempted is a finding that has no effect, because of an exemption.
 type Exempted struct {
 	Finding
-	// By is the object, the namespace or the configuration.
+	// By says where the exemption is: on the object, on the namespace or in the
+	// configuration.
 	By     string `json:"by"`
 	Reason string `json:"reason"`
 }
 
-// A Skipped is a rule that could not look.
+// A Skipped is a rule that could not be checked.
 type Skipped struct {
 	Rule string `json:"rule"`
 	// Reason says what is not known.
 	Reason string `json:"reason"`
-	// Objects is how many it was skipped for.
+	// Objects counts the objects for which the rule was skipped.
 	Objects int `json:"objects"`
 }
 
@@ -168,28 +177,28 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
 }
 
-// A Rule is what findings can be about: a rule, or one of the few things that
-// are said without one.
+// A Rule is a rule that findings can be about, or a check of lint itself that is
+// reported in the same way.
 type Rule struct {
 	Name, Level, Title, Doc string
 }
 
-// How an object is reviewed.
+// The ways in which an object is reviewed.
 const (
 	Created   = "created"
 	Updated   = "updated"
 	Unchanged = "unchanged"
-	Standing  = "standing" // of a finding: the object has the fault already
+	Standing  = "standing" // only of a finding: the object had the fault before
 	Removed   = "removed"
 )
 
-// A Change is how an object was reviewed.
+// A Change says how an object was reviewed.
 type Change struct {
 	Object Object `json:"object"`
 	Review string `json:"review" jsonschema:"enum=created,enum=updated,enum=unchanged,enum=removed"`
 }
 
-// Changed notes how an object was reviewed.
+// Changed records how an object was reviewed.
 func (r *Report) Changed(o Object, how string) {
 	if r.Summary.Reviews == nil {
 		r.Summary.Reviews = map[string]int{}
@@ -198,7 +207,7 @@ func (r *Report) Changed(o Object, how string) {
 	r.Changes = append(r.Changes, Change{o, how})
 }
 
-// A Reviewed is an object that was reviewed, and the file that it is in.
+// A Reviewed is an object that was reviewed, and the file that contains it.
 type Reviewed struct {
 	Object Object
 	File   string
@@ -217,7 +226,8 @@ func (r *Report) Add(f Finding) {
 	}
 }
 
-// Drop takes out the findings for whose places it holds, and counts anew.
+// Drop removes the findings for whose indexes holds returns true, and counts
+// the others again.
 func (r *Report) Drop(holds func(i int) bool) {
 	all := r.Findings
 	r.Findings, r.Summary.Denials, r.Summary.Warnings, r.Summary.Removals = nil, 0, 0, 0
@@ -228,7 +238,7 @@ func (r *Report) Drop(holds func(i int) bool) {
 	}
 }
 
-// Skip notes that a rule could not look at an object.
+// Skip records that a rule could not be checked for an object.
 func (r *Report) Skip(rule, reason string) {
 	for i := range r.Skipped {
 		if s := &r.Skipped[i]; s.Rule == rule && s.Reason == reason {
@@ -239,8 +249,8 @@ func (r *Report) Skip(rule, reason string) {
 	r.Skipped = append(r.Skipped, Skipped{rule, reason, 1})
 }
 
-// Finish puts what came in any order into one, and fills in what is never to
-// be null.
+// Finish sorts the skipped rules, and replaces nil lists by empty ones, so that
+// no list in the JSON document is null.
 func (r *Report) Finish() {
 	r.APIVersion, r.Kind = APIVersion, Kind
 	slices.SortFunc(r.Skipped, func(a, b Skipped) int {
@@ -259,17 +269,17 @@ func notNull[T any](list *[]T) {
 	}
 }
 
-// Fails says whether there are findings at or above the level that fails.
+// Fails says whether any finding makes the run fail.
 func (r *Report) Fails() bool {
 	return r.Summary.Denials > 0 || r.Summary.Warnings > 0 && r.FailOn == validators.Warn
 }
 
-// fails is Fails for one finding.
+// fails says whether a finding makes the run fail.
 func (r *Report) fails(f Finding) bool {
 	return (f.Denies() || r.FailOn == validators.Warn) && (f.Review != Removed || r.Pruned)
 }
 
-// rule returns what is known about a name.
+// rule returns the rule of a name, or one of level warn if it is not known.
 func (r *Report) rule(name string) Rule {
 	for _, rule := range r.Rules {
 		if rule.Name == name {
@@ -310,7 +320,7 @@ func (r *Report) Sentence() string {
 	return s
 }
 
-// reviews says how many objects were reviewed in which way.
+// reviews returns the number of objects for each way of review.
 func (r *Report) reviews() string {
 	var counts []string
 	for _, how := range []string{Created, Updated, Unchanged, Removed} {
@@ -321,8 +331,8 @@ func (r *Report) reviews() string {
 	return strings.Join(counts, ", ")
 }
 
-// skippedRules counts rules that were skipped. Several kinds may be missing for
-// each.
+// skippedRules counts the rules that were skipped. A rule may be in the list
+// several times, for different reasons.
 func (r *Report) skippedRules() int {
 	rules := map[string]bool{}
 	for _, s := range r.Skipped {
@@ -346,8 +356,7 @@ func sum(counts map[string]int) (n int) {
 }
 
 // clean replaces characters that could move the cursor of a terminal, break a
-// line or be invalid in XML, because names and values come from the manifest's
-// author.
+// line or be invalid in XML: the author of a manifest chooses names and values.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

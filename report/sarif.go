@@ -122,7 +122,7 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 	return result.WithLocations([]*sarif.Location{location})
 }
 
-// sarifFix returns a fix that can be written.
+// sarifFix returns the fix of a finding in SARIF's form.
 func sarifFix(f *Finding) *sarif.Fix {
 	fix := sarif.NewFix().WithDescription(sarif.NewTextMessage(sarifText(clean(f.Remedy))))
 	for _, c := range f.Fix.Changes {
@@ -135,7 +135,7 @@ func sarifFix(f *Finding) *sarif.Fix {
 	return fix
 }
 
-// sarifInvocation says whether the whole input was reviewed, and what was not.
+// sarifInvocation says whether the whole input was reviewed, and lists what was not.
 func (r *Report) sarifInvocation() *sarif.Invocation {
 	inv := sarif.NewInvocation().WithExecutionSuccessful(len(r.Errors) == 0)
 	for _, p := range r.Errors {

@@ -13,7 +13,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// TextOptions say how a report is written for people.
+// TextOptions control how Text writes a report.
 type TextOptions struct {
 	Coloured bool
 	// Verbose lists the rules that were skipped, one by one.
@@ -51,8 +51,8 @@ func (r *Report) Text(w io.Writer, opts TextOptions) error {
 	return buf.Flush()
 }
 
-// skipped says which rules could not look, and how they could: all on one line,
-// for there may be many.
+// skipped writes which rules could not be checked and what they need, on one
+// line, because there may be many.
 func (t *textWriter) skipped(r *Report, verbose bool) {
 	if len(r.Skipped) == 0 {
 		return
@@ -72,7 +72,7 @@ func (t *textWriter) skipped(r *Report, verbose bool) {
 	}
 }
 
-// unknown lists what rules were skipped for, each once.
+// unknown lists the reasons for which rules were skipped, each once.
 func (r *Report) unknown() string {
 	var kinds []string
 	for _, s := range r.Skipped {
@@ -91,7 +91,7 @@ type textWriter struct {
 func (t *textWriter) where(f *Finding) string {
 	if l := f.Location; l != nil {
 		at := l.columnText() + ":"
-		if l.Rendered || l.Line == 0 { // the line alone does not lead anybody to the object
+		if l.Rendered || l.Line == 0 { // the line alone does not identify the object
 			at += " " + clean(f.Object.String()) + ":"
 		}
 		return t.p.strong(at) + " "
@@ -124,7 +124,7 @@ func (t *textWriter) finding(f *Finding) {
 	fmt.Fprintln(t)
 }
 
-// blank returns as much white space as s is wide.
+// blank returns white space as wide as s.
 func blank(s string) string {
 	var b strings.Builder
 	for part := range strings.SplitAfterSeq(s, "\t") {
@@ -158,8 +158,8 @@ func newPalette(coloured bool) palette {
 	}
 }
 
-// inventory writes what people have to know of it; the rest is in JSON and
-// HTML.
+// inventory writes the most important parts of the inventory; JSON and HTML
+// contain all of it.
 func (t *textWriter) inventory(inv *Inventory) {
 	fmt.Fprintf(t, "%s %s, %s, %s of %s\n", t.p.strong("inventory:"), count(len(inv.StatefulSets), "StatefulSet"),
 		count(len(inv.Claims), "claim"), count(len(inv.Volumes), "volume"), inv.Total())

@@ -3,7 +3,8 @@
 // they say; from what the demo has recorded, a picture of it; and from what lint
 // finds in the repository's inputs a table in docs/adoption.md. Run it in the root
 // of the repository: go run ./docs/generate. With noise and directories of further
-// inputs it prints what is found there, and writes nothing.
+// inputs it prints what is found in all of them, or which it could not review, and
+// writes nothing.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,6 +137,28 @@ func TestDiff(t *testing.T) {
 	got := diff("a\nb\nc", "a\nB\nc\nd")
 	if want := "  a\n- b\n+ B\n  c\n+ d"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestPrintNoise reviews a directory that has an input, and says of others that
+// they were not reviewed.
+func TestPrintNoise(t *testing.T) {
+	root := filepath.Join("..", "..")
+	dir, empty, missing := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "missing")
+	const input = "apiVersion: v1\nkind: Service\nmetadata: {name: db, labels: {stayput.dev/subdomian: peers}}\n"
+	if err := os.WriteFile(filepath.Join(dir, "label.yaml"), []byte(input), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := printNoise(&out, root, []string{missing, dir, empty}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"in the repository: ", "not reviewed: " + missing + " does not exist",
+		"in " + dir + ": 0 of 0 well-made inputs are hit, and 1 others", "| stayput-annotation | 1 |",
+		"not reviewed: " + empty + " holds no manifest"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ func adoption(root string) ([]byte, error) {
 }
 
 // printNoise writes what lint finds in the repository's inputs, and in those of
-// each directory that is there.
+// each directory. Of a directory that does not exist or holds no input it says so,
+// for the table of the repository alone looks the same as that of everything.
 func printNoise(out io.Writer, root string, dirs []string) error {
 	files, err := inRepository(root)
 	if err != nil {
@@ -74,10 +75,15 @@ func printNoise(out io.Writer, root string, dirs []string) error {
 	fmt.Fprintf(out, "in the repository: %s", table)
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(out, "\nnot reviewed: %s does not exist; make noise INPUTS=DIR reviews another directory\n", dir)
 			continue
 		}
 		if files, err = ofField(dir); err != nil {
 			return err
+		}
+		if len(files) == 0 {
+			fmt.Fprintf(out, "\nnot reviewed: %s holds no manifest (*.yaml) that lint reads\n", dir)
+			continue
 		}
 		if table, err = noiseTable(files); err != nil {
 			return err

@@ -24,13 +24,13 @@ import (
 	"stayput.dev/internal/quantity"
 )
 
-// A decoder decodes an AdmissionReview and the objects in it, as strictly as the API
-// server. Where object or oldObject is not there, nor is what it returns.
-type decoder func(body []byte) (review *admissionv1.AdmissionReview, obj, old any, err error)
+// A decodeFunc decodes an AdmissionReview and the objects in it, as strictly as the
+// API server. An object that is missing in the review is nil.
+type decodeFunc func(body []byte) (review *admissionv1.AdmissionReview, obj, old any, err error)
 
-// decoders are those that are compared, by name. With GOEXPERIMENT=jsonv2 there is
-// encoding/json/v2, too.
-var decoders = map[string]decoder{
+// decoders are the decoders that the benchmark compares, by name. With
+// GOEXPERIMENT=jsonv2 encoding/json/v2 is one of them.
+var decoders = map[string]decodeFunc{
 	"fastjson":         fast,
 	"sigs.k8s.io-json": slowly(reference),
 	"encoding-json":    slowly(json.Unmarshal), // not strict
@@ -68,7 +68,7 @@ func fast(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
 }
 
 // slowly decodes the review first, and then the objects, which are raw in it.
-func slowly(unmarshal func(data []byte, into any) error) decoder {
+func slowly(unmarshal func(data []byte, into any) error) decodeFunc {
 	return func(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
 		review := new(admissionv1.AdmissionReview)
 		if err := unmarshal(body, review); err != nil {
@@ -109,7 +109,7 @@ func payloads(tb testing.TB) map[string][]byte {
 	return bodies
 }
 
-// TestDecoders holds what is compared to one result.
+// TestDecoders checks that all decoders return the same result.
 func TestDecoders(t *testing.T) {
 	for payload, body := range payloads(t) {
 		_, obj, old, err := slowly(reference)(body)
@@ -133,7 +133,7 @@ func TestDecoders(t *testing.T) {
 //
 //	GOEXPERIMENT=jsonv2 go test ./internal/fastjson -run - -bench Decoders
 //
-// It reports the CPU of the process, too, which other work on the machine does not
+// It also reports the CPU of the process, which other work on the machine does not
 // change much.
 func BenchmarkDecoders(b *testing.B) {
 	for _, payload := range slices.Sorted(maps.Keys(payloads(b))) {
@@ -154,7 +154,7 @@ func BenchmarkDecoders(b *testing.B) {
 	}
 }
 
-// cpu returns what the process has used, in nanoseconds.
+// cpu returns the CPU time that the process has used, in nanoseconds.
 func cpu() int64 {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // which cannot fail for oneself

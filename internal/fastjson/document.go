@@ -4,12 +4,14 @@
 // every value that its field cannot hold.
 //
 // It is optional: without it (build tag slowjson) sigs.k8s.io/json decodes
-// everything, and the handler answers the same, later. What guards against
-// quantities that take hours to read is in package quantity, and stays. Of the CPU
-// of this package, by BenchmarkDecoders with go1.26.8 on 29 November 2026, the other
-// decoders take for a review and its objects: sigs.k8s.io/json 3.0 to 4.9 times as
-// much, encoding/json 1.1 to 2.6, though it is not strict, and encoding/json/v2
-// (GOEXPERIMENT=jsonv2), with unmarshalers for Kubernetes' own types, 1.5 to 2.1.
+// everything, and the handler gives the same answers, only later. The guard against
+// quantities that take hours to parse is not optional, and is in package quantity.
+//
+// BenchmarkDecoders compares the CPU that decoders need for a review and its
+// objects. With go1.26.8 on 29 November 2026, sigs.k8s.io/json needed 3.0 to 4.9
+// times as much as this package, encoding/json, which is not strict, 1.1 to 2.6, and
+// encoding/json/v2 (GOEXPERIMENT=jsonv2), with unmarshalers for Kubernetes' own
+// types, 1.5 to 2.1.
 //
 // It decodes only JSON in the form that API servers write. The caller must
 // decode anything malformed or rare (numbers with a fraction, surrogate pairs,
@@ -53,7 +55,7 @@ const step = 256
 // longer. All strings are parts of one copy of the document.
 type Document struct {
 	data   []byte
-	text   string // the same
+	text   string // data as a string
 	budget Budget
 	parts  []part
 	values int
@@ -63,14 +65,14 @@ type Document struct {
 // A part is raw JSON: the bytes of the document in the range [from, to).
 type part struct {
 	from, to int
-	into     any  // what it was decoded into
-	left     bool // decoding failed, and is left to others
+	into     any  // the value that it was decoded into
+	left     bool // whether decoding failed, so that the caller must decode it
 }
 
-// A Chooser chooses what the raw JSON of a field is decoded into: a pointer to
-// a zero value, or nil if the type is not known. It also says whether its
-// managed fields are needed: they are as large as the rest of an object, and
-// few rules read them.
+// A Chooser returns a pointer to a zero value, into which the raw JSON of a field
+// is decoded, or nil if the type is not known. It also says whether the managed
+// fields are needed: they are as large as the rest of an object, and few rules read
+// them.
 type Chooser func(field *runtime.RawExtension) (into any, managedFields bool)
 
 // NewDocument returns a document that must not be edited while it is in use.
@@ -79,9 +81,9 @@ func NewDocument(data []byte, budget Budget) *Document {
 }
 
 // Unmarshal decodes the document into the zero value that into points to, and
-// says whether it could. If not, the value is undefined. Choose, unless it is
-// nil, is called for each raw JSON once all before it is decoded. Decoded then
-// returns what it chose, unless that could not be decoded.
+// returns whether it could. If not, the value is undefined. Unless choose is nil,
+// Unmarshal calls it for each raw JSON, after everything before it is decoded.
+// Decoded then returns the value that it chose, if the raw JSON could be decoded.
 func (doc *Document) Unmarshal(into any, choose Chooser) bool {
 	d := doc.decoder(len(doc.data))
 	d.costly, d.choose = doc.budget.Costly, choose
@@ -90,8 +92,8 @@ func (doc *Document) Unmarshal(into any, choose Chooser) bool {
 	return ok
 }
 
-// Values returns how many values the document holds, as the budget counts them,
-// once it is decoded.
+// Values returns the number of values in the document after Unmarshal, as the
+// budget counts them.
 func (doc *Document) Values() int { return doc.values }
 
 // Full says whether decoding ended because there was no room.
@@ -106,8 +108,8 @@ func (doc *Document) Decoded(raw []byte) any {
 	return nil
 }
 
-// UnmarshalRaw decodes raw JSON that was found in the document, unless that was
-// tried already.
+// UnmarshalRaw decodes raw JSON of the document, and returns whether it could. It
+// returns false if Unmarshal has tried already.
 func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool {
 	p := doc.partOf(raw)
 	if p == nil || p.left {
@@ -115,7 +117,7 @@ func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool
 	}
 	d := doc.decoder(p.to)
 	d.noManagedFields = !managedFields
-	d.allowed = doc.budget.Values // it was counted before
+	d.allowed = doc.budget.Values // Unmarshal has counted these values
 	return d.whole(p.from, into)
 }
 
@@ -132,7 +134,7 @@ func (doc *Document) decoder(stop int) *decoder {
 	return &decoder{doc: doc, input: input{doc.data[:stop]}, text: doc.text[:stop]}
 }
 
-// An input is JSON, which is read by index.
+// An input is JSON text that is read by index.
 type input struct{ data []byte }
 
 // at returns the byte at i, 0 at the end.
@@ -143,8 +145,7 @@ func (in *input) at(i int) byte {
 	return 0
 }
 
-// space returns where the white space that begins at i ends. No API server
-// writes any.
+// space returns the index behind the white space at i. API servers write none.
 func (in *input) space(i int) int {
 	if uint(i) < uint(len(in.data)) && in.data[i] > ' ' {
 		return i
@@ -159,30 +160,30 @@ func (in *input) spaceEnd(i int) int {
 	return i
 }
 
-// A decoder reads a document, or a part of it, from its beginning to its end.
-// What it reads begins at an index; its methods return the one behind it, or -1
-// as soon as there is something that it leaves to others.
+// A decoder reads a document, or a part of it, from its beginning to its end. Its
+// methods read the value at an index and return the index behind it. They return
+// -1 if the decoder does not support the JSON at that place.
 type decoder struct {
 	doc *Document
 	input
-	text            string // the same
+	text            string // data as a string
 	depth, values   int
-	allowed         int // values, for now
+	allowed         int // values for which there is room now
 	choose          Chooser
 	noManagedFields bool
-	costly          func(key string) bool // nil where all is counted already, or counts the same
-	extra           int                   // what a comma counts for beside one
+	costly          func(key string) bool // nil if all is counted already, or no key is costly
+	extra           int                   // values that a comma counts for, besides one
 
 	slabs
 }
 
-// whole decodes from i to the end, and says whether it could.
+// whole decodes the value from i to the end, and returns whether it could.
 func (d *decoder) whole(i int, into any) bool {
 	i = d.value(d.space(i), into)
 	return i >= 0 && d.space(i) == len(d.data)
 }
 
-// value decodes the value at i into what into points to.
+// value decodes the value at i into the variable that into points to.
 func (d *decoder) value(i int, into any) int {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -191,13 +192,13 @@ func (d *decoder) value(i int, into any) int {
 	return planOf(v.Type().Elem())(d, i, v.UnsafePointer())
 }
 
-// count counts values, and says whether there may be so many.
+// count counts n more values, and returns whether they are within the budget.
 func (d *decoder) count(n int) bool {
 	d.values += n
 	return d.values <= d.allowed || d.allow()
 }
 
-// allow says whether there may be more values than were allowed until now.
+// allow asks the budget for room for more values, and returns whether there is.
 func (d *decoder) allow() bool {
 	if d.values > d.doc.budget.Values {
 		return false
@@ -213,8 +214,9 @@ func (d *decoder) allow() bool {
 	return true
 }
 
-// first returns where the first element begins of an object or an array that was
-// opened before i, or, if there is none, where that ends, or -1.
+// first returns the index of the first element of the object or array that was
+// opened before i, and true. If it has no element, first returns the index behind
+// the end, or -1, and false.
 func (d *decoder) first(i int, end byte) (at int, more bool) {
 	if d.depth++; d.depth > d.doc.budget.Depth || !d.count(1) {
 		return -1, false
@@ -226,8 +228,9 @@ func (d *decoder) first(i int, end byte) (at int, more bool) {
 	return i, true
 }
 
-// next returns where the element after one that ended at i begins, or, if there
-// are no more, where the object or the array ends, or -1.
+// next returns the index of the element after the one that ended at i, and true.
+// If there is none, next returns the index behind the object or array, or -1, and
+// false.
 func (d *decoder) next(i int, end byte) (at int, more bool) {
 	i = d.space(i)
 	switch d.at(i) {
@@ -243,8 +246,8 @@ func (d *decoder) next(i int, end byte) (at int, more bool) {
 	return -1, false
 }
 
-// rawKey returns where the key at i has its last quote, whether all of it stands
-// for itself, and where its value begins, or -1.
+// rawKey returns the index of the closing quote of the key at i, whether the key
+// has no escapes and only ASCII, and the index of its value, or -1.
 func (d *decoder) rawKey(i int) (end int, plain bool, value int) {
 	if d.at(i) != '"' {
 		return -1, false, -1
@@ -261,8 +264,8 @@ func (d *decoder) rawKey(i int) (end int, plain bool, value int) {
 	return end, plain, d.space(colon + 1)
 }
 
-// key reads the key at i. Weighs is whether it made what follows costly, which
-// must then be ended with weighed.
+// key reads the key at i. Weighs says whether the key makes its value costly; the
+// caller must pass it to weighed after the value.
 func (d *decoder) key(i int) (name string, weighs bool, value int) {
 	end, plain, value := d.rawKey(i)
 	if value < 0 {
@@ -285,8 +288,8 @@ func (d *decoder) opens(i int) bool {
 	return c == '{' || c == '['
 }
 
-// weigh lets the commas in a value count for more, if its key, which stands from
-// one index to before another, says so and no key around it did already.
+// weigh makes the commas in the value of a key count for more, and returns true,
+// if the key is costly and no key around it is. The key is in [from, to).
 func (d *decoder) weigh(from, to int, plain bool) bool {
 	if d.costly == nil || d.extra != 0 {
 		return false
@@ -299,7 +302,7 @@ func (d *decoder) weigh(from, to int, plain bool) bool {
 	return false
 }
 
-// weighed ends the value of a key.
+// weighed is called after the value of a key, with the result of weigh.
 func (d *decoder) weighed(weighs bool) {
 	if weighs {
 		d.extra = 0

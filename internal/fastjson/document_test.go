@@ -51,8 +51,8 @@ func reference(data []byte, into any) error {
 	return err
 }
 
-// compare holds what this package decodes to what the reference does, and says whether
-// it decoded anything.
+// compare fails the test if this package decodes another value than the reference,
+// and returns whether this package decoded anything.
 func compare(t *testing.T, data []byte, like any) bool {
 	t.Helper()
 	got := reflect.New(reflect.TypeOf(like).Elem()).Interface()
@@ -74,8 +74,9 @@ func compare(t *testing.T, data []byte, like any) bool {
 	return true
 }
 
-// compareInEnvelope decodes what is decoded to want with the envelope around
-// it, and holds the count of values to that of an object that is passed over.
+// compareInEnvelope decodes the same JSON inside an AdmissionReview, and fails the
+// test if the result is not want, or if the count of values differs from that of an
+// object that is skipped.
 func compareInEnvelope(t *testing.T, data []byte, want any) {
 	t.Helper()
 	costly := wide
@@ -102,8 +103,8 @@ func compareInEnvelope(t *testing.T, data []byte, want any) {
 	}
 }
 
-// TestEveryFieldOfEveryType fills each type at random and decodes it again.
-// Nothing that the encoder writes may be left to the reference.
+// TestEveryFieldOfEveryType fills each type at random, encodes it and decodes it
+// again. This package must decode everything that the encoder writes.
 func TestEveryFieldOfEveryType(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(0.2).NumElements(0, 3).MaxDepth(25).Funcs(
 		func(q *resource.Quantity, c randfill.Continue) {
@@ -200,8 +201,8 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestEveryFieldWithEveryValue puts what belongs there, and what does not, into
-// each field of each type, at the beginning of a document and with more behind.
+// TestEveryFieldWithEveryValue puts valid and invalid values into each field of each
+// type, at the beginning of a document and with more behind.
 func TestEveryFieldWithEveryValue(t *testing.T) {
 	values := []string{
 		"null", "true", "false", "0", "-0", "1", "-1", "00", "1.0", "0.5", "1e3", "1E+3", "1e-3", "-", "+1", ".5", "NaN",
@@ -241,8 +242,8 @@ func TestEveryFieldWithEveryValue(t *testing.T) {
 	}
 }
 
-// places names what stands before and after each value in a type, but for what
-// is in types that were visited before.
+// places returns the text before and after each value in a type, except for values
+// in types that were visited before.
 func places(t reflect.Type, before, after string, visited map[reflect.Type]bool, place func(before, after string)) {
 	if before != "" {
 		place(before, after)
@@ -265,7 +266,7 @@ func places(t reflect.Type, before, after string, visited map[reflect.Type]bool,
 	}
 }
 
-// fieldsIn names the fields of a struct, with those that it embeds.
+// fieldsIn returns the fields of a struct, including those of embedded structs.
 func fieldsIn(t reflect.Type, field func(name string, t reflect.Type)) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -297,8 +298,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestParts decodes an envelope and then what is raw in it, with and without
-// its managed fields.
+// TestParts decodes an envelope and then the raw JSON in it, with and without its
+// managed fields.
 func TestParts(t *testing.T) {
 	const pod = ` {"metadata":{"name":"a","managedFields":[{"manager":"m","fieldsV1":{"f:a":{}}}],"generation":2}}`
 	data := []byte(`{"request":{"uid":"u","object":` + pod + `,"oldObject":null}}`)
@@ -324,8 +325,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestChosen decodes what is raw with the envelope, and leaves what it cannot
-// decode so as it was.
+// TestChosen decodes raw JSON together with the envelope. Raw JSON that cannot be
+// decoded must stay as it was.
 func TestChosen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		object string
@@ -370,7 +371,7 @@ func TestChosen(t *testing.T) {
 	}
 }
 
-// TestRoom ends a document for which there is no room where that is known.
+// TestRoom checks that decoding ends as soon as there is no room.
 func TestRoom(t *testing.T) {
 	text := []byte(`{"spec":{"containers":[` + strings.Repeat("{},", 999) + `{}]}}`)
 	for _, most := range []int{0, 600, 5000} {
@@ -396,7 +397,7 @@ func TestRoom(t *testing.T) {
 }
 
 // FuzzUnmarshal looks for a document that this package and the reference decode to
-// different values, or of which only the reference knows that it is no good.
+// different values, or that only the reference refuses.
 func FuzzUnmarshal(f *testing.F) {
 	all := types()
 	files, err := filepath.Glob("../../bench/payloads/*.json")
@@ -429,8 +430,8 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
-// TestMutatedDocuments is the fuzz test for those who do not fuzz: documents
-// with a few bytes changed, the same ones every time.
+// TestMutatedDocuments runs the fuzz test on documents with a few bytes changed, the
+// same ones every time.
 func TestMutatedDocuments(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	seed := []byte(`{"metadata":{"name":"a\u0041ä","labels":{"a":"b","c":null},"generation":12,` +

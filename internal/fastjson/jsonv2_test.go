@@ -20,8 +20,8 @@ import (
 
 func init() { decoders["encoding-json-v2"] = v2 }
 
-// v2 decodes the objects with the review, by unmarshalers for the types that
-// would else decode themselves as encoding/json asks them to. It keeps no raw JSON.
+// v2 decodes the objects together with the review. It has unmarshalers for the
+// types that would otherwise use their slow UnmarshalJSON. It keeps no raw JSON.
 func v2(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
 	review := new(admissionv1.AdmissionReview)
 	var objects [2]any
@@ -40,7 +40,7 @@ func v2(body []byte) (*admissionv1.AdmissionReview, any, any, error) {
 	return review, objects[0], objects[1], err
 }
 
-// scalars decodes what is one token.
+// scalars decodes values that are one token.
 var scalars = jsonv2.JoinUnmarshalers(
 	jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, t *metav1.Time) error {
 		token, err := dec.ReadToken()

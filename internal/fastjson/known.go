@@ -15,9 +15,9 @@ import (
 	"stayput.dev/internal/quantity"
 )
 
-// knownPlan returns the plan of a type that is in most objects and decodes
-// itself, or whose values take reflection to set, or that is decoded here alone;
-// nil for others.
+// knownPlan returns a plan that is written by hand, or nil if the type has none.
+// The types are in most objects, and would need their own UnmarshalJSON or
+// reflection.
 func knownPlan(t reflect.Type) plan {
 	switch t {
 	case reflect.TypeFor[runtime.RawExtension]():
@@ -42,8 +42,8 @@ func knownPlan(t reflect.Type) plan {
 	return nil
 }
 
-// decodeRaw takes a part of the document as it stands, and decodes it, too, if
-// it is known what it is.
+// decodeRaw stores a part of the document as raw JSON, and also decodes it if the
+// Chooser knows its type.
 func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
 	if d.at(i) == 'n' {
 		return d.null(i)
@@ -61,8 +61,8 @@ func decodeRaw(d *decoder, i int, into unsafe.Pointer) int {
 	return p.to
 }
 
-// chosen decodes the value at i, if it is known what it is, or leaves
-// everything as it was but for what it tried to decode into.
+// chosen decodes the value at i if the Chooser knows its type. If it cannot be
+// decoded, the state of the decoder is as before, and the value in into undefined.
 func (d *decoder) chosen(i int, field *runtime.RawExtension) (into any, end int) {
 	choose := d.choose
 	if choose == nil {
@@ -92,8 +92,8 @@ func managedFieldsPlan(t reflect.Type) plan {
 	}
 }
 
-// decodeQuantity takes what stands between the quotes as it is: so does
-// [resource.Quantity.UnmarshalJSON].
+// decodeQuantity parses the text between the quotes without unescaping it, as
+// [resource.Quantity.UnmarshalJSON] does.
 func decodeQuantity(d *decoder, i int, into unsafe.Pointer) int {
 	if d.at(i) == 'n' {
 		return d.null(i)

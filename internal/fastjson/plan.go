@@ -12,12 +12,12 @@ import (
 	"stayput.dev/internal/bytype"
 )
 
-// A plan decodes the value at an index into one of a type, which is zero. It
-// gets a pointer to that, for what reflection would check about each field was
-// checked when the plan was made.
+// A plan decodes the JSON value at index i into a zero value of the plan's type,
+// and returns the index behind it, or -1 if it cannot. Into points to that zero
+// value: the type was checked by reflection when the plan was made.
 type plan func(d *decoder, i int, into unsafe.Pointer) int
 
-// plans are those that were made, by their reflect.Type.
+// plans caches the plans that were made, by reflect.Type.
 var plans sync.Map
 
 // planOf returns the plan of a type.
@@ -61,10 +61,10 @@ func makePlan(t reflect.Type) plan {
 	return unknown
 }
 
-// unknown is the plan of types that are left to others.
+// unknown is the plan of types that this package does not decode.
 func unknown(*decoder, int, unsafe.Pointer) int { return -1 }
 
-// ownPlan is the plan of types that decode themselves.
+// ownPlan returns the plan of a type with an UnmarshalJSON method, which it calls.
 func ownPlan(t reflect.Type) plan {
 	return func(d *decoder, i int, into unsafe.Pointer) int {
 		end := d.skip(i)
@@ -87,20 +87,20 @@ func pointerPlan(t reflect.Type) plan {
 	}
 }
 
-// slabs are where scalars are that are pointed to: an object has many, and one
-// allocation is for some of them.
+// slabs hold the scalars that pointers in objects point to. An object has many of
+// them, and each allocation serves several.
 type slabs struct {
 	bools   []bool
 	int32s  []int32
 	int64s  []int64
 	strings []string
 
-	// On their way into a map.
+	// The value that decodeMap copies into a map next.
 	label    string
 	quantity resource.Quantity
 }
 
-// placeOf returns what makes a place for a value of a type.
+// placeOf returns a function that allocates a zero value of a type.
 func placeOf(t reflect.Type) func(d *decoder) unsafe.Pointer {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -124,22 +124,22 @@ func place[T any](slab *[]T) unsafe.Pointer {
 	return unsafe.Pointer(&(*slab)[n])
 }
 
-// A sliceHeader is a slice of any type.
+// A sliceHeader has the memory layout of a slice of any type.
 type sliceHeader struct {
 	data     unsafe.Pointer
 	len, cap int
 }
 
-// few is how many bytes of a slice are allocated to begin with, unless one
-// element is larger.
-const few = 256
+// firstBytes is the number of bytes that are first allocated for a slice, or one
+// element if that is larger.
+const firstBytes = 256
 
 func slicePlan(t reflect.Type) plan {
 	if t.Elem().Kind() == reflect.Uint8 {
 		return unknown // base64
 	}
 	elem, size := planOf(t.Elem()), t.Elem().Size()
-	begin := max(1, few/int(max(1, size)))
+	begin := max(1, firstBytes/int(max(1, size)))
 	return func(d *decoder, i int, into unsafe.Pointer) int {
 		if d.at(i) != '[' {
 			return d.null(i)
@@ -191,8 +191,8 @@ func mapPlan(t reflect.Type) plan {
 	}
 }
 
-// decodeMap decodes the members of an object into a map, one by one by way of
-// a place for its values.
+// decodeMap decodes the members of an object into a map. It decodes each value
+// into *value, and copies it from there.
 func decodeMap[K ~string, V any](d *decoder, i int, into unsafe.Pointer, value *V, elem plan) int {
 	if d.at(i) != '{' {
 		return d.null(i)
@@ -209,8 +209,8 @@ func decodeMap[K ~string, V any](d *decoder, i int, into unsafe.Pointer, value *
 	}, func() int { return len(m) })
 }
 
-// members decodes the members of the object at i one by one. Kept says how many
-// different ones there were.
+// members calls member with each key of the object at i, and the index of its
+// value. Kept returns the number of different keys.
 func (d *decoder) members(i int, member func(name string, i int) int, kept func() int) int {
 	i, more := d.first(i+1, '}')
 	n := 0

@@ -49,16 +49,16 @@ func decodeInt64(d *decoder, i int, into unsafe.Pointer) int {
 	return end
 }
 
-// plain returns where the bytes that stand for themselves in a string end, from
-// i on: at a quote, a backslash, a control character, or what is not ASCII. It
-// looks at eight bytes at a time.
+// plain returns the index of the first byte of a string, from i on, that does not
+// stand for itself: a quote, a backslash, a control character or a byte that is
+// not ASCII. It looks at eight bytes at a time.
 func (d *decoder) plain(i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(d.data); i += 8 {
 		x := binary.LittleEndian.Uint64(d.data[i:])
 		quote, backslash := x^'"'*ones, x^'\\'*ones
-		// In each term the lowest byte whose high bit is set is one of those
-		// looked for; above it a borrow may have set others.
+		// In each term the lowest byte whose high bit is set is one of these
+		// bytes; a borrow may have set the high bit of bytes above it.
 		found := (x | (x-' '*ones)&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
 		if found != 0 {
 			return i + bits.TrailingZeros64(found)/8
@@ -86,8 +86,8 @@ func (d *decoder) string(i int) (text string, end int) {
 	return text, end
 }
 
-// unescape returns what a string with valid escapes stands for. It leaves
-// invalid UTF-8 and surrogate pairs to others.
+// unescape returns the value of a string with valid escapes. It returns false for
+// invalid UTF-8 and surrogate pairs.
 func unescape(raw string) (string, bool) {
 	if !utf8.ValidString(raw) {
 		return "", false
@@ -130,8 +130,8 @@ func unescape(raw string) (string, bool) {
 	return string(out), true
 }
 
-// escapeLen returns how many bytes of text, which follows a backslash, are its
-// escape's, 0 if it is none.
+// escapeLen returns the length in bytes of the escape at the beginning of text,
+// which follows a backslash. It returns 0 if the escape is not valid.
 func escapeLen(text []byte) int {
 	if len(text) == 0 {
 		return 0
@@ -147,7 +147,7 @@ func escapeLen(text []byte) int {
 	return 0
 }
 
-// isHex says which bytes are hexadecimal digits.
+// isHex is true for the bytes that are hexadecimal digits.
 var isHex = func() (is [256]bool) {
 	for _, c := range []byte("0123456789abcdefABCDEF") {
 		is[c] = true
@@ -155,8 +155,8 @@ var isHex = func() (is [256]bool) {
 	return is
 }()
 
-// integer reads a number that is written without a fraction or an exponent, and
-// has so many bits at most.
+// integer reads a number without a fraction or an exponent, which must fit into
+// the given number of bits.
 func (d *decoder) integer(i, bits int) (n int64, end int) {
 	if end = d.numberEnd(i); end < 0 {
 		return 0, -1

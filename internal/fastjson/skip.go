@@ -2,8 +2,9 @@ package fastjson
 
 import "unicode/utf8"
 
-// skip returns where the value at i ends. It validates it but for the strings'
-// UTF-8: as in sigs.k8s.io/json, that only counts where a string is decoded.
+// skip returns the index behind the value at i. It validates the value, except for
+// the UTF-8 of strings: sigs.k8s.io/json, too, checks that only in strings that it
+// decodes.
 func (d *decoder) skip(i int) int {
 	switch d.at(i) {
 	case '"':
@@ -22,7 +23,7 @@ func (d *decoder) skip(i int) int {
 	return d.numberEnd(i)
 }
 
-// objectEnd returns where an object ends whose brace is before i.
+// objectEnd returns the index behind the object whose opening brace is before i.
 func (d *decoder) objectEnd(i int) int {
 	i, more := d.first(i, '}')
 	for more {
@@ -40,7 +41,7 @@ func (d *decoder) objectEnd(i int) int {
 	return i
 }
 
-// arrayEnd returns where an array ends whose bracket is before i.
+// arrayEnd returns the index behind the array whose opening bracket is before i.
 func (d *decoder) arrayEnd(i int) int {
 	i, more := d.first(i, ']')
 	for more {
@@ -52,8 +53,8 @@ func (d *decoder) arrayEnd(i int) int {
 	return i
 }
 
-// stringEnd returns where a string ends whose first quote is before i. Its
-// escapes are valid.
+// stringEnd returns the index behind the string whose opening quote is before i,
+// or -1 if an escape in it is not valid.
 func (d *decoder) stringEnd(i int) int {
 	if i = d.plain(i); d.at(i) == '"' {
 		return i + 1
@@ -61,7 +62,7 @@ func (d *decoder) stringEnd(i int) int {
 	return d.richEnd(i)
 }
 
-// richEnd is stringEnd for a string that holds escapes, or more than ASCII.
+// richEnd is stringEnd for a string with escapes, or with bytes that are not ASCII.
 func (d *decoder) richEnd(i int) int {
 	for i < len(d.data) {
 		switch c := d.data[i]; {
@@ -84,10 +85,10 @@ func (d *decoder) richEnd(i int) int {
 	return -1
 }
 
-// null returns where a null ends.
+// null returns the index behind the null at i.
 func (d *decoder) null(i int) int { return d.wordEnd(i, "null") }
 
-// wordEnd returns where a word ends that begins at i.
+// wordEnd returns the index behind the word at i.
 func (d *decoder) wordEnd(i int, word string) int {
 	if end := i + len(word); end <= len(d.data) && string(d.data[i:end]) == word {
 		return end
@@ -95,7 +96,7 @@ func (d *decoder) wordEnd(i int, word string) int {
 	return -1
 }
 
-// numberEnd returns where a number ends that begins at i.
+// numberEnd returns the index behind the number at i.
 func (d *decoder) numberEnd(i int) int {
 	if d.at(i) == '-' {
 		i++
@@ -122,7 +123,7 @@ func (d *decoder) numberEnd(i int) int {
 	return i
 }
 
-// digitsEnd returns where the digits end that begin at i.
+// digitsEnd returns the index behind the digits at i.
 func (d *decoder) digitsEnd(i int) int {
 	for i < len(d.data) && '0' <= d.data[i] && d.data[i] <= '9' {
 		i++

@@ -6,19 +6,19 @@ import (
 	"unsafe"
 )
 
-// A field is one of a struct, or of what it embeds.
+// A field is a field of a struct, or of a struct that it embeds.
 type field struct {
 	name   string
 	offset uintptr
 	plan   plan
 }
 
-// most is how many fields a struct may have: a word has a bit for each.
-const most = 64
+// maxFields is the largest number of fields of a struct: a word has a bit for each.
+const maxFields = 64
 
 func structPlan(t reflect.Type) plan {
 	fields, ok := fieldsOf(t, 0)
-	if !ok || len(fields) > most {
+	if !ok || len(fields) > maxFields {
 		return unknown
 	}
 	byName := make(map[string]int, len(fields))
@@ -40,7 +40,7 @@ func structPlan(t reflect.Type) plan {
 			if value < 0 {
 				return -1
 			}
-			if n := find(fields, byName, name, next); n < 0 { // of a newer version
+			if n := find(fields, byName, name, next); n < 0 { // a field of a newer version
 				i = d.skip(value)
 			} else {
 				if seen&(1<<n) != 0 {
@@ -61,8 +61,8 @@ func structPlan(t reflect.Type) plan {
 	}
 }
 
-// find returns the index of a field, or -1. An API server writes most of them
-// in their order, so that it is one of the next.
+// find returns the index of a field, or -1. It tries the fields from next on first,
+// because an API server writes most fields in the order of the struct.
 func find(fields []field, byName map[string]int, name string, next int) int {
 	for i := next; i < len(fields); i++ {
 		if fields[i].name == name {
@@ -75,8 +75,8 @@ func find(fields []field, byName map[string]int, name string, next int) int {
 	return -1
 }
 
-// fieldsOf returns the fields of a struct as encoding/json sees them. It knows
-// neither options that change what is written, nor embedded pointers.
+// fieldsOf returns the fields of a struct as encoding/json sees them. It supports
+// neither tag options that change the encoding, nor embedded pointers.
 func fieldsOf(t reflect.Type, offset uintptr) (fields []field, ok bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)
