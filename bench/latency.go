@@ -8,12 +8,14 @@ import (
 	"stayput.dev/bench/latency"
 )
 
-// surroundings is what the captured payloads were captured beside.
+// surroundings is the manifest of the objects that existed when the payloads were
+// captured.
 //
 //go:embed capture/cluster.yaml
 var surroundings string
 
-// runLatency measures what is added to requests through a real API server.
+// runLatency measures the time that admission adds to requests through a real API
+// server.
 func (b *bench) runLatency(ctx context.Context) error {
 	if err := b.start(ctx, []string{"cr-validate", "cr-patch"}); err != nil {
 		return err

@@ -18,19 +18,20 @@ import (
 
 const (
 	kubeScore = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
-	// before is the commit that runs of one process are compared with.
+	// before is the earlier commit with which lint is compared.
 	before    = "305da6a82fc0b491dca59a132cdb1bbeb055d1ff"
 	manifests = 10_000 // of the generated tree
 )
 
-// A lintCase is a task that several programs do, each run a process.
+// A lintCase is an input that several programs review. Each run is a process of its
+// own.
 type lintCase struct {
 	title, input string
 	turns        int
 	runs         []*lintRun
 }
 
-// A lintRun is a program with its arguments, and what its runs took.
+// A lintRun is a program with its arguments, and the measurements of its runs.
 type lintRun struct {
 	program string
 	args    []string
@@ -46,7 +47,8 @@ func middle[T int | time.Duration](values []T) T {
 	return sorted[len(sorted)/2]
 }
 
-// runLint measures what a run of lint costs, beside kube-score and an earlier build.
+// runLint measures time and memory of lint, beside kube-score and an earlier build
+// of Stayput.
 func (b *bench) runLint(ctx context.Context) error {
 	fmt.Println("Building stayput, stayput before and kube-score ...")
 	programs, err := b.lintPrograms(ctx)
@@ -119,7 +121,8 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	if out, err := build.CombinedOutput(); err != nil {
 		return programs, fmt.Errorf("build %s: %w\n%s", before, err, out)
 	}
-	// Outside of this module: kube-score's requirements are none of ours.
+	//         It is built outside of this module, whose go.mod must not get the
+	// requirements of kube-score.
 	install := exec.CommandContext(ctx, "go", append(append([]string{"install"}, released...), kubeScore)...)
 	install.Dir = b.dir
 	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+filepath.Dir(programs[2]))
@@ -129,7 +132,7 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	return programs, nil
 }
 
-// lintCases writes the inputs and returns what is measured.
+// lintCases writes the inputs and returns the cases.
 func (b *bench) lintCases(programs [3]string) ([]*lintCase, error) {
 	apps, err := filepath.Glob("examples/apps/*.yaml")
 	if err != nil || len(apps) == 0 {
@@ -177,7 +180,7 @@ func (b *bench) lintCases(programs [3]string) ([]*lintCase, error) {
 	}, nil
 }
 
-// writeTree writes the applications, again and again under other namespaces,
+// writeTree writes the applications repeatedly, each time into another namespace,
 // until there are enough manifests. A file holds one application.
 func writeTree(dir string, apps []string) (files []string, size int, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -17,15 +17,15 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// A caller sends payloads over connections that it keeps, with as little work
-// of its own as it can.
+// A caller sends payloads over connections that it keeps open, with as little work
+// of its own as possible.
 type caller struct {
 	address string
 	conns   []*tls.Conn
 	readers []*bufio.Reader
 }
 
-// dial opens connections, as many as are ever used at a time.
+// dial opens as many connections as a case uses at the same time, at most.
 func dial(address string, ca *x509.CertPool, n int) (*caller, error) {
 	c := &caller{address: address}
 	for range n {
@@ -54,8 +54,8 @@ func (c *caller) request(path string, body []byte) []byte {
 	return append([]byte(head), body...)
 }
 
-// ask sends a request on one of the connections and returns the answer's body,
-// which is good until the next.
+// ask sends a request on one of the connections and returns the body of the answer,
+// which is valid until the next call.
 func (c *caller) ask(i int, request []byte, into *bytes.Buffer) error {
 	if _, err := c.conns[i].Write(request); err != nil {
 		return err
@@ -115,7 +115,7 @@ func readChunks(r *bufio.Reader, into *bytes.Buffer) error {
 	}
 }
 
-// verdict says how a payload is answered: allowed, warned, denied or mutated.
+// verdict returns the kind of an answer: allowed, warned, denied or mutated.
 func (c *caller) verdict(path string, body []byte) (verdict, text string, err error) {
 	var answer bytes.Buffer
 	if err := c.ask(0, c.request(path, body), &answer); err != nil {
@@ -140,8 +140,8 @@ func (c *caller) verdict(path string, body []byte) (verdict, text string, err er
 	return verdict, answer.String(), nil
 }
 
-// load sends a payload for a while over some of the connections, and returns
-// how long each answer took, sorted.
+// load sends a payload for a time over some of the connections, and returns the
+// sorted latencies of all answers.
 func (c *caller) load(path string, body []byte, connections int, during time.Duration) ([]time.Duration, error) {
 	request := c.request(path, body)
 	times := make([][]time.Duration, connections)

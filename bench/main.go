@@ -1,6 +1,6 @@
-// Command bench measures what an answer of Stayput costs, beside the least that
-// any webhook costs and what controller-runtime's costs: each a process of its
-// own, asked over loopback as the API server asks, in turns.
+// Command bench measures the cost of an answer of Stayput, beside that of a minimal
+// webhook and of one built with controller-runtime. Each server is a process of its
+// own. The servers get requests over loopback, as from the API server, in turns.
 //
 //	make bench
 package main
@@ -74,13 +74,13 @@ func main() {
 	}
 }
 
-// A payload is an AdmissionReview, with how Stayput answers it.
+// A payload is an AdmissionReview, with the answer of Stayput to it.
 type payload struct {
 	name, title, verdict string
 	body                 []byte
 }
 
-// payloads lists what is measured, the main one first.
+// payloads lists the payloads that are measured, the main one first.
 func payloads() ([]payload, error) {
 	list := []payload{
 		{name: "statefulset-create", title: "StatefulSet, create", verdict: "allowed"},
@@ -106,7 +106,8 @@ func payloads() ([]payload, error) {
 	return list, nil
 }
 
-// read returns the body of a payload: captured, or made of one that was.
+// read returns the body of a payload, which was captured, or is derived from one
+// that was.
 func read(name string) ([]byte, error) {
 	annotated, silent := made.Silent[name]
 	if !silent {
@@ -121,7 +122,8 @@ func read(name string) ([]byte, error) {
 
 func (p payload) mutating() bool { return strings.HasSuffix(p.name, "-mutate") }
 
-// path is where Stayput answers it, and the others anything.
+// path is the URL path at which Stayput answers the payload. The other servers
+// answer at every path.
 func (p payload) path() string {
 	if p.mutating() {
 		return "/mutate"
@@ -171,7 +173,8 @@ func (o options) run(ctx context.Context) error {
 	return b.publish("make bench", text)
 }
 
-// publish prints what a command has measured, and writes it where it is asked to.
+// publish prints the results of a command, and writes them to a file if a flag
+// names one.
 func (b *bench) publish(command, text string) error {
 	fmt.Print(text)
 	if b.docs == "" {
@@ -206,7 +209,7 @@ func (b *bench) measureAll(ctx context.Context, plan []*testCase) error {
 	return nil
 }
 
-// A bench is the servers, and the connections to them.
+// A bench holds the servers and the connections to them.
 type bench struct {
 	options
 	dir      string
@@ -225,7 +228,7 @@ type testCase struct {
 	samples     []sample
 }
 
-// plan lists the cases, those to be compared next to each other.
+// plan lists the cases. Cases that are compared are next to each other.
 func (b *bench) plan() (cases []*testCase) {
 	for _, p := range b.payloads {
 		for _, s := range []string{"bare", "floor", "cr-validate", "cr-patch", "stayput"} {
@@ -242,7 +245,8 @@ func (b *bench) plan() (cases []*testCase) {
 	return cases
 }
 
-// start starts servers to compare with, and Stayput beside clusters.
+// start starts the servers to compare with, and Stayput beside clusters of several
+// sizes.
 func (b *bench) start(ctx context.Context, baselines []string, clusters ...clusterOf) error {
 	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
@@ -282,7 +286,7 @@ func (b *bench) stop() {
 	}
 }
 
-// check holds every server to its verdicts before anything is measured.
+// check fails if a server gives a wrong answer, before anything is measured.
 func (b *bench) check() error {
 	for _, p := range b.payloads {
 		for name, server := range b.processes {

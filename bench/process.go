@@ -25,8 +25,8 @@ type process struct {
 	address, metrics string
 	exited           chan error
 
-	// Of Stayput alone: the cluster that it is beside, what it took to be ready,
-	// and how often it had listed each kind by then.
+	// These fields are of Stayput only: its cluster, the cost until it was ready,
+	// and the number of lists of each kind until then.
 	cluster         *paper.Cluster // nil if it is a real one
 	stopCluster     func()
 	kubeconfig      string
@@ -72,7 +72,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// stop asks the process to go, and makes it.
+// stop ends the process by SIGTERM, and by SIGKILL if that takes too long.
 func (p *process) stop() error {
 	if p.cmd == nil || p.cmd.Process == nil {
 		return nil // it never started
@@ -91,7 +91,7 @@ func (p *process) stop() error {
 	return nil
 }
 
-// waitReady waits until a health endpoint says so.
+// waitReady waits until a health endpoint reports that the server is ready.
 func (p *process) waitReady(ctx context.Context, address string, log func() string) error {
 	for {
 		resp, err := http.Get("http://" + address + "/readyz")
@@ -115,8 +115,8 @@ func (p *process) waitReady(ctx context.Context, address string, log func() stri
 // cpu returns the CPU time that the process has used.
 func (p *process) cpu() (time.Duration, error) { return harness.CPU(p.cmd.Process.Pid) }
 
-// allocated returns how often the process has allocated memory, and how many
-// bytes in all.
+// allocated returns the number of allocations of the process, and their total size
+// in bytes.
 func (p *process) allocated() (mallocs, bytes float64, err error) {
 	resp, err := http.Get("http://" + p.metrics + "/metrics")
 	if err != nil {

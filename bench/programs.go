@@ -12,12 +12,12 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-// The programs that serve: what people run, and the image's.
+// The programs that serve: the command line, and the program of the image.
 var programs = []string{"stayput", "stayput-webhook"}
 
-// programTable writes the size of each program that serves, stripped as it is
-// released, and what it takes until it is ready beside the cluster of the main
-// table: medians of the rounds, the programs in turns.
+// programTable writes the size of each program that serves, stripped as in a
+// release, and its time and memory until it is ready beside the cluster of the main
+// table. The values are medians of rounds, in which the programs take turns.
 func (b *bench) programTable(ctx context.Context, out *strings.Builder) error {
 	ready, cpu := map[string][]time.Duration{}, map[string][]time.Duration{}
 	binaries := map[string]string{}

@@ -53,9 +53,9 @@ func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size pa
 	return err
 }
 
-// atRest waits until a process has hardly done anything for some seconds, for a
-// minute at most, and returns the CPU time that it has used: an API server goes
-// on for a while after many writes.
+// atRest waits until a process has used hardly any CPU for some seconds, for a
+// minute at most, because an API server works for a while after many writes. It
+// returns the CPU time that the process has used.
 func atRest(ctx context.Context, pid int) (time.Duration, error) {
 	const look = 3 * time.Second
 	used, err := harness.CPU(pid)
@@ -76,11 +76,10 @@ func atRest(ctx context.Context, pid int) (time.Duration, error) {
 	return used, err
 }
 
-// writers is how many requests to make objects are under way at a time.
+// writers is the number of concurrent requests that create objects.
 const writers = 32
 
-// store makes the objects, the namespaces first. What they say of their status
-// is not stored.
+// store creates the objects, the namespaces first. It does not store their status.
 func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.Object) error {
 	config := cluster.Config()
 	config.QPS, config.ContentType = -1, runtime.ContentTypeProtobuf
@@ -89,7 +88,7 @@ func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.
 	if err != nil {
 		return err
 	}
-	// The API server has made this one for itself.
+	//         The API server has created this one by itself.
 	others := slices.DeleteFunc(slices.Clone(objects),
 		func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
 	namespaces := 0

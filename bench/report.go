@@ -16,8 +16,7 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-// writeGenerated puts text in the place of the part of a file that a command
-// writes.
+// writeGenerated replaces the part of a file that a command generates.
 func writeGenerated(file, command, text string) error {
 	begin, end := []byte("<!-- begin: written by "+command+" -->\n"), []byte("<!-- end: written by "+command+" -->\n")
 	data, err := os.ReadFile(file)
@@ -32,7 +31,7 @@ func writeGenerated(file, command, text string) error {
 	return os.WriteFile(file, slices.Concat(before, begin, []byte(text), end, after), 0o644)
 }
 
-// median returns the median of what f takes from each sample.
+// median returns the median of f over the samples.
 func median[T cmp.Ordered](samples []sample, f func(sample) T) T {
 	values := make([]T, len(samples))
 	for i, s := range samples {
@@ -168,7 +167,7 @@ func apiRequests(c *testCase) float64 {
 	return median(c.samples, func(s sample) float64 { return float64(s.live) / s.n })
 }
 
-// peer is the server of controller-runtime that does what is asked.
+// peer is the server of controller-runtime that gives the same answer.
 func peer(p payload) string {
 	if p.mutating() {
 		return "cr-patch"
@@ -207,7 +206,7 @@ func calls(plan []*testCase) (n int) {
 	return n
 }
 
-// processor is what the machine says it is.
+// processor returns the model name of the machine's processor.
 func processor() string {
 	data, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(data)) {

@@ -23,7 +23,7 @@ const (
 	onAPIServer = "a large cluster in a real API server"
 )
 
-// runScale measures what grows with the cluster: start, memory, answers, audit.
+// runScale measures start, memory, answers and audit for clusters of several sizes.
 func (b *bench) runScale(ctx context.Context) error {
 	one := b.size
 	one.Namespaces = 1
@@ -70,7 +70,8 @@ func (b *bench) runScale(ctx context.Context) error {
 	return b.publish("make bench-scale", out.String())
 }
 
-// scaleTable writes what each Stayput took to start and to hold its cluster.
+// scaleTable writes the time and memory that each Stayput needed to start and to
+// hold its cluster.
 func (b *bench) scaleTable(out *strings.Builder, names []string) error {
 	out.WriteString("\n| Stayput beside | ready after s | CPU s until then | the API server's | lists of a kind | " +
 		"resident MiB | at most MiB |\n|---|---|---|---|---|---|---|\n")
@@ -97,7 +98,7 @@ func (b *bench) scaleTable(out *strings.Builder, names []string) error {
 	return nil
 }
 
-// audit runs an audit of a cluster and writes what it took.
+// audit runs an audit of a cluster and writes its time and memory.
 func (b *bench) audit(ctx context.Context, out *strings.Builder, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -110,8 +111,8 @@ func (b *bench) audit(ctx context.Context, out *strings.Builder, name string) er
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	// What wait(2) says has the memory of this program in it, before audit takes
-	// its place in the process.
+	// The memory that wait(2) reports includes this program's, because the child is
+	// a copy of it before exec.
 	peak, err := int64(0), error(nil)
 	for running := true; running; {
 		select {

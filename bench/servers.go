@@ -25,7 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// servers are what Stayput is compared with, each a process of its own.
+// servers are the servers that Stayput is compared with, each a process of its own.
 var servers = map[string]func() http.Handler{
 	"bare":        func() http.Handler { return http.HandlerFunc(bare) },
 	"floor":       func() http.Handler { return http.HandlerFunc(floor) },
@@ -33,8 +33,8 @@ var servers = map[string]func() http.Handler{
 	"cr-patch":    func() http.Handler { return controllerRuntime(true) },
 }
 
-// serve runs one of them until its standard input ends. It prints the two
-// addresses at which it answers: admission and metrics.
+// serve runs one of them until its standard input ends. It prints the addresses of
+// its two endpoints: admission and metrics.
 func serve(name, certFile, keyFile string) error {
 	handler, ok := servers[name]
 	if !ok {
@@ -70,7 +70,7 @@ func serve(name, certFile, keyFile string) error {
 	return srv.Close()
 }
 
-// bare reads the body and takes the uid: what any webhook costs.
+// bare reads the body and answers with its uid, which is the cost of any webhook.
 func bare(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -82,7 +82,8 @@ func bare(w http.ResponseWriter, r *http.Request) {
 		uidOf(body))
 }
 
-// floor decodes what a typed webhook must, with the standard library.
+// floor decodes with the standard library the objects that a typed webhook must
+// decode.
 func floor(w http.ResponseWriter, r *http.Request) {
 	var review admissionv1.AdmissionReview
 	body, err := io.ReadAll(r.Body)
@@ -112,8 +113,8 @@ func floor(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// controllerRuntime is a webhook as kubebuilder's book has it, without lookups:
-// it decodes, and looks at one field or sets a few.
+// controllerRuntime is a webhook as in kubebuilder's book, without lookups: it
+// decodes the object, and checks one field or sets a few.
 func controllerRuntime(patch bool) http.Handler {
 	h := &typed{admission.NewDecoder(scheme.Scheme), patch}
 	return &admission.Webhook{Handler: h, LogConstructor: func(logr.Logger,

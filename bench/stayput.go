@@ -15,16 +15,16 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-// memoryLimit is what the Helm chart sets.
+// memoryLimit is the limit that the Helm chart sets.
 const memoryLimit = "471859KiB" // nine tenths of 512 MiB
 
-// A clusterOf names the Stayput beside a cluster of a size.
+// A clusterOf is the name of the Stayput beside a cluster of a size.
 type clusterOf struct {
 	server string
 	size   paper.Size
 }
 
-// startBesidePaper starts Stayput beside a cluster on paper.
+// startBesidePaper starts Stayput beside a cluster in memory, of package paper.
 func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Size) (err error) {
 	p := &process{name: name, kubeconfig: b.file(name, "kubeconfig")}
 	objects, err := filled(size)
@@ -66,10 +66,11 @@ func filled(size paper.Size) ([]client.Object, error) {
 	return paper.Fill(objects, size)
 }
 
-// startStayput starts a program of Stayput with the process's kubeconfig, and measures what
-// it takes until it is ready.
+// startStayput starts a program of Stayput with the process's kubeconfig, and
+// measures its time and memory until it is ready.
 func (b *bench) startStayput(ctx context.Context, p *process, binary string) error {
-	// The volumes cannot be repaired on paper, and repair answers no request.
+	//         Repair is off: the cluster in memory stores no changes, and repair
+	// answers no request.
 	settings, health := filepath.Join(b.dir, "config.yaml"), ""
 	if err := os.WriteFile(settings, []byte("apiVersion: stayput.dev/v1alpha1\nkind: Configuration\nrepair: \"off\"\n"),
 		0o600); err != nil {
@@ -109,7 +110,7 @@ func (b *bench) file(server, ext string) string {
 	return filepath.Join(b.dir, strings.ReplaceAll(server, " ", "-")+"."+ext)
 }
 
-// tail returns the end of a log.
+// tail returns the last lines of a log.
 func tail(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -118,8 +119,8 @@ func tail(file string) string {
 	return string(data[max(0, len(data)-4000):])
 }
 
-// lookups counts what Stayput has asked the API server for so far, beside what
-// keeps its caches and its lease. Other servers ask nothing.
+// lookups counts the requests of Stayput to the API server so far, except those for
+// its caches and its Lease. Other servers send none.
 func (p *process) lookups() (n int) {
 	if p.cluster == nil {
 		return 0

@@ -56,8 +56,8 @@ func main() {
 	}
 }
 
-// wanted names the files, by what is recorded: webhook, operation, resource and
-// the object's name, or the name that it will begin with.
+// wanted maps the recorded requests to file names. The key is webhook, operation,
+// resource and the object's name, or the prefix of its generated name.
 var wanted = map[string]string{
 	"validate CREATE statefulsets ledger":              "statefulset-create",
 	"mutate CREATE statefulsets ledger":                "statefulset-create-mutate",
@@ -122,8 +122,8 @@ func run(ctx context.Context, out string) (err error) {
 	if err := os.WriteFile(filepath.Join(out, "cluster.json"), []byte(state), 0o644); err != nil {
 		return err
 	}
-	// What the cluster is asked last is not to change what has been written: the
-	// StatefulSet that is created finds no claims of its own.
+	// The last request must not change the files that have been written: the
+	// StatefulSet that it creates has no claims of its own.
 	if err := k.do(created, "apply", "--server-side", "-f", "-"); err != nil {
 		return err
 	}
@@ -133,7 +133,8 @@ func run(ctx context.Context, out string) (err error) {
 	return rec.write(out)
 }
 
-// live makes what the payloads are about, and lets the controllers do theirs.
+// live creates the objects of the payloads, and waits for the controllers to do
+// their part.
 func (k kubectl) live() error {
 	for _, step := range []struct {
 		stdin string
@@ -177,8 +178,8 @@ func (k kubectl) do(stdin string, args ...string) error {
 	return err
 }
 
-// A recorder allows every request, and keeps the first of each kind, and of
-// updates the last.
+// A recorder allows every request. It keeps the first request of each kind, but the
+// last of updates.
 type recorder struct {
 	*http.Server
 	address string
@@ -251,7 +252,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// awake waits until the API server asks both webhooks.
+// awake waits until the API server calls both webhooks.
 func (r *recorder) awake(k kubectl) error {
 	const probe = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: probe, namespace: shop}\nspec: " +
 		"{serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: " +

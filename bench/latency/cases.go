@@ -18,7 +18,7 @@ import (
 	"stayput.dev/webhook"
 )
 
-// by is the label that says who is asked about an object.
+// by is the label that selects the webhooks or policies for an object.
 const by = "bench.stayput.dev/by"
 
 const (
@@ -45,13 +45,13 @@ const (
 	claim       = "Claim, delete"
 )
 
-// A request is one to the API server.
+// A request is a request to the API server.
 type request struct {
 	method, path string
 	body         []byte
 }
 
-// A testCase is a request about which somebody is asked.
+// A testCase is a request, with the webhooks or policies that it goes through.
 type testCase struct {
 	request
 	title, by string
@@ -62,8 +62,8 @@ type testCase struct {
 	samples   []sample
 }
 
-// makeCases fills r.cases, those with the same title next to each other and the
-// one by nothing first, and makes what they need.
+// makeCases fills r.cases and creates the objects that they need. Cases with the
+// same title are next to each other, and the one without admission is first.
 func (r *run) makeCases(ctx context.Context) error {
 	objects := map[string]*unstructured.Unstructured{}
 	for name, review := range map[string][]byte{statefulSet: r.StatefulSet, namedPod: r.Pod, plainPod: r.Pod,
@@ -123,7 +123,7 @@ func (r *run) makeCases(ctx context.Context) error {
 	return nil
 }
 
-// creation makes c the creation of an object.
+// creation sets the request of c to the creation of an object.
 func creation(c *testCase, obj *unstructured.Unstructured) (err error) {
 	path := "/api/v1/namespaces/" + obj.GetNamespace() + "/pods"
 	bad := obj.DeepCopy()
@@ -142,8 +142,8 @@ func creation(c *testCase, obj *unstructured.Unstructured) (err error) {
 	return err
 }
 
-// deletion makes c the deletion of a claim, which it creates: bound to a
-// retained volume, and unused.
+// deletion sets the request of c to the deletion of a claim. It creates the claim,
+// bound to a retained volume and unused.
 func (r *run) deletion(ctx context.Context, c *testCase, obj *unstructured.Unstructured) error {
 	obj.SetName("spare-" + c.by)
 	path, err := r.bind(ctx, obj)
@@ -161,8 +161,8 @@ func (r *run) deletion(ctx context.Context, c *testCase, obj *unstructured.Unstr
 	return err
 }
 
-// bind makes a claim with a volume, as they are once they are bound, and returns
-// the claim's path.
+// bind creates a claim and a volume that are bound to each other, and returns the
+// claim's path.
 func (r *run) bind(ctx context.Context, obj *unstructured.Unstructured) (path string, err error) {
 	var pvc corev1.PersistentVolumeClaim
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, &pvc); err != nil {
@@ -202,7 +202,7 @@ func (r *run) bind(ctx context.Context, obj *unstructured.Unstructured) (path st
 	return "/api/v1/namespaces/" + made.Namespace + "/persistentvolumeclaims/" + made.Name, nil
 }
 
-// objectOf returns the object of an AdmissionReview as its author might send it.
+// objectOf returns the object of an AdmissionReview as its author would send it.
 func objectOf(body []byte) (*unstructured.Unstructured, error) {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(body, &review); err != nil {

@@ -24,8 +24,8 @@ import (
 //go:embed rivals.yaml
 var rivals string
 
-// install applies Stayput's configurations, as it prints them but for whom they
-// are about, and those of its rivals.
+// install applies Stayput's configurations as Stayput prints them, except for their
+// selectors, and those of its rivals.
 func (r *run) install(ctx context.Context) error {
 	own, err := r.stayput.Webhooks(ctx)
 	if err != nil {
@@ -47,9 +47,9 @@ func (r *run) install(ctx context.Context) error {
 	return nil
 }
 
-// narrowed returns two configurations that are asked about objects with
-// Stayput's label only, the mutating one also about those of its own, and that
-// never let anything pass unasked.
+// narrowed returns Stayput's two configurations for objects with Stayput's label
+// only, and for the mutating one also for objects with a label of its own. Both
+// fail closed.
 func narrowed(manifest string) (string, error) {
 	var mutating admissionv1.MutatingWebhookConfiguration
 	var validating admissionv1.ValidatingWebhookConfiguration
@@ -83,8 +83,8 @@ func narrowed(manifest string) (string, error) {
 	return string(m) + "---\n" + string(v), errors.Join(err1, err2)
 }
 
-// awake waits until the API server calls exactly the configured webhooks for
-// every case, as often as it should.
+// awake waits until the API server calls exactly the configured webhooks for every
+// case, and the expected number of times.
 func (r *run) awake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -105,7 +105,7 @@ func (r *run) awake(ctx context.Context) error {
 	}
 }
 
-// check sends every request twice, and looks who was asked.
+// check sends every request twice, and checks which webhooks were called.
 func (r *run) check(ctx context.Context) error {
 	for _, c := range r.cases {
 		before, err := r.asked(ctx)
@@ -129,8 +129,8 @@ func (r *run) check(ctx context.Context) error {
 	return nil
 }
 
-// compare holds how often each webhook has been asked since against what was
-// sent in some cases.
+// compare checks the number of calls of each webhook since before, against the
+// requests that were sent in some cases.
 func (r *run) compare(ctx context.Context, before map[string]int, cases ...*testCase) error {
 	asked, err := r.asked(ctx)
 	if err != nil {
@@ -152,7 +152,8 @@ func (r *run) compare(ctx context.Context, before map[string]int, cases ...*test
 	return nil
 }
 
-// refuses proves that a policy is there: admission by it leaves no trace.
+// refuses proves that a policy is in effect by a request that it refuses, because a
+// request that it permits shows nothing.
 func (r *run) refuses(ctx context.Context, c *testCase) error {
 	if c.refused == nil {
 		return nil
@@ -167,7 +168,7 @@ func (r *run) refuses(ctx context.Context, c *testCase) error {
 
 var counter = regexp.MustCompile(`(?m)^apiserver_admission_webhook_request_total\{.*\bname="([^"]+)".* ([0-9.e+]+)$`)
 
-// asked returns how often the API server has asked each webhook.
+// asked returns how often the API server has called each webhook.
 func (r *run) asked(ctx context.Context) (map[string]int, error) {
 	status, _, text, err := r.do(ctx, request{method: http.MethodGet, path: "/metrics"})
 	if err == nil && status != http.StatusOK {
@@ -187,7 +188,7 @@ func (r *run) asked(ctx context.Context) (map[string]int, error) {
 	return n, nil
 }
 
-// lookups returns how often Stayput has asked the API server for the sake of an
+// lookups returns how often Stayput has sent the API server a request for an
 // answer.
 func (r *run) lookups(ctx context.Context) (float64, error) {
 	text, err := r.stayput.Metrics(ctx)

@@ -2,10 +2,10 @@
 // a real API server: with Stayput, with webhooks of controller-runtime, with
 // policies that the API server runs itself, and with nothing.
 //
-// One API server has them all at once, selected by a label of the object, so
-// that the same request can be sent to each in turn, and other load on the
-// machine affects all equally. All requests are dry runs: nothing is stored,
-// and the times are those of admission, not of a disk.
+// One API server has all of them, and a label of the object selects one, so that
+// the same request can be sent through each in turn, and other load on the machine
+// affects all equally. All requests are dry runs: nothing is stored, and the times
+// are those of admission, not of a disk.
 package latency
 
 import (
@@ -23,23 +23,25 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// Options say what is measured, and how long.
+// Options set the cases that are measured, and for how long.
 type Options struct {
 	Dir    string // for files
 	Binary string // the stayput program
 
-	// Two servers of controller-runtime: one allows, the other sets what Stayput
-	// would set. CA is the PEM of who signed for them.
+	// Two servers of controller-runtime: one allows everything, the other sets the
+	// fields that Stayput would set. CA is the PEM of the authority of their
+	// certificates.
 	Validate, Patch Server
 	CA              []byte
 
-	// Cluster is the manifest of what there is before. The objects that are sent
-	// are those of three AdmissionReviews: two of CREATE, one of DELETE.
+	// Cluster is the manifest of the objects that exist before. The objects of the
+	// requests are those of three AdmissionReviews: two of CREATE, one of DELETE.
 	Cluster                 string
 	StatefulSet, Pod, Claim []byte
 
-	// In each round every case runs for During once request after request, in
-	// turn with the others, and once from all connections at a time.
+	// In each round every case runs twice for During: with one request after
+	// another, in turn with the other cases, and with all connections at the same
+	// time.
 	Rounds      int
 	During      time.Duration
 	Connections int
@@ -52,7 +54,7 @@ type Server struct {
 	PID     int
 }
 
-// A run is the cluster, and everything that is asked in it.
+// A run holds the cluster and all servers that take part.
 type run struct {
 	Options
 	stayput *harness.Stayput
@@ -105,7 +107,7 @@ func Measure(ctx context.Context, o Options) (text string, err error) {
 	return r.report(load), nil
 }
 
-// connect makes a client whose every connection carries one request at a time.
+// connect returns a client in which each connection carries one request at a time.
 func (r *run) connect(config *rest.Config) (err error) {
 	if r.client, err = kubernetes.NewForConfig(config); err != nil {
 		return err

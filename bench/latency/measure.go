@@ -15,7 +15,7 @@ import (
 
 const apiServer = "kube-apiserver" // in pids, beside whoever is asked
 
-// A sample is what one round measured of a case.
+// A sample holds the measurements of a case in one round.
 type sample struct {
 	alone, concurrent times         // one request after the other; from all connections
 	rps               float64       // from all connections
@@ -29,8 +29,8 @@ func timesOf(all []time.Duration) times {
 	return times{all[len(all)/2], all[len(all)*99/100]}
 }
 
-// measure runs all rounds, and proves afterwards that all requests took the way
-// that they should have.
+// measure runs all rounds, and checks afterwards that every request went through
+// the right webhooks.
 func (r *run) measure(ctx context.Context) error {
 	fmt.Fprintf(r.Log, "Measuring %d cases in %d rounds: about %v.\n", len(r.cases), r.Rounds,
 		(time.Duration(len(r.cases)*r.Rounds) * (2*r.During + r.During/10)).Round(time.Second))
@@ -75,7 +75,7 @@ func (r *run) measure(ctx context.Context) error {
 	return err
 }
 
-// alone adds a sample to each case of a group: one request after the other, each
+// alone adds a sample to each case of a group, with one request after another, each
 // time in another order.
 func (r *run) alone(ctx context.Context, group []*testCase, order *rand.Rand) error {
 	took := make([][]time.Duration, len(group))
@@ -95,7 +95,7 @@ func (r *run) alone(ctx context.Context, group []*testCase, order *rand.Rand) er
 	return nil
 }
 
-// concurrent completes a case's last sample: from all connections at a time.
+// concurrent completes a case's last sample, with all connections at the same time.
 func (r *run) concurrent(ctx context.Context, c *testCase) error {
 	if _, err := r.load(ctx, c, r.During/10); err != nil { // warm up
 		return err
@@ -119,8 +119,8 @@ func (r *run) concurrent(ctx context.Context, c *testCase) error {
 	return nil
 }
 
-// cpu returns the CPU time used so far by the API server, and by those that it
-// asks in a case.
+// cpu returns the CPU time that the API server, and the servers that it calls in a
+// case, have used so far.
 func (r *run) cpu(c *testCase) (api, asked time.Duration, err error) {
 	for who, sum := range map[string]*time.Duration{apiServer: &api, c.by: &asked} {
 		for _, pid := range r.pids[who] {
@@ -134,7 +134,7 @@ func (r *run) cpu(c *testCase) (api, asked time.Duration, err error) {
 	return api, asked, nil
 }
 
-// load sends a request from all connections for a while.
+// load sends a request over all connections for a time.
 func (r *run) load(ctx context.Context, c *testCase, during time.Duration) ([]time.Duration, error) {
 	took, errs := make([][]time.Duration, r.Connections), make([]error, r.Connections)
 	end := time.Now().Add(during)
@@ -154,8 +154,8 @@ func (r *run) load(ctx context.Context, c *testCase, during time.Duration) ([]ti
 	return all, errors.Join(errs...)
 }
 
-// send sends a request, whose answer must be the one that the case is about, and
-// returns how long it took.
+// send sends a request and returns its latency. It fails if the answer is not the
+// one that the case expects.
 func (r *run) send(ctx context.Context, c *testCase) (time.Duration, error) {
 	start := time.Now()
 	status, header, body, err := r.do(ctx, c.request)

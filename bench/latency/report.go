@@ -18,7 +18,7 @@ var titles = map[string]string{
 	byPatchPolicy:       "MutatingAdmissionPolicy, JSONPatch",
 }
 
-// Whose CPU time, and which times, of a sample.
+// Functions that return one value of a sample.
 func p50Alone(s sample) time.Duration      { return s.alone.p50 }
 func p99Alone(s sample) time.Duration      { return s.alone.p99 }
 func p50Concurrent(s sample) time.Duration { return s.concurrent.p50 }
@@ -36,7 +36,8 @@ func (c *testCase) median(of func(sample) time.Duration) time.Duration {
 	return values[len(values)/2]
 }
 
-// added is the median of how much more it was than nothing, round by round.
+// added returns the median of the differences to the case without admission, round
+// by round.
 func (c *testCase) added(nothing *testCase, of func(sample) time.Duration) time.Duration {
 	values := make([]time.Duration, len(c.samples))
 	for i, s := range c.samples {
@@ -93,7 +94,7 @@ func (r *run) report(load string) string {
 	return out.String()
 }
 
-// table writes how long requests took.
+// table writes the latencies of requests.
 func (r *run) table(out *strings.Builder, how string, p50, p99 func(sample) time.Duration) {
 	fmt.Fprintf(out, "\n| request, %s | asked | p50 ms | added | p99 ms | added |\n|---|---|---|---|---|---|\n", how)
 	r.rows(func(c, nothing *testCase) {
@@ -106,8 +107,8 @@ func (r *run) table(out *strings.Builder, how string, p50, p99 func(sample) time
 	})
 }
 
-// rows calls write for each case, with the case of its group for which no
-// webhook is called.
+// rows calls write for each case, and passes it the case without admission of the
+// same group.
 func (r *run) rows(write func(c, nothing *testCase)) {
 	for _, group := range r.groups() {
 		for _, c := range group {
@@ -119,7 +120,7 @@ func (r *run) rows(write func(c, nothing *testCase)) {
 func ms(d time.Duration) float64    { return float64(d) / float64(time.Millisecond) }
 func millis(d time.Duration) string { return fmt.Sprintf("%.3f", ms(d)) }
 
-// loadAverage is how many threads wanted a processor in the last minute.
+// loadAverage returns the machine's load average of the last minute.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

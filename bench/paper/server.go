@@ -1,7 +1,7 @@
-// Package paper is a cluster on paper: objects in memory, listed and watched as
-// an API server would have it, in JSON and protobuf. The benchmarks fill
-// Stayput's informers from it, with as many objects as they like in seconds. It
-// stores nothing but leases and ConfigMaps, and admits nothing.
+// Package paper is a cluster in memory, whose objects can be listed and watched as
+// at an API server, in JSON and protobuf. The benchmarks fill Stayput's informers
+// from it with any number of objects in seconds. It stores only Leases and
+// ConfigMaps, and has no admission.
 package paper
 
 import (
@@ -42,7 +42,7 @@ type Cluster struct {
 	done   chan struct{}
 }
 
-// A kind is all objects of one.
+// A kind holds all objects of a kind.
 type kind struct {
 	gvk        schema.GroupVersionKind
 	namespaced bool
@@ -88,8 +88,7 @@ func (c *Cluster) Stop() {
 	c.Close()
 }
 
-// process are the kinds that the process needs, beside those that conventions look
-// up.
+// process lists the kinds that the process needs, besides those that rules look up.
 var process = []cluster.Kind{
 	{Object: &corev1.Secret{}, Resource: "secrets"},
 	{Object: &corev1.ConfigMap{}, Resource: "configmaps"},
@@ -101,7 +100,7 @@ var process = []cluster.Kind{
 		ClusterScoped: true},
 }
 
-// Requests returns how many there have been, by verb and resource.
+// Requests returns the number of requests, by verb and resource.
 func (c *Cluster) Requests() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,7 +168,7 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// list answers with all objects of a kind, page by page if it is asked to.
+// list answers with all objects of a kind, in pages if the client asks for them.
 func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespace string) {
 	empty, err := scheme.Scheme.New(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
 	if err != nil {
@@ -197,8 +196,8 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespac
 	respond(w, r, list, http.StatusOK)
 }
 
-// watch sends all objects, if the client asks for a list in this way, and then
-// nothing: nothing happens here.
+// watch sends all objects if the client asks for a list in this way, and no further
+// events, because the objects never change.
 func (c *Cluster) watch(w http.ResponseWriter, r *http.Request, k *kind, gvr schema.GroupVersionResource) {
 	send := jsonEvents(w)
 	media := "application/json"
@@ -328,8 +327,8 @@ func (c *Cluster) discovery(w http.ResponseWriter, parts []string) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// own stores Stayput's own objects as they arrive: the first leader stays the
-// leader.
+// own stores Stayput's own objects when they are created. The first leader stays
+// the leader.
 func (c *Cluster) own(w http.ResponseWriter, r *http.Request, resource string, key client.ObjectKey) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -13,19 +13,20 @@ import (
 	"stayput.dev/manifest"
 )
 
-// A Size says how many StatefulSets there are, in how many namespaces. Each has
-// a headless Service, and so many replicas with a claim and a volume.
+// A Size is the number of StatefulSets, of namespaces that contain them, and of the
+// replicas of each. A StatefulSet has a headless Service, and each replica a claim
+// and a volume.
 type Size struct {
 	Namespaces, StatefulSets, Replicas int
 }
 
-// String returns what the size comes to.
+// String returns the resulting numbers of objects.
 func (s Size) String() string {
 	return fmt.Sprintf("%d StatefulSets with a Service each, %d Pods, claims and volumes, in %d namespaces",
 		s.StatefulSets, s.StatefulSets*s.Replicas, s.Namespaces)
 }
 
-// Read returns the objects of a file that kubectl get -o json wrote.
+// Read returns the objects of a file that was written by kubectl get -o json.
 func Read(file string, data []byte) ([]client.Object, error) {
 	manifests, _, err := manifest.ParseManifests(file, data)
 	if err != nil {
@@ -38,8 +39,8 @@ func Read(file string, data []byte) ([]client.Object, error) {
 	return objects, nil
 }
 
-// Fill returns the objects and so many more, each made after the first of its
-// kind among them: what a real cluster stores, under other names.
+// Fill returns the objects, and copies of the first of each kind under other names,
+// until there are as many as the size says.
 func Fill(objects []client.Object, size Size) ([]client.Object, error) {
 	var (
 		sts appsv1.StatefulSet
@@ -116,7 +117,7 @@ func Fill(objects []client.Object, size Size) ([]client.Object, error) {
 	return filled, nil
 }
 
-// first copies the first object of its kind.
+// first returns a copy of the first object of a kind.
 func first[T any, P interface {
 	*T
 	client.Object
@@ -129,7 +130,7 @@ func first[T any, P interface {
 	}
 }
 
-// named returns metadata under another name.
+// named returns a copy of metadata with another name.
 func named(meta metav1.ObjectMeta, namespace, name string) metav1.ObjectMeta {
 	meta.Namespace, meta.Name = namespace, name
 	meta.UID = types.UID(namespace + "/" + name)

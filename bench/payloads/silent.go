@@ -1,4 +1,5 @@
-// Package payloads makes AdmissionReviews of those that were captured beside it.
+// Package payloads derives AdmissionReviews from those that were captured into its
+// directory.
 package payloads
 
 import (
@@ -10,13 +11,13 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// Silent are the names of updates that say nothing about an object with faults, and
-// whether they change anything: what an operator sends that writes what there is
-// already, and what writes an annotation that no rule reads.
+// Silent maps the names of updates of an object with faults, for which no rule has
+// a finding, to whether they change anything. One writes the object as it is, as
+// operators do; the other writes an annotation that no rule reads.
 var Silent = map[string]bool{"statefulset-update-nothing": false, "statefulset-update-unrelated": true}
 
-// Faulty is the payload that they are made of: the creation of an object that is
-// warned of.
+// Faulty is the payload from which they are derived: the creation of an object with
+// warnings.
 const Faulty = "statefulset-warned"
 
 // Update returns the review of an update of the object that the review of a

@@ -41,15 +41,15 @@ func BuildProgram(ctx context.Context, name, binary string, flags ...string) err
 	return nil
 }
 
-// A Cluster is one that a Stayput runs beside, or in.
+// A Cluster is the cluster that a Stayput serves, from inside or outside.
 type Cluster interface {
 	Config() *rest.Config
 	Kubeconfig() string // a file
 	Kubectl() string    // a program
 }
 
-// ModuleDir returns where the sources are of a module that the go.mod in dir
-// requires.
+// ModuleDir returns the directory with the sources of a module that the go.mod in
+// dir requires.
 func ModuleDir(ctx context.Context, dir, module string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = dir
@@ -103,8 +103,9 @@ func (s *Stayput) Prepare(ctx context.Context) error {
 
 func (s *Stayput) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// account makes a service account that may read what the rules look up and
-// write what repair writes, and nothing else, and a kubeconfig for it.
+// account creates a service account and a kubeconfig for it. The account may read
+// the objects that rules look up and write those that repair writes, and nothing
+// else.
 func (s *Stayput) account(ctx context.Context) error {
 	role, err := s.run(ctx, append([]string{"webhooks", "--rbac"}, s.target()...)...)
 	if err != nil {
@@ -230,10 +231,10 @@ func (s *Stayput) get(ctx context.Context, address, path string) (string, error)
 // PID is the id of the process, which must run.
 func (s *Stayput) PID() int { return s.process.Process.Pid }
 
-// Address is where the webhook listens.
+// Address is the host:port at which the webhook listens.
 func (s *Stayput) Address() string { return s.address }
 
-// Log returns what the process has written.
+// Log returns the output of the process.
 func (s *Stayput) Log() string {
 	data, err := os.ReadFile(s.path("stayput.log"))
 	if err != nil {
@@ -242,7 +243,8 @@ func (s *Stayput) Log() string {
 	return string(data)
 }
 
-// Stop ends the process as Kubernetes would, and kills it if it does not go.
+// Stop ends the process as Kubernetes would: by SIGTERM, and by SIGKILL if it does
+// not end.
 func (s *Stayput) Stop() error {
 	if s.process == nil {
 		return nil
@@ -262,7 +264,7 @@ func (s *Stayput) Stop() error {
 	}
 }
 
-// Kill ends the process at once, as a node that fails would.
+// Kill ends the process at once, as a failure of its node would.
 func (s *Stayput) Kill() error {
 	if s.process == nil {
 		return nil
@@ -281,8 +283,8 @@ func (s *Stayput) Webhooks(ctx context.Context) (string, error) {
 	return s.run(ctx, append([]string{"webhooks"}, s.target()...)...)
 }
 
-// Install applies the webhook configurations, and waits until the API server
-// asks about creations.
+// Install applies the webhook configurations, and waits until the API server calls
+// the webhooks for creations.
 func (s *Stayput) Install(ctx context.Context) error {
 	manifest, err := s.Webhooks(ctx)
 	if err != nil {
@@ -294,7 +296,7 @@ func (s *Stayput) Install(ctx context.Context) error {
 	return s.waitAsked(ctx, true)
 }
 
-// Uninstall removes the webhook configurations: the emergency exit.
+// Uninstall removes the webhook configurations, as one does in an emergency.
 func (s *Stayput) Uninstall(ctx context.Context) error {
 	out, err := s.Kubectl(ctx, "", "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "stayput")
 	if err != nil {
@@ -303,7 +305,8 @@ func (s *Stayput) Uninstall(ctx context.Context) error {
 	return s.waitAsked(ctx, false)
 }
 
-// probe is denied by the validating webhooks, and hinted at by the mutating.
+// probe is an object that the validating webhook denies, and for which the mutating
+// webhook gives a hint.
 const probe = `apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: stayput-probe, namespace: default, annotations: {stayput.dev/reclaim-policy: Recycle}}
@@ -329,12 +332,12 @@ func (s *Stayput) waitAsked(ctx context.Context, want bool) error {
 	}
 }
 
-// Kubectl runs kubectl as the administrator, and returns all that it prints.
+// Kubectl runs kubectl as the administrator, and returns its output and errors.
 func (s *Stayput) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	return s.KubectlAs(ctx, s.Cluster.Kubeconfig(), stdin, args...)
 }
 
-// KubectlAs runs kubectl with a kubeconfig of the caller's.
+// KubectlAs runs kubectl with another kubeconfig.
 func (s *Stayput) KubectlAs(ctx context.Context, kubeconfig, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
@@ -343,7 +346,7 @@ func (s *Stayput) KubectlAs(ctx context.Context, kubeconfig, stdin string, args 
 	return string(out), err
 }
 
-// Command runs stayput as the administrator, and returns all that it prints.
+// Command runs stayput as the administrator, and returns its output and errors.
 func (s *Stayput) Command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.Binary, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.Cluster.Kubeconfig())

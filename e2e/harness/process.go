@@ -24,8 +24,8 @@ func FreeAddresses(into ...*string) error {
 	return nil
 }
 
-// Memory returns what the kernel says in a field of /proc/PID/status, in bytes:
-// VmRSS is resident, VmHWM the most that ever was. It needs Linux.
+// Memory returns a field of /proc/PID/status in bytes, such as VmRSS, the resident
+// memory, or VmHWM, its maximum so far. It needs Linux.
 func Memory(pid int, field string) (int64, error) {
 	file := fmt.Sprintf("/proc/%d/status", pid)
 	data, err := os.ReadFile(file)
@@ -45,7 +45,7 @@ func Memory(pid int, field string) (int64, error) {
 }
 
 // CPU returns the CPU time that a process has used, to the nanosecond. It adds up
-// the threads that are there; Go ends hardly any. It needs Linux.
+// the threads that exist, because Go rarely ends one. It needs Linux.
 func CPU(pid int) (sum time.Duration, err error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	tasks, err := os.ReadDir(dir)
@@ -73,11 +73,11 @@ func CPU(pid int) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// ErrNoMetric is what Metric returns where there is none of the name.
+// ErrNoMetric is the error of Metric if there is no metric of that name.
 var ErrNoMetric = errors.New("there is no such metric")
 
-// Metric returns the value of a metric in the text of /metrics, or the sum where
-// it has labels.
+// Metric returns the value of a metric in the text of /metrics, or the sum of its
+// values if it has labels.
 func Metric(text, name string) (sum float64, err error) {
 	found := false
 	for line := range strings.Lines(text) {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Binaries says where each program is, by its name ("etcd", "kube-apiserver").
+// Binaries maps the name of each program ("etcd", "kube-apiserver") to its path.
 type Binaries map[string]string
 
 // program is one main package of a nested module.
@@ -27,8 +27,8 @@ type program struct {
 	pkg    string // in that module
 }
 
-// built is what go names the program: after the last element of its package's
-// path that is no version.
+// built returns the file name that go gives the program: the last element of its
+// package's path that is not a version.
 func (p program) built() string {
 	if p.pkg == "." {
 		return p.module
@@ -45,8 +45,8 @@ var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 // kubernetesPrograms is the path before the names of Kubernetes' programs.
 const kubernetesPrograms = "k8s.io/kubernetes/cmd/"
 
-// The control plane of a bare cluster, and what a whole one has beside it.
-// Kubernetes' own programs are still to be given a module ([inModule]).
+// The programs of a bare cluster, and those that a complete cluster has besides.
+// Kubernetes' own programs have no module yet: see [inModule].
 func programs(bare bool) []program {
 	all := []program{
 		{"etcd", newestModule, "go.etcd.io/etcd/server/v3"},
@@ -64,7 +64,7 @@ func programs(bare bool) []program {
 	)
 }
 
-// inModule takes Kubernetes' own programs from another module.
+// inModule returns the programs with Kubernetes' own taken from a module.
 func inModule(module string, ps []program) []program {
 	for i, p := range ps {
 		if strings.HasPrefix(p.pkg, kubernetesPrograms) {
@@ -85,9 +85,9 @@ func KubernetesPackages() (pkgs []string) {
 	return pkgs
 }
 
-// Build makes every program that a cluster of a minor of Kubernetes needs
-// ("1.34"; "" as [Options] say), unless the cache has it from the same sources,
-// and says where they are. What it is busy with goes to log.
+// Build builds every program that a cluster of a minor of Kubernetes needs ("1.34";
+// for "" see [Options]), unless the cache has it from the same sources, and returns
+// their paths. It writes its progress to log.
 //
 // The cache is $STAYPUT_CACHE or stayput in the user's cache directory, and may
 // be deleted at any time. Programs in $KUBEBUILDER_ASSETS are taken from there.
@@ -95,7 +95,7 @@ func Build(ctx context.Context, log io.Writer, minor string) (Binaries, error) {
 	return buildMinor(ctx, log, minor, programs(false))
 }
 
-// buildMinor is build, with Kubernetes' own programs of a minor.
+// buildMinor is build with Kubernetes' own programs of a minor version.
 func buildMinor(ctx context.Context, log io.Writer, minor string, want []program) (Binaries, error) {
 	if minor == "" {
 		minor = os.Getenv(KubernetesVariable)
@@ -114,14 +114,14 @@ func buildMinor(ctx context.Context, log io.Writer, minor string, want []program
 	return build(ctx, log, want)
 }
 
-// BuildCertManager makes cert-manager, as Build makes the control plane, and
-// says where it is.
+// BuildCertManager builds cert-manager, as Build builds the control plane, and
+// returns its path.
 func BuildCertManager(ctx context.Context, log io.Writer) (string, error) {
 	return buildOne(ctx, log, program{"certmanager", "certmanager", "."})
 }
 
-// An Operator is a foreign program that works in a cluster, under an account of
-// its own. What it defines, and its manifests, are in its module.
+// An Operator is a program of another project that runs in a cluster under its own
+// account. Its module contains its CustomResourceDefinitions and manifests.
 type Operator struct {
 	Module string // its import path
 	Nested string // directory under modules/
@@ -137,8 +137,8 @@ var (
 		"/cmd/operator"}
 )
 
-// Build makes the operator, as [Build] makes the control plane, and says where
-// it is.
+// Build builds the operator, as [Build] builds the control plane, and returns its
+// path.
 func (o Operator) Build(ctx context.Context, log io.Writer) (string, error) {
 	return buildOne(ctx, log, program{o.Nested, o.Nested, o.Module + o.pkg})
 }
@@ -201,8 +201,8 @@ func newBuilder(ctx context.Context, log io.Writer) (*builder, error) {
 		goVersions: map[string]string{}}, nil
 }
 
-// goVersion is that of the toolchain that builds a module, which may ask for a
-// newer one than ours.
+// goVersion returns the version of the toolchain that builds a module. A module may
+// require a newer one than ours.
 func (b *builder) goVersion(ctx context.Context, module string) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -219,8 +219,8 @@ func (b *builder) goVersion(ctx context.Context, module string) (string, error) 
 	return b.goVersions[module], nil
 }
 
-// compile builds the programs, all of one module, into dir under their names.
-// One go build for all of them: it compiles shared packages once and uses all
+// compile builds programs of one module into dir under their names. It runs one go
+// build for all of them, which compiles shared packages once and uses all
 // processors.
 func (b *builder) compile(ctx context.Context, module string, ps []program, dir string) error {
 	flags, err := b.buildFlags(module)
@@ -238,7 +238,8 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	cmd.Env = append(buildEnv(), "GOTMPDIR="+dir) // is removed even when go is killed
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = ownGroup()
-	// SIGINT lets go remove its temporary files; the group has the compilers.
+	//         SIGINT lets go remove its temporary files; the process group contains
+	// its compilers.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
 	err = b.run(cmd)
@@ -258,7 +259,7 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	return nil
 }
 
-// run runs go on a thread that lives as long as go does.
+// run runs go from a thread that exists as long as the go process.
 func (b *builder) run(cmd *exec.Cmd) error {
 	s := newSpawner()
 	defer s.stop()

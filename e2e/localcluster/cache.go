@@ -26,8 +26,9 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "stayput"), nil
 }
 
-// ensure builds those of want that the cache lacks and adds all to bin. Only
-// one process builds at a time; the others then find what it has built.
+// ensure builds the programs of want that are not in the cache, and adds all of
+// them to bin. Only one process builds at a time; the others then find its results
+// in the cache.
 func (b *builder) ensure(ctx context.Context, want []program, bin Binaries) error {
 	missing, err := b.look(ctx, want, bin)
 	if err != nil || len(missing) == 0 {
@@ -47,7 +48,8 @@ func (b *builder) ensure(ctx context.Context, want []program, bin Binaries) erro
 	return b.buildAll(ctx, missing, bin)
 }
 
-// look adds to bin those of want that are in the cache, and returns the others.
+// look adds the programs of want that are in the cache to bin, and returns the
+// others.
 func (b *builder) look(ctx context.Context, want []program, bin Binaries) (missing []program, err error) {
 	for _, p := range want {
 		dir, err := b.dir(ctx, p)
@@ -63,7 +65,8 @@ func (b *builder) look(ctx context.Context, want []program, bin Binaries) (missi
 	return missing, nil
 }
 
-// dir is p's place in the cache. Its name says all that the program depends on.
+// dir returns the directory of p in the cache. Its name contains a hash of
+// everything that the program depends on.
 func (b *builder) dir(ctx context.Context, p program) (string, error) {
 	module := filepath.Join(b.modules, p.module)
 	files, err := filepath.Glob(filepath.Join(module, "*.go"))
@@ -112,8 +115,8 @@ func (b *builder) buildAll(ctx context.Context, missing []program, bin Binaries)
 	return nil
 }
 
-// buildModule builds into a temporary directory and moves each program to its
-// place whole, so that what is in the cache is complete.
+// buildModule builds into a temporary directory and then renames each program, so
+// that every program in the cache is complete.
 func (b *builder) buildModule(ctx context.Context, module string, ps []program, bin Binaries) error {
 	tmp, err := os.MkdirTemp(b.cache, ".build-")
 	if err != nil {
@@ -147,8 +150,8 @@ func (b *builder) buildModule(ctx context.Context, module string, ps []program, 
 	return nil
 }
 
-// clearLeftovers removes the files of a build that was killed. Only the holder
-// of the lock builds.
+// clearLeftovers removes the files of a build that was killed. The caller holds the
+// lock, so no other build runs.
 func (b *builder) clearLeftovers() {
 	left, _ := filepath.Glob(filepath.Join(b.cache, ".build-*"))
 	for _, dir := range left {
@@ -156,8 +159,8 @@ func (b *builder) clearLeftovers() {
 	}
 }
 
-// lock waits for the cache's lock. The kernel gives it back when the process
-// ends, however that comes about.
+// lock waits for the cache's lock. The kernel releases the lock when the process
+// ends, for whatever reason.
 func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(b.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// authority signs the cluster's certificates. Its key is never written.
+// authority signs the cluster's certificates. Its key is never written to disk.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -41,14 +41,14 @@ func newAuthority() (*authority, error) {
 	return &authority{cert: cert, key: key, pem: encode("CERTIFICATE", der)}, nil
 }
 
-// client is a certificate for a user of the API.
+// client returns a certificate for a user of the API.
 func (a *authority) client(user string, groups ...string) (cert, key []byte, err error) {
 	template := certificate(pkix.Name{CommonName: user, Organization: groups})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return a.sign(template)
 }
 
-// server is a certificate for all that listens on loopback.
+// server returns a certificate for all servers on loopback.
 func (a *authority) server() (cert, key []byte, err error) {
 	template := certificate(pkix.Name{CommonName: "localhost"})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -96,8 +96,8 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// writeKeys writes what the components read: the authority's certificate, a
-// serving certificate, and the key that signs service account tokens.
+// writeKeys writes the files that the components read: the authority's certificate,
+// a serving certificate, and the key that signs service account tokens.
 func (c *Cluster) writeKeys(ca *authority) error {
 	cert, key, err := ca.server()
 	if err != nil {

@@ -8,9 +8,9 @@
 // for cluster.local; volumes come from the [HostPathProvisioner]. The API server
 // reaches webhooks at https://127.0.0.1:PORT URLs; it cannot reach Services.
 //
-// Pods run and are ready as soon as they are scheduled, and go as soon as they
-// are deleted. A namespace takes half its Pods' terminationGracePeriodSeconds
-// to go all the same: its controller waits for kubelets that take their time.
+// Pods run and are ready as soon as they are scheduled, and are gone as soon as
+// they are deleted. The deletion of a namespace still takes half its Pods'
+// terminationGracePeriodSeconds, because its controller waits for slow kubelets.
 package localcluster
 
 import (
@@ -28,7 +28,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// DefaultNodes is how many fake nodes a cluster has where Options do not say.
+// DefaultNodes is the number of fake nodes if Options give none.
 const DefaultNodes = 2
 
 // Options say what to run and how. The zero value starts everything.
@@ -42,14 +42,15 @@ type Options struct {
 	// Kubernetes is the minor to run, such as "1.34" ([Minors]); by default that
 	// of $STAYPUT_KUBERNETES, or the newest. etcd is the same for all.
 	Kubernetes string
-	// APIServerArgs and ControllerManagerArgs are appended to those programs'
-	// flags.
+	// APIServerArgs and ControllerManagerArgs are appended to the flags of these
+	// programs.
 	APIServerArgs, ControllerManagerArgs []string
-	// Dir is for state and logs: an empty or new directory, which is kept. By
-	// default it is a temporary one, removed by Stop and when the program ends.
+	// Dir is an empty or new directory for state and logs, which is kept. By
+	// default a temporary directory is used, which is removed by Stop and when the
+	// program ends.
 	Dir string
-	// Log gets what a build is busy with; by default that is os.Stderr. A start
-	// that builds nothing says nothing.
+	// Log gets the progress of builds; the default is os.Stderr. A start that
+	// builds nothing writes nothing.
 	Log io.Writer
 }
 
@@ -72,11 +73,11 @@ type Cluster struct {
 	processes  map[string]*process
 }
 
-// Start builds what the cache lacks (see [Build]) and starts a cluster: a few
-// seconds. It returns when Pods can be made and scheduled and CoreDNS answers,
-// or with nothing left running. The cluster outlives ctx; Stop ends it. Should
-// the program end without Stop, even by SIGKILL, the cluster ends with it (on
-// Linux).
+// Start builds the programs that the cache lacks (see [Build]) and starts a
+// cluster, which takes a few seconds. It returns when Pods can be created and
+// scheduled and CoreDNS answers. If it returns an error, no process is left
+// running. The cluster does not end with ctx, but by Stop. If the program ends
+// without Stop, even by SIGKILL, the cluster ends with it (on Linux).
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes < 0 {
 		return nil, fmt.Errorf("start a cluster with %d nodes: the number cannot be negative", o.Nodes)
@@ -130,7 +131,8 @@ func (c *Cluster) Stop() error {
 		return nil
 	}
 	c.stopped = true
-	// First the one that makes volumes, while the API server can name them.
+	//         The process that makes volumes ends first, while the API server can
+	// still list them.
 	if p := c.processes["kube-controller-manager"]; p != nil {
 		p.kill()
 		c.sweepVolumes()
@@ -146,7 +148,7 @@ func (c *Cluster) Stop() error {
 	return c.sweeper.sweep()
 }
 
-// Config is the administrator's way to the API server, without a client-side
+// Config returns the administrator's client configuration, without a client-side
 // rate limit. Each call returns a copy.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
@@ -160,12 +162,12 @@ func (c *Cluster) Kubectl() string {
 	return c.bin["kubectl"]
 }
 
-// DNS is the host:port where CoreDNS answers, over UDP and TCP. A bare cluster
-// has none, and nothing answers there.
+// DNS is the host:port at which CoreDNS answers over UDP and TCP. In a bare cluster
+// nothing answers there.
 func (c *Cluster) DNS() string { return loopback(c.ports.dns) }
 
-// Resolver asks only the cluster's CoreDNS. Give it names that end with a dot,
-// or it tries this machine's search domains, too.
+// Resolver asks only the cluster's CoreDNS. For names that do not end with a dot it
+// also tries the search domains of this machine.
 func (c *Cluster) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// What names and addresses inside the cluster look like. Nothing answers there.
-// Pods get theirs from stages.yaml.
+// Names and addresses inside the cluster, at which nothing answers. Pods get theirs
+// from stages.yaml.
 const (
 	clusterDomain  = "cluster.local"
 	serviceIPRange = "10.96.0.0/16"
@@ -18,8 +18,7 @@ const (
 //go:embed stages.yaml
 var stages []byte
 
-// component is a program with its arguments, and a question whether it is
-// ready.
+// component is a program with its arguments and its readiness probe.
 type component struct {
 	name  string
 	args  []string
@@ -129,9 +128,9 @@ func (c *Cluster) coreDNS() component {
 	return component{"coredns", []string{"-conf=" + c.file("Corefile")}, c.answers}
 }
 
-// corefile is kubeadm's, less the way out and the caches: what the API server
-// knows is answered at once, and to be forgotten at once. It listens when it
-// knows everything.
+// corefile is that of kubeadm without forwarding and caches, so that every answer
+// shows the present state of the API server. CoreDNS listens when it has listed
+// everything.
 func (c *Cluster) corefile() string {
 	return fmt.Sprintf(`%s:%d in-addr.arpa:%[2]d ip6.arpa:%[2]d {
     bind 127.0.0.1

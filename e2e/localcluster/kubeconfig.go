@@ -46,7 +46,7 @@ func (c *Cluster) kubeconfig(user string) string {
 	return filepath.Join(c.dir, user+".kubeconfig")
 }
 
-// adminConfig is not slowed down by the client's own rate limit.
+// adminConfig returns a configuration without the client's own rate limit.
 func (c *Cluster) adminConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig("admin"))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// startAll starts the components and waits until the cluster is of use.
+// startAll starts the components and waits until the cluster can be used.
 func (c *Cluster) startAll(ctx, background context.Context) error {
 	if err := c.startOne(ctx, c.etcd()); err != nil {
 		return err
@@ -146,8 +146,9 @@ func (c *Cluster) Restart(ctx context.Context, component string) error {
 	return nil
 }
 
-// Upgrade goes on with another minor of Kubernetes on the same etcd, its API server
-// first, as upgrades do. It returns when that is ready, and its controllers are.
+// Upgrade replaces the components by those of another minor of Kubernetes, on the
+// same etcd. The API server is first, as in any upgrade. It returns when the API
+// server and the controllers are ready.
 func (c *Cluster) Upgrade(ctx context.Context, minor string) error {
 	bin, err := buildMinor(ctx, c.options.Log, minor, programs(c.options.Bare))
 	if err != nil {
@@ -184,7 +185,7 @@ func (c *Cluster) PIDs() map[string]int {
 	return pids
 }
 
-// find is called with the lock held.
+// find must be called with the lock held.
 func (c *Cluster) find(component string) (*process, error) {
 	if c.stopped {
 		return nil, errors.New("the cluster is stopped")

@@ -12,16 +12,17 @@ import (
 	"strings"
 )
 
-// newestModule has the newest Kubernetes that is built, and etcd, which serves
-// every other one as well. Those are in modules beside it, with their minor
-// after a hyphen, written by cmd/pin.
+// newestModule is the module of the newest Kubernetes and of etcd, which is used
+// for every minor. cmd/pin writes the modules of the other minors beside it, with
+// the minor after a hyphen in their names.
 const newestModule = "kubernetes"
 
-// KubernetesVariable chooses the minor of clusters whose Options choose none.
+// KubernetesVariable is the environment variable that chooses the minor if Options
+// do not.
 const KubernetesVariable = "STAYPUT_KUBERNETES"
 
-// kubernetesModule is where a minor is built from, such as "1.34"; "" is the
-// newest. The module need not exist.
+// kubernetesModule returns the module from which a minor such as "1.34" is built;
+// "" is the newest. The module need not exist.
 func kubernetesModule(modules, minor string) (string, error) {
 	newest, err := moduleVersion(modules, newestModule)
 	if err != nil {
@@ -75,8 +76,8 @@ func minors(modules string) ([]string, error) {
 	return all, nil
 }
 
-// Version is the release of Kubernetes that is built for a minor, such as
-// "v1.34.4"; of the newest where minor is "".
+// Version returns the release of Kubernetes that is built for a minor, such as
+// "v1.34.4". Minor "" is the newest.
 func Version(ctx context.Context, minor string) (string, error) {
 	modules, err := modulesDir(ctx)
 	if err != nil {
@@ -116,7 +117,7 @@ func moduleVersion(modules, module string) (string, error) {
 	return string(found[1]), nil
 }
 
-// ModuleDir is where the go.mod of a minor is, or would be.
+// ModuleDir returns the directory of a minor's go.mod, which need not exist.
 func ModuleDir(ctx context.Context, minor string) (string, error) {
 	modules, err := modulesDir(ctx)
 	if err != nil {

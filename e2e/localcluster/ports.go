@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below those that the system gives to outgoing
-// connections (from 32768 on Linux): a component that is down for a while must
-// find its port free when it is started again, and a client that dials it
-// meanwhile must not be given that very port, and so reach itself.
+// Ports are below those that the system uses for outgoing connections (from 32768
+// on Linux). Otherwise a port could be in use when its component is started again,
+// and a client that dials the component meanwhile could get that port for its own
+// end, and connect to itself.
 const firstPort, lastPort = 12000, 32000
 
 // freePorts finds n ports that are free on 127.0.0.1 for TCP and UDP. Another

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// startTimeout is how long one component may take until it is ready. It is
-// generous: the machine may be busy with other tests.
+// startTimeout is the time in which one component must be ready. It is long,
+// because other tests may keep the machine busy.
 const startTimeout = 2 * time.Minute
 
 // process is a running component.
@@ -34,7 +34,8 @@ func (c *Cluster) run(comp component) (*process, error) {
 	p := &process{name: comp.name, log: log.Name(), ended: make(chan struct{})}
 	p.cmd = exec.Command(c.bin[comp.name], comp.args...)
 	p.cmd.Dir = c.dir
-	// Nothing of the caller's (proxies, a kwok.yaml at home) is meant for it.
+	//         The component must not read the caller's settings (proxies, a
+	// kwok.yaml in the home directory).
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = ownGroup()
@@ -48,9 +49,8 @@ func (c *Cluster) run(comp component) (*process, error) {
 	return p, nil
 }
 
-// kill ends the process and waits until it is gone. SIGKILL, always: nothing
-// in a component's state needs a farewell, and an API server with open watches
-// takes a minute over one.
+// kill ends the process by SIGKILL and waits until it is gone. No component needs a
+// graceful end, and an API server with open watches would take a minute for it.
 func (p *process) kill() {
 	p.cmd.Process.Kill() // an error says that it has ended already
 	<-p.ended
@@ -65,7 +65,7 @@ func (p *process) running() bool {
 	}
 }
 
-// wait asks ready until it says yes, the process ends or the time is up.
+// wait calls ready until it succeeds, the process ends or the time is up.
 func (p *process) wait(caller context.Context, ready probe) error {
 	ctx, cancel := context.WithTimeoutCause(caller, startTimeout, fmt.Errorf("not ready after %s", startTimeout))
 	defer cancel()
@@ -94,8 +94,8 @@ func (p *process) wait(caller context.Context, ready probe) error {
 	}
 }
 
-// failed is the error of a component that did not become ready: the reason,
-// and the end of its log. It is EADDRINUSE too where that is the reason.
+// failed returns the error of a component that did not become ready, with the end
+// of its log. The error wraps EADDRINUSE if that is the reason.
 func (p *process) failed(reason error) error {
 	log, _ := os.ReadFile(p.log)
 	end := lastLines(log, 12)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// progressEvery is how often a long build says that it is still at it.
+// progressEvery is the interval at which a long build reports its progress.
 const progressEvery = 15 * time.Second
 
 func (b *builder) say(format string, args ...any) {
@@ -20,7 +20,7 @@ func (b *builder) announce(missing []program) {
 	b.say("where nothing is downloaded or compiled yet, this takes six to ten minutes on two cores")
 }
 
-// reportProgress says every now and then what of ps is not yet in dir, until
+// reportProgress writes at intervals which programs of ps are not yet in dir, until
 // the function that it returns is called.
 func (b *builder) reportProgress(ps []program, dir string) (stop func()) {
 	start, quit, stopped := time.Now(), make(chan struct{}), make(chan struct{})
@@ -52,7 +52,7 @@ func unfinished(ps []program, dir string) (left []program) {
 	return left
 }
 
-// lastLines is the end of a program's output, for an error.
+// lastLines returns the end of a program's output, for an error.
 func lastLines(output []byte, n int) string {
 	lines := strings.Split(string(bytes.TrimSpace(output)), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

@@ -8,7 +8,7 @@ import (
 // spawner starts processes, all from one thread of the operating system.
 //
 // The kernel ends a process with a death signal when the thread that started it
-// ends, and the Go runtime ends threads as it sees fit. This one stays until
+// ends, and the Go runtime may end threads at any time. This thread exists until
 // stop is called or the program ends, even by SIGKILL.
 type spawner struct {
 	jobs chan func()

@@ -10,16 +10,17 @@ import (
 	"strings"
 )
 
-// sourceDir is where this package's sources are. The nested modules cannot be
-// embedded: a go:embed pattern does not reach into another module.
+// sourceDir returns the directory of this package's sources. The nested modules
+// cannot be embedded, because a go:embed pattern cannot name files of another
+// module.
 func sourceDir(ctx context.Context, goCommand string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(file)
 	if isDir(filepath.Join(dir, "modules")) {
 		return dir, nil
 	}
-	// A program built with -trimpath does not know its sources; go does, where
-	// the working directory is in the module.
+	// A program built with -trimpath does not know the path of its sources, but go
+	// does if the working directory is in the module.
 	out, err := exec.CommandContext(ctx, goCommand, "list", "-f", "{{.Dir}}", "stayput.dev/e2e/localcluster").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the sources of stayput.dev/e2e/localcluster (run it in Stayput's source tree): %w", err)
@@ -27,9 +28,9 @@ func sourceDir(ctx context.Context, goCommand string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// buildFlags are part of a program's key in the cache. What components of
-// Kubernetes say they are goes with the version in their module's go.mod; the
-// other modules require what the newest one does, so that it is compiled once.
+// buildFlags are part of a program's key in the cache. Components of Kubernetes
+// report the version in their module's go.mod. The other modules require the same
+// dependencies as the newest, so that these are compiled once.
 func (b *builder) buildFlags(module string) ([]string, error) {
 	if !strings.HasPrefix(module, newestModule+"-") {
 		module = newestModule
@@ -48,8 +49,8 @@ func (b *builder) buildFlags(module string) ([]string, error) {
 	return []string{"-trimpath", "-buildvcs=false", "-ldflags", ld}, nil
 }
 
-// buildEnv keeps what the caller builds for (a cross-compiling Makefile, a
-// workspace) out of what runs here.
+// buildEnv returns the environment of a build without the caller's build settings
+// (those of a cross-compiling Makefile, or a workspace).
 func buildEnv() []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 }

@@ -11,26 +11,26 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// HostPathProvisioner is the provisioner for StorageClasses: the controller
-// manager then makes a directory of this machine for each claim. The package
-// makes no StorageClass. Both binding modes work; the reclaim policy Delete
-// removes the directory; volumes cannot be expanded, and have no node affinity,
-// so a Pod may use them from any of the fake nodes.
+// HostPathProvisioner is a provisioner for StorageClasses: the controller manager
+// makes a directory on this machine for each claim. This package creates no
+// StorageClass. Both binding modes work, and the reclaim policy Delete removes the
+// directory. Volumes cannot be expanded, and have no node affinity, so a Pod may
+// use them from any of the fake nodes.
 const HostPathProvisioner = "kubernetes.io/host-path"
 
-// hostPathVolumes is where the provisioner makes its directories. It is a
-// constant of Kubernetes, too.
+// hostPathVolumes is the directory in which the provisioner makes its directories,
+// a constant in Kubernetes as well.
 const hostPathVolumes = "/tmp/hostpath_pv"
 
 // provisionedBy is the annotation that the controller manager puts on a volume.
 const provisionedBy = "pv.kubernetes.io/provisioned-by"
 
-// trackVolumes tells the sweeper of every directory that the provisioner makes,
-// for a volume may be deleted, and its directory retained, before the end.
+// trackVolumes adds every directory of the provisioner to the sweeper, because a
+// volume may be deleted before the end while its directory is retained.
 func (c *Cluster) trackVolumes(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(c.client, 0)
 	informer := factory.Core().V1().PersistentVolumes().Informer()
-	// The API server is killed in tests: that the watch breaks is no news.
+	//         Tests kill the API server, so a broken watch is expected.
 	quiet := func(context.Context, *cache.Reflector, error) {}
 	if err := informer.SetWatchErrorHandlerWithContext(quiet); err != nil {
 		return err
@@ -49,8 +49,8 @@ func (c *Cluster) trackVolumes(ctx context.Context) error {
 	return nil
 }
 
-// sweepVolumes is for the volumes that trackVolumes has not seen yet. Where the
-// API server does not answer, it does nothing.
+// sweepVolumes adds the volumes that trackVolumes has not seen yet. It does nothing
+// if the API server does not answer.
 func (c *Cluster) sweepVolumes() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -14,11 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// probe asks once whether something is so; the error says why not.
+// A probe checks a condition once; the error says why it is not met.
 type probe func(context.Context) error
 
-// healthClient trusts the cluster's certificates. It opens a connection for
-// every question: components are killed and started again.
+// healthClient trusts the cluster's certificates. It opens a connection for every
+// request, because components are killed and started again.
 func healthClient(ca *authority) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
@@ -28,7 +28,7 @@ func healthClient(ca *authority) *http.Client {
 	}}
 }
 
-// http is yes when url answers 200.
+// http succeeds when url answers 200.
 func (c *Cluster) http(url string) probe {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -48,14 +48,14 @@ func (c *Cluster) http(url string) probe {
 	}
 }
 
-// answers is yes when CoreDNS knows the API server's own Service.
+// answers succeeds when CoreDNS knows the API server's own Service.
 func (c *Cluster) answers(ctx context.Context) error {
 	_, err := c.Resolver().LookupHost(ctx, "kubernetes.default.svc."+clusterDomain+".")
 	return err
 }
 
-// wait asks until the answer is yes. It is for what no single component brings
-// about; what says what that is.
+// wait calls a probe until it succeeds. It is for conditions that depend on several
+// components; the parameter what names the condition.
 func (c *Cluster) wait(ctx context.Context, what string, ready probe) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -72,19 +72,19 @@ func (c *Cluster) wait(ctx context.Context, what string, ready probe) error {
 	}
 }
 
-// defaultAccount is yes when Pods can be made in the default namespace.
+// defaultAccount succeeds when Pods can be created in the default namespace.
 func (c *Cluster) defaultAccount(ctx context.Context) error {
 	_, err := c.client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 	return err
 }
 
-// defaultNamespace is yes when the API server has made it.
+// defaultNamespace succeeds when the API server has created it.
 func (c *Cluster) defaultNamespace(ctx context.Context) error {
 	_, err := c.client.CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
 	return err
 }
 
-// nodesReady is yes when Pods can be scheduled to every node.
+// nodesReady succeeds when Pods can be scheduled to every node.
 func (c *Cluster) nodesReady(ctx context.Context) error {
 	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

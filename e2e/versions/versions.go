@@ -1,6 +1,6 @@
-// Package versions says on which minors of Kubernetes Stayput was tested, how and
-// when, and what is different there. Of it are made docs/versions.md, what the
-// chart says where it was not tested, and the matrices of the workflows.
+// Package versions records on which minors of Kubernetes Stayput was tested, how and
+// when, and how these differ. docs/versions.md, the chart's note about an untested
+// minor, and the matrices of the workflows are generated from it or tested against it.
 package versions
 
 import (
@@ -24,28 +24,28 @@ var (
 	tested []byte
 )
 
-// TestedFile is where a run writes what it has seen, from the top of the checkout.
+// TestedFile is the file, in the checkout, to which a run writes its results.
 const TestedFile = "e2e/versions/tested.json"
 
-// Known is what is written down by hand.
+// Known holds the facts that are written by hand.
 type Known struct {
 	Because string  `json:"because"` // why the oldest minor is the oldest
 	Minors  []Minor `json:"minors"`  // all that the chart admits, oldest first
 }
 
-// A Minor is one of Kubernetes.
+// A Minor is a minor version of Kubernetes.
 type Minor struct {
 	Minor string `json:"minor"` // 1.34
 	Kind  string `json:"kind"`  // tag of the node image that the workflow runs
 }
 
-// A Difference is what rules know of some releases of Kubernetes alone.
+// A Difference is a fact about some releases of Kubernetes that rules depend on.
 type Difference struct {
 	*cluster.Feature
 	Rules []string
 }
 
-// Differences returns what rules know of releases, the oldest first.
+// Differences returns the facts that rules depend on, those of the oldest release first.
 func Differences(rules []*validators.Rule) (all []Difference) {
 	at := map[*cluster.Feature]int{}
 	for _, r := range rules {
@@ -69,7 +69,7 @@ const (
 	LeftOut = "left out"
 )
 
-// A Result is what came of one test of the e2e suite when it ran last.
+// A Result is the outcome of the last run of one test of the e2e suite.
 type Result struct {
 	Outcome string `json:"outcome"`
 	Why     string `json:"why,omitempty"` // it was left out
@@ -77,14 +77,14 @@ type Result struct {
 	Commit  string `json:"commit"`
 }
 
-// A Record is what was run on one minor.
+// A Record holds the results on one minor.
 type Record struct {
 	Release string            `json:"release"` // v1.34.4
 	Suite   int               `json:"suite"`   // how many tests there are
 	Tests   map[string]Result `json:"tests"`
 }
 
-// Count is how many tests had an outcome.
+// Count returns the number of tests with an outcome.
 func (r Record) Count(outcome string) (n int) {
 	for _, t := range r.Tests {
 		if t.Outcome == outcome {
@@ -94,7 +94,7 @@ func (r Record) Count(outcome string) (n int) {
 	return n
 }
 
-// Days are the first and the last on which a test ran.
+// Days returns the first and the last day on which a test ran.
 func (r Record) Days() (first, last string) {
 	for _, t := range r.Tests {
 		if first == "" || t.Date < first {
@@ -105,13 +105,13 @@ func (r Record) Days() (first, last string) {
 	return first, last
 }
 
-// Whole says whether all tests of the suite passed, but for those that had a
-// reason to be left out.
+// Whole says whether all tests of the suite passed, except for those that were
+// skipped for a given reason.
 func (r Record) Whole() bool {
 	return r.Count(Passed) > 0 && r.Count(Passed)+r.Count(LeftOut) >= r.Suite
 }
 
-// Load returns what is known, and what was tested, by minor.
+// Load returns the known facts and the test results, by minor.
 func Load() (Known, map[string]Record, error) {
 	var k Known
 	if err := yaml.UnmarshalStrict(known, &k); err != nil {
@@ -124,8 +124,8 @@ func Load() (Known, map[string]Record, error) {
 	return k, records, err
 }
 
-// ReadTested returns what TestedFile has, where a run has written since this
-// program was built.
+// ReadTested reads TestedFile, which a run may have written since this program was
+// built.
 func ReadTested(file string) (map[string]Record, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -142,7 +142,7 @@ func parse(data []byte) (map[string]Record, error) {
 	return records, nil
 }
 
-// Oldest is the first minor that the chart admits.
+// Oldest is the first minor that the chart permits.
 func (k Known) Oldest() string { return k.Minors[0].Minor }
 
 // Newest is the one on which CI runs all tests.
@@ -235,7 +235,7 @@ func testedHow(k Known, m Minor, r Record) string {
 	return strings.Join(parts, "; ")
 }
 
-// named are the tests of an outcome, with why they were left out.
+// named returns the tests with an outcome, and the reason for which they were skipped.
 func (r Record) named(outcome string) (names []string) {
 	for name, t := range r.Tests {
 		if t.Outcome != outcome {
