@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -60,7 +62,7 @@ func indexes() []anIndex {
 		ClaimsByBase,
 		VolumesByClaim, ReleasedVolumes,
 		StatefulSetsByClaim, StatefulSetsByMount, StatefulSetsByService, StatefulSetsByLabel,
-		DeploymentsByMount, DeploymentsByLabel,
+		DeploymentsByMount, DeploymentsByLabel, JobsByLabel, CronJobsByLabel,
 		ServicesBySelector, BudgetsBySelector,
 	}
 }
@@ -154,6 +156,17 @@ var (
 		return LabelKeys(d.Spec.Template.Labels)
 	}, deployments)
 
+	// JobsByLabel finds Jobs by the labels of their Pods, for [SelectorKeys].
+	JobsByLabel = newIndex("label", func(j *batchv1.Job) []string {
+		return LabelKeys(j.Spec.Template.Labels)
+	}, jobs)
+
+	// CronJobsByLabel finds CronJobs by the labels of the Pods of their Jobs, for
+	// [SelectorKeys].
+	CronJobsByLabel = newIndex("label", func(c *batchv1.CronJob) []string {
+		return LabelKeys(c.Spec.JobTemplate.Spec.Template.Labels)
+	}, cronJobs)
+
 	// ServicesBySelector finds Services that may select a Pod, by its
 	// [LabelKeys].
 	ServicesBySelector = newIndex("selector", func(svc *corev1.Service) []string {
@@ -177,6 +190,8 @@ var (
 	volumes      = listing(func(l *corev1.PersistentVolumeList) []corev1.PersistentVolume { return l.Items })
 	statefulSets = listing(func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items })
 	deployments  = listing(func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items })
+	jobs         = listing(func(l *batchv1.JobList) []batchv1.Job { return l.Items })
+	cronJobs     = listing(func(l *batchv1.CronJobList) []batchv1.CronJob { return l.Items })
 	services     = listing(func(l *corev1.ServiceList) []corev1.Service { return l.Items })
 	budgets      = listing(func(l *policyv1.PodDisruptionBudgetList) []policyv1.PodDisruptionBudget { return l.Items })
 )
@@ -275,6 +290,9 @@ func ClaimsNamed(spec *corev1.PodSpec) (keys []string) {
 // in no order. They must not be edited. An error means that the lookup failed.
 func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
+	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
+		return nil, err
+	}
 	if v.environment.Finder == nil {
 		all, err := idx.list(v, client.InNamespace(namespace))
 		return slices.DeleteFunc(all, func(obj P) bool {

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -26,6 +28,7 @@ type Kind struct {
 	ManagedFields bool // some rule reads which manager set a field
 	Packed        bool // a cluster has many, or large ones: caches keep them as bytes
 	Optional      bool // older API servers do not serve it, and then it has no objects
+	Unwatched     bool // only lint and audit know it: admission may not read it, and has no informer, see ErrUnwatched
 }
 
 // Kinds are all kinds that rules are about or look up.
@@ -33,6 +36,10 @@ var Kinds = []Kind{
 	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
 	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true},
 	{Object: &appsv1.StatefulSet{}, Resource: "statefulsets", Scalable: true, Packed: true},
+	{Object: &autoscalingv2.HorizontalPodAutoscaler{}, Resource: "horizontalpodautoscalers", Unwatched: true},
+	{Object: &batchv1.CronJob{}, Resource: "cronjobs", Unwatched: true},
+	{Object: &batchv1.Job{}, Resource: "jobs", Unwatched: true},
+	{Object: &corev1.ConfigMap{}, Resource: "configmaps", Unwatched: true},
 	{Object: &corev1.Namespace{}, Resource: "namespaces", ClusterScoped: true},
 	{Object: &corev1.Node{}, Resource: "nodes", ClusterScoped: true},
 	{Object: &corev1.PersistentVolume{}, Resource: "persistentvolumes", ClusterScoped: true, Packed: true},
@@ -64,6 +71,28 @@ func KnownObject(obj any) *Kind {
 	}
 	return nil
 }
+
+// Watched says whether admission knows a kind: whether it has an informer, may be
+// read, and may be what a webhook is asked about.
+func Watched(kind schema.GroupVersionKind) bool {
+	known := Known(kind)
+	return known == nil || !known.Unwatched
+}
+
+// unwatched are the types of the objects that admission does not know, and of
+// their lists.
+var unwatched = sync.OnceValue(func() map[reflect.Type]bool {
+	types := map[reflect.Type]bool{}
+	for i := range Kinds {
+		if gvk := Kinds[i].GVK(); Kinds[i].Unwatched {
+			types[reflect.TypeOf(Kinds[i].Object)] = true
+			if list, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
+				types[reflect.TypeOf(list)] = true
+			}
+		}
+	}
+	return types
+})
 
 // KnownResource returns the entry in [Kinds] of a resource such as
 // "statefulsets", or nil.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,6 +32,10 @@ func Failed(err error) error {
 // ErrUnserved is the [ErrUnknown] of a kind that the API server does not serve:
 // it may have such objects in another version.
 var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)
+
+// ErrUnwatched is the [ErrUnknown] of a kind that only lint and audit know: see
+// [Kind.Unwatched]. Whoever sends an object to the API server is not told of it.
+var ErrUnwatched = fmt.Errorf("%w: admission does not read this kind", ErrUnknown)
 
 // An Environment is what all reviews of one process share. The zero value of
 // every field but Source is useful.
@@ -210,6 +215,9 @@ func Get[T any, P interface {
 	if a := v.answered(P(nil), namespace, name); a != nil {
 		return a.obj.(P), a.err
 	}
+	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
+		return nil, err
+	}
 	obj := P(new(T))
 	err := v.environment.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
 	switch {
@@ -237,6 +245,9 @@ func List[L any, P interface {
 			return a.obj.(P), a.err
 		}
 	}
+	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
+		return nil, err
+	}
 	list := P(new(L))
 	err := v.environment.Source.List(v.ctx, list, opts...)
 	if v.lacks(err) {
@@ -249,6 +260,15 @@ func List[L any, P interface {
 			answer{kind: P(nil), namespace: namespace, name: labels, obj: list, err: err, used: v.reads})
 	}
 	return list, err
+}
+
+// withheld returns [ErrUnwatched] for the type of a kind, or of its lists, that
+// admission does not read.
+func (v *View) withheld(kind reflect.Type) error {
+	if v.Admission() && unwatched()[kind] {
+		return ErrUnwatched
+	}
+	return nil
 }
 
 // unserved converts the error for a kind that the API server does not serve to

@@ -184,6 +184,9 @@ spec: {clusterIP: None, selector: {app.kubernetes.io/name: consul}, ports: [{por
 		old: "  name: vault\n  namespace: vault\nspec:\n  selector:\n    app.kubernetes.io/name: vault\n  ports:",
 		new: "  name: vault\n  namespace: vault\nspec:\n  publishNotReadyAddresses: true\n  selector:\n" +
 			"    app.kubernetes.io/name: vault\n  ports:"},
+	"service-selects-strangers": {app: "loki.yaml", want: warn,
+		old: "    app.kubernetes.io/component: server\n  ports:\n  - {name: http, port: 3100}\n---\n# For clients.",
+		new: "  ports:\n  - {name: http, port: 3100}\n---\n# For clients."},
 	"statefulset-service-not-ready-addresses": {app: "etcd.yaml", want: warn,
 		old: "  publishNotReadyAddresses: true\n", new: ""},
 	"statefulset-service-selector": {app: "etcd.yaml", want: warn, also: []string{"service-governing"},

@@ -225,7 +225,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 	if err != nil {
 		return fmt.Errorf("prepare to serve: %w", err)
 	}
-	reads, err := webhook.Reads(w.Policy.Rules, w.Mutators)
+	reads, err := webhook.Watches(w.Policy.Rules, w.Mutators)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ var All = withStayputAnnotation(
 	podSubdomain,
 	serviceGoverning,
 	servicePublishesNotReady,
+	serviceSelectsStrangers,
 	statefulsetDelete,
 	statefulsetDisruptionBudget,
 	statefulsetGracePeriod,

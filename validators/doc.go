@@ -9,7 +9,7 @@
 //
 // Workloads and their Pods: containers, replicasOf, ordinals, rolling,
 // workloadsBeside, sharing, selected, fewWorkloads, formatSelector, selectorOf,
-// memberLabels, ofPods, inContainers, ofStatefulSet, live, pinned, knownNodes,
+// selectorLabels, memberLabels, ofPods, inContainers, ofStatefulSet, live, pinned, knownNodes,
 // known, meets, probed.
 //
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName, labelsOfAll,

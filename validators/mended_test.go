@@ -87,6 +87,7 @@ var prose = []struct {
 		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},
 	{"workload-data-path", `.*<(?:claim|volume)>.*`, "there is no such claim yet, or which is meant is not known"},
+	{"service-selects-strangers", `give the Pods of .* other labels than .*`, "names are their author's choice"},
 	{"workload-placement", `a class with volumeBindingMode: .*`, "the class is its author's choice"},
 	{"workload-placement", `leave \S+ out of that term`, "the path of a term is too long for a warning"},
 	{"workload-env-order", `write the value itself|.*<value>.*`, "the value is its author's"},

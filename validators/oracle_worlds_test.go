@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -35,6 +36,8 @@ type world struct {
 	nodes        []*corev1.Node
 	budgets      []*policyv1.PodDisruptionBudget
 	namespaces   []*corev1.Namespace
+	jobs         []*batchv1.Job
+	cronJobs     []*batchv1.CronJob
 
 	retain string // the configuration's: statefulsets, owned, all, off
 	user   string // who asks
@@ -55,7 +58,7 @@ func (w *world) before(minor int) bool { return w.servers[1].minor > 0 && w.serv
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
-		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces} {
+		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces, w.jobs, w.cronJobs} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -101,6 +104,10 @@ func (w *world) put(obj client.Object) {
 		w.budgets = with(w.budgets, obj)
 	case *corev1.Namespace:
 		w.namespaces = with(w.namespaces, obj)
+	case *batchv1.Job:
+		w.jobs = with(w.jobs, obj)
+	case *batchv1.CronJob:
+		w.cronJobs = with(w.cronJobs, obj)
 	}
 }
 
@@ -154,7 +161,69 @@ func (g gen) world() *world {
 	}
 	g.bind(w)
 	newGen(uint64(len(w.claims)*100 + len(w.pods))).claimsOwned(w)
+	its := newGen(uint64(len(w.services)*100 + len(w.pods))) // as above
+	for _, create := range its.filed() {
+		for range its.IntN(3) {
+			w.put(create())
+		}
+	}
 	return w
+}
+
+// filed make an object of each kind that only lint and audit know.
+func (g gen) filed() []func() client.Object {
+	return []func() client.Object{func() client.Object { return g.job() }, func() client.Object { return g.cronJob() }}
+}
+
+func (g gen) job() *batchv1.Job {
+	j := &batchv1.Job{ObjectMeta: g.meta(true, "once", "again")}
+	j.Spec.Template = g.template()
+	if g.chance(.2) {
+		j.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: one(g, "CronJob", "Workflow"),
+			Name: "nightly", Controller: new(true)}}
+	}
+	if g.chance(.3) {
+		j.Status.Conditions = []batchv1.JobCondition{{Type: one(g, batchv1.JobComplete, batchv1.JobFailed,
+			batchv1.JobSuspended), Status: one(g, corev1.ConditionTrue, corev1.ConditionFalse)}}
+	}
+	return j
+}
+
+func (g gen) cronJob() *batchv1.CronJob {
+	c := &batchv1.CronJob{ObjectMeta: g.meta(true, "nightly", "weekly")}
+	c.Spec.JobTemplate.Spec.Template = g.template()
+	return c
+}
+
+// listens gives the containers of a Pod ports, by the UID of its workload.
+func listens(uid types.UID, pod *corev1.PodSpec) {
+	var port corev1.ContainerPort
+	switch uid[len(uid)-1] {
+	case '1', '2', '3':
+		port.ContainerPort = 80
+	case '4', '5', '6':
+		port.ContainerPort, port.Name = 81, "web"
+	case '7':
+		port.ContainerPort, port.Protocol = 80, corev1.ProtocolUDP
+	default:
+		return
+	}
+	pod.Containers[0].Ports = append(pod.Containers[0].Ports, port)
+}
+
+// ports are those of a Service, by its UID.
+func ports(uid types.UID) []corev1.ServicePort {
+	switch uid[len(uid)-1] {
+	case '1', '2', '3', '4':
+		return []corev1.ServicePort{{Port: 80}}
+	case '5':
+		return []corev1.ServicePort{{Port: 90, TargetPort: intstr.FromInt32(81)}}
+	case '6', '7':
+		return []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromString("web")}}
+	case '8':
+		return []corev1.ServicePort{{Port: 80}, {Port: 90, TargetPort: intstr.FromString("web")}}
+	}
+	return nil
 }
 
 // claimsOwned puts the Pods into the world that are written on claims as their
@@ -444,6 +513,7 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	s.Replicas, s.ServiceName = g.replicas(), one(g, "", "db", "db", "db", "db-h", "db-headless", "web")
 	s.PodManagementPolicy = one(g, "", appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
 	s.Template = g.template()
+	listens(sts.UID, &s.Template.Spec)
 	s.Selector = &metav1.LabelSelector{MatchLabels: s.Template.Labels}
 	if g.chance(.3) {
 		s.Selector = g.selector()
@@ -499,6 +569,7 @@ func (g gen) deployment() *appsv1.Deployment {
 		d.Name = long53
 	}
 	d.Spec.Replicas, d.Spec.Template = g.replicas(), g.template()
+	listens(d.UID, &d.Spec.Template.Spec)
 	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: d.Spec.Template.Labels}
 	if g.chance(.3) {
 		d.Spec.Selector = g.selector()
@@ -765,7 +836,7 @@ func (g gen) affinity() *corev1.Affinity {
 
 func (g gen) service() *corev1.Service {
 	svc := &corev1.Service{ObjectMeta: g.meta(true, "db", "db", "db-h", "web")}
-	svc.Spec.Selector = g.labels()
+	svc.Spec.Selector, svc.Spec.Ports = g.labels(), ports(svc.UID)
 	switch g.IntN(8) {
 	case 0:
 		svc.Spec.Type, svc.Spec.ExternalName, svc.Spec.Selector = corev1.ServiceTypeExternalName, "db.example.com", nil

@@ -247,6 +247,9 @@ var _ = register(map[string]oracle{
 	}),
 	"stayput-annotation": exceptUpdatesOfPods(func(_ *world, obj client.Object) validators.Level {
 		kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")
+		if kind == "Job" || kind == "CronJob" {
+			return nothing // nothing of Stayput's is about them
+		}
 		bad := misused(kind, obj)
 		switch o := obj.(type) {
 		case sts:

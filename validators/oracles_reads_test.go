@@ -86,6 +86,22 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
 			svc.Spec.ClusterIPs}
 	}),
+	"service-selects-strangers": func(_ *world, o client.Object) any {
+		if svc, ok := o.(*corev1.Service); ok {
+			return []any{svc.Spec.Selector, svc.Spec.Ports, svc.Spec.Type, svc.Spec.ClusterIP, svc.Spec.ClusterIPs}
+		}
+		template := templateOf(o)
+		if template == nil {
+			return nil
+		}
+		all := []any{template.Labels, template.Spec.InitContainers}
+		for _, c := range template.Spec.Containers {
+			if len(c.Ports) > 0 {
+				all = append(all, c.Name, c.Ports)
+			}
+		}
+		return all
+	},
 	"statefulset-service-not-ready-addresses": of(func(_ *world, s sts) any {
 		all := []any{several(s), s.Spec.ServiceName, s.Spec.PodManagementPolicy}
 		for _, c := range allContainers(&s.Spec.Template.Spec) {

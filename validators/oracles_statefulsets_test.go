@@ -185,7 +185,7 @@ var _ = register(map[string]oracle{
 		pod, own := &s.Spec.Template.Spec, s.Spec.Template.Labels
 		for _, c := range allContainers(pod) {
 			for _, p := range c.Ports {
-				if p.HostPort > 0 {
+				if p.HostPort > 0 || pod.HostNetwork { // where it is the same number
 					return nothing
 				}
 			}

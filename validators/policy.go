@@ -99,6 +99,7 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 	// Where no denial will stand, none is looked at again.
 	pass := &Pass{Cluster: v, change: change, lowered: p.modeOf(ns) == ModeWarn}
 	found, undecided := review(pass, rules, old, obj)
+	undecided = slices.DeleteFunc(undecided, func(u *Undecided) bool { return errors.Is(u, cluster.ErrUnwatched) })
 	verdict := p.judge(v.Request, ns, old, obj, found, undecided)
 	live := v.Live()
 	if live == nil || !verdict.Denied() {

@@ -21,7 +21,7 @@ var allocations = map[string]float64{
 	"claim-delete-denied":          141,
 	"pod-create":                   139,
 	"pod-create-mutate":            160,
-	"statefulset-create":           230,
+	"statefulset-create":           250,
 	"statefulset-create-mutate":    130,
 	"statefulset-denied":           435,
 	"statefulset-update":           239,

@@ -319,6 +319,9 @@ var (
 )
 
 func (rs resources) add(gvk schema.GroupVersionKind, ops ...admissionv1.OperationType) {
+	if !cluster.Watched(gvk) {
+		return // only lint and audit review it
+	}
 	gvr := cluster.Known(gvk).GVR()
 	for _, op := range ops {
 		rs[resource{gvr.Group, gvr.Version, gvr.Resource, op}] = true
@@ -355,8 +358,14 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 	return out
 }
 
+// Watches returns the kinds of [Reads] that admission knows: one informer each.
+func Watches(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
+	reads, err := Reads(rules, ms)
+	return slices.DeleteFunc(reads, func(obj client.Object) bool { return cluster.KnownObject(obj).Unwatched }), err
+}
+
 // Reads returns the kinds that rules, mutators and the webhook itself look up,
-// sorted by kind: one informer each.
+// sorted by kind.
 func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
 	// The mode is read from the Namespace; a Scale names its workload.
 	objs := []client.Object{&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{}}
@@ -387,7 +396,7 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 // ClusterRole returns the permissions that the lookups and repair need, and no
 // others.
 func (d Deployment) ClusterRole(rules []*validators.Rule, ms []*mutators.Mutator) (*rbacv1.ClusterRole, error) {
-	reads, err := Reads(rules, ms)
+	reads, err := Watches(rules, ms)
 	if err != nil {
 		return nil, err
 	}

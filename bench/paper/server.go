@@ -91,7 +91,6 @@ func (c *Cluster) Stop() {
 // process lists the kinds that the process needs, besides those that rules look up.
 var process = []cluster.Kind{
 	{Object: &corev1.Secret{}, Resource: "secrets"},
-	{Object: &corev1.ConfigMap{}, Resource: "configmaps"},
 	{Object: &corev1.Event{}, Resource: "events"},
 	{Object: &coordinationv1.Lease{}, Resource: "leases"},
 	{Object: &admissionregistrationv1.MutatingWebhookConfiguration{}, Resource: "mutatingwebhookconfigurations",

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
@@ -237,7 +238,11 @@ func level(r *validators.Rule) string {
 func kinds(objs []client.Object) string {
 	var names []string
 	for _, obj := range objs {
-		names = append(names, kindOf(obj).Kind)
+		name := kindOf(obj).Kind
+		if !cluster.Watched(kindOf(obj)) {
+			name += " (in lint and audit)"
+		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")

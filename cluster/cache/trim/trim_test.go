@@ -129,7 +129,7 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 			m.FieldsV1.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 		},
 	)
-	likes := []client.Object{&corev1.ConfigMap{}}
+	likes := []client.Object{&corev1.Secret{}}
 	for _, kind := range cluster.Kinds {
 		likes = append(likes, kind.Object)
 	}

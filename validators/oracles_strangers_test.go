@@ -1,0 +1,130 @@
+package validators_test
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/validators"
+)
+
+var _ = register(map[string]oracle{
+	"service-selects-strangers": func(w *world, old, obj client.Object) validators.Level {
+		if obj == nil || old != nil && w.same {
+			return nothing
+		}
+		if svc, ok := obj.(*corev1.Service); ok {
+			own, strangers := leadsTo(w, svc, nil)
+			return warnIf(len(own) > 0 && len(strangers) > 0)
+		}
+		if templateOf(obj) == nil {
+			return nothing
+		}
+		for _, svc := range in(w.services, obj.GetNamespace()) {
+			own, strangers := leadsTo(w, svc, obj)
+			if len(own) > 0 && len(strangers) > 0 && selects(svc, templateOf(obj).Labels) {
+				return warn
+			}
+		}
+		return nothing
+	},
+})
+
+// templateOf returns the Pod template of a workload, or nil.
+func templateOf(o client.Object) *corev1.PodTemplateSpec {
+	switch o := o.(type) {
+	case *appsv1.StatefulSet:
+		return &o.Spec.Template
+	case *appsv1.Deployment:
+		return &o.Spec.Template
+	case *batchv1.Job:
+		return &o.Spec.Template
+	case *batchv1.CronJob:
+		return &o.Spec.JobTemplate.Spec.Template
+	}
+	return nil
+}
+
+// leadsTo divides the workloads that a Service selects, of which one may be about
+// to change, into those that it is for and the others.
+func leadsTo(w *world, svc *corev1.Service, now client.Object) (own, strangers []client.Object) {
+	if svc.Spec.Type == corev1.ServiceTypeExternalName || svc.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	next := &world{statefulSets: slices.Clone(w.statefulSets), deployments: slices.Clone(w.deployments),
+		jobs: slices.Clone(w.jobs), cronJobs: slices.Clone(w.cronJobs)}
+	if now != nil {
+		next.put(now)
+	}
+	next.jobs = slices.DeleteFunc(next.jobs, func(j *batchv1.Job) bool {
+		owner := ownerOf(j)
+		return owner != nil && owner.Kind == "CronJob" ||
+			slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+				return c.Status == "True" && c.Type != batchv1.JobSuspended
+			})
+	})
+	var all []client.Object
+	for _, o := range next.objects() {
+		if o.GetNamespace() == svc.Namespace && o.GetDeletionTimestamp() == nil && selects(svc, templateOf(o).Labels) {
+			all = append(all, o)
+		}
+	}
+	// ports are what Pods say, and whether one of them is the Service's.
+	listening := func(o client.Object) (says, fits bool) {
+		for _, c := range allContainers(&templateOf(o).Spec) {
+			if c.Name == "init" && c.RestartPolicy == nil {
+				continue
+			}
+			for _, at := range c.Ports {
+				says = true
+				for _, p := range svc.Spec.Ports {
+					number := p.TargetPort.IntVal
+					if number == 0 {
+						number = p.Port
+					}
+					if name := p.TargetPort.StrVal; name != "" {
+						fits = fits || at.Name == name && at.Protocol != corev1.ProtocolUDP
+					} else {
+						fits = fits || at.ContainerPort == number && at.Protocol != corev1.ProtocolUDP
+					}
+				}
+			}
+		}
+		return says, fits
+	}
+	serious := func(o client.Object) bool {
+		switch o.(type) {
+		case *batchv1.Job, *batchv1.CronJob:
+			return false
+		}
+		return true
+	}
+	served := slices.ContainsFunc(all, func(o client.Object) bool {
+		_, fits := listening(o)
+		return fits && serious(o)
+	})
+	governed := headless(svc) && slices.ContainsFunc(all, func(o client.Object) bool {
+		s, ok := o.(sts)
+		return ok && s.Spec.ServiceName == svc.Name
+	})
+	numbered := slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { return p.TargetPort.StrVal == "" })
+	for _, o := range all {
+		says, fits := listening(o)
+		stranger := false
+		if s, ok := o.(sts); !serious(o) {
+			stranger = templateOf(o).Spec.Subdomain != svc.Name
+		} else if !ok || s.Spec.ServiceName != svc.Name {
+			reachable := len(svc.Spec.Ports) > 0 && (numbered || headless(svc))
+			stranger = says && !fits && served && reachable && !governed
+		}
+		if stranger {
+			strangers = append(strangers, o)
+		} else {
+			own = append(own, o)
+		}
+	}
+	return own, strangers
+}

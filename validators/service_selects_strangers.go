@@ -1,0 +1,325 @@
+package validators
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var serviceSelectsStrangers = &Rule{
+	Name:  "service-selects-strangers",
+	Level: Warn,
+	Loses: LosesName,
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &batchv1.CronJob{}, &batchv1.Job{},
+		&corev1.Service{}},
+	Doc: `a Service must select only Pods that serve what it is for
+
+A Service leads to every Pod that its selector matches. Where that is a label of
+the whole application, the Pods of its cache or of its nightly backup are among
+them: a part of all connections goes to a Pod that does not listen, and is refused,
+now and then, for as long as that Pod runs. Members that look each other up by the
+Service's name find it, too.
+
+Select a label that only the Pods have that serve, such as
+app.kubernetes.io/component, or leave the Service's label out of the others.
+
+A workload is a stranger if its containers name ports, none of which the Service
+leads to, while those of another do; and Pods of Jobs and CronJobs are strangers
+beside any workload, unless their subdomain is the Service. Where a container names
+no ports nothing is known of it, and nothing is said. A Service with a virtual IP
+leads to a port that it gives by name only where a Pod has that name. What a
+StatefulSet's governing Service leads to besides is what statefulset-service-shared
+is about, but for Jobs. Jobs and CronJobs are looked up by lint and audit alone.`,
+
+	Exempt: "the other Pods listen at the Service's port, though their containers do not say so",
+
+	Checks: slices.Concat(
+		[]Check{On(func(p *Pass, svc *corev1.Service) error {
+			m, err := meetingAt(p.Cluster, svc, nil)
+			if known(err) != nil || len(m.strangers) == 0 {
+				return err
+			}
+			path := specPath.Child("selector")
+			p.Report(field.Invalid(path, short(labels.FormatLabels(svc.Spec.Selector)),
+				fmt.Sprintf("must not match Pods of %s beside those of %s; connections to them are refused",
+					fewBackends(m.strangers), fewBackends(m.own))), m.apart(p, svc)...)
+			if on := m.narrower(svc); on != nil {
+				p.Fix(setting(path, on, 1))
+			}
+			return err
+		}).Of("spec.selector", "spec.ports", "spec.type", "spec.clusterIP", "spec.clusterIPs")},
+		beside(func(sts *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &sts.Spec.Template }, "spec.template"),
+		beside(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }, "spec.template"),
+		beside(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template }, "spec.template"),
+		beside(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template },
+			"spec.jobTemplate.spec.template"),
+	),
+}
+
+// beside returns the checks of a workload that comes to a Service's others, or
+// changes. Of what is there, and of a Service in the same manifests, it is said at
+// the Service.
+func beside[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, at string) []Check {
+	meets := func(p *Pass, obj T) error {
+		template := templateOf(obj)
+		found, err := cluster.Find(p.Cluster, cluster.ServicesBySelector, obj.GetNamespace(),
+			cluster.LabelKeys(template.Labels)...)
+		if err != nil {
+			return fmt.Errorf("list Services: %w", err)
+		}
+		slices.SortFunc(found, func(a, b *corev1.Service) int { return strings.Compare(a.Name, b.Name) })
+		var unknown error
+		for _, svc := range found {
+			if !cluster.Selects(svc, template.Labels) || p.Cluster.Manifests() && svc.ResourceVersion == "" {
+				continue
+			}
+			m, err := meetingAt(p.Cluster, svc, obj)
+			if known(err) != nil {
+				return err
+			}
+			unknown = cmp.Or(unknown, err)
+			if len(m.strangers) == 0 {
+				continue
+			}
+			what := fmt.Sprintf("must not match Service %s, which is for %s; connections to these Pods are refused",
+				svc.Name, fewBackends(m.own))
+			if !slices.ContainsFunc(m.strangers, func(b backend) bool { return b.self }) {
+				what = fmt.Sprintf("must not share Service %s with %s; connections to those Pods are refused", svc.Name,
+					fewBackends(m.strangers))
+			}
+			first, rest, _ := strings.Cut(at, ".")
+			path := field.NewPath(first, strings.Split(rest+".metadata.labels", ".")...)
+			p.Report(field.Invalid(path, short(labels.FormatLabels(template.Labels)), what), m.apart(p, svc)...)
+			return unknown
+		}
+		return unknown
+	}
+	return []Check{
+		OnCreate(func(p *Pass, obj T) error {
+			if obj.GetResourceVersion() != "" && !p.Cluster.Manifests() {
+				return nil
+			}
+			return meets(p, obj)
+		}),
+		OnUpdate(func(p *Pass, _, obj T) error { return meets(p, obj) }).Of(at+".metadata.labels",
+			at+".spec.containers[*].ports", at+".spec.initContainers"),
+	}
+}
+
+// A backend is a workload whose Pods a Service selects.
+type backend struct {
+	kind, name string
+	self       bool // the object under review
+	passing    bool // its Pods end by themselves
+	template   *corev1.PodTemplateSpec
+	selects    map[string]string // the labels of its selector
+	service    string            // under which its Pods have names
+}
+
+// fewBackends names the first, as there is little room for names.
+func fewBackends(all []backend) string {
+	text := all[0].kind + " " + all[0].name
+	if len(all) > 1 {
+		text += fmt.Sprintf(" and %d more", len(all)-1)
+	}
+	return text
+}
+
+// A meeting is what a Service leads to.
+type meeting struct{ own, strangers []backend }
+
+// meetingAt looks up what a Service leads to. Self is a workload as it will be,
+// whatever is stored, or nil. In manifests, Jobs and CronJobs that are not known
+// are none; if another kind is not known, the known ones decide, and the error is
+// [cluster.ErrUnknown].
+func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meeting, _ error) {
+	if len(svc.Spec.Selector) == 0 || alias(svc, nil) || svc.DeletionTimestamp != nil {
+		return m, nil
+	}
+	all, err := backends(v, svc, self)
+	if known(err) != nil || len(all) < 2 {
+		return m, err
+	}
+	serves := func(b backend) bool { listens, _ := reached(svc, b.template); return !b.passing && listens }
+	governs := cluster.Headless(svc) &&
+		slices.ContainsFunc(all, func(b backend) bool { return b.kind == "StatefulSet" && b.service == svc.Name })
+	some := slices.ContainsFunc(all, serves)
+	for _, b := range all {
+		_, refuses := reached(svc, b.template)
+		switch {
+		case b.service == svc.Name:
+			m.own = append(m.own, b)
+		case b.passing || refuses && some && !governs:
+			m.strangers = append(m.strangers, b)
+		default:
+			m.own = append(m.own, b)
+		}
+	}
+	if len(m.own) == 0 {
+		m.strangers = nil // they have it for themselves
+	}
+	return m, err
+}
+
+// reached says whether Pods listen at a port to which a Service leads, and whether
+// they refuse connections instead: by what their containers say, if they say
+// anything.
+func reached(svc *corev1.Service, template *corev1.PodTemplateSpec) (listens, refuses bool) {
+	var declared []corev1.ContainerPort
+	for _, c := range containers(&template.Spec) {
+		if c.field == "containers" || c.item.RestartPolicy != nil { // a sidecar
+			declared = append(declared, c.item.Ports...)
+		}
+	}
+	tcp := func(protocol corev1.Protocol) corev1.Protocol { return cmp.Or(protocol, corev1.ProtocolTCP) }
+	for i := range svc.Spec.Ports {
+		port := &svc.Spec.Ports[i]
+		target := port.TargetPort
+		if target == (intstr.IntOrString{}) {
+			target = intstr.FromInt32(port.Port)
+		}
+		listens = listens || slices.ContainsFunc(declared, func(c corev1.ContainerPort) bool {
+			named := target.Type == intstr.String && c.Name == target.StrVal
+			numbered := target.Type == intstr.Int && c.ContainerPort == target.IntVal
+			return tcp(c.Protocol) == tcp(port.Protocol) && (named || numbered)
+		})
+		refuses = refuses || target.Type == intstr.Int || cluster.Headless(svc)
+	}
+	return listens, refuses && !listens && len(declared) > 0
+}
+
+// backends returns, sorted, the workloads that a Service selects, but for those
+// that are being deleted and Jobs that have ended.
+func backends(v *cluster.View, svc *corev1.Service, self client.Object) (all []backend, _ error) {
+	sel := labels.SelectorFromSet(svc.Spec.Selector)
+	keys := cluster.SelectorKeys(sel)
+	add := func(obj client.Object, b backend) {
+		b.name = obj.GetName()
+		if obj.GetDeletionTimestamp() == nil && cluster.Selects(svc, b.template.Labels) {
+			all = append(all, b)
+		}
+	}
+	sets, unknown := lookedUp(v, cluster.StatefulSetsByLabel, svc.Namespace, keys, self)
+	for _, o := range sets {
+		add(o, backend{kind: "StatefulSet", self: o == self, template: &o.Spec.Template,
+			selects: selectorLabels(o.Spec.Selector), service: o.Spec.ServiceName})
+	}
+	deployments, err := lookedUp(v, cluster.DeploymentsByLabel, svc.Namespace, keys, self)
+	unknown = worse(unknown, err)
+	for _, o := range deployments {
+		add(o, backend{kind: "Deployment", self: o == self, template: &o.Spec.Template,
+			selects: selectorLabels(o.Spec.Selector)})
+	}
+	jobs, err := lookedUp(v, cluster.JobsByLabel, svc.Namespace, keys, self)
+	if !v.Manifests() || known(err) != nil {
+		unknown = worse(unknown, err)
+	}
+	for _, o := range jobs {
+		ended := slices.ContainsFunc(o.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+		})
+		if owner := metav1.GetControllerOfNoCopy(o); !ended && (owner == nil || owner.Kind != "CronJob") {
+			add(o, backend{kind: "Job", self: o == self, passing: true, template: &o.Spec.Template,
+				service: o.Spec.Template.Spec.Subdomain})
+		}
+	}
+	crons, err := lookedUp(v, cluster.CronJobsByLabel, svc.Namespace, keys, self)
+	if !v.Manifests() || known(err) != nil {
+		unknown = worse(unknown, err)
+	}
+	for _, o := range crons {
+		template := &o.Spec.JobTemplate.Spec.Template
+		add(o, backend{kind: "CronJob", self: o == self, passing: true, template: template,
+			service: template.Spec.Subdomain})
+	}
+	slices.SortFunc(all, func(a, b backend) int {
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+	})
+	return all, unknown
+}
+
+// lookedUp is [cluster.Find] with an object of the kind as it will be, which may
+// be nil or of another kind.
+func lookedUp[P interface {
+	client.Object
+	comparable
+}](v *cluster.View, idx *cluster.Index[P], namespace string, keys []string, self client.Object) ([]P, error) {
+	found, err := cluster.Find(v, idx, namespace, keys...)
+	if err != nil && !errors.Is(err, cluster.ErrUnwatched) { // which nobody reads
+		err = fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
+	}
+	if obj, ok := self.(P); ok {
+		found = append(slices.DeleteFunc(found, func(o P) bool { return o.GetName() == obj.GetName() }), obj)
+	}
+	return found, err
+}
+
+// worse returns the error of two that says more: that a lookup failed.
+func worse(a, b error) error {
+	if errors.Is(a, cluster.ErrUnknown) && known(b) != nil {
+		return b
+	}
+	return cmp.Or(a, b)
+}
+
+// apart returns the remedy: a selector that the Pods of the strangers do not match,
+// if there is one.
+func (m meeting) apart(p *Pass, svc *corev1.Service) Remedy {
+	on := m.narrower(svc)
+	if on == nil {
+		return Remedy{fmt.Sprintf("give the Pods of %s other labels than %s", fewBackends(m.strangers),
+			short(labels.FormatLabels(svc.Spec.Selector)))}
+	}
+	return Remedy{p.Mend(fmt.Sprintf("selector: %s in Service %s", flowYAML(on), svc.Name),
+		setSelector(svc.Name, svc.Namespace, on))}
+}
+
+// narrower returns a selector that the Pods of no stranger match, or nil.
+func (m meeting) narrower(svc *corev1.Service) map[string]string {
+	key := m.key()
+	if key == "" {
+		return nil
+	}
+	on := maps.Clone(svc.Spec.Selector)
+	on[key] = m.own[0].template.Labels[key]
+	return on
+}
+
+// key returns the key of a label that all the Pods of the Service's own have alike
+// and those of no stranger, of several one by which a workload selects its own; or
+// "".
+func (m meeting) key() (best string) {
+	first := m.own[0]
+	for key, value := range first.template.Labels {
+		has := func(b backend) bool { v, ok := b.template.Labels[key]; return ok && v == value }
+		lacks := func(b backend) bool { return !has(b) }
+		if slices.ContainsFunc(m.own, lacks) || slices.ContainsFunc(m.strangers, has) ||
+			(changing{}).released(key, value) {
+			continue
+		}
+		rank := func(key string) int {
+			if _, ok := first.selects[key]; ok {
+				return 0
+			}
+			return 1
+		}
+		if best == "" || cmp.Or(rank(key)-rank(best), strings.Compare(key, best)) < 0 {
+			best = key
+		}
+	}
+	return best
+}
