@@ -24,7 +24,7 @@ type Callers struct {
 	Metrics *Metrics
 
 	current atomic.Pointer[callerCA]
-	said    string
+	errors  errorLog
 }
 
 type callerCA struct {
@@ -61,14 +61,9 @@ func (c *Callers) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := c.Load()
 		if err != nil {
-			if err.Error() != c.said {
-				c.Log.Error("the authorities of the callers stay as they were", "error", err)
-			}
 			c.Metrics.failed("client-ca")
-			c.said = err.Error()
-		} else {
-			c.said = ""
 		}
+		c.errors.report(c.Log, "the authorities of the callers stay as they were", err)
 		pause(ctx, nil, time.Second)
 	}
 	return nil

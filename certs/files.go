@@ -22,7 +22,7 @@ type FileSource struct {
 	Metrics           *Metrics
 
 	current atomic.Pointer[pair]
-	said    string
+	errors  errorLog
 }
 
 type pair struct {
@@ -84,15 +84,10 @@ func (f *FileSource) Start(ctx context.Context) error {
 // two files.
 func (f *FileSource) reload() {
 	err := f.Load()
-	if err == nil {
-		f.said = ""
-		return
+	if err != nil {
+		f.Metrics.failed("files")
 	}
-	f.Metrics.failed("files")
-	if err.Error() != f.said {
-		f.said = err.Error()
-		f.Log.Error("the serving certificate stays as it was", "error", err)
-	}
+	f.errors.report(f.Log, "the serving certificate stays as it was", err)
 }
 
 // Files returns a Source that serves a certificate and its key from PEM files

@@ -47,8 +47,8 @@ type SelfSigned struct {
 	ca     *x509.Certificate // of the signer: of the leaf's issuer
 	held   *authority        // as last read from the Secret
 	since  map[string]time.Time
-	said   string // the last error, so as not to log it again
-	frozen bool   // the Secret was immutable when it was last read
+	errors errorLog
+	frozen bool // the Secret was immutable when it was last read
 }
 
 // Start keeps the authority, the caBundles and the leaf up to date: now, after
@@ -60,7 +60,9 @@ func (s *SelfSigned) Start(ctx context.Context) error {
 	go watchNamed(ctx, s.Client, &corev1.SecretList{}, client.ObjectKey{Namespace: s.Namespace, Name: s.Secret}, changed)
 	for ctx.Err() == nil {
 		err := s.sync(ctx)
-		s.complain(ctx, err)
+		if ctx.Err() == nil {
+			s.errors.report(s.Log, "keep the certificates", err)
+		}
 		wait := min(time.Minute, s.Lifetimes.leaf()/10, s.Lifetimes.ca()/10)
 		if err != nil || s.waiting() {
 			wait = min(wait, time.Second)
@@ -70,17 +72,6 @@ func (s *SelfSigned) Start(ctx context.Context) error {
 		pause(ctx, nil, 100*time.Millisecond) // changes come in bursts, and someone may undo every one of ours
 	}
 	return nil
-}
-
-func (s *SelfSigned) complain(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil {
-		s.said = ""
-		return
-	}
-	if err.Error() != s.said {
-		s.Log.Error("keep the certificates", "error", err)
-	}
-	s.said = err.Error()
 }
 
 // GetCertificate implements [Source]. It checks the leaf, because a machine may

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"reflect"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,14 +99,10 @@ func (o *Overlay) Get(ctx context.Context, key client.ObjectKey, into client.Obj
 		return err
 	}
 	obj, changed := o.changed[kind][key]
-	switch {
-	case !changed:
+	if !changed {
 		return o.Below.Get(ctx, key, into, opts...)
-	case obj == nil:
-		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
 	}
-	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
-	return nil
+	return setObject(into, obj, kind, key)
 }
 
 // List implements [client.Reader] for the namespace and label options.

@@ -172,8 +172,14 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 	if held, ok := store.(*objects); ok && obj == nil && s.unplaced {
 		obj = held.elsewhere(key)
 	}
+	return setObject(into, obj, gvk, key)
+}
+
+// setObject copies an object of a kind into another, or returns an error that says
+// that there is none: obj is nil.
+func setObject(into, obj client.Object, kind schema.GroupVersionKind, key client.ObjectKey) error {
 	if obj == nil {
-		return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, key.Name)
+		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
 	}
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj).Elem())
 	return nil

@@ -151,22 +151,33 @@ func runCertManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig())
-	var log safeBuffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	stdin, err := cmd.StdinPipe() // it ends when this does, and so with this process
+	log, end := startBeside(t, env.Cluster.Kubeconfig(), cmd)
+	t.Cleanup(func() {
+		if err := end(); err != nil || t.Failed() {
+			t.Errorf("cert-manager: %v\n%s", err, log)
+		}
+	})
+}
+
+// startBeside starts a program that finds its cluster by $KUBECONFIG and ends when
+// its input does, so that it also ends with this process. It returns the program's
+// output, and a function that ends it.
+func startBeside(t *testing.T, kubeconfig string, cmd *exec.Cmd) (log *safeBuffer, end func() error) {
+	t.Helper()
+	log = &safeBuffer{}
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	cmd.Stdout, cmd.Stderr = log, log
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	return log, func() error {
 		_ = stdin.Close()
-		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Errorf("cert-manager: %v\n%s", err, &log)
-		}
-	})
+		return cmd.Wait()
+	}
 }
 
 // mount writes a Secret into a directory whenever it changes, as the kubelet

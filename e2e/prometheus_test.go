@@ -153,19 +153,9 @@ func runOperator(t *testing.T, r *tap, program string, args ...string) {
 	// The shell's input ends with this process, however that comes about.
 	const untilInputEnds = `"$@" & program=$!; cat >/dev/null; kill $program; wait $program`
 	cmd := exec.Command("sh", append([]string{"-c", untilInputEnds, "sh", program}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig)
-	var log safeBuffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	log, end := startBeside(t, r.kubeconfig, cmd)
 	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Wait() // a signal ended it
+		_ = end() // a signal ended it
 		if t.Failed() {
 			text := log.String()
 			t.Logf("%s:\n%s", filepath.Base(program), text[max(0, len(text)-8000):])

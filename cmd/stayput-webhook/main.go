@@ -15,17 +15,8 @@ import (
 func main() { cli.Main(run) }
 
 // run runs the command line.
-func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
-	root := &cobra.Command{
-		Use:           "stayput-webhook",
-		Short:         "Answer the API server's admission requests",
-		Version:       cli.Version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := &cobra.Command{Use: "stayput-webhook", Short: "Answer the API server's admission requests"}
 	root.AddCommand(serve.Command(nil), serve.ProbeCommand())
-	return root.ExecuteContext(ctx)
+	return cli.Execute(ctx, root, args, stdin, stdout, stderr)
 }

@@ -26,19 +26,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Long: `Stayput enforces conventions for stateful workloads on Kubernetes: every Pod
 gets a DNS name that stays, and every volume is retained. It runs as an
 admission webhook (serve) and over manifests (lint), with the same rules.`,
-		Version:       cli.Version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	root.AddCommand(serve.Command(snapshotOf), lintCommand(), lspCommand(), auditCommand(), rehearseCommand(),
 		mutateCommand(), reviewCommand(), recoverCommand(), rulesCommand(), webhooksCommand(), certsCommand(),
 		serve.ProbeCommand(), generateCommand())
 	name(root)
-	return root.ExecuteContext(ctx)
+	return cli.Execute(ctx, root, args, stdin, stdout, stderr)
 }
 
 // name returns the command that the user typed: kubectl runs kubectl-stayput as

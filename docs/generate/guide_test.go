@@ -39,7 +39,7 @@ func TestWritingARule(t *testing.T) {
 			execute(t, tree, text, "git", "apply", "--recount", "--unidiff-zero", "-")
 		case language == "sh":
 			out := execute(t, tree, "", "sh", "-ec", text)
-			if strings.Contains(text, "cmd/stayput") && !strings.Contains(out, "statefulset-revision-history") {
+			if strings.Contains(text, "go run ./cmd/stayput") && !strings.Contains(out, "statefulset-revision-history") {
 				t.Errorf("%s\nsays nothing about the rule:\n%s", text, out)
 			}
 		default:

@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // A Run runs a command line until it has ended or its context is done.
@@ -25,6 +27,16 @@ func Main(run Run) {
 		stop() // a second signal ends the process at once
 	}()
 	os.Exit(ExitCode(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr), os.Stderr))
+}
+
+// Execute runs a command line by a program's root command.
+func Execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root.Version, root.SilenceErrors, root.SilenceUsage = Version(), true, true // Main prints errors
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
 }
 
 // ErrFindings is returned if manifests have findings that count. They have been
