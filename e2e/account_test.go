@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// newAccount makes a service account with what it may do, and returns a token of
-// its. A grant is written as for kubectl create, without the binding's name:
+// newAccount creates a service account with permissions, and returns a token for
+// it. A grant is written as for kubectl create, without the binding's name:
 // "rolebinding --clusterrole=admin" is for the account's namespace,
-// "clusterrolebinding --clusterrole=NAME" for all of them.
+// "clusterrolebinding --clusterrole=NAME" for all namespaces.
 func newAccount(t *testing.T, ns, name string, grants ...string) (token string) {
 	t.Helper()
 	kubectl(t, "create", "serviceaccount", name, "-n", ns)

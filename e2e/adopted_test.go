@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// barePodsAreAdopted makes Pods by hand that controllers take for their own: before
-// a StatefulSet, behind it, and as a copy of a Deployment's.
+// barePodsAreAdopted creates Pods by hand that controllers adopt: before and after
+// their StatefulSet, and as a copy of a Deployment's Pod.
 func barePodsAreAdopted(t *testing.T, ns string) {
 	pod := func(name, labels string) string {
 		return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {%s}}\nspec: {containers: [{name: db, "+

@@ -42,8 +42,8 @@ func TestLintAgainstTheCluster(t *testing.T) {
 	contains(t, out, "deny: statefulset-service-headless", `Invalid value: "mysql-h"`)
 }
 
-// TestLintOfAChange lays manifests over live objects, as the API server does with a
-// dry run of their apply, and lints a claim template that grew.
+// TestLintOfAChange applies manifests to live objects, and compares the result with
+// a dry run at the API server. It also lints a claim template that grew.
 func TestLintOfAChange(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -113,8 +113,8 @@ func manifestOf(t *testing.T, text string) *manifest.Manifest {
 	return &all[0]
 }
 
-// authored returns what the author of an object writes: its labels, its spec and
-// the number of its annotations.
+// authored returns the parts of an object that its author writes: labels, spec and
+// the number of annotations.
 func authored(t *testing.T, obj client.Object) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(obj)

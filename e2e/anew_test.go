@@ -20,7 +20,7 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// A forerunner is a workload from before Stayput that a rule denies the creation of.
+// A forerunner is a workload from before Stayput whose creation a rule would deny.
 type forerunner struct {
 	manifest string
 	beside   string // applied first
@@ -82,7 +82,8 @@ func forerunners(t *testing.T) map[string]*forerunner {
 	}
 }
 
-// make makes it where nothing reviews it, and waits for its Pods.
+// make creates the workload while Stayput does not review it, and waits for its
+// Pods.
 func (f *forerunner) make(s side, ns string) {
 	s.t.Helper()
 	f.kind, f.name, f.ready = cmp.Or(f.kind, "statefulset"), cmp.Or(f.name, "mysql"), cmp.Or(f.ready, "3")
@@ -93,8 +94,8 @@ func (f *forerunner) make(s side, ns string) {
 	s.kubectl(f.beside+f.manifest, "apply", "-n", ns, "-f", "-")
 }
 
-// fit edits a template until its hash is so short that Pods can be made of it in
-// spite of the name, as one in four is.
+// fit edits a template until its hash is so short that Pods can be created in spite
+// of the long name. One hash in four is.
 func (f *forerunner) fit(s side, ns string) {
 	s.t.Helper()
 	const meta = "template:\n    metadata: {"
@@ -112,16 +113,16 @@ func (f *forerunner) fit(s side, ns string) {
 	s.t.Fatal("no template has a short hash")
 }
 
-// another returns one of its kind around which no Pods live.
+// another returns a workload of the same kind that has no Pods yet.
 func (f *forerunner) another() string {
 	return strings.NewReplacer("metadata: {name: "+f.name, "metadata: {name: fresh"+f.name[5:], "{app: mysql}",
 		"{app: mysql, of: fresh}").Replace(f.manifest)
 }
 
-// TestMadeAnewAroundItsPods grows workloads that were there before anything of
-// Stayput was, as operators and people do: deleted with --cascade=orphan and
-// applied again, larger. Each is one that a creation is denied for; what runs
-// already is not.
+// TestMadeAnewAroundItsPods grows workloads that are older than Stayput, as
+// operators and people do: it deletes them with --cascade=orphan and applies them
+// again, larger. Stayput denies the creation of each as a new workload, but not
+// when its Pods already run.
 func TestMadeAnewAroundItsPods(t *testing.T) {
 	t.Parallel()
 	s := ownCluster(t, config, localcluster.Options{})
@@ -188,7 +189,7 @@ func (s side) remake(rule string, f *forerunner) {
 	}
 }
 
-// retained waits until no volume of a template's claim is on Delete.
+// retained waits until no volume of a template's claim has the policy Delete.
 func (s side) retained(ns string) {
 	s.t.Helper()
 	claims := s.kubectl("", "get", "pvc", "-n", ns, "-o",
@@ -200,7 +201,8 @@ func (s side) retained(ns string) {
 	}
 }
 
-// hasty is how many StatefulSets are made anew as fast as a client can.
+// hasty is the number of StatefulSets that are deleted and created again as fast as
+// a client can.
 const hasty = 5
 
 // madeAtOnce deletes a StatefulSet without its Pods and makes it anew as soon as
@@ -320,8 +322,8 @@ func TestMadeAnewOnceItMayBe(t *testing.T) {
 	s.output("3", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
 }
 
-// takeVolumesAway takes Stayput's right to write volumes away, waits until that is
-// so, and returns the function that gives it back.
+// takeVolumesAway removes Stayput's permission to write volumes, waits until that
+// has taken effect, and returns a function that restores it.
 func takeVolumesAway(t *testing.T, s side, c client.Client) (giveBack func()) {
 	t.Helper()
 	may := func(want string) {
@@ -360,7 +362,7 @@ func takeVolumesAway(t *testing.T, s side, c client.Client) (giveBack func()) {
 	}
 }
 
-// deniedBy applies what must be denied by a rule.
+// deniedBy applies a manifest, which a rule must deny.
 func deniedBy(t *testing.T, ns, rule, manifest string) {
 	t.Helper()
 	out, err := try(t, manifest, "apply", "-n", ns, "-f", "-")

@@ -23,8 +23,8 @@ func attributesClass(t *testing.T, name, driver string) {
 	})
 }
 
-// attributesStayPending makes claims whose attributes class no volume has, beside
-// those that are bound: the controller compares names, and nothing else.
+// attributesStayPending creates claims whose attributes class no volume has, and
+// others that are bound: the controller compares names only.
 func attributesStayPending(t *testing.T, ns string) {
 	v := func(name string) string { return ns + "-" + name }
 	with := func(class string) string { return ", volumeAttributesClassName: " + class }

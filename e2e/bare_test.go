@@ -15,12 +15,12 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// A bare cluster is another one, with a Stayput of its own and without
-// controllers: nothing happens there but what a test does.
+// A bare cluster is a separate cluster with its own Stayput and without
+// controllers: only the test changes objects.
 type bare struct{ *harness.Stayput }
 
-// newBare starts a bare cluster and a Stayput with a configuration beside it.
-// What follows is done before Stayput starts.
+// newBare starts a bare cluster and a Stayput with a configuration. It calls the
+// functions before Stayput starts.
 func newBare(t *testing.T, config string, first ...func(s *harness.Stayput)) *bare {
 	t.Helper()
 	// Nothing binds claims here, so nothing must hold them back either.
@@ -69,8 +69,8 @@ func (b *bare) kubectl(t *testing.T, stdin string, args ...string) string {
 	return out
 }
 
-// caller returns a client that asks Stayput itself, as an API server does, on
-// so many connections that it keeps.
+// caller returns a client that sends requests to Stayput, as an API server does,
+// over n connections that it keeps open.
 func (b *bare) caller(connections int) (*http.Client, error) {
 	pem, err := os.ReadFile(filepath.Join(b.Dir, "tls.crt"))
 	if err != nil {

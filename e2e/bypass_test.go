@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestBypasses tries every way to write an object that is not the one that a
-// rule's author had in mind, and every way to be somebody else.
+// TestBypasses tries unusual ways to write an object, which a rule might miss, and
+// every way to act as another user.
 func TestBypasses(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

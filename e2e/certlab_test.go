@@ -113,7 +113,7 @@ func (l *certLab) configure() {
 		}})
 }
 
-// A certReplica is one process's worth of Stayput.
+// A certReplica is one replica of Stayput, in this process.
 type certReplica struct {
 	source   *certs.SelfSigned
 	server   *webhook.Server
@@ -215,8 +215,8 @@ func (l *certLab) count(name, what string) (sum float64) {
 	return sum
 }
 
-// load creates objects all the time until it is told to end, and returns how
-// many, and fails the test for each that was not admitted.
+// load creates objects until it is stopped, and returns their number. It fails the
+// test for each object that was not admitted.
 func (l *certLab) load() (end func() int64) {
 	l.Helper()
 	l.admitted() // the API server knows the configurations and their bundle
@@ -257,8 +257,8 @@ func (l *certLab) create(c client.Client) error {
 	return c.Create(context.Background(), cm, client.DryRunAll)
 }
 
-// admitted waits until the API server asks, and is answered, twenty times in a
-// row.
+// admitted waits until the API server has called the webhooks successfully twenty
+// times in a row.
 func (l *certLab) admitted() {
 	l.Helper()
 	eventually(l.T, "the API server is not answered", func() error {
@@ -359,7 +359,7 @@ func (b *balancer) forward(front net.Conn) {
 	<-done
 }
 
-// A safeBuffer may be written and read by many.
+// A safeBuffer can be written and read concurrently.
 type safeBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -61,8 +61,8 @@ func TestTheKeyIsRotatedUnderLoad(t *testing.T) {
 	}
 }
 
-// one waits until the Secret trusts one CA, which all replicas and the two
-// configurations have.
+// one waits until the Secret contains one CA, which all replicas and both
+// configurations trust.
 func (l *certLab) one(what string) {
 	l.Helper()
 	eventually(l.T, what, func() error {
@@ -245,7 +245,7 @@ func TestASecretThatIsLost(t *testing.T) {
 	}
 }
 
-// newForeign is what another team's Stayput would keep in its Secret.
+// newForeign returns the contents of the Secret of another team's Stayput.
 func newForeign(t *testing.T) map[string][]byte {
 	l := newCertLab(t)
 	l.start(1, certs.Lifetimes{})

@@ -67,7 +67,7 @@ type fates struct {
 	anew                atomic.Int64 // claims that went as their StatefulSet was made anew
 }
 
-// A foretelling is what warnings say of claims.
+// A foretelling holds what warnings say will happen to claims.
 type foretelling struct {
 	lost, may, stay, used, doomed []string
 }
@@ -350,8 +350,8 @@ func (l *lifeOf) do(ctx context.Context, old, is *appsv1.StatefulSet, deletion m
 	return l.client.Delete(ctx, old.DeepCopy(), opts...)
 }
 
-// foretell asks the rules over the API server, and Stayput until it says as
-// much: its informers may be a moment behind.
+// foretell runs the rules against the API server, and then asks Stayput until it
+// says the same, because its informers may be a moment behind.
 func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolumeClaim, old, is *appsv1.StatefulSet,
 	deletion metav1.DeletionPropagation) (said foretelling, ok bool) {
 	ctx := t.Context()
@@ -391,8 +391,8 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 	return said, ok
 }
 
-// compare holds what was said to what has become of the claims. What nobody said
-// would go must not.
+// compare compares the warnings with what happened to the claims. A claim that no
+// warning named must still exist.
 func (l *lifeOf) compare(t *testing.T, before, after map[string]*corev1.PersistentVolumeClaim, said foretelling,
 	deletion metav1.DeletionPropagation) bool {
 	if deletion != "" && deletion != metav1.DeletePropagationOrphan {
@@ -420,8 +420,8 @@ func (l *lifeOf) compare(t *testing.T, before, after map[string]*corev1.Persiste
 	return true
 }
 
-// kept says whether a StatefulSet that was made anew found its claims, but those
-// that were said to go.
+// kept says whether a StatefulSet that was created again found its claims, except
+// for those that a warning named.
 func (l *lifeOf) kept(t *testing.T, before map[string]*corev1.PersistentVolumeClaim, said foretelling) bool {
 	after, err := l.claims(t.Context())
 	if err != nil {
@@ -430,7 +430,7 @@ func (l *lifeOf) kept(t *testing.T, before map[string]*corev1.PersistentVolumeCl
 	return l.compare(t, before, after, said, "")
 }
 
-// free takes the owners off claims out of range, as the remedy of
+// free removes the owners of claims out of range, as the remedy of
 // statefulset-retention does.
 func (l *lifeOf) free(t *testing.T, before map[string]*corev1.PersistentVolumeClaim) bool {
 	inRange := l.names(l.sts)
@@ -448,7 +448,7 @@ func (l *lifeOf) free(t *testing.T, before map[string]*corev1.PersistentVolumeCl
 	return l.settled(t)
 }
 
-// settled waits until the controllers have done what they have to.
+// settled waits until the controllers have finished.
 func (l *lifeOf) settled(t *testing.T) bool {
 	ctx := t.Context()
 	tries := 0
@@ -513,7 +513,7 @@ func (l *lifeOf) settled(t *testing.T) bool {
 	})
 }
 
-// eventually is for goroutines, which cannot end the test.
+// eventually can be called in goroutines, which cannot end the test.
 func (l *lifeOf) eventually(t *testing.T, what string, f func() error) bool {
 	var err error
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

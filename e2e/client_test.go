@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// newClient returns a client of the cluster that hands warnings to the
-// context's [answer], as whoever a user name says, or the administrator.
+// newClient returns a client of the cluster for a user name, or for the
+// administrator. It adds warnings to the context's [answer].
 func newClient(t *testing.T, config *rest.Config, as string, groups ...string) client.Client {
 	t.Helper()
 	config = rest.CopyConfig(config)
@@ -54,7 +54,7 @@ func (recorder) HandleWarningHeaderWithContext(ctx context.Context, code int, _ 
 	}
 }
 
-// causes returns what a denial says, one finding each.
+// causes returns the findings of a denial.
 func (a answer) causes() (causes []metav1.StatusCause) {
 	var status apierrors.APIStatus
 	if errors.As(a.err, &status) && apierrors.IsForbidden(a.err) && status.Status().Details != nil {

@@ -29,7 +29,7 @@ func database(t *testing.T, ns string, replicas int, edits ...string) []string {
 	return volumes
 }
 
-// letGo deletes volumes that a test leaves Released.
+// letGo deletes, when the test ends, volumes that are Released by then.
 func letGo(t *testing.T, volumes []string) {
 	t.Cleanup(func() {
 		for _, pv := range volumes {
@@ -144,7 +144,7 @@ func TestTeardownsComplete(t *testing.T) {
 }
 
 // deleteFiles deletes objects in an order as kubectl delete -f does: one DELETE
-// after the other, whatever comes of each.
+// after the other, even if one fails.
 func deleteFiles(order ...string) func(t *testing.T, ns string, volumes []string) {
 	return func(t *testing.T, ns string, volumes []string) {
 		var manifest strings.Builder

@@ -30,10 +30,10 @@ type probe struct {
 	fail bool   // whether its webhook fails closed: it must never be allowed
 }
 
-// TestFaults kills Stayput, the API server and etcd without warning while
-// requests go on. A verdict is the right one or there is none: what is fine is
-// never denied, and what would lose data is never allowed, not even where nobody
-// can be asked. Stayput survives what is not its own death.
+// TestFaults kills Stayput, the API server and etcd while requests go on. Every
+// verdict must be right, or missing: a correct request is never denied, and a
+// request that would lose data is never allowed, even if nothing can be looked up.
+// Stayput must survive the end of the others.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
@@ -69,7 +69,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// unthrottled returns a client as fast as the API server, that gives up soon.
+// unthrottled returns a client without a rate limit and with a short timeout.
 func unthrottled(t *testing.T, b *bare) kubernetes.Interface {
 	t.Helper()
 	config := b.Cluster.Config()

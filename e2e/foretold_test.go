@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// A sentence foretells what the cluster will do. Each is in a row of its own,
-// with what shows that it is true: a function that does it, another test, or the
-// reason why this control plane, whose Pods only pretend to run, cannot, and the
-// source by which it is true all the same: of k8s.io/kubernetes v1.37.1 where no
-// module is named.
+// A sentence of a message foretells what the cluster will do. Each has a row with
+// its proof: a function that does it, or another test. If this control plane, whose
+// Pods only pretend to run, cannot show it, the row gives the reason and the source
+// code that proves it: of k8s.io/kubernetes v1.37.1 where no module is named.
 type sentence struct {
 	rule   string // several by spaces
 	says   string // a regular expression for the message
@@ -131,7 +130,7 @@ var sentences = []sentence{
 		beyond: "kubelet makes no sandbox for a longer name: pkg/kubelet/util/util.go:44"},
 }
 
-// foretells matches what a message says of the future.
+// foretells matches the words of a message about the future.
 var foretells = regexp.MustCompile(`(?i)\bstays?\b|\bdeleted\b|destroy|pending|\bnever\b|\bever\b|no DNS name|by ` +
 	`hand name|start empty|` +
 	`empty when|\bwaits?\b|cannot be (changed|added|drained)|goes too|goes? (when|with)|is ignored|dropped|would ` +
@@ -270,7 +269,7 @@ func phases(t *testing.T, ns, kind string, want map[string]string) {
 	}
 }
 
-// forget deletes volumes of a test's own when it ends.
+// forget deletes volumes of a test when it ends.
 func forget(t *testing.T, names ...string) {
 	t.Cleanup(func() {
 		for _, n := range names {
@@ -828,7 +827,7 @@ func remediesSave(t *testing.T, ns string) {
 	}
 }
 
-// budgetsBlock evicts Pods that budgets hold.
+// budgetsBlock tries to evict Pods whose budgets do not allow it.
 func budgetsBlock(t *testing.T, ns string) {
 	budget := func(name, app, spec string) string {
 		return fmt.Sprintf("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: %s}\nspec: {selector: "+
@@ -869,7 +868,8 @@ func budgetsBlock(t *testing.T, ns string) {
 	}
 }
 
-// longNamesHaveNoPods has names of which the controller can make no Pod.
+// longNamesHaveNoPods creates StatefulSets with names for which the controller
+// cannot create Pods.
 func longNamesHaveNoPods(t *testing.T, ns string) {
 	long, longer := strings.Repeat("a", 53), strings.Repeat("b", 61)
 	out := apply(t, ns, memberSet(long, 1, "  serviceName: db", "", "")+memberSet(longer, 1, "  serviceName: db", "",
@@ -952,8 +952,8 @@ func fieldsStay(t *testing.T, ns string) {
 	}
 }
 
-// releasesAreRefused applies the next release of what holds versions in fields that
-// are fixed: each by itself, and a Pod template, which may change.
+// releasesAreRefused applies the next release of objects that have a version in an
+// immutable field, one field at a time, and of a Pod template, which may change.
 func releasesAreRefused(t *testing.T, ns string) {
 	set := func(version, labels, selector, service string) string {
 		return memberSet("db", 0, "  serviceName: db"+service, "", "  volumeClaimTemplates: [{metadata: {name: data, "+

@@ -169,8 +169,7 @@ func ordinaryNamed(name string) string {
 	return strings.Replace(ordinaryService, "mysql-h", name, 1)
 }
 
-// TestRecipe follows the hint to the letter: the shell runs
-// what it says.
+// TestRecipe follows the hint exactly: a shell runs its commands.
 func TestRecipe(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -216,9 +215,10 @@ func TestRecipe(t *testing.T) {
 	output(t, claims, "get", "pvc", "-n", ns, "-o", uids)
 }
 
-// TestRecipeThatWouldBeDenied has a manifest whose creation is denied for what its
-// Pods do not have: who follows the recipe is told before anything is deleted. What
-// they have, from before Stayput, stops nobody.
+// TestRecipeThatWouldBeDenied has a manifest whose creation would be denied for a
+// fault that its Pods do not have: the hint says so before anything is deleted. A
+// fault that the Pods already have, from before Stayput, does not prevent the
+// recipe.
 func TestRecipeThatWouldBeDenied(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t, "stayput.dev/mode=off")

@@ -16,9 +16,10 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// runIsolated runs a program as runOperator does, in a network of its own: it
-// reaches the API server and nothing else. Who calls Pods and Services, whose
-// addresses belong to nobody here, is refused at once, and not heard outside.
+// runIsolated runs a program as runOperator does, in its own network namespace,
+// from which it can reach the API server only. Connections to Pods and Services,
+// whose addresses exist nowhere here, are refused at once, and do not leave the
+// machine.
 func runIsolated(t *testing.T, r *tap, program string, args ...string) {
 	t.Helper()
 	self, err := os.Executable()

@@ -13,8 +13,8 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// advanced is a database on OpenKruise's StatefulSet, which no controller of
-// Kubernetes' own sees to.
+// advanced is a database on OpenKruise's own StatefulSet, which Kubernetes'
+// controllers ignore.
 const advanced = `apiVersion: v1
 kind: Service
 metadata: {name: db}
@@ -36,9 +36,10 @@ spec:
     spec: {accessModes: [ReadWriteOnce], storageClassName: CLASS, resources: {requests: {storage: 1Gi}}}
 `
 
-// TestOpenKruise has the real OpenKruise see to its own StatefulSet, whose claims
-// are no StatefulSet's that Stayput knows, and have no owner: what is annotated in
-// the template alone is kept. Growth waits for a driver, whose part the test takes.
+// TestOpenKruise runs the real OpenKruise with its own StatefulSet. Stayput does
+// not know that kind, and its claims have no owner, so only volumes whose template
+// has an annotation are retained. Expansion waits for a driver, whose part the test
+// takes.
 func TestOpenKruise(t *testing.T) {
 	t.Parallel()
 	binary, module := foreign(t, localcluster.OpenKruise)

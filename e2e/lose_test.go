@@ -26,7 +26,7 @@ type attempt struct {
 	disk string // a file on it
 }
 
-// at makes an attempt of which the disk of a volume is at stake.
+// at makes an attempt that may destroy the disk of a volume.
 func at(t *testing.T, pv string, request func() (string, error)) attempt {
 	t.Helper()
 	fill(t, []string{pv})
@@ -337,7 +337,7 @@ func lossTable(t *testing.T) map[string]lossRow {
 	return rows
 }
 
-// speakers are the rules and mutators that speak in an answer.
+// speakers returns the rules and mutators with a message in an answer.
 var speakers = regexp.MustCompile(`(?m)\b([a-z]+(?:-[a-z]+)+): \S+: |(?:Warning: |reason: )?([a-z]+-retain): `)
 
 // answered holds an answer to the table: denies, warns or retains, and by which
@@ -367,7 +367,7 @@ func answered(t *testing.T, does string, a attempt) {
 	}
 }
 
-// becomes holds the disk to the table.
+// becomes checks the disk against the table.
 func becomes(t *testing.T, disk string, a attempt) {
 	t.Helper()
 	there := func() bool {

@@ -37,8 +37,8 @@ func volumeOfSearch(t *testing.T, ns string) string {
 	return strings.TrimSpace(kubectl(t, "get", "pvc", "search", "-n", ns, "-o", "jsonpath={.spec.volumeName}"))
 }
 
-// setToDelete makes a volume one that is destroyed with its claim, as one from
-// before Stayput is. What repair wrote stands, so that it accepts the change.
+// setToDelete sets a volume to Delete, like one from before Stayput. Repair's
+// annotation stays, so that repair accepts the change.
 func setToDelete(t *testing.T, pv string) {
 	t.Helper()
 	output(t, "Retain", "get", "pv", pv, "-o", policyPath)

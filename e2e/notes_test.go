@@ -17,7 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A note is one manifest of the user's notes, and what its reader is told.
+// A note is one manifest of the user's notes, and the messages that Stayput gives
+// for it.
 type note struct {
 	lint    []string // findings of lint over the file as written: "level rule"
 	apply   []string // findings that kubectl apply shows, of what the API server takes

@@ -31,7 +31,7 @@ type operated struct {
 	end     func() // ends the operator
 }
 
-// A habit is what an operator does, and what comes of it.
+// A habit is one way in which operators work, and its expected result.
 type habit struct {
 	name   string
 	spec   operator.Spec
@@ -152,13 +152,14 @@ func (o operated) made() {
 	}
 }
 
-// mode changes that of the namespace.
+// mode changes the mode of the namespace.
 func (o operated) mode(mode string) {
 	o.Helper()
 	kubectl(o.T, "label", "--overwrite", "namespace", o.ns, "stayput.dev/mode="+mode)
 }
 
-// has waits until the StatefulSet, which may be missing for a while, has it.
+// has waits until the StatefulSet has a value. The StatefulSet may be missing for a
+// while.
 func (o operated) has(want, path string) {
 	o.Helper()
 	output(o.T, want, "get", "statefulset", "db", "-n", o.ns, "--ignore-not-found", "-o", "jsonpath={"+path+"}")
@@ -264,8 +265,8 @@ func (o operated) watchPods() (end func() time.Duration) {
 // keep sets volumes to Retain, by hand.
 func (o operated) keep() { o.policy("Retain") }
 
-// weaken leaves volumes on Delete, as a person's own choice: Stayput has set
-// them to Retain before, says the mark, and does not do so again.
+// weaken sets volumes to Delete as a person's own choice: the annotation says that
+// Stayput has set them to Retain before, so repair does not do so again.
 func (o operated) weaken() {
 	for _, pv := range volumesOf(o.T, o.ns) {
 		kubectl(o.T, "annotate", "--overwrite", "pv", pv, "stayput.dev/reclaim-policy-set=Retain/configuration")
@@ -301,9 +302,9 @@ func TestAnOperatorThatTheConfigurationNames(t *testing.T) {
 	t.Run("old", func(t *testing.T) { h.of(t, old) })
 }
 
-// TestOperators runs databases by an operator that has the habits of real ones.
-// What is there already is refused nothing; what is new, nothing that cannot be
-// mended by whoever made the operator.
+// TestOperators runs databases by an operator that has the habits of real ones. For
+// an existing database nothing is refused. For a new one, a refusal names a fault
+// that the author of the operator can correct.
 func TestOperators(t *testing.T) {
 	defineDatabases(t)
 	claimsFirst := operator.Spec{Replicas: 2, Service: operator.Headless, ClaimsFirst: true}
@@ -357,9 +358,9 @@ func defineDatabases(t *testing.T) {
 	established(t, "crd/databases.e2e.stayput.dev")
 }
 
-// updates: that the StatefulSet is written again and again, as it is, draws no
-// word. Each change does, of itself: growth none, for conventions of style were
-// told at creation, and what shrinks a warning, once.
+// updates: writing the StatefulSet again without a change gives no warning. A
+// change gets only its own warnings: growth gets none, because warnings about style
+// came at creation, and a scale-down gets one warning, once.
 func updates(o operated) {
 	quiet := func() (writes int) {
 		o.account.said()
@@ -416,7 +417,7 @@ func grows(o operated) {
 	}
 }
 
-// goes: nothing can be lost, so nothing is refused.
+// goes deletes a Database that can lose no data, so nothing is refused.
 func goes(o operated) {
 	volumes := volumesOf(o.T, o.ns)
 	kubectl(o.T, "delete", "database", "db", "-n", o.ns)
@@ -428,8 +429,8 @@ func goes(o operated) {
 	o.account.unhindered(o.T)
 }
 
-// goesWhenItMay: the disks would be destroyed, so they are kept, until somebody
-// sets them to Retain.
+// goesWhenItMay deletes a Database whose disks would be destroyed, which is refused
+// until somebody sets them to Retain.
 func goesWhenItMay(o operated) {
 	volumes, _ := o.refusedClaims()
 	o.keep()
@@ -440,8 +441,8 @@ func goesWhenItMay(o operated) {
 	}
 }
 
-// refusedClaims deletes a Database whose disks would be destroyed, and returns
-// these, which are there, and what its operator is told.
+// refusedClaims deletes a Database whose disks would be destroyed. It returns these
+// disks, which must still exist, and the answer to its operator.
 func (o operated) refusedClaims() (volumes []string, denials string) {
 	o.Helper()
 	o.mode("off")

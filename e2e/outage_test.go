@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestTheClusterGoesOnWithoutStayput stops Stayput, which the others of the
-// package must not see: it is not parallel, and so runs before those that are.
+// TestTheClusterGoesOnWithoutStayput stops Stayput. Other tests of the package must
+// not run meanwhile, so it is not parallel, and runs before those that are.
 func TestTheClusterGoesOnWithoutStayput(t *testing.T) {
 	ns := namespace(t)
 	volumes := database(t, ns, 2, "  replicas: 2",

@@ -138,8 +138,8 @@ func (o *claimsFirst) said() (refusals, warnings []string) {
 	return slices.Clone(o.refusals), slices.Clone(o.warnings)
 }
 
-// refused waits until the operator has been refused each claim, and returns what
-// it was told.
+// refused waits until each deletion of a claim by the operator has been refused,
+// and returns the answers.
 func (o *claimsFirst) refused(t *testing.T, volumes []string) string {
 	t.Helper()
 	all := ""
@@ -160,7 +160,7 @@ func (o *claimsFirst) refused(t *testing.T, volumes []string) string {
 	return all
 }
 
-// reclaim sets the reclaim policy of volumes, as whoever runs the cluster.
+// reclaim sets the reclaim policy of volumes, as an administrator.
 func reclaim(t *testing.T, policy string, volumes []string) {
 	t.Helper()
 	kubectl(t, append([]string{"patch", "pv", "-p", `{"spec":{"persistentVolumeReclaimPolicy":"` + policy + `"}}`},

@@ -105,10 +105,10 @@ func inline(name string) string {
 	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": %q}}`, name)
 }
 
-// TestWhatBecomesOfTexts shows what lint says of values that are made something
-// else of: the API server keeps thousandths of bytes, with a warning, in claims
-// and templates; client-side apply loses a port beside one of its number, and
-// server-side apply does not.
+// TestWhatBecomesOfTexts shows the findings of lint about values that are stored
+// differently from the manifest: the API server keeps thousandths of bytes, with a
+// warning, in claims and templates; client-side apply loses one of two ports with
+// the same number, and server-side apply does not.
 func TestWhatBecomesOfTexts(t *testing.T) {
 	ns := namespace(t, "stayput.dev/mode=off")
 	const claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n" +

@@ -8,8 +8,9 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// TestRecreateStopsAllPods has the strategy Recreate as it is by default from
-// Kubernetes 1.38 on: an update stops all Pods at once, of which Stayput has warned.
+// TestRecreateStopsAllPods uses the strategy Recreate, which is enabled by default
+// from Kubernetes 1.38 on: an update stops all Pods at once, and Stayput has warned
+// of it.
 func TestRecreateStopsAllPods(t *testing.T) {
 	t.Parallel()
 	onlySince(t, 37, "the strategy Recreate")

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// namesAreLeftBehind makes what refers to objects by names that they do not have, and
-// then mends it.
+// namesAreLeftBehind creates objects with references to names that do not exist,
+// and then corrects them.
 func namesAreLeftBehind(t *testing.T, ns string) {
 	kept := ns + "-kept"
 	forget(t, kept)

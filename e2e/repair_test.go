@@ -20,8 +20,8 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// A side is a cluster of a test's own, with a Stayput beside it, for what the
-// others must not see.
+// A side is a separate cluster for one test, with its own Stayput, for changes that
+// other tests must not see.
 type side struct {
 	*harness.Stayput
 	t *testing.T
@@ -130,8 +130,8 @@ const (
 	ofPath     = `jsonpath={.metadata.annotations.stayput\.dev/claim-of}`
 )
 
-// waiting is a StatefulSet whose Pod waits for a node with a label, and whose
-// volume, so, is made long after its claim.
+// waiting is a StatefulSet whose Pod waits for a node with a label, so that its
+// volume is created long after its claim.
 const waiting = `apiVersion: v1
 kind: Service
 metadata: {name: db}
@@ -264,7 +264,7 @@ func TestRepair(t *testing.T) {
 	s.becomes("stayput_retained_volumes", 0)
 }
 
-// massOf says how many volumes TestRepairOfMany repairs.
+// massOf returns the number of volumes that TestRepairOfMany repairs.
 func massOf(t *testing.T) int {
 	text := os.Getenv("STAYPUT_E2E_VOLUMES")
 	if text == "" {

@@ -110,7 +110,7 @@ func TestDataComesBack(t *testing.T) {
 	contains(t, denied, "claim-in-use")
 }
 
-// TestRecoverRefuses provokes what could bind the wrong data.
+// TestRecoverRefuses tries calls of recover that could bind the wrong data.
 func TestRecoverRefuses(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

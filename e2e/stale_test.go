@@ -24,9 +24,8 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-// A laggard stands between Stayput and the API server. While it lags it holds
-// back what watches deliver, and while they are cut there are none; everything
-// else passes at once.
+// A laggard is a proxy between Stayput and the API server. It can delay the events
+// of watches, or cut all watches; it forwards everything else at once.
 type laggard struct {
 	lag sync.RWMutex // locked while lagging
 
@@ -78,7 +77,7 @@ func (l *laggard) begin(w io.Closer) bool {
 	return !l.severed
 }
 
-// between starts the laggard and leads Stayput's kubeconfig to it.
+// between starts the proxy and sets it as the server in Stayput's kubeconfig.
 func (l *laggard) between(t *testing.T, s *harness.Stayput) {
 	t.Helper()
 	file := filepath.Join(s.Dir, "kubeconfig")
@@ -195,7 +194,7 @@ spec:
 `
 )
 
-// destroying leaves volumes the policy that they have.
+// destroying is a configuration that does not change the policy of volumes.
 const destroying = `apiVersion: stayput.dev/v1alpha1
 kind: Configuration
 mutators: {volume-retain: off}

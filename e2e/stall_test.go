@@ -15,11 +15,11 @@ import (
 	"stayput.dev/e2e/localcluster"
 )
 
-// TestADenialThatNobodyCanConfirm halts etcd for somewhat longer than the API
-// server waits for a webhook. Before it denies, Stayput looks again at the API
-// server, which cannot answer; so it gives none either, and the failurePolicy
-// decides, which lets pass what conventions.stayput.dev is asked about, and tells
-// of it in metrics. Of what the other webhook guards nothing passes.
+// TestADenialThatNobodyCanConfirm halts etcd for longer than the API server waits
+// for a webhook. Before Stayput denies, it looks again at the API server, which
+// cannot answer; so Stayput does not answer either, and the failurePolicy decides.
+// It lets requests to conventions.stayput.dev pass, which the API server's metrics
+// show. Requests to the other webhook fail.
 func TestADenialThatNobodyCanConfirm(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")

@@ -61,7 +61,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// class makes volumes as most classes do: Delete, chosen by its author.
+// class is a StorageClass with the policy Delete, as most have, chosen by its
+// author.
 const class = `apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: disk}
@@ -206,7 +207,7 @@ func eventually(t *testing.T, what string, f func() error) {
 	}
 }
 
-// output waits until kubectl prints want, spaces around it aside.
+// output waits until kubectl prints want. It ignores spaces around the output.
 func output(t *testing.T, want string, args ...string) {
 	t.Helper()
 	eventually(t, "kubectl "+strings.Join(args, " "), func() error {

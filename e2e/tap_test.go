@@ -21,8 +21,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// A tap stands between a program and the API server, and remembers what
-// Stayput had to say to it. It changes nothing.
+// A tap is a proxy between a program and the API server. It records Stayput's
+// answers to the program, and changes nothing.
 type tap struct {
 	kubeconfig string // leads to it, with the account's token
 
@@ -105,8 +105,8 @@ func (r *tap) hear(resp *http.Response) error {
 	return nil
 }
 
-// said returns what the account was refused and warned of since the last call,
-// and how many requests of its were no reads.
+// said returns the denials and warnings that the account got since the last call,
+// and the number of its requests that were writes.
 func (r *tap) said() (denials, warnings []string, writes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +125,7 @@ func (r *tap) unhindered(t *testing.T) {
 	}
 }
 
-// config is that of a client that speaks through the tap.
+// config returns the configuration of a client that connects through the tap.
 func (r *tap) config(t *testing.T) *rest.Config {
 	t.Helper()
 	c, err := clientcmd.BuildConfigFromFlags("", r.kubeconfig)

@@ -33,8 +33,9 @@ func inProtobuf(t *testing.T, wrap transport.WrapperFunc) *kubernetes.Clientset 
 
 func trimming(next http.RoundTripper) http.RoundTripper { return trim.Transport(next, next) }
 
-// TestWatchesAreTrimmed watches Pods at a real API server, as the caches do: what
-// is there comes small, then the bookmark that ends the list, then changes.
+// TestWatchesAreTrimmed watches Pods at a real API server, as the caches do: it
+// gets the existing Pods without unread fields, then the bookmark that ends the
+// list, then changes.
 func TestWatchesAreTrimmed(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestUpdatesSpeakOfWhatTheyChange updates a StatefulSet of which much was said
-// when it was created: as it is, and in one thing at a time.
+// TestUpdatesSpeakOfWhatTheyChange updates a StatefulSet whose creation got many
+// warnings: without a change, and with one change at a time.
 func TestUpdatesSpeakOfWhatTheyChange(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

@@ -9,10 +9,10 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-// TestTheWatchIsCut cuts what Stayput's informers watch, for half a minute (ten
-// as proof: figure R10), and lets all other requests pass. What it has not seen
-// come is guarded all the same, what it has not seen go is not, every other
-// verdict is the right one, and Stayput stays ready.
+// TestTheWatchIsCut cuts the watches of Stayput's informers for half a minute (ten
+// as proof: figure R10), and lets all other requests pass. Stayput still guards
+// objects whose creation it has not seen, no longer guards those whose deletion it
+// has not seen, gives the right verdict otherwise, and stays ready.
 func TestTheWatchIsCut(t *testing.T) {
 	t.Parallel()
 	away := 30 * time.Second

@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestPodSubresourcesChangeNothingOfOurs writes everything that a rule or a
-// mutator of Pods is about through the subresources that no webhook is asked
-// about: the API server takes from each what it is for, and nothing else.
+// TestPodSubresourcesChangeNothingOfOurs writes every field that a rule or a
+// mutator of Pods reads through subresources for which no webhook is called: the
+// API server ignores all fields that do not belong to the subresource.
 func TestPodSubresourcesChangeNothingOfOurs(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

@@ -15,7 +15,7 @@ import (
 	"stayput.dev/webhook"
 )
 
-// The world of TestWhatTheAPIServerAsksAbout.
+// The objects of TestWhatTheAPIServerAsksAbout.
 const asked = `apiVersion: v1
 kind: Namespace
 metadata: {name: app}
