@@ -109,7 +109,7 @@ func (h header) nameless() bool {
 
 // read reads one document.
 func (s *Stream) read(file string, doc *document) *StreamError {
-	data, unknown := doc.text, []error(nil)
+	data, repeats := doc.text, false
 	if !doc.json {
 		var err error
 		data, err = yaml.YAMLToJSONStrict(doc.text)
@@ -117,7 +117,7 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 			if data, err = yaml.YAMLToJSON(doc.text); err != nil {
 				return doc.fault(file, err)
 			}
-			unknown = doc.repeated()
+			repeats = true
 		}
 	}
 	var h header
@@ -134,7 +134,7 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 		return doc.fault(file, ErrTemplate)
 	}
 	if !strings.HasSuffix(h.Kind, "List") || h.Items == nil {
-		return s.object(file, doc, -1, data, h, unknown)
+		return s.object(file, doc, -1, data, h, repeats)
 	}
 	for i, item := range h.Items {
 		var ih header
@@ -145,10 +145,9 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 			ih.Kind, ih.APIVersion = strings.TrimSuffix(h.Kind, "List"), h.APIVersion
 			item = append([]byte(fmt.Sprintf(`{"kind":%q,"apiVersion":%q,`, ih.Kind, ih.APIVersion)), item[1:]...)
 		}
-		if err := s.object(file, doc, i, item, ih, unknown); err != nil {
+		if err := s.object(file, doc, i, item, ih, repeats); err != nil {
 			return err
 		}
-		unknown = nil
 	}
 	return nil
 }
@@ -156,8 +155,12 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 func (d *document) templated() bool { return strings.Contains(string(d.text), "{{") }
 
 // object decodes one object, or counts it as left out.
-func (s *Stream) object(file string, doc *document, item int, data []byte, h header, unknown []error) *StreamError {
-	m := Manifest{File: file, Unknown: unknown, doc: doc, item: item}
+// Repeats says that a key is written twice somewhere in the document.
+func (s *Stream) object(file string, doc *document, item int, data []byte, h header, repeats bool) *StreamError {
+	m := Manifest{File: file, doc: doc, item: item}
+	if repeats {
+		m.Unknown = m.repeated()
+	}
 	switch {
 	case h.APIVersion == "":
 		return s.foreign(file, m, h.meant(), "it has no apiVersion")
@@ -172,11 +175,17 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	}
 	obj, gvk, err := strict().Decode(data, nil, nil)
 	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
-		m.Unknown, err = append(m.Unknown, strictErr.Errors()...), nil
+		m.Unknown, err = append(m.Unknown, m.unknown(strictErr.Errors())...), nil
 	}
 	if runtime.IsNotRegisteredError(err) {
-		s.other(h)
-		return nil
+		was := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
+		r, known := retiredOf(was)
+		if !known {
+			s.other(h)
+			return nil
+		}
+		m.Outdated, gvk = &Outdated{Retired: r}, &r.Instead
+		obj, err = autoscaler(data, r)
 	}
 	if err != nil {
 		if doc.templated() {
@@ -190,6 +199,12 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		return nil
 	}
 	o.GetObjectKind().SetGroupVersionKind(*gvk) // the decoder takes "kinD: Pod", and does not set it
+	if m.Outdated == nil {
+		if o, m.Outdated, err = outdated(o, *gvk); err != nil {
+			return &StreamError{file, m.Line(""), err}
+		}
+		*gvk = o.GetObjectKind().GroupVersionKind()
+	}
 	if o.GetNamespace() == "" && cluster.Namespaced(gvk.GroupKind()) {
 		o.SetNamespace(cluster.DefaultNamespace)
 		m.Unplaced = true

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -33,6 +34,10 @@ type Manifest struct {
 	// Unknown are the fields that the object's type does not have: the API
 	// server would drop them, and kubectl refuses them.
 	Unknown []error
+
+	// Outdated says in which version, no longer served, the object was written; nil
+	// if it was in the version of its type.
+	Outdated *Outdated
 
 	// Built says that a tool made the object, so that its text has no author,
 	// and File is the file that the tool began with. Written is what the author
@@ -274,6 +279,9 @@ func merges(node *yaml.Node) []*yaml.Node {
 	}
 	return []*yaml.Node{node}
 }
+
+// Mentions says whether the text that the object is in has a word.
+func (m Manifest) Mentions(word string) bool { return bytes.Contains(m.doc.text, []byte(word)) }
 
 // JSON returns the object as it is written, in JSON.
 func (m Manifest) JSON() ([]byte, error) {

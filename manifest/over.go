@@ -24,6 +24,9 @@ func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if written, err = m.current(written); err != nil {
+		return nil, err
+	}
 	if written, err = sent(written, live.GetNamespace()); err != nil {
 		return nil, err
 	}

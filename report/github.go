@@ -32,7 +32,14 @@ func (r *Report) GitHub(w io.Writer) error {
 	for _, s := range r.Skipped {
 		annotate(buf, "notice", nil, s.Rule+" skipped", fmt.Sprintf("for %s: %s", count(s.Objects, "object"), s.Reason))
 	}
-	annotate(buf, "notice", nil, "stayput "+r.Command, r.Sentence())
+	for kind, n := range r.others() {
+		annotate(buf, "notice", nil, "not reviewed", count(n, "object")+" of kind "+kind)
+	}
+	sentence := r.Sentence()
+	if r.Kubernetes != "" {
+		sentence += "; reviewed for Kubernetes " + r.Kubernetes
+	}
+	annotate(buf, "notice", nil, "stayput "+r.Command, sentence)
 	return buf.Flush()
 }
 

@@ -44,11 +44,21 @@ func (v *htmlView) page() g.Node {
 					return g.Textf("%s, for %d: %s", s.Rule, s.Objects,
 						s.Reason)
 				}),
-				h.Footer(g.Text("stayput "+v.Version)),
+				panel("Not reviewed", v.otherList(), func(line string) g.Node { return g.Text(line) }),
+				h.Footer(g.Text("stayput "+v.Version), g.If(v.Kubernetes != "",
+					g.Text(", reviewed for Kubernetes "+v.Kubernetes))),
 			),
 			h.Script(g.Raw(script)),
 		),
 	))
+}
+
+// otherList says what was not reviewed, a line for each kind.
+func (v *htmlView) otherList() (lines []string) {
+	for kind, n := range v.others() {
+		lines = append(lines, fmt.Sprintf("%d %s", n, clean(kind)))
+	}
+	return lines
 }
 
 // panel returns a panel of lines, or nothing if there are none.

@@ -45,11 +45,20 @@ func (r *Report) JUnit(w io.Writer) error {
 			return junit.Testcase{Classname: "rules skipped", Name: s.Rule, Skipped: &junit.Result{Message: reason}}
 		})
 	}
+	for kind, n := range r.others() {
+		add("not reviewed", func() junit.Testcase {
+			reason := clean(count(n, "object") + " of a kind that no rule is about")
+			return junit.Testcase{Classname: "not reviewed", Name: clean(kind), Skipped: &junit.Result{Message: reason}}
+		})
+	}
 	for _, p := range r.Errors {
 		add("input", func() junit.Testcase {
 			return junit.Testcase{Classname: "input", Name: clean(p.String()), Error: &junit.Result{Message: clean(p.Message),
 				Type: "unreadable"}}
 		})
+	}
+	if r.Kubernetes != "" && len(all.Suites) > 0 {
+		all.Suites[0].AddProperty("kubernetes", r.Kubernetes)
 	}
 	return all.write(w)
 }

@@ -11,6 +11,9 @@ import (
 func (r *Report) Markdown(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	fmt.Fprintf(buf, "## stayput %s\n\n%s\n", r.Command, escapeMarkdown(r.Sentence()))
+	if r.Kubernetes != "" {
+		fmt.Fprintf(buf, "\nReviewed for Kubernetes %s.\n", escapeMarkdown(r.Kubernetes))
+	}
 	if len(r.Findings) > 0 {
 		fmt.Fprint(buf, "\n| Level | Where | Finding | Fix |\n|---|---|---|---|\n")
 		for i := range r.Findings {
@@ -48,6 +51,11 @@ func (r *Report) Markdown(w io.Writer) error {
 	section(count(len(errs), "error"), errs)
 	section(fmt.Sprintf("%d exempted", len(exempted)), exempted)
 	section(count(len(skipped), "rule")+" skipped", skipped)
+	var others []string
+	for kind, n := range r.others() {
+		others = append(others, fmt.Sprintf("%d %s", n, codeSpan(kind)))
+	}
+	section(count(sum(r.Summary.Others), "object")+" not reviewed, of kinds that no rule is about", others)
 	if r.Inventory != nil {
 		r.Inventory.markdown(buf)
 	}

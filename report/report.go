@@ -34,6 +34,10 @@ type Report struct {
 	// in lint, whose result depends on its input alone.
 	Time string `json:"time,omitempty" jsonschema:"format=date-time"`
 
+	// Kubernetes is the version that was reviewed for: 1.34.4, 1.34 for any patch
+	// of it, 1.34.4 to 1.35.1 of a cluster that is being upgraded, or unknown.
+	Kubernetes string `json:"kubernetes,omitempty"`
+
 	Summary Summary `json:"summary"`
 
 	// Findings are in the order of the files, or of the cluster's objects.
@@ -91,7 +95,8 @@ type Summary struct {
 	// updated, unchanged or removed. It is there only where an earlier state of
 	// the objects was given.
 	Reviews map[string]int `json:"reviews,omitempty"`
-	// Others counts the objects of kinds that no rule checks, by kind.group.
+	// Others counts the objects that were not reviewed, for their kinds are none
+	// of Kubernetes, such as custom resources: by kind.group.
 	Others map[string]int `json:"others,omitempty"`
 }
 
@@ -318,6 +323,27 @@ func (r *Report) Sentence() string {
 		s += fmt.Sprintf("; %s", count(n, "error"))
 	}
 	return s
+}
+
+// others says of each kind that is not reviewed how many objects there are: Kind.group,
+// then the number.
+func (r *Report) others() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for _, kind := range slices.Sorted(maps.Keys(r.Summary.Others)) {
+			if !yield(kind, r.Summary.Others[kind]) {
+				return
+			}
+		}
+	}
+}
+
+// otherKinds says it on one line: 2 Cluster.postgresql.cnpg.io, 1 Rollout.argoproj.io.
+func (r *Report) otherKinds() string {
+	var all []string
+	for kind, n := range r.others() {
+		all = append(all, fmt.Sprintf("%d %s", n, clean(kind)))
+	}
+	return strings.Join(all, ", ")
 }
 
 // reviews returns the number of objects for each way of review.

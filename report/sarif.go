@@ -154,6 +154,16 @@ func (r *Report) sarifInvocation() *sarif.Invocation {
 		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").
 			WithMessage(sarif.NewTextMessage(sarifText(text))))
 	}
+	note := func(text string) {
+		inv.AddToolExecutionNotification(sarif.NewNotification().WithLevel("note").
+			WithMessage(sarif.NewTextMessage(sarifText(text))))
+	}
+	for kind, n := range r.others() {
+		note("not reviewed: " + count(n, "object") + " of kind " + clean(kind))
+	}
+	if r.Kubernetes != "" {
+		note("reviewed for Kubernetes " + r.Kubernetes)
+	}
 	return inv
 }
 

@@ -38,6 +38,9 @@ func (r *Report) Text(w io.Writer, opts TextOptions) error {
 		}
 	}
 	t.skipped(r, opts.Verbose)
+	if kinds := r.otherKinds(); kinds != "" {
+		fmt.Fprintf(t, "%s %s; no rule is about these kinds\n", t.p.quiet("not reviewed:"), kinds)
+	}
 	for _, e := range r.Errors {
 		fmt.Fprintf(t, "%s %s\n", t.p.deny("error:"), clean(e.String()))
 	}
@@ -46,6 +49,9 @@ func (r *Report) Text(w io.Writer, opts TextOptions) error {
 	}
 	if len(r.Findings) > 0 {
 		fmt.Fprintf(t, "%s\n", t.p.quiet("more: stayput rules RULE explains a rule; --format html=report.html writes a page"))
+	}
+	if r.Kubernetes != "" {
+		fmt.Fprintf(t, "%s Kubernetes %s\n", t.p.quiet("reviewed for:"), r.Kubernetes)
 	}
 	fmt.Fprintln(t, t.p.strong(r.Sentence()))
 	return buf.Flush()

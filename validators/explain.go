@@ -71,8 +71,12 @@ func (r *Rule) OnlyAtAdmission() bool {
 	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.When == Created || c.When == Stored })
 }
 
-// ExemptCommand returns the command that exempts an object from the rule.
+// ExemptCommand returns the command, or the field of a manifest, that exempts an
+// object from the rule.
 func (r *Rule) ExemptCommand() string {
+	if len(r.Checks) == 0 { // it is in a manifest alone
+		return "metadata: {annotations: {" + cluster.ExemptPrefix + r.Name + ": why}}"
+	}
 	kind := r.Checks[0].Kind
 	what := strings.ToLower(kind.Kind) + " NAME"
 	if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind != kind }) {

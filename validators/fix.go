@@ -141,6 +141,9 @@ func (f *Fix) OnlyNew(kind schema.GroupKind) bool {
 	}
 	return slices.ContainsFunc(f.Set, func(s Setting) bool {
 		path := cluster.SplitPath(s.Path)
+		if s.Path == "apiVersion" { // another form of the same object
+			return false
+		}
 		return slices.ContainsFunc(path, func(elem string) bool { return slices.Contains(names, elem) }) ||
 			!slices.ContainsFunc(changeable[kind], func(prefix string) bool {
 				may := cluster.SplitPath(prefix)

@@ -28,6 +28,9 @@ type Policy struct {
 	// Rules are the rules that run; make them with [Select].
 	Rules []*Rule
 
+	// OfManifests are those of [OfManifests] that lint applies.
+	OfManifests []*Rule
+
 	// Mode is the mode of namespaces that choose none. Empty means
 	// [ModeEnforce].
 	Mode Mode

@@ -21,7 +21,7 @@ import (
 // so it cannot be a variable among them.
 func withStayputAnnotation(rules ...*Rule) []*Rule {
 	names := []string{"stayput-annotation"}
-	for _, r := range rules {
+	for _, r := range slices.Concat(rules, OfManifests) {
 		names = append(names, r.Name)
 	}
 	rules = append(rules, &Rule{
@@ -37,7 +37,11 @@ should have a DNS name never gets one, and no message says so. Every key that
 begins with stayput.dev/ or exempt.stayput.dev/ must be spelled correctly, be on
 a kind of object and in the list (labels or annotations) where it has an effect,
 and have a valid value. An exemption must name a rule that exists, and give a
-reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".`,
+reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".
+
+Lint looks for such keys in all of a manifest, and warns of one where admission
+does not look: on another kind of object, in a template in which an exemption has
+no effect, outside of labels and annotations, or with a misspelt prefix.`,
 
 		Exempt: "another tool of yours uses the prefix for itself",
 

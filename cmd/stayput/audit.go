@@ -104,6 +104,7 @@ func (a *auditor) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if environment.Kubernetes, err = f.versionsFor(ctx, r); err != nil {
 		return err
 	}
+	r.Kubernetes = environment.Kubernetes.Versions().String()
 	rv := &reviewer{Settings: s, progress: bar}
 	stored := func(i int) (subject, error) { return subjects[i].get(ctx, snapshot) }
 	if err := rv.review(ctx, environment, len(subjects), stored, r); err != nil {

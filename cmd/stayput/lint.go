@@ -213,6 +213,7 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	}
 	environment := s.Environment
 	environment.Source, environment.Finder, environment.Manifests, environment.Kubernetes = snapshot, snapshot, true, versions
+	r.Kubernetes = versions.String()
 	rv := &reviewer{Settings: s, progress: bar, rendered: in.rendered}
 	var before earlier
 	switch {

@@ -207,11 +207,12 @@ func (w *workspace) Page(name string) string {
 			return fmt.Sprintf("**%s** (%s): %s\n\n%s", r.Name, r.Level, r.Title, r.Doc)
 		}
 	}
-	i := slices.IndexFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name })
+	every := everyRule()
+	i := slices.IndexFunc(every, func(r *validators.Rule) bool { return r.Name == name })
 	if i < 0 {
 		return ""
 	}
-	r := validators.All[i]
+	r := every[i]
 	return fmt.Sprintf("**%s** (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\n\n"+
 		"To exempt one object, and say why:\n\n    %s\n\nWhen it is right to exempt it: %s.",
 		r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, r.ExemptCommand(), r.Exempt)

@@ -94,9 +94,8 @@ type outcome struct {
 
 // What is found without a rule.
 const (
-	unknownField = "unknown-field"
-	exemptions   = "exemption"
-	weakerMode   = "mode"
+	exemptions = "exemption"
+	weakerMode = "mode"
 )
 
 // withoutRule says what these are.
@@ -118,9 +117,6 @@ var withoutRule = []report.Rule{
 			"looks at that."},
 	{Name: exemptions, Level: "warn", Title: "an exemption has an effect",
 		Doc: "An exemption needs a reason, and a rule that may be exempted from."},
-	{Name: unknownField, Level: "warn", Title: "every field is one that the kind has, and is written once",
-		Doc: "The API server drops what it does not know, and kubectl refuses it. Of a field that is written twice only " +
-			"the last one counts."},
 	{Name: weakerMode, Level: "warn", Title: "a namespace has the mode of the configuration",
 		Doc: "The label stayput.dev/mode of a Namespace may choose a weaker one, if the configuration allows it. Only " +
 			"audit says so."},
@@ -133,7 +129,11 @@ var only = map[string]string{weakerMode: "audit", fractionalSize: "lint", merged
 // newReport returns a report that knows what findings may be called.
 func newReport(s config.Settings, command string, failOn validators.Level) *report.Report {
 	r := &report.Report{Command: command, Version: cli.Version(), FailOn: failOn}
-	for _, rule := range s.Policy.Rules {
+	rules := s.Policy.Rules
+	if command == "lint" {
+		rules = slices.Concat(rules, s.Policy.OfManifests)
+	}
+	for _, rule := range rules {
 		r.Rules = append(r.Rules, report.Rule{Name: rule.Name, Level: rule.Level.String(), Title: rule.Title(),
 			Doc: rule.Title() + "\n\n" + rule.Explanation()})
 	}
@@ -226,8 +226,8 @@ func (rv *reviewer) add(o *outcome, r *report.Report) {
 // one reviews one subject.
 func (rv *reviewer) one(v *cluster.View, s subject) (o outcome) {
 	if s.manifest != nil {
-		for _, err := range s.manifest.Unknown {
-			o.findings = append(o.findings, rv.unknown(s, err))
+		if err := rv.written(v, &s, &o); err != nil {
+			return rv.failed(o, s, err)
 		}
 		for _, remark := range append(slices.Clip(s.manifest.Remarks), remarksOf(s.manifest.Object)...) {
 			f := rv.note(s, remark.Name, remark.Field, remark.Text)
@@ -438,22 +438,26 @@ func (rv *reviewer) note(s subject, rule, field, text string) report.Finding {
 	}
 }
 
-// unknown is the finding about a field that the kind does not have, or that is
-// written twice.
-func (rv *reviewer) unknown(s subject, err error) report.Finding {
-	twice := (*manifest.RepeatedError)(nil)
-	if !errors.As(err, &twice) {
-		return rv.note(s, unknownField, fieldOf(err),
-			err.Error()+": the API server drops it, and kubectl refuses it; is it misspelt?")
+// written adds what is found in the text of a manifest.
+func (rv *reviewer) written(v *cluster.View, s *subject, o *outcome) error {
+	found, err := s.written(v.Kubernetes())
+	if err != nil {
+		return err
 	}
-	f := rv.note(s, unknownField, twice.Field, err.Error())
-	if l := f.Location; l != nil {
-		source := s.manifest.Source(twice.Last)
-		indent := len(source) - len(strings.TrimLeft(source, " "))
-		l.Line, l.Column, l.EndColumn = twice.Last, indent+1, utf8.RuneCountInString(source)+1
-		l.Excerpt(source)
+	verdict, err := rv.Policy.Written(v, s.Object, found)
+	if err != nil {
+		return err
 	}
-	return f
+	for _, f := range verdict.Findings {
+		o.findings = append(o.findings, rv.finding(*s, f))
+	}
+	for _, e := range verdict.Exempted {
+		o.exempted = append(o.exempted, report.Exempted{Finding: rv.finding(*s, e.Finding), By: e.By, Reason: e.Reason})
+	}
+	for _, note := range verdict.Notes {
+		o.findings = append(o.findings, rv.note(*s, exemptions, "metadata.annotations", note.String()))
+	}
+	return nil
 }
 
 func (rv *reviewer) location(s subject, field string) *report.Location {
@@ -476,6 +480,11 @@ func (rv *reviewer) location(s subject, field string) *report.Location {
 		return &report.Location{File: m.File, Template: m.Template()}
 	}
 	p := m.Position(field)
+	for _, err := range m.Unknown { // the last one counts
+		if twice := (*manifest.RepeatedError)(nil); errors.As(err, &twice) && twice.Field == field {
+			p = twice.Last
+		}
+	}
 	l := &report.Location{File: m.File, Line: p.Line, Column: p.Column, EndColumn: p.EndColumn,
 		Rendered: rv.rendered[m.File], Template: m.Template()}
 	l.Excerpt(m.Source(p.Line))

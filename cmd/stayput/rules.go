@@ -34,7 +34,7 @@ func rulesCommand() *cobra.Command {
   stayput rules --format json`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
-			for _, r := range validators.All {
+			for _, r := range everyRule() {
 				names = append(names, r.Name)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
@@ -51,12 +51,13 @@ func rulesCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 0 && format == "json" {
-				return printRules(cmd.OutOrStdout(), validators.All)
+				return printRules(cmd.OutOrStdout(), everyRule())
 			}
 			if len(args) == 0 {
 				return listRules(cmd.OutOrStdout())
 			}
-			i := slices.IndexFunc(validators.All, func(r *validators.Rule) bool { return r.Name == args[0] })
+			every := everyRule()
+			i := slices.IndexFunc(every, func(r *validators.Rule) bool { return r.Name == args[0] })
 			if w := slices.IndexFunc(withoutRule, func(r report.Rule) bool { return r.Name == args[0] }); i < 0 && w >= 0 {
 				r := withoutRule[w]
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s (%s): %s\n\n%s\n", r.Name, r.Level, r.Title, r.Doc)
@@ -66,18 +67,24 @@ func rulesCommand() *cobra.Command {
 				return fmt.Errorf("no rule is called %q: stayput rules lists them", args[0])
 			}
 			if format == "json" {
-				return printRules(cmd.OutOrStdout(), validators.All[i:i+1])
+				return printRules(cmd.OutOrStdout(), every[i:i+1])
 			}
 			if messages {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), messagesOf(args[0]))
 				return err
 			}
-			return explain(cmd.OutOrStdout(), validators.All[i])
+			return explain(cmd.OutOrStdout(), every[i])
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "text", "text or json")
 	cmd.Flags().BoolVar(&messages, "messages", false, "print what the rules say, with the remedies in full")
 	return cmd
+}
+
+// everyRule returns the rules of objects and those of manifests, sorted by name.
+func everyRule() []*validators.Rule {
+	return slices.SortedFunc(slices.Values(slices.Concat(validators.All, validators.OfManifests)),
+		func(a, b *validators.Rule) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // messagesOf returns the paragraph about a rule.
@@ -107,12 +114,15 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 	list := []rule{}
 	for _, r := range rules {
 		_, why, _ := strings.Cut(r.Doc, "\n\n")
-		reads := []string{}
+		reads, when := []string{}, r.Occasions()
+		if when == nil {
+			when = []string{}
+		}
 		for _, obj := range r.Reads {
 			reads = append(reads, objectOf(obj).Kind)
 		}
 		list = append(list, rule{r.Name, r.Level.String(), r.Loses.String(), r.NeverDeny, r.Title(), why, r.VersionText(),
-			r.Exempt, reads, r.Occasions()})
+			r.Exempt, reads, when})
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -122,7 +132,7 @@ func printRules(out io.Writer, rules []*validators.Rule) error {
 func listRules(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "RULE\tLEVEL\tLOSES\tWHAT MUST HOLD")
-	for _, r := range validators.All {
+	for _, r := range everyRule() {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.Level, r.Loses, r.Title())
 	}
 	return w.Flush()
@@ -132,6 +142,12 @@ func listRules(out io.Writer) error {
 const explained = 4
 
 func explain(out io.Writer, r *validators.Rule) error {
+	if len(r.Checks) == 0 {
+		_, err := fmt.Fprintf(out, "%s (%s): %s\n\n%s\n\nWhat is lost where it does not hold: %s.\nLint alone finds it.\n\n"+
+			"To exempt one object, and say why:\n    %s\nWhen it is right to exempt it: %s.\n",
+			r.Name, r.Level, r.Title(), r.Explanation(), r.Loses, r.ExemptCommand(), r.Exempt)
+		return err
+	}
 	_, said, _ := strings.Cut(messagesOf(r.Name), "\n")
 	lines := strings.Split(said, "\n")
 	more := ""

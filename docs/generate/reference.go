@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
@@ -68,9 +69,9 @@ controller of Kubernetes makes those. The reader of a message about such an obje
 When a service account is denied, or would be but for mode ` + "`warn`" + `, the message gives the narrowest entry
 of the [configuration](configuration.md) that lets it through, and names the disks that this entry lets go.
 
-Lint and audit report three things more, which have names and no rule: ` + "`unknown-field`" + `, a field that the kind
-does not have or that is written twice; ` + "`exemption`" + `, an exemption without effect; and ` + "`mode`" + `, a
-Namespace with a weaker mode than the configuration's.
+Lint and audit report two things more, which have names and no rule: ` + "`exemption`" + `, an exemption without effect;
+and ` + "`mode`" + `, a Namespace with a weaker mode than the configuration's. Lint alone finds what is in the text of a
+manifest, and in no object: [rules of manifests](#rules-of-manifests).
 
 ## All rules
 `
@@ -109,6 +110,11 @@ func reference(root string) ([]byte, error) {
 			fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s | %s |\n", r.Name, r.Level, cell(r.Title()))
 		}
 	}
+	fmt.Fprint(&page, "\n### Of manifests, which lint alone reads\n\n"+
+		"| rule | level | what must hold |\n|---|---|---|\n")
+	for _, r := range validators.OfManifests {
+		fmt.Fprintf(&page, "| [%[1]s](#%[1]s) | %s | %s |\n", r.Name, r.Level, cell(r.Title()))
+	}
 	if len(mutators.All) > 0 {
 		fmt.Fprint(&page, "\n### Mutators\n\n| mutator | what it does |\n|---|---|\n")
 		for _, m := range mutators.All {
@@ -121,6 +127,16 @@ func reference(root string) ([]byte, error) {
 			writeRule(&page, r, shown[r.Name])
 		}
 	}
+	fmt.Fprint(&page, "\n## Rules of manifests\n\nLint finds these in the text, before there is an object. "+
+		"The configuration, exemptions and modes count as for\nany other rule.\n")
+	for _, r := range validators.OfManifests {
+		fmt.Fprintf(&page, "\n### %s\n\n**%s.**\n\n%s\n\n- **Level:** %s\n- **What is lost:** %s\n- **Exempt:** `%s`\n"+
+			"- **When it is right to exempt it:** %s\n", r.Name, sentence(r.Title()), prose(body(r.Doc)), level(r), r.Loses,
+			r.ExemptCommand(), prose(r.Exempt))
+		if r.Name == "api-version" {
+			writeRetired(&page)
+		}
+	}
 	if len(mutators.All) > 0 {
 		fmt.Fprint(&page, "\n## Mutators\n\nThey fill in what an author left out, and never overrule what an author wrote.\n")
 		for _, m := range mutators.All {
@@ -131,6 +147,32 @@ func reference(root string) ([]byte, error) {
 		}
 	}
 	return page.Bytes(), nil
+}
+
+// writeRetired writes the table of versions that are no longer served.
+func writeRetired(page *bytes.Buffer) {
+	fmt.Fprintf(page, "\nVersions that Kubernetes 1.%d does not serve, as the types of k8s.io/api say, which the API "+
+		"server asks, too; those\nof autoscaling are from its "+
+		"[deprecation guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/).\n\n| apiVersion | kinds | not served since | instead |\n|---|---|---|---|\n", cluster.NewestMinor)
+	var order []string
+	kinds := map[string][]string{}
+	for _, r := range manifest.AllRetired(cluster.NewestMinor) {
+		instead := "nothing"
+		if !r.Instead.Empty() {
+			instead = r.Instead.GroupVersion().String()
+			if r.Instead.Kind != r.Was.Kind {
+				instead += " " + r.Instead.Kind
+			}
+		}
+		row := fmt.Sprintf("| %s | %%s | 1.%d | %s |\n", r.Was.GroupVersion(), r.Since, instead)
+		if kinds[row] == nil {
+			order = append(order, row)
+		}
+		kinds[row] = append(kinds[row], r.Was.Kind)
+	}
+	for _, row := range order {
+		fmt.Fprintf(page, row, strings.Join(kinds[row], ", "))
+	}
 }
 
 func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {

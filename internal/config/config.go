@@ -146,12 +146,15 @@ func (c configuration) resolve() (Settings, error) {
 		}
 		levels[name] = level
 	}
-	rules, err := validators.Select(validators.All, levels)
+	every := slices.Concat(validators.All, validators.OfManifests)
+	rules, err := validators.Select(every, levels)
 	if err != nil {
 		return Settings{}, fmt.Errorf("rules: %w", err)
 	}
+	live, ofManifests := validators.Split(rules)
 	policy := &validators.Policy{
-		Rules:            rules,
+		Rules:            live,
+		OfManifests:      ofManifests,
 		Mode:             c.Mode,
 		AllowedModes:     c.AllowedModes,
 		ForbidExemptions: c.ForbidExemptions,
@@ -168,13 +171,13 @@ func (c configuration) resolve() (Settings, error) {
 		}
 	}
 	for _, name := range c.ForbidExemptions {
-		if !slices.ContainsFunc(validators.All, func(r *validators.Rule) bool { return r.Name == name }) {
+		if !slices.ContainsFunc(every, func(r *validators.Rule) bool { return r.Name == name }) {
 			return Settings{}, fmt.Errorf("forbidExemptions: no rule is called %q", name)
 		}
 	}
 	for _, e := range c.Exemptions {
 		v := validators.Exemption(e)
-		if err := v.Validate(validators.All); err != nil {
+		if err := v.Validate(every); err != nil {
 			return Settings{}, fmt.Errorf("exemptions: %w", err)
 		}
 		policy.Exemptions = append(policy.Exemptions, v)

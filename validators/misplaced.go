@@ -1,0 +1,225 @@
+package validators
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/cluster"
+)
+
+// Misplaced returns a finding of stayput-annotation, never above a warning, for each of
+// Stayput's keys that stands where that rule does not look, or that does nothing
+// there, in an object as JSON decodes it.
+func Misplaced(kind schema.GroupVersionKind, object map[string]any) []Finding {
+	m := misplaced{kind: kind}
+	m.rule = All[slices.IndexFunc(All, func(r *Rule) bool { return r.Name == "stayput-annotation" })]
+	m.looks = cluster.Known(kind) != nil && m.rule.checks(kind.Kind)
+	m.walk(nil, "", object)
+	return m.found
+}
+
+type misplaced struct {
+	rule  *Rule
+	kind  schema.GroupVersionKind
+	looks bool // the rule is about this kind
+	found []Finding
+}
+
+// checks says whether any check of the rule is about a kind.
+func (r *Rule) checks(kind string) bool {
+	return slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind.Kind == kind })
+}
+
+// walk looks at the keys of all maps. In is the name of the list or map that a node
+// stands in.
+func (m *misplaced) walk(path *field.Path, in string, node any) {
+	switch node := node.(type) {
+	case []any:
+		for i, item := range node {
+			m.walk(path.Index(i), in, item)
+		}
+	case map[string]any:
+		if slices.Contains(notKeys, in) {
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(node)) {
+			if isOwn, near := ownish(name); isOwn || near != "" {
+				m.key(path, in, name, node[name], near)
+				continue
+			}
+			m.walk(child(path, name), name, node[name])
+		}
+	}
+}
+
+// notKeys are maps whose keys are those of other objects, or anything.
+var notKeys = []string{"matchLabels", "selector", "nodeSelector", "data", "stringData", "binaryData", "parameters"}
+
+func child(path *field.Path, name string) *field.Path {
+	switch {
+	case path == nil:
+		return field.NewPath(name)
+	case strings.ContainsAny(name, "./"):
+		return path.Key(name)
+	}
+	return path.Child(name)
+}
+
+// ownish says whether a key is one of Stayput's, or else what it is probably meant
+// to be, or "".
+func ownish(name string) (own bool, near string) {
+	if strings.HasPrefix(name, ownPrefix) || strings.HasPrefix(name, cluster.ExemptPrefix) {
+		return true, ""
+	}
+	prefix, rest, ok := strings.Cut(name, "/")
+	if !ok || rest == "" {
+		return false, ""
+	}
+	for _, right := range []string{ownPrefix, cluster.ExemptPrefix} {
+		if typos(prefix+"/", right, 3) < 3 {
+			return false, right + rest
+		}
+	}
+	if strings.HasSuffix(prefix, ".stayput.dev") {
+		return false, cluster.ExemptPrefix + rest
+	}
+	return false, ""
+}
+
+// key finds what is wrong with a key in a map at a path.
+func (m *misplaced) key(path *field.Path, in, name string, value any, near string) {
+	at := child(path, name)
+	text, isText := value.(string)
+	place, sort := m.place(path, in)
+	switch {
+	case near != "":
+		m.add(at, "must be "+near+"; a misspelt prefix does nothing", near+": "+flowYAML(value))
+	case place == "" || !isText:
+		m.add(at, "must be a key in labels or annotations; here it does nothing", m.right(name, text))
+	case strings.HasPrefix(name, cluster.ExemptPrefix):
+		m.exemption(path, at, place, sort, strings.TrimPrefix(name, cluster.ExemptPrefix), text)
+	case m.looks && !m.hidden(path):
+		// The rule itself sees it.
+	default:
+		if place == claimTemplate && m.hidden(path) {
+			place = "PersistentVolumeClaim" // of a generic ephemeral volume
+		}
+		if wrong, remedy := checkKey(at, place, sort, name, text); wrong != nil {
+			m.report(wrong, remedy)
+		}
+	}
+}
+
+// place says what the metadata of a label or an annotation are of: a kind, a
+// template, or "" if they are none.
+func (m *misplaced) place(path *field.Path, in string) (place, sort string) {
+	if in != label+"s" && in != annotation+"s" {
+		return "", ""
+	}
+	elems := cluster.SplitPath(path.String())
+	sort = strings.TrimSuffix(in, "s")
+	if len(elems) < 2 || elems[len(elems)-2] != "metadata" {
+		return "", ""
+	}
+	switch of := elems[:len(elems)-2]; {
+	case len(of) == 0:
+		return m.kind.Kind, sort
+	case of[len(of)-1] == "template":
+		return podTemplate, sort
+	case of[len(of)-1] == "jobTemplate":
+		return "Job", sort
+	case of[len(of)-1] == "volumeClaimTemplate":
+		return claimTemplate, sort
+	default:
+		if _, err := strconv.Atoi(of[len(of)-1]); err == nil && len(of) > 1 && of[len(of)-2] == "volumeClaimTemplates" {
+			return claimTemplate, sort
+		}
+	}
+	return "", ""
+}
+
+// hidden says whether metadata at a path are none of those that the rule looks at in
+// a kind that it is about.
+func (m *misplaced) hidden(path *field.Path) bool {
+	elems := cluster.SplitPath(path.String())
+	switch {
+	case len(elems) == 2:
+		return false
+	case m.kind.Kind == "StatefulSet" && elems[1] == "volumeClaimTemplates":
+		return false
+	case m.kind.Kind == "StatefulSet", m.kind.Kind == "Deployment":
+		return len(elems) != 4 || elems[1] != "template"
+	}
+	return true
+}
+
+// exemption finds what is wrong with the place of an exemption: at stands in path.
+func (m *misplaced) exemption(path, at *field.Path, place, sort, rule, reason string) {
+	all := slices.Concat(All, OfManifests)
+	var names []string
+	for _, r := range all {
+		names = append(names, r.Name)
+	}
+	if wrong, remedy := checkExemption(at, sort, rule, reason, names); wrong != nil {
+		if !m.looks || m.hidden(path) { // the rule itself says it elsewhere
+			m.report(wrong, remedy)
+		}
+		return
+	}
+	r := all[slices.Index(names, rule)]
+	kind := map[string]string{podTemplate: "Pod", claimTemplate: "PersistentVolumeClaim"}[place]
+	inTemplate := kind != ""
+	if !inTemplate {
+		kind = m.kind.Kind
+	}
+	switch {
+	case kind == "Namespace", len(r.Checks) == 0 && !inTemplate, r.Name == m.rule.Name && !inTemplate, r.checks(kind):
+		return // it exempts
+	case inTemplate && (len(r.Checks) == 0 || r.checks(m.kind.Kind)):
+		m.add(at, fmt.Sprintf("must be an annotation of the %s itself; in a %s it exempts from nothing", m.kind.Kind, place),
+			fmt.Sprintf("metadata: {annotations: {%s%s: %s}} of the %s", cluster.ExemptPrefix, rule, flowYAML(reason),
+				m.kind.Kind))
+	default:
+		var kinds []string
+		for _, c := range r.Checks {
+			if !slices.Contains(kinds, c.Kind.Kind) {
+				kinds = append(kinds, c.Kind.Kind)
+			}
+		}
+		m.add(at, fmt.Sprintf("must be an annotation of a %s; of a %s it exempts from nothing", oneOf(kinds), place),
+			fmt.Sprintf("metadata: {annotations: {%s%s: %s}} in that %s", cluster.ExemptPrefix, rule, flowYAML(reason),
+				oneOf(kinds)))
+	}
+}
+
+// right returns the lines that write a key where it has an effect.
+func (m *misplaced) right(name, value string) string {
+	if strings.HasPrefix(name, cluster.ExemptPrefix) {
+		if value == "" {
+			value = "<reason>"
+		}
+		return fmt.Sprintf("metadata: {annotations: {%s: %s}}", name, flowYAML(value))
+	}
+	var all []string
+	for _, k := range ownKeys {
+		all = append(all, k.name)
+	}
+	if i := slices.Index(all, nearest(name, all)); i >= 0 {
+		return "write " + ownKeys[i].yaml(m.kind.Kind, value)
+	}
+	return "remove it; there are " + keysFor(m.kind.Kind)
+}
+
+func (m *misplaced) add(at *field.Path, detail, remedy string) {
+	m.report(field.Forbidden(at, detail), remedy)
+}
+
+func (m *misplaced) report(wrong *field.Error, remedy string) {
+	m.found = append(m.found, Finding{Rule: m.rule, Level: Warn, Error: wrong, Remedy: Remedy{remedy}})
+}
