@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -161,13 +162,16 @@ func (c goingClaim) needed(p *Pass) {
 	}
 	wipe := fmt.Sprintf("to wipe it: kubectl annotate pvc %s -n %s %s=\"why\"", c.Name, c.Namespace,
 		cluster.ExemptPrefix+p.rule.Name)
-	remedy := remove + "; " + wipe
+	remedy := Remedy{remove, "; " + wipe}
 	owner := cluster.ForeignController(c.member.StatefulSet)
 	if owner != nil { // the owner scales it
-		remedy = wipe + "; to remove the Pod, scale " + throughOwner(owner)
+		remedy = Remedy{wipe, "; to remove the Pod, scale " + throughOwner(owner)}
+	}
+	if safe := c.keepingDisk(); safe != "" {
+		remedy = append(Remedy{"first " + safe, ", then " + remedy[0]}, remedy[1:]...)
 	}
 	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
-		"would start empty at its next restart%s", sts, pod, fate(c.volume))), remedy)
+		"would start empty at its next restart%s", sts, pod, fate(c.volume))), remedy...)
 	if owner != nil {
 		p.Through(owner)
 	}
@@ -184,8 +188,31 @@ func (c goingClaim) destroys(p *Pass, whose, letGo string) {
 	p.Loses(c.volume.Name)
 }
 
+// keepingDisk returns the command after which the disk outlives the claim, or ""
+// where it does so anyway, or an annotation says that it may go, by which the
+// policy would be set back. The Namespace's is not looked at: a lookup that fails
+// would cost the answer.
+func (c goingClaim) keepingDisk() string {
+	if !goesWithClaim(c.volume) {
+		return ""
+	}
+	const said, goes = cluster.AnnotationReclaim, string(corev1.PersistentVolumeReclaimDelete)
+	if cmp.Or(c.volume.Annotations[said], c.Annotations[said]) == goes {
+		return ""
+	}
+	return retainCommand(c.volume.Name)
+}
+
 // controlled warns that what controls the claim may make it anew.
 func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
+	if safe := c.keepingDisk(); safe != "" {
+		first, through := "first "+safe, throughOwner(owner)
+		p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot go: %s %s controls it; the disk is destroyed", owner.Kind,
+			owner.Name)), first, ", then have it deleted "+through)
+		p.Briefly(first)
+		p.Through(owner)
+		return
+	}
 	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s",
 		owner.Kind, owner.Name, fate(c.volume))),
 		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,

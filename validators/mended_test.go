@@ -39,7 +39,7 @@ var prose = []struct {
 	},
 	{"claim-in-use", `.*a platform engineer must add deletions: .*`, "configuration: TestNarrowest of policy reads it"},
 	{"claim-in-use", `.*(?:RedisCluster|Cluster) .*`, "only the owner can, whose kind is not known"},
-	{"claim-in-use", `if the data may be wanted again, .*|scaling down removes \S+ first`,
+	{"claim-in-use", `if the data may be wanted again, .*|(?:first kubectl patch pv .*, then )?scaling down removes \S+ first`,
 		"nothing needs to be mended: it says what is lost, or comes first"},
 	{"claim-in-use", `first kubectl get pv .* > volumes.yaml`, "nothing needs to be mended: it says what is lost"},
 	{"namespace-data", `first kubectl get pv .* > volumes.yaml`, "nothing needs to be mended: it says what is lost"},
