@@ -77,7 +77,7 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 				t.Error(err)
 			}
 			contains(t, out, "claim-in-use", "Cluster pg controls it",
-				map[bool]string{true: "data kept in volume", false: "the data destroyed"}[kept])
+				map[bool]string{true: "data kept in volume", false: "the disk is destroyed"}[kept])
 			out, err = try(t, "", "delete", "namespace", ns, "--dry-run=server")
 			if err != nil {
 				t.Error(err)
