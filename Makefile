@@ -141,7 +141,7 @@ e2e-versions: ## run the end-to-end suite on each of MINORS of Kubernetes (all t
 .PHONY: generate
 generate: ## write what is generated: docs/rules.md, man pages, completion, the schema of JSON reports, what the chart has from the rules
 	go run ./docs/generate
-	go run ./cmd/stayput generate docs
+	go test ./cmd/stayput -run TestGeneratedIsCurrent -update
 	go test ./report -run TestSchemaIsCurrent -update
 	go run ./deploy/generate
 

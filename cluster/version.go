@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 
 	apiversion "k8s.io/apimachinery/pkg/version"
+
+	"stayput.dev/internal/pattern"
 )
 
 // NewestMinor is the newest minor of Kubernetes that is known here, the last one
@@ -75,17 +76,17 @@ func (v Versions) With(o Versions) Versions {
 // AnyPatch returns all patches of a minor.
 func AnyPatch(minor int) Versions { return Versions{Version{minor, 0}, Version{minor, anyPatch}} }
 
-var release = regexp.MustCompile(`^v?1\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:[-+](.*))?$`)
+var release = pattern.Lazy(`^v?1\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:[-+](.*))?$`)
 
 // preRelease matches what follows the number of a release that is not out yet.
 // Providers write their own builds with a hyphen, too: v1.34.4-gke.100.
-var preRelease = regexp.MustCompile(`^(alpha|beta|rc)\.`)
+var preRelease = pattern.Lazy(`^(alpha|beta|rc)\.`)
 
 // ParseVersions reads a release as 1.34.4, or any patch of a minor as 1.34; a
 // leading v and what a provider appends may be there. A pre-release is between
 // the minor before and its own: it may have the defaults of either.
 func ParseVersions(text string) (Versions, error) {
-	m := release.FindStringSubmatch(text)
+	m := release().FindStringSubmatch(text)
 	if m == nil {
 		return Versions{}, fmt.Errorf("%q: must be a version of Kubernetes, as 1.34 or 1.34.4", text)
 	}
@@ -95,7 +96,7 @@ func ParseVersions(text string) (Versions, error) {
 	}
 	patch, _ := strconv.Atoi(m[2])
 	v := Version{minor, patch}
-	if patch == 0 && minor > 0 && preRelease.MatchString(m[3]) {
+	if patch == 0 && minor > 0 && preRelease().MatchString(m[3]) {
 		return Versions{Version{minor - 1, anyPatch}, v}, nil
 	}
 	return Versions{v, v}, nil

@@ -4,7 +4,6 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/pattern"
 	"stayput.dev/internal/quantity"
 )
 
@@ -112,13 +112,16 @@ func (s *Stream) read(file string, doc *document) *StreamError {
 	data, repeats := doc.text, false
 	if !doc.json {
 		var err error
-		data, err = yaml.YAMLToJSONStrict(doc.text)
+		data, err = toJSON(doc.text)
 		if err != nil { // perhaps only a repeated key
 			if data, err = yaml.YAMLToJSON(doc.text); err != nil {
 				return doc.fault(file, err)
 			}
 			repeats = true
 		}
+	}
+	if !repeats && s.readFast(file, doc, data) {
+		return nil
 	}
 	var h header
 	if err := stdjson.Unmarshal(data, &h); err != nil {
@@ -205,22 +208,27 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		}
 		*gvk = o.GetObjectKind().GroupVersionKind()
 	}
-	if o.GetNamespace() == "" && cluster.Namespaced(gvk.GroupKind()) {
+	s.add(m, o, gvk.GroupKind())
+	return nil
+}
+
+// add adds an object that is decoded.
+func (s *Stream) add(m Manifest, o client.Object, kind schema.GroupKind) {
+	if o.GetNamespace() == "" && cluster.Namespaced(kind) {
 		o.SetNamespace(cluster.DefaultNamespace)
 		m.Unplaced = true
 	}
-	m.Object, m.Directives = o, doc.comments()
-	if item >= 0 {
+	m.Object, m.Directives = o, m.doc.comments()
+	if m.item >= 0 {
 		m.Directives = m.itemComments()
 	}
 	s.Manifests = append(s.Manifests, m)
-	return nil
 }
 
 // misfit names the field that has a value of a wrong type: ... cannot unmarshal
 // string into Go struct field StatefulSetSpec.spec.replicas of type int32.
 func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
-	found := misfit.FindStringSubmatch(err.Error())
+	found := misfit().FindStringSubmatch(err.Error())
 	if found == nil {
 		return &StreamError{file, m.Line(""), errors.New(strings.TrimPrefix(err.Error(), "json: "))}
 	}
@@ -228,7 +236,7 @@ func (s *Stream) misfit(file string, m Manifest, err error) *StreamError {
 	return &StreamError{file, m.Line(path), fmt.Errorf("%s: must be %s, and is a %s", path, want, got)}
 }
 
-var misfit = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.\s]+\.(\S+) of type (\S+)`)
+var misfit = pattern.Lazy(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.\s]+\.(\S+) of type (\S+)`)
 
 // foreign leaves out a document that is no object, unless it was meant to be.
 func (s *Stream) foreign(file string, m Manifest, meant bool, why string) *StreamError {

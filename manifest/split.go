@@ -182,7 +182,7 @@ func leftOut(text []byte, line int) int {
 	case errors.Is(err, io.EOF):
 		return 0
 	case err != nil:
-		if m := lineOf.FindStringSubmatch(err.Error()); m[1] != "" {
+		if m := lineOf().FindStringSubmatch(err.Error()); m[1] != "" {
 			n, _ := strconv.Atoi(m[1]) // digits; what the parser says counts lines from 0
 			at += n
 		}

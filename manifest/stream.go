@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"stayput.dev/internal/pattern"
 )
 
 // A source is the content of a file, as it was read.
@@ -120,7 +121,7 @@ var ErrTemplate = errors.New("not YAML but a template: lint what it renders, as 
 // ErrNoObject is the error of a document that is no object of Kubernetes.
 var ErrNoObject = errors.New("not a Kubernetes object")
 
-var lineOf = regexp.MustCompile(`^(?:error converting YAML to JSON: )?(?:yaml: )?(?:line (\d+): )?`)
+var lineOf = pattern.Lazy(`^(?:error converting YAML to JSON: )?(?:yaml: )?(?:line (\d+): )?`)
 
 // fault adds the file and the line to a decoder's error, which counts lines
 // from the beginning of the document.
@@ -129,7 +130,7 @@ func (d *document) fault(file string, err error) *StreamError {
 		return &StreamError{file, d.line + bytes.Count(d.text[:i], []byte("\n")), ErrTemplate}
 	}
 	text, line := err.Error(), d.line
-	if m := lineOf.FindStringSubmatch(text); m != nil {
+	if m := lineOf().FindStringSubmatch(text); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			line += n - 1
 		}

@@ -2,13 +2,14 @@ package validators
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"stayput.dev/internal/pattern"
 )
 
 var fixedLabels = &Rule{
@@ -166,19 +167,19 @@ func (c changing) released(key, value string) bool {
 	switch {
 	case strings.HasPrefix(key, "checksum/"):
 		return true
-	case name == "version" && (key == "app.kubernetes.io/version" || versionNumber.MatchString(value)):
+	case name == "version" && (key == "app.kubernetes.io/version" || versionNumber().MatchString(value)):
 		return !hasVersion(c.name, value)
 	}
-	return name == "chart" && versionNumber.MatchString(value)
+	return name == "chart" && versionNumber().MatchString(value)
 }
 
 // versionNumber matches the version in a label's value.
-var versionNumber = regexp.MustCompile(`(^|-)v?\d+\.\d+`)
+var versionNumber = pattern.Lazy(`(^|-)v?\d+\.\d+`)
 
 // versionsOf returns the versions that an object's labels tell, those with a dot.
 func versionsOf(labels map[string]string) (versions []string) {
 	for _, key := range []string{"app.kubernetes.io/version", "helm.sh/chart"} {
-		if at := versionNumber.FindStringIndex(labels[key]); at != nil {
+		if at := versionNumber().FindStringIndex(labels[key]); at != nil {
 			versions = append(versions, strings.Trim(labels[key][at[0]:], "-v"))
 		}
 	}

@@ -3,7 +3,6 @@ package validators
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/internal/pattern"
 )
 
 var workloadDataPath = &Rule{
@@ -206,7 +207,7 @@ var dataFlags = []string{
 }
 
 // aPath matches one absolute path, with no pattern or variable in it.
-var aPath = regexp.MustCompile(`^/[A-Za-z0-9._/-]+$`)
+var aPath = pattern.Lazy(`^/[A-Za-z0-9._/-]+$`)
 
 // namesData says whether a container may name a path of its data.
 func namesData(c *corev1.Container) bool {
@@ -230,7 +231,7 @@ func dataFlag(word string) (flag string, ok bool) {
 func namedPaths(c *corev1.Container, at *field.Path) (all []namedPath) {
 	add := func(at *field.Path, name, value string) {
 		for one := range strings.SplitSeq(value, ",") {
-			if one = strings.TrimSpace(one); aPath.MatchString(one) {
+			if one = strings.TrimSpace(one); aPath().MatchString(one) {
 				all = append(all, namedPath{at, name, path.Clean(one)})
 			}
 		}

@@ -3,13 +3,14 @@ package validators
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/internal/pattern"
 )
 
 var workloadEnvOrder = &Rule{
@@ -102,7 +103,7 @@ func envOrder(p *Pass, c *corev1.Container, links bool, at *field.Path) {
 	}{{"command", c.Command}, {"args", c.Args}} {
 		for i, text := range list.texts {
 			for _, name := range variables(text) {
-				if missing(name) && asVariable.MatchString(name) {
+				if missing(name) && asVariable().MatchString(name) {
 					p.Report(field.Invalid(at.Child(list.field).Index(i), short("$("+name+")"),
 						"must name a variable of env; without one, the container gets this very text"), defineIt(name))
 				}
@@ -150,20 +151,20 @@ func variables(text string) (names []string) {
 
 // serviceVariable matches the names of variables that hold addresses of
 // Services.
-var serviceVariable = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|` +
+var serviceVariable = pattern.Lazy(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|` +
 	`_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
 // ofService says whether a variable may hold the address of a Service. Those of
 // the Service kubernetes are always set, the others where service links are
 // enabled.
 func ofService(name string, links bool) bool {
-	return serviceVariable.MatchString(name) && (links || strings.HasPrefix(name, "KUBERNETES_"))
+	return serviceVariable().MatchString(name) && (links || strings.HasPrefix(name, "KUBERNETES_"))
 }
 
 // asVariable matches usual names of variables. Any other text in $( ) in
 // command and args is a command for a shell in the image, or syntax of the
 // program.
-var asVariable = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+var asVariable = pattern.Lazy(`^[A-Z_][A-Z0-9_]*$`)
 
 // shell says whether a word of a command is a shell, or its option for a
 // script.
@@ -172,7 +173,7 @@ func shell(word string) bool {
 	case "sh", "ash", "bash", "dash", "ksh", "zsh", "fish", "busybox", "su", "pwsh", "powershell", "cmd", "cmd.exe":
 		return true
 	}
-	return script.MatchString(word)
+	return script().MatchString(word)
 }
 
-var script = regexp.MustCompile(`^-[a-z]*c$`)
+var script = pattern.Lazy(`^-[a-z]*c$`)

@@ -3,7 +3,6 @@ package validators
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/internal/pattern"
 )
 
 var workloadPreStop = &Rule{
@@ -69,7 +70,7 @@ func sleeps(command []string) int64 {
 	if len(command) > 0 && path.Base(command[0]) == "sleep" {
 		return int64(lasts(command[1:]).Seconds())
 	}
-	if len(command) < 3 || !shell(command[0]) || !script.MatchString(command[1]) {
+	if len(command) < 3 || !shell(command[0]) || !script().MatchString(command[1]) {
 		return 0
 	}
 	var all time.Duration
@@ -103,7 +104,7 @@ func lasts(args []string) (all time.Duration) {
 		"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 	}
 	for _, arg := range args {
-		m := duration.FindStringSubmatch(arg)
+		m := duration().FindStringSubmatch(arg)
 		if m == nil {
 			return 0
 		}
@@ -114,4 +115,4 @@ func lasts(args []string) (all time.Duration) {
 }
 
 // duration matches an argument of sleep.
-var duration = regexp.MustCompile(`^(\d{1,9}(?:\.\d{1,9})?)([smhd]?)$`)
+var duration = pattern.Lazy(`^(\d{1,9}(?:\.\d{1,9})?)([smhd]?)$`)

@@ -302,7 +302,8 @@ func TestEachKindIsKnown(t *testing.T) {
 // apart beside that, and rules know nothing of HTTP and YAML.
 func TestArrows(t *testing.T) {
 	layers := []string{
-		"internal/bytype", "internal/jsonscan", "internal/quantity", "internal/fastjson", "internal/same",
+		"internal/bytype", "internal/pattern", "internal/jsonscan", "internal/quantity", "internal/fastjson",
+		"internal/same",
 		"cluster", "cluster/cache/trim", "cluster/cache/packed",
 		"cluster/cache", "manifest/splice", "manifest", "internal/lsp",
 		"validators", "mutators", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal",

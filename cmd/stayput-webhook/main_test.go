@@ -26,7 +26,7 @@ func TestTheServerIsTheServer(t *testing.T) {
 	}
 	all, server := deps("stayput"), deps("stayput-webhook")
 	for _, dep := range []string{
-		"sigs.k8s.io/kustomize/api/krusty", "github.com/spf13/cobra/doc",
+		"sigs.k8s.io/kustomize/api/krusty",
 		"github.com/openreports/reports-api/apis/openreports.io/v1alpha1",
 		"stayput.dev/manifest", "stayput.dev/recovery", "stayput.dev/rehearsal", "stayput.dev/report",
 	} {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/cli"
 	"stayput.dev/internal/config"
 	"stayput.dev/report"
 	"stayput.dev/webhook"
@@ -64,6 +65,7 @@ is written. With --fix, what it has mended does not count; with --diff it does.`
   stayput lint deploy/ --fix --diff
   stayput lint deploy/ --format text --format sarif=stayput.sarif --format html=report.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			cli.DelayGarbage()
 			return l.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}

@@ -20,6 +20,11 @@ func main() { cli.Main(run) }
 
 // run runs the command line.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return cli.Execute(ctx, newRoot(), args, stdin, stdout, stderr)
+}
+
+// newRoot returns the command stayput with all that are under it.
+func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "stayput",
 		Short: "Keep the names and the data of stateful workloads",
@@ -29,9 +34,9 @@ admission webhook (serve) and over manifests (lint), with the same rules.`,
 	}
 	root.AddCommand(serve.Command(snapshotOf), lintCommand(), lspCommand(), auditCommand(), rehearseCommand(),
 		mutateCommand(), reviewCommand(), recoverCommand(), rulesCommand(), webhooksCommand(), certsCommand(),
-		serve.ProbeCommand(), generateCommand())
+		serve.ProbeCommand())
 	name(root)
-	return cli.Execute(ctx, root, args, stdin, stdout, stderr)
+	return root
 }
 
 // name returns the command that the user typed: kubectl runs kubectl-stayput as

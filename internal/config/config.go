@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/pattern"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 	"stayput.dev/webhook/repair"
@@ -132,10 +132,10 @@ func Parse(file string, data []byte) (Settings, error) {
 func plain(err error) string {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	s = strings.ReplaceAll(s, "unmarshal errors:\n  ", "")
-	return typeName.ReplaceAllString(s, "")
+	return typeName().ReplaceAllString(s, "")
 }
 
-var typeName = regexp.MustCompile(` in type \S+`)
+var typeName = pattern.Lazy(` in type \S+`)
 
 func (c configuration) resolve() (Settings, error) {
 	levels := make(map[string]validators.Level, len(c.Rules))

@@ -39,6 +39,10 @@ type Budget struct {
 	Costly func(key string) bool
 	Weight int
 
+	// Exact leaves a field that its struct does not have to others, which report it;
+	// it is skipped otherwise.
+	Exact bool
+
 	// Room reserves memory for a number of values and returns whether there is
 	// enough. It is called before they are decoded, for some hundred at a time.
 	// Nil: always.

@@ -41,6 +41,9 @@ func structPlan(t reflect.Type) plan {
 				return -1
 			}
 			if n := find(fields, byName, name, next); n < 0 { // a field of a newer version
+				if d.doc.budget.Exact {
+					return -1
+				}
 				i = d.skip(value)
 			} else {
 				if seen&(1<<n) != 0 {

@@ -11,20 +11,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// generateCommand writes what packages of stayput ship beside it. It is for
-// make generate, and hidden from everybody else.
-func generateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "generate DIR",
-		Short:  "Write man pages and completion scripts",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return generate(cmd.Root(), args[0])
-		},
-	}
-}
-
+// generate writes what packages of stayput ship beside it into a directory: man
+// pages and completion scripts.
 func generate(root *cobra.Command, dir string) error {
 	man, completion := filepath.Join(dir, "man"), filepath.Join(dir, "completion")
 	for _, d := range []string{man, completion} {
