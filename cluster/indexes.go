@@ -60,7 +60,7 @@ func indexes() []anIndex {
 	return []anIndex{
 		PodsByClaim, PodsByHostname, StrayPods,
 		ClaimsByBase,
-		VolumesByClaim, ReleasedVolumes,
+		VolumesByClaim, VolumesByDisk, ReleasedVolumes,
 		StatefulSetsByClaim, StatefulSetsByMount, StatefulSetsByService, StatefulSetsByLabel,
 		DeploymentsByMount, DeploymentsByLabel, JobsByLabel, CronJobsByLabel,
 		ServicesBySelector, BudgetsBySelector,
@@ -109,6 +109,9 @@ var (
 		}
 		return []string{OfClass(class), claimed(ref.Namespace, ref.Name), ClaimedIn(ref.Namespace)}
 	}, volumes)
+
+	// VolumesByDisk finds volumes by what they stand for, for [SameDisk].
+	VolumesByDisk = newIndex("disk", func(pv *corev1.PersistentVolume) []string { return hashes(Disks(pv)) }, volumes)
 
 	// ReleasedVolumes finds the few volumes whose claims are gone, by their
 	// phase.

@@ -53,6 +53,11 @@ var sentences = []sentence{
 	{rule: "finalizer-removed", says: `does not destroy the disk`,
 		beyond: "a provisioner that finds no volume has nothing to destroy: kubernetes-sigs/" +
 			"sig-storage-lib-external-provisioner controller/controller.go, shouldDelete"},
+	{rule: "volume-same-disk", says: `never starts`,
+		beyond: "kubelet waits for each volume, and knows those of CSI by driver and handle: pkg/kubelet/volumemanager/" +
+			"cache/desired_state_of_world.go, kubernetes/kubernetes#132921"},
+	{rule: "volume-same-disk", says: `go the data of both|damage the file system`,
+		beyond: "a disk is no object of the control plane: that of the other volume is destroyed or mounted as its own"},
 	{rule: "volume-stale-claim", says: `disk destroyed|never bound`, by: "TestVolumesAreRestoredWithTheirData"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",

@@ -241,6 +241,18 @@ kind: PersistentVolume
 metadata: {name: disk}
 spec: {capacity: {storage: 50Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete,
   storageClassName: retained, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
+	"volume-same-disk": {app: "prometheus.yaml", want: warn, add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: boards}
+spec: {capacity: {storage: 10Gi}, accessModes: [ReadWriteOnce], storageClassName: retained,
+  csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: boards-copied}
+spec: {capacity: {storage: 10Gi}, accessModes: [ReadWriteOnce], storageClassName: retained,
+  csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"volume-stale-claim": {app: "mysql.yaml", want: warn, add: `
 apiVersion: v1
 kind: PersistentVolume

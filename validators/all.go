@@ -68,6 +68,7 @@ var All = withStayputAnnotation(
 	volumeHostPath,
 	volumeInUse,
 	volumeReclaim,
+	volumeSameDisk,
 	volumeStaleClaim,
 	workloadDataPath,
 	workloadEnvOrder,

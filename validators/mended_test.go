@@ -84,6 +84,8 @@ var prose = []struct {
 		"a reason, or in which object, its author knows"},
 	{"volume-host-path", `.*<node>.*`, "which node has the directory is not known"},
 	{"storageclass-in-use", `make a class of that name again, .*`, "the deletion is warned of when it happens"},
+	{"volume-same-disk", `use one of both alone|say accessModes: \[ReadWriteMany\] in both .*|mount volume \S+ in both ` +
+		`places`, "which volume is to stay, and what the storage can do, its author knows"},
 	{"volume-stale-claim", `remove (uid and resourceVersion from claimRef|it, and uid from the volume's claimRef)`,
 		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},

@@ -994,6 +994,11 @@ func (g gen) volume() *corev1.PersistentVolume {
 			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
 				{Key: "topology.kubernetes.io/zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}}}}}
 	}
+	if uid := string(pv.UID); s.CSI != nil && strings.ContainsAny(uid[len(uid)-1:], "567") {
+		s.CSI.VolumeHandle = "shared"
+	} else if s.HostPath != nil && strings.HasSuffix(uid, "8") {
+		s.HostPath, s.Local = nil, &corev1.LocalVolumeSource{Path: "/srv"}
+	}
 	s.VolumeAttributesClassName = g.attributes()
 	pv.Status.Phase = one(g, "", corev1.VolumePending, corev1.VolumeAvailable, corev1.VolumeAvailable,
 		corev1.VolumeAvailable)

@@ -261,6 +261,31 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		one := sc.Annotations["storageclass.kubernetes.io/is-default-class"]
 		return []any{one, sc.Annotations["storageclass.beta.kubernetes.io/is-default-class"]}
 	}),
+	"volume-same-disk": func(_ *world, o client.Object) any {
+		switch o := o.(type) {
+		case pv:
+			s := o.Spec
+			return []any{s.CSI, s.NFS, s.Local, s.HostPath, s.NodeAffinity, s.AccessModes, s.PersistentVolumeReclaimPolicy,
+				o.Annotations["pv.kubernetes.io/provisioned-by"]}
+		case sts:
+			var claims []any
+			for _, v := range o.Spec.Template.Spec.Volumes {
+				if v.PersistentVolumeClaim != nil {
+					claims = append(claims, v.Name, v.PersistentVolumeClaim)
+				}
+			}
+			return []any{claims, o.Spec.VolumeClaimTemplates, o.Spec.Ordinals}
+		case deployment:
+			var claims []any
+			for _, v := range o.Spec.Template.Spec.Volumes {
+				if v.PersistentVolumeClaim != nil {
+					claims = append(claims, v.Name, v.PersistentVolumeClaim)
+				}
+			}
+			return claims
+		}
+		return nil
+	},
 	"volume-reclaim": of(func(_ *world, v pv) any {
 		return []any{v.Spec.PersistentVolumeReclaimPolicy, v.Annotations["pv.kubernetes.io/provisioned-by"],
 			v.Annotations["stayput.dev/reclaim-policy"]}

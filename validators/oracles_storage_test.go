@@ -1,6 +1,7 @@
 package validators_test
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,6 +38,66 @@ var _ = register(map[string]oracle{
 		}
 		return denyIf(byProvisioner(v))
 	}),
+	"volume-same-disk": gravest(
+		stored(func(w *world, v pv) validators.Level {
+			goes := func(v pv) bool { // with its claim
+				return v.Spec.PersistentVolumeReclaimPolicy == "Delete" &&
+					(v.Annotations["pv.kubernetes.io/provisioned-by"] != "" || v.Spec.HostPath != nil)
+			}
+			succeeded := func(v pv) bool {
+				over := v.DeletionTimestamp != nil || v.Status.Phase == "Released" || v.Status.Phase == "Failed"
+				return over && !goes(v)
+			}
+			alone := func(v pv) bool {
+				for _, m := range v.Spec.AccessModes {
+					if m == corev1.ReadWriteOnce || m == corev1.ReadWriteOncePod {
+						return true
+					}
+				}
+				return false
+			}
+			for _, other := range w.volumes {
+				if other.Name != v.Name && oneDisk(v, other) && !succeeded(v) && !succeeded(other) &&
+					(goes(v) || goes(other) || alone(v) || alone(other)) {
+					return warn
+				}
+			}
+			return nothing
+		}),
+		ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+			var claims []string
+			s, isSet := o.(sts)
+			if isSet {
+				for _, t := range s.Spec.VolumeClaimTemplates {
+					claims = append(claims, fmt.Sprintf("%s-%s-%d", t.Name, s.Name, firstOrdinal(s)))
+				}
+			}
+			for _, v := range pod.Volumes {
+				if v.PersistentVolumeClaim != nil && !(isSet && hasTemplate(s, v.Name)) {
+					claims = append(claims, v.PersistentVolumeClaim.ClaimName)
+				}
+			}
+			slices.Sort(claims)
+			var had []pv
+			for _, name := range slices.Compact(claims) {
+				c := find(w.claims, o.GetNamespace(), name)
+				if c == nil {
+					continue
+				}
+				v := volumeHad(w, c)
+				if v == nil || v.Spec.CSI == nil {
+					continue
+				}
+				for _, other := range had {
+					if oneDisk(v, other) {
+						return warn
+					}
+				}
+				had = append(had, v)
+			}
+			return nothing
+		}),
+	),
 	"volume-stale-claim": gravest(
 		created(func(w *world, v pv) validators.Level {
 			ref := v.Spec.ClaimRef
@@ -194,6 +255,25 @@ func hintIf(found bool) validators.Level {
 		return hint
 	}
 	return nothing
+}
+
+// oneDisk says whether two volumes are of one disk.
+func oneDisk(a, b pv) bool {
+	if a.Spec.CSI != nil || b.Spec.CSI != nil {
+		return a.Spec.CSI != nil && b.Spec.CSI != nil && a.Spec.CSI.Driver == b.Spec.CSI.Driver &&
+			a.Spec.CSI.VolumeHandle == b.Spec.CSI.VolumeHandle
+	}
+	directory := func(v pv) string {
+		if v.Spec.Local != nil {
+			return v.Spec.Local.Path
+		}
+		return v.Spec.HostPath.Path
+	}
+	onOne := func(v pv) bool { // the only node to which a volume of these clusters is tied
+		return v.Spec.NodeAffinity != nil &&
+			v.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Key == "kubernetes.io/hostname"
+	}
+	return directory(a) == directory(b) && onOne(a) && onOne(b)
 }
 
 // otherDefault says whether another class is the default.

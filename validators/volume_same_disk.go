@@ -1,0 +1,175 @@
+package validators
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
+)
+
+var volumeSameDisk = &Rule{
+	Name:  "volume-same-disk",
+	Level: Warn,
+	Loses: LosesData,
+	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
+	Doc: `a disk should be the disk of one volume
+
+Two PersistentVolumes with the same CSI driver and volumeHandle, the same NFS server
+and path, or the same directory of a node are one disk, and nothing in Kubernetes
+knows it. Each is bound to a claim of its own. If one has the reclaim policy Delete,
+the deletion of its claim destroys the data of the other. With an access mode that
+is for one node, such as ReadWriteOnce, two nodes mount it all the same, and damage
+the file system. Where every access mode is ReadWriteMany or ReadOnlyMany, and the
+policy of both is Retain, sharing is meant, and nothing is said; nor of a volume whose
+claim is gone and which is retained, for the other one takes its place.
+
+A Pod that mounts two volumes of one CSI handle never starts, whatever the access
+modes: the kubelet knows a volume by driver and handle, mounts it once, and waits for
+the other (kubernetes/kubernetes#132921, no event says so). Mount one claim in two
+places, or give each volume a handle of its own; most drivers for shared file systems
+accept any that is unique.`,
+
+	Exempt: "what shares the disk never runs at the same time, and both volumes are retained",
+
+	Checks: append([]Check{
+		On(sharedDisk).Of("spec.csi", "spec.nfs", "spec.local", "spec.hostPath", "spec.nodeAffinity", "spec.accessModes",
+			"spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]"),
+	}, ofPods(mountedTwice, []string{"volumes[*].persistentVolumeClaim"}, "spec.volumeClaimTemplates", "spec.ordinals")...),
+}
+
+// sharedDisk reports a volume on the disk of another, where one loses by it.
+func sharedDisk(p *Pass, pv *corev1.PersistentVolume) error {
+	if replaced(pv) {
+		return nil
+	}
+	others, err := cluster.SameDisk(p.Cluster, pv)
+	if err != nil {
+		return fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	slices.SortFunc(others, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
+	for _, other := range others {
+		if replaced(other) {
+			continue
+		}
+		path, value := diskPath(pv)
+		for _, one := range []*corev1.PersistentVolume{pv, other} {
+			if destroyedWithClaim(one) {
+				p.Report(field.Invalid(path, value, fmt.Sprintf("must not be the disk of %s, too; %s has the policy Delete, "+
+					"and with its claim go the data of both", other.Name, one.Name)), p.retained(one.Name))
+				return nil
+			}
+		}
+		if shareable(pv) && shareable(other) {
+			continue
+		}
+		p.Report(field.Invalid(path, value, fmt.Sprintf("must not be the disk of %s, too; two nodes may mount it at a "+
+			"time, and damage the file system", other.Name)),
+			"use one of both alone", ", or say accessModes: [ReadWriteMany] in both if the storage can share it")
+		return nil
+	}
+	return nil
+}
+
+// replaced says whether a volume is retained and its claim is gone, or it is going
+// itself: another may take its place.
+func replaced(pv *corev1.PersistentVolume) bool {
+	gone := pv.DeletionTimestamp != nil || pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed
+	return gone && !destroyedWithClaim(pv)
+}
+
+// destroyedWithClaim says whether somebody destroys a volume's disk when its claim is
+// deleted: its provisioner, or the controller manager, which deletes directories.
+func destroyedWithClaim(pv *corev1.PersistentVolume) bool {
+	return pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete &&
+		(provisioned(pv) || pv.Spec.HostPath != nil)
+}
+
+// shareable says whether all access modes of a volume are for several nodes.
+func shareable(pv *corev1.PersistentVolume) bool {
+	return !slices.ContainsFunc(pv.Spec.AccessModes, func(m corev1.PersistentVolumeAccessMode) bool {
+		return m != corev1.ReadWriteMany && m != corev1.ReadOnlyMany
+	})
+}
+
+// diskPath returns the field that names a volume's disk, and its value.
+func diskPath(pv *corev1.PersistentVolume) (*field.Path, string) {
+	switch s := &pv.Spec.PersistentVolumeSource; {
+	case s.CSI != nil:
+		return specPath.Child("csi", "volumeHandle"), short(s.CSI.VolumeHandle)
+	case s.NFS != nil:
+		return specPath.Child("nfs", "path"), short(s.NFS.Path)
+	case s.Local != nil:
+		return specPath.Child("local", "path"), short(s.Local.Path)
+	default:
+		return specPath.Child("hostPath", "path"), short(s.HostPath.Path)
+	}
+}
+
+// mountedTwice reports a Pod with two volumes of one CSI handle.
+func mountedTwice(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	claims := podClaims(obj, spec)
+	if len(claims) < 2 {
+		return nil
+	}
+	var unknown error
+	type mounted struct {
+		podClaim
+		pv string
+	}
+	first := map[string]mounted{}
+	for _, c := range claims {
+		pv, err := c.boundVolume(p.Cluster, obj)
+		if errors.Is(err, cluster.ErrUnknown) {
+			unknown = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if pv == nil || pv.Spec.CSI == nil {
+			continue
+		}
+		disk := cluster.Disks(pv)[0]
+		other, twice := first[disk]
+		if !twice {
+			first[disk] = mounted{c, pv.Name}
+			continue
+		}
+		if other.pv == pv.Name {
+			continue
+		}
+		path := at.Child("volumes").Index(c.index)
+		if c.by == aTemplate {
+			path = templatesPath.Index(c.index)
+		}
+		p.Report(field.Invalid(path, c.volume, fmt.Sprintf("must not be the disk of volume %s, too (handle %s); the kubelet "+
+			"mounts it once, and the Pod never starts", other.volume, short(pv.Spec.CSI.VolumeHandle))),
+			fmt.Sprintf("mount volume %s in both places", other.volume))
+		return unknown
+	}
+	return unknown
+}
+
+// boundVolume returns the volume of a claim that Pods use, for a claim template that of
+// its first ordinal; nil if it has none.
+func (c podClaim) boundVolume(v *cluster.View, obj client.Object) (*corev1.PersistentVolume, error) {
+	if sts, ok := obj.(*appsv1.StatefulSet); ok && c.by == aTemplate {
+		start, _ := cluster.Ordinals(sts)
+		c = podClaim{by: aClaim, claim: cluster.ClaimName(sts, c.volume, start)}
+	}
+	if c.by != aClaim {
+		return nil, nil
+	}
+	pvc, err := c.object(v, obj.GetNamespace())
+	if err != nil || pvc == nil {
+		return nil, err
+	}
+	return volumeOf(v, pvc)
+}
