@@ -77,6 +77,9 @@ var _ = register(map[string]oracle{
 					claims = append(claims, v.PersistentVolumeClaim.ClaimName)
 				}
 			}
+			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }) {
+				return nothing // claims are made, each with a volume of its own
+			}
 			slices.Sort(claims)
 			var had []pv
 			for _, name := range slices.Compact(claims) {

@@ -112,64 +112,82 @@ func diskPath(pv *corev1.PersistentVolume) (*field.Path, string) {
 	}
 }
 
-// mountedTwice reports a Pod with two volumes of one CSI handle.
+// mountedTwice reports a Pod with two volumes of one CSI handle, of which it names one
+// claim at least: the claims that are made of templates get volumes of their own.
 func mountedTwice(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
-	claims := podClaims(obj, spec)
-	if len(claims) < 2 {
+	if !slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }) {
+		return nil
+	}
+	mounts := claimMounts(obj, spec)
+	if len(mounts) < 2 {
 		return nil
 	}
 	var unknown error
-	type mounted struct {
-		podClaim
-		pv string
-	}
-	first := map[string]mounted{}
-	for _, c := range claims {
-		pv, err := c.boundVolume(p.Cluster, obj)
+	for i := range mounts {
+		m := &mounts[i]
+		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), m.claim)
+		if err == nil && pvc != nil {
+			m.pv, err = volumeOf(p.Cluster, pvc)
+		}
 		if errors.Is(err, cluster.ErrUnknown) {
 			unknown = err
 			continue
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("look up the volume of claim %s: %w", m.claim, err)
 		}
-		if pv == nil || pv.Spec.CSI == nil {
-			continue
+		if j := slices.IndexFunc(mounts[:i], m.collides); j >= 0 {
+			path := at.Child("volumes").Index(m.index)
+			if m.template {
+				path = templatesPath.Index(m.index)
+			}
+			p.Report(field.Invalid(path, m.volume, fmt.Sprintf("must not be the disk of volume %s, too (handle %s); the "+
+				"kubelet mounts it once, and the Pod never starts", mounts[j].volume, short(m.pv.Spec.CSI.VolumeHandle))),
+				fmt.Sprintf("mount volume %s in both places", mounts[j].volume))
+			return unknown
 		}
-		disk := cluster.Disks(pv)[0]
-		other, twice := first[disk]
-		if !twice {
-			first[disk] = mounted{c, pv.Name}
-			continue
-		}
-		if other.pv == pv.Name {
-			continue
-		}
-		path := at.Child("volumes").Index(c.index)
-		if c.by == aTemplate {
-			path = templatesPath.Index(c.index)
-		}
-		p.Report(field.Invalid(path, c.volume, fmt.Sprintf("must not be the disk of volume %s, too (handle %s); the kubelet "+
-			"mounts it once, and the Pod never starts", other.volume, short(pv.Spec.CSI.VolumeHandle))),
-			fmt.Sprintf("mount volume %s in both places", other.volume))
-		return unknown
 	}
 	return unknown
 }
 
-// boundVolume returns the volume of a claim that Pods use, for a claim template that of
-// its first ordinal; nil if it has none.
-func (c podClaim) boundVolume(v *cluster.View, obj client.Object) (*corev1.PersistentVolume, error) {
-	if sts, ok := obj.(*appsv1.StatefulSet); ok && c.by == aTemplate {
+// A claimMount is a volume of a Pod that a claim has: the index is that of the volume,
+// or of the claim template.
+type claimMount struct {
+	volume, claim string
+	template      bool
+	index         int
+	pv            *corev1.PersistentVolume // nil if the claim is not bound, or not looked up yet
+}
+
+// claimMounts returns the volumes of a workload's Pods that claims have; of a
+// StatefulSet those of its first ordinal.
+func claimMounts(obj client.Object, spec *corev1.PodSpec) []claimMount {
+	var templates []corev1.PersistentVolumeClaim
+	sts, _ := obj.(*appsv1.StatefulSet)
+	if sts != nil {
+		templates = sts.Spec.VolumeClaimTemplates
+	}
+	mounts := make([]claimMount, 0, len(templates)+len(spec.Volumes))
+	for i := range templates {
 		start, _ := cluster.Ordinals(sts)
-		c = podClaim{by: aClaim, claim: cluster.ClaimName(sts, c.volume, start)}
+		mounts = append(mounts, claimMount{volume: templates[i].Name, template: true, index: i,
+			claim: cluster.ClaimName(sts, templates[i].Name, start)})
 	}
-	if c.by != aClaim {
-		return nil, nil
+	for i := range spec.Volumes {
+		v := &spec.Volumes[i]
+		replaced := slices.ContainsFunc(mounts[:len(templates)], func(m claimMount) bool { return m.volume == v.Name })
+		if v.PersistentVolumeClaim != nil && !replaced {
+			mounts = append(mounts, claimMount{volume: v.Name, index: i, claim: v.PersistentVolumeClaim.ClaimName})
+		}
 	}
-	pvc, err := c.object(v, obj.GetNamespace())
-	if err != nil || pvc == nil {
-		return nil, err
+	return mounts
+}
+
+// collides says whether the kubelet takes two volumes for one.
+func (m *claimMount) collides(other claimMount) bool {
+	if m.pv == nil || other.pv == nil || m.pv.Name == other.pv.Name || m.pv.Spec.CSI == nil || other.pv.Spec.CSI == nil {
+		return false
 	}
-	return volumeOf(v, pvc)
+	is, was := m.pv.Spec.CSI, other.pv.Spec.CSI
+	return is.Driver == was.Driver && is.VolumeHandle == was.VolumeHandle
 }
