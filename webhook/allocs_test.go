@@ -19,7 +19,7 @@ var allocations = map[string]float64{
 	"claim-create":                 72,
 	"claim-delete":                 71,
 	"claim-delete-denied":          141,
-	"pod-create":                   139,
+	"pod-create":                   145,
 	"pod-create-mutate":            160,
 	"statefulset-create":           250,
 	"statefulset-create-mutate":    130,
