@@ -145,7 +145,8 @@ func TestRepeatedKeysAreOfTheirObject(t *testing.T) {
 			"- apiVersion: v1\n  kind: Service\n  metadata:\n    name: b\n    name: c\n" +
 			"  spec: {type: NodePort, type: ClusterIP}\n",
 			want: []string{"kind 3:1", "metadata.name 12:5 spec.type 13:26"}},
-		"JSON": {text: "{\"apiVersion\": \"v1\", \"kind\": \"Service\",\n \"metadata\": {\"name\": \"a\", \"name\": \"b\"}}\n",
+		"JSON": {text: "{\"apiVersion\": \"v1\", \"kind\": \"Service\",\n" +
+			" \"metadata\": {\"name\": \"a\", \"name\": \"b\"}}\n",
 			want: []string{"metadata.name 2:28"}},
 		"a label": {text: "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels:\n    x.y/z: a\n    x.y/z: b\n",
 			want: []string{"metadata.labels[x.y/z] 7:5"}},

@@ -214,7 +214,8 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 		}
 	}
 	environment := s.Environment
-	environment.Source, environment.Finder, environment.Manifests, environment.Kubernetes = snapshot, snapshot, true, versions
+	environment.Source, environment.Finder = snapshot, snapshot
+	environment.Manifests, environment.Kubernetes = true, versions
 	r.Kubernetes = versions.String()
 	rv := &reviewer{Settings: s, progress: bar, rendered: in.rendered}
 	var before earlier

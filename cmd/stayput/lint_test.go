@@ -147,7 +147,7 @@ func TestLintExitCodes(t *testing.T) {
 		"no namespace": {args: []string{"-", "-n", "A_B"}, stdin: clean, code: 2, stderr: `--namespace "A_B": a lowercase`},
 		"no kind": {args: []string{"mixed", "--complete=Class"}, code: 2,
 			stderr: `"Class" is no kind that a rule looks up; the form is --complete or --complete=KIND,... with KIND one of ` +
-				`namespaced, Deployment, `},
+				`namespaced, ConfigMap, `},
 		"the whole cluster, in which there are classes": {args: []string{"mixed/two.json", "--assume-complete"},
 			stdout: "skipped: 2 rules, for want of: StorageClass; ", stderr: "deprecated: use --complete"},
 		"a Namespace that nobody shows": {args: []string{"../../../examples/broken/claim-reclaim.yaml"},

@@ -130,12 +130,13 @@ func TestLintOfMisplacedKeys(t *testing.T) {
 		"12:25: StatefulSet default/db: warn: stayput-annotation: " +
 			"spec.template.metadata.labels[staypt.dev/subdomain]: Forbidden: must be stayput.dev/subdomain",
 		"13:21: StatefulSet default/db: warn: stayput-annotation: " +
-			"spec.template.metadata.annotations[exempt.stayput.dev/statefulset-readiness]: Forbidden: must be an annotation of " +
-			"the StatefulSet itself; in a Pod template it exempts from nothing",
+			"spec.template.metadata.annotations[exempt.stayput.dev/statefulset-readiness]: Forbidden: must be an " +
+			"annotation of the StatefulSet itself; in a Pod template it exempts from nothing",
 		"21:5: ConfigMap default/c: warn: stayput-annotation: " +
 			"metadata.annotations[exempt.stayput.dev/claim-in-use]: Forbidden: must be an annotation of a PersistentVolumeClaim",
 		"23:5: ConfigMap default/c: warn: stayput-annotation: " +
-			"metadata.annotations[stayput.dev/reclaim-policy]: Forbidden: must be an annotation of a PersistentVolumeClaim, claim template, ",
+			"metadata.annotations[stayput.dev/reclaim-policy]: Forbidden: must be an " +
+			"annotation of a PersistentVolumeClaim, claim template, ",
 		"exempted: unknown-field: metadata.foo: Forbidden: unknown field; ",
 	} {
 		if !strings.Contains(r.stdout, want) {

@@ -153,7 +153,9 @@ func reference(root string) ([]byte, error) {
 func writeRetired(page *bytes.Buffer) {
 	fmt.Fprintf(page, "\nVersions that Kubernetes 1.%d does not serve, as the types of k8s.io/api say, which the API "+
 		"server asks, too; those\nof autoscaling are from its "+
-		"[deprecation guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/).\n\n| apiVersion | kinds | not served since | instead |\n|---|---|---|---|\n", cluster.NewestMinor)
+		"[deprecation guide](https://kubernetes.io/docs/reference/using-api/deprecation-guide/).\n\n"+
+		"| apiVersion | kinds | not served since | instead |\n|---|---|---|---|\n",
+		cluster.NewestMinor)
 	var order []string
 	kinds := map[string][]string{}
 	for _, r := range manifest.AllRetired(cluster.NewestMinor) {
