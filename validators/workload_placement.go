@@ -382,5 +382,33 @@ func askedZone(pod areas) string {
 			first = zone
 		}
 	}
+	if pod.admitAll(first) {
+		return ""
+	}
 	return first
+}
+
+// admitAll says whether the alternatives that require something of one label alone
+// admit, together, every value and its absence, as do NotIn [a] and In [a].
+func (a areas) admitAll(key string) bool {
+	values := []string{"any other"}
+	for _, alternative := range a {
+		for _, r := range alternative[key] {
+			values = append(values, r.Values...)
+		}
+	}
+	admitted := func(meets func(corev1.NodeSelectorRequirement) bool) bool {
+		return slices.ContainsFunc(a, func(alternative map[string][]corev1.NodeSelectorRequirement) bool {
+			return len(alternative) == 1 && len(alternative[key]) > 0 &&
+				!slices.ContainsFunc(alternative[key], func(r corev1.NodeSelectorRequirement) bool { return !meets(r) })
+		})
+	}
+	for _, value := range values {
+		if !admitted(func(r corev1.NodeSelectorRequirement) bool { return admits(r, value) }) {
+			return false
+		}
+	}
+	return admitted(func(r corev1.NodeSelectorRequirement) bool {
+		return r.Operator == corev1.NodeSelectorOpNotIn || r.Operator == corev1.NodeSelectorOpDoesNotExist
+	})
 }
