@@ -48,6 +48,7 @@ var All = withStayputAnnotation(
 	statefulsetOrdinals,
 	statefulsetParallel,
 	statefulsetPartition,
+	statefulsetPeerNames,
 	statefulsetReadiness,
 	statefulsetRecreate,
 	statefulsetRetention,

@@ -88,7 +88,8 @@ var presumes = map[string]bool{volumeHostPath.Name: true, workloadHostPath.Name:
 // presumesInManifests are the rules that find something in manifests although
 // these do not bring a kind: claims are made later, and volumes by a provisioner.
 var presumesInManifests = map[string]bool{workloadNodeName.Name: true, claimReclaim.Name: true,
-	statefulsetScaleUp.Name: true, serviceSelectsStrangers.Name: true}
+	statefulsetScaleUp.Name: true, serviceSelectsStrangers.Name: true,
+	statefulsetPeerNames.Name: true}
 
 // decides are the rules that need not look up another kind where it could not
 // change their answer: a budget that allows an eviction by what is known allows

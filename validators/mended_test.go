@@ -90,6 +90,7 @@ var prose = []struct {
 		"it is left out before the file is applied"},
 	{"volume-in-use", `leave it to its claim, .*`, "nothing needs to be done"},
 	{"workload-data-path", `.*<(?:claim|volume)>.*`, "there is no such claim yet, or which is meant is not known"},
+	{"statefulset-peer-names", `\S+-\d+\.\S+|leave out .*`, "the text around the name is the program's"},
 	{"service-selects-strangers", `give the Pods of .* other labels than .*`, "names are their author's choice"},
 	{"workload-placement", `a class with volumeBindingMode: .*`, "the class is its author's choice"},
 	{"workload-placement", `leave \S+ out of that term`, "the path of a term is too long for a warning"},
@@ -211,6 +212,8 @@ var sequels = []struct {
 	{"", "", "field-fixed: ", "the manifest is right, and the API server refuses the change: the hint has the recipe"},
 	{"", "", "claim-template-class: .* without a default class",
 		"the cluster has no default class, and which is meant its author knows"},
+	{"", "", "statefulset-peer-names: .* under its serviceName", "the Service that names the Pods is another, and lists of " +
+		"peers have the old names"},
 	{"claim-template-class", "must exist|must be set|no volume fits", "claim-template-(expandable|reclaim|binding): ",
 		"no class that there is has all that is wanted"},
 	{"field-fixed", "", "", "what is made anew is reviewed as new, and is what its author wrote"},

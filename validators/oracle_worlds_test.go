@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -38,6 +39,8 @@ type world struct {
 	namespaces   []*corev1.Namespace
 	jobs         []*batchv1.Job
 	cronJobs     []*batchv1.CronJob
+	autoscalers  []autoscaler
+	configMaps   []*corev1.ConfigMap
 
 	retain string // the configuration's: statefulsets, owned, all, off
 	user   string // who asks
@@ -58,7 +61,8 @@ func (w *world) before(minor int) bool { return w.servers[1].minor > 0 && w.serv
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
-		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces, w.jobs, w.cronJobs} {
+		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces, w.jobs, w.cronJobs,
+		w.autoscalers, w.configMaps} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -108,6 +112,10 @@ func (w *world) put(obj client.Object) {
 		w.jobs = with(w.jobs, obj)
 	case *batchv1.CronJob:
 		w.cronJobs = with(w.cronJobs, obj)
+	case autoscaler:
+		w.autoscalers = with(w.autoscalers, obj)
+	case *corev1.ConfigMap:
+		w.configMaps = with(w.configMaps, obj)
 	}
 }
 
@@ -172,7 +180,24 @@ func (g gen) world() *world {
 
 // filed make an object of each kind that only lint and audit know.
 func (g gen) filed() []func() client.Object {
-	return []func() client.Object{func() client.Object { return g.job() }, func() client.Object { return g.cronJob() }}
+	return []func() client.Object{func() client.Object { return g.job() }, func() client.Object { return g.cronJob() },
+		func() client.Object { return g.autoscaler() }, func() client.Object { return g.configMap() }}
+}
+
+type autoscaler = *autoscalingv2.HorizontalPodAutoscaler
+
+func (g gen) autoscaler() autoscaler {
+	h := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: g.meta(true, "db", "web")}
+	h.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1",
+		Kind: one(g, "StatefulSet", "StatefulSet", "Deployment"), Name: one(g, "db", "c", "web")}
+	return h
+}
+
+func (g gen) configMap() *corev1.ConfigMap {
+	cm := &corev1.ConfigMap{ObjectMeta: g.meta(true, "peers", "files")}
+	cm.Data = map[string]string{"all": one(g, "", "# db-7.db\n", "x\n") + one(g, "db-1.db,db-2.db", "a=db-0.db-h", "a=web-0.db",
+		"http://db-0.web:80", "db-4.db.app:80", "x")}
+	return cm
 }
 
 func (g gen) job() *batchv1.Job {

@@ -247,7 +247,7 @@ var _ = register(map[string]oracle{
 	}),
 	"stayput-annotation": exceptUpdatesOfPods(func(_ *world, obj client.Object) validators.Level {
 		kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")
-		if kind == "Job" || kind == "CronJob" {
+		if slices.Contains([]string{"Job", "CronJob", "ConfigMap"}, kind) || strings.HasPrefix(kind, "*v2.") {
 			return nothing // nothing of Stayput's is about them
 		}
 		bad := misused(kind, obj)

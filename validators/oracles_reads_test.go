@@ -86,6 +86,16 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
 			svc.Spec.ClusterIPs}
 	}),
+	"statefulset-peer-names": func(_ *world, o client.Object) any {
+		if cm, ok := o.(*corev1.ConfigMap); ok {
+			return cm.Data
+		}
+		read := podReads(func(pod *corev1.PodSpec) []any { return texts(pod) })(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.ServiceName, s.Spec.Replicas, s.Spec.Ordinals}
+		}
+		return read
+	},
 	"service-selects-strangers": func(_ *world, o client.Object) any {
 		if svc, ok := o.(*corev1.Service); ok {
 			return []any{svc.Spec.Selector, svc.Spec.Ports, svc.Spec.Type, svc.Spec.ClusterIP, svc.Spec.ClusterIPs}

@@ -23,11 +23,11 @@ var allocations = map[string]float64{
 	"pod-create-mutate":            160,
 	"statefulset-create":           250,
 	"statefulset-create-mutate":    130,
-	"statefulset-denied":           435,
+	"statefulset-denied":           445,
 	"statefulset-update":           239,
 	"statefulset-update-nothing":   189,
 	"statefulset-update-unrelated": 201,
-	"statefulset-warned":           405,
+	"statefulset-warned":           415,
 	"volume-create":                100,
 	"volume-create-mutate":         99,
 }
