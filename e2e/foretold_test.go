@@ -56,8 +56,9 @@ var sentences = []sentence{
 	{rule: "volume-same-disk", says: `never starts`,
 		beyond: "kubelet waits for each volume, and knows those of CSI by driver and handle: pkg/kubelet/volumemanager/" +
 			"cache/desired_state_of_world.go, kubernetes/kubernetes#132921"},
-	{rule: "volume-same-disk", says: `go the data of both|damage the file system`,
-		beyond: "a disk is no object of the control plane: that of the other volume is destroyed or mounted as its own"},
+	{rule: "volume-same-disk", says: `go the data of both`,
+		beyond: "a provisioner deletes what the handle names: kubernetes-csi/external-provisioner " +
+			"pkg/controller/controller.go, DeleteVolumeRequest"},
 	{rule: "volume-stale-claim", says: `disk destroyed|never bound`, by: "TestVolumesAreRestoredWithTheirData"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",

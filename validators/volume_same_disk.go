@@ -24,9 +24,9 @@ var volumeSameDisk = &Rule{
 Two PersistentVolumes with the same CSI driver and volumeHandle, the same NFS server
 and path, or the same directory of a node are one disk, and nothing in Kubernetes
 knows it. Each is bound to a claim of its own. If one has the reclaim policy Delete,
-the deletion of its claim destroys the data of the other. With an access mode that
-is for one node, such as ReadWriteOnce, two nodes mount it all the same, and damage
-the file system. Where every access mode is ReadWriteMany or ReadOnlyMany, and the
+the deletion of its claim destroys the data of the other. With an access mode
+that is for one node, such as ReadWriteOnce, each claim is taken to be alone on the
+disk, and the Pods of two write the same files. Where every access mode is ReadWriteMany or ReadOnlyMany, and the
 policy of both is Retain, sharing is meant, and nothing is said; nor of a volume whose
 claim is gone and which is retained, for the other one takes its place.
 
@@ -69,8 +69,8 @@ func sharedDisk(p *Pass, pv *corev1.PersistentVolume) error {
 		if shareable(pv) && shareable(other) {
 			continue
 		}
-		p.Report(field.Invalid(path, value, fmt.Sprintf("must not be the disk of %s, too; two nodes may mount it at a "+
-			"time, and damage the file system", other.Name)),
+		p.Report(field.Invalid(path, value, fmt.Sprintf("must not be the disk of %s, too; the Pods of two claims "+
+			"would write the same files", other.Name)),
 			"use one of both alone", ", or say accessModes: [ReadWriteMany] in both if the storage can share it")
 		return nil
 	}
