@@ -65,7 +65,7 @@ func (f *certificateFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.clientCAFile, "client-ca-file", "",
 		"PEM file of the authorities that certify who may ask; without it, anybody may")
 	flags.StringSliceVar(&f.clientNames, "client-names", nil,
-		"with --client-ca-file: common names or DNS names, of which the caller's certificate must have one")
+		"with --client-ca-file: common names or DNS names; the caller's certificate must have one of them")
 }
 
 // Register registers a flag for each name but the namespace.

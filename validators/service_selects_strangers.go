@@ -28,22 +28,23 @@ var serviceSelectsStrangers = &Rule{
 		&corev1.Service{}},
 	Doc: `a Service must select only Pods that serve what it is for
 
-A Service leads to every Pod that its selector matches. Where that is a label of
-the whole application, the Pods of its cache or of its nightly backup are among
-them: a part of all connections goes to a Pod that does not listen, and is refused,
-now and then, for as long as that Pod runs. Members that look each other up by the
-Service's name find it, too.
+A Service leads to every Pod that its selector matches. If the selector is a
+label of the whole application, it also matches the Pods of its cache or of its
+nightly backup: some connections then go to a Pod that does not listen, and are
+refused for as long as that Pod runs. Members that look each other up by the
+Service's name find such a Pod, too.
 
-Select a label that only the Pods have that serve, such as
-app.kubernetes.io/component, or leave the Service's label out of the others.
+Select a label that only the serving Pods have, such as
+app.kubernetes.io/component, or remove the Service's label from the other Pods.
 
-A workload is a stranger if its containers name ports, none of which the Service
-leads to, while those of another do; and Pods of Jobs and CronJobs are strangers
-beside any workload, unless their subdomain is the Service. Where a container names
-no ports nothing is known of it, and nothing is said. A Service with a virtual IP
-leads to a port that it gives by name only where a Pod has that name. What a
-StatefulSet's governing Service leads to besides is what statefulset-service-shared
-is about, but for Jobs. Jobs and CronJobs are looked up by lint and audit alone.`,
+A workload is a stranger if its containers declare ports, but none that the
+Service sends connections to, while another workload declares one. Pods of Jobs
+and CronJobs are strangers beside any workload, unless their subdomain is the
+Service. The rule ignores containers that declare no ports. If a Service with a
+virtual IP names its target port, a Pod counts only if it has a port of that
+name. For the governing Service of a StatefulSet the rule reports Jobs and
+CronJobs only; statefulset-service-shared reports other workloads. Only lint and
+audit look up Jobs and CronJobs.`,
 
 	Exempt: "the other Pods listen at the Service's port, though their containers do not say so",
 

@@ -78,8 +78,8 @@ is written. With --fix, what it has mended does not count; with --diff it does.`
 		"them as changes of it")
 	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for "+
 		"standard input, or git:REVISION for the same paths there")
-	flags.BoolVar(&l.pruned, "pruned", false, "what is no longer in a file of --old is deleted: findings about that "+
-		"count, too")
+	flags.BoolVar(&l.pruned, "pruned", false, "objects that are no longer in a file of --old are deleted: findings "+
+		"about them count, too")
 	flags.StringVar(&l.kubernetes, "kubernetes-version", "", "the version that the manifests are for, as 1.34 or 1.34.4; "+
 		"without it that of the cluster, or "+cluster.AnyPatch(cluster.NewestMinor).String())
 	flags.BoolVar(&l.fix, "fix", false, "write the remedies that are safe and certain into the files, and report the rest")
