@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -157,7 +158,10 @@ func TestRepeatedKeysAreOfTheirObject(t *testing.T) {
 			for _, m := range s.Manifests {
 				var all []string
 				for _, err := range m.Unknown {
-					twice := err.(*RepeatedError)
+					var twice *RepeatedError
+					if !errors.As(err, &twice) {
+						t.Fatal(err)
+					}
 					all = append(all, fmt.Sprintf("%s %d:%d", twice.Field, twice.Last.Line, twice.Last.Column))
 				}
 				got = append(got, strings.Join(all, " "))

@@ -212,8 +212,8 @@ var sequels = []struct {
 	{"", "", "field-fixed: ", "the manifest is right, and the API server refuses the change: the hint has the recipe"},
 	{"", "", "claim-template-class: .* without a default class",
 		"the cluster has no default class, and which is meant its author knows"},
-	{"", "", "statefulset-peer-names: .* under its serviceName", "the Service that names the Pods is another, and lists of " +
-		"peers have the old names"},
+	{"", "", "statefulset-peer-names: .* under its serviceName", "the Service that names the Pods is another, and lists " +
+		"of peers have the old names"},
 	{"claim-template-class", "must exist|must be set|no volume fits", "claim-template-(expandable|reclaim|binding): ",
 		"no class that there is has all that is wanted"},
 	{"field-fixed", "", "", "what is made anew is reviewed as new, and is what its author wrote"},

@@ -195,8 +195,8 @@ func (g gen) autoscaler() autoscaler {
 
 func (g gen) configMap() *corev1.ConfigMap {
 	cm := &corev1.ConfigMap{ObjectMeta: g.meta(true, "peers", "files")}
-	cm.Data = map[string]string{"all": one(g, "", "# db-7.db\n", "x\n") + one(g, "db-1.db,db-2.db", "a=db-0.db-h", "a=web-0.db",
-		"http://db-0.web:80", "db-4.db.app:80", "x")}
+	cm.Data = map[string]string{"all": one(g, "", "# db-7.db\n", "x\n") + one(g, "db-1.db,db-2.db", "a=db-0.db-h",
+		"a=web-0.db", "http://db-0.web:80", "db-4.db.app:80", "x")}
 	return cm
 }
 

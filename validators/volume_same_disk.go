@@ -41,7 +41,8 @@ accept any that is unique.`,
 	Checks: append([]Check{
 		On(sharedDisk).Of("spec.csi", "spec.nfs", "spec.local", "spec.hostPath", "spec.nodeAffinity", "spec.accessModes",
 			"spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]"),
-	}, ofPods(mountedTwice, []string{"volumes[*].persistentVolumeClaim"}, "spec.volumeClaimTemplates", "spec.ordinals")...),
+	}, ofPods(mountedTwice, []string{"volumes[*].persistentVolumeClaim"},
+		"spec.volumeClaimTemplates", "spec.ordinals")...),
 }
 
 // sharedDisk reports a volume on the disk of another, where one loses by it.
@@ -80,7 +81,8 @@ func sharedDisk(p *Pass, pv *corev1.PersistentVolume) error {
 // replaced says whether a volume is retained and its claim is gone, or it is going
 // itself: another may take its place.
 func replaced(pv *corev1.PersistentVolume) bool {
-	gone := pv.DeletionTimestamp != nil || pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed
+	phase := pv.Status.Phase
+	gone := pv.DeletionTimestamp != nil || phase == corev1.VolumeReleased || phase == corev1.VolumeFailed
 	return gone && !destroyedWithClaim(pv)
 }
 

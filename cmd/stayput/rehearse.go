@@ -167,7 +167,8 @@ func kindsOf(rules []*validators.Rule) (kinds []schema.GroupVersionKind) {
 }
 
 // trials tries one instance of each kind of owner.
-func (c *rehearser) trials(ctx context.Context, f *fetcher, environment cluster.Environment, r *rehearsal.Rehearsal) error {
+func (c *rehearser) trials(ctx context.Context, f *fetcher, environment cluster.Environment, r *rehearsal.Rehearsal,
+) error {
 	instances, err := rehearsal.Instances(environment.View(ctx, cluster.Request{}))
 	if err != nil {
 		return err

@@ -180,8 +180,8 @@ its sources, with Stayput enforcing. What has not run counts as not tested.
 	}
 	s.WriteString(`
 The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are
-in CI, and are not counted here. Where the whole suite has not passed on a minor, the notes of the chart say so after ` +
-		"`helm install`" + `.
+in CI, and are not counted here. Where the whole suite has not passed on a minor, the notes of the chart say so
+after ` + "`helm install`" + `.
 
 ## What differs
 
