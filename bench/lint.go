@@ -212,8 +212,8 @@ func lintTable(cases []*lintCase) string {
 	var out strings.Builder
 	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
 	fmt.Fprintf(&out, "\n%s, %d processors, %s, %s, revision %s, beside\n%s. Medians of processes run in turns; MiB "+
-		"is the\nmost that was resident.\n", processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly),
-		strings.TrimSpace(string(revision)), kubeScore)
+		"is the\nmost that was resident.\n", processor(), runtime.NumCPU(), runtime.Version(),
+		time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(revision)), kubeScore)
 	out.WriteString("\n| one process reads | turns | program | CPU ms | ×kube-score | MiB | ×kube-score " +
 		"|\n|---|---|---|---|---|---|---|\n")
 	ratios := map[string][2]float64{}
