@@ -160,8 +160,10 @@ kind: ClusterRole
 metadata: {name: %s}
 rules:
 - {apiGroups: [""], resources: [persistentvolumeclaims, persistentvolumes, services, pods,
-	namespaces, nodes], verbs: [list]}
+	namespaces, nodes, configmaps], verbs: [list]}
 - {apiGroups: [apps], resources: [deployments], verbs: [list]}
+- {apiGroups: [batch], resources: [jobs, cronjobs], verbs: [list]}
+- {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}
 - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
 - {apiGroups: [storage.k8s.io], resources: [storageclasses, volumeattributesclasses], verbs: [list]}
 ---
