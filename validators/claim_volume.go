@@ -181,7 +181,7 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 	switch {
 	case pv.DeletionTimestamp != nil:
 		return "this one is being deleted", Remedy{"choose another" + p.Mend("", ": kubectl get pv")}
-	case pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed:
+	case claimGone(pv):
 		return "this one still belongs to a claim that is gone",
 			Remedy{"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
 				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))}

@@ -272,29 +272,23 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return []any{one, sc.Annotations["storageclass.beta.kubernetes.io/is-default-class"]}
 	}),
 	"volume-same-disk": func(_ *world, o client.Object) any {
-		switch o := o.(type) {
-		case pv:
-			s := o.Spec
+		if v, ok := o.(pv); ok {
+			s := v.Spec
 			return []any{s.CSI, s.NFS, s.Local, s.HostPath, s.NodeAffinity, s.AccessModes, s.PersistentVolumeReclaimPolicy,
-				o.Annotations["pv.kubernetes.io/provisioned-by"]}
-		case sts:
-			var claims []any
-			for _, v := range o.Spec.Template.Spec.Volumes {
-				if v.PersistentVolumeClaim != nil {
-					claims = append(claims, v.Name, v.PersistentVolumeClaim)
-				}
-			}
-			return []any{claims, o.Spec.VolumeClaimTemplates, o.Spec.Ordinals}
-		case deployment:
-			var claims []any
-			for _, v := range o.Spec.Template.Spec.Volumes {
+				v.Annotations["pv.kubernetes.io/provisioned-by"]}
+		}
+		read := podReads(func(pod *corev1.PodSpec) (claims []any) {
+			for _, v := range pod.Volumes {
 				if v.PersistentVolumeClaim != nil {
 					claims = append(claims, v.Name, v.PersistentVolumeClaim)
 				}
 			}
 			return claims
+		})(nil, o)
+		if s, ok := o.(sts); ok {
+			return []any{read, s.Spec.VolumeClaimTemplates, s.Spec.Ordinals}
 		}
-		return nil
+		return read
 	},
 	"volume-reclaim": of(func(_ *world, v pv) any {
 		return []any{v.Spec.PersistentVolumeReclaimPolicy, v.Annotations["pv.kubernetes.io/provisioned-by"],

@@ -59,7 +59,7 @@ annotate the volume stayput.dev/reclaim-policy: Delete.`,
 			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
 			what := fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", ref.Namespace,
 				ref.Name)
-			if old.Status.Phase == corev1.VolumeReleased || old.Status.Phase == corev1.VolumeFailed {
+			if claimGone(old) {
 				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace,
 					ref.Name)
 			}

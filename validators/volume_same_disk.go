@@ -81,9 +81,7 @@ func sharedDisk(p *Pass, pv *corev1.PersistentVolume) error {
 // replaced says whether a volume is retained and its claim is gone, or it is going
 // itself: another may take its place.
 func replaced(pv *corev1.PersistentVolume) bool {
-	phase := pv.Status.Phase
-	gone := pv.DeletionTimestamp != nil || phase == corev1.VolumeReleased || phase == corev1.VolumeFailed
-	return gone && !destroyedWithClaim(pv)
+	return (pv.DeletionTimestamp != nil || claimGone(pv)) && !destroyedWithClaim(pv)
 }
 
 // destroyedWithClaim says whether somebody destroys a volume's disk when its claim is
@@ -120,76 +118,57 @@ func mountedTwice(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Pa
 	if !slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }) {
 		return nil
 	}
-	mounts := claimMounts(obj, spec)
+	mounts := podClaims(obj, spec)
 	if len(mounts) < 2 {
 		return nil
 	}
+	volumes := make([]*corev1.PersistentVolume, len(mounts))
 	var unknown error
-	for i := range mounts {
-		m := &mounts[i]
-		pvc, err := cluster.Get[corev1.PersistentVolumeClaim](p.Cluster, obj.GetNamespace(), m.claim)
-		if err == nil && pvc != nil {
-			m.pv, err = volumeOf(p.Cluster, pvc)
-		}
+	for i, m := range mounts {
+		pv, err := m.boundVolume(p.Cluster, obj)
 		if errors.Is(err, cluster.ErrUnknown) {
 			unknown = err
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("look up the volume of claim %s: %w", m.claim, err)
+			return err
 		}
-		if j := slices.IndexFunc(mounts[:i], m.collides); j >= 0 {
-			path := at.Child("volumes").Index(m.index)
-			if m.template {
-				path = templatesPath.Index(m.index)
-			}
-			p.Report(field.Invalid(path, m.volume, fmt.Sprintf("must not be the disk of volume %s, too (handle %s); the "+
-				"kubelet mounts it once, and the Pod never starts", mounts[j].volume, short(m.pv.Spec.CSI.VolumeHandle))),
-				fmt.Sprintf("mount volume %s in both places", mounts[j].volume))
-			return unknown
+		volumes[i] = pv
+		first := slices.IndexFunc(volumes[:i], func(earlier *corev1.PersistentVolume) bool { return collide(earlier, pv) })
+		if first < 0 {
+			continue
 		}
+		path := at.Child("volumes").Index(m.index)
+		if m.by == aTemplate {
+			path = templatesPath.Index(m.index)
+		}
+		p.Report(field.Invalid(path, m.volume, fmt.Sprintf("must not be the disk of volume %s, too (handle %s); the "+
+			"kubelet mounts it once, and the Pod never starts", mounts[first].volume, short(pv.Spec.CSI.VolumeHandle))),
+			fmt.Sprintf("mount volume %s in both places", mounts[first].volume))
+		return unknown
 	}
 	return unknown
 }
 
-// A claimMount is a volume of a Pod that a claim has: the index is that of the volume,
-// or of the claim template.
-type claimMount struct {
-	volume, claim string
-	template      bool
-	index         int
-	pv            *corev1.PersistentVolume // nil if the claim is not bound, or not looked up yet
-}
-
-// claimMounts returns the volumes of a workload's Pods that claims have; of a
-// StatefulSet those of its first ordinal.
-func claimMounts(obj client.Object, spec *corev1.PodSpec) []claimMount {
-	var templates []corev1.PersistentVolumeClaim
-	sts, _ := obj.(*appsv1.StatefulSet)
-	if sts != nil {
-		templates = sts.Spec.VolumeClaimTemplates
-	}
-	mounts := make([]claimMount, 0, len(templates)+len(spec.Volumes))
-	for i := range templates {
+// boundVolume returns the volume of a claim that Pods use, of a claim template that of
+// the first ordinal; nil if it has none.
+func (c podClaim) boundVolume(v *cluster.View, obj client.Object) (*corev1.PersistentVolume, error) {
+	switch sts, _ := obj.(*appsv1.StatefulSet); c.by {
+	case anEphemeral:
+		return nil, nil
+	case aTemplate:
 		start, _ := cluster.Ordinals(sts)
-		mounts = append(mounts, claimMount{volume: templates[i].Name, template: true, index: i,
-			claim: cluster.ClaimName(sts, templates[i].Name, start)})
+		c.by, c.claim = aClaim, cluster.ClaimName(sts, c.volume, start)
 	}
-	for i := range spec.Volumes {
-		v := &spec.Volumes[i]
-		replaced := slices.ContainsFunc(mounts[:len(templates)], func(m claimMount) bool { return m.volume == v.Name })
-		if v.PersistentVolumeClaim != nil && !replaced {
-			mounts = append(mounts, claimMount{volume: v.Name, index: i, claim: v.PersistentVolumeClaim.ClaimName})
-		}
+	pvc, err := c.object(v, obj.GetNamespace())
+	if err != nil || pvc == nil {
+		return nil, err
 	}
-	return mounts
+	return volumeOf(v, pvc)
 }
 
-// collides says whether the kubelet takes two volumes for one.
-func (m *claimMount) collides(other claimMount) bool {
-	if m.pv == nil || other.pv == nil || m.pv.Name == other.pv.Name || m.pv.Spec.CSI == nil || other.pv.Spec.CSI == nil {
-		return false
-	}
-	is, was := m.pv.Spec.CSI, other.pv.Spec.CSI
-	return is.Driver == was.Driver && is.VolumeHandle == was.VolumeHandle
+// collide says whether the kubelet takes two volumes, which may be nil, for one.
+func collide(a, b *corev1.PersistentVolume) bool {
+	return a != nil && b != nil && a.Name != b.Name && a.Spec.CSI != nil && b.Spec.CSI != nil &&
+		a.Spec.CSI.Driver == b.Spec.CSI.Driver && a.Spec.CSI.VolumeHandle == b.Spec.CSI.VolumeHandle
 }

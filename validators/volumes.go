@@ -88,6 +88,11 @@ func attributesFit(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pv *corev
 	return attributesDropped(v) || sameAttributes(pvc.Spec.VolumeAttributesClassName, pv.Spec.VolumeAttributesClassName)
 }
 
+// claimGone says whether the claim that a volume was bound to is gone.
+func claimGone(pv *corev1.PersistentVolume) bool {
+	return pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeFailed
+}
+
 // provisioned says whether a provisioner made a volume, not a person.
 func provisioned(pv *corev1.PersistentVolume) bool {
 	return pv.Annotations[cluster.AnnotationProvisionedBy] != ""
