@@ -20,11 +20,11 @@ func (s *Stream) readFast(file string, doc *document, data []byte) bool {
 	if !ok || bytes.Contains(doc.text, []byte("{{")) {
 		return false
 	}
-	if _, retired := retiredOf(gvk); retired {
-		return false
-	}
 	obj, err := scheme.Scheme.New(gvk)
 	if err != nil {
+		return false
+	}
+	if _, ends := obj.(lifecycle); ends { // see retiredOf
 		return false
 	}
 	o, ok := obj.(client.Object)
