@@ -42,11 +42,6 @@ type lintRun struct {
 func (r *lintRun) medianCPU() time.Duration { return middle(r.cpu) }
 func (r *lintRun) medianKiB() int           { return middle(r.kib) }
 
-func middle[T int | time.Duration](values []T) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
 // runLint measures time and memory of lint, beside kube-score and an earlier build
 // of Stayput.
 func (b *bench) runLint(ctx context.Context) error {
@@ -60,9 +55,8 @@ func (b *bench) runLint(ctx context.Context) error {
 		return err
 	}
 	once := filepath.Join(b.dir, "once")
-	build := exec.CommandContext(ctx, "go", "build", "-o", once, "stayput.dev/bench/once")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build once: %w\n%s", err, out)
+	if err := finish(exec.CommandContext(ctx, "go", "build", "-o", once, "stayput.dev/bench/once")); err != nil {
+		return err
 	}
 	for _, c := range cases {
 		fmt.Printf("%s, %d turns\n", c.title, c.turns)
@@ -108,8 +102,8 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	}
 	tree := filepath.Join(b.dir, "tree")
 	add := exec.CommandContext(ctx, "git", "worktree", "add", "--detach", tree, before)
-	if out, err := add.CombinedOutput(); err != nil {
-		return programs, fmt.Errorf("git worktree add: %w\n%s", err, out)
+	if err := finish(add); err != nil {
+		return programs, err
 	}
 	defer func() {
 		remove := exec.CommandContext(context.WithoutCancel(ctx), "git", "worktree", "remove", "--force", tree)
@@ -118,18 +112,23 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", programs[1]}, released...),
 		"./cmd/stayput")...)
 	build.Dir, build.Env = tree, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return programs, fmt.Errorf("build %s: %w\n%s", before, err, out)
+	if err := finish(build); err != nil {
+		return programs, err
 	}
-	//         It is built outside of this module, whose go.mod must not get the
+	// It is built outside of this module, whose go.mod must not get the
 	// requirements of kube-score.
 	install := exec.CommandContext(ctx, "go", append(append([]string{"install"}, released...), kubeScore)...)
 	install.Dir = b.dir
 	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+filepath.Dir(programs[2]))
-	if out, err := install.CombinedOutput(); err != nil {
-		return programs, fmt.Errorf("install %s: %w\n%s", kubeScore, err, out)
+	return programs, finish(install)
+}
+
+// finish runs a command to its end; the error has what it printed.
+func finish(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
-	return programs, nil
+	return nil
 }
 
 // lintCases writes the inputs and returns the cases.
@@ -219,9 +218,12 @@ func lintTable(cases []*lintCase) string {
 	ratios := map[string][2]float64{}
 	for _, c := range cases {
 		score := c.runs[len(c.runs)-1]
-		for _, r := range c.runs {
+		for i, r := range c.runs {
 			cpu := float64(r.medianCPU()) / float64(score.medianCPU())
 			kib := float64(r.medianKiB()) / float64(score.medianKiB())
+			if i == 0 {
+				ratios[c.title] = [2]float64{cpu, kib}
+			}
 			title := c.title
 			if c.input != "" {
 				title += ", " + c.input
@@ -229,8 +231,6 @@ func lintTable(cases []*lintCase) string {
 			fmt.Fprintf(&out, "| %s | %d | %s | %.1f | %.2f | %.0f | %.2f |\n", title, c.turns, r.program,
 				float64(r.medianCPU())/float64(time.Millisecond), cpu, float64(r.medianKiB())/1024, kib)
 		}
-		ratios[c.title] = [2]float64{float64(c.runs[0].medianCPU()) / float64(score.medianCPU()),
-			float64(c.runs[0].medianKiB()) / float64(score.medianKiB())}
 	}
 	out.WriteString("\n| target | is | must be |\n|---|---|---|\n")
 	version := cases[0].runs

@@ -37,8 +37,13 @@ func median[T cmp.Ordered](samples []sample, f func(sample) T) T {
 	for i, s := range samples {
 		values[i] = f(s)
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	return middle(values)
+}
+
+// middle returns the median of values, at least one.
+func middle[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }
 
 func cpu(c *testCase) time.Duration {
