@@ -51,7 +51,7 @@ func (v *View) foresee(f foreseen) {
 
 // LookAhead begins to get, all at once, the objects that a live view will be
 // asked when a review is repeated: those that its cached view was asked after
-// the first since lookups, and those that are foreseen. Whoever asks then waits
+// the first since lookups, and those that are foreseen. A caller that asks then waits
 // for one round trip instead of several. It does nothing on other views.
 func (v *View) LookAhead(since int) {
 	if v.cached == nil {

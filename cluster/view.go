@@ -34,7 +34,7 @@ func Failed(err error) error {
 var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)
 
 // ErrUnwatched is the [ErrUnknown] of a kind that only lint and audit know: see
-// [Kind.Unwatched]. Whoever sends an object to the API server is not told of it.
+// [Kind.Unwatched]. A request to the API server is not told of it.
 var ErrUnwatched = fmt.Errorf("%w: admission does not read this kind", ErrUnknown)
 
 // An Environment is what all reviews of one process share. The zero value of

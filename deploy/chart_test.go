@@ -38,7 +38,7 @@ var helm = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 })
 
-// runHelm runs helm, away from the configuration of whoever runs the test.
+// runHelm runs helm, away from the configuration of the person who runs the test.
 func runHelm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	whole.Only(t, "Helm, which is built from a module of its own")

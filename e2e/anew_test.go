@@ -70,7 +70,7 @@ func forerunners(t *testing.T) map[string]*forerunner {
 			manifest: mysql("  replicas: 3\n",
 				"  replicas: 3\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n")},
 		"claim-template-duplicate": {manifest: mysql(claims, claims+template+claims)},
-		"claim-template-pinned": { // by whoever made the claims of the others first
+		"claim-template-pinned": { // by the one who made the claims of the others first
 			manifest: mysql("storageClassName: disk", `storageClassName: "", volumeName: pinned`),
 			beside: claim("data-mysql-1", "ReadWriteOnce") + claim("data-mysql-2", "ReadWriteOnce") +
 				"apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: pinned}\n" +

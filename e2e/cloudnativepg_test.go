@@ -76,8 +76,8 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 			if err != nil {
 				t.Error(err)
 			}
-			contains(t, out, "claim-in-use", "Cluster pg controls it",
-				map[bool]string{true: "data kept in volume", false: "the disk is destroyed"}[kept])
+			contains(t, out, "claim-in-use", "is controlled by Cluster pg",
+				map[bool]string{true: "keeps the data", false: "the disk is destroyed"}[kept])
 			out, err = try(t, "", "delete", "namespace", ns, "--dry-run=server")
 			if err != nil {
 				t.Error(err)

@@ -47,8 +47,9 @@ var sentences = []sentence{
 		beyond: "a driver's provisioner refuses a selector, the one of host paths does not look at it: " +
 			"kubernetes-csi/external-provisioner pkg/controller/controller.go:654"},
 	{rule: "claim-in-use", says: `start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
-	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controls it`, by: "TestOrphansAreNotHeldBack"},
-	{rule: "claim-in-use", says: `goes too`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
+	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controlled by`,
+		by: "TestOrphansAreNotHeldBack"},
+	{rule: "claim-in-use", says: `goes with it`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
 	{rule: "finalizer-removed", says: `goes at once`, by: "TestWhatIsBeingDeletedIsNotHeldBack"},
 	{rule: "finalizer-removed", says: `does not destroy the disk`,
 		beyond: "a provisioner that finds no volume has nothing to destroy: kubernetes-sigs/" +
@@ -436,8 +437,8 @@ func claimsAreMissed(t *testing.T, ns string) {
 	kubectl(t, "annotate", "pv", volumes[0], "stayput.dev/reclaim-policy-")
 	kubectl(t, "patch", "pv", volumes[0], "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	out := kubectl(t, "delete", "pvc", "data-mysql-0", "data-mysql-1", "-n", ns, "--wait=false")
-	contains(t, out, "the Pod would start empty at its next restart, the data destroyed",
-		"start empty at its next restart, data kept in volume "+volumes[1])
+	contains(t, out, "the Pod would start empty at its next restart; the data is destroyed",
+		"start empty at its next restart; volume "+volumes[1]+" keeps the data")
 	phases(t, ns, "pod", map[string]string{"mysql-0": "Running", "mysql-1": "Running"})
 	kubectl(t, "delete", "pod", "mysql-0", "mysql-1", "-n", ns)
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)

@@ -112,7 +112,7 @@ func TestOrphansAreNotHeldBack(t *testing.T) {
 	contains(t, out, "Warning: claim-in-use: ", "mysql-0")
 	kubectl(t, "delete", "pod", "mysql-0", "-n", ns)
 	gone(t, "pvc", "data-mysql-0", "-n", ns)
-	// With the policy Delete the disk would go too, and only whoever says that
+	// With the policy Delete the disk would go too, and only a person who says that
 	// it may lets it.
 	kubectl(t, "delete", "pod", "mysql-1", "-n", ns)
 	kubectl(t, "annotate", "pv", volumes[1], "stayput.dev/reclaim-policy-")

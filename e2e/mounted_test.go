@@ -70,7 +70,7 @@ func TestAClaimByNameIsAClaimOfItsStatefulSet(t *testing.T) {
 			output(t, "search/search", "get", "pv", pv, "-o", ofPath)
 			written := fill(t, []string{pv})
 
-			// Whoever deletes the claim alone is told, and nothing is held back.
+			// A person who deletes the claim alone is told, and nothing is held back.
 			out := kubectl(t, "delete", "pvc", "search", "-n", ns, "--dry-run=server")
 			contains(t, out, "claim-in-use", "volume "+pv)
 			out, err := try(t, tc.first+"---\n"+tc.second, "delete", "-n", ns, "-f", "-")

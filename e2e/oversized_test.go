@@ -48,7 +48,7 @@ func TestOversizedVolumesAreForetold(t *testing.T) {
 		})
 	}
 	// The same sets every time, so that a failure can be looked at; others for
-	// whoever asks for a number of them.
+	// a controller that asks for a number of them.
 	base := uint64(1)
 	if os.Getenv("STAYPUT_BINDING_SETS") != "" {
 		base = rand.Uint64()

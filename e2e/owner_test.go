@@ -154,7 +154,7 @@ func (o *claimsFirst) refused(t *testing.T, volumes []string) string {
 		return nil
 	})
 	entry := fmt.Sprintf(`deletions: {callers: [{user: "%s", namespace: %s, kind: PersistentVolumeClaim}]}`, o.user, o.ns)
-	contains(t, all, "cannot go: StatefulSet mysql keeps the data of its Pod mysql-0 here",
+	contains(t, all, "must stay: it holds the data of Pod mysql-0 of StatefulSet mysql",
 		"a platform engineer must add "+entry, "which lets go the disk of "+volumes[0])
 	output(t, "ledger.owner.example.com/mysql", "get", "ledger", "mysql", "-n", o.ns, "-o", "name")
 	return all

@@ -63,7 +63,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			t.Errorf("not denied:\n%s", out)
 		}
 	})
-	t.Run("a tenant can choose a mode that is allowed, by whoever labels its namespace", func(t *testing.T) {
+	t.Run("a tenant can choose a mode that is allowed, no matter who labels its namespace", func(t *testing.T) {
 		as := each(t, "lenient", "tenant")
 		guarded(t, as)
 		b.kubectl(t, "", "label", "namespace", "lenient", "stayput.dev/mode=warn")

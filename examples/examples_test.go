@@ -150,7 +150,7 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 
 	levels := map[string]validators.Level{}
 	if r.Level == validators.Off {
-		levels[r.Name] = validators.Warn // as whoever wants the rule must configure it
+		levels[r.Name] = validators.Warn // as one who wants the rule must configure it
 	}
 	rules, err := validators.Select(validators.All, levels)
 	if err != nil {

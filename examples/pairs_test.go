@@ -88,7 +88,7 @@ func lintAll(t *testing.T, dir string) map[string]map[string]validators.Level {
 
 // lint returns what lint finds in files that are all it knows: by the name of
 // the file, the rules and how grave each is at most. Rules that are off are
-// raised, as whoever wants them must configure it.
+// raised, as one who wants them must configure it.
 func lint(t *testing.T, files ...string) map[string]map[string]validators.Level {
 	t.Helper()
 	levels := map[string]validators.Level{}

@@ -26,7 +26,7 @@ type Rehearsal struct {
 	// Denied are the requests that would have been denied, by user and rule.
 	Denied []*Denial `json:"denied"`
 	// MadeAnew are the objects of the present cluster that would be denied if
-	// they were created now, by whoever the log says writes them.
+	// they were created now, by the user who writes them in the log.
 	MadeAnew []*Denial `json:"madeAnew"`
 	// Trials are the re-creations and deletions that were tried.
 	Trials []*Trial `json:"trials,omitempty"`

@@ -181,7 +181,7 @@ func inPlace(p *Pass, pvc *corev1.PersistentVolumeClaim) bool {
 func (p *Pass) attributesRemedy(pvc *corev1.PersistentVolumeClaim, fitting []string, driver claimDriver,
 	sts *appsv1.StatefulSet) string {
 	if len(fitting) == 0 {
-		return "create one of that driver, and name it"
+		return "create a VolumeAttributesClass of that driver, and name it"
 	}
 	other := cmp.Or(renamed(*pvc.Spec.VolumeAttributesClassName, fitting), fitting[0])
 	there := "(there are: " + cluster.Few(fitting) + ")"

@@ -145,7 +145,7 @@ func (c goingClaim) neededButKept(p *Pass) {
 	}
 	owner := cluster.ForeignController(c.member.StatefulSet)
 	through := throughOwner(owner)
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed: Pod %s starts empty after its next restart; %s",
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is needed: Pod %s would start empty at its next restart; %s",
 		podOf(c.member), keeps)), remedy+through)
 	p.Briefly(through)
 	p.Through(owner)
@@ -170,8 +170,8 @@ func (c goingClaim) needed(p *Pass) {
 	if safe := c.keepingDisk(); safe != "" {
 		remedy = append(Remedy{"first " + safe, ", then " + remedy[0]}, remedy[1:]...)
 	}
-	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: StatefulSet %s keeps the data of its Pod %s here; the Pod "+
-		"would start empty at its next restart%s", sts, pod, fate(c.volume))), remedy...)
+	p.Report(field.Forbidden(namePath, fmt.Sprintf("must stay: it holds the data of Pod %s of StatefulSet %s; the Pod "+
+		"would start empty at its next restart%s", pod, sts, fate(c.volume))), remedy...)
 	if owner != nil {
 		p.Through(owner)
 	}
@@ -182,7 +182,7 @@ func (c goingClaim) needed(p *Pass) {
 
 // destroys denies to delete a claim whose disk would be destroyed with it.
 func (c goingClaim) destroys(p *Pass, whose, letGo string) {
-	p.Report(field.Forbidden(namePath, fmt.Sprintf("cannot go: it holds the data of %s, and the reclaim policy of its "+
+	p.Report(field.Forbidden(namePath, fmt.Sprintf("must stay: it holds the data of %s, and the reclaim policy of its "+
 		"volume is Delete; the disk would be destroyed with it", whose)),
 		fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(c.volume.Name), letGo))
 	p.Loses(c.volume.Name)
@@ -207,13 +207,13 @@ func (c goingClaim) keepingDisk() string {
 func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 	if safe := c.keepingDisk(); safe != "" {
 		first, through := "first "+safe, throughOwner(owner)
-		p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot go: %s %s controls it; the disk is destroyed", owner.Kind,
+		p.Warn(field.Forbidden(namePath, fmt.Sprintf("is controlled by %s %s; the disk is destroyed with it", owner.Kind,
 			owner.Name)), first, ", then have it deleted "+through)
 		p.Briefly(first)
 		p.Through(owner)
 		return
 	}
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot simply go: %s %s controls it, and may make it anew, empty%s",
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is controlled by %s %s, which may make it anew, empty%s",
 		owner.Kind, owner.Name, fate(c.volume))),
 		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
 			c.Namespace, throughOwner(owner)))
@@ -224,14 +224,14 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 // comes back.
 func (c goingClaim) startsEmpty(p *Pass) {
 	p.Warn(field.Forbidden(namePath,
-		fmt.Sprintf("cannot be had back: StatefulSet %s would start ordinal %d empty when it "+
+		fmt.Sprintf("cannot be undone: StatefulSet %s would start ordinal %d empty when it "+
 			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume))),
 		"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
 // takesDiskOf warns of Pods whose disk goes with the claim.
 func (c goingClaim) takesDiskOf(p *Pass, pods []string) {
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by its Pods: %s; the disk is destroyed with it",
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is used by Pods: %s; the disk is destroyed with it",
 		cluster.Few(pods))), "first "+retainCommand(c.volume.Name))
 }
 
@@ -239,7 +239,7 @@ func (c goingClaim) takesDiskOf(p *Pass, pods []string) {
 func (c goingClaim) usedBy(p *Pass, pods []string) {
 	if len(pods) > 0 {
 		p.Warn(field.Forbidden(namePath,
-			fmt.Sprintf("cannot be missed by its Pods: %s; they run on until they restart, then "+
+			fmt.Sprintf("is used by Pods: %s; they run on until they restart, then "+
 				"wait for ever%s", cluster.Few(pods), fate(c.volume))),
 			"stop them first: scale down what controls them", fmt.Sprintf(", or kubectl delete pod %s -n %s",
 				strings.Join(pods[:min(len(pods), 5)], " "), c.Namespace))
@@ -249,8 +249,8 @@ func (c goingClaim) usedBy(p *Pass, pods []string) {
 // leavesNoTrace warns that the volume goes, too, and with it what is known of the disk.
 func (c goingClaim) leavesNoTrace(p *Pass) {
 	if forgotten(c.volume) {
-		p.Warn(field.Forbidden(namePath, "cannot be traced afterwards: its volume is being deleted, and goes too; nothing "+
-			"remembers the disk"), "first "+saveCommand(c.volume.Name))
+		p.Warn(field.Forbidden(namePath, "leaves no trace of its disk: the volume is being deleted, and goes with it"),
+			"first "+saveCommand(c.volume.Name))
 	}
 }
 
@@ -260,7 +260,7 @@ func (c goingClaim) missedByMounters(p *Pass) {
 	if len(c.mounters) == 0 || c.volume == nil || forgotten(c.volume) {
 		return
 	}
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by %s%s", cluster.Few(setNames(c.mounters)),
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is mounted by %s%s", cluster.Few(setNames(c.mounters)),
 		fate(c.volume))), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
@@ -294,7 +294,7 @@ func (c goingClaim) mountedByTemplate(p *Pass) error {
 		return nil
 	}
 	slices.Sort(names)
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("cannot be missed by %s; its disk is destroyed with it",
+	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is mounted by %s; its disk is destroyed with it",
 		cluster.Few(names))), "first "+retainCommand(c.volume.Name))
 	return nil
 }
@@ -469,11 +469,11 @@ func fate(pv *corev1.PersistentVolume) string {
 	case pv == nil:
 		return ""
 	case goesWithClaim(pv):
-		return ", the data destroyed"
+		return "; the data is destroyed"
 	case forgotten(pv):
 		return ""
 	default:
-		return ", data kept in volume " + pv.Name
+		return "; volume " + pv.Name + " keeps the data"
 	}
 }
 

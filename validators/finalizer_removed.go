@@ -70,15 +70,15 @@ accounts.`,
 			if len(pods) == 0 {
 				return nil
 			}
-			under := "Pod " + slices.Min(pods)
+			users := "Pod " + slices.Min(pods)
 			if len(pods) > 1 {
-				under += fmt.Sprintf(" and %d more", len(pods)-1)
+				users += fmt.Sprintf(" and %d more", len(pods)-1)
 			}
 			pv, err := volumeOf(p.Cluster, old)
 			if err != nil {
 				return err
 			}
-			what := "cannot go: the claim goes at once, under " + under
+			what := "must stay: without it the claim goes at once, though used by " + users
 			if !goesWithClaim(pv) {
 				p.Report(field.Forbidden(finalizersPath, what), "leave it: it goes with the last Pod")
 				return nil
@@ -98,14 +98,14 @@ accounts.`,
 					return fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
 				}
 				if pvc != nil && volume.IsVolumeBoundToClaim(old, pvc) {
-					p.Report(field.Forbidden(finalizersPath, fmt.Sprintf("cannot go: the volume goes at once, and claim %s/%s is "+
-						"Lost for ever", ref.Namespace, ref.Name)), "first "+saveCommand(pv.Name))
+					p.Report(field.Forbidden(finalizersPath, fmt.Sprintf("must stay: without it the volume goes at once, and claim "+
+						"%s/%s is Lost for ever", ref.Namespace, ref.Name)), "first "+saveCommand(pv.Name))
 					return nil
 				}
 			}
 			if goesWithClaim(old) && (takenOff(old, pv, guardOfDisk) || takenOff(old, pv, guardOfInTreeDisk)) {
-				p.Report(field.Forbidden(finalizersPath, "cannot go: the provisioner does not destroy the disk then, and nothing "+
-					"remembers it"), "first "+saveCommand(pv.Name))
+				p.Report(field.Forbidden(finalizersPath, "must stay: without it the provisioner does not destroy the disk, and no "+
+					"object refers to it"), "first "+saveCommand(pv.Name))
 			}
 			return nil
 		}),

@@ -77,7 +77,7 @@ func first(found []Finding, _ []*Undecided) []Finding { return found }
 
 // TestLongLists reviews lists as long as a request has room for. It measures
 // nothing: what compares each item with each would keep it busy for minutes,
-// which a profile shows, and whoever waits for it.
+// which a profile shows, and a person who waits for it.
 func TestLongLists(t *testing.T) {
 	whole.NotShort(t, "takes a hundred megabytes")
 	const n = 5_000

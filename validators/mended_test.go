@@ -28,7 +28,7 @@ var prose = []struct {
 }{
 	{
 		"claim-attributes-class",
-		`make the claim anew with another .*|create one of that driver, and name it`,
+		`make the claim anew with another .*|create a VolumeAttributesClass of that driver, and name it`,
 		"which attributes are wanted its author knows",
 	},
 	{"claim-data-source", `create PersistentVolumeClaim \S+ first`, "what is to be copied its author knows"},
@@ -204,8 +204,9 @@ var sequels = []struct {
 	next     string // what is found then: one for the rule and the message
 	why      string
 }{
-	{"claim-in-use", "cannot go|cannot be missed",
-		"claim-in-use: .*(cannot be had back|cannot be missed|cannot go: StatefulSet|cannot simply go)",
+	{"claim-in-use", "must stay|is used by|is mounted by|is controlled by",
+		"claim-in-use: .*(cannot be undone|is used by|is mounted by|is needed|must stay: it holds the data of Pod|" +
+			"is controlled by)",
 		"a claim is let go step by step: who mounts it, then whose it was"},
 	{"finalizer-removed", "its disk is destroyed", "finalizer-removed: .*fix: leave it",
 		"the disk stays, and the claim still goes under its Pods"},

@@ -55,12 +55,11 @@ disk stays, but no object in the cluster refers to it.`,
 			return err
 		}
 		if len(leaving) > 0 {
-			what := "volume " + leaving[0] + " goes"
+			what := "volume " + leaving[0] + " is being deleted, and goes"
 			if len(leaving) > 1 {
-				what = fmt.Sprintf("%d volumes go", len(leaving))
+				what = fmt.Sprintf("%d volumes are being deleted, and go", len(leaving))
 			}
-			p.Warn(field.Forbidden(namePath, "cannot be traced afterwards: "+what+" with it, being deleted already; nothing "+
-				"remembers the disk"), "first "+saveCommand(leaving...))
+			p.Warn(field.Forbidden(namePath, "leaves no trace of a disk: "+what+" with it"), "first "+saveCommand(leaving...))
 			p.Briefly("first kubectl get pv -o yaml > volumes.yaml")
 		}
 		if len(doomed) == 0 {
@@ -78,7 +77,7 @@ disk stays, but no object in the cluster refers to it.`,
 		}
 		keep := retainAll(ns.Name, volumes)
 		if len(doomed) == 1 { // the command must fit a warning with the name that a provisioner gives a volume
-			finding := field.Forbidden(namePath, fmt.Sprintf("cannot go: the volume of %s (%s) is destroyed with it",
+			finding := field.Forbidden(namePath, fmt.Sprintf("must stay: the volume of %s (%s) is destroyed with it",
 				doomed[0].claim.Name, &size))
 			if member == "" {
 				p.Warn(finding, keep)

@@ -32,7 +32,7 @@ func pairOf(a, b string) pair {
 var pairs = map[pair]string{
 	{"statefulset-retention", "storageclass-reclaim"}: "the one deletes claims, the other disks " +
 		"with them",
-	{"claim-volume", "volume-stale-claim"}: "whoever writes the claim may not be who restores " +
+	{"claim-volume", "volume-stale-claim"}: "the author of the claim may not be the one who restores " +
 		"the volume",
 	{"claim-template-binding", "claim-template-expandable"}: "a class may lack several things",
 	{"claim-template-expandable", "claim-template-reclaim"}: "a class may lack several things",

@@ -10,7 +10,7 @@ import (
 	"stayput.dev/cluster"
 )
 
-// The API server takes no status from whoever creates a Pod, so this is only
+// The API server takes no status from the client that creates a Pod, so this is only
 // for audit.
 func TestPodSubdomainOfPodThatIsDone(t *testing.T) {
 	pod := &corev1.Pod{

@@ -29,7 +29,7 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	if was, is := old.Spec.Selector, sts.Spec.Selector; !equality.Semantic.DeepEqual(was, is) {
 		differing := selectorDiffers(spec.Child("selector"), was, is)
 		brief := differing.keep()
-		p.Report(differing.problem("Pods would be nobody's"), brief,
+		p.Report(differing.problem("Pods would be orphaned"), brief,
 			fmt.Sprintf(", or %s && %s && %s", orphan, newPods(), applyAgain))
 		p.Recreates(brief)
 	}

@@ -36,7 +36,7 @@ func TestRulesOverCaches(t *testing.T) {
 
 func replay(t *testing.T, r *Rule, cached bool) {
 	if r.Level == Off {
-		raised := *r // as whoever wants the rule must configure it
+		raised := *r // as one who wants the rule must configure it
 		raised.Level = Warn
 		r = &raised
 	}

@@ -60,7 +60,7 @@ annotation says that it was bound already.`,
 				return nil
 			}
 			p.Warn(field.Invalid(field.NewPath("metadata", "annotations").Key(volume.AnnBindCompleted), value,
-				"is of another life; the claim is Lost at once, unless its volume is free"),
+				"is of an earlier binding; the claim is Lost at once, unless its volume is free"),
 				"remove it, and uid from the volume's claimRef")
 			return nil
 		}),
@@ -75,9 +75,9 @@ func releasedAtOnce(p *Pass, pv *corev1.PersistentVolume) error {
 	case err == nil && !stale:
 		return nil
 	}
-	what, report := "is of no claim; the volume is Released at once, and never bound", p.Warn
+	what, report := "is the uid of no claim; the volume is Released at once, and never bound", p.Warn
 	if destroysVolume(pv.Spec.PersistentVolumeReclaimPolicy) {
-		what = "is of no claim; the volume is Released at once, and its disk destroyed"
+		what = "is the uid of no claim; the volume is Released at once, and its disk destroyed"
 		if !p.Cluster.Manifests() && p.Cluster.Request.ByPerson() {
 			report = p.Report
 		}

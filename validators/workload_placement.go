@@ -322,7 +322,7 @@ func (s site) report(p *Pass, spec *corev1.PodSpec, pod areas, at *field.Path) b
 		}
 		path, value := placedBy(spec, at, key)
 		p.Report(field.Invalid(path, short(value), fmt.Sprintf(
-			"must not be asked of %s, whose volume class %s makes first, in any zone", s.claim, s.anywhere)),
+			"is too late for %s: class %s makes its volume first, in any zone", s.claim, s.anywhere)),
 			"a class with volumeBindingMode: WaitForFirstConsumer")
 		return true
 	}

@@ -66,7 +66,7 @@ func TestUnusedConnections(t *testing.T) {
 }
 
 // TestTooManyConnections has far more connect than may be connected, each to say nothing.
-// Whoever has just been served keeps its connection, newcomers are served, and
+// A client that has just been served keeps its connection, newcomers are served, and
 // the silent ones go, those that are longest there first.
 func TestTooManyConnections(t *testing.T) {
 	whole.NotShort(t, "waits five seconds")

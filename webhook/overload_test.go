@@ -44,8 +44,8 @@ func apiServer(t *testing.T, s *Server, client *http.Client, clients int) *rest.
 }
 
 // TestThreeTimesTheCapacity has three times as many ask at a time as there are
-// slots, each again as soon as it has its answer: figure R7. Whoever finds no
-// slot waits for one or is told to ask again; at most one in a thousand goes
+// slots, each again as soon as it has its answer: figure R7. A client that finds
+// no slot waits for one or is told to ask again; at most one in a thousand goes
 // without a verdict, and none comes after the deadline (R8). A rule that takes
 // 20 ms is the capacity, so that it is not that of the machine.
 func TestThreeTimesTheCapacity(t *testing.T) {

@@ -13,13 +13,13 @@ import (
 	"stayput.dev/e2e/harness"
 )
 
-const apiServer = "kube-apiserver" // in pids, beside whoever is asked
+const apiServer = "kube-apiserver" // in pids, beside the process that is asked
 
 // A sample holds the measurements of a case in one round.
 type sample struct {
 	alone, concurrent times         // one request after the other; from all connections
 	rps               float64       // from all connections
-	api, asked        time.Duration // CPU of a request: the API server's, and that of whoever is asked
+	api, asked        time.Duration // CPU of a request: the API server's, and that of the process that is asked
 }
 
 type times struct{ p50, p99 time.Duration }

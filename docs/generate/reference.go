@@ -60,7 +60,7 @@ Kubernetes' own API groups. A StatefulSet or Deployment that has a controller al
 controller of Kubernetes makes those. The reader of a message about such an object usually cannot edit it. Therefore
 
 - a denial is a warning for service accounts, in lint and in audit. The rules that keep a disk from being destroyed are
-  the exception: %s. A person is denied as always, because whoever writes an object can write its owner;
+  the exception: %s. A person is denied as always, because a person who writes an object can write its owner;
 - every remedy ends with the owner: ` + "`through RedisCluster db`" + `;
 - conventions of style warn once, at creation, and never on an update: %s;
 - objects that operators make a second later are not missed at creation, but in audit, and on an update that changes

@@ -24,7 +24,7 @@ type flood struct {
 	Address string
 
 	// Bodies is how many connections send 3 MiB at any time, and Silent how many
-	// send nothing. Whoever is answered, or closed, opens another.
+	// send nothing. A connection that is answered, or closed, is replaced.
 	Bodies, Silent int
 
 	For time.Duration
@@ -39,7 +39,7 @@ type flooded struct {
 // flooder names the variable that makes the test's binary a flooder.
 const flooder = "STAYPUT_FLOODER"
 
-// attack runs a flood in a process of its own, as whoever floods a webhook is
+// attack runs a flood in a process of its own, as a client that floods a webhook is
 // elsewhere: at the lowest priority, so that what is measured on these cores is
 // the server and not the flooder. It returns when the flood is over.
 func (s *server) attack(t *testing.T, f flood) *flooded {
