@@ -44,6 +44,7 @@ func (d *Draft) Before() []byte { return d.source.data }
 // Why a file is not edited by a program.
 var (
 	errMade      = errors.New("Helm made it (# Source: ...): the chart is to be edited")
+	errBuilt     = errors.New("kustomize built it (" + originAnnotation + "): the file it names is to be edited")
 	errMarks     = errors.New("it has the marks of a template")
 	errEncrypted = errors.New("it is encrypted with sops, which would notice")
 	errEncoding  = errors.New("it is not in UTF-8")
@@ -67,6 +68,9 @@ func (d *Draft) Guarded() error {
 			if bytes.HasPrefix(line, []byte("# Source: ")) {
 				return errMade
 			}
+		}
+		if bytes.Contains(doc.text, []byte(originAnnotation+":")) {
+			return errBuilt
 		}
 		if !bytes.Contains(doc.text, []byte("sops")) {
 			continue

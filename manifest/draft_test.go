@@ -63,6 +63,7 @@ func TestDraft(t *testing.T) {
 		"a template":      {object("a") + "# {{ x }}\n", 0, set, "error: " + errMarks.Error()},
 		"of ytt":          {"#@ x = 1\n" + object("a"), 0, set, "error: " + errMarks.Error()},
 		"of Helm":         {"---\n# Source: a/templates/b.yaml\n" + object("a"), 0, set, "error: " + errMade.Error()},
+		"of kustomize":    {object("a") + "# " + originAnnotation + ": |\n", 0, set, "error: " + errBuilt.Error()},
 		"encrypted":       {object("a") + "sops:\n  mac: x\n", 0, set, "error: " + errEncrypted.Error()},
 		"UTF-16":          {utf16(object("a")), 0, set, "error: " + errEncoding.Error()},
 		"an alias inside": {object("a") + "  x: &x {}\nmore: *x\n", 0, aliased, "error: " + splice.ErrAnchor.Error()},

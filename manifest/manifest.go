@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -119,10 +120,46 @@ func (m Manifest) Directive(word string) (rest string, ok bool) {
 	return "", false
 }
 
-// Template returns the file of the chart from which Helm made the object,
-// according to the comment above each document ("# Source:
-// shop/templates/db.yaml"), or "".
+// originAnnotation is what kustomize build writes where buildMetadata has
+// originAnnotations. Source: sigs.k8s.io/kustomize/api/internal/utils/annotations.go.
+const originAnnotation = "config.kubernetes.io/origin"
+
+// Template returns the file from which Helm or kustomize made the object, or "".
+// Helm names the chart's file in a comment above each document ("# Source:
+// shop/templates/db.yaml"), kustomize in an annotation, relative to the
+// kustomization that was built; of a file in another repository it is in the form
+// that kustomize reads, https://example.com/repository//db.yaml?ref=v1. In an
+// object that was built here, File is that file.
 func (m Manifest) Template() string {
+	if file := m.source(); file != "" || m.Built {
+		return file
+	}
+	return origin(m.GetAnnotations()[originAnnotation])
+}
+
+// origin returns the file that the annotation names: the one that has the object,
+// or else the one that configures its generator.
+func origin(annotation string) string {
+	var o struct {
+		Path, Repo, Ref string
+		ConfiguredIn    string `yaml:"configuredIn"`
+	}
+	if annotation == "" || yaml.Unmarshal([]byte(annotation), &o) != nil {
+		return ""
+	}
+	file := cmp.Or(o.Path, o.ConfiguredIn)
+	if o.Repo == "" || file == "" {
+		return file
+	}
+	file = o.Repo + "//" + file
+	if o.Ref != "" {
+		file += "?ref=" + o.Ref
+	}
+	return file
+}
+
+// source returns the file that Helm's comment names, or "".
+func (m Manifest) source() string {
 	file, _ := m.Directive("Source:")
 	if m.item >= 0 && file == "" { // for an item of a List, use the document's
 		for _, d := range m.doc.comments() {

@@ -65,7 +65,7 @@ type htmlRow struct {
 }
 
 type htmlLocation struct {
-	At                    string
+	At, From              string
 	Before, Marked, After string
 }
 
@@ -85,7 +85,7 @@ func (v *htmlView) row(f *Finding) htmlRow {
 		Remedy: clean(f.Remedy)}
 	row.Why = htmlWhy{rule.Title, strings.TrimSpace(strings.TrimPrefix(rule.Doc, rule.Title))}
 	if l := f.Location; l != nil {
-		row.Location = &htmlLocation{At: l.lineText()}
+		row.Location = &htmlLocation{At: l.lineText(), From: clean(l.Template)}
 		row.Location.Before, row.Location.Marked, row.Location.After = l.marked()
 	}
 	return row

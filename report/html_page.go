@@ -248,5 +248,9 @@ func (l *htmlLocation) page() g.Node {
 	if l == nil {
 		return nil
 	}
-	return h.Pre(g.Textf("%s\n%s", l.At, l.Before), h.Mark(g.Text(l.Marked)), g.Text(l.After))
+	from := ""
+	if l.From != "" {
+		from = ", from " + l.From
+	}
+	return h.Pre(g.Textf("%s%s\n%s", l.At, from, l.Before), h.Mark(g.Text(l.Marked)), g.Text(l.After))
 }

@@ -137,6 +137,9 @@ func (r *Report) junitTest(f *Finding) junit.Testcase {
 	var text strings.Builder
 	if f.Location != nil {
 		fmt.Fprintln(&text, f.Location.columnText())
+		if from := f.Location.Template; from != "" {
+			fmt.Fprintf(&text, "from: %s\n", clean(from))
+		}
 	}
 	fmt.Fprintf(&text, "%s: %s: %s\n", f.Level, f.Rule, clean(f.Message))
 	if f.Remedy != "" {

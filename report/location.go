@@ -15,8 +15,8 @@ type Location struct {
 	// from the file, and not those of the file.
 	Rendered bool `json:"rendered,omitempty"`
 
-	// Template is the file of the chart from which Helm made the lines, if a
-	// comment of Helm names it.
+	// Template is the file from which Helm or kustomize made the lines, if their
+	// comment or annotation names it.
 	Template string `json:"template,omitempty"`
 
 	// Text is the line, or the part of a long line that contains the finding.

@@ -21,6 +21,9 @@ func (r *Report) Markdown(w io.Writer) error {
 			where := codeSpan(f.Object.String())
 			if f.Location != nil {
 				where += "<br>" + codeSpan(f.Location.lineText())
+				if from := f.Location.Template; from != "" {
+					where += "<br>from " + codeSpan(from)
+				}
 			}
 			fmt.Fprintf(buf, "| %s | %s | **%s** %s | %s |\n", f.Level, where, f.Rule, escapeMarkdown(f.Message),
 				codeSpan(f.Remedy))

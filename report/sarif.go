@@ -114,7 +114,7 @@ func (r *Report) sarifResult(f *Finding) *sarif.Result {
 	if l := f.Location; l != nil && l.Template != "" {
 		from := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri(l.Template)))
 		result.AddRelatedLocation(sarif.NewLocation().WithPhysicalLocation(from).
-			WithMessage(sarif.NewTextMessage("the template that Helm made it from")))
+			WithMessage(sarif.NewTextMessage("the file that Helm or kustomize made it from")))
 	}
 	if f.Fix != nil && f.Fix.Unwritten == "" {
 		result.AddFixe(sarifFix(f))

@@ -248,6 +248,8 @@ func TestFixWrites(t *testing.T) {
 		"of Windows": {strings.ReplaceAll(hasty, "\n", "\r\n"), strings.ReplaceAll(mended, "\n", "\r\n"), "1 fixed"},
 		"marked":     {"\ufeff" + hasty, "\ufeff" + mended, "1 fixed"},
 		"of Helm":    {"---\n# Source: a/templates/b.yaml\n" + hasty, "", "not written: Helm made it"},
+		"of kustomize": {strings.Replace(hasty, "shop}", "shop, annotations: {config.kubernetes.io/origin: 'path: a'}}", 1),
+			"", "not written: kustomize built it"},
 		"a template": {hasty + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '{{ b }}'}\n", "",
 			"not written: it has the marks of a template"},
 		"encrypted": {hasty + "sops: {mac: a}\n", "", "not written: it is encrypted"},

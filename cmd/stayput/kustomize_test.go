@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/manifest"
@@ -223,6 +226,43 @@ func TestKustomizeAuthors(t *testing.T) {
 					t.Errorf("%s: %s has annotations %v", name, kind, m.GetAnnotations())
 				}
 			}
+		}
+	}
+}
+
+// TestOriginsOfAStream has lint name the file that kustomize built an object from, in
+// each format, as the annotations in the stream do.
+func TestOriginsOfAStream(t *testing.T) {
+	dir := written(t, map[string]string{
+		"base/kustomization.yaml": "resources: [hasty.yaml]\n",
+		"base/hasty.yaml":         hasty,
+		"prod/kustomization.yaml": "resources: [../base]\nbuildMetadata: [originAnnotations]\n",
+	})
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(dir, "prod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := made.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range formatNames {
+		r := stayput(t, string(stream), "lint", "-", "--format", format)
+		if !strings.Contains(r.stdout, "../base/hasty.yaml") {
+			t.Errorf("%s does not name the file: %s%s", format, r.stdout, r.stderr)
+		}
+	}
+	for annotation, want := range map[string]string{
+		"path: db.yaml\nrepo: https://example.com/a/b\nref: v1\n":     "https://example.com/a/b//db.yaml?ref=v1",
+		"repo: https://example.com/a/b\npath: c/db.yaml\n":            "https://example.com/a/b//c/db.yaml",
+		"configuredIn: kustomization.yaml\nconfiguredBy: {kind: A}\n": "kustomization.yaml",
+		"path: [not, a, path]\n":                                      "",
+		"ref: v1\n":                                                   "",
+	} {
+		text := fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  annotations:\n    "+
+			"config.kubernetes.io/origin: %q\n", annotation)
+		if got := manifest.ReadStream("a.yaml", []byte(text)).Manifests[0].Template(); got != want {
+			t.Errorf("%q is of %q, want %q", annotation, got, want)
 		}
 	}
 }

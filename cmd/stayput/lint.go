@@ -53,7 +53,7 @@ or in that of --kubernetes-version, or else in the newest one known.
 --fix writes remedies into the files, all bytes around them untouched: what only a
 new object can get (a name, a selector, what cannot change later) where
 --against-cluster or --old shows that the object is new, and nothing into files that
-Helm, sops or a template made. --fix --diff shows all of it and writes nothing.
+Helm, kustomize, sops or a template made. --fix --diff shows all of it and writes nothing.
 
 Exit code 0: nothing at or above --fail-on was found. 1: something was. 2: bad
 usage or unreadable input; what could be read is reported all the same, and nothing
