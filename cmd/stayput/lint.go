@@ -76,8 +76,8 @@ is written. With --fix, what it has mended does not count; with --diff it does.`
 		"manifests hold some")
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has, and review "+
 		"them as changes of it")
-	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory, a file, - for "+
-		"standard input, or git:REVISION for the same paths there")
+	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory (with -k, a "+
+		"kustomization), a file, - for standard input, or git:REVISION for the same paths there")
 	flags.BoolVar(&l.pruned, "pruned", false, "objects that are no longer in a file of --old are deleted: findings "+
 		"about them count, too")
 	flags.StringVar(&l.kubernetes, "kubernetes-version", "", "the version that the manifests are for, as 1.34 or 1.34.4; "+
@@ -104,8 +104,8 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return errors.New("--old and --against-cluster: only one of them can be the earlier state")
 	case l.old == "-" && slices.Contains(paths, "-"):
 		return errors.New("--old -: standard input is read for the manifests already")
-	case strings.HasPrefix(l.old, gitRevision) && (slices.Contains(paths, "-") || len(l.kustomizations) > 0):
-		return errors.New("--old git:REVISION: has no standard input and builds nothing; give a file: --old FILE")
+	case strings.HasPrefix(l.old, gitRevision) && slices.Contains(paths, "-"):
+		return errors.New("--old git:REVISION: has no standard input; give a file: --old FILE")
 	case l.pruned && l.old == "":
 		return errors.New("--pruned: needs --old, to say what was there")
 	case l.diff && !l.fix:
@@ -185,7 +185,7 @@ func (l *linter) review(ctx context.Context, s config.Settings, versions cluster
 	}
 	var was *olds
 	if l.old != "" {
-		if was, err = readOld(ctx, l.old, paths, stdin); err != nil {
+		if was, err = readOld(ctx, l.old, paths, l.kustomizations, stdin); err != nil {
 			return nil, err
 		}
 	}

@@ -10,11 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/kustomize/api/konfig"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -58,10 +60,10 @@ func (o *olds) read(file, name string, data []byte) error {
 	return nil
 }
 
-// readOld reads the earlier state of what paths hold. From is a directory, a
-// file, - for standard input, or git: and a revision, which is read at the same
-// paths.
-func readOld(ctx context.Context, from string, paths []string, stdin io.Reader) (*olds, error) {
+// readOld reads the earlier state of what paths hold and kustomizations build. From
+// is a directory, which is built as a kustomization if it is one, a file, - for
+// standard input, or git: and a revision, which is read and built at the same paths.
+func readOld(ctx context.Context, from string, paths, kustomizations []string, stdin io.Reader) (*olds, error) {
 	o := &olds{byName: map[named]*manifest.Manifest{}, files: map[string]bool{}}
 	if rev, git := strings.CutPrefix(from, gitRevision); git {
 		for _, path := range paths {
@@ -69,14 +71,15 @@ func readOld(ctx context.Context, from string, paths []string, stdin io.Reader) 
 				return nil, err
 			}
 		}
-		return o, nil
+		return o, o.buildRevision(ctx, rev, kustomizations)
 	}
+	name := single(paths, kustomizations)
 	if from == "-" {
 		data, err := io.ReadAll(stdin)
 		if err != nil {
 			return nil, fmt.Errorf("--old: read standard input: %w", err)
 		}
-		return o, o.read(standardInput, single(paths), data)
+		return o, o.read(standardInput, name, data)
 	}
 	info, err := os.Stat(from)
 	if err != nil {
@@ -87,7 +90,17 @@ func readOld(ctx context.Context, from string, paths []string, stdin io.Reader) 
 		if err != nil {
 			return nil, fmt.Errorf("--old: %w", err)
 		}
-		return o, o.read(from, single(paths), data)
+		return o, o.read(from, name, data)
+	}
+	if len(kustomizations) > 0 && isKustomization(from) {
+		if len(paths)+len(kustomizations) > 1 {
+			return nil, fmt.Errorf("--old %s: a kustomization is the earlier state of one -k, and of nothing beside it; run "+
+				"lint for each, or give git:REVISION", from)
+		}
+		if err := o.build(from); err != nil {
+			return nil, fmt.Errorf("--old: %w", err)
+		}
+		return o, nil
 	}
 	in := &input{}
 	files, err := in.walk(from)
@@ -109,9 +122,12 @@ func readOld(ctx context.Context, from string, paths []string, stdin io.Reader) 
 	return o, nil
 }
 
-// single returns the path of a command that names one file, which has another
-// content on the other side, or "".
-func single(paths []string) string {
+// single returns the path of a command that names one file or kustomization, which
+// has another content on the other side, or "".
+func single(paths, kustomizations []string) string {
+	if len(paths) == 0 && len(kustomizations) == 1 {
+		return kustomizations[0]
+	}
 	if len(paths) != 1 {
 		return ""
 	}
@@ -184,9 +200,94 @@ func (o *olds) readRevision(ctx context.Context, rev, path string) error {
 	return nil
 }
 
+// build adds what a kustomization builds, as one file.
+func (o *olds) build(dir string) error {
+	built, err := kustomize(dir, nil)
+	if err == nil && len(built.Errors) > 0 {
+		err = built.Errors[0]
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	for i := range built.Manifests {
+		m := &built.Manifests[i]
+		o.manifests = append(o.manifests, m)
+		o.byName[nameOf(m.Object)] = m
+		o.files[m.File] = true
+	}
+	return nil
+}
+
+func isKustomization(dir string) bool {
+	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
+		return isFile(filepath.Join(dir, name))
+	})
+}
+
+// buildRevision adds what kustomizations built at a revision of their repositories.
+// One that was not there yet built nothing.
+func (o *olds) buildRevision(ctx context.Context, rev string, kustomizations []string) error {
+	fail := func(dir string, err error) error {
+		return fmt.Errorf("--old %s%s: %s: %w", gitRevision, rev, dir, err)
+	}
+	trees := map[string]string{} // what repositories held, by their directories
+	for _, dir := range kustomizations {
+		top, err := git(ctx, dir, "rev-parse", "--show-toplevel")
+		if err != nil {
+			return fail(dir, err)
+		}
+		within, err := git(ctx, dir, "rev-parse", "--show-prefix")
+		if err != nil {
+			return fail(dir, err)
+		}
+		repository := strings.TrimRight(string(top), "\r\n")
+		tree := trees[repository]
+		if tree == "" {
+			if tree, err = os.MkdirTemp("", "stayput-old-"); err != nil {
+				return fail(dir, err)
+			}
+			defer os.RemoveAll(tree)
+			if err := checkOut(ctx, repository, rev, tree); err != nil {
+				return fail(dir, err)
+			}
+			trees[repository] = tree
+		}
+		was := filepath.Join(tree, strings.TrimRight(string(within), "\r\n"))
+		if !isKustomization(was) {
+			continue
+		}
+		if err := o.build(was); err != nil {
+			return fail(dir, errors.New(strings.ReplaceAll(err.Error(), tree+string(filepath.Separator), "")))
+		}
+	}
+	return nil
+}
+
+// checkOut writes all files of a revision of a repository, as git writes a work
+// tree, below a directory. It touches neither the repository's work tree nor its
+// index.
+func checkOut(ctx context.Context, repository, rev, dir string) error {
+	tree, err := git(ctx, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{tree}")
+	if err != nil {
+		return errors.New("the repository has no such revision")
+	}
+	index := []string{"GIT_INDEX_FILE=" + filepath.Join(dir, ".index")}
+	if _, err := gitWith(ctx, index, repository, "read-tree", strings.TrimSpace(string(tree))); err != nil {
+		return err
+	}
+	_, err = gitWith(ctx, index, repository, "checkout-index", "--all", "--prefix="+dir+string(filepath.Separator))
+	return err
+}
+
 // git runs git in a directory, and returns what it prints.
 func git(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	return gitWith(ctx, nil, dir, args...)
+}
+
+// gitWith runs git with variables of environment beside those of the process.
+func gitWith(ctx context.Context, variables []string, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	cmd.Env = append(os.Environ(), variables...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()

@@ -48,13 +48,7 @@ func TestLintOld(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(repository, "deploy"), os.DirFS(was)); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."},
-		{"-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"}} {
-		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", repository}, args...)...).
-			CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-	}
+	committed(t, repository)
 	deploy := filepath.Join(repository, "deploy")
 	if err := os.RemoveAll(deploy); err != nil {
 		t.Fatal(err)
@@ -74,12 +68,7 @@ func TestLintOld(t *testing.T) {
 			if err := json.Unmarshal([]byte(ended.stdout), &r); err != nil || ended.code != 1 {
 				t.Fatalf("%v, exit code %d: %s", err, ended.code, ended.stderr)
 			}
-			var changes []string
-			for _, c := range r.Changes {
-				changes = append(changes, c.Review+" "+c.Object.String())
-			}
-			slices.Sort(changes)
-			if !slices.Equal(changes, want) {
+			if changes := changesOf(&r); !slices.Equal(changes, want) {
 				t.Errorf("reviewed: %q, want %q", changes, want)
 			}
 			said := map[string]string{}
@@ -114,7 +103,7 @@ func TestLintOld(t *testing.T) {
 		"no such revision": {args: []string{deploy, "--old", "git:absent"}, code: 2, stderr: "has no such revision"},
 		"no repository":    {args: []string{is, "--old", "git:HEAD"}, code: 2, stderr: "not a git repository"},
 		"a revision of a stream": {args: []string{"-", "--old", "git:HEAD"}, code: 2,
-			stderr: "has no standard input and builds nothing; give a file"},
+			stderr: "has no standard input; give a file"},
 		"one input for both": {args: []string{"-", "--old", "-"}, code: 2, stderr: "is read for the manifests already"},
 		"two earlier states": {args: []string{is, "--old", was, "--against-cluster"}, code: 2,
 			stderr: "only one of them"},
@@ -131,6 +120,88 @@ func TestLintOld(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLintOldOfAKustomization reviews what a kustomization builds as a change of what
+// another builds, or of what it built itself at a revision, its bases included.
+func TestLintOldOfAKustomization(t *testing.T) {
+	repository := t.TempDir()
+	for name, text := range map[string]string{
+		"base/kustomization.yaml": "resources: [a.yaml, b.yaml, gone.yaml]\n", "base/a.yaml": setOf("grown", "8Gi"),
+		"base/b.yaml": setOf("same", "8Gi"), "base/gone.yaml": setOf("dropped", "8Gi"),
+		"prod/kustomization.yaml": "namePrefix: prod-\nresources: [../base]\n",
+	} {
+		write(t, repository, name, text)
+	}
+	committed(t, repository)
+	was := t.TempDir()
+	if err := os.CopyFS(was, os.DirFS(repository)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(was, ".git")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, repository, "base/a.yaml", setOf("grown", "20Gi"))
+	write(t, repository, "base/gone.yaml", setOf("new", "8Gi"))
+	prod := filepath.Join(repository, "prod")
+	want := []string{"created StatefulSet shop/prod-new", "removed StatefulSet shop/prod-dropped",
+		"unchanged StatefulSet shop/prod-same", "updated StatefulSet shop/prod-grown"}
+	for name, old := range map[string]string{"a directory": filepath.Join(was, "prod"), "a revision": "git:HEAD"} {
+		ended := stayput(t, "", "lint", "-f", "json", "--complete", "-k", prod, "--old", old)
+		var r report.Report
+		if err := json.Unmarshal([]byte(ended.stdout), &r); err != nil || ended.code != 1 {
+			t.Fatalf("%s: %v, exit code %d: %s", name, err, ended.code, ended.stderr)
+		}
+		if changes := changesOf(&r); !slices.Equal(changes, want) {
+			t.Errorf("%s: reviewed %q, want %q", name, changes, want)
+		}
+		if !strings.Contains(ended.stdout, "cannot be changed; each claim must grow by itself") {
+			t.Errorf("%s: no recipe: %s", name, ended.stdout)
+		}
+	}
+	broken := written(t, map[string]string{"kustomization.yaml": "resources: [absent.yaml]\n"})
+	write(t, repository, "later/kustomization.yaml", "resources: [../base]\n")
+	for name, tt := range map[string]struct {
+		args   []string
+		code   int
+		output string
+	}{
+		"not there yet":  {[]string{"-k", filepath.Join(repository, "later"), "--old", "git:HEAD"}, 0, "3 created"},
+		"no revision":    {[]string{"-k", prod, "--old", "git:absent"}, 2, "has no such revision"},
+		"no repository":  {[]string{"-k", filepath.Join(was, "prod"), "--old", "git:HEAD"}, 2, "not a git repository"},
+		"two of one":     {[]string{"-k", prod, "-k", prod, "--old", filepath.Join(was, "prod")}, 2, "state of one -k"},
+		"cannot be made": {[]string{"-k", prod, "--old", broken}, 2, "--old: "},
+	} {
+		r := stayput(t, "", append([]string{"lint"}, tt.args...)...)
+		if r.code != tt.code || !strings.Contains(r.stdout+r.stderr, tt.output) {
+			t.Errorf("%s: exit code %d, want %d, and %q in:\n%s%s", name, r.code, tt.code, tt.output, r.stdout, r.stderr)
+		}
+	}
+	status := exec.CommandContext(t.Context(), "git", "-C", repository, "status", "--porcelain")
+	if out, err := status.Output(); err != nil || string(out) != " M base/a.yaml\n M base/gone.yaml\n?? later/\n" {
+		t.Errorf("the repository was changed: %v\n%s", err, out)
+	}
+}
+
+// committed makes a repository of a directory.
+func committed(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."},
+		{"-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"}} {
+		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...).
+			CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+}
+
+// changesOf returns how each object was reviewed, sorted.
+func changesOf(r *report.Report) (changes []string) {
+	for _, c := range r.Changes {
+		changes = append(changes, c.Review+" "+c.Object.String())
+	}
+	slices.Sort(changes)
+	return changes
 }
 
 // TestLintPruned counts what is found about objects that are gone only where they are
