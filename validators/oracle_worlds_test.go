@@ -58,6 +58,9 @@ type release struct{ minor, patch int }
 // before says whether all API servers are known to be older than a minor.
 func (w *world) before(minor int) bool { return w.servers[1].minor > 0 && w.servers[1].minor < minor }
 
+// since says whether all API servers are known to be of a minor or newer.
+func (w *world) since(minor int) bool { return w.servers[0].minor >= minor }
+
 // objects returns all that is in a world.
 func (w *world) objects() (all []client.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,

@@ -29,13 +29,14 @@ var _ = register(map[string]oracle{
 	"pod-adopted": gravest(created(func(w *world, pod *corev1.Pod) validators.Level {
 		if owner := ownerOf(pod); owner != nil {
 			number, ok := strings.CutPrefix(pod.Name, owner.Name+"-")
-			return warnIf(ok && runs(pod) && owner.Kind == "StatefulSet" && strings.HasPrefix(number, "0") && number > "0")
+			return warnIf(ok && runs(pod) && owner.Kind == "StatefulSet" && strings.HasPrefix(number, "0") && number > "0" &&
+				!w.since(38))
 		}
 		if pod.ResourceVersion != "" || !runs(pod) {
 			return nothing
 		}
 		for _, s := range w.statefulSets {
-			if s.Namespace == pod.Namespace && s.DeletionTimestamp == nil && straysTo(s, pod) {
+			if s.Namespace == pod.Namespace && s.DeletionTimestamp == nil && straysTo(w, s, pod) {
 				return warn
 			}
 		}
@@ -48,7 +49,7 @@ var _ = register(map[string]oracle{
 		return nothing
 	}), created(func(w *world, s sts) validators.Level {
 		return warnIf(s.ResourceVersion == "" && slices.ContainsFunc(w.pods, func(pod *corev1.Pod) bool {
-			return pod.Namespace == s.Namespace && ownerOf(pod) == nil && runs(pod) && straysTo(s, pod)
+			return pod.Namespace == s.Namespace && ownerOf(pod) == nil && runs(pod) && straysTo(w, s, pod)
 		}))
 	})),
 	"deployment-subdomain": stored(func(w *world, d deployment) validators.Level {
@@ -420,13 +421,13 @@ func misused(kind string, obj metav1.Object) bool {
 
 // straysTo says whether a StatefulSet takes a Pod that nobody controls for one of its
 // own, though it has not made it.
-func straysTo(s sts, pod *corev1.Pod) bool {
+func straysTo(w *world, s sts, pod *corev1.Pod) bool {
 	number, ok := strings.CutPrefix(pod.Name, s.Name+"-")
 	if !ok || !regexp.MustCompile("^[0-9]{1,9}$").MatchString(number) || !chooses(s.Spec.Selector, pod.Labels) {
 		return false
 	}
 	padded := len(number) > 1 && number[0] == '0'
-	return padded || pod.Spec.Hostname != pod.Name
+	return padded && !w.since(38) || !padded && pod.Spec.Hostname != pod.Name
 }
 
 // chooses is matches for a controller, which a selector without a requirement leaves

@@ -19,9 +19,11 @@ import (
 	"stayput.dev/cluster"
 )
 
+// Source: k8s.io/kubernetes@v1.38.0-beta.0
+// pkg/controller/statefulset/stateful_set_utils.go, isMemberOf; kubernetes#141094.
 var exactPodNames = &cluster.Feature{
-	With:    "a StatefulSet adopts only Pods that are named as it names them, and leaves db-01 alone",
-	Without: "a number may begin with zeros",
+	With:    "a StatefulSet adopts only Pods that are named as it names them, and the rule ignores db-01",
+	Without: "the number may begin with zeros",
 	On:      []cluster.Span{{From: cluster.Version{Minor: 38}}},
 }
 
@@ -33,13 +35,14 @@ var podAdopted = &Rule{
 	Doc: `a Pod that no controller made must not look like one of a controller's Pods
 
 A StatefulSet adopts every Pod that its selector matches and whose name is the
-StatefulSet's name, a dash and a number. A Pod db-01 then counts as ordinal 1 of
-StatefulSet db: db-1 is never created, nor any Pod with a higher ordinal. A Pod
-db-1 that somebody else made takes the place of that member, without its volumes
-and its DNS name. A Pod whose number is out of range is deleted at once, and so
-is one whose ordinal exists already. The ReplicaSet of a Deployment adopts a Pod
-with its label pod-template-hash, such as a copy of one of its Pods, and then
-deletes that Pod or another, because there is one Pod too many.
+StatefulSet's name, a dash and a number. Up to Kubernetes 1.37 the number may
+begin with a zero: a Pod db-01 then counts as ordinal 1 of StatefulSet db, and
+db-1 is never created, nor any Pod with a higher ordinal. A Pod db-1 that somebody
+else made takes the place of that member, without its volumes and its DNS name. A
+Pod whose number is out of range is deleted at once, and so is one whose ordinal
+exists already. The ReplicaSet of a Deployment adopts a Pod with its label
+pod-template-hash, such as a copy of one of its Pods, and then deletes that Pod or
+another, because there is one Pod too many.
 
 Give such a Pod a name that does not end in a number, or other labels, and leave
 pod-template-hash out of a copy. The rule ignores Pods that a StatefulSet has
@@ -74,15 +77,26 @@ under such a number.`,
 	},
 }
 
-// wasAdopted reports a Pod that a StatefulSet controls, but cannot have made.
+// wasAdopted reports a Pod that a StatefulSet controls, but cannot have made. One
+// that adopts no such name lets it go again.
 func wasAdopted(p *Pass, pod *corev1.Pod) {
 	set, ordinal, own, ok := cluster.Numbered(pod.Name)
-	if !ok || own || !ofStatefulSet(pod) || metav1.GetControllerOfNoCopy(pod).Name != set {
+	if !ok || own || p.has(exactPodNames) == cluster.Always || !ofStatefulSet(pod) ||
+		metav1.GetControllerOfNoCopy(pod).Name != set {
 		return
 	}
 	p.Report(field.Invalid(namePath, short(pod.Name), fmt.Sprintf(
 		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %[1]s-%[2]d is never made", set, ordinal)),
 		p.Mend("name: "+numberless(pod.Name), fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
+}
+
+// strays is [cluster.Strays] for the releases of the cluster.
+func strays(p *Pass, pod *corev1.Pod) (set string, ordinal int, ok bool) {
+	set, ordinal, ok = cluster.Strays(pod)
+	if ok && p.has(exactPodNames) == cluster.Always {
+		_, _, ok, _ = cluster.Numbered(pod.Name)
+	}
+	return set, ordinal, ok
 }
 
 // numberless returns a name like another that does not end in a number.
@@ -93,7 +107,7 @@ func numberless(name string) string {
 
 // bySet reports a Pod that a StatefulSet will adopt.
 func bySet(p *Pass, pod *corev1.Pod) error {
-	name, ordinal, ok := cluster.Strays(pod)
+	name, ordinal, ok := strays(p, pod)
 	if !ok {
 		return nil
 	}
@@ -151,7 +165,7 @@ func byDeployment(p *Pass, pod *corev1.Pod) error {
 // adoptsStrays reports the Pods that a new StatefulSet will adopt, though none made
 // them. Of Pods in the same manifests it is said where they are.
 func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
-	strays, err := cluster.Find(p.Cluster, cluster.StrayPods, sts.Namespace, sts.Name)
+	found, err := cluster.Find(p.Cluster, cluster.StrayPods, sts.Namespace, sts.Name)
 	if p.Cluster.Manifests() && errors.Is(err, cluster.ErrUnknown) {
 		return nil
 	}
@@ -159,8 +173,8 @@ func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
 		return fmt.Errorf("list Pods: %w", err)
 	}
 	var names []string
-	for _, pod := range strays {
-		if set, _, ok := cluster.Strays(pod); !ok || set != sts.Name || !live(pod) ||
+	for _, pod := range found {
+		if set, _, ok := strays(p, pod); !ok || set != sts.Name || !live(pod) ||
 			p.Cluster.Manifests() && pod.ResourceVersion == "" {
 			continue
 		}
