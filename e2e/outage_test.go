@@ -12,6 +12,10 @@ func TestTheClusterGoesOnWithoutStayput(t *testing.T) {
 	volumes := database(t, ns, 2, "  replicas: 2",
 		"  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}\n  replicas: 2")
 	letGo(t, volumes)
+	kubectl(t, "label", "statefulset", "mysql", "-n", ns, protect+"=true")
+	idle := strings.NewReplacer("name: new", "name: idle", "spec: {serviceName", "spec: {replicas: 1, serviceName").
+		Replace(newStatefulSet)
+	apply(t, ns, idle)
 	// One that terminates already when Stayput goes away.
 	other := namespace(t)
 	database(t, other, 1, "{name: data}\n", "{name: data, annotations: {stayput.dev/reclaim-policy: Delete}}\n")
@@ -61,5 +65,12 @@ spec: {containers: [{name: web, image: web}]}
 	if err == nil || !strings.Contains(out, "identity.stayput.dev") {
 		t.Errorf("a Pod could be made without its name: %v\n%s", err, out)
 	}
+	out, err = try(t, "", "delete", "statefulset", "mysql", "-n", ns)
+	if err == nil || !strings.Contains(out, "protected.stayput.dev") {
+		t.Errorf("a protected StatefulSet could be deleted: %v\n%s", err, out)
+	}
+	kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas", "0") // fails open
+	kubectl(t, "delete", "statefulset", "idle", "-n", ns)
+	kubectl(t, "label", "statefulset", "mysql", "-n", ns, protect+"-")
 	gone(t, "namespace", other)
 }

@@ -112,6 +112,7 @@ const (
 	hostPath       = ", volumes: [{name: v, hostPath: {path: /data}}]"
 
 	kubeController = "system:serviceaccount:kube-system:"
+	keptLabel      = `, labels: {stayput.dev/protect: "true"}`
 	finalizer      = ", finalizers: [stayput.dev/test]"
 	newStatefulSet = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: new}\nspec: {serviceName: db, selector: " +
 		"{matchLabels: {app: new}}, template: {metadata: {labels: {app: new}}, spec: {containers: [{name: a, image: a}]}}}\n"
@@ -133,13 +134,16 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
 	b.kubectl(t, asked+askedClaim("data", "app", "")+askedClaim("going", "app", finalizer)+
-		askedVolume("free", "")+askedVolume("bound", "")+askedVolume("going", finalizer), "create", "-f", "-")
+		askedClaim("kept", "app", keptLabel)+askedVolume("kept", keptLabel)+askedVolume("free", "")+askedVolume("bound", "")+askedVolume("going", finalizer)+
+		strings.Replace(newStatefulSet, "{name: new}", "{name: kept, namespace: app"+keptLabel+"}", 1)+
+		"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kept"+keptLabel+"}\n", "create", "-f", "-")
 	for _, pv := range []string{"bound", "going"} {
 		b.kubectl(t, "", "patch", "pv", pv, "--subresource=status", "--type=merge", `-p={"status":{"phase":"Bound"}}`)
 	}
 	for _, going := range []string{"pvc/going", "statefulset/going", "pv/going", "namespace/going"} {
 		b.kubectl(t, "", "delete", going, "-n", "app", "--wait=false")
 	}
+	b.kubectl(t, "", "label", "namespace", "kept", "stayput.dev/protect=true")
 	b.kubectl(t, askedClaim("data", "kube-system", "")+askedClaim("data", "stayput", ""), "create", "-f", "-")
 
 	const create = "create -f -"
@@ -267,6 +271,19 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"a free volume's end":             {args: "delete pv free"},
 		"a volume's end again":            {args: "delete pv going"},
 
+		"a kept StatefulSet's end": {args: "delete statefulset kept", want: "protected"},
+		"a kept StatefulSet's end by a tool": {args: "delete statefulset kept",
+			as: "system:serviceaccount:argocd:argocd-application-controller", want: "protected"},
+		"a kept StatefulSet's end by Kubernetes": {args: "delete statefulset kept", as: kubeController +
+			"generic-garbage-collector"},
+		"a kept StatefulSet's scale":       {args: "scale statefulset kept --replicas=0", want: "conventions"},
+		"a kept StatefulSet's replicas":    {args: `patch statefulset kept -p={"spec":{"replicas":0}}`, want: both},
+		"a kept claim's end":               {args: "delete pvc kept", want: "protected"},
+		"a kept claim's end by Kubernetes": {args: "delete pvc kept", as: kubeController + "namespace-controller"},
+		"all claims' end":                  {args: "delete pvc --all", want: "deletion protected"},
+		"a kept volume's end":              {args: "delete pv kept", want: "protected"},
+		"a kept Namespace's end":           {args: "delete namespace kept", want: "protected"},
+
 		"class":                     {args: create, manifest: newClass, want: "conventions defaults"},
 		"a class's end":             {args: "delete storageclass disk", want: "conventions"},
 		"Namespace":                 {args: "create namespace new", want: "conventions"},
@@ -365,7 +382,7 @@ func (b *bare) checkConditions(t *testing.T) {
 	excluded := strings.Join(b.metric(t, "apiserver_admission_match_condition_exclusions_total"), "\n")
 	calls := b.calls(t)
 	for _, name := range []string{webhook.Identity, webhook.IdentityNamespace, webhook.Defaults, webhook.Deletion,
-		webhook.Conventions, webhook.Pods} {
+		webhook.Protected, webhook.Conventions, webhook.Pods} {
 		if calls[strings.TrimSuffix(name, ".stayput.dev")] == "" {
 			t.Errorf("%s was never called", name)
 		}
@@ -403,8 +420,8 @@ func TestConfigurationsAreModest(t *testing.T) {
 	for _, w := range validating.Webhooks {
 		check(w.Name, w.Rules, *w.TimeoutSeconds, *w.SideEffects, len(w.MatchConditions))
 	}
-	if n := len(mutating.Webhooks) + len(validating.Webhooks); n != 7 {
-		t.Errorf("%d webhooks, want 7", n)
+	if n := len(mutating.Webhooks) + len(validating.Webhooks); n != 8 {
+		t.Errorf("%d webhooks, want 8", n)
 	}
 }
 

@@ -137,10 +137,14 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 	if s.old == "" {
 		after = before
 	}
-	world := newWorld(t, before, more)
+	runs := before
+	if s.gone+s.freed != "" {
+		runs = after
+	}
+	world := newWorld(t, runs, more)
 	switch {
 	case s.update || s.gone+s.freed != "" || s.old == "": // to what runs
-		for _, obj := range running(before, s.reclaim) {
+		for _, obj := range running(runs, s.reclaim) {
 			add(t, world, obj)
 		}
 	default:

@@ -10,7 +10,7 @@ import (
 // A slip is one small change to a good application that one rule notices.
 type slip struct {
 	app      string // a file in apps, which is read together with storage.yaml
-	old, new string // replaced wherever it stands, or
+	old, new string // replaced wherever it stands, or, and
 	gone     string // what is deleted from the running application: kind and name
 	freed    string // what loses its finalizers while it is being deleted: kind and name
 	add      string // and one manifest more
@@ -119,6 +119,10 @@ apiVersion: v1
 kind: Pod
 metadata: {name: box, namespace: nats, labels: {app.kubernetes.io/name: nats-box}}
 spec: {hostname: box, subdomain: nats-headless, containers: [{name: box, image: natsio/nats-box}]}`},
+
+	"protected": {app: "mongodb.yaml", want: deny,
+		old: "  name: mongodb\n  labels:\n", new: "  name: mongodb\n  labels:\n    stayput.dev/protect: \"true\"\n",
+		gone: "Namespace mongodb"},
 
 	"service-governing": {app: "etcd.yaml", want: warn,
 		gone: "Service etcd-headless"},

@@ -33,6 +33,7 @@ var All = withStayputAnnotation(
 	podHostnameConflict,
 	podIdentitySkipped,
 	podSubdomain,
+	protected,
 	serviceGoverning,
 	servicePublishesNotReady,
 	serviceSelectsStrangers,

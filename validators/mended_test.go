@@ -68,6 +68,7 @@ var prose = []struct {
 		`name without dots|.*<name>.*`, "names are their author's choice"},
 	{"pod-subdomain", `.*<label>.*|the subdomain of a headless Service of its own|.*<name>.*`,
 		"the Pod has no label to select it by, or the Service is not known"},
+	{"protected", `.*a platform engineer must add deletions: .*`, "configuration: TestNarrowest of policy reads it"},
 	{"service-governing", `create Service \S+ again, headless|let it go last, .*`,
 		"the deletion is warned of when it happens"},
 	{"service-governing", `give the templates one label .*|make each anew .*`,

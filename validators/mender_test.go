@@ -572,7 +572,7 @@ func (s *scene) parse(command string) (*invocation, error) {
 				return nil, err
 			}
 			c.names = append(c.names, names...)
-		case strings.Contains(w, "="):
+		case strings.Contains(w, "="), (c.verb == "label" || c.verb == "annotate") && strings.HasSuffix(w, "-"):
 			c.pairs = append(c.pairs, w)
 		case regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`).MatchString(w):
 			c.names = append(c.names, w)
@@ -712,6 +712,10 @@ func (s *scene) mark(key, list string, c *invocation) error {
 		}
 		for _, pair := range c.pairs {
 			k, v, _ := strings.Cut(pair, "=")
+			if off, ok := strings.CutSuffix(k, "-"); ok {
+				delete(into, off)
+				continue
+			}
 			if _, has := into[k]; has {
 				if _, over := c.flags["--overwrite"]; !over {
 					return fmt.Errorf("%s has %s, and there is no --overwrite", key, k)

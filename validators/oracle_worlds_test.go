@@ -464,6 +464,12 @@ func (g gen) meta(namespaced bool, names ...string) metav1.ObjectMeta {
 	}
 	m.CreationTimestamp = metav1.Time{Time: time.Unix(1_600_000_000+int64(g.IntN(3)), 0)}
 	g.ours(&m)
+	switch m.UID[len(m.UID)-1] { // by chance, too
+	case '0':
+		metav1.SetMetaDataLabel(&m, "stayput.dev/protect", "true")
+	case '1':
+		metav1.SetMetaDataLabel(&m, "stayput.dev/protect", "false")
+	}
 	return m
 }
 

@@ -406,6 +406,10 @@ func misused(kind string, obj metav1.Object) bool {
 	case "StorageClass":
 		annotations["stayput.dev/reclaim-policy-defaulted"] = words("true")
 	}
+	if slices.Contains([]string{"StatefulSet", "PersistentVolumeClaim", "claim template", "PersistentVolume", "Namespace"},
+		kind) {
+		labels["stayput.dev/protect"] = words("true")
+	}
 	annotations["exempt.stayput.dev/claim-in-use"] = func(v string) bool { return strings.TrimSpace(v) != "" }
 	wrong := func(all map[string]string, known map[string]func(string) bool) bool {
 		for key, value := range all {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -129,6 +130,19 @@ var _ = register(map[string]oracle{
 			return warnIf(was)
 		}),
 	),
+	"protected": func(_ *world, old, obj client.Object) validators.Level {
+		if old == nil || old.GetLabels()["stayput.dev/protect"] != "true" {
+			return nothing
+		}
+		s, isSet := old.(*appsv1.StatefulSet)
+		switch old.(type) {
+		case *appsv1.StatefulSet, pvc, pv, *corev1.Namespace:
+			if obj == nil || isSet && count(s.Spec.Replicas) > 0 && count(obj.(*appsv1.StatefulSet).Spec.Replicas) == 0 {
+				return deny
+			}
+		}
+		return nothing
+	},
 	"finalizer-removed": gravest(
 		updated(func(w *world, old, c pvc) validators.Level {
 			if !lostGuard(w, old, c, "kubernetes.io/pvc-protection") {

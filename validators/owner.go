@@ -20,7 +20,7 @@ import (
 //   - A denial that saves no data becomes a warning, because an operator that
 //     cannot create one object stops there. For a person's request it stays a
 //     denial, for anybody who writes an object can write an ownerReference into
-//     it. A denial that saves data stays for everybody.
+//     it. A denial that saves data, or that a label asks for, stays for everybody.
 //   - Every remedy ends with the owner, which must make the change.
 //   - Conventions of style are reported once, when the object is created, and
 //     never upon updates, even of fields that they read.
@@ -52,7 +52,7 @@ func (p *Pass) comesLater(obj client.Object) bool {
 // ownedBy applies the policy for objects with that owner to a verdict.
 func (v *Verdict) ownedBy(owner *metav1.OwnerReference, req cluster.Request) {
 	if req.ByServiceAccount() || !req.AtAdmission() {
-		v.lower(func(r *Rule) bool { return !r.SavesData })
+		v.lower(func(r *Rule) bool { return !r.SavesData && !r.Chosen })
 	}
 	through := throughOwner(owner)
 	for i := range v.Findings {
@@ -125,7 +125,7 @@ func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayT
 
 func (f *Finding) letThrough(w wayThrough, deletion bool) {
 	switch own := f.Remedy; {
-	case !deletion: // the applied object may come from somebody who can edit it
+	case !deletion, f.Rule.Chosen: // the applied object, or the label, may come from somebody who can edit it
 		f.Remedy = append(slices.Clip(own), "; or "+w.full)
 		f.briefs = briefly(own.String()+"; or "+w.brief, w.full, w.brief, w.briefest, w.entry)
 	case len(f.Loses) > 0 && len(f.Loses) <= 2:

@@ -54,6 +54,11 @@ type Rule struct {
 	// only if nothing can be destroyed.
 	SavesData bool
 
+	// Chosen says that a person asks for the denial, by a label on the object,
+	// until that person takes the label off. It is not lowered because the
+	// object has an owner, and its remedy is for every caller.
+	Chosen bool
+
 	// Style says that the rule is about how well a workload runs, not whether
 	// it runs. For objects of a foreign controller, it is reported once, at
 	// creation, and never upon updates.

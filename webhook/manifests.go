@@ -28,6 +28,7 @@ const (
 	IdentityNamespace = "identity-namespace.stayput.dev"
 	Defaults          = "defaults.stayput.dev"
 	Deletion          = "deletion.stayput.dev"
+	Protected         = "protected.stayput.dev"
 	Conventions       = "conventions.stayput.dev"
 	Finalizers        = "finalizers.stayput.dev"
 	Pods              = "pods.stayput.dev"
@@ -146,6 +147,7 @@ func entries(want wants) []entry {
 			r.name == "namespaces")
 	}
 	defaults := want.mutated.only(notPod)
+	shield, others := protection(want)
 	conventions := want.validated.only(func(r resource) bool { return notPod(r) && !destroys(r) })
 	return []entry{
 		{
@@ -165,11 +167,14 @@ func entries(want wants) []entry {
 		},
 		{
 			name: Deletion, policy: admissionv1.Fail, rules: want.validated.only(destroys),
+			objects:    others,
 			conditions: []admissionv1.MatchCondition{notController, notBeingDeleted, boundVolume},
 		},
+		shield,
 		{
 			name: Conventions, policy: admissionv1.Ignore, rules: conventions,
-			conditions: []admissionv1.MatchCondition{notFollowUp, notBeingDeleted, changesWhatIsRead(conventions)},
+			conditions: append([]admissionv1.MatchCondition{notFollowUp, notBeingDeleted, changesWhatIsRead(conventions)},
+				notShielded(shield)...),
 		},
 		{
 			name: Finalizers, policy: admissionv1.Ignore,
@@ -184,6 +189,35 @@ func entries(want wants) []entry {
 			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod, interestingPod},
 		},
 	}
+}
+
+// protection returns the webhook of what a label keeps from deletion, and the
+// selector of all other objects, nil if no rule asks for it. Every request is sent
+// to one of both alone: the webhook runs all rules.
+func protection(want wants) (shield entry, others *metav1.LabelSelector) {
+	shield = entry{
+		name: Protected, policy: admissionv1.Fail, rules: want.shielded.only(func(resource) bool { return true }),
+		objects:    &metav1.LabelSelector{MatchLabels: map[string]string{cluster.LabelProtect: cluster.ProtectTrue}},
+		conditions: []admissionv1.MatchCondition{notController, notBeingDeleted},
+	}
+	if len(shield.rules) > 0 {
+		others = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelProtect,
+			Operator: metav1.LabelSelectorOpNotIn, Values: []string{cluster.ProtectTrue}}}}
+	}
+	return shield, others
+}
+
+// notShielded leaves out the deletions of StatefulSets that go to the webhook of
+// what a label keeps from deletion. Their updates do not, so that a selector would
+// leave out too much.
+func notShielded(shield entry) []admissionv1.MatchCondition {
+	if len(shield.rules) == 0 {
+		return nil
+	}
+	return []admissionv1.MatchCondition{{Name: "not-deletion-of-protected",
+		Expression: fmt.Sprintf("request.operation != 'DELETE' || request.resource.resource != 'statefulsets' || "+
+			"!has(oldObject.metadata.labels) || !('%[1]s' in oldObject.metadata.labels) || "+
+			"oldObject.metadata.labels['%[1]s'] != '%[2]s'", cluster.LabelProtect, cluster.ProtectTrue)}}
 }
 
 // The conditions under which the API server does not call the webhook, so that
@@ -269,10 +303,10 @@ type resource struct {
 type resources map[resource]bool
 
 // wants are the operations that some rule or mutator needs.
-type wants struct{ mutated, validated, freed resources }
+type wants struct{ mutated, validated, freed, shielded resources }
 
 func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
-	w := wants{resources{}, resources{}, resources{}}
+	w := wants{resources{}, resources{}, resources{}, resources{}}
 	for _, m := range ms {
 		for _, e := range m.Edits {
 			w.mutated.add(e.Kind, mutatorOperations[e.When]...)
@@ -289,6 +323,9 @@ func wanted(rules []*validators.Rule, ms []*mutators.Mutator) wants {
 					continue
 				}
 				e.in.add(c.Kind, ruleOperations[c.When]...)
+				if r.Chosen && c.When == validators.Deleted {
+					w.shielded.add(c.Kind, admissionv1.Delete)
+				}
 			}
 		}
 	}

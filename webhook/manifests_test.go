@@ -51,7 +51,7 @@ func TestConfigurationsAreNarrow(t *testing.T) {
 	policies := map[string]admissionv1.FailurePolicyType{
 		Identity: admissionv1.Fail, IdentityNamespace: admissionv1.Fail, Defaults: admissionv1.Ignore,
 		Deletion: admissionv1.Fail, Conventions: admissionv1.Ignore, Pods: admissionv1.Ignore,
-		Finalizers: admissionv1.Ignore,
+		Finalizers: admissionv1.Ignore, Protected: admissionv1.Fail,
 	}
 	all := allWebhooks(t, Deployment{Namespace: "guard", Service: "stayput"})
 	if len(all) != len(policies) {

@@ -25,6 +25,11 @@ func scaled(v *cluster.View, req *request) (old, obj client.Object, err error) {
 	}
 	switch req.Resource.Resource {
 	case "statefulsets":
+		// A Scale has none of the set's labels, and one that keeps the set from
+		// going down may be newer than the cache.
+		if live := v.Live(); is.Spec.Replicas == 0 && live != nil {
+			v = live
+		}
 		sts, err := cluster.Get[appsv1.StatefulSet](v, req.Namespace, req.Name)
 		if sts == nil || err != nil {
 			return nil, nil, wrapScale(err, req)
