@@ -54,6 +54,7 @@ var sentences = []sentence{
 	{rule: "finalizer-removed", says: `does not destroy the disk`,
 		beyond: "a provisioner that finds no volume has nothing to destroy: kubernetes-sigs/" +
 			"sig-storage-lib-external-provisioner controller/controller.go, shouldDelete"},
+	{rule: "protected", says: `none of its Pods stays`, by: "TestWhatIsProtectedIsNotDeleted"},
 	{rule: "volume-same-disk", says: `never starts`,
 		beyond: "kubelet waits for each volume, and knows those of CSI by driver and handle: pkg/kubelet/volumemanager/" +
 			"cache/desired_state_of_world.go, kubernetes/kubernetes#132921"},

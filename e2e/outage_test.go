@@ -12,10 +12,10 @@ func TestTheClusterGoesOnWithoutStayput(t *testing.T) {
 	volumes := database(t, ns, 2, "  replicas: 2",
 		"  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}\n  replicas: 2")
 	letGo(t, volumes)
-	kubectl(t, "label", "statefulset", "mysql", "-n", ns, protect+"=true")
-	idle := strings.NewReplacer("name: new", "name: idle", "spec: {serviceName", "spec: {replicas: 1, serviceName").
-		Replace(newStatefulSet)
-	apply(t, ns, idle)
+	for _, name := range []string{"kept", "idle"} {
+		apply(t, ns, strings.ReplaceAll(newStatefulSet, "new", name))
+	}
+	kubectl(t, "label", "statefulset", "kept", "-n", ns, protect+"=true")
 	// One that terminates already when Stayput goes away.
 	other := namespace(t)
 	database(t, other, 1, "{name: data}\n", "{name: data, annotations: {stayput.dev/reclaim-policy: Delete}}\n")
@@ -65,12 +65,11 @@ spec: {containers: [{name: web, image: web}]}
 	if err == nil || !strings.Contains(out, "identity.stayput.dev") {
 		t.Errorf("a Pod could be made without its name: %v\n%s", err, out)
 	}
-	out, err = try(t, "", "delete", "statefulset", "mysql", "-n", ns)
+	out, err = try(t, "", "delete", "statefulset", "kept", "-n", ns)
 	if err == nil || !strings.Contains(out, "protected.stayput.dev") {
 		t.Errorf("a protected StatefulSet could be deleted: %v\n%s", err, out)
 	}
-	kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas", "0") // fails open
+	kubectl(t, "scale", "statefulset", "kept", "-n", ns, "--replicas", "0") // fails open
 	kubectl(t, "delete", "statefulset", "idle", "-n", ns)
-	kubectl(t, "label", "statefulset", "mysql", "-n", ns, protect+"-")
 	gone(t, "namespace", other)
 }

@@ -53,6 +53,7 @@ func TestWhatIsProtectedIsNotDeleted(t *testing.T) {
 	// Without the label all goes.
 	kubectl(t, append(append([]string{"label"}, labelled[0]...), protect+"-")...)
 	kubectl(t, append(scale, "--replicas=0")...)
+	gone(t, "pod", "-n", ns)
 	kubectl(t, append([]string{"delete"}, labelled[0]...)...)
 	for _, object := range labelled[1:3] {
 		kubectl(t, append(append([]string{"label"}, object...), protect+"-")...)
