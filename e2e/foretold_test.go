@@ -85,7 +85,7 @@ var sentences = []sentence{
 		shown: podNames},
 	{rule: "field-fixed", says: `cannot (be|grow|shrink|lose)`, by: "TestHints"},
 	{rule: "namespace-data", says: `(are|is) destroyed`, by: "TestANamespaceWithDataGoesWhenItMay"},
-	{rule: "namespace-data", says: `being deleted already`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
+	{rule: "namespace-data", says: `leaves no trace`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
 	{rule: "service-governing statefulset-service-headless statefulset-service-missing statefulset-service-selector " +
 		"statefulset-service-name", says: `DNS names?|virtual IP|by hand|gives no Pod a name`, shown: memberNames},
 	{rule: "statefulset-service-not-ready-addresses", says: `meet only when ready`, shown: memberNames},
