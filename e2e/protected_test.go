@@ -71,7 +71,8 @@ func TestWhatIsProtectedIsNotDeleted(t *testing.T) {
 func TestProtectionHoldsNoTeardownBack(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	pv := database(t, ns, 2, "  replicas: 2", "  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 2")
+	pv := database(t, ns, 2, "  replicas: 2",
+		"  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 2")
 	letGo(t, pv)
 	output(t, "StatefulSet", "get", "pvc", "data-mysql-0", "-n", ns, "-o", "jsonpath={.metadata.ownerReferences[*].kind}")
 	kubectl(t, "label", "pvc", "data-mysql-0", "-n", ns, protect+"=true")

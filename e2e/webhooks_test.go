@@ -134,7 +134,8 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 	t.Parallel()
 	b := newBare(t, "")
 	b.kubectl(t, asked+askedClaim("data", "app", "")+askedClaim("going", "app", finalizer)+
-		askedClaim("kept", "app", keptLabel)+askedVolume("kept", keptLabel)+askedVolume("free", "")+askedVolume("bound", "")+askedVolume("going", finalizer)+
+		askedClaim("kept", "app", keptLabel)+askedVolume("kept", keptLabel)+
+		askedVolume("free", "")+askedVolume("bound", "")+askedVolume("going", finalizer)+
 		strings.Replace(newStatefulSet, "{name: new}", "{name: kept, namespace: app"+keptLabel+"}", 1)+
 		"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kept"+keptLabel+"}\n", "create", "-f", "-")
 	for _, pv := range []string{"bound", "going"} {
