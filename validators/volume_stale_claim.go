@@ -23,7 +23,7 @@ another uid. As soon as such a volume is applied it is Released, and its reclaim
 policy applies: with Delete its disk is destroyed within a second, before a
 claim can be created; with Retain no claim is bound to it. Without uid and
 resourceVersion in claimRef the volume is reserved for the claim of that name,
-whatever its uid. stayput recover --help says more.
+whatever its uid: stayput recover --from FILE prints a saved file in that form.
 
 A volume that exists, bound or not, is also Released as soon as somebody writes
 such a uid into its claimRef.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -22,9 +24,9 @@ import (
 )
 
 type recoverFlags struct {
-	kubeconfig, statefulSet, volume string
-	list, yes                       bool
-	wait                            time.Duration
+	kubeconfig, statefulSet, volume, from string
+	list, yes                             bool
+	wait                                  time.Duration
 }
 
 func recoverCommand() *cobra.Command {
@@ -36,12 +38,20 @@ func recoverCommand() *cobra.Command {
 that it had is made and bound to it, with the data that it holds.
 
 Without --yes nothing is changed: the plan is printed, and the kubectl commands
-that do the same. Whatever could bind the wrong data is refused.`,
+that do the same. Whatever could bind the wrong data is refused.
+
+With --from nothing is asked of a cluster: what kubectl get pv,pvc -o yaml saved is
+printed in the form in which another cluster can have it, with the data. Applied as
+it was saved, each volume would be Released, and with the policy Delete destroyed.`,
 		Example: `  stayput recover
   stayput recover prod/data-mysql-0
-  stayput recover --statefulset prod/mysql --yes`,
+  stayput recover --statefulset prod/mysql --yes
+  stayput recover --from saved.yaml > restored.yaml && kubectl create -f restored.yaml`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("from") {
+				return f.restore(cmd, args)
+			}
 			return f.run(cmd.Context(), cmd.OutOrStdout(), args)
 		},
 	}
@@ -50,9 +60,41 @@ that do the same. Whatever could bind the wrong data is refused.`,
 	flags.StringVar(&f.statefulSet, "statefulset", "", "NAMESPACE/NAME: all claims that a StatefulSet had")
 	flags.StringVar(&f.volume, "volume", "", "which volume, where a claim had several")
 	flags.BoolVar(&f.list, "list", false, "list, and say for each namespace how many volumes there are, and how large")
+	flags.StringVar(&f.from, "from", "", "FILE, or - for standard input: saved volumes and claims, to be printed for "+
+		"another cluster")
 	flags.BoolVar(&f.yes, "yes", false, "do it")
 	flags.DurationVar(&f.wait, "wait", time.Minute, "how long binding a claim may take")
 	return cmd
+}
+
+// restore prints saved volumes and claims for another cluster.
+func (f *recoverFlags) restore(cmd *cobra.Command, args []string) error {
+	others := args
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if flag.Name != "from" {
+			others = append(others, "--"+flag.Name)
+		}
+	})
+	if len(others) > 0 {
+		return fmt.Errorf("--from: asks no cluster, and does not go with %s", strings.Join(others, " "))
+	}
+	var data []byte
+	var err error
+	name := f.from
+	if name == "-" {
+		name = standardInput
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
+	saved, err := recovery.ReadSaved(name, data)
+	if err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
+	return saved.Write(cmd.OutOrStdout())
 }
 
 func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) error {
