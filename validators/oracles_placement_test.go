@@ -46,7 +46,8 @@ var _ = register(map[string]oracle{
 		}
 		for _, c := range claimsUsed(w, o, pod) {
 			excluded := func(reached func(*corev1.Node) bool) bool {
-				return slices.ContainsFunc(everyNode, reached) && !slices.ContainsFunc(fits, reached)
+				return slices.ContainsFunc(everyNode, reached) && !slices.ContainsFunc(fits, reached) ||
+					apart(w, func(n *corev1.Node) bool { ok, _ := mine.Match(n); return ok }, reached)
 			}
 			at := slices.IndexFunc(w.volumes, func(pv *corev1.PersistentVolume) bool {
 				if c.Spec.VolumeName != "" {
@@ -84,6 +85,42 @@ var _ = register(map[string]oracle{
 		return nothing
 	}),
 })
+
+// apart says whether the nodes that one of two names are all there, and the other can use
+// none of them, whichever is which.
+func apart(w *world, a, b func(*corev1.Node) bool) bool {
+	hosts := func(use func(*corev1.Node) bool) (named map[string]bool) {
+		named = map[string]bool{}
+		for _, n := range everyNode {
+			if use(n) {
+				named[n.Labels["kubernetes.io/hostname"]] = true
+			}
+			elsewhere := n.DeepCopy()
+			elsewhere.Labels["kubernetes.io/hostname"] = "elsewhere"
+			if use(elsewhere) {
+				return nil
+			}
+		}
+		return named
+	}
+	miss := func(one, other func(*corev1.Node) bool) bool {
+		names, used := hosts(one), 0
+		for name := range names {
+			n := find(w.nodes, "", name)
+			if n == nil {
+				return false
+			}
+			if one(n) {
+				used++
+			}
+			if one(n) && other(n) {
+				return false
+			}
+		}
+		return used > 0
+	}
+	return miss(a, b) || miss(b, a)
+}
 
 // ofNoTemplate says whether a claim is an ephemeral volume's, or mounted by its name.
 func ofNoTemplate(o client.Object, pod *corev1.PodSpec, c *corev1.PersistentVolumeClaim) bool {

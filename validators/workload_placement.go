@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,7 +23,8 @@ var workloadPlacement = &Rule{
 	Name:  "workload-placement",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Reads: []client.Object{&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+		&storagev1.StorageClass{}},
 	Doc: `a Pod must be allowed to run where its volume is, or will be made
 
 A volume with a nodeAffinity can be used on some nodes only, and a class with
@@ -36,9 +38,12 @@ claim, in any zone. Where the Pod asks for a zone, this rule reports such a
 class for claims that are mounted by name and for generic ephemeral volumes;
 claim-template-binding reports it for claim templates.
 
-The rule compares values of the same label only. It does not look up Nodes, so
-it cannot know that a hostname is outside a zone. Where a volume made by hand
-may be bound instead of a new one, it does not look at the class.`,
+The rule compares values of the same label. Where the Pod or the volume names its
+nodes, by kubernetes.io/hostname or metadata.name, it also compares what the other
+requires with the labels of these nodes, such as their zone; in lint that needs
+Nodes in the manifests or a cluster. Where neither names nodes, a node may come
+that suits both. Where a volume made by hand may be bound instead of a new one,
+the rule does not look at the class.`,
 
 	Exempt: "the nodes are to get other labels, or the volume another node affinity, before the Pod is to run",
 
@@ -56,8 +61,11 @@ may be bound instead of a new one, it does not look at the class.`,
 				return err
 			}
 			for _, s := range sites {
-				if s.report(p, spec, pod, at) {
-					return unknown
+				reported, err := s.report(p, spec, pod, at)
+				if errors.Is(err, cluster.ErrUnknown) {
+					unknown = err
+				} else if reported || err != nil {
+					return cmp.Or(err, unknown)
 				}
 			}
 		}
@@ -243,7 +251,8 @@ func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all [
 		}
 		all = append(all, some...)
 	}
-	const maxLookups = 16 // of ordinals to come, to the first that has no volume of its own
+	made := false
+	const maxLookups = 16 // of ordinals to come; those without a volume of their own are alike
 	for ordinal := wanted.start; ordinal < min(wanted.end(), wanted.start+maxLookups); ordinal++ {
 		if there[ordinal] {
 			continue
@@ -254,9 +263,13 @@ func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all [
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, some...); len(some) > 0 && some[0].claim != "" {
-			break
+		if len(some) > 0 && some[0].claim != "" {
+			if made {
+				continue
+			}
+			made = true
 		}
+		all = append(all, some...)
 	}
 	return all, nil
 }
@@ -314,30 +327,34 @@ func (c podClaim) madeBy(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]
 }
 
 // report says whether a Pod cannot run where a volume is, and reports it.
-func (s site) report(p *Pass, spec *corev1.PodSpec, pod areas, at *field.Path) bool {
+func (s site) report(p *Pass, spec *corev1.PodSpec, pod areas, at *field.Path) (bool, error) {
 	if s.anywhere != "" {
 		key := askedZone(pod)
 		if key == "" {
-			return false
+			return false, nil
 		}
 		path, value := placedBy(spec, at, key)
 		p.Report(field.Invalid(path, short(value), fmt.Sprintf(
 			"is too late for %s: class %s makes its volume first, in any zone", s.claim, s.anywhere)),
 			"a class with volumeBindingMode: WaitForFirstConsumer")
-		return true
+		return true, nil
 	}
 	key, wants := pod.without(s.areas)
 	if key == "" {
-		return false
+		return s.onNodes(p, spec, pod, at)
 	}
 	path, value := placedBy(spec, at, key)
-	remedy := "remove it"
-	if _, selected := spec.NodeSelector[key]; !selected {
-		remedy = fmt.Sprintf("leave %s out of that term", strings.TrimPrefix(key, ofField))
-	}
 	p.Report(field.Invalid(path, short(value),
-		fmt.Sprintf("must be %s, where %s; the Pod stays Pending", wanted(wants), s.what)), remedy)
-	return true
+		fmt.Sprintf("must be %s, where %s; the Pod stays Pending", wanted(wants), s.what)), dropped(spec, key))
+	return true, nil
+}
+
+// dropped says how a Pod no longer requires something of a label of nodes.
+func dropped(spec *corev1.PodSpec, key string) string {
+	if _, selected := spec.NodeSelector[key]; selected {
+		return "remove it"
+	}
+	return fmt.Sprintf("leave %s out of that term", strings.TrimPrefix(key, ofField))
 }
 
 // placedBy returns the field by which a Pod requires something of a label of nodes,
