@@ -353,9 +353,10 @@ func (rv *reviewer) inOld(was *olds) earlier {
 }
 
 // deployed returns what compares subjects with the objects of a cluster, of
-// which the snapshot holds nothing else yet.
+// which the snapshot holds nothing else yet. What may not be listed there is
+// compared with nothing: whether it is new is not known.
 func deployed(ctx context.Context, snapshot *cluster.Snapshot, manifests []manifest.Manifest) (earlier, error) {
-	there := map[named]client.Object{}
+	there, unknown := map[named]client.Object{}, map[named]bool{}
 	for i := range manifests {
 		obj := manifests[i].Object
 		if cluster.KnownObject(obj) == nil || obj.GetName() == "" {
@@ -365,11 +366,16 @@ func deployed(ctx context.Context, snapshot *cluster.Snapshot, manifests []manif
 		switch err := snapshot.Get(ctx, client.ObjectKeyFromObject(obj), live); {
 		case err == nil:
 			there[nameOf(obj)] = live
-		case !apierrors.IsNotFound(err) && !errors.Is(err, cluster.ErrUnknown):
+		case errors.Is(err, cluster.ErrUnknown):
+			unknown[nameOf(obj)] = true
+		case !apierrors.IsNotFound(err):
 			return nil, err
 		}
 	}
 	return func(_ context.Context, _ cluster.Environment, s *subject) error {
+		if unknown[nameOf(s.manifest.Object)] {
+			return nil
+		}
 		s.compare, s.stands = true, "already deployed"
 		if live := there[nameOf(s.manifest.Object)]; live != nil {
 			return s.over(live)

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+
+	"stayput.dev/cluster"
+	"stayput.dev/manifest"
 	"stayput.dev/report"
 )
 
@@ -202,6 +206,25 @@ func changesOf(r *report.Report) (changes []string) {
 	}
 	slices.Sort(changes)
 	return changes
+}
+
+// TestWhatMayNotBeListedIsNotCalledNew compares with a cluster in which an account may
+// list StatefulSets and nothing else.
+func TestWhatMayNotBeListedIsNotCalledNew(t *testing.T) {
+	snapshot := &cluster.Snapshot{}
+	snapshot.Know(appsv1.SchemeGroupVersion.WithKind("StatefulSet"))
+	manifests := manifest.ReadStream("a.yaml", []byte(setOf("db", "8Gi")+"---\n"+
+		"apiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n")).Manifests
+	before, err := deployed(t.Context(), snapshot, manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, compared := range []bool{true, false} {
+		s := &subject{Object: manifests[i].Object, manifest: &manifests[i]}
+		if err := before(t.Context(), cluster.Environment{}, s); err != nil || s.compare != compared {
+			t.Errorf("%s is compared: %t, %v", manifests[i].GetName(), s.compare, err)
+		}
+	}
 }
 
 // TestLintPruned counts what is found about objects that are gone only where they are
