@@ -18,9 +18,11 @@ func OneLine(s string) string {
 	}, strings.ToValidUTF8(s, "�"))
 }
 
-// Few joins at most five names for a message, and says that there are more.
-func Few(names []string) string {
-	const most = 5
+// Few is [FewOf] at most five names.
+func Few(names []string) string { return FewOf(names, 5) }
+
+// FewOf joins at most so many names for a message, and says that there are more.
+func FewOf(names []string, most int) string {
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}

@@ -82,10 +82,23 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"statefulset-service-selector": of(func(_ *world, s sts) any {
 		return []any{s.Spec.ServiceName, s.Spec.Template.Labels}
 	}),
-	"service-publishes-not-ready": of(func(_ *world, svc *corev1.Service) any {
-		return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
-			svc.Spec.ClusterIPs}
-	}),
+	"service-publishes-not-ready": func(_ *world, o client.Object) any {
+		if svc, ok := o.(*corev1.Service); ok {
+			return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
+				svc.Spec.ClusterIPs}
+		}
+		template := templateOf(o)
+		if template == nil {
+			return nil
+		}
+		all := []any{template.Labels}
+		for _, c := range allContainers(&template.Spec) {
+			if c.ReadinessProbe != nil {
+				all = append(all, c.Name, c.ReadinessProbe)
+			}
+		}
+		return all
+	},
 	"statefulset-peer-names": func(_ *world, o client.Object) any {
 		if cm, ok := o.(*corev1.ConfigMap); ok {
 			return cm.Data

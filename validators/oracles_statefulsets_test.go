@@ -515,17 +515,6 @@ var _ = register(map[string]oracle{
 		return warnIf(svc != nil && s.Spec.PodManagementPolicy == "Parallel" && count(s.Spec.Replicas) > 1 &&
 			!svc.Spec.PublishNotReadyAddresses && headless(svc) && tellsReady(s))
 	}),
-	"service-publishes-not-ready": stored(func(w *world, svc *corev1.Service) validators.Level {
-		for _, s := range in(w.statefulSets, svc.Namespace) {
-			own := governing(w, s)
-			if svc.Spec.PublishNotReadyAddresses && !headless(svc) && svc.Spec.Type != "ExternalName" && own != nil &&
-				own.Name != svc.Name && headless(own) && s.DeletionTimestamp == nil &&
-				selects(svc, s.Spec.Template.Labels) && tellsReady(s) {
-				return warn
-			}
-		}
-		return nothing
-	}),
 	"service-governing": gravest(
 		created(func(w *world, svc *corev1.Service) validators.Level { return governs(w, nil, svc) }),
 		updated(func(w *world, old, svc *corev1.Service) validators.Level { return governs(w, old, svc) }),

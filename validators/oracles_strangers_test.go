@@ -31,7 +31,49 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	},
+	"service-publishes-not-ready": func(w *world, old, obj client.Object) validators.Level {
+		if obj == nil || old != nil && w.same {
+			return nothing
+		}
+		if svc, ok := obj.(*corev1.Service); ok {
+			for _, s := range in(w.statefulSets, svc.Namespace) {
+				if s.DeletionTimestamp == nil && early(w, svc, s) {
+					return warn
+				}
+			}
+			for _, d := range in(w.deployments, svc.Namespace) {
+				if d.DeletionTimestamp == nil && early(w, svc, d) {
+					return warn
+				}
+			}
+			return nothing
+		}
+		return warnIf(slices.ContainsFunc(in(w.services, obj.GetNamespace()), func(svc *corev1.Service) bool {
+			return early(w, svc, obj)
+		}))
+	},
 })
+
+// early says whether a Service sends clients to Pods of a StatefulSet or Deployment
+// that are not ready, though these have a headless one.
+func early(w *world, svc *corev1.Service, o client.Object) bool {
+	own := ""
+	switch o := o.(type) {
+	case sts:
+		own = o.Spec.ServiceName
+	case *appsv1.Deployment:
+	default:
+		return false
+	}
+	on := templateOf(o)
+	probed := slices.ContainsFunc(allContainers(&on.Spec), func(c corev1.Container) bool { return c.ReadinessProbe != nil })
+	return probed && svc.Spec.PublishNotReadyAddresses && svc.DeletionTimestamp == nil && selects(svc, on.Labels) &&
+		!headless(svc) && svc.Spec.Type != "ExternalName" && own != svc.Name &&
+		slices.ContainsFunc(in(w.services, svc.Namespace), func(other *corev1.Service) bool {
+			published := other.DeletionTimestamp == nil && other.Spec.PublishNotReadyAddresses && selects(other, on.Labels)
+			return headless(other) && (own == "" && published || own != "" && own == other.Name)
+		})
+}
 
 // templateOf returns the Pod template of a workload, or nil.
 func templateOf(o client.Object) *corev1.PodTemplateSpec {

@@ -1,11 +1,19 @@
 package validators
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // A podCheck checks a Pod or a workload's Pod template. Path is the path of its
@@ -47,3 +55,72 @@ func inContainers(fields ...string) (reads []string) {
 	}
 	return reads
 }
+
+// A selectedCheck checks a workload and a Service that selects its Pods. It
+// returns nil if nothing is wrong.
+type selectedCheck func(p *Pass, obj client.Object, template *corev1.PodTemplateSpec, svc *corev1.Service) (*fault,
+	error)
+
+// A fault is what a [selectedCheck] finds.
+type fault struct {
+	what   string
+	remedy Remedy
+	brief  string // a shorter remedy, or ""
+}
+
+// ofSelected returns the checks of a rule about Services for a workload that is
+// created, or whose Pods' labels or other fields of their spec, given by reads,
+// change. It reports the labels, which are below the path of the template, for the
+// first Service by name. Of what is there, and of a Service in the same manifests,
+// the rule speaks at the Service.
+func ofSelected[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, path string, check selectedCheck,
+	reads ...string) []Check {
+	checked := func(p *Pass, obj T) error {
+		template := templateOf(obj)
+		found, err := cluster.Find(p.Cluster, cluster.ServicesBySelector, obj.GetNamespace(),
+			cluster.LabelKeys(template.Labels)...)
+		if err != nil {
+			return fmt.Errorf("list Services: %w", err)
+		}
+		slices.SortFunc(found, func(a, b *corev1.Service) int { return strings.Compare(a.Name, b.Name) })
+		var unknown error
+		for _, svc := range found {
+			if !cluster.Selects(svc, template.Labels) || p.Cluster.Manifests() && svc.ResourceVersion == "" {
+				continue
+			}
+			wrong, err := check(p, obj, template, svc)
+			if known(err) != nil {
+				return err
+			}
+			unknown = cmp.Or(unknown, err)
+			if wrong != nil {
+				first, rest, _ := strings.Cut(path, ".")
+				at := field.NewPath(first, append(strings.Split(rest, "."), "metadata", "labels")...)
+				p.Report(field.Invalid(at, short(labels.FormatLabels(template.Labels)), wrong.what),
+					wrong.remedy...)
+				if wrong.brief != "" {
+					p.Briefly(wrong.brief)
+				}
+				break
+			}
+		}
+		return unknown
+	}
+	fields := []string{path + ".metadata.labels"}
+	for _, read := range reads {
+		fields = append(fields, path+".spec."+read)
+	}
+	return []Check{
+		OnCreate(func(p *Pass, obj T) error {
+			if obj.GetResourceVersion() != "" && !p.Cluster.Manifests() {
+				return nil
+			}
+			return checked(p, obj)
+		}),
+		OnUpdate(func(p *Pass, _, obj T) error { return checked(p, obj) }).Of(fields...),
+	}
+}
+
+func templateOfSet(sts *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &sts.Spec.Template }
+
+func templateOfDeployment(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }

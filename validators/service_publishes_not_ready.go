@@ -1,9 +1,9 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +19,7 @@ var servicePublishesNotReady = &Rule{
 	Level: Warn,
 	Loses: LosesTime,
 	Style: true,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `a Service for clients should lead to ready Pods only
 
 With publishNotReadyAddresses: true a Service also sends clients to Pods that
@@ -30,46 +30,103 @@ with a virtual IP that selects the same Pods is for clients.
 
 Remove the field from the clients' Service. The rule is silent where the Pods
 have no readinessProbe, because they are ready as soon as they run, and where
-the StatefulSet has no headless Service of its own. If the StatefulSet is
-created after its Services, only audit and lint find it.`,
+the StatefulSet's Service is not headless. Of a Deployment it speaks only if
+a headless Service publishes the same Pods, so that they find each other there.
+It warns about the Service, or about a workload that comes after its Services.`,
 
 	Exempt: "the clients must reach members that are not ready, to administer them, or retry elsewhere by themselves",
 
-	Checks: []Check{On(func(p *Pass, svc *corev1.Service) error {
-		if !svc.Spec.PublishNotReadyAddresses || len(svc.Spec.Selector) == 0 || cluster.Headless(svc) || alias(svc, nil) {
-			return nil
+	Checks: slices.Concat(
+		[]Check{On(func(p *Pass, svc *corev1.Service) error {
+			if !publishesToClients(svc) {
+				return nil
+			}
+			found, unknown := workloadsOf(p.Cluster, svc.Namespace, labels.SelectorFromSet(svc.Spec.Selector), nil)
+			if known(unknown) != nil {
+				return unknown
+			}
+			for _, w := range found {
+				members, err := membersApart(p.Cluster, svc, w)
+				if known(err) != nil {
+					return err
+				}
+				unknown = cmp.Or(unknown, err)
+				if members == "" {
+					continue
+				}
+				path := specPath.Child("publishNotReadyAddresses")
+				fix := setting(path, false, 1)
+				p.Report(field.Invalid(path, true, fmt.Sprintf(
+					"must be false for clients; they reach Pods of %s that are not ready, whose members have Service %s", w,
+					members)), readyAlone(p, svc, fix.Text())...)
+				p.Briefly(fix.Text())
+				p.Fix(fix)
+				break
+			}
+			return unknown
+		}).Of("spec.publishNotReadyAddresses", "spec.selector", "spec.type", "spec.clusterIP", "spec.clusterIPs")},
+		ofSelected(templateOfSet, "spec.template", reachedEarly, inContainers("readinessProbe")...),
+		ofSelected(templateOfDeployment, "spec.template", reachedEarly, inContainers("readinessProbe")...),
+	),
+}
+
+// readyAlone returns the remedy of a Service that publishes Pods to clients, which
+// in a manifest is written so.
+func readyAlone(p *Pass, svc *corev1.Service, written string) Remedy {
+	return Remedy{p.Mend(written, fmt.Sprintf(
+		`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":false}}'`, svc.Name, svc.Namespace))}
+}
+
+// reachedEarly is about a workload whose Pods a Service for clients publishes
+// before they are ready.
+func reachedEarly(p *Pass, obj client.Object, template *corev1.PodTemplateSpec, svc *corev1.Service) (*fault, error) {
+	w := workload{template: template}
+	if sts, ok := obj.(*appsv1.StatefulSet); ok {
+		w.service = sts.Spec.ServiceName
+	}
+	if !publishesToClients(svc) {
+		return nil, nil
+	}
+	members, err := membersApart(p.Cluster, svc, w)
+	if members == "" {
+		return nil, err
+	}
+	written := "publishNotReadyAddresses: false in Service " + svc.Name
+	return &fault{fmt.Sprintf(
+		"must not match Service %s, which leads clients to Pods that are not ready; members have Service %s",
+		svc.Name, members), readyAlone(p, svc, written), written}, err
+}
+
+// publishesToClients says whether a Service for clients publishes Pods that are
+// not ready.
+func publishesToClients(svc *corev1.Service) bool {
+	return svc.Spec.PublishNotReadyAddresses && len(svc.Spec.Selector) > 0 && svc.DeletionTimestamp == nil &&
+		!cluster.Headless(svc) && !alias(svc, nil)
+}
+
+// membersApart returns the name of the headless Service under which the Pods of a
+// workload find each other beside a Service for their clients, or "": the governing
+// one of a StatefulSet, or for a Deployment one that publishes Pods that are not
+// ready. It returns "" if no probe tells when the Pods are ready.
+func membersApart(v *cluster.View, svc *corev1.Service, w workload) (string, error) {
+	if !probed(&w.template.Spec) || w.service == svc.Name {
+		return "", nil
+	}
+	names := []string{w.service}
+	if w.service == "" {
+		var err error
+		if names, err = cluster.HeadlessFor(v, svc.Namespace, w.template.Labels); err != nil {
+			return "", err
 		}
-		sel := labels.SelectorFromSet(svc.Spec.Selector)
-		found, err := cluster.Find(p.Cluster, cluster.StatefulSetsByLabel, svc.Namespace, cluster.SelectorKeys(sel)...)
+	}
+	for _, name := range names {
+		members, err := cluster.Get[corev1.Service](v, svc.Namespace, name)
 		if err != nil {
-			return fmt.Errorf("list StatefulSets: %w", err)
+			return "", fmt.Errorf("get Service %s: %w", name, err)
 		}
-		found = slices.SortedFunc(slices.Values(found), func(a, b *appsv1.StatefulSet) int {
-			return strings.Compare(a.Name, b.Name)
-		})
-		for _, sts := range found {
-			if sts.DeletionTimestamp != nil || sts.Spec.ServiceName == svc.Name ||
-				!cluster.Selects(svc, sts.Spec.Template.Labels) || !probed(&sts.Spec.Template.Spec) {
-				continue
-			}
-			members, err := governingService(p.Cluster, sts)
-			if err != nil {
-				return err
-			}
-			if members == nil || !cluster.Headless(members) {
-				continue
-			}
-			path := specPath.Child("publishNotReadyAddresses")
-			fix := setting(path, false, 1)
-			p.Report(field.Invalid(path, true, fmt.Sprintf(
-				"must be false for clients; they reach Pods of StatefulSet %s that are not ready, whose members have Service %s",
-				sts.Name, members.Name)),
-				p.Mend(fix.Text(),
-					fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":false}}'`, svc.Name,
-						svc.Namespace)))
-			p.Fix(fix)
-			return nil
+		if members != nil && cluster.Headless(members) && (w.service != "" || members.Spec.PublishNotReadyAddresses) {
+			return name, nil
 		}
-		return nil
-	}).Of("spec.publishNotReadyAddresses", "spec.selector", "spec.type", "spec.clusterIP", "spec.clusterIPs")},
+	}
+	return "", nil
 }

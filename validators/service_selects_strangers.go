@@ -2,7 +2,6 @@ package validators
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,91 +56,42 @@ audit look up Jobs and CronJobs.`,
 			path := specPath.Child("selector")
 			p.Report(field.Invalid(path, short(labels.FormatLabels(svc.Spec.Selector)),
 				fmt.Sprintf("must not match Pods of %s beside those of %s; connections to them are refused",
-					fewBackends(m.strangers), fewBackends(m.own))), m.apart(p, svc)...)
+					fewWorkloads(m.strangers, 1), fewWorkloads(m.own, 1))), m.apart(p, svc)...)
 			if on := m.narrower(svc); on != nil {
 				p.Fix(setting(path, on, 1))
 			}
 			return err
 		}).Of("spec.selector", "spec.ports", "spec.type", "spec.clusterIP", "spec.clusterIPs")},
-		beside(func(sts *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &sts.Spec.Template }, "spec.template"),
-		beside(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template }, "spec.template"),
-		beside(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template }, "spec.template"),
-		beside(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template },
-			"spec.jobTemplate.spec.template"),
+		ofSelected(templateOfSet, "spec.template", meetsStrangers, listening...),
+		ofSelected(templateOfDeployment, "spec.template", meetsStrangers, listening...),
+		ofSelected(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template }, "spec.template",
+			meetsStrangers, listening...),
+		ofSelected(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template },
+			"spec.jobTemplate.spec.template", meetsStrangers, listening...),
 	),
 }
 
-// beside returns the checks of a workload that comes to a Service's others, or
-// changes. Of what is there, and of a Service in the same manifests, it is said at
-// the Service.
-func beside[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, at string) []Check {
-	meets := func(p *Pass, obj T) error {
-		template := templateOf(obj)
-		found, err := cluster.Find(p.Cluster, cluster.ServicesBySelector, obj.GetNamespace(),
-			cluster.LabelKeys(template.Labels)...)
-		if err != nil {
-			return fmt.Errorf("list Services: %w", err)
-		}
-		slices.SortFunc(found, func(a, b *corev1.Service) int { return strings.Compare(a.Name, b.Name) })
-		var unknown error
-		for _, svc := range found {
-			if !cluster.Selects(svc, template.Labels) || p.Cluster.Manifests() && svc.ResourceVersion == "" {
-				continue
-			}
-			m, err := meetingAt(p.Cluster, svc, obj)
-			if known(err) != nil {
-				return err
-			}
-			unknown = cmp.Or(unknown, err)
-			if len(m.strangers) == 0 {
-				continue
-			}
-			what := fmt.Sprintf("must not match Service %s, which is for %s; connections to these Pods are refused",
-				svc.Name, fewBackends(m.own))
-			if !slices.ContainsFunc(m.strangers, func(b backend) bool { return b.self }) {
-				what = fmt.Sprintf("must not share Service %s with %s; connections to those Pods are refused", svc.Name,
-					fewBackends(m.strangers))
-			}
-			first, rest, _ := strings.Cut(at, ".")
-			path := field.NewPath(first, strings.Split(rest+".metadata.labels", ".")...)
-			p.Report(field.Invalid(path, short(labels.FormatLabels(template.Labels)), what), m.apart(p, svc)...)
-			return unknown
-		}
-		return unknown
-	}
-	return []Check{
-		OnCreate(func(p *Pass, obj T) error {
-			if obj.GetResourceVersion() != "" && !p.Cluster.Manifests() {
-				return nil
-			}
-			return meets(p, obj)
-		}),
-		OnUpdate(func(p *Pass, _, obj T) error { return meets(p, obj) }).Of(at+".metadata.labels",
-			at+".spec.containers[*].ports", at+".spec.initContainers"),
-	}
-}
+// listening are the fields of a Pod's spec by which it is told what listens.
+var listening = []string{"containers[*].ports", "initContainers"}
 
-// A backend is a workload whose Pods a Service selects.
-type backend struct {
-	kind, name string
-	self       bool // the object under review
-	passing    bool // its Pods end by themselves
-	template   *corev1.PodTemplateSpec
-	selects    map[string]string // the labels of its selector
-	service    string            // under which its Pods have names
-}
-
-// fewBackends names the first, as there is little room for names.
-func fewBackends(all []backend) string {
-	text := all[0].kind + " " + all[0].name
-	if len(all) > 1 {
-		text += fmt.Sprintf(" and %d more", len(all)-1)
+// meetsStrangers is about a workload that is a stranger among those of a Service,
+// or has strangers beside it.
+func meetsStrangers(p *Pass, obj client.Object, _ *corev1.PodTemplateSpec, svc *corev1.Service) (*fault, error) {
+	m, err := meetingAt(p.Cluster, svc, obj)
+	if known(err) != nil || len(m.strangers) == 0 {
+		return nil, err
 	}
-	return text
+	what := fmt.Sprintf("must not match Service %s, which is for %s; connections to these Pods are refused",
+		svc.Name, fewWorkloads(m.own, 1))
+	if !slices.ContainsFunc(m.strangers, func(w workload) bool { return w.self }) {
+		what = fmt.Sprintf("must not share Service %s with %s; connections to those Pods are refused", svc.Name,
+			fewWorkloads(m.strangers, 1))
+	}
+	return &fault{what: what, remedy: m.apart(p, svc)}, err
 }
 
 // A meeting is what a Service leads to.
-type meeting struct{ own, strangers []backend }
+type meeting struct{ own, strangers []workload }
 
 // meetingAt looks up what a Service leads to. Self is a workload as it will be,
 // whatever is stored, or nil. In manifests, Jobs and CronJobs that are not known
@@ -151,13 +101,17 @@ func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meet
 	if len(svc.Spec.Selector) == 0 || alias(svc, nil) || svc.DeletionTimestamp != nil {
 		return m, nil
 	}
-	all, err := backends(v, svc, self)
+	sel := labels.SelectorFromSet(svc.Spec.Selector)
+	all, err := workloadsOf(v, svc.Namespace, sel, self)
+	jobs, unknown := jobsOf(v, svc.Namespace, sel, self)
+	all, err = append(all, jobs...), worse(err, unknown)
 	if known(err) != nil || len(all) < 2 {
 		return m, err
 	}
-	serves := func(b backend) bool { listens, _ := reached(svc, b.template); return !b.passing && listens }
+	slices.SortFunc(all, byKind)
+	serves := func(b workload) bool { listens, _ := reached(svc, b.template); return !b.passing && listens }
 	governs := cluster.Headless(svc) &&
-		slices.ContainsFunc(all, func(b backend) bool { return b.kind == "StatefulSet" && b.service == svc.Name })
+		slices.ContainsFunc(all, func(b workload) bool { return b.kind == "StatefulSet" && b.service == svc.Name })
 	some := slices.ContainsFunc(all, serves)
 	for _, b := range all {
 		_, refuses := reached(svc, b.template)
@@ -203,78 +157,35 @@ func reached(svc *corev1.Service, template *corev1.PodTemplateSpec) (listens, re
 	return listens, refuses && !listens && len(declared) > 0
 }
 
-// backends returns, sorted, the workloads that a Service selects, but for those
-// that are being deleted and Jobs that have ended.
-func backends(v *cluster.View, svc *corev1.Service, self client.Object) (all []backend, _ error) {
-	sel := labels.SelectorFromSet(svc.Spec.Selector)
+// jobsOf returns the Jobs and CronJobs of a namespace whose Pods a selector
+// matches, but for those that are being deleted and Jobs that have ended or that a
+// CronJob made. In manifests, those that are not known are none. Self is as in
+// [workloadsOf].
+func jobsOf(v *cluster.View, namespace string, sel labels.Selector, self client.Object) (all []workload, _ error) {
 	keys := cluster.SelectorKeys(sel)
-	add := func(obj client.Object, b backend) {
-		b.name = obj.GetName()
-		if obj.GetDeletionTimestamp() == nil && cluster.Selects(svc, b.template.Labels) {
-			all = append(all, b)
+	jobs, unknown := lookedUp(v, cluster.JobsByLabel, namespace, keys, self)
+	crons, err := lookedUp(v, cluster.CronJobsByLabel, namespace, keys, self)
+	if unknown = worse(unknown, err); v.Manifests() {
+		unknown = known(unknown)
+	}
+	add := func(o client.Object, kind string, template *corev1.PodTemplateSpec) {
+		if o.GetDeletionTimestamp() == nil && sel.Matches(labels.Set(template.Labels)) {
+			all = append(all, workload{kind: kind, name: o.GetName(), self: o == self, passing: true, template: template,
+				service: template.Spec.Subdomain})
 		}
-	}
-	sets, unknown := lookedUp(v, cluster.StatefulSetsByLabel, svc.Namespace, keys, self)
-	for _, o := range sets {
-		add(o, backend{kind: "StatefulSet", self: o == self, template: &o.Spec.Template,
-			selects: selectorLabels(o.Spec.Selector), service: o.Spec.ServiceName})
-	}
-	deployments, err := lookedUp(v, cluster.DeploymentsByLabel, svc.Namespace, keys, self)
-	unknown = worse(unknown, err)
-	for _, o := range deployments {
-		add(o, backend{kind: "Deployment", self: o == self, template: &o.Spec.Template,
-			selects: selectorLabels(o.Spec.Selector)})
-	}
-	jobs, err := lookedUp(v, cluster.JobsByLabel, svc.Namespace, keys, self)
-	if !v.Manifests() || known(err) != nil {
-		unknown = worse(unknown, err)
 	}
 	for _, o := range jobs {
 		ended := slices.ContainsFunc(o.Status.Conditions, func(c batchv1.JobCondition) bool {
 			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
 		})
 		if owner := metav1.GetControllerOfNoCopy(o); !ended && (owner == nil || owner.Kind != "CronJob") {
-			add(o, backend{kind: "Job", self: o == self, passing: true, template: &o.Spec.Template,
-				service: o.Spec.Template.Spec.Subdomain})
+			add(o, "Job", &o.Spec.Template)
 		}
 	}
-	crons, err := lookedUp(v, cluster.CronJobsByLabel, svc.Namespace, keys, self)
-	if !v.Manifests() || known(err) != nil {
-		unknown = worse(unknown, err)
-	}
 	for _, o := range crons {
-		template := &o.Spec.JobTemplate.Spec.Template
-		add(o, backend{kind: "CronJob", self: o == self, passing: true, template: template,
-			service: template.Spec.Subdomain})
+		add(o, "CronJob", &o.Spec.JobTemplate.Spec.Template)
 	}
-	slices.SortFunc(all, func(a, b backend) int {
-		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
-	})
 	return all, unknown
-}
-
-// lookedUp is [cluster.Find] with an object of the kind as it will be, which may
-// be nil or of another kind.
-func lookedUp[P interface {
-	client.Object
-	comparable
-}](v *cluster.View, idx *cluster.Index[P], namespace string, keys []string, self client.Object) ([]P, error) {
-	found, err := cluster.Find(v, idx, namespace, keys...)
-	if err != nil && !errors.Is(err, cluster.ErrUnwatched) { // which nobody reads
-		err = fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
-	}
-	if obj, ok := self.(P); ok {
-		found = append(slices.DeleteFunc(found, func(o P) bool { return o.GetName() == obj.GetName() }), obj)
-	}
-	return found, err
-}
-
-// worse returns the error of two that says more: that a lookup failed.
-func worse(a, b error) error {
-	if errors.Is(a, cluster.ErrUnknown) && known(b) != nil {
-		return b
-	}
-	return cmp.Or(a, b)
 }
 
 // apart returns the remedy: a selector that the Pods of the strangers do not match,
@@ -282,7 +193,7 @@ func worse(a, b error) error {
 func (m meeting) apart(p *Pass, svc *corev1.Service) Remedy {
 	on := m.narrower(svc)
 	if on == nil {
-		return Remedy{fmt.Sprintf("give the Pods of %s other labels than %s", fewBackends(m.strangers),
+		return Remedy{fmt.Sprintf("give the Pods of %s other labels than %s", fewWorkloads(m.strangers, 1),
 			short(labels.FormatLabels(svc.Spec.Selector)))}
 	}
 	return Remedy{p.Mend(fmt.Sprintf("selector: %s in Service %s", flowYAML(on), svc.Name),
@@ -306,8 +217,8 @@ func (m meeting) narrower(svc *corev1.Service) map[string]string {
 func (m meeting) key() (best string) {
 	first := m.own[0]
 	for key, value := range first.template.Labels {
-		has := func(b backend) bool { v, ok := b.template.Labels[key]; return ok && v == value }
-		lacks := func(b backend) bool { return !has(b) }
+		has := func(b workload) bool { v, ok := b.template.Labels[key]; return ok && v == value }
+		lacks := func(b workload) bool { return !has(b) }
 		if slices.ContainsFunc(m.own, lacks) || slices.ContainsFunc(m.strangers, has) ||
 			(changing{}).released(key, value) {
 			continue

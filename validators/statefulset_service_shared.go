@@ -69,7 +69,7 @@ label: the Pods of an API then answer for the database.`,
 			}
 		}
 		p.Report(field.Invalid(serviceNamePath, svc.Name,
-			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside))),
+			fmt.Sprintf("must name a Service of its own; this one also leads to the Pods of %s", fewWorkloads(beside, 5))),
 			first+remedy)
 		p.Fix(fix)
 		return err

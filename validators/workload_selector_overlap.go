@@ -50,7 +50,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 		}
 		p.Report(field.Invalid(field.NewPath("spec", "selector"), short(formatSelector(selector)),
 			fmt.Sprintf("must not match Pods of %s; autoscalers and kubectl take them for one; cannot be changed later",
-				fewWorkloads(taken))),
+				fewWorkloads(taken, 5))),
 			fmt.Sprintf("add %s: %s to selector and template", distinctKey(podLabels, taken, obj.GetName()), obj.GetName()))
 	}
 	return err
@@ -63,7 +63,7 @@ func distinctKey(podLabels map[string]string, others []workload, name string) st
 	fits := func(key string) bool {
 		_, used := podLabels[key]
 		return !used && !slices.ContainsFunc(others, func(w workload) bool {
-			value, has := w.labels[key]
+			value, has := w.template.Labels[key]
 			return has && value == name // a name that is still to be generated is empty
 		})
 	}

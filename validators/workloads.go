@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,76 +46,103 @@ type listed[T any] struct {
 	item  T
 }
 
-// A workload is a StatefulSet or a Deployment, with the fields that both have.
+// A workload is what makes Pods of a template: a StatefulSet or a Deployment, and
+// for Services a Job or a CronJob.
 type workload struct {
 	kind, name string
+	self       bool // the object under review
+	passing    bool // its Pods end by themselves
 	replicas   int
-	labels     map[string]string // of its Pods
+	template   *corev1.PodTemplateSpec
 	selects    map[string]string // the labels of its selector
-	service    string            // serviceName of a StatefulSet
+	service    string            // under which its Pods have names
 }
 
 // String returns the kind and the name.
 func (w workload) String() string { return w.kind + " " + w.name }
 
-// workloadsBeside returns, sorted, the StatefulSets and Deployments in the
-// namespace of self whose Pods a selector matches, without self and those that
-// are being deleted. If one of the kinds is not known, it returns those of the
-// other together with the error, [cluster.ErrUnknown].
-func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
-	var all []workload
-	var unknown error
+// byKind orders workloads by kind and name.
+func byKind(a, b workload) int {
+	return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+}
+
+// workloadsOf returns, sorted, the StatefulSets and Deployments of a namespace
+// whose Pods a selector matches, without those that are being deleted. Self is a
+// workload as it will be, whatever is stored, or an object of another kind, or nil.
+// If one of the kinds is not known, it returns those of the other together with the
+// error, [cluster.ErrUnknown].
+func workloadsOf(v *cluster.View, namespace string, sel labels.Selector, self client.Object) ([]workload, error) {
 	keys := cluster.SelectorKeys(sel)
-	sets, err := cluster.Find(v, cluster.StatefulSetsByLabel, self.GetNamespace(), keys...)
-	if err != nil {
-		if err = fmt.Errorf("list StatefulSets: %w", err); !errors.Is(err, cluster.ErrUnknown) {
-			return nil, err
-		}
-		unknown = err
+	sets, unknown := lookedUp(v, cluster.StatefulSetsByLabel, namespace, keys, self)
+	deployments, err := lookedUp(v, cluster.DeploymentsByLabel, namespace, keys, self)
+	if unknown = worse(unknown, err); known(unknown) != nil {
+		return nil, unknown
 	}
-	deployments, err := cluster.Find(v, cluster.DeploymentsByLabel, self.GetNamespace(), keys...)
-	if err != nil {
-		if err = fmt.Errorf("list Deployments: %w", err); !errors.Is(err, cluster.ErrUnknown) {
-			return nil, err
+	var all []workload
+	add := func(o client.Object, w workload) {
+		if o.GetDeletionTimestamp() == nil && sel.Matches(labels.Set(w.template.Labels)) {
+			w.name, w.self = o.GetName(), o == self
+			all = append(all, w)
 		}
-		unknown = cmp.Or(unknown, err)
 	}
-	_, isSet := self.(*appsv1.StatefulSet)
 	for _, o := range sets {
-		if o.DeletionTimestamp == nil && !(isSet && o.Name == self.GetName()) &&
-			sel.Matches(labels.Set(o.Spec.Template.Labels)) {
-			all = append(all, workload{"StatefulSet", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
-				selectorLabels(o.Spec.Selector), o.Spec.ServiceName})
-		}
+		add(o, workload{kind: "StatefulSet", replicas: replicasOf(o.Spec.Replicas), template: &o.Spec.Template,
+			selects: selectorLabels(o.Spec.Selector), service: o.Spec.ServiceName})
 	}
 	for _, o := range deployments {
-		if o.DeletionTimestamp == nil && !(!isSet && o.Name == self.GetName()) &&
-			sel.Matches(labels.Set(o.Spec.Template.Labels)) {
-			all = append(all, workload{"Deployment", o.Name, replicasOf(o.Spec.Replicas), o.Spec.Template.Labels,
-				selectorLabels(o.Spec.Selector), ""})
-		}
+		add(o, workload{kind: "Deployment", replicas: replicasOf(o.Spec.Replicas), template: &o.Spec.Template,
+			selects: selectorLabels(o.Spec.Selector)})
 	}
-	slices.SortFunc(all, func(a, b workload) int {
-		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
-	})
+	slices.SortFunc(all, byKind)
 	return all, unknown
+}
+
+// workloadsBeside is [workloadsOf] without self.
+func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
+	all, err := workloadsOf(v, self.GetNamespace(), sel, self)
+	return slices.DeleteFunc(all, func(w workload) bool { return w.self }), err
+}
+
+// lookedUp is [cluster.Find] with an object of the kind as it will be, which may
+// be nil or of another kind.
+func lookedUp[P interface {
+	client.Object
+	comparable
+}](v *cluster.View, idx *cluster.Index[P], namespace string, keys []string, self client.Object) ([]P, error) {
+	found, err := cluster.Find(v, idx, namespace, keys...)
+	if err != nil && !errors.Is(err, cluster.ErrUnwatched) { // which nobody reads
+		err = fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
+	}
+	if obj, ok := self.(P); ok {
+		found = append(slices.DeleteFunc(found, func(o P) bool { return o.GetName() == obj.GetName() }), obj)
+	}
+	return found, err
+}
+
+// worse returns the error of two that says more: that a lookup failed.
+func worse(a, b error) error {
+	if errors.Is(a, cluster.ErrUnknown) && known(b) != nil {
+		return b
+	}
+	return cmp.Or(a, b)
 }
 
 // selected returns the workloads whose Pods a selector matches.
 func selected(all []workload, sel labels.Selector) (matching []workload) {
 	for _, w := range all {
-		if sel.Matches(labels.Set(w.labels)) {
+		if sel.Matches(labels.Set(w.template.Labels)) {
 			matching = append(matching, w)
 		}
 	}
 	return matching
 }
 
-// fewWorkloads is few for workloads.
-func fewWorkloads(all []workload) string {
+// fewWorkloads names at most so many workloads for a message, and says that there
+// are more.
+func fewWorkloads(all []workload, most int) string {
 	names := make([]string, len(all))
 	for i, w := range all {
 		names[i] = w.String()
 	}
-	return cluster.Few(names)
+	return cluster.FewOf(names, most)
 }
