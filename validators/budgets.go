@@ -101,7 +101,7 @@ func neverAllows(v *cluster.View, pdb *policyv1.PodDisruptionBudget, sts *appsv1
 	if err != nil {
 		return "", nil // it matched
 	}
-	others, unknown := workloadsBeside(v, sts, sel)
+	others, unknown := workloadsBeside(v, sts.Namespace, sel, sts)
 	if known(unknown) != nil {
 		return "", unknown
 	}

@@ -66,8 +66,8 @@ func early(w *world, svc *corev1.Service, o client.Object) bool {
 		return false
 	}
 	on := templateOf(o)
-	probed := slices.ContainsFunc(allContainers(&on.Spec), func(c corev1.Container) bool { return c.ReadinessProbe != nil })
-	return probed && svc.Spec.PublishNotReadyAddresses && svc.DeletionTimestamp == nil && selects(svc, on.Labels) &&
+	return slices.ContainsFunc(allContainers(&on.Spec), func(c corev1.Container) bool { return c.ReadinessProbe != nil }) &&
+		svc.Spec.PublishNotReadyAddresses && svc.DeletionTimestamp == nil && selects(svc, on.Labels) &&
 		!headless(svc) && svc.Spec.Type != "ExternalName" && own != svc.Name &&
 		slices.ContainsFunc(in(w.services, svc.Namespace), func(other *corev1.Service) bool {
 			published := other.DeletionTimestamp == nil && other.Spec.PublishNotReadyAddresses && selects(other, on.Labels)

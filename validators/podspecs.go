@@ -58,8 +58,7 @@ func inContainers(fields ...string) (reads []string) {
 
 // A selectedCheck checks a workload and a Service that selects its Pods. It
 // returns nil if nothing is wrong.
-type selectedCheck func(p *Pass, obj client.Object, template *corev1.PodTemplateSpec, svc *corev1.Service) (*fault,
-	error)
+type selectedCheck func(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error)
 
 // A fault is what a [selectedCheck] finds.
 type fault struct {
@@ -88,7 +87,7 @@ func ofSelected[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, pat
 			if !cluster.Selects(svc, template.Labels) || p.Cluster.Manifests() && svc.ResourceVersion == "" {
 				continue
 			}
-			wrong, err := check(p, obj, template, svc)
+			wrong, err := check(p, obj, svc)
 			if known(err) != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ It warns about the Service, or about a workload that comes after its Services.`,
 			if !publishesToClients(svc) {
 				return nil
 			}
-			found, unknown := workloadsOf(p.Cluster, svc.Namespace, labels.SelectorFromSet(svc.Spec.Selector), nil)
+			found, unknown := workloadsBeside(p.Cluster, svc.Namespace, labels.SelectorFromSet(svc.Spec.Selector), nil)
 			if known(unknown) != nil {
 				return unknown
 			}
@@ -79,15 +79,11 @@ func readyAlone(p *Pass, svc *corev1.Service, written string) Remedy {
 
 // reachedEarly is about a workload whose Pods a Service for clients publishes
 // before they are ready.
-func reachedEarly(p *Pass, obj client.Object, template *corev1.PodTemplateSpec, svc *corev1.Service) (*fault, error) {
-	w := workload{template: template}
-	if sts, ok := obj.(*appsv1.StatefulSet); ok {
-		w.service = sts.Spec.ServiceName
-	}
+func reachedEarly(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error) {
 	if !publishesToClients(svc) {
 		return nil, nil
 	}
-	members, err := membersApart(p.Cluster, svc, w)
+	members, err := membersApart(p.Cluster, svc, workloadOf(obj))
 	if members == "" {
 		return nil, err
 	}

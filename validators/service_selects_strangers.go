@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -76,7 +75,7 @@ var listening = []string{"containers[*].ports", "initContainers"}
 
 // meetsStrangers is about a workload that is a stranger among those of a Service,
 // or has strangers beside it.
-func meetsStrangers(p *Pass, obj client.Object, _ *corev1.PodTemplateSpec, svc *corev1.Service) (*fault, error) {
+func meetsStrangers(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error) {
 	m, err := meetingAt(p.Cluster, svc, obj)
 	if known(err) != nil || len(m.strangers) == 0 {
 		return nil, err
@@ -101,14 +100,10 @@ func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meet
 	if len(svc.Spec.Selector) == 0 || alias(svc, nil) || svc.DeletionTimestamp != nil {
 		return m, nil
 	}
-	sel := labels.SelectorFromSet(svc.Spec.Selector)
-	all, err := workloadsOf(v, svc.Namespace, sel, self)
-	jobs, unknown := jobsOf(v, svc.Namespace, sel, self)
-	all, err = append(all, jobs...), worse(err, unknown)
+	all, err := servedBy(v, svc, self)
 	if known(err) != nil || len(all) < 2 {
 		return m, err
 	}
-	slices.SortFunc(all, byKind)
 	serves := func(b workload) bool { listens, _ := reached(svc, b.template); return !b.passing && listens }
 	governs := cluster.Headless(svc) &&
 		slices.ContainsFunc(all, func(b workload) bool { return b.kind == "StatefulSet" && b.service == svc.Name })
@@ -128,6 +123,31 @@ func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meet
 		m.strangers = nil // they have it for themselves
 	}
 	return m, err
+}
+
+// servedBy returns, sorted, the workloads that a Service selects, Jobs and CronJobs
+// included, which admission does not know. Self and errors are as in [meetingAt].
+func servedBy(v *cluster.View, svc *corev1.Service, self client.Object) ([]workload, error) {
+	sel := labels.SelectorFromSet(svc.Spec.Selector)
+	all, unknown := workloadsBeside(v, svc.Namespace, sel, self)
+	if !v.Admission() { // which does not read Jobs
+		keys := cluster.SelectorKeys(sel)
+		var ofJobs, err error
+		all, ofJobs = matched(all, v, cluster.JobsByLabel, svc.Namespace, keys, sel, self)
+		all, err = matched(all, v, cluster.CronJobsByLabel, svc.Namespace, keys, sel, self)
+		if err = worse(ofJobs, err); v.Manifests() {
+			err = known(err)
+		}
+		unknown = worse(unknown, err)
+	}
+	if self != nil && counts(self) {
+		if w := workloadOf(self); sel.Matches(labels.Set(w.template.Labels)) {
+			w.self = true
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, byKind)
+	return all, unknown
 }
 
 // reached says whether Pods listen at a port to which a Service leads, and whether
@@ -155,37 +175,6 @@ func reached(svc *corev1.Service, template *corev1.PodTemplateSpec) (listens, re
 		refuses = refuses || target.Type == intstr.Int || cluster.Headless(svc)
 	}
 	return listens, refuses && !listens && len(declared) > 0
-}
-
-// jobsOf returns the Jobs and CronJobs of a namespace whose Pods a selector
-// matches, but for those that are being deleted and Jobs that have ended or that a
-// CronJob made. In manifests, those that are not known are none. Self is as in
-// [workloadsOf].
-func jobsOf(v *cluster.View, namespace string, sel labels.Selector, self client.Object) (all []workload, _ error) {
-	keys := cluster.SelectorKeys(sel)
-	jobs, unknown := lookedUp(v, cluster.JobsByLabel, namespace, keys, self)
-	crons, err := lookedUp(v, cluster.CronJobsByLabel, namespace, keys, self)
-	if unknown = worse(unknown, err); v.Manifests() {
-		unknown = known(unknown)
-	}
-	add := func(o client.Object, kind string, template *corev1.PodTemplateSpec) {
-		if o.GetDeletionTimestamp() == nil && sel.Matches(labels.Set(template.Labels)) {
-			all = append(all, workload{kind: kind, name: o.GetName(), self: o == self, passing: true, template: template,
-				service: template.Spec.Subdomain})
-		}
-	}
-	for _, o := range jobs {
-		ended := slices.ContainsFunc(o.Status.Conditions, func(c batchv1.JobCondition) bool {
-			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-		})
-		if owner := metav1.GetControllerOfNoCopy(o); !ended && (owner == nil || owner.Kind != "CronJob") {
-			add(o, "Job", &o.Spec.Template)
-		}
-	}
-	for _, o := range crons {
-		add(o, "CronJob", &o.Spec.JobTemplate.Spec.Template)
-	}
-	return all, unknown
 }
 
 // apart returns the remedy: a selector that the Pods of the strangers do not match,

@@ -95,7 +95,7 @@ func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]str
 // ownLabels is labelsApart from all workloads. If a kind is not known, the
 // known kinds decide, and the error is [cluster.ErrUnknown].
 func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string, first string, err error) {
-	beside, err := workloadsBeside(v, sts, labels.SelectorFromSet(memberLabels(sts)))
+	beside, err := workloadsBeside(v, sts.Namespace, labels.SelectorFromSet(memberLabels(sts)), sts)
 	own, first = labelsApart(sts, beside)
 	return own, first, err
 }
@@ -104,7 +104,7 @@ func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string,
 // StatefulSet leads, or none where that is meant. If a kind is not known, it
 // returns those of the other together with the error, [cluster.ErrUnknown].
 func sharing(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) ([]workload, error) {
-	beside, err := workloadsBeside(v, sts, labels.SelectorFromSet(svc.Spec.Selector))
+	beside, err := workloadsBeside(v, sts.Namespace, labels.SelectorFromSet(svc.Spec.Selector), sts)
 	if len(beside) == 0 {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLab
 	if err != nil || sel.Empty() || selector == nil {
 		return nil // the API server refuses it
 	}
-	taken, err := workloadsBeside(p.Cluster, obj, sel)
+	taken, err := workloadsBeside(p.Cluster, obj.GetNamespace(), sel, obj)
 	if len(taken) > 0 {
 		if _, bad := metav1.LabelSelectorAsSelector(selector); bad != nil {
 			return nil // the API server refuses this, too

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,57 +69,73 @@ func byKind(a, b workload) int {
 	return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
 }
 
-// workloadsOf returns, sorted, the StatefulSets and Deployments of a namespace
-// whose Pods a selector matches, without those that are being deleted. Self is a
-// workload as it will be, whatever is stored, or an object of another kind, or nil.
-// If one of the kinds is not known, it returns those of the other together with the
-// error, [cluster.ErrUnknown].
-func workloadsOf(v *cluster.View, namespace string, sel labels.Selector, self client.Object) ([]workload, error) {
+// workloadOf returns an object as a workload. Of another kind it has no template.
+func workloadOf(obj client.Object) workload {
+	w := workload{name: obj.GetName()}
+	switch o := obj.(type) {
+	case *appsv1.StatefulSet:
+		w.kind, w.template, w.service = "StatefulSet", &o.Spec.Template, o.Spec.ServiceName
+		w.replicas, w.selects = replicasOf(o.Spec.Replicas), selectorLabels(o.Spec.Selector)
+	case *appsv1.Deployment:
+		w.kind, w.template = "Deployment", &o.Spec.Template
+		w.replicas, w.selects = replicasOf(o.Spec.Replicas), selectorLabels(o.Spec.Selector)
+	case *batchv1.Job:
+		w.kind, w.template, w.passing = "Job", &o.Spec.Template, true
+		w.service = w.template.Spec.Subdomain
+	case *batchv1.CronJob:
+		w.kind, w.template, w.passing = "CronJob", &o.Spec.JobTemplate.Spec.Template, true
+		w.service = w.template.Spec.Subdomain
+	}
+	return w
+}
+
+// workloadsBeside returns, sorted, the StatefulSets and Deployments of a namespace
+// whose Pods a selector matches, without self, which may be nil, and those that are
+// being deleted. If one of the kinds is not known, it returns those of the other
+// together with the error, [cluster.ErrUnknown].
+func workloadsBeside(v *cluster.View, namespace string, sel labels.Selector, self client.Object) ([]workload, error) {
 	keys := cluster.SelectorKeys(sel)
-	sets, unknown := lookedUp(v, cluster.StatefulSetsByLabel, namespace, keys, self)
-	deployments, err := lookedUp(v, cluster.DeploymentsByLabel, namespace, keys, self)
+	all, unknown := matched(nil, v, cluster.StatefulSetsByLabel, namespace, keys, sel, self)
+	all, err := matched(all, v, cluster.DeploymentsByLabel, namespace, keys, sel, self)
 	if unknown = worse(unknown, err); known(unknown) != nil {
 		return nil, unknown
-	}
-	var all []workload
-	add := func(o client.Object, w workload) {
-		if o.GetDeletionTimestamp() == nil && sel.Matches(labels.Set(w.template.Labels)) {
-			w.name, w.self = o.GetName(), o == self
-			all = append(all, w)
-		}
-	}
-	for _, o := range sets {
-		add(o, workload{kind: "StatefulSet", replicas: replicasOf(o.Spec.Replicas), template: &o.Spec.Template,
-			selects: selectorLabels(o.Spec.Selector), service: o.Spec.ServiceName})
-	}
-	for _, o := range deployments {
-		add(o, workload{kind: "Deployment", replicas: replicasOf(o.Spec.Replicas), template: &o.Spec.Template,
-			selects: selectorLabels(o.Spec.Selector)})
 	}
 	slices.SortFunc(all, byKind)
 	return all, unknown
 }
 
-// workloadsBeside is [workloadsOf] without self.
-func workloadsBeside(v *cluster.View, self client.Object, sel labels.Selector) ([]workload, error) {
-	all, err := workloadsOf(v, self.GetNamespace(), sel, self)
-	return slices.DeleteFunc(all, func(w workload) bool { return w.self }), err
+// matched adds the workloads of a kind, but for self, that count and whose Pods a
+// selector matches, which has these keys.
+func matched[P client.Object](all []workload, v *cluster.View, idx *cluster.Index[P], namespace string,
+	keys []string, sel labels.Selector, self client.Object) ([]workload, error) {
+	found, err := cluster.Find(v, idx, namespace, keys...)
+	if err != nil {
+		return all, fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
+	}
+	_, alike := self.(P)
+	for _, o := range found {
+		if w := workloadOf(o); counts(o) && sel.Matches(labels.Set(w.template.Labels)) && !(alike && w.name == self.GetName()) {
+			all = append(all, w)
+		}
+	}
+	return all, nil
 }
 
-// lookedUp is [cluster.Find] with an object of the kind as it will be, which may
-// be nil or of another kind.
-func lookedUp[P interface {
-	client.Object
-	comparable
-}](v *cluster.View, idx *cluster.Index[P], namespace string, keys []string, self client.Object) ([]P, error) {
-	found, err := cluster.Find(v, idx, namespace, keys...)
-	if err != nil && !errors.Is(err, cluster.ErrUnwatched) { // which nobody reads
-		err = fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
+// counts says whether a workload is there to stay: it is not being deleted, and is
+// no Job that has ended or that a CronJob made.
+func counts(obj client.Object) bool {
+	if obj.GetDeletionTimestamp() != nil {
+		return false
 	}
-	if obj, ok := self.(P); ok {
-		found = append(slices.DeleteFunc(found, func(o P) bool { return o.GetName() == obj.GetName() }), obj)
+	job, ok := obj.(*batchv1.Job)
+	if !ok {
+		return true
 	}
-	return found, err
+	owner := metav1.GetControllerOfNoCopy(job)
+	return (owner == nil || owner.Kind != "CronJob") &&
+		!slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+		})
 }
 
 // worse returns the error of two that says more: that a lookup failed.

@@ -21,7 +21,7 @@ var allocations = map[string]float64{
 	"claim-delete-denied":          141,
 	"pod-create":                   145,
 	"pod-create-mutate":            160,
-	"statefulset-create":           250,
+	"statefulset-create":           258,
 	"statefulset-create-mutate":    130,
 	"statefulset-denied":           445,
 	"statefulset-update":           239,
