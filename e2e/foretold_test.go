@@ -63,6 +63,8 @@ var sentences = []sentence{
 			"pkg/controller/controller.go, DeleteVolumeRequest"},
 	{rule: "volume-stale-claim", says: `disk destroyed|never bound`, by: "TestVolumesAreRestoredWithTheirData"},
 	{rule: "claim-oversized-volume", says: `takes all of it`, by: "TestOversizedVolumesAreForetold"},
+	{rule: "claim-unbindable", says: `must fit a volume`, by: "TestOversizedVolumesAreForetold"},
+	{rule: "claim-unbindable", says: `must have a volume|cannot be honoured`, shown: templatesStayPending},
 	{rule: "claim-reclaim claim-template-reclaim volume-in-use volume-reclaim storageclass-reclaim",
 		says: `destroys|destroyed|goes too|would go with|goes with its claim`, shown: disksGoWithTheirClaims},
 	{rule: "volume-reclaim", says: `every file on the volume would be deleted`,
@@ -407,19 +409,20 @@ spec: {%s, containers: [{name: db, image: db}], volumes: [{name: data, persisten
 // templatesStayPending makes StatefulSets whose claims cannot be had before one
 // whose can.
 func templatesStayPending(t *testing.T, ns string) {
-	forget(t, ns+"-one")
-	apply(t, ns, volumeNamed(ns+"-one", ns, oneGibi))
+	forget(t, ns+"-one", ns+"-two")
+	apply(t, ns, volumeNamed(ns+"-one", ns, oneGibi)+volumeNamed(ns+"-two", "hand-"+ns, oneGibi))
 	out := apply(t, ns, memberSet("misspelt", 1, "  serviceName: db", "", template("storageClassName: no-"+ns+", "+once))+
 		memberSet("unnamed", 1, "  serviceName: db", "", template(once))+
 		memberSet("unmade", 1, "  serviceName: db", "",
 			template(`storageClassName: "", `+strings.Replace(once, "1Gi", "999Ti", 1)))+
+		memberSet("few", 2, "  serviceName: db", "", template("storageClassName: hand-"+ns+", "+once))+
 		memberSet("pinned", 3, "  serviceName: db", "", template("storageClassName: "+ns+", volumeName: "+ns+"-one, "+once)))
 	contains(t, out, "must exist; the Pods stay Pending", "must be set without a default class; Pods stay Pending",
-		"no volume fits; Pods stay Pending",
+		" a volume made by hand", "1 of 2 claims find one that fits; Pods stay Pending",
 		"one gets the volume, the others are Pending for ever")
 	apply(t, ns, memberSet("good", 1, "  serviceName: db", "", template("storageClassName: disk, "+once)))
 	phases(t, ns, "pod", map[string]string{"good-0": "Running", "misspelt-0": "Pending", "unnamed-0": "Pending",
-		"unmade-0": "Pending"})
+		"unmade-0": "Pending", "few-0": "Running", "few-1": "Pending"})
 	eventually(t, "one claim of three gets the volume", func() error {
 		claims := kubectl(t, "get", "pvc", "-n", ns, "-l", "app=pinned", "-o", "jsonpath={.items[*].status.phase}")
 		pods := kubectl(t, "get", "pod", "-n", ns, "-l", "app=pinned", "-o", "jsonpath={.items[*].status.phase}")

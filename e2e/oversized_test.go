@@ -24,8 +24,8 @@ import (
 )
 
 // TestOversizedVolumesAreForetold makes random sets of volumes and claims, and
-// compares what claim-oversized-volume says with what the PersistentVolume
-// controller then binds, or the scheduler where the class waits for it. The
+// compares what claim-oversized-volume and claim-unbindable say with what the
+// PersistentVolume controller then binds, or the scheduler where the class waits for it. The
 // number of sets is STAYPUT_BINDING_SETS, of a random seed, or 200.
 func TestOversizedVolumesAreForetold(t *testing.T) {
 	t.Parallel()
@@ -58,17 +58,25 @@ func TestOversizedVolumesAreForetold(t *testing.T) {
 	}
 	close(seeds)
 	wg.Wait()
-	t.Logf("%d sets from seed %d: %d claims, of which %d were bound, %d to a volume larger than asked, as foretold",
-		sets, base, b.claims.Load(), b.bound.Load(), b.oversized.Load())
-	if b.oversized.Load() == 0 || b.bound.Load() == b.claims.Load() || b.bound.Load() == b.oversized.Load() {
+	t.Logf("%d sets from seed %d: %d claims, of which %d were bound, %d to a volume larger than asked, and %d not, "+
+		"as foretold", sets, base, b.claims.Load(), b.bound.Load(), b.oversized.Load(), b.unbindable.Load())
+	if b.oversized.Load() == 0 || b.unbindable.Load() == 0 ||
+		b.bound.Load() == b.claims.Load() || b.bound.Load() == b.oversized.Load() {
 		t.Error("the sets have no claims of some sort, and show nothing")
 	}
 }
 
 type binder struct {
-	ns                       string
-	client                   client.Client
-	claims, bound, oversized atomic.Int64
+	ns     string
+	client client.Client
+
+	claims, bound, oversized, unbindable atomic.Int64
+}
+
+// A forecast is what two rules say about a claim.
+type forecast struct {
+	oversized  string // the volume that claim-oversized-volume names, or ""
+	unbindable bool   // whether claim-unbindable finds it
 }
 
 // try makes one set and its claims one after the other.
@@ -106,7 +114,7 @@ func (b *binder) try(t *testing.T, seed uint64) {
 			return
 		}
 	}
-	var foretold []string
+	var foretold []forecast
 	for _, pvc := range s.claims {
 		want, err := b.foretell(ctx, pvc)
 		if err != nil {
@@ -117,8 +125,8 @@ func (b *binder) try(t *testing.T, seed uint64) {
 		ok := s.eventually(t, "Stayput foretells as much", func() error {
 			dry := pvc.DeepCopy()
 			a := ask(ctx, func(ctx context.Context) error { return b.client.Create(ctx, dry, client.DryRunAll) })
-			if got := named(a.warnings); a.err != nil || got != want {
-				return fmt.Errorf("about %s Stayput foretells %q, the same rule over the API server %q (%w)", pvc.Name, got, want,
+			if got := forecastOf(a.warnings); a.err != nil || got != want {
+				return fmt.Errorf("about %s Stayput foretells %v, the same rules over the API server %v (%w)", pvc.Name, got, want,
 					a.err)
 			}
 			return nil
@@ -151,6 +159,9 @@ func (b *binder) try(t *testing.T, seed uint64) {
 		if s.larger(pvc) != "" {
 			b.oversized.Add(1)
 		}
+		if foretold[i].unbindable {
+			b.unbindable.Add(1)
+		}
 		s.agree(t, pvc, foretold[i])
 	}
 }
@@ -159,45 +170,46 @@ func (b *binder) remove(obj client.Object) {
 	_ = b.client.Delete(context.Background(), obj, client.GracePeriodSeconds(0))
 }
 
-// foretell returns the finding about a claim, or "".
-func (b *binder) foretell(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (string, error) {
+// foretell returns the forecast for a claim.
+func (b *binder) foretell(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (forecast, error) {
 	findings, undecided := validators.Review(cluster.Environment{Source: b.client}.View(ctx, cluster.Request{}),
 		validators.All, nil, pvc)
 	for _, u := range undecided {
-		return "", u
+		return forecast{}, u
 	}
 	var said []string
 	for _, f := range findings {
 		said = append(said, f.Short(250))
 	}
-	return named(said), nil
+	return forecastOf(said), nil
 }
 
-// named returns the volume that claim-oversized-volume names, or "".
-func named(warnings []string) string {
+func forecastOf(warnings []string) (f forecast) {
 	for _, w := range warnings {
-		if !strings.HasPrefix(w, "claim-oversized-volume: ") {
-			continue
+		switch rule, _, _ := strings.Cut(w, ": "); rule {
+		case "claim-oversized-volume":
+			_, rest, _ := strings.Cut(w, "the nearest volume, ")
+			f.oversized, _, _ = strings.Cut(rest, ",")
+		case "claim-unbindable":
+			f.unbindable = true
 		}
-		_, rest, _ := strings.Cut(w, "the nearest volume, ")
-		volume, _, _ := strings.Cut(rest, ",")
-		return volume
 	}
-	return ""
+	return f
 }
 
 // compare waits until the controllers have decided about a claim.
-func (b *binder) compare(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolumeClaim, foretold string) (ok bool) {
+func (b *binder) compare(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolumeClaim, foretold forecast) (ok bool) {
 	ok = s.eventually(t, "a decision about "+pvc.Name, func() error {
 		if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(pvc), pvc); err != nil {
 			return err
 		}
 		// The controllers say that they found nothing also of what they find a
 		// moment later, when they have seen all volumes.
-		if pvc.Status.Phase == corev1.ClaimBound || foretold == "" && b.given(t, s, pvc) {
+		none := foretold.unbindable || s.chosen(pvc)
+		if pvc.Status.Phase == corev1.ClaimBound || none && b.given(t, s, pvc) {
 			return nil
 		}
-		return fmt.Errorf("%s, volume %q, foretold %q", pvc.Status.Phase, pvc.Spec.VolumeName, foretold)
+		return fmt.Errorf("%s, volume %q, foretold %v", pvc.Status.Phase, pvc.Spec.VolumeName, foretold)
 	})
 	if !ok {
 		return false
@@ -206,11 +218,12 @@ func (b *binder) compare(t *testing.T, s *bindingSet, pvc *corev1.PersistentVolu
 }
 
 // agree compares what was foretold of a claim with what it got.
-func (s *bindingSet) agree(t *testing.T, pvc *corev1.PersistentVolumeClaim, foretold string) bool {
-	if s.larger(pvc) == foretold {
+func (s *bindingSet) agree(t *testing.T, pvc *corev1.PersistentVolumeClaim, foretold forecast) bool {
+	none := pvc.Status.Phase != corev1.ClaimBound && !s.chosen(pvc)
+	if s.larger(pvc) == foretold.oversized && none == foretold.unbindable {
 		return true
 	}
-	t.Errorf("seed %d: %s asks for %s (%v): foretold %q, bound to %q\n%s",
+	t.Errorf("seed %d: %s asks for %s (%v): foretold %v, bound to %q\n%s",
 		s.seed, pvc.Name, pvc.Spec.Resources.Requests.Storage(), pvc.Spec.AccessModes, foretold, pvc.Spec.VolumeName, s)
 	return false
 }

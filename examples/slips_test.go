@@ -72,6 +72,14 @@ spec: {capacity: {storage: 10Ti}, accessModes: [ReadWriteOnce],
 		old: "metadata:\n      name: data", new: "metadata:\n      name: wal"},
 	"claim-template-volume-mode": {app: "rabbitmq.yaml", want: deny,
 		old: "accessModes: [ReadWriteOnce]", new: "accessModes: [ReadWriteOnce]\n      volumeMode: Block"},
+	"claim-unbindable": {app: "prometheus.yaml", want: warn,
+		old: "\n  storageClassName: retained", new: "\n  storageClassName: ''",
+		add: `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: archive}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce],
+  persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"claim-volume": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeName: grafana"},
 

@@ -19,6 +19,7 @@ var All = withStayputAnnotation(
 	claimTemplateStorage,
 	claimTemplateUnmounted,
 	claimTemplateVolumeMode,
+	claimUnbindable,
 	claimVolume,
 	deploymentGracePeriod,
 	deploymentHostname,

@@ -35,7 +35,7 @@ already in the Pod template.`,
 			return nil // claim-volume
 		}
 		missing, err := missingClass(p.Cluster, pvc)
-		if err != nil || missing == nil || missing.kind == noVolume {
+		if err != nil || missing == nil {
 			return err
 		}
 		path := field.NewPath("spec", "storageClassName")
@@ -75,7 +75,7 @@ already in the Pod template.`,
 			return nil
 		}
 		missing, err := missingClass(p.Cluster, pvc)
-		if err != nil || missing == nil || missing.kind == noVolume {
+		if err != nil || missing == nil {
 			return err
 		}
 		path := spec.Child("storageClassName")

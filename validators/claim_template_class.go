@@ -21,9 +21,7 @@ var claimTemplateClass = &Rule{
 
 A claim whose class does not exist, or which names none in a cluster without a
 default class, is Pending for ever, and so is the first Pod of the StatefulSet.
-A claim of the class "" is never provisioned, and is Pending while no volume is
-available for it. Templates cannot be changed later: name one of the classes
-that there are now.`,
+Templates cannot be changed later: name one of the classes that there are now.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 
@@ -50,10 +48,6 @@ that there are now.`,
 			case noDefault:
 				p.Report(field.Required(path, "must be set without a default class; Pods stay Pending until there is one"),
 					p.Mend(missing.named(), "mark a class as the default"), p.Mend("", orOtherClass(sts, missing)))
-			case noVolume:
-				p.Report(field.Invalid(path, "", "must provision, for no volume fits; Pods stay Pending"),
-					p.Mend("a PersistentVolume that fits", "create a volume that fits"),
-					p.Mend(", or "+missing.named(), orOtherClass(sts, missing)))
 			}
 		}
 		return nil

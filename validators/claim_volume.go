@@ -91,19 +91,27 @@ func (p *Pass) reservedElse(pvc *corev1.PersistentVolumeClaim) error {
 		p.otherSelector(pvc, pv, "is reserved for the claim")
 		return nil
 	}
-	anyAttributes := *pvc
-	for _, pv := range reserved {
-		anyAttributes.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
-		if bestVolume(p.Cluster, &anyAttributes, []*corev1.PersistentVolume{pv}, false) == nil {
-			continue
-		}
+	if pv := attributesApart(p.Cluster, pvc, reserved); pv != nil {
 		is := ptr.Deref(pv.Spec.VolumeAttributesClassName, "")
 		p.Report(field.Invalid(specPath.Child("volumeAttributesClassName"),
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, ""),
 			fmt.Sprintf("must be %q, as that of volume %s, which is reserved for the claim and would never be bound to it",
 				is, pv.Name)),
 			p.attributesOf(pv))
-		return nil
+	}
+	return nil
+}
+
+// attributesApart returns the volume that is reserved for a claim and would be bound
+// to it if its attributes class did not differ, or nil.
+func attributesApart(v *cluster.View, pvc *corev1.PersistentVolumeClaim, reserved []*corev1.PersistentVolume,
+) *corev1.PersistentVolume {
+	anyAttributes := *pvc
+	for _, pv := range reserved {
+		anyAttributes.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
+		if bestVolume(v, &anyAttributes, []*corev1.PersistentVolume{pv}, false) != nil {
+			return pv
+		}
 	}
 	return nil
 }
@@ -139,17 +147,22 @@ func (p *Pass) attributesOf(pv *corev1.PersistentVolume) string {
 // otherSelector reports a selector that does not match the volume which the
 // claim will be bound to anyway.
 func (p *Pass) otherSelector(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, why string) {
-	if pvc.Spec.Selector == nil || pvc.Status.Phase == corev1.ClaimBound {
+	if pvc.Status.Phase == corev1.ClaimBound || selectorMatches(pvc, pv) {
 		return
-	}
-	selector, err := metav1.LabelSelectorAsSelector(pvc.Spec.Selector)
-	if err != nil || selector.Matches(labels.Set(pv.Labels)) {
-		return // the API server refuses a malformed one
 	}
 	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(pvc.Spec.Selector)),
 		fmt.Sprintf("must match volume %s, which %s; it is bound all the same, and the selector is not looked at",
 			pv.Name, why)),
 		"remove the selector")
+}
+
+// selectorMatches says whether a claim's selector, if it has one, matches a volume.
+func selectorMatches(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	if pvc.Spec.Selector == nil {
+		return true
+	}
+	selector, err := metav1.LabelSelectorAsSelector(pvc.Spec.Selector)
+	return err != nil || selector.Matches(labels.Set(pv.Labels)) // the API server refuses a malformed one
 }
 
 // otherClass reports a claim that names a class and is bound to a volume of

@@ -115,15 +115,14 @@ type classlessKind int
 const (
 	noClass   classlessKind = iota // the class it names does not exist
 	noDefault                      // it names none, and there is no default class
-	noVolume                       // it wants none ("")
 )
 
-// missingClass returns why a claim will get no volume: its class does not exist
-// and no volume names it, or it has no class and no volume fits. Nil means that
-// it will get one.
+// missingClass returns why a claim will get no volume for want of a class: its
+// class does not exist and no volume names it, or there is no default class and
+// no volume without a class fits. Else it returns nil.
 func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classless, error) {
 	name, class, named, err := classOf(v, pvc)
-	if err != nil || class != nil {
+	if err != nil || class != nil || named && name == "" { // and wants none
 		return nil, err
 	}
 	missing := &classless{name: name}
@@ -146,11 +145,7 @@ func missingClass(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*classles
 		slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return hasVolume(pvc, pv) }) {
 		return nil, nil
 	}
-	switch {
-	case name != "":
-	case named:
-		missing.kind = noVolume
-	default:
+	if name == "" {
 		missing.kind = noDefault
 	}
 	missing.classes, err = listClasses(v)

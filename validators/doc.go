@@ -22,8 +22,8 @@
 // exclusive, retainCommand, saveCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
-// deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, claimGone, files,
-// directory.
+// deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, reservedVolumes, claimGone,
+// files, directory.
 //
 // What runs already: aPod, haveClaim, severalMount.
 //

@@ -89,7 +89,7 @@ var presumes = map[string]bool{volumeHostPath.Name: true, workloadHostPath.Name:
 // these do not bring a kind: claims are made later, and volumes by a provisioner.
 var presumesInManifests = map[string]bool{workloadNodeName.Name: true, claimReclaim.Name: true,
 	statefulsetScaleUp.Name: true, serviceSelectsStrangers.Name: true,
-	statefulsetPeerNames.Name: true}
+	statefulsetPeerNames.Name: true, claimUnbindable.Name: true}
 
 // decides are the rules that need not look up another kind where it could not
 // change their answer: a budget that allows an eviction by what is known allows

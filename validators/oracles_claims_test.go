@@ -1,6 +1,7 @@
 package validators_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,32 +55,54 @@ var _ = register(map[string]oracle{
 		if c.Spec.VolumeName != "" || asked.IsZero() || dynamic(sc) {
 			return nothing
 		}
-		named := c.DeepCopy()
-		if c.Spec.StorageClassName == nil && sc != nil {
-			named.Spec.StorageClassName = &sc.Name
-		}
-		var best *corev1.PersistentVolume
-		for _, pv := range w.volumes {
-			if !fits(named, pv) {
-				continue
-			}
-			if best == nil {
-				best = pv
-				continue
-			}
-			// The scheduler takes the smallest, the controller of those with the fewest
-			// modes; before them what is reserved for the claim.
-			fewer := len(pv.Spec.AccessModes) - len(best.Spec.AccessModes)
-			if sc != nil && waitsForPod(sc) {
-				fewer = 0
-			}
-			reserved, smaller := pv.Spec.ClaimRef != nil, pv.Spec.Capacity.Storage().Cmp(*best.Spec.Capacity.Storage()) < 0
-			if fewer < 0 || fewer == 0 && best.Spec.ClaimRef == nil && (reserved || smaller) {
-				best = pv
-			}
-		}
+		best := gets(w, c, w.volumes)
 		return warnIf(best != nil && best.Spec.ClaimRef == nil && best.Spec.Capacity.Storage().Value()*10 > asked.Value()*11)
 	}),
+	"claim-unbindable": gravest(
+		created(func(w *world, c pvc) validators.Level {
+			if c.Status.Phase == corev1.ClaimBound {
+				return nothing
+			}
+			return handless(w, c)
+		}),
+		ephemeral(handless),
+		created(func(w *world, s sts) validators.Level {
+			left := slices.Clone(w.volumes)
+			take := func(name string) {
+				left = slices.DeleteFunc(left, func(v *corev1.PersistentVolume) bool { return v.Name == name })
+			}
+			var free []*corev1.PersistentVolume // where the Pods may run, or kept for somebody
+			for _, t := range s.Spec.VolumeClaimTemplates {
+				take(t.Spec.VolumeName)
+			}
+			short := map[string]bool{}
+			for _, n := range ordinalsOf(s) {
+				for i, t := range s.Spec.VolumeClaimTemplates {
+					first, c := firstOf(s, &t), firstOf(s, &t)
+					c.Name = fmt.Sprintf("%s-%s-%d", t.Name, s.Name, n)
+					key := fmt.Sprint(i)
+					if t.Spec.VolumeName != "" || dynamic(classFor(w, c)) || classless(w, first) == warn || short[key] {
+						continue
+					}
+					free = nil
+					for _, v := range w.volumes {
+						kept := v.Spec.ClaimRef != nil
+						if kept || slices.Contains(left, v) && reachable(&s.Spec.Template.Spec, v) {
+							free = append(free, v)
+						}
+					}
+					switch has := gets(w, c, free); {
+					case bound(w, c):
+					case has != nil:
+						take(has.Name)
+					default:
+						short[key] = true
+					}
+				}
+			}
+			return warnIf(len(short) > 0)
+		}),
+	),
 	"claim-reclaim": created(func(w *world, c pvc) validators.Level {
 		if c.Spec.VolumeName != "" {
 			pv := volumeHad(w, c)
@@ -156,6 +179,61 @@ var _ = register(map[string]oracle{
 		return warnIf(known || left)
 	}),
 })
+
+// gets returns which of some volumes a claim gets that chooses none: the scheduler takes
+// the smallest, the controller of those with the fewest modes; before them what is
+// reserved for the claim.
+func gets(w *world, c pvc, volumes []*corev1.PersistentVolume) (best *corev1.PersistentVolume) {
+	sc, named := classFor(w, c), c.DeepCopy()
+	if c.Spec.StorageClassName == nil && sc != nil {
+		named.Spec.StorageClassName = &sc.Name
+	}
+	for _, pv := range volumes {
+		if !fits(named, pv) {
+			continue
+		}
+		if best == nil {
+			best = pv
+			continue
+		}
+		fewer := len(pv.Spec.AccessModes) - len(best.Spec.AccessModes)
+		if sc != nil && waitsForPod(sc) {
+			fewer = 0
+		}
+		order := pv.Spec.Capacity.Storage().Cmp(*best.Spec.Capacity.Storage())
+		reserved, smaller := pv.Spec.ClaimRef != nil, order < 0 || order == 0 && pv.Name < best.Name
+		if fewer < 0 || fewer == 0 && best.Spec.ClaimRef == nil && (reserved || smaller) {
+			best = pv
+		}
+	}
+	return best
+}
+
+// handless says whether a claim that chooses no volume gets one neither by a class, of
+// which others may speak, nor by hand.
+func handless(w *world, c pvc) validators.Level {
+	sc := classFor(w, c)
+	if c.Spec.VolumeName != "" || dynamic(sc) && c.Spec.Selector == nil || classless(w, c) == warn ||
+		gets(w, c, w.volumes) != nil || bound(w, c) {
+		return nothing
+	}
+	for _, pv := range w.volumes { // of which claim-volume speaks
+		like := c.DeepCopy()
+		like.Spec.VolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
+		if pv.DeletionTimestamp == nil && isRefTo(pv.Spec.ClaimRef, c) && serves(like, pv) {
+			return nothing
+		}
+	}
+	return warn
+}
+
+// bound says whether a volume is bound to a claim of that name.
+func bound(w *world, c pvc) bool {
+	return slices.ContainsFunc(w.volumes, func(v *corev1.PersistentVolume) bool {
+		return v.Status.Phase == corev1.VolumeBound && v.Spec.ClaimRef != nil &&
+			v.Spec.ClaimRef.Namespace == c.Namespace && v.Spec.ClaimRef.Name == c.Name
+	})
+}
 
 // naming says whether a Pod template mounts a claim by its name.
 func naming(t corev1.PodTemplateSpec, c pvc) bool {

@@ -122,6 +122,21 @@ func apart(w *world, a, b func(*corev1.Node) bool) bool {
 	return miss(a, b) || miss(b, a)
 }
 
+// reachable says whether Pods may run where a volume is.
+func reachable(pod *corev1.PodSpec, v pv) bool {
+	mine := nodeaffinity.NewRequiredNodeAffinity(pod.NodeSelector, pod.Affinity)
+	somewhere, there, both := false, false, false
+	for _, n := range everyNode {
+		ok, err := mine.Match(n)
+		may, is := ok && err == nil, true
+		if v.Spec.NodeAffinity != nil {
+			is, _ = nodeaffinity.NewLazyErrorNodeSelector(v.Spec.NodeAffinity.Required).Match(n)
+		}
+		somewhere, there, both = somewhere || may, there || is, both || may && is
+	}
+	return pod.NodeName != "" || both || !somewhere || !there
+}
+
 // ofNoTemplate says whether a claim is an ephemeral volume's, or mounted by its name.
 func ofNoTemplate(o client.Object, pod *corev1.PodSpec, c *corev1.PersistentVolumeClaim) bool {
 	s, isSet := o.(sts)

@@ -270,6 +270,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"claim-attributes-class": ephemeralOf,
 	"claim-class":            ephemeralOf,
 	"claim-data-source":      ephemeralOf,
+	"claim-unbindable":       ephemeralOf,
 	"stayput-annotation": func(_ *world, o client.Object) any {
 		all := ourKeys(o)
 		switch o := o.(type) {

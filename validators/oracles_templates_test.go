@@ -1,8 +1,6 @@
 package validators_test
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"stayput.dev/validators"
@@ -50,9 +48,7 @@ var _ = register(map[string]oracle{
 		return hint
 	}),
 	"claim-template-class": template(func(w *world, s sts, t *corev1.PersistentVolumeClaim) validators.Level {
-		first := t.DeepCopy()
-		first.Namespace, first.Name = s.Namespace, fmt.Sprintf("%s-%s-%d", t.Name, s.Name, firstOrdinal(s))
-		return warnIf(t.Spec.VolumeName == "" && pendsForEver(w, first))
+		return classless(w, firstOf(s, t))
 	}),
 	"claim-template-reclaim": template(func(w *world, s sts, t *corev1.PersistentVolumeClaim) validators.Level {
 		if !destroyer(classFor(w, t)) || wish(t) != "" {

@@ -160,6 +160,15 @@ func init() { // for they call each other
 			}
 			return m.apply(key, []string{"", "another"})
 		}},
+		{regexp.MustCompile(`^name another class after (kubectl .*)$`), func(m *mender, key string, part []string) error {
+			if err := m.kubectl(part[1]); err != nil {
+				return err
+			}
+			if err := m.fields(key, "storageClassName: "+m.choice); err != nil {
+				return err
+			}
+			return m.apply(key, []string{"", ""})
+		}},
 		{regexp.MustCompile(`^apply (\{.*\})$`), func(m *mender, _ string, part []string) error { return m.add(part[1]) }},
 		{
 			regexp.MustCompile(`^create StorageClass (\S+)( with allowVolumeExpansion: true)?$`),
