@@ -66,7 +66,9 @@ func early(w *world, svc *corev1.Service, o client.Object) bool {
 		return false
 	}
 	on := templateOf(o)
-	return slices.ContainsFunc(allContainers(&on.Spec), func(c corev1.Container) bool { return c.ReadinessProbe != nil }) &&
+	probed := slices.ContainsFunc(allContainers(&on.Spec),
+		func(c corev1.Container) bool { return c.ReadinessProbe != nil })
+	return probed &&
 		svc.Spec.PublishNotReadyAddresses && svc.DeletionTimestamp == nil && selects(svc, on.Labels) &&
 		!headless(svc) && svc.Spec.Type != "ExternalName" && own != svc.Name &&
 		slices.ContainsFunc(in(w.services, svc.Namespace), func(other *corev1.Service) bool {

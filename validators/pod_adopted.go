@@ -35,11 +35,10 @@ var podAdopted = &Rule{
 	Doc: `a Pod that no controller made must not look like one of a controller's Pods
 
 A StatefulSet adopts every Pod that its selector matches and whose name is the
-StatefulSet's name, a dash and a number. Up to Kubernetes 1.37 the number may
-begin with a zero: a Pod db-01 then counts as ordinal 1 of StatefulSet db, and
-db-1 is never created, nor any Pod with a higher ordinal. A Pod db-1 that somebody
-else made takes the place of that member, without its volumes and its DNS name. A
-Pod whose number is out of range is deleted at once, and so is one whose ordinal
+StatefulSet's name, a dash and a number. If the number may begin with zeros, a
+Pod db-01 counts as ordinal 1 of StatefulSet db, and db-1 is never created, nor
+any Pod with a higher ordinal. A Pod db-1 that somebody else made takes the place
+of that member, without its volumes and its DNS name. A Pod whose number is out of range is deleted at once, and so is one whose ordinal
 exists already. The ReplicaSet of a Deployment adopts a Pod with its label
 pod-template-hash, such as a copy of one of its Pods, and then deletes that Pod or
 another, because there is one Pod too many.

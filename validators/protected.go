@@ -34,7 +34,7 @@ While no replica of Stayput answers, the deletion of what has the label is
 refused; that of anything else is not asked about by this webhook. Scaling to
 zero then passes.`,
 
-	Exempt: "never: whoever may exempt the object may take its label off instead",
+	Exempt: "never: one who may exempt the object may take its label off instead",
 
 	Checks: []Check{
 		protects[*appsv1.StatefulSet]("statefulset", "without the StatefulSet nobody makes its Pods again"),

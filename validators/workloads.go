@@ -114,7 +114,9 @@ func matched[P client.Object](all []workload, v *cluster.View, idx *cluster.Inde
 	}
 	_, alike := self.(P)
 	for _, o := range found {
-		if w := workloadOf(o); counts(o) && sel.Matches(labels.Set(w.template.Labels)) && !(alike && w.name == self.GetName()) {
+		w := workloadOf(o)
+		isSelf := alike && w.name == self.GetName()
+		if !isSelf && counts(o) && sel.Matches(labels.Set(w.template.Labels)) {
 			all = append(all, w)
 		}
 	}

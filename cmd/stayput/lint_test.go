@@ -131,7 +131,7 @@ func TestLintExitCodes(t *testing.T) {
 		"two clusters": {args: []string{"mixed", "--against-cluster", "--complete"}, code: 2,
 			stderr: "only one of them"},
 		"kinds that are not there": {args: []string{"mixed/two.json"},
-			stdout: "skipped: 2 rules, for want of: StorageClass; --verbose lists them"},
+			stdout: "skipped: 3 rules, for want of: StorageClass; --verbose lists them"},
 		"each of the kinds that are not there": {args: []string{"mixed/two.json", "-v"},
 			stdout: "skipped: claim-class for 1 object: StorageClass: not known here"},
 		"a chart, and what is in no chart": {args: []string{"mixed/two.json", "--complete", "-v"},
@@ -149,13 +149,13 @@ func TestLintExitCodes(t *testing.T) {
 			stderr: `"Class" is no kind that a rule looks up; the form is --complete or --complete=KIND,... with KIND one of ` +
 				`namespaced, ConfigMap, `},
 		"the whole cluster, in which there are classes": {args: []string{"mixed/two.json", "--assume-complete"},
-			stdout: "skipped: 2 rules, for want of: StorageClass; ", stderr: "deprecated: use --complete"},
+			stdout: "skipped: 3 rules, for want of: StorageClass; ", stderr: "deprecated: use --complete"},
 		"a Namespace that nobody shows": {args: []string{"../../../examples/broken/claim-reclaim.yaml"},
 			stdout: "warn: claim-reclaim: "},
 		"claims that nobody shows": {args: []string{"../../../examples/broken/statefulset-retention.yaml"},
 			stdout: "warn: statefulset-retention: "},
 		"the whole cluster": {args: []string{"mixed", "--assume-complete"}, code: 1,
-			stdout: "objects: 4 denials, 11 warnings, 1 exempted; 2 rules skipped; 1 object of other kinds"},
+			stdout: "objects: 4 denials, 11 warnings, 1 exempted; 3 rules skipped; 1 object of other kinds"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := stayput(t, tt.stdin, append([]string{"lint"}, tt.args...)...)
