@@ -37,11 +37,12 @@ var podAdopted = &Rule{
 A StatefulSet adopts every Pod that its selector matches and whose name is the
 StatefulSet's name, a dash and a number. If the number may begin with zeros, a
 Pod db-01 counts as ordinal 1 of StatefulSet db, and db-1 is never created, nor
-any Pod with a higher ordinal. A Pod db-1 that somebody else made takes the place
-of that member, without its volumes and its DNS name. A Pod whose number is out of range is deleted at once, and so is one whose ordinal
-exists already. The ReplicaSet of a Deployment adopts a Pod with its label
-pod-template-hash, such as a copy of one of its Pods, and then deletes that Pod or
-another, because there is one Pod too many.
+any Pod with a higher ordinal. A Pod db-1 that somebody else made takes the
+place of that member, without its volumes and its DNS name. A Pod whose number
+is out of range is deleted at once, and so is one whose ordinal exists already.
+The ReplicaSet of a Deployment adopts a Pod with its label pod-template-hash,
+such as a copy of one of its Pods, and then deletes that Pod or another, because
+there is one Pod too many.
 
 Give such a Pod a name that does not end in a number, or other labels, and leave
 pod-template-hash out of a copy. The rule ignores Pods that a StatefulSet has
