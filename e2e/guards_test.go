@@ -84,7 +84,7 @@ func TestWhatIsBeingDeletedIsNotHeldBack(t *testing.T) {
 	// pvc-protection lets one go when its Pod is gone, and the Pod finds a new
 	// claim; a person lets the other go by force.
 	out := kubectl(t, "patch", "pvc", "data-mysql-0", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
-	contains(t, out, "Warning: finalizer-removed: ", "the claim goes at once, under Pod mysql-0")
+	contains(t, out, "Warning: finalizer-removed: ", "the claim goes at once, though used by Pod mysql-0")
 	gone(t, "pvc", "data-mysql-0", "-n", ns)
 	uid := kubectl(t, "get", "pvc", "data-mysql-1", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	kubectl(t, "delete", "pod", "mysql-1", "mysql-0", "-n", ns)

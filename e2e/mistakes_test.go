@@ -71,7 +71,7 @@ func TestAVolumeThatIsBeingDeletedGoesWithItsClaim(t *testing.T) {
 		t.Errorf("stayput audit: %v\n%s", err, out)
 	}
 	contains(t, out, `"forgotten"`)
-	contains(t, kubectl(t, "delete", "pvc", "files", "-n", ns), "claim-in-use", "its volume is being deleted",
+	contains(t, kubectl(t, "delete", "pvc", "files", "-n", ns), "claim-in-use", "the volume is being deleted",
 		"kubectl get pv "+pv+" -o yaml > volumes.yaml")
 	gone(t, "pv", pv)
 	if _, err := os.Stat(file); err != nil {
@@ -99,7 +99,7 @@ spec:
 `)
 	eventually(t, "a warning", func() error { // once a watch has told of the Deployment
 		out := kubectl(t, "delete", "pvc", "files", "-n", ns, "--dry-run=server")
-		for _, want := range []string{"claim-in-use", "missed by Deployment idle", "first kubectl patch pv " + pv} {
+		for _, want := range []string{"claim-in-use", "is mounted by Deployment idle", "first kubectl patch pv " + pv} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("%q is missing in %s", want, out)
 			}
