@@ -16,9 +16,9 @@ const (
 	// LabelMode on a Namespace is off, warn or enforce.
 	LabelMode = "stayput.dev/mode"
 
-	// LabelProtect on a StatefulSet, a PersistentVolumeClaim (or the
-	// template of one), a PersistentVolume or a Namespace, with the value [ProtectTrue], keeps it from being deleted
-	// until the label is taken off.
+	// LabelProtect on a StatefulSet, a PersistentVolumeClaim (or the template of
+	// one), a PersistentVolume or a Namespace, with the value [ProtectTrue], keeps it
+	// from being deleted until the label is taken off.
 	LabelProtect = "stayput.dev/protect"
 	ProtectTrue  = "true"
 

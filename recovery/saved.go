@@ -54,7 +54,7 @@ func ReadSaved(file string, data []byte) (*Saved, error) {
 		namespaces: map[string]map[string]any{},
 		volumes:    map[string]read[*corev1.PersistentVolume]{},
 		claims:     map[types.NamespacedName]read[*corev1.PersistentVolumeClaim]{},
-		others:     maps.Clone(s.Others),
+		others:     s.Others,
 	}
 	for i := range s.Manifests {
 		if err := r.add(&s.Manifests[i]); err != nil {
@@ -113,9 +113,6 @@ func (r *reader) add(m *manifest.Manifest) error {
 		}
 		r.claims[key] = read[*corev1.PersistentVolumeClaim]{obj, whole}
 	default:
-		if r.others == nil {
-			r.others = map[string]int{}
-		}
 		r.others[obj.GetObjectKind().GroupVersionKind().Kind]++
 	}
 	return nil
@@ -292,12 +289,7 @@ func (s *Saved) Write(w io.Writer) error {
 	var text strings.Builder
 	text.WriteString("# To create these, in this order, and before what mounts them: kubectl create -f FILE\n")
 	for _, n := range s.Notes {
-		fmt.Fprintf(&text, "# - %s\n", strings.Map(func(c rune) rune {
-			if c < ' ' || c == 0x85 || c == 0x2028 || c == 0x2029 { // they would end the comment
-				return ' '
-			}
-			return c
-		}, n))
+		fmt.Fprintf(&text, "# - %s\n", cluster.OneLine(n)) // another line would be no comment
 	}
 	var all error
 	for _, obj := range s.Objects {

@@ -49,15 +49,20 @@ func (o *olds) read(file, name string, data []byte) error {
 	if len(s.Errors) > 0 {
 		return fmt.Errorf("--old: %w", s.Errors[0])
 	}
-	for i := range s.Manifests {
-		m := &s.Manifests[i]
-		o.manifests = append(o.manifests, m)
-		o.byName[nameOf(m.Object)] = m
-	}
+	o.add(s.Manifests)
 	if name != "" {
 		o.files[file] = true
 	}
 	return nil
+}
+
+// add adds manifests.
+func (o *olds) add(manifests []manifest.Manifest) {
+	for i := range manifests {
+		m := &manifests[i]
+		o.manifests = append(o.manifests, m)
+		o.byName[nameOf(m.Object)] = m
+	}
 }
 
 // readOld reads the earlier state of what paths hold and kustomizations build. From
@@ -169,13 +174,12 @@ func (o *olds) readRevision(ctx context.Context, rev, path string) error {
 	if _, err := git(ctx, dir, "rev-parse", "--git-dir"); err != nil {
 		return fmt.Errorf("--old %s%s: %s: %w", gitRevision, rev, path, err)
 	}
-	tree, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{tree}")
+	tree, err := treeOf(ctx, dir, rev)
 	if err != nil {
-		return fmt.Errorf("--old %s%s: the repository of %s has no such revision", gitRevision, rev, path)
+		return fmt.Errorf("--old %s%s: %s: %w", gitRevision, rev, path, err)
 	}
 	// "./" has git take the names as it shows them: from the directory.
-	list, err := git(ctx, dir, "--literal-pathspecs", "ls-tree", "-r", "-z", strings.TrimSpace(string(tree)), "--",
-		"./"+within)
+	list, err := git(ctx, dir, "--literal-pathspecs", "ls-tree", "-r", "-z", tree, "--", "./"+within)
 	if err != nil {
 		return fmt.Errorf("--old %s%s: %w", gitRevision, rev, err)
 	}
@@ -209,11 +213,9 @@ func (o *olds) build(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	o.add(built.Manifests)
 	for i := range built.Manifests {
-		m := &built.Manifests[i]
-		o.manifests = append(o.manifests, m)
-		o.byName[nameOf(m.Object)] = m
-		o.files[m.File] = true
+		o.files[built.Manifests[i].File] = true
 	}
 	return nil
 }
@@ -267,16 +269,25 @@ func (o *olds) buildRevision(ctx context.Context, rev string, kustomizations []s
 // tree, below a directory. It touches neither the repository's work tree nor its
 // index.
 func checkOut(ctx context.Context, repository, rev, dir string) error {
-	tree, err := git(ctx, repository, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{tree}")
+	tree, err := treeOf(ctx, repository, rev)
 	if err != nil {
-		return errors.New("the repository has no such revision")
+		return err
 	}
 	index := []string{"GIT_INDEX_FILE=" + filepath.Join(dir, ".index")}
-	if _, err := gitWith(ctx, index, repository, "read-tree", strings.TrimSpace(string(tree))); err != nil {
+	if _, err := gitWith(ctx, index, repository, "read-tree", tree); err != nil {
 		return err
 	}
 	_, err = gitWith(ctx, index, repository, "checkout-index", "--all", "--prefix="+dir+string(filepath.Separator))
 	return err
+}
+
+// treeOf returns the hash of the tree of a revision of the repository of a directory.
+func treeOf(ctx context.Context, dir, rev string) (string, error) {
+	tree, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{tree}")
+	if err != nil {
+		return "", errors.New("the repository has no such revision")
+	}
+	return strings.TrimSpace(string(tree)), nil
 }
 
 // git runs git in a directory, and returns what it prints.
