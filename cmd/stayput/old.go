@@ -245,10 +245,12 @@ func (o *olds) buildRevision(ctx context.Context, rev string, kustomizations []s
 		repository := strings.TrimRight(string(top), "\r\n")
 		tree := trees[repository]
 		if tree == "" {
-			if tree, err = os.MkdirTemp("", "stayput-old-"); err != nil {
+			temporary, err := os.MkdirTemp("", "stayput-old-")
+			if err != nil {
 				return fail(dir, err)
 			}
-			defer os.RemoveAll(tree)
+			defer os.RemoveAll(temporary)
+			tree = filepath.Join(temporary, "tree")
 			if err := checkOut(ctx, repository, rev, tree); err != nil {
 				return fail(dir, err)
 			}
@@ -266,14 +268,14 @@ func (o *olds) buildRevision(ctx context.Context, rev string, kustomizations []s
 }
 
 // checkOut writes all files of a revision of a repository, as git writes a work
-// tree, below a directory. It touches neither the repository's work tree nor its
-// index.
+// tree, below a directory, beside which it keeps an index. It touches neither the
+// repository's work tree nor its index.
 func checkOut(ctx context.Context, repository, rev, dir string) error {
 	tree, err := treeOf(ctx, repository, rev)
 	if err != nil {
 		return err
 	}
-	index := []string{"GIT_INDEX_FILE=" + filepath.Join(dir, ".index")}
+	index := []string{"GIT_INDEX_FILE=" + dir + ".index"}
 	if _, err := gitWith(ctx, index, repository, "read-tree", tree); err != nil {
 		return err
 	}
