@@ -62,7 +62,8 @@ var prose = []struct {
 		`bound|write the templates in the order they had`, "takes a person's time or choice"},
 	{"finalizer-removed", `leave it: it goes with the last Pod|first kubectl get pv .* > volumes.yaml`,
 		"nothing needs to be mended: it says what is lost"},
-	{"fixed-labels", `a name without the version`, "names are their author's choice"},
+	{"fixed-labels", `a (?:name|value) without the version(?:, then .*)?`, "names are their author's choice"},
+	{"fixed-labels", `keep it the same in every release`, "nothing is to be done now"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},
 	{"pod-identity-skipped", `set hostname and subdomain in the manifest on the node|use shorter names|give the Pod a ` +

@@ -13,6 +13,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/jsonpath"
@@ -648,14 +649,31 @@ func (s *scene) kubectl(command string) error {
 			return err
 		}
 	}
-	if c.flags["-l"] != "" { // Pods that a controller makes again
-		if c.verb != "delete" || c.kind != "Pod" {
-			return fmt.Errorf("by label: %s", command)
+	if c.flags["-l"] != "" {
+		return s.selected(c, command)
+	}
+	return nil
+}
+
+// selected does a command to all objects of a kind that a selector matches.
+func (s *scene) selected(c *invocation, command string) error {
+	selector, err := labels.Parse(c.flags["-l"])
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	for key, o := range s.objects {
+		if !strings.HasPrefix(key, c.kind+" "+c.namespace+"/") || !selector.Matches(labels.Set(o.GetLabels())) {
+			continue
 		}
-		for k := range s.objects {
-			if strings.HasPrefix(k, "Pod "+c.namespace+"/") {
-				delete(s.objects, k)
+		switch {
+		case c.verb == "label":
+			if err := s.mark(key, "labels", c); err != nil {
+				return err
 			}
+		case c.verb == "delete" && c.kind == "Pod": // its controller makes it again
+			delete(s.objects, key)
+		default:
+			return fmt.Errorf("by label: %s", command)
 		}
 	}
 	return nil

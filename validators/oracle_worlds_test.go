@@ -587,6 +587,7 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 	for range one(g, 0, 1, 1, 1, 2) {
 		s.VolumeClaimTemplates = append(s.VolumeClaimTemplates, *g.claimTemplate())
 	}
+	versioned(sts.UID, s)
 	if g.chance(.3) {
 		sts.OwnerReferences = []metav1.OwnerReference{g.operator()}
 		if sts.Name == "c" { // as LeaderWorkerSet has it
@@ -595,6 +596,38 @@ func (g gen) statefulSet() *appsv1.StatefulSet {
 		}
 	}
 	return sts
+}
+
+// versioned writes a version into a name of some claim templates, or into what a
+// StatefulSet selects, and leaves the rest of the world as it was.
+func versioned(uid types.UID, s *appsv1.StatefulSetSpec) {
+	g := newGen(uint64(uid[len(uid)-1]) + 7*uint64(uid[len(uid)-2]))
+	named := func(of string) string { return of + one(g, "-9.1", "-9-1", "-9-1x", "-19-1", "-9") }
+	if g.chance(.1) {
+		s.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": named("db")}}
+	}
+	for i := range s.VolumeClaimTemplates {
+		t := &s.VolumeClaimTemplates[i]
+		switch g.IntN(16) {
+		case 0:
+			t.Spec.VolumeName = named("pv")
+		case 1:
+			t.Spec.StorageClassName = new(named("fast"))
+		case 2:
+			t.Spec.VolumeAttributesClassName = new(named("gold"))
+		case 3:
+			t.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: named("seed")}
+		case 4:
+			t.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "VolumeSnapshot", Name: named("seed")}
+		case 5:
+			t.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"disk": named("ssd")}}
+		case 6:
+			t.Spec.Selector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: one(g, "disk",
+				"helm.sh/chart"), Operator: metav1.LabelSelectorOpNotIn, Values: []string{"a", named("ssd")}}}}
+		case 7:
+			metav1.SetMetaDataLabel(&t.ObjectMeta, "made-by", named("db"))
+		}
+	}
 }
 
 func (g gen) deployment() *appsv1.Deployment {

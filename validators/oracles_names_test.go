@@ -2,6 +2,7 @@ package validators_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
@@ -65,10 +67,22 @@ var _ = register(map[string]oracle{
 			}
 			return chart || tracked || sum || numbered || labels["chart"] == "db-1.2.3" || labels["chart"] == "9.1"
 		}
+		has := func(text string) bool {
+			version := o.GetLabels()["app.kubernetes.io/version"]
+			in := func(text string) bool {
+				return regexp.MustCompile(`(^|\D)` + strings.ReplaceAll(version, ".", "[.-]") + `(\D|$)`).MatchString(text)
+			}
+			return version != "" && in(text) && !in(o.GetName())
+		}
+		hasAny := func(labels map[string]string) bool {
+			return slices.ContainsFunc(slices.Collect(maps.Values(labels)), has)
+		}
 		selects := func(sel *metav1.LabelSelector) bool {
-			return sel != nil && (moves(sel.MatchLabels) || slices.ContainsFunc(sel.MatchExpressions,
+			return sel != nil && (moves(sel.MatchLabels) || hasAny(sel.MatchLabels) || slices.ContainsFunc(sel.MatchExpressions,
 				func(e metav1.LabelSelectorRequirement) bool {
-					return len(e.Values) == 1 && moves(map[string]string{e.Key: e.Values[0]})
+					return slices.ContainsFunc(e.Values, func(v string) bool {
+						return moves(map[string]string{e.Key: v}) || has(v)
+					})
 				}))
 		}
 		switch o := o.(type) {
@@ -76,13 +90,33 @@ var _ = register(map[string]oracle{
 			const name = "app.kubernetes.io/instance"
 			app, release := o.Labels[name], o.Spec.Template.Labels[name]
 			for _, t := range o.Spec.VolumeClaimTemplates {
-				by := app != "" && release != "" && app != release && t.Labels[name] == app
-				if moves(t.Labels) || moves(t.Annotations) || by {
+				// As the claims have them.
+				labels := maps.Clone(t.Labels)
+				if o.Spec.Selector != nil {
+					for k, v := range o.Spec.Selector.MatchLabels {
+						if has, ok := labels[k]; ok && has != v && (k == name || k == "argocd.argoproj.io/instance") {
+							delete(labels, k)
+						}
+					}
+				}
+				by := app != "" && release != "" && app != release && labels[name] == app
+				if moves(labels) || moves(t.Annotations) || by || hasAny(labels) || selects(t.Spec.Selector) {
+					return warn
+				}
+				for _, text := range []string{t.Name, t.Spec.VolumeName, ptr.Deref(t.Spec.StorageClassName, ""),
+					ptr.Deref(t.Spec.VolumeAttributesClassName, "")} {
+					if has(text) {
+						return warn
+					}
+				}
+				if d := t.Spec.DataSource; d != nil && has(d.Name) {
+					return warn
+				}
+				if d := t.Spec.DataSourceRef; d != nil && has(d.Name) {
 					return warn
 				}
 			}
-			versioned := o.Labels["app.kubernetes.io/version"] == "9.1" && o.Spec.ServiceName == "db-9-1" && o.Name != "db-9-1"
-			return warnIf(versioned || selects(o.Spec.Selector))
+			return warnIf(has(o.Spec.ServiceName) || selects(o.Spec.Selector))
 		case deployment:
 			return warnIf(selects(o.Spec.Selector))
 		}

@@ -70,7 +70,7 @@ var _ = register(map[string]oracle{
 			}
 			onlyRead = onlyRead && m == corev1.ReadOnlyMany
 		}
-		return warnIf(onlyRead && t.Spec.DataSource == nil)
+		return warnIf(onlyRead && t.Spec.DataSource == nil && t.Spec.DataSourceRef == nil)
 	}),
 	"claim-template-expandable": template(func(w *world, _ sts, t *corev1.PersistentVolumeClaim) validators.Level {
 		sc := classFor(w, t)

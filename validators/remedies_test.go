@@ -34,7 +34,7 @@ var (
 		"pvc": "pvc", "persistentvolumeclaim": "pvc", "persistentvolumeclaims": "pvc", "pv": "pv", "persistentvolume": "pv",
 		"sts": "sts", "statefulset": "sts", "statefulsets": "sts", "ns": "ns", "namespace": "ns",
 		"service": "remade", "svc": "remade", "storageclass": "remade", "sc": "remade", "pod": "pod", "pods": "pod",
-		"pdb": "pdb",
+		"pdb": "pdb", "deploy": "deploy",
 	}
 )
 
@@ -93,7 +93,10 @@ func destructive(seen []client.Object, manifests bool, remedy string) (faults []
 			if !d.orphan {
 				faults = append(faults, "deletes a StatefulSet with its Pods")
 			}
-		case "remade":
+		case "remade", "deploy":
+			if d.kind == "deploy" && d.orphan {
+				continue
+			}
 			if !strings.Contains(remedy, "in between") {
 				faults = append(faults, "does not say what the deletion interrupts")
 			}
@@ -246,6 +249,8 @@ func TestDestructive(t *testing.T) {
 		"reserved":        {seen: []client.Object{pending, pv}, remedy: remove, want: "reserved"},
 		"by label":        {remedy: "kubectl delete pvc -l app=db -n a", want: "does not name"},
 		"a StatefulSet":   {remedy: "kubectl delete statefulset db -n a", want: "with its Pods"},
+		"a Deployment":    {remedy: "kubectl delete deploy web -n a && kubectl apply -f <file>", want: "interrupts"},
+		"around its own":  {remedy: "kubectl delete deploy web -n a --cascade=orphan && kubectl apply -f <file>"},
 		"around its Pods": {remedy: "kubectl delete sts db -n a --cascade=orphan && kubectl apply -f <file>"},
 		"a volume":        {remedy: "kubectl delete pv disk", want: "deletes a pv"},
 		"a Service":       {remedy: "kubectl delete service db -n a && kubectl apply -f <file>", want: "interrupts"},

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +21,7 @@ import (
 // immutable.
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := specPath
-	orphan := fmt.Sprintf("kubectl delete sts %s -n %s --cascade=orphan", sts.Name, sts.Namespace)
+	orphan := orphaning("sts", sts)
 	again := orphan + " && " + applyAgain
 	newPods := func() string {
 		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
@@ -50,6 +51,11 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	if !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, sts.Spec.VolumeClaimTemplates) {
 		templatesFixed(p, old, sts, again, newPods)
 	}
+}
+
+// orphaning returns the command that deletes a workload and leaves what it controls.
+func orphaning(kind string, obj client.Object) string {
+	return fmt.Sprintf("kubectl delete %s %s -n %s --cascade=orphan", kind, obj.GetName(), obj.GetNamespace())
 }
 
 // templatesFixed reports claim templates that differ. The StatefulSet
@@ -113,6 +119,9 @@ func templateFixed(p *Pass, path *field.Path, old *appsv1.StatefulSet, was, is *
 			was, is map[string]string
 		}{{"labels", was.Labels, is.Labels}, {"annotations", was.Annotations, is.Annotations}} {
 			if d, differs := keyDiffers(path.Child("metadata", meta.name), meta.was, meta.is); differs {
+				if meta.name == "labels" && d.had && !d.has && trackers[d.key] {
+					again = untracked(old, old.Spec.Selector, d.key, d.was) + again
+				}
 				p.keyFixed(d, again)
 				return
 			}
@@ -170,6 +179,7 @@ func (p *Pass) keyFixed(d *difference, again string) {
 // and has after it.
 type difference struct {
 	path     *field.Path
+	key      string // of a map, or ""
 	was, is  string
 	had, has bool
 }
@@ -210,7 +220,7 @@ func keyDiffers(path *field.Path, was, is map[string]string) (*difference, bool)
 			}
 		}
 	}
-	d := &difference{path: path.Key(key)}
+	d := &difference{path: path.Key(key), key: key}
 	d.was, d.had = was[key]
 	d.is, d.has = is[key]
 	return d, differs
@@ -224,7 +234,7 @@ func selectorDiffers(path *field.Path, was, is *metav1.LabelSelector) *differenc
 		return nil
 	}
 	if was == nil || is == nil {
-		return &difference{path, formatSelector(was), formatSelector(is), was != nil, is != nil}
+		return &difference{path, "", formatSelector(was), formatSelector(is), was != nil, is != nil}
 	}
 	if d, differs := keyDiffers(path.Child("matchLabels"), was.MatchLabels, is.MatchLabels); differs {
 		return d
@@ -232,7 +242,7 @@ func selectorDiffers(path *field.Path, was, is *metav1.LabelSelector) *differenc
 	expressions := func(sel *metav1.LabelSelector) string {
 		return formatSelector(&metav1.LabelSelector{MatchExpressions: sel.MatchExpressions})
 	}
-	return &difference{path.Child("matchExpressions"), expressions(was), expressions(is),
+	return &difference{path.Child("matchExpressions"), "", expressions(was), expressions(is),
 		len(was.MatchExpressions) > 0, len(is.MatchExpressions) > 0}
 }
 
