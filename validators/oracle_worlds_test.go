@@ -829,6 +829,12 @@ func (g gen) container(name string) corev1.Container {
 	}
 	if g.chance(.1) {
 		c.Command = []string{"db", one(g, "--data-dir=/data", "--data-dir=/dev/x", "--data-dir=/data2", "--dir=/x")}
+		if g.chance(.3) {
+			c.Command = []string{"sh", "-c", "exec " + strings.Join(c.Command, " ") + one(g, "", " | tee /log")}
+		}
+	}
+	if g.chance(.05) {
+		c.Image, c.Args = "minio/minio", []string{one(g, "server", "server", "gateway"), one(g, "/data", "/data2", "/x/y")}
 	}
 	if g.chance(.15) {
 		run := func(command ...string) corev1.LifecycleHandler {

@@ -202,10 +202,18 @@ var _ = register(map[string]oracle{
 					named = append(named, e.Value)
 				}
 			}
-			for _, w := range c.Command {
-				if path, ok := strings.CutPrefix(w, "--data-dir="); ok {
+			words := c.Command
+			if len(words) == 3 && words[0] == "sh" {
+				words = strings.Fields(words[2])
+			}
+			for _, w := range words {
+				if path, ok := strings.CutPrefix(w, "--data-dir="); ok && !slices.Contains(words, "|") {
 					named = append(named, path)
 				}
+			}
+			alone := len(c.Command)+len(c.EnvFrom) == 0
+			if c.Image == "minio/minio" && len(c.Args) == 2 && c.Args[0] == "server" && alone {
+				named = append(named, c.Args[1])
 			}
 			for _, path := range named {
 				elsewhere := false

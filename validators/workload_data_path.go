@@ -31,9 +31,11 @@ to version 17. The container then gets a volume there that is lost with it, even
 if a claim is mounted at /var/lib/postgresql.
 
 Mount the claim at the path, or at a directory that contains it. The rule reads
-env, command and args, and knows the default paths of the official images of
-databases. It ignores a workload without any volume that outlives the Pod, which
-may be intended (statefulset-no-storage).`,
+env, command and args, and the script of a shell if it is one simple command. It
+knows the default paths of the official images of databases, and the arguments of
+those that take the path without an option, such as minio server DIR. It ignores
+a workload without any volume that outlives the Pod, which may be intended
+(statefulset-no-storage).`,
 
 	Exempt: "the data at the path can be created again, such as a cache or a replica's copy",
 
@@ -123,7 +125,7 @@ func dataPaths(p *Pass, vols podVolumes, c *corev1.Container, podAt *field.Path,
 		return
 	}
 	at := podAt.Child("containers").Index(index)
-	all := namedPaths(c, at)
+	all := namedPaths(c, image, at)
 	for _, named := range all {
 		mount, volume := mountOf(c, named.path)
 		goes, _ := vols.fate(volume)
@@ -215,7 +217,7 @@ func namesData(c *corev1.Container) bool {
 		_, ok := dataFlag(word)
 		return ok
 	}
-	return slices.ContainsFunc(c.Command, flag) || slices.ContainsFunc(c.Args, flag) ||
+	return runsShell(c) || slices.ContainsFunc(c.Command, flag) || slices.ContainsFunc(c.Args, flag) ||
 		slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return slices.Contains(dataVariables, e.Name) })
 }
 
@@ -227,12 +229,17 @@ func dataFlag(word string) (flag string, ok bool) {
 }
 
 // namedPaths returns the paths that a container's env, command and args call its
-// data.
-func namedPaths(c *corev1.Container, at *field.Path) (all []namedPath) {
+// data, each once. An image may know one without an option.
+func namedPaths(c *corev1.Container, image *dataImage, at *field.Path) (all []namedPath) {
 	add := func(at *field.Path, name, value string) {
 		for one := range strings.SplitSeq(value, ",") {
-			if one = strings.TrimSpace(one); aPath().MatchString(one) {
-				all = append(all, namedPath{at, name, path.Clean(one)})
+			one = strings.TrimSpace(one)
+			if !aPath().MatchString(one) {
+				continue
+			}
+			one = path.Clean(one)
+			if !slices.ContainsFunc(all, func(other namedPath) bool { return other.path == one }) {
+				all = append(all, namedPath{at, name, one})
 			}
 		}
 	}
@@ -241,21 +248,23 @@ func namedPaths(c *corev1.Container, at *field.Path) (all []namedPath) {
 			add(at.Child("env").Index(i).Child("value"), c.Env[i].Name, c.Env[i].Value)
 		}
 	}
-	for _, list := range []struct {
-		field string
-		words []string
-	}{{"command", c.Command}, {"args", c.Args}} {
-		for i, word := range list.words {
-			flag, ok := dataFlag(word)
-			if !ok {
-				continue
-			}
-			_, value, given := strings.Cut(word, "=")
-			if !given && i+1 < len(list.words) {
-				i, value = i+1, list.words[i+1]
-			}
-			add(at.Child(list.field).Index(i), flag, value)
+	words, certain := program(c)
+	for i, word := range words {
+		flag, ok := dataFlag(word.text)
+		if !ok {
+			continue
 		}
+		_, value, given := strings.Cut(word.text, "=")
+		if !given && i+1 < len(words) {
+			word, value = words[i+1], words[i+1].text
+		}
+		add(word.at(at), flag, value)
+	}
+	if !certain || image == nil || image.arguments == nil || image.moved(c) || len(image.moves)*len(c.EnvFrom) > 0 {
+		return all
+	}
+	for _, word := range image.arguments(words) {
+		add(word.at(at), image.usage, word.text)
 	}
 	return all
 }
