@@ -144,7 +144,7 @@ var _ = register(map[string]oracle{
 			return warnIf(has && (!had || !reflect.DeepEqual(old.Spec.Template, s.Spec.Template)))
 		}),
 	),
-	"statefulset-max-unavailable": stored(func(_ *world, s sts) validators.Level {
+	"statefulset-max-unavailable": stored(func(w *world, s sts) validators.Level {
 		update, all := s.Spec.UpdateStrategy.RollingUpdate, count(s.Spec.Replicas)
 		if update == nil || update.MaxUnavailable == nil {
 			return nothing
@@ -153,6 +153,9 @@ var _ = register(map[string]oracle{
 		if update.MaxUnavailable.Type == intstr.String {
 			percent, _ := strconv.Atoi(strings.TrimSuffix(update.MaxUnavailable.StrVal, "%"))
 			down = all * percent / 100
+			if w.since(38) {
+				down = (all - int(partition(s))) * percent / 100
+			}
 		}
 		down = min(down, all-int(partition(s)))
 		return warnIf(down >= 2 && all-down <= down)
