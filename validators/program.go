@@ -47,7 +47,11 @@ func program(c *corev1.Container) (all []word, certain bool) {
 
 // runsShell says whether the first word of a container is a shell.
 func runsShell(c *corev1.Container) bool {
-	return len(c.Command) > 0 && posixShell(c.Command[0]) || len(c.Command) == 0 && len(c.Args) > 0 && posixShell(c.Args[0])
+	words := c.Command
+	if len(words) == 0 {
+		words = c.Args
+	}
+	return len(words) > 0 && posixShell(words[0])
 }
 
 func posixShell(text string) bool {

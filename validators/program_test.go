@@ -42,8 +42,8 @@ func TestSimpleCommandIsTheShells(t *testing.T) {
 
 // TestSimpleCommandRefuses what may be more than one command, or other words.
 func TestSimpleCommandRefuses(t *testing.T) {
-	env := []corev1.EnvVar{{Name: "EMPTY"}, {Name: "OTHER", Value: "$(POD)"}, {Name: "SECRET", ValueFrom: &corev1.EnvVarSource{
-		SecretKeyRef: &corev1.SecretKeySelector{}}}}
+	secret := &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{}}
+	env := []corev1.EnvVar{{Name: "EMPTY"}, {Name: "OTHER", Value: "$(POD)"}, {Name: "SECRET", ValueFrom: secret}}
 	for _, script := range []string{
 		"", " ", "a; b", "a && b", "a | b", "a &", "a > /x", "a < /x", "(a)", "a `b`", "a $(b)", "a $((1))", "a $1", "a $@",
 		"a $$", "a ${X:-y}", "a $UNKNOWN", "a $EMPTY", "a $OTHER", "a $SECRET", "a\nb", "# a", "a # b", "a 'b", `a "b`, `a \`,
