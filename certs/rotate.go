@@ -18,10 +18,7 @@ import (
 // interrupted anywhere and called again: it continues. It needs no running
 // replica, and does not have to notify any.
 func (s *SelfSigned) RotateKey(ctx context.Context, keep time.Duration, say func(string)) error {
-	if err := s.prepareKey(ctx, say); err != nil {
-		return err
-	}
-	if err := s.spreadKey(ctx, say); err != nil {
+	if err := s.PrepareKey(ctx, say); err != nil {
 		return err
 	}
 	keep = cmp.Or(keep, s.Lifetimes.leaf())
@@ -41,6 +38,16 @@ func (s *SelfSigned) RotateKey(ctx context.Context, keep time.Duration, say func
 	say("the new key signs; replicas change their certificates within seconds, and the old key is trusted for another " +
 		keep.String())
 	return nil
+}
+
+// PrepareKey is the first half of RotateKey: both keys are trusted, and the old
+// one signs until RotateKey is called. In between, what is not in the API can be
+// given the new CA: the files of static guards.
+func (s *SelfSigned) PrepareKey(ctx context.Context, say func(string)) error {
+	if err := s.prepareKey(ctx, say); err != nil {
+		return err
+	}
+	return s.spreadKey(ctx, say)
 }
 
 // prepareKey adds a second key to the Secret.

@@ -56,7 +56,9 @@ func (w *Webhook) Handler() http.Handler {
 	w.limiter = newLimiter(w.Limits)
 	w.buffers.New = func() any { return new(bytes.Buffer) }
 	mux := http.NewServeMux()
-	mux.Handle(ValidatePath, w.handle(validating, w.validate))
+	validate := w.handle(validating, w.validate)
+	mux.Handle(ValidatePath, validate)
+	mux.Handle(StaticPath, w.static(validate))
 	mux.Handle(MutatePath, w.handle(mutating, w.mutate))
 	return mux
 }

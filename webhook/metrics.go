@@ -21,6 +21,7 @@ type Metrics struct {
 	exemptions *prometheus.CounterVec
 	undecided  *prometheus.CounterVec
 	lookups    *prometheus.CounterVec
+	static     *staticGuards
 }
 
 // NewMetrics returns Metrics that reg exposes.
@@ -53,8 +54,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Lookups that had to go to the API server, by verb and kind: what was not in a cache, or was asked again " +
 				"before a denial.",
 		}, []string{"verb", "kind"}),
+		static: newStaticGuards(),
 	}
-	reg.MustRegister(m.requests, m.durations, m.findings, m.exemptions, m.undecided, m.lookups)
+	reg.MustRegister(m.requests, m.durations, m.findings, m.exemptions, m.undecided, m.lookups, m.static)
 	return m
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -91,29 +92,46 @@ certificate that a replica serves, with what is wrong: then the exit code is 1.`
 func certsRotateCommand() *cobra.Command {
 	var f certsFlags
 	var keep time.Duration
+	var prepare bool
 	cmd := &cobra.Command{
 		Use:   "rotate-key",
 		Short: "Change the key of the CA, if it has leaked, without an interruption",
 		Long: `Change the key of the CA in two steps: first both keys are trusted, then, when
 both webhook configurations say so, the new one signs. The old one is trusted
 until no certificate of its can be in use. Where it is stopped, it can be run
-again.`,
+again.
+
+Static guards (stayput webhooks --static) learn of the new key from nobody: begin
+with --prepare, write them again at each API server, then run it without.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if keep < 0 {
+			switch {
+			case keep < 0:
 				return fmt.Errorf("--keep-old %s: must not be negative", keep)
+			case prepare && keep > 0:
+				return errors.New("--keep-old: is for the second step, without --prepare")
 			}
 			ctx, cancel, source, err := f.connect(cmd.Context(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
 			}
 			defer cancel()
-			return source.RotateKey(ctx, keep, func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) })
+			say := func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) }
+			if !prepare {
+				return source.RotateKey(ctx, keep, say)
+			}
+			if err := source.PrepareKey(ctx, say); err != nil {
+				return err
+			}
+			say(fmt.Sprintf("the old key signs until this is run without --prepare; write static guards again before, with "+
+				"ca.crt of the Secret %s/%s", f.Namespace, f.Secret))
+			return nil
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().DurationVar(&keep, "keep-old", 0,
 		"how long to trust the old key; without it, the life of a serving certificate, a week")
+	cmd.Flags().BoolVar(&prepare, "prepare", false, "stop when both keys are trusted, before the new one signs")
 	return cmd
 }
 

@@ -168,6 +168,8 @@ func TestCertificateFlags(t *testing.T) {
 			"--configurations: must not be empty"},
 		"a negative time to keep a key": {append([]string{"certs", "rotate-key", "--keep-old", "-1s"}, kubeconfig...),
 			"--keep-old -1s: must not be negative"},
+		"a time to keep a key that goes on signing": {append([]string{"certs", "rotate-key", "--prepare", "--keep-old", "1h"},
+			kubeconfig...), "--keep-old: is for the second step, without --prepare"},
 		"a time that is none": {append([]string{"certs", "status", "--timeout", "soon"}, kubeconfig...),
 			`"soon" for "--timeout"`},
 		"status of no cluster":              {[]string{"certs", "status", "--kubeconfig", none}, "--kubeconfig: "},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -15,18 +16,27 @@ import (
 
 func webhooksCommand() *cobra.Command {
 	var d webhook.Deployment
+	var static staticGuards
 	var caFile, configFile string
 	var rbac bool
 	cmd := &cobra.Command{
 		Use:   "webhooks",
 		Short: "Print the two webhook configurations",
 		Long: `Print the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration
-by which the API server asks Stayput about exactly what its rules want to see.`,
+by which the API server asks Stayput about exactly what its rules want to see.
+
+With --static DIR it writes the guards of deletions alone, for the API server to
+read from files (Kubernetes 1.37 and later): nobody can remove them by the API.
+Run it again for another CA: until the one before has ended, both are trusted.`,
 		Example: `  stayput webhooks --url https://127.0.0.1:9443 --ca-file ca.crt | kubectl apply -f -
-  stayput webhooks --service stayput --namespace stayput --ca-file ca.crt`,
+  stayput webhooks --service stayput --namespace stayput --ca-file ca.crt
+  stayput webhooks --static /etc/kubernetes/stayput --url https://10.96.0.53 --namespace stayput --ca-file ca.crt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkTarget(d); err != nil {
+				return err
+			}
+			if err := static.check(d, caFile, rbac); err != nil {
 				return err
 			}
 			if caFile != "" {
@@ -39,6 +49,9 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 			s, err := config.Load(configFile)
 			if err != nil {
 				return err
+			}
+			if static.dir != "" {
+				return static.write(d, s.Policy.Rules, time.Now(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			mutating, validating := d.Configurations(s.Policy.Rules, s.Mutators)
 			objs := []any{mutating, validating}
@@ -76,6 +89,7 @@ by which the API server asks Stayput about exactly what its rules want to see.`,
 	flags.BoolVar(&rbac, "rbac", false,
 		"print the ClusterRole that lookups and repair need, and the Roles in --namespace for repair and certificates, too")
 	flags.StringVar(&configFile, "config", "", "configuration file: rules that are off are not asked about")
+	static.register(flags)
 	return cmd
 }
 
@@ -88,7 +102,8 @@ func checkTarget(d webhook.Deployment) error {
 	case d.Service != "" && d.Namespace == "":
 		return errors.New("--namespace: is needed with --service")
 	case d.URL != "":
-		if u, err := url.Parse(d.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+		if u, err := url.Parse(d.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil ||
+			u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("--url %q: must be https://host:port", d.URL)
 		}
 	}
