@@ -62,6 +62,7 @@ var choices = map[string][]any{
 	"logLevel":                      {"info", "debug"},
 	"extraArgs":                     {[]any{}, []any{"--kubeconfig=", "--standalone=false"}},
 	"webhook": {map[string]any{}, map[string]any{"port": 9443, "timeoutSeconds": 10,
+		"clusterIP":         "10.96.0.53",
 		"failurePolicy":     map[string]any{"deletion.stayput.dev": "Ignore"},
 		"namespaceSelector": []any{map[string]any{"key": "team", "operator": "Exists"}}}},
 	"serviceAccount": {map[string]any{}, map[string]any{"create": false, "name": "given"},
@@ -294,6 +295,7 @@ func TestRefusals(t *testing.T) {
 		"files without a Secret":  {"certificates: {mode: files}", "certificates.files.secretName"},
 		"a monitor of nothing":    {"{serviceMonitor: {enabled: true}, metrics: {enabled: false}}", "metrics.enabled"},
 		"a port that is none":     {"webhook: {port: 70000}", "port"},
+		"an address that is none": {"webhook: {clusterIP: stayput}", "clusterIP"},
 		"a grace that is short":   {"terminationGracePeriodSeconds: 5", "terminationGracePeriodSeconds"},
 		"an exemption, no reason": {"config: {exemptions: [{rule: claim-in-use}]}", "reason"},
 	} {

@@ -146,6 +146,9 @@ cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "stayput.ful
 - --certificates={{ .Values.certificates.mode }}
 {{- if eq .Values.certificates.mode "self-signed" }}
 - --secret={{ include "stayput.caSecret" . }}
+{{- with .Values.webhook.clusterIP }}
+- --tls-names={{ . }}
+{{- end }}
 {{- else }}
 - --tls-cert-file=/etc/stayput-tls/tls.crt
 - --tls-key-file=/etc/stayput-tls/tls.key
