@@ -87,7 +87,7 @@ func newStaticGuards() *staticGuards {
 	return &staticGuards{
 		last: map[time.Time]time.Time{}, said: map[time.Time]time.Time{},
 		desc: prometheus.NewDesc("stayput_static_guard_expiry_seconds",
-			"Seconds until the authorities end that a static guard trusts, the first to end of those that asked in the last day.",
+			"Seconds until the authorities end that a static guard trusts, those that end first of what asked in the last day.",
 			nil, nil),
 	}
 }
@@ -102,8 +102,8 @@ func (s *staticGuards) asked(until, now time.Time, log *slog.Logger) {
 		return
 	}
 	s.said[until] = now
-	log.Warn("the static guard of an API server trusts no authority for much longer: from then on it refuses deletions of "+
-		"data; run stayput webhooks --static again for each API server", "until", until)
+	log.Warn("the static guard of an API server trusts no authority for much longer: then it refuses deletions of data; "+
+		"run stayput webhooks --static again for each API server", "until", until)
 }
 
 // forget drops the guards that have not asked for a day, or for the longest time.

@@ -94,7 +94,8 @@ func (s *staticGuards) name(d webhook.Deployment) string {
 
 // write writes the guards and the AdmissionConfiguration, each whole or not at
 // all, and leaves what is right already.
-func (s *staticGuards) write(d webhook.Deployment, rules []*validators.Rule, now time.Time, out, notes io.Writer) error {
+func (s *staticGuards) write(d webhook.Deployment, rules []*validators.Rule, now time.Time,
+	out, notes io.Writer) error {
 	dir, err := filepath.Abs(s.dir)
 	if err != nil {
 		return fmt.Errorf("--static: %w", err)
