@@ -18,6 +18,41 @@ func OneLine(s string) string {
 	}, strings.ToValidUTF8(s, "�"))
 }
 
+// NamesMember says whether a text may hold the name of a Pod of a StatefulSet, as
+// db-0.peers. It is quick, and sure only when it says no.
+func NamesMember(text string) bool {
+	for from := 0; ; {
+		i := strings.IndexByte(text[from:], '.')
+		if i < 0 {
+			return false
+		}
+		dot := from + i
+		from = dot + 1
+		set := strings.TrimRight(text[:dot], "0123456789")
+		if len(set) < dot && len(set) > 1 && set[len(set)-1] == '-' && from < len(text) && 'a' <= text[from] &&
+			text[from] <= 'z' {
+			return true
+		}
+	}
+}
+
+// MemberLines returns the lines of a file that may hold names of Pods of
+// StatefulSets, without those that are comments in most files of configuration.
+func MemberLines(text string) string {
+	if !NamesMember(text) {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		start := strings.TrimLeft(line, " \t")
+		if NamesMember(line) && !strings.HasPrefix(start, "#") && !strings.HasPrefix(start, ";") &&
+			!strings.HasPrefix(start, "//") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // Few is [FewOf] at most five names.
 func Few(names []string) string { return FewOf(names, 5) }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -214,6 +215,9 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 
 // add adds an object that is decoded.
 func (s *Stream) add(m Manifest, o client.Object, kind schema.GroupKind) {
+	if was, ok := o.(*autoscalingv1.HorizontalPodAutoscaler); ok {
+		o = renewed(was)
+	}
 	if o.GetNamespace() == "" && cluster.Namespaced(kind) {
 		o.SetNamespace(cluster.DefaultNamespace)
 		m.Unplaced = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -198,6 +199,16 @@ func autoscaler(data []byte, r Retired) (client.Object, error) {
 	}
 	obj.SetGroupVersionKind(r.Instead)
 	return obj, nil
+}
+
+// renewed returns an autoscaler of autoscaling/v1, which is served and is not
+// outdated, in the version in which rules look autoscalers up.
+func renewed(was *autoscalingv1.HorizontalPodAutoscaler) *autoscalingv2.HorizontalPodAutoscaler {
+	now := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: was.ObjectMeta}
+	now.SetGroupVersionKind(gvk("autoscaling/v2", "HorizontalPodAutoscaler"))
+	now.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference(was.Spec.ScaleTargetRef)
+	now.Spec.MinReplicas, now.Spec.MaxReplicas = was.Spec.MinReplicas, was.Spec.MaxReplicas
+	return now
 }
 
 // complete gives an object the defaults that its old version had and the new one

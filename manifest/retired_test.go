@@ -172,3 +172,36 @@ func TestRepeatedKeysAreOfTheirObject(t *testing.T) {
 		})
 	}
 }
+
+// TestServedAutoscaler reads an autoscaler of the older version, which is served, in
+// the one in which rules look autoscalers up, from every form of a document.
+func TestServedAutoscaler(t *testing.T) {
+	const v1 = "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: db, namespace: shop}\n" +
+		"spec: {minReplicas: 2, maxReplicas: 5, targetCPUUtilizationPercentage: 80, " +
+		"scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: db}}\n"
+	for name, text := range map[string]string{
+		"plain":    v1,
+		"a typo":   v1 + "speck: {}\n",
+		"in order": "kind: HorizontalPodAutoscaler\n" + strings.Replace(v1, "kind: HorizontalPodAutoscaler\n", "", 1),
+		"in a list": "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(v1), "\n", "\n  ") +
+			"\n",
+	} {
+		all, _, err := ParseManifests("hpa.yaml", []byte(text))
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%s: %d objects, %v", name, len(all), err)
+		}
+		m := all[0]
+		h, ok := m.Object.(*autoscalingv2.HorizontalPodAutoscaler)
+		if !ok {
+			t.Fatalf("%s: a %T", name, m.Object)
+		}
+		if ref := h.Spec.ScaleTargetRef; m.Outdated != nil || h.Name != "db" || h.Namespace != "shop" ||
+			*h.Spec.MinReplicas != 2 || h.Spec.MaxReplicas != 5 || ref.Kind != "StatefulSet" || ref.Name != "db" ||
+			h.APIVersion != "autoscaling/v2" {
+			t.Errorf("%s: outdated %v, %+v", name, m.Outdated, h)
+		}
+		if (len(m.Unknown) > 0) != (name == "a typo") {
+			t.Errorf("%s: unknown %v", name, m.Unknown)
+		}
+	}
+}

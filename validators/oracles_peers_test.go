@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,17 +19,20 @@ import (
 var member = regexp.MustCompile(`(?:^|[=, /])([a-z-]+)-(\d+)\.([a-z][a-z-]*)(?:\.(app|other))?(:\d+)?(?:$|[:,])`)
 
 var _ = register(map[string]oracle{
-	"statefulset-peer-names": gravest(ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
-		for _, c := range allContainers(pod) {
-			said := slices.Concat(c.Command, c.Args)
-			for _, e := range c.Env {
-				said = append(said, e.Value)
-			}
-			if slices.ContainsFunc(said, func(text string) bool { return misses(w, o, text) }) {
-				return warn
-			}
+	"statefulset-peer-names": gravest(ofAnyPod(missesInPod), stored(func(w *world, j *batchv1.Job) validators.Level {
+		owner := ownerOf(j)
+		if j.DeletionTimestamp != nil || owner != nil && owner.Kind == "CronJob" ||
+			slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+				return c.Status == "True" && c.Type != batchv1.JobSuspended
+			}) {
+			return nothing
 		}
-		return nothing
+		return missesInPod(w, j, &j.Spec.Template.Spec)
+	}), stored(func(w *world, c *batchv1.CronJob) validators.Level {
+		if c.DeletionTimestamp != nil {
+			return nothing
+		}
+		return missesInPod(w, c, &c.Spec.JobTemplate.Spec.Template.Spec)
 	}), stored(func(w *world, cm *corev1.ConfigMap) validators.Level {
 		for _, text := range cm.Data {
 			for line := range strings.Lines(text) {
@@ -40,6 +44,20 @@ var _ = register(map[string]oracle{
 		return nothing
 	})),
 })
+
+// missesInPod is about what the containers of a Pod say.
+func missesInPod(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+	for _, c := range allContainers(pod) {
+		said := slices.Concat(c.Command, c.Args)
+		for _, e := range c.Env {
+			said = append(said, e.Value)
+		}
+		if slices.ContainsFunc(said, func(text string) bool { return misses(w, o, text) }) {
+			return warn
+		}
+	}
+	return nothing
+}
 
 // misses says whether a text names a Pod that no StatefulSet has.
 func misses(w *world, o client.Object, text string) bool {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -102,6 +103,10 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"statefulset-peer-names": func(_ *world, o client.Object) any {
 		if cm, ok := o.(*corev1.ConfigMap); ok {
 			return cm.Data
+		}
+		switch o.(type) {
+		case *batchv1.Job, *batchv1.CronJob:
+			return texts(&templateOf(o).Spec)
 		}
 		read := podReads(func(pod *corev1.PodSpec) []any { return texts(pod) })(nil, o)
 		if s, ok := o.(sts); ok {

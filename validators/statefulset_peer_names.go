@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,74 +30,84 @@ other. Where a list of peers names another Service, nobody is found; where it na
 five members of a set of three, two count as down from the start, and one more
 failure costs the quorum.
 
-Write the names that the Pods have. They are read in env, command and args, and by
-lint and audit in ConfigMaps, without the lines that begin with #, ; or //. Only
-whole host names count, as they are or with .<namespace> or
-.<namespace>.svc.<cluster domain>, of a StatefulSet that is there, or under a
-Service that is the governing one of others, which lint and audit alone look at:
-the StatefulSet may be about to be created. Ordinals above the range are found by
-lint and audit, which know autoscalers, unless replicas is absent or 0 or an
-autoscaler scales the StatefulSet.`,
+Write the names that the Pods have. They are read in env, command and args. Lint
+and audit read those of Jobs and CronJobs, too, but for Jobs that have ended, and
+ConfigMaps, without the lines that begin with #, ; or //. Only whole host names
+count, as they are or with .<namespace> or .<namespace>.svc.<cluster domain>, of a
+StatefulSet that is there, or under a Service that is the governing one of others,
+which lint and audit alone look at: the StatefulSet may be about to be created.
+Ordinals above the range are found by lint and audit, which know autoscalers,
+unless replicas is absent or 0 or an autoscaler scales the StatefulSet.`,
 
 	Exempt: "the program waits for members that are added later, and its quorum does not count them",
 
-	Checks: append(ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
-		for _, c := range containers(spec) {
-			path := at.Child(c.field).Index(c.index)
-			for _, list := range []struct {
-				field string
-				texts []string
-			}{{"command", c.item.Command}, {"args", c.item.Args}} {
-				for i, text := range list.texts {
-					if !mayNamePeers(text) {
-						continue
-					}
-					if err := peerNames(p, obj, text, func() *field.Path { return path.Child(list.field).Index(i) }); err != nil {
+	Checks: slices.Concat(ofPods(podPeerNames, peerTexts, "spec.serviceName", "spec.replicas", "spec.ordinals"),
+		[]Check{
+			ofTemplate(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template }, "spec.template"),
+			ofTemplate(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template },
+				"spec.jobTemplate.spec.template"),
+			On(func(p *Pass, cm *corev1.ConfigMap) error {
+				for _, key := range slices.Sorted(maps.Keys(cm.Data)) {
+					if err := peerNames(p, cm, cluster.MemberLines(cm.Data[key]), func() *field.Path {
+						return field.NewPath("data").Key(key)
+					}); err != nil {
 						return err
 					}
 				}
-			}
-			for i := range c.item.Env {
-				if !mayNamePeers(c.item.Env[i].Value) {
+				return nil
+			}).Of("data"),
+		}),
+}
+
+// peerTexts are the fields of a Pod's spec that may name peers.
+var peerTexts = inContainers("command", "args", "env")
+
+// ofTemplate returns the check of the Pods of a Job or of what makes Jobs, but for a
+// Job that has ended or that a CronJob made. Path is that of the template.
+func ofTemplate[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, path string) Check {
+	var reads []string
+	for _, read := range peerTexts {
+		reads = append(reads, path+".spec."+read)
+	}
+	first, rest, _ := strings.Cut(path, ".")
+	at := field.NewPath(first, append(strings.Split(rest, "."), "spec")...)
+	return On(func(p *Pass, obj T) error {
+		if !counts(obj) {
+			return nil
+		}
+		return podPeerNames(p, obj, &templateOf(obj).Spec, at)
+	}).Of(reads...)
+}
+
+// podPeerNames reports the names in the containers of a Pod that no Pod has.
+func podPeerNames(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	for _, c := range containers(spec) {
+		path := at.Child(c.field).Index(c.index)
+		for _, list := range []struct {
+			field string
+			texts []string
+		}{{"command", c.item.Command}, {"args", c.item.Args}} {
+			for i, text := range list.texts {
+				if !cluster.NamesMember(text) {
 					continue
 				}
-				if err := peerNames(p, obj, c.item.Env[i].Value, func() *field.Path {
-					return path.Child("env").Index(i).Child("value")
-				}); err != nil {
+				if err := peerNames(p, obj, text, func() *field.Path { return path.Child(list.field).Index(i) }); err != nil {
 					return err
 				}
 			}
 		}
-		return nil
-	}, inContainers("command", "args", "env"), "spec.serviceName", "spec.replicas", "spec.ordinals"),
-		On(func(p *Pass, cm *corev1.ConfigMap) error {
-			for _, key := range slices.Sorted(maps.Keys(cm.Data)) {
-				if err := peerNames(p, cm, uncommented(cm.Data[key]), func() *field.Path {
-					return field.NewPath("data").Key(key)
-				}); err != nil {
-					return err
-				}
+		for i := range c.item.Env {
+			if !cluster.NamesMember(c.item.Env[i].Value) {
+				continue
 			}
-			return nil
-		}).Of("data")),
-}
-
-// mayNamePeers says whether a text can hold the name of a Pod of a StatefulSet.
-func mayNamePeers(text string) bool {
-	return strings.Contains(text, ".") && strings.Contains(text, "-")
-}
-
-// uncommented returns a text without the lines that are comments in most files of
-// configuration.
-func uncommented(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		start := strings.TrimLeft(line, " \t")
-		if !strings.HasPrefix(start, "#") && !strings.HasPrefix(start, ";") && !strings.HasPrefix(start, "//") {
-			b.WriteString(line)
+			if err := peerNames(p, obj, c.item.Env[i].Value, func() *field.Path {
+				return path.Child("env").Index(i).Child("value")
+			}); err != nil {
+				return err
+			}
 		}
 	}
-	return b.String()
+	return nil
 }
 
 // A peer is the name of a Pod of a StatefulSet, as a text has it.

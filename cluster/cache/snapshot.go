@@ -76,12 +76,31 @@ func (s *cachedStore) Each(visit func(client.Object)) {
 // lean removes the fields that no rule reads, even of an object under review.
 func lean(obj client.Object) {
 	switch obj := obj.(type) {
+	case *corev1.ConfigMap:
+		leanConfigMap(obj)
 	case *corev1.Pod:
 		leanPod(obj)
 	case *corev1.PersistentVolumeClaim:
 		stripClaim(obj)
 	case *corev1.PersistentVolume:
 		stripVolume(obj)
+	}
+}
+
+// leanConfigMap keeps the lines that may name members of a StatefulSet. All
+// ConfigMaps of a cluster are large, and few have one.
+func leanConfigMap(cm *corev1.ConfigMap) {
+	cm.BinaryData, cm.ManagedFields = nil, nil
+	delete(cm.Annotations, cluster.AnnotationLastApplied)
+	data := cm.Data
+	cm.Data = nil
+	for key, text := range data {
+		if lines := cluster.MemberLines(text); lines != "" {
+			if cm.Data == nil {
+				cm.Data = map[string]string{}
+			}
+			cm.Data[key] = lines
+		}
 	}
 }
 

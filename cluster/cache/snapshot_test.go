@@ -2,6 +2,10 @@ package cache_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,4 +64,38 @@ func TestSnapshotKnows(t *testing.T) {
 	if err := cluster.Each(v, func(*corev1.PersistentVolumeClaim) {}); !errors.Is(err, cluster.ErrUnknown) {
 		t.Errorf("Each of what was forgotten: %v", err)
 	}
+}
+
+// TestSnapshotKeepsLinesOfConfigMaps adds large ConfigMaps, as applied by kubectl, and
+// holds that of each no more is kept than its names and the lines with those of members.
+func TestSnapshotKeepsLinesOfConfigMaps(t *testing.T) {
+	const many, large = 200, 100 << 10
+	config := func(i int) *corev1.ConfigMap {
+		text := strings.Repeat("an-ordinary-line = 1.5 of example.com\n", large/38)
+		cm := &corev1.ConfigMap{Data: map[string]string{"file": text + "peers = db-0.db-h,db-1.db-h:80\r\n" +
+			"  # db-2.db-h\n" + text, "other": text}, BinaryData: map[string][]byte{"image": make([]byte, large)}}
+		cm.Namespace, cm.Name = "shop", fmt.Sprint("config-", i)
+		cm.Annotations = map[string]string{cluster.AnnotationLastApplied: text, "exempt.stayput.dev/x": "why"}
+		return cm
+	}
+	before, a := heap(), cache.NewSnapshot()
+	for i := range many {
+		if err := a.Add(config(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := (int64(heap()) - int64(before)) / many
+	t.Logf("%d bytes of each are kept", kept)
+	if kept > 4<<10 {
+		t.Errorf("%d bytes of each ConfigMap are kept", kept)
+	}
+	cm := &corev1.ConfigMap{}
+	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "config-7"}, cm); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"file": "peers = db-0.db-h,db-1.db-h:80\r\n"}
+	if !maps.Equal(cm.Data, want) || cm.BinaryData != nil || len(cm.Annotations) != 1 {
+		t.Errorf("%q, %d, %q", cm.Data, len(cm.BinaryData), cm.Annotations)
+	}
+	runtime.KeepAlive(a)
 }
