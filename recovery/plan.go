@@ -19,6 +19,10 @@ type Plan struct {
 	Claim  *corev1.PersistentVolumeClaim // the claim to make, or the existing one
 	Made   bool                          // the claim exists
 	Done   bool                          // the claim exists and is bound to the volume
+
+	// Unused says of a claim that is bound to the volume since when no Pod has used
+	// it, as a clause, or is "" if that is not known.
+	Unused string
 }
 
 // PlanClaim makes the plan for one claim. If it had several volumes, volume
@@ -95,11 +99,12 @@ func (r *Recovery) checkNamespace(ctx context.Context, name string) error {
 }
 
 func (r *Recovery) view(ctx context.Context) *cluster.View {
-	return cluster.Environment{Source: r.Client}.View(ctx, cluster.Request{})
+	return cluster.Environment{Source: r.Client, Kubernetes: r.Kubernetes}.View(ctx, cluster.Request{})
 }
 
 func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all []Volume) (*Plan, error) {
-	claim, err := cluster.Get[corev1.PersistentVolumeClaim](r.view(ctx), namespace, name)
+	view := r.view(ctx)
+	claim, err := cluster.Get[corev1.PersistentVolumeClaim](view, namespace, name)
 	if err != nil {
 		return nil, fmt.Errorf("get it: %w", err)
 	}
@@ -117,11 +122,13 @@ func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all
 		had = append(had, v)
 	}
 	if claim != nil {
-		if err := refuseClaim(claim, had); err != nil {
+		unused := cluster.SinceUnused(cluster.UnusedSince(view, claim))
+		if err := refuseClaim(claim, had, unused); err != nil {
 			return nil, err
 		}
 		if claim.Status.Phase == corev1.ClaimBound {
-			return &Plan{Volume: volumeNamed(all, claim.Spec.VolumeName), Claim: claim, Made: true, Done: true}, nil
+			return &Plan{Volume: volumeNamed(all, claim.Spec.VolumeName), Claim: claim, Made: true, Done: true,
+				Unused: unused}, nil
 		}
 		had = slices.DeleteFunc(had, func(v Volume) bool { return v.Name != claim.Spec.VolumeName })
 	}
@@ -144,18 +151,21 @@ func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all
 	return &Plan{Volume: v, Claim: claimFor(v, sts, template)}, nil
 }
 
-// refuseClaim returns why an existing claim prevents the plan.
-func refuseClaim(claim *corev1.PersistentVolumeClaim, had []Volume) error {
+// refuseClaim returns why an existing claim prevents the plan. Unused is as in [Plan].
+func refuseClaim(claim *corev1.PersistentVolumeClaim, had []Volume, unused string) error {
+	if unused != "" {
+		unused = "; " + unused
+	}
 	name := claim.Name + " -n " + claim.Namespace
 	switch {
 	case claim.DeletionTimestamp != nil:
 		return errors.New("it is being deleted; stop the Pods that mount it, wait until it is gone, and run again")
 	case claim.Status.Phase == corev1.ClaimBound && len(had) > 0:
-		return fmt.Errorf("it exists, and is bound to volume %s; its data would be another's; to have volume %s in its "+
+		return fmt.Errorf("it exists, and is bound to volume %s%s; its data would be another's; to have volume %s in its "+
 			"place, stop the Pods that mount the claim, keep what is on the other by kubectl patch pv %s -p "+
 			"'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}', then kubectl delete pvc %s, and run again with "+
 			"--volume %s",
-			claim.Spec.VolumeName, had[0].Name, claim.Spec.VolumeName, name, had[0].Name)
+			claim.Spec.VolumeName, unused, had[0].Name, claim.Spec.VolumeName, name, had[0].Name)
 	case claim.Status.Phase == corev1.ClaimBound:
 		return nil
 	case !slices.ContainsFunc(had, func(v Volume) bool { return v.Name == claim.Spec.VolumeName }):

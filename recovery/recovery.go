@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -24,21 +25,53 @@ type Volume struct {
 	// them. Without Template, the StatefulSet mounted the claim by its name.
 	StatefulSet, Template string
 	Ordinal               int
+
+	// Now is the claim of that name that exists, and Unused says of it since when
+	// no Pod has used it, as a clause. [Recovery.List] sets them, where claims may
+	// be listed.
+	Now    *corev1.PersistentVolumeClaim
+	Unused string
 }
 
 // Recovery works on one cluster.
 type Recovery struct {
 	Client client.Client
 	Wait   time.Duration // how long binding may take
+
+	// Kubernetes are the releases of the API servers, which decide whether a claim
+	// tells since when no Pod has used it.
+	Kubernetes cluster.Versions
 }
 
 // List returns the Released volumes, and the Failed ones that are retained, sorted by namespace and claim, the newest
 // first of several of one claim.
 func (r *Recovery) List(ctx context.Context) ([]Volume, error) {
 	all, err := r.volumes(ctx)
-	return slices.DeleteFunc(all, func(v Volume) bool {
+	all = slices.DeleteFunc(all, func(v Volume) bool {
 		return v.Status.Phase != corev1.VolumeReleased && !v.failed()
-	}), err
+	})
+	if err != nil || len(all) == 0 {
+		return all, err
+	}
+	view := r.view(ctx)
+	claims, err := cluster.List[corev1.PersistentVolumeClaimList](view)
+	if apierrors.IsForbidden(err) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
+	}
+	now := map[client.ObjectKey]*corev1.PersistentVolumeClaim{}
+	for i := range claims.Items {
+		now[client.ObjectKeyFromObject(&claims.Items[i])] = &claims.Items[i]
+	}
+	for i := range all {
+		v := &all[i]
+		if v.Now = now[client.ObjectKey{Namespace: v.Namespace, Name: v.Claim}]; v.Now != nil {
+			v.Unused = cluster.SinceUnused(cluster.UnusedSince(view, v.Now))
+		}
+	}
+	return all, nil
 }
 
 // volumes returns all volumes with a claimRef.

@@ -9,11 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"stayput.dev/cluster"
 )
 
 // released is a volume whose claim is gone.
@@ -108,6 +111,43 @@ func TestAFailedVolume(t *testing.T) {
 	}
 	if p, err := r.PlanClaim(t.Context(), "prod", "data-db-0", ""); err != nil || p.Volume.Name != failed.Name {
 		t.Errorf("it is not planned with: %v", err)
+	}
+}
+
+// TestAClaimMadeAnew has a claim in the place of the one that is gone, which no Pod
+// uses.
+func TestAClaimMadeAnew(t *testing.T) {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "data-db-0", UID: "new"},
+		Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-2"},
+		Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound,
+			Conditions: []corev1.PersistentVolumeClaimCondition{{Type: corev1.PersistentVolumeClaimUnused,
+				Status: corev1.ConditionTrue, LastTransitionTime: metav1.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC)}}}}
+	for minor, want := range map[int]string{37: "no Pod has used it since at least 2026-08-01", 36: ""} {
+		r := recoveryOf(interceptor.Funcs{}, released(nil), claim)
+		r.Kubernetes = cluster.AnyPatch(minor)
+		all, err := r.List(t.Context())
+		if err != nil || len(all) != 1 || all[0].Now == nil || all[0].Unused != want {
+			t.Errorf("1.%d: listed %+v, %v", minor, all, err)
+		}
+		_, err = r.PlanClaim(t.Context(), "prod", "data-db-0", "")
+		if text := "is bound to volume pvc-2; " + want; err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("1.%d: %v", minor, err)
+		}
+		r = recoveryOf(interceptor.Funcs{}, claim)
+		r.Kubernetes = cluster.AnyPatch(minor)
+		if p, err := r.PlanClaim(t.Context(), "prod", "data-db-0", ""); err != nil || !p.Done || p.Unused != want {
+			t.Errorf("1.%d: planned %+v, %v", minor, p, err)
+		}
+	}
+	mayNotList := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
+		opts ...client.ListOption) error {
+		if _, claims := list.(*corev1.PersistentVolumeClaimList); claims {
+			return apierrors.NewForbidden(corev1.Resource("persistentvolumeclaims"), "", nil)
+		}
+		return c.List(ctx, list, opts...)
+	}}
+	if all, err := recoveryOf(mayNotList, released(nil), claim).List(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("claims may not be listed: %v, %v", all, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	g "maragu.dev/gomponents"
 	h "maragu.dev/gomponents/html"
@@ -34,6 +35,7 @@ func (v *htmlView) page() g.Node {
 				h.H2(g.Text("At a glance")),
 				h.Div(h.Class("charts"), v.namespaceChart(), v.ruleChart()),
 				v.survivors(),
+				v.unneeded(),
 				v.owners(),
 				h.H2(g.Text("Findings")), v.findingList(),
 				panel("Exempted", v.Exempted, func(e Exempted) g.Node {
@@ -163,7 +165,7 @@ func (v *htmlView) survivors() g.Node {
 					inTurn(b.Claims, func(c *Claim) g.Node {
 						return h.Li(dot(c.Fate), g.Textf("%s %s ", c.Name, c.Capacity),
 							h.Span(h.Class("hop"), after("→ ", c.Volume), after("→ ", c.Class), g.Text("· "+string(c.Fate)),
-								g.If(!c.Needed, g.Text(" · nobody needs it"))))
+								g.If(!c.Needed, g.Text(" · not known to be needed")), after(" · ", c.sinceUnused())))
 					}),
 					inTurn(b.Volumes, func(p *Volume) g.Node {
 						return h.Li(dot(Retained), g.Textf("%s %s ", p.Name, p.Capacity),
@@ -173,6 +175,17 @@ func (v *htmlView) survivors() g.Node {
 		})}
 	}
 	return g.Group{h.H2(g.Text("What would survive")), h.Div(h.Class("panel tree"), branches)}
+}
+
+// unneeded lists the claims that are not known to be needed.
+func (v *htmlView) unneeded() g.Node {
+	if v.Inventory == nil {
+		return nil
+	}
+	claims := v.Inventory.unneeded()
+	title := unneededTitle(claims)
+	return panel(strings.ToUpper(title[:1])+title[1:], unneededLines(claims),
+		func(line string) g.Node { return g.Text(clean(line)) })
 }
 
 // owners shows what is deleted with each custom resource.

@@ -58,10 +58,10 @@ func example() *Report {
 		StatefulSets: []StatefulSet{{Namespace: "search", Name: "index", Replicas: 1, Service: "index",
 			Unresolved: "Service index does not exist"}, {Namespace: "shop", Name: "orders", Replicas: 2, Service: "orders"}},
 		Claims: []Claim{
-			{"search", "data-index-0", "index", "Bound", "100Gi", 100 * gib, "fast", "pv-3", Destroyed, true},
-			{"shop", "data-orders-0", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-1", Destroyed, true},
-			{"shop", "data-orders-1", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-2", Retained, true},
-			{"shop", "old", "", "Pending", "5Gi", 5 * gib, "disk", "", NoData, false},
+			{"search", "data-index-0", "index", "Bound", "100Gi", 100 * gib, "fast", "pv-3", Destroyed, true, ""},
+			{"shop", "data-orders-0", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-1", Destroyed, true, ""},
+			{"shop", "data-orders-1", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-2", Retained, true, ""},
+			{"shop", "old", "", "Pending", "5Gi", 5 * gib, "disk", "", NoData, false, ""},
 		},
 		Volumes: []Volume{
 			{"pv-1", "Bound", "20Gi", 20 * gib, "disk", "Delete", "shop/data-orders-0"},

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,6 +24,11 @@ type Inventory struct {
 	StatefulSets []StatefulSet `json:"statefulSets"`
 	Claims       []Claim       `json:"claims"`
 	Volumes      []Volume      `json:"volumes"`
+	// Unneeded are the claims that are not needed, as namespace/name: those that no
+	// Pod has used for longest first, those of which that is not known last.
+	Unneeded []string `json:"unneeded,omitempty"`
+	// UnneededBytes is the sum of their sizes.
+	UnneededBytes int64 `json:"unneededBytes,omitempty"`
 	// Owners are the custom resources that own claims, sorted by the bytes that
 	// are destroyed with them, most first.
 	Owners []Owner `json:"owners,omitempty"`
@@ -69,9 +76,13 @@ type Claim struct {
 	Volume      string `json:"volume,omitempty"`
 	// Fate says what would happen to the data if the claim were deleted.
 	Fate Fate `json:"fate" jsonschema:"enum=retained,enum=destroyed,enum=forgotten,enum=unbound,enum=unknown"`
-	// Needed says whether a Pod, a workload or an owner uses the claim. It is
-	// true if that is not known.
+	// Needed says whether a Pod, a workload, be it scaled to zero or between two
+	// runs, or an owner uses the claim. It is true if that is not known.
 	Needed bool `json:"needed"`
+	// UnusedSince is the time since when at least no Pod has used the claim. It is
+	// empty if a Pod does, and where it is not known: for a claim that is not bound,
+	// and before Kubernetes 1.37.
+	UnusedSince string `json:"unusedSince,omitempty" jsonschema:"format=date-time"`
 }
 
 // A Volume is a PersistentVolume.
@@ -107,7 +118,7 @@ func size(n int64) string {
 
 // others holds facts about other objects that entries of the inventory need.
 type others struct {
-	mounted  map[string]bool                                 // namespace/claim
+	mounted  map[string]bool                                 // namespace/claim, and whether a Pod does
 	used     bool                                            // whether mounted is complete
 	services map[string]*corev1.Service                      // by namespace/name; nil if not known
 	policies map[string]corev1.PersistentVolumeReclaimPolicy // by volume; nil if not known
@@ -131,19 +142,27 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	}
 	pods := each(v, inv, func(p *corev1.Pod) {
 		if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			o.mount(p.Namespace, &p.Spec)
+			o.mount(p.Namespace, &p.Spec, true)
 		}
 	})
 	done(cluster.KindOf[*corev1.Pod]())
-	deployments := each(v, inv, func(d *appsv1.Deployment) { o.mount(d.Namespace, &d.Spec.Template.Spec) })
+	template := func(namespace string, t *corev1.PodTemplateSpec) { o.mount(namespace, &t.Spec, false) }
+	deployments := each(v, inv, func(d *appsv1.Deployment) { template(d.Namespace, &d.Spec.Template) })
+	cronJobs := each(v, inv, func(c *batchv1.CronJob) { template(c.Namespace, &c.Spec.JobTemplate.Spec.Template) })
+	jobs := each(v, inv, func(j *batchv1.Job) {
+		if !cluster.Ended(j) {
+			template(j.Namespace, &j.Spec.Template)
+		}
+	})
+	done(cluster.KindOf[*batchv1.Job]())
 	sets := each(v, inv, func(sts *appsv1.StatefulSet) {
-		o.mount(sts.Namespace, &sts.Spec.Template.Spec)
+		template(sts.Namespace, &sts.Spec.Template)
 		if keep(sts.Namespace) {
 			inv.StatefulSets = append(inv.StatefulSets, o.statefulSet(sts))
 			depend.statefulSet(sts)
 		}
 	})
-	o.used = pods && deployments && sets
+	o.used = pods && deployments && cronJobs && jobs && sets
 	if !each(v, inv, func(pv *corev1.PersistentVolume) {
 		o.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
 		o.leaving[pv.Name] = pv.DeletionTimestamp != nil
@@ -162,7 +181,60 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	})
 	inv.Owners, inv.UnreadOwners = depend.resolve(lookup)
 	inv.sort()
+	unneeded := inv.unneeded()
+	for _, c := range unneeded {
+		inv.Unneeded = append(inv.Unneeded, c.Namespace+"/"+c.Name)
+	}
+	inv.UnneededBytes = sizeOf(unneeded)
 	return inv
+}
+
+// unneeded returns the claims that are not needed, in the order of Unneeded.
+func (inv *Inventory) unneeded() []Claim {
+	claims := slices.DeleteFunc(slices.Clone(inv.Claims), func(c Claim) bool { return c.Needed })
+	slices.SortStableFunc(claims, func(a, b Claim) int {
+		if (a.UnusedSince == "") != (b.UnusedSince == "") {
+			return strings.Compare(b.UnusedSince, a.UnusedSince)
+		}
+		return strings.Compare(a.UnusedSince, b.UnusedSince)
+	})
+	return claims
+}
+
+// unneededTitle is the heading of a list of claims that are not needed, and
+// unneededLines are its lines.
+func unneededTitle(claims []Claim) string {
+	return fmt.Sprintf("claims that no Pod, workload or owner is known to need, %s in all, unused for longest first",
+		size(sizeOf(claims)))
+}
+
+func unneededLines(claims []Claim) (lines []string) {
+	for i := range claims {
+		c := &claims[i]
+		line := strings.TrimSpace(c.Namespace + "/" + c.Name + " " + c.Capacity)
+		if since := c.sinceUnused(); since != "" {
+			line += ", " + since
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func sizeOf(claims []Claim) (n int64) {
+	for _, c := range claims {
+		n += c.Bytes
+	}
+	return n
+}
+
+// sinceUnused says since when no Pod has used a claim, as a clause, or is "" if
+// that is not known.
+func (c *Claim) sinceUnused() string {
+	since, err := time.Parse(time.RFC3339, c.UnusedSince)
+	if err != nil {
+		return ""
+	}
+	return cluster.SinceUnused(since)
 }
 
 // each calls visit with all objects of a kind, and says whether they could be
@@ -189,12 +261,11 @@ func (inv *Inventory) sort() {
 	slices.Sort(inv.Unknown)
 }
 
-// mount records the claims that a Pod or workload mounts.
-func (o *others) mount(namespace string, spec *corev1.PodSpec) {
-	for _, vol := range spec.Volumes {
-		if vol.PersistentVolumeClaim != nil {
-			o.mounted[namespace+"/"+vol.PersistentVolumeClaim.ClaimName] = true
-		}
+// mount records the claims that a Pod, or the template of a workload, mounts.
+func (o *others) mount(namespace string, spec *corev1.PodSpec, pod bool) {
+	for _, name := range cluster.ClaimsNamed(spec) {
+		claim := namespace + "/" + name
+		o.mounted[claim] = o.mounted[claim] || pod
 	}
 }
 
@@ -233,11 +304,16 @@ func (o *others) claim(v *cluster.View, pvc *corev1.PersistentVolumeClaim) Claim
 	}
 	c.Bytes, c.Capacity = amount(storage)
 	c.Fate = o.fate(pvc)
-	c.Needed = !o.used || o.mounted[c.Namespace+"/"+c.Name] || len(pvc.OwnerReferences) > 0
+	byPod, mounted := o.mounted[c.Namespace+"/"+c.Name]
+	if since := cluster.UnusedSince(v, pvc); !since.IsZero() && !byPod {
+		c.UnusedSince = since.Format(time.RFC3339)
+	}
+	c.Needed = !o.used || mounted || len(pvc.OwnerReferences) > 0
 	if of, err := cluster.ClaimsOf(v, pvc); err == nil {
 		for _, claimOf := range of {
 			c.StatefulSet = claimOf.StatefulSet.Name
-			c.Needed = c.Needed || claimOf.InRange()
+			_, replicas := cluster.Ordinals(claimOf.StatefulSet)
+			c.Needed = c.Needed || replicas == 0 || claimOf.InRange()
 		}
 	}
 	if mounters, err := cluster.MountersOf(v, pvc); err == nil && c.StatefulSet == "" && len(mounters) > 0 {

@@ -59,8 +59,14 @@ func (r *Report) Markdown(w io.Writer) error {
 		others = append(others, fmt.Sprintf("%d %s", n, codeSpan(kind)))
 	}
 	section(count(sum(r.Summary.Others), "object")+" not reviewed, of kinds that no rule is about", others)
-	if r.Inventory != nil {
-		r.Inventory.markdown(buf)
+	if inv := r.Inventory; inv != nil {
+		inv.markdown(buf)
+		unneeded := inv.unneeded()
+		lines := unneededLines(unneeded)
+		for i := range lines {
+			lines[i] = escapeMarkdown(lines[i])
+		}
+		section(unneededTitle(unneeded), lines)
 	}
 	return buf.Flush()
 }
@@ -85,7 +91,7 @@ func (inv *Inventory) markdown(w io.Writer) {
 	for _, c := range inv.Claims {
 		needed := "yes"
 		if !c.Needed {
-			needed = "no"
+			needed = strings.TrimSuffix("no, "+c.sinceUnused(), ", ")
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", codeSpan(c.Namespace+"/"+c.Name), codeSpan(c.StatefulSet),
 			c.Capacity, codeSpan(c.Class), c.Fate, needed)

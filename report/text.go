@@ -184,7 +184,8 @@ func (t *textWriter) inventory(inv *Inventory) {
 		claimLines(inv.Claims, func(c Claim) bool { return c.Fate == Forgotten }))
 	section("custom resources, and what their deletion takes with it", ownerLines(inv.Owners))
 	section("owners that could not be read, so that what is said of them may lack something", inv.UnreadOwners)
-	section("claims that nobody needs", claimLines(inv.Claims, func(c Claim) bool { return !c.Needed }))
+	unneeded := inv.unneeded()
+	section(unneededTitle(unneeded), unneededLines(unneeded))
 	var released, names []string
 	for _, v := range inv.Volumes {
 		if v.Phase == "Released" {

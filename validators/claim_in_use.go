@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ var claimInUse = &Rule{
 	SavesData: true,
 	Reads: []client.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
 		&corev1.Namespace{}},
+	Versions: []*cluster.Feature{cluster.UnusedConditions},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted
 
 A deletion cannot be taken back. Kubernetes only delays it: the Pod runs on, and
@@ -41,7 +43,8 @@ claim. The rule never denies the deletion of other claims, nor what controllers
 and terminating namespaces delete. It warns where a Pod, or the template of a
 StatefulSet or Deployment, mounts the claim by its name. Each answer says what
 happens to the disk. A volume that is itself being deleted goes with its claim
-whatever its policy, and the rule warns of that, too.
+whatever its policy, and the rule warns of that, too. Where no Pod uses the claim,
+the answer says since when at least, if Kubernetes tells.
 
 Anybody who may write a claim may write ownerReferences on it, so an owner never
 turns a denial into a warning: neither a custom resource, whether it is the
@@ -75,6 +78,9 @@ the ownerReferences say.`,
 		}
 		member, exists := memberOf(of)
 		c := &goingClaim{PersistentVolumeClaim: pvc, volume: pv, member: member}
+		if len(pods) == 0 {
+			c.since = cluster.SinceUnused(cluster.UnusedSince(p.Cluster, pvc))
+		}
 		if err := c.report(p, of, pods, exists); err != nil {
 			return err
 		}
@@ -88,6 +94,7 @@ type goingClaim struct {
 	*corev1.PersistentVolumeClaim
 	volume *corev1.PersistentVolume // nil if none is bound
 	member cluster.ClaimOf          // the replica whose claim it is, if there is one
+	since  string                   // since when no Pod has used it, as a clause, or ""
 
 	// mounters are the StatefulSets that mount it by its name and are not being
 	// deleted; looked up only for a claim that is nobody else's.
@@ -182,10 +189,24 @@ func (c goingClaim) needed(p *Pass) {
 
 // destroys denies to delete a claim whose disk would be destroyed with it.
 func (c goingClaim) destroys(p *Pass, whose, letGo string) {
+	unused := ""
+	if c.since != "" {
+		unused = " (" + c.since + ")"
+	}
 	p.Report(field.Forbidden(namePath, fmt.Sprintf("must stay: it holds the data of %s, and the reclaim policy of its "+
 		"volume is Delete; the disk would be destroyed with it", whose)),
-		fmt.Sprintf("to keep the disk: %s; to let it go: %s", retainCommand(c.volume.Name), letGo))
+		fmt.Sprintf("to keep the disk: %s; to let it go%s: %s", retainCommand(c.volume.Name), unused, letGo))
 	p.Loses(c.volume.Name)
+}
+
+// andSince adds to what is wrong since when no Pod has used the claim, where a warning
+// has room for it.
+func (c goingClaim) andSince(what string) string {
+	const room = 175 // beside the rule, the path and the shortest remedy
+	if with := what + "; " + c.since; c.since != "" && utf8.RuneCountInString(with) <= room {
+		return with
+	}
+	return what
 }
 
 // keepingDisk returns the command after which the disk outlives the claim, or ""
@@ -207,14 +228,14 @@ func (c goingClaim) keepingDisk() string {
 func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 	if safe := c.keepingDisk(); safe != "" {
 		first, through := "first "+safe, throughOwner(owner)
-		p.Warn(field.Forbidden(namePath, fmt.Sprintf("is controlled by %s %s; the disk is destroyed with it", owner.Kind,
-			owner.Name)), first, ", then have it deleted "+through)
+		p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is controlled by %s %s; the disk is destroyed with it",
+			owner.Kind, owner.Name))), first, ", then have it deleted "+through)
 		p.Briefly(first)
 		p.Through(owner)
 		return
 	}
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is controlled by %s %s, which may make it anew, empty%s",
-		owner.Kind, owner.Name, fate(c.volume))),
+	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is controlled by %s %s, which may make it anew, empty%s",
+		owner.Kind, owner.Name, fate(c.volume)))),
 		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
 			c.Namespace, throughOwner(owner)))
 	p.Through(owner)
@@ -224,8 +245,8 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 // comes back.
 func (c goingClaim) startsEmpty(p *Pass) {
 	p.Warn(field.Forbidden(namePath,
-		fmt.Sprintf("cannot be undone: StatefulSet %s would start ordinal %d empty when it "+
-			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume))),
+		c.andSince(fmt.Sprintf("cannot be undone: StatefulSet %s would start ordinal %d empty when it "+
+			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume)))),
 		"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
@@ -260,8 +281,8 @@ func (c goingClaim) missedByMounters(p *Pass) {
 	if len(c.mounters) == 0 || c.volume == nil || forgotten(c.volume) {
 		return
 	}
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is mounted by %s%s", cluster.Few(setNames(c.mounters)),
-		fate(c.volume))), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
+	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is mounted by %s%s", cluster.Few(setNames(c.mounters)),
+		fate(c.volume)))), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
 // setNames returns the names of StatefulSets, after their kind.
@@ -294,8 +315,8 @@ func (c goingClaim) mountedByTemplate(p *Pass) error {
 		return nil
 	}
 	slices.Sort(names)
-	p.Warn(field.Forbidden(namePath, fmt.Sprintf("is mounted by %s; its disk is destroyed with it",
-		cluster.Few(names))), "first "+retainCommand(c.volume.Name))
+	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is mounted by %s; its disk is destroyed with it",
+		cluster.Few(names)))), "first "+retainCommand(c.volume.Name))
 	return nil
 }
 

@@ -2,7 +2,10 @@ package validators
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -195,5 +198,106 @@ func TestClaimInUse(t *testing.T) {
 				t.Errorf("levels (-want +got):\n%s%v%v", diff, found, undecided)
 			}
 		})
+	}
+}
+
+// TestClaimInUseSince has claims with the condition Unused, in each answer that says
+// since when, with names of any length.
+func TestClaimInUseSince(t *testing.T) {
+	const since = "no Pod has used it since at least 2026-08-01"
+	long := strings.Repeat("n", 22)
+	mount := func(claim string) (template corev1.PodTemplateSpec) {
+		template.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}}}
+		return template
+	}
+	type world struct {
+		pvc  *corev1.PersistentVolumeClaim
+		pv   *corev1.PersistentVolume
+		objs []client.Object
+		at   cluster.Versions
+	}
+	answer := func(name string, edit func(w *world)) (found []Finding) {
+		meta := metav1.ObjectMeta{Namespace: name, Name: "data-" + name + "-0", UID: "1"}
+		w := &world{at: cluster.AnyPatch(37), pvc: &corev1.PersistentVolumeClaim{ObjectMeta: meta,
+			Spec: corev1.PersistentVolumeClaimSpec{VolumeName: name},
+			Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound,
+				Conditions: []corev1.PersistentVolumeClaimCondition{{Type: corev1.PersistentVolumeClaimUnused,
+					Status:             corev1.ConditionTrue,
+					LastTransitionTime: metav1.Date(2026, 8, 1, 23, 59, 0, 0, time.FixedZone("", 3600))}}}}}
+		w.pv = &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		w.pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+		w.pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: name, Name: meta.Name, UID: "1"}
+		edit(w)
+		snap := &cluster.Snapshot{Complete: true}
+		if err := snap.Add(append(w.objs, w.pv)...); err != nil {
+			t.Fatal(err)
+		}
+		view := cluster.Environment{Source: snap, Kubernetes: w.at}.View(t.Context(), cluster.Request{})
+		found, undecided := Review(view, []*Rule{claimInUse}, w.pvc, nil)
+		if len(undecided) > 0 {
+			t.Fatal(undecided)
+		}
+		return found
+	}
+	gone := func(name string) func(*world) { // a StatefulSet that the volume remembers
+		return func(w *world) {
+			w.pv.Annotations = map[string]string{cluster.AnnotationClaimOf: name + "/data/0"}
+		}
+	}
+	for what, outcome := range map[string]func(name string) func(*world){
+		"the StatefulSet is gone": gone,
+		"scaled to zero, and the data may go": func(name string) func(*world) {
+			return func(w *world) {
+				sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: name}}
+				sts.Spec.Replicas = new(int32)
+				sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+				w.pvc.Annotations = map[string]string{cluster.AnnotationReclaim: "Delete"}
+				w.objs = append(w.objs, sts)
+			}
+		},
+		"controlled, and destroyed": func(string) func(*world) {
+			return func(w *world) {
+				w.pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: "db.example.com/v1", Kind: "Cluster",
+					Name: "pg", Controller: new(true)}}
+			}
+		},
+		"mounted by a StatefulSet, and kept": func(name string) func(*world) {
+			return func(w *world) {
+				w.pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
+				w.objs = append(w.objs, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "other"},
+					Spec: appsv1.StatefulSetSpec{Template: mount(w.pvc.Name)}})
+			}
+		},
+		"mounted by a Deployment": func(name string) func(*world) {
+			return func(w *world) {
+				w.objs = append(w.objs, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "other"},
+					Spec: appsv1.DeploymentSpec{Template: mount(w.pvc.Name)}})
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			found := answer("db", outcome("db"))
+			if len(found) != 1 || !strings.Contains(found[0].String(), since) {
+				t.Errorf("%v, want %q", found, since)
+			}
+			for _, f := range append(found, answer(long, outcome(long))...) {
+				checkMessage(t, f)
+			}
+		})
+	}
+	for what, edit := range map[string]func(*world){
+		"a Pod is about to use it": func(w *world) {
+			w.objs = append(w.objs, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "db", Name: "p"},
+				Spec: mount(w.pvc.Name).Spec})
+		},
+		"a Pod uses it": func(w *world) { w.pvc.Status.Conditions[0].Status = corev1.ConditionFalse },
+		"it is Pending": func(w *world) { w.pvc.Status.Phase = corev1.ClaimPending },
+		"1.36":          func(w *world) { w.at = cluster.AnyPatch(36) },
+	} {
+		found := answer("db", func(w *world) { gone("db")(w); edit(w) })
+		if len(found) == 0 || strings.Contains(fmt.Sprint(found), "since") {
+			t.Errorf("%s: %v", what, found)
+		}
 	}
 }

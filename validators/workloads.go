@@ -134,10 +134,7 @@ func counts(obj client.Object) bool {
 		return true
 	}
 	owner := metav1.GetControllerOfNoCopy(job)
-	return (owner == nil || owner.Kind != "CronJob") &&
-		!slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-		})
+	return (owner == nil || owner.Kind != "CronJob") && !cluster.Ended(job)
 }
 
 // worse returns the error of two that says more: that a lookup failed.

@@ -86,7 +86,7 @@ func stripMeta(m *metav1.ObjectMeta) {
 
 func stripClaim(pvc *corev1.PersistentVolumeClaim) {
 	stripMeta(&pvc.ObjectMeta)
-	pvc.Status.Conditions = nil
+	pvc.Status.Conditions = cluster.UnusedCondition(pvc)
 }
 
 func stripVolume(pv *corev1.PersistentVolume) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -218,7 +220,8 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 
 // inventoried are the kinds that the inventory is made of.
 func inventoried() []client.Object {
-	return []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{}}
+	return []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{},
+		&appsv1.StatefulSet{}, &appsv1.Deployment{}, &batchv1.CronJob{}, &batchv1.Job{}}
 }
 
 // wants says whether a namespace was asked for.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -19,6 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/internal/cli"
 	"stayput.dev/recovery"
 )
@@ -120,7 +124,7 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 	if err != nil {
 		return fmt.Errorf("reach %s: %w", config.Host, err)
 	}
-	r := &recovery.Recovery{Client: c, Wait: f.wait}
+	r := &recovery.Recovery{Client: c, Wait: f.wait, Kubernetes: versions(ctx, config)}
 	var plans []*recovery.Plan
 	switch {
 	case f.statefulSet != "":
@@ -151,6 +155,16 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 	return f.carryOut(ctx, out, r, plans)
 }
 
+// versions returns the releases of the API servers, or none if they do not tell.
+func versions(ctx context.Context, config *rest.Config) cluster.Versions {
+	servers, err := cache.NewServers(config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return cluster.Versions{}
+	}
+	v, _ := servers.Read(ctx) // or none
+	return v
+}
+
 func cutName(what, s string) (namespace, name string, err error) {
 	namespace, name, ok := strings.Cut(s, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
@@ -165,7 +179,11 @@ func (f *recoverFlags) carryOut(ctx context.Context, out io.Writer, r *recovery.
 	for _, p := range plans {
 		claim := p.Claim.Namespace + "/" + p.Claim.Name
 		if p.Done {
-			fmt.Fprintf(out, "claim %s has its volume %s: nothing to do\n", claim, p.Volume.Name)
+			unused := ""
+			if p.Unused != "" {
+				unused = "; " + p.Unused
+			}
+			fmt.Fprintf(out, "claim %s has its volume %s: nothing to do%s\n", claim, p.Volume.Name, unused)
 			continue
 		}
 		left++
@@ -199,7 +217,7 @@ func (f *recoverFlags) carryOut(ctx context.Context, out io.Writer, r *recovery.
 func printVolumes(out io.Writer, volumes []recovery.Volume, byNamespace bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(volumes) > 0 {
-		fmt.Fprintln(w, "NAMESPACE\tCLAIM\tSTATEFULSET\tORDINAL\tSIZE\tRELEASED\tPOLICY\tVOLUME")
+		fmt.Fprintln(w, "NAMESPACE\tCLAIM\tSTATEFULSET\tORDINAL\tSIZE\tRELEASED\tPOLICY\tVOLUME\tCLAIM NOW")
 	}
 	count, size, total := map[string]int{}, map[string]*resource.Quantity{}, new(resource.Quantity)
 	for _, v := range volumes {
@@ -214,8 +232,15 @@ func printVolumes(out io.Writer, volumes []recovery.Volume, byNamespace bool) er
 			released = t.Format(time.RFC3339)
 		}
 		capacity := v.Spec.Capacity.Storage()
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Claim, sts, ordinal, capacity, released,
-			v.Spec.PersistentVolumeReclaimPolicy, v.Name)
+		now := "-"
+		if v.Now != nil {
+			now = cmp.Or(v.Now.Spec.VolumeName, string(v.Now.Status.Phase))
+		}
+		if v.Unused != "" {
+			now += ", " + v.Unused
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Namespace, v.Claim, sts, ordinal, capacity, released,
+			v.Spec.PersistentVolumeReclaimPolicy, v.Name, now)
 		count[v.Namespace]++
 		if size[v.Namespace] == nil {
 			size[v.Namespace] = new(resource.Quantity)

@@ -21,6 +21,8 @@ const (
 	volumeName, volumeSource              protowire.Number = 1, 2
 	sourceClaim, sourceEphemeral          protowire.Number = 10, 29
 	podPhase, claimConditions             protowire.Number = 1, 4
+	conditionType, conditionStatus        protowire.Number = 1, 2
+	conditionTransition                   protowire.Number = 4
 )
 
 // unmanaged is for any kind but a claim, see cluster.StripManagedFields.
@@ -60,7 +62,9 @@ var special = map[string]*fields{
 	}),
 	"v1 Node": allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),
 	"v1 PersistentVolumeClaim": allBut(listed{
-		metadata: allBut(listed{metaFinalizers: nil}), status: allBut(listed{claimConditions: nil}),
+		metadata: allBut(listed{metaFinalizers: nil}), status: allBut(listed{
+			claimConditions: only(listed{conditionType: nil, conditionStatus: nil, conditionTransition: nil}),
+		}),
 	}),
 	"v1 PersistentVolume": allBut(listed{metadata: allBut(listed{metaFinalizers: nil, metaManagedFields: nil})}),
 	"apps/v1 Deployment":  allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),

@@ -128,6 +128,13 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 				FieldsV1: &metav1.FieldsV1{}}
 			m.FieldsV1.SetRawString(`{"f:spec":{"f:accessModes":{}}}`)
 		},
+		func(of *corev1.PersistentVolumeClaimConditionType, c randfill.Continue) {
+			*of = []corev1.PersistentVolumeClaimConditionType{corev1.PersistentVolumeClaimUnused,
+				corev1.PersistentVolumeClaimResizing}[c.Intn(2)]
+		},
+		func(s *corev1.ConditionStatus, c randfill.Continue) {
+			*s = []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse}[c.Intn(2)]
+		},
 	)
 	likes := []client.Object{&corev1.Secret{}}
 	for _, kind := range cluster.Kinds {
