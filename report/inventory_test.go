@@ -27,7 +27,8 @@ import (
 func TestUnneeded(t *testing.T) {
 	var objs []client.Object
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "shop", Name: name} }
-	claim := func(name, size string, phase corev1.PersistentVolumeClaimPhase, unused corev1.ConditionStatus, since string) {
+	claim := func(name, size string, phase corev1.PersistentVolumeClaimPhase, unused corev1.ConditionStatus,
+		since string) {
 		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: meta(name)}
 		pvc.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
 		pvc.Status.Phase = phase
