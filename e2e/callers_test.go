@@ -36,7 +36,8 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cluster.Stop() }()
-	s := startBinary(t, cluster, dir)
+	s := startBinary(t, cluster, dir, "--client-ca-file", filepath.Join(dir, "callers.crt"), "--client-names",
+		"kube-apiserver")
 	webhooks := s.stayput("webhooks", "--url", "https://"+s.address, "--namespace", "stayput")
 	s.kubectl(webhooks, "apply", "-f", "-")
 	eventually(t, "the API server's certificate is accepted, and Stayput's is trusted",
@@ -167,7 +168,8 @@ type binaryLab struct {
 	address, health string
 }
 
-func startBinary(t *testing.T, cluster *localcluster.Cluster, dir string) *binaryLab {
+// startBinary starts the binary with certificates of its own, and more flags.
+func startBinary(t *testing.T, cluster *localcluster.Cluster, dir string, args ...string) *binaryLab {
 	t.Helper()
 	s := &binaryLab{T: t, cluster: cluster}
 	if err := harness.FreeAddresses(&s.address, &s.health); err != nil {
@@ -178,10 +180,9 @@ func startBinary(t *testing.T, cluster *localcluster.Cluster, dir string) *binar
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(env.Binary, "serve", "--listen", s.address, "--health-listen", s.health, "--metrics-listen", "0",
-		"--drain", "100ms",
-		"--kubeconfig", cluster.Kubeconfig(), "--tls-names", "127.0.0.1",
-		"--client-ca-file", filepath.Join(dir, "callers.crt"), "--client-names", "kube-apiserver")
+	cmd := exec.Command(env.Binary, append([]string{"serve", "--listen", s.address, "--health-listen", s.health,
+		"--metrics-listen", "0", "--drain", "100ms", "--kubeconfig", cluster.Kubeconfig(), "--tls-names", "127.0.0.1"},
+		args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
