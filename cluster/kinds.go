@@ -28,11 +28,13 @@ type Kind struct {
 	ManagedFields bool // some rule reads which manager set a field
 	Packed        bool // a cluster has many, or large ones: caches keep them as bytes
 	Optional      bool // older API servers do not serve it, and then it has no objects
+	Unread        bool // admission reviews it, and looks none up: no cache has it
 	Unwatched     bool // only lint and audit know it: admission may not read it, and has no informer, see ErrUnwatched
 }
 
 // Kinds are all kinds that rules are about or look up.
 var Kinds = []Kind{
+	{Object: &CustomResourceDefinition{}, Resource: "customresourcedefinitions", ClusterScoped: true, Unread: true},
 	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
 	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true},
 	{Object: &appsv1.StatefulSet{}, Resource: "statefulsets", Scalable: true, Packed: true},
@@ -136,7 +138,6 @@ var clusterScoped = map[schema.GroupKind]bool{
 	{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"}:        true,
 	{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicyBinding"}: true,
 	{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}:   true,
-	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}:                 true,
 	{Group: "apiregistration.k8s.io", Kind: "APIService"}:                             true,
 	{Group: "authentication.k8s.io", Kind: "SelfSubjectReview"}:                       true,
 	{Group: "authentication.k8s.io", Kind: "TokenReview"}:                             true,

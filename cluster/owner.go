@@ -59,4 +59,4 @@ func IsForeign(owner metav1.OwnerReference) bool {
 }
 
 // ownGroups are groups that every API server serves but that the scheme lacks.
-var ownGroups = []string{"apiextensions.k8s.io", "apiregistration.k8s.io"}
+var ownGroups = []string{"apiregistration.k8s.io"}

@@ -86,6 +86,7 @@ var sentences = []sentence{
 	{rule: "deployment-subdomain pod-subdomain pod-identity-skipped", says: `no DNS name|by hand|names no Pods`,
 		shown: podNames},
 	{rule: "field-fixed", says: `cannot (be|grow|shrink|lose)`, by: "TestHints"},
+	{rule: "definition-data", says: `(are|is) destroyed`, by: "TestWhatADefinitionTakesWithIt"},
 	{rule: "namespace-data", says: `(are|is) destroyed`, by: "TestANamespaceWithDataGoesWhenItMay"},
 	{rule: "namespace-data", says: `leaves no trace`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
 	{rule: "service-governing statefulset-service-headless statefulset-service-missing statefulset-service-selector " +

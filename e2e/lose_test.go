@@ -201,6 +201,43 @@ spec:
 	{"`DELETE` a Namespace", func(t *testing.T, ns string) attempt {
 		return at(t, doomed(t, ns, 1)[0], by(t, "delete", "namespace", ns))
 	}},
+	{"`UPDATE` a Namespace's subresource `finalize`: its finalizer is taken off", func(t *testing.T, ns string) attempt {
+		a := at(t, claimOfDisk(t, ns, "files"), func() (string, error) {
+			return try(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"`+ns+`"},"spec":{"finalizers":[]}}`,
+				"replace", "--raw", "/api/v1/namespaces/"+ns+"/finalize", "-f", "-")
+		})
+		// Nobody deletes what is in it then, and it ends once it is deleted twice.
+		kubectl(t, "delete", "namespace", ns, "--wait=false")
+		output(t, "Terminating", "get", "namespace", ns, "-o", "jsonpath={.status.phase}")
+		kubectl(t, "delete", "namespace", ns)
+		output(t, "Bound", "get", "pvc", "files", "-n", ns, "-o", "jsonpath={.status.phase}")
+		kubectl(t, "create", "namespace", ns)
+		output(t, "Bound", "get", "pvc", "files", "-n", ns, "-o", "jsonpath={.status.phase}")
+		return a
+	}},
+	{"`DELETE` a Node with the disk of a local volume", func(t *testing.T, ns string) attempt {
+		dir := t.TempDir()
+		forget(t, ns)
+		t.Cleanup(func() {
+			_, _ = env.Kubectl(context.Background(), "", "delete", "node", ns, "--wait=false", "--ignore-not-found")
+		})
+		apply(t, ns, fmt.Sprintf(localVolume, ns, dir))
+		output(t, "Bound", "get", "pvc", "files", "-n", ns, "-o", "jsonpath={.status.phase}")
+		a := attempt{pv: ns, disk: filepath.Join(dir, "data")}
+		if err := os.WriteFile(a.disk, []byte("data"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a.said, a.err = try(t, "", "delete", "node", ns)
+		// Its Pods are looked for every 20 s, and the Node once more after 40 s.
+		for end := time.Now().Add(3 * env.patient); time.Now().Before(end); time.Sleep(time.Second) {
+			if kubectl(t, "get", "pod", "-n", ns, "--ignore-not-found", "-o", "name") == "" {
+				break
+			}
+		}
+		gone(t, "pod", "-n", ns)
+		output(t, "Bound", "get", "pvc", "files", "-n", ns, "-o", "jsonpath={.status.phase}")
+		return a
+	}},
 	{"`DELETE` a StorageClass that claim templates name", func(t *testing.T, ns string) attempt {
 		name := ns + "-class"
 		out, err := try(t, strings.Replace(class, "name: disk", "name: "+name, 1), "create", "-f", "-")
@@ -218,8 +255,12 @@ spec:
 		return attempt{said: out, err: err}
 	}},
 	{"`DELETE` a custom resource that owns claims", func(t *testing.T, ns string) attempt {
-		pv := ownedClaim(t, ns)
+		pv := ownedClaim(t, ns, "Saving", "savings")
 		return at(t, pv, by(t, "delete", "savings", "main", "-n", ns))
+	}},
+	{"`DELETE` a CustomResourceDefinition whose custom resources own claims", func(t *testing.T, ns string) attempt {
+		pv := ownedClaim(t, ns, "Deposit", "deposits")
+		return at(t, pv, by(t, "delete", "crd", "deposits.lose.example.com"))
 	}},
 	{"`DELETE` a VolumeSnapshotContent", func(t *testing.T, ns string) attempt {
 		definition(t, "VolumeSnapshotContent", "volumesnapshotcontents", "snapshot.storage.k8s.io", "Cluster")
@@ -256,11 +297,46 @@ spec:
 	}},
 }
 
+// localVolume is a Node with a volume on it, and the claim and the Pod that have it.
+const localVolume = `apiVersion: v1
+kind: Node
+metadata: {name: %s, labels: {kubernetes.io/hostname: %[1]s}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %[1]s}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Delete
+  storageClassName: ""
+  claimRef: {namespace: %[1]s, name: files}
+  local: {path: %[2]s}
+  nodeAffinity: {required: {nodeSelectorTerms: [
+    {matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%[1]s]}]}]}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: files}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: %[1]s, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  nodeName: %[1]s
+  containers: [{name: app, image: app, volumeMounts: [{name: data, mountPath: /data}]}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
+`
+
 // definition makes a CustomResourceDefinition for as long as the test runs.
 func definition(t *testing.T, kind, plural, group, scope string) {
 	t.Helper()
 	t.Cleanup(func() {
-		_, _ = env.Kubectl(context.Background(), "", "delete", "crd", plural+"."+group, "--wait=false")
+		name := plural + "." + group
+		_, _ = env.Kubectl(context.Background(), "", "annotate", "crd", name,
+			"exempt.stayput.dev/definition-data=a test ends")
+		_, _ = env.Kubectl(context.Background(), "", "delete", "crd", name, "--wait=false")
 	})
 	out, err := try(t, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -283,14 +359,14 @@ spec:
 
 // ownedClaim makes a custom resource with a claim that goes with it, and returns the
 // volume.
-func ownedClaim(t *testing.T, ns string) string {
+func ownedClaim(t *testing.T, ns, kind, plural string) string {
 	t.Helper()
-	definition(t, "Saving", "savings", "lose.example.com", "Namespaced")
-	apply(t, ns, "apiVersion: lose.example.com/v1\nkind: Saving\nmetadata: {name: main}\n")
+	definition(t, kind, plural, "lose.example.com", "Namespaced")
+	apply(t, ns, "apiVersion: lose.example.com/v1\nkind: "+kind+"\nmetadata: {name: main}\n")
 	pv := claimOfDisk(t, ns, "files")
-	uid := kubectl(t, "get", "saving", "main", "-n", ns, "-o", "jsonpath={.metadata.uid}")
-	kubectl(t, "patch", "pvc", "files", "-n", ns, "-p", `{"metadata":{"ownerReferences":[{"apiVersion":`+
-		`"lose.example.com/v1","kind":"Saving","name":"main","controller":true,"uid":"`+strings.TrimSpace(uid)+`"}]}}`)
+	uid := kubectl(t, "get", plural, "main", "-n", ns, "-o", "jsonpath={.metadata.uid}")
+	owned(t, ns, "pvc", "files", fmt.Sprintf(`{"apiVersion":"lose.example.com/v1","kind":%q,"name":"main",`+
+		`"controller":true,"uid":%q}`, kind, strings.TrimSpace(uid)))
 	return pv
 }
 

@@ -82,6 +82,42 @@ spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce],
   persistentVolumeReclaimPolicy: Retain, csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}}`},
 	"claim-volume": {app: "prometheus.yaml", want: warn,
 		old: "\n  storageClassName: retained", new: "\n  storageClassName: retained\n  volumeName: grafana"},
+	"definition-data": {app: "prometheus.yaml", want: deny,
+		gone: "CustomResourceDefinition thanosrulers.example.com", add: `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: thanosrulers.example.com}
+spec:
+  group: example.com
+  names: {kind: ThanosRuler, plural: thanosrulers}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: rules
+  namespace: monitoring
+  ownerReferences:
+  - {apiVersion: example.com/v1, kind: ThanosRuler, name: rules, uid: 3f0c7a52-0000-4000-8000-000000000001}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: retained
+  volumeName: rules
+  resources: {requests: {storage: 1Gi}}
+status: {phase: Bound}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: rules}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Delete
+  storageClassName: retained
+  claimRef: {namespace: monitoring, name: rules}
+  csi: {driver: ebs.csi.aws.com, volumeHandle: vol-1}
+status: {phase: Bound}`},
 
 	"deployment-grace-period": {app: "prometheus.yaml", want: warn,
 		old: "      serviceAccountName: grafana",

@@ -21,6 +21,7 @@ var All = withStayputAnnotation(
 	claimTemplateVolumeMode,
 	claimUnbindable,
 	claimVolume,
+	definitionData,
 	deploymentGracePeriod,
 	deploymentHostname,
 	deploymentRollingClaim,

@@ -222,7 +222,7 @@ func (c *comparison) world(t *testing.T, seed uint64) {
 	t.Helper()
 	g := newGen(seed)
 	w := g.world()
-	for _, create := range append(g.makers(), g.filed()...) {
+	for _, create := range append(append(g.makers(), g.filed()...), g.definition) {
 		obj := create()
 		if all := w.ofKind(obj); len(all) > 0 && g.chance(.5) { // one that is there, with what belongs to it
 			obj = one(g, all...)

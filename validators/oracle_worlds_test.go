@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // A world is a small random cluster, and who asks about it. Names, labels and
@@ -41,6 +43,7 @@ type world struct {
 	cronJobs     []*batchv1.CronJob
 	autoscalers  []autoscaler
 	configMaps   []*corev1.ConfigMap
+	definitions  []definition
 
 	retain string // the configuration's: statefulsets, owned, all, off
 	user   string // who asks
@@ -65,7 +68,7 @@ func (w *world) since(minor int) bool { return w.servers[0].minor >= minor }
 func (w *world) objects() (all []client.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
 		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces, w.jobs, w.cronJobs,
-		w.autoscalers, w.configMaps} {
+		w.autoscalers, w.configMaps, w.definitions} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			all = append(all, v.Index(i).Interface().(client.Object))
@@ -119,6 +122,8 @@ func (w *world) put(obj client.Object) {
 		w.autoscalers = with(w.autoscalers, obj)
 	case *corev1.ConfigMap:
 		w.configMaps = with(w.configMaps, obj)
+	case definition:
+		w.definitions = with(w.definitions, obj)
 	}
 }
 
@@ -194,6 +199,38 @@ func (g gen) autoscaler() autoscaler {
 	h.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1",
 		Kind: one(g, "StatefulSet", "StatefulSet", "Deployment"), Name: one(g, "db", "c", "web")}
 	return h
+}
+
+type definition = *cluster.CustomResourceDefinition
+
+// definition makes one of the kind of [gen.operator], or of one that has half its name.
+func (g gen) definition() client.Object {
+	d := &cluster.CustomResourceDefinition{ObjectMeta: g.meta(false, "clusters.db.example.com")}
+	d.Spec.Group, d.Spec.Names.Kind = one(g, "db.example.com", "db.example.com", "example.com"),
+		one(g, "Cluster", "Cluster", "Database")
+	return d
+}
+
+// operated gives claims the owners that go with a custom resource, and owners that stay.
+func (g gen) operated(w *world) {
+	for _, c := range w.claims {
+		c.OwnerReferences = nil
+		for range g.IntN(3) {
+			o := g.operator()
+			switch sets := in(w.statefulSets, c.Namespace); {
+			case len(sets) > 0 && g.chance(.5):
+				s := one(g, sets...)
+				o = metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: s.Name,
+					UID: one(g, s.UID, s.UID, s.UID, "another")}
+				if g.chance(.5) {
+					s.OwnerReferences = []metav1.OwnerReference{g.operator()}
+				}
+			case g.chance(.2):
+				o = metav1.OwnerReference{APIVersion: "v1", Kind: one(g, "ConfigMap", "Pod"), Name: "c", UID: "c"}
+			}
+			c.OwnerReferences = append(c.OwnerReferences, o)
+		}
+	}
 }
 
 func (g gen) configMap() *corev1.ConfigMap {
@@ -312,6 +349,8 @@ func (g gen) belongings(w *world, obj client.Object) {
 		}
 	}
 	switch o := obj.(type) {
+	case definition:
+		g.operated(w)
 	case *appsv1.StatefulSet:
 		for _, t := range o.Spec.VolumeClaimTemplates {
 			for n := range 5 {

@@ -248,7 +248,8 @@ var _ = register(map[string]oracle{
 	}),
 	"stayput-annotation": exceptUpdatesOfPods(func(_ *world, obj client.Object) validators.Level {
 		kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")
-		if slices.Contains([]string{"Job", "CronJob", "ConfigMap"}, kind) || strings.HasPrefix(kind, "*v2.") {
+		if slices.Contains([]string{"Job", "CronJob", "ConfigMap"}, kind) || strings.HasPrefix(kind, "*v2.") ||
+			strings.HasPrefix(kind, "*cluster.") {
 			return nothing // nothing of Stayput's is about them
 		}
 		bad := misused(kind, obj)

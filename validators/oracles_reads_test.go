@@ -359,6 +359,8 @@ func all(o client.Object) any {
 		sc := o.DeepCopy()
 		sc.ObjectMeta = metav1.ObjectMeta{}
 		return append(fields, sc)
+	case definition:
+		return append(fields, o.Spec)
 	}
 	panic("what does a " + reflect.TypeOf(o).String() + " say?")
 }

@@ -215,6 +215,17 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
+	"definition-data": deleted(func(w *world, d definition) validators.Level {
+		for _, c := range w.claims {
+			v, ns := volumeHad(w, c), find(w.namespaces, "", c.Namespace)
+			going := c.DeletionTimestamp != nil || ns != nil && ns.DeletionTimestamp != nil
+			if v != nil && v.Spec.PersistentVolumeReclaimPolicy != "Retain" && c.Status.Phase == corev1.ClaimBound && !going &&
+				wishFor(w, v, c, c.Namespace) != "Delete" && goneWith(w, d, c) {
+				return deny
+			}
+		}
+		return nothing
+	}),
 	"field-fixed": gravest(
 		updated(func(_ *world, old, s sts) validators.Level {
 			policy := func(s sts) string {
@@ -308,4 +319,34 @@ func otherDefault(w *world, self class) bool {
 func lostGuard(w *world, old, obj client.Object, finalizer string) bool {
 	return !strings.HasPrefix(w.user, "system:") && old.GetDeletionTimestamp() != nil &&
 		slices.Contains(old.GetFinalizers(), finalizer) && !slices.Contains(obj.GetFinalizers(), finalizer)
+}
+
+// goneWith says whether the garbage collector takes an object once there is no custom
+// resource that a definition defines: some owner goes, and none stays.
+func goneWith(w *world, d definition, o client.Object) (goes bool) {
+	for _, ref := range o.GetOwnerReferences() {
+		group, _, _ := strings.Cut(ref.APIVersion, "/")
+		s := find(w.statefulSets, o.GetNamespace(), ref.Name)
+		_, isSet := o.(sts)
+		leader := find(w.pods, o.GetNamespace(), ref.Name)
+		switch {
+		case group == d.Spec.Group && ref.Kind == d.Spec.Names.Kind:
+			goes = true
+		case group == "apps" && ref.Kind == "StatefulSet":
+			if s != nil && s.UID == ref.UID {
+				if goes = goneWith(w, d, s); !goes {
+					return false
+				}
+			}
+		case ref.APIVersion == "v1" && ref.Kind == "Pod" && isSet:
+			if leader != nil && leader.UID == ref.UID {
+				if goes = goneWith(w, d, leader); !goes {
+					return false
+				}
+			}
+		default:
+			return false
+		}
+	}
+	return goes
 }

