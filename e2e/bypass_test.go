@@ -78,7 +78,7 @@ spec: {nodeName: nowhere, automountServiceAccountToken: false, containers: [{nam
 			t.Error(out)
 		}
 	})
-	t.Run("somebody else's name", func(t *testing.T) {
+	t.Run("impersonation of a controller", func(t *testing.T) {
 		token := newAccount(t, ns, "tenant", "rolebinding --clusterrole=admin")
 		for _, who := range []string{"system:serviceaccount:kube-system:deployment-controller",
 			"system:kube-controller-manager", "system:node:n"} {

@@ -63,14 +63,14 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 			kubectl(t, "patch", "pod", job, "-n", ns, "--subresource=status", "-p", `{"status":{"phase":"Succeeded"}}`)
 			kubectl(t, "wait", "--for=create", "pod/pg-1", "-n", ns, "--timeout=60s")
 			kubectl(t, "wait", "pod/pg-1", "-n", ns, "--for=condition=Ready", "--timeout=60s")
-			account.told(t, "the first instance").worked(t)
+			account.verdict(t, "the first instance").worked(t)
 			volumes := volumesOf(t, ns)
 			letGo(t, volumes)
 			// It is as far as it comes: before it does more, the Pod must answer.
 			kubectl(t, "patch", "cluster.postgresql.cnpg.io", "pg", "-n", ns, "--type=merge", "-p",
 				`{"spec":{"instances":5,"storage":{"size":"2Gi"}}}`)
 			time.Sleep(5 * time.Second)
-			account.told(t, "more instances, more storage: pg-1 has "+
+			account.verdict(t, "more instances, more storage: pg-1 has "+
 				kubectl(t, "get", "pvc", "pg-1", "-n", ns, "-o", "jsonpath={.spec.resources.requests.storage}")).unrefused(t)
 			out, err := try(t, "", "delete", "pvc", "pg-1", "-n", ns, "--dry-run=server")
 			if err != nil {
@@ -92,7 +92,7 @@ spec: {instances: 3, imageName: "postgresql:17.5", storage: {size: 1Gi, storageC
 			} else {
 				become(t, "destroyed", volumes...)
 			}
-			account.told(t, "deleted").unrefused(t)
+			account.verdict(t, "deleted").unrefused(t)
 		})
 	}
 }

@@ -71,16 +71,16 @@ func configurations(t *testing.T, file, prefix, ns, base string, ca []byte, path
 	}
 }
 
-// A verdict is what an operator's account was told.
+// A verdict is what an operator's account was answered.
 type verdict struct {
 	writes   int
 	denials  []string
 	warnings map[string]int // by rule
 }
 
-// told returns and logs what the account was told since the last call: each
+// verdict returns and logs what the account was answered since the last call: each
 // sentence once, whatever it was of.
-func (r *tap) told(t *testing.T, when string) verdict {
+func (r *tap) verdict(t *testing.T, when string) verdict {
 	t.Helper()
 	denials, warnings, writes := r.said()
 	v := verdict{writes, denials, map[string]int{}}

@@ -64,7 +64,7 @@ func TestOpenKruise(t *testing.T) {
 	for name := range names {
 		kruiseReady(t, ns, name, 3)
 	}
-	account.told(t, "created").worked(t)
+	account.verdict(t, "created").worked(t)
 	for _, replicas := range []int{5, 2} {
 		for name := range names {
 			kubectl(t, "patch", kruiseSet, name, "-n", ns, "--type=merge", "-p",
@@ -74,7 +74,7 @@ func TestOpenKruise(t *testing.T) {
 			kruiseReady(t, ns, name, replicas)
 		}
 	}
-	account.told(t, "scaled").worked(t)
+	account.verdict(t, "scaled").worked(t)
 	volumes := map[string][]string{}
 	for name := range names {
 		kubectl(t, "patch", kruiseSet, name, "-n", ns, "--type=json", "-p",
@@ -89,7 +89,7 @@ func TestOpenKruise(t *testing.T) {
 			t.Errorf("%d volumes: %v", len(volumes[name]), volumes[name])
 		}
 	}
-	account.told(t, "another image").worked(t)
+	account.verdict(t, "another image").worked(t)
 	become(t, "Delete Bound", volumes["left"]...)
 	become(t, "Retain Bound", volumes["kept"]...)
 
@@ -101,7 +101,7 @@ func TestOpenKruise(t *testing.T) {
 			`{"status":{"capacity":{"storage":"2Gi"}}}`)
 	}
 	kruiseReady(t, ns, "kept", 2)
-	account.told(t, "more storage").unrefused(t)
+	account.verdict(t, "more storage").unrefused(t)
 
 	// A person who deletes a claim is warned: which set it is of, nobody knows.
 	out, err := try(t, "", "delete", "pvc", "data-left-0", "-n", ns, "--dry-run=server")
@@ -119,7 +119,7 @@ func TestOpenKruise(t *testing.T) {
 	contains(t, out, "namespace-data", "the volumes (5Gi) of 5 claims are destroyed")
 	become(t, "destroyed", volumes["left"]...)
 	become(t, "Retain Released", volumes["kept"]...)
-	account.told(t, "deleted").unrefused(t)
+	account.verdict(t, "deleted").unrefused(t)
 }
 
 const kruiseSet = "statefulsets.apps.kruise.io"

@@ -77,17 +77,17 @@ internalCertManagement: {enable: false}
 		return nil
 	})
 	ready(3)
-	account.told(t, "created").worked(t)
+	account.verdict(t, "created").worked(t)
 	for _, groups := range []int{5, 2} {
 		patch(fmt.Sprintf(`{"spec":{"replicas":%d}}`, groups))
 		ready(groups)
 	}
-	account.told(t, "scaled").worked(t)
+	account.verdict(t, "scaled").worked(t)
 	patch(`{"spec":{"leaderWorkerTemplate":{"workerTemplate":{"spec":{"containers":[{"name":"db","image":"next",` +
 		`"volumeMounts":[{"name":"data","mountPath":"/data"}]}]}}}}}`)
 	output(t, "next next next next", "get", "pods", "-n", ns, "-o", "jsonpath={.items[*].spec.containers[0].image}")
 	ready(2)
-	account.told(t, "another image").worked(t)
+	account.verdict(t, "another image").worked(t)
 
 	// A group whose Pod goes is made anew, with the worker's StatefulSet.
 	before := kubectl(t, "get", "statefulset", "db-0", "-n", ns, "-o", "jsonpath={.metadata.uid}")
@@ -100,7 +100,7 @@ internalCertManagement: {enable: false}
 		return nil
 	})
 	ready(2)
-	account.told(t, "a group made anew").worked(t)
+	account.verdict(t, "a group made anew").worked(t)
 
 	volumes := volumesOf(t, ns)
 	letGo(t, volumes)
@@ -118,14 +118,14 @@ internalCertManagement: {enable: false}
 	kubectl(t, "patch", "leaderworkerset", "db", "-n", ns, "--type=json", "-p", fmt.Sprintf(grow, "2Gi"))
 	patch(`{"spec":{"replicas":3}}`)
 	time.Sleep(3 * time.Second)
-	grown := account.told(t, "more storage")
+	grown := account.verdict(t, "more storage")
 	grown.unrefused(t)
 	if grown.warnings["field-fixed"] == 0 {
 		t.Error("no hint of field-fixed: does the API server accept it?")
 	}
 	kubectl(t, "patch", "leaderworkerset", "db", "-n", ns, "--type=json", "-p", fmt.Sprintf(grow, "1Gi"))
 	ready(3)
-	account.told(t, "less again").worked(t)
+	account.verdict(t, "less again").worked(t)
 
 	kubectl(t, "delete", "leaderworkerset", "db", "-n", ns)
 	gone(t, "statefulset,pod", "-n", ns)
@@ -143,9 +143,9 @@ internalCertManagement: {enable: false}
 	kubectl(t, "delete", "pod", "brief-0-1", "-n", ns)
 	become(t, "Retain Released", lost)
 	kubectl(t, "wait", "--for=create", "pod/brief-0-1", "-n", ns, "--timeout=60s")
-	account.told(t, "claims that go with the StatefulSet").worked(t)
+	account.verdict(t, "claims that go with the StatefulSet").worked(t)
 
 	kubectl(t, "delete", "namespace", ns)
 	become(t, "Retain Released", volumes...)
-	account.told(t, "deleted").unrefused(t)
+	account.verdict(t, "deleted").unrefused(t)
 }

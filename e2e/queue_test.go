@@ -67,12 +67,12 @@ func TestAFullQueue(t *testing.T) {
 		}
 		return fmt.Sprintf("%s: %.200s", resp.Status, text), took
 	}
-	// crowd has n ask at a time until then, each at least once.
+	// askAll sends body from n connections until then, from each at least once.
 	type seen struct {
 		answers map[string]int
 		longest time.Duration
 	}
-	crowd := func(n int, body []byte, until time.Time) (s seen) {
+	askAll := func(n int, body []byte, until time.Time) (s seen) {
 		s.answers = map[string]int{}
 		var group sync.WaitGroup
 		var mu sync.Mutex
@@ -109,11 +109,11 @@ func TestAFullQueue(t *testing.T) {
 			t.Errorf("%s: an answer came after %s, and the deadline is %s", what, s.longest, deadline)
 		}
 	}
-	only(crowd(hanging, asking, time.Now()), "before", "allowed")
+	only(askAll(hanging, asking, time.Now()), "before", "allowed")
 	client.CloseIdleConnections()
 	time.Sleep(time.Second)
 	before := usageOf(t, b)
-	only(crowd(hanging, asking, time.Now()), "before", "allowed") // opens connections again
+	only(askAll(hanging, asking, time.Now()), "before", "allowed") // opens connections again
 
 	apiserver := b.Cluster.(*localcluster.Cluster).PIDs()["kube-apiserver"]
 	signal := func(s syscall.Signal) {
@@ -127,10 +127,10 @@ func TestAFullQueue(t *testing.T) {
 	until := time.Now().Add(halted)
 	var group sync.WaitGroup
 	var held, others seen
-	group.Go(func() { held = crowd(hanging, asking, until) })
+	group.Go(func() { held = askAll(hanging, asking, until) })
 	group.Go(func() {
 		time.Sleep(time.Second) // when all slots are taken
-		others = crowd(good, alone, until)
+		others = askAll(good, alone, until)
 	})
 	group.Wait()
 	during := usageOf(t, b)
@@ -144,7 +144,7 @@ func TestAFullQueue(t *testing.T) {
 
 	right(t, probes, "the API server goes on")
 	eventually(t, "as many answers as there are slots", func() error {
-		if s := crowd(slots, asking, time.Now()); s.answers["allowed"] != slots {
+		if s := askAll(slots, asking, time.Now()); s.answers["allowed"] != slots {
 			return fmt.Errorf("%v", s.answers)
 		}
 		return nil

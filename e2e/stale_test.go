@@ -200,7 +200,7 @@ kind: Configuration
 mutators: {volume-retain: off}
 `
 
-// TestNothingIsDeniedOnAStaleCache lets the world change unseen by Stayput's
+// TestNothingIsDeniedOnAStaleCache changes objects unseen by Stayput's
 // informers: what was denied a moment ago, and is right now, is not denied.
 func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 	}
 	deleteClaim := []string{"delete", "pvc", "data-mysql-0", "--wait=false"}
 	for name, tc := range map[string]struct {
-		world     string     // what Stayput has seen
+		cached    string     // what Stayput has seen
 		also      [][]string // and done to it
 		manifest  string     // the request, on stdin
 		request   []string   // denied before
@@ -223,50 +223,50 @@ func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 		applied   string
 	}{
 		"the StatefulSet is gone": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"delete", "statefulset", "mysql", "--wait=false"}},
 		},
 		"the StatefulSet is being deleted": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"delete", "statefulset", "mysql", "--cascade=foreground", "--wait=false"}},
 		},
 		"the StatefulSet is scaled down": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"scale", "statefulset", "mysql", "--replicas=0"}},
 		},
 		"the claim is exempted by its namespace": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"annotate", "namespace", "NS", "exempt.stayput.dev/claim-in-use=a drill"}},
 		},
 		"the namespace is in mode warn": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"label", "namespace", "NS", "stayput.dev/mode=warn"}},
 		},
 		"the namespace terminates": {
-			world: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
+			cached: mysql + "---\n" + staleClaim, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"delete", "namespace", "NS", "--wait=false"}},
 		},
 		"the disk may go": {
-			world: staleVolume + staleClaim, also: bind, request: deleteClaim, rule: "claim-in-use",
+			cached: staleVolume + staleClaim, also: bind, request: deleteClaim, rule: "claim-in-use",
 			meanwhile: [][]string{{"annotate", "namespace", "NS", "stayput.dev/reclaim-policy=Delete"}},
 		},
 		"the disk is retained": {
-			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "namespace", "NS", "--wait=false"},
+			cached: staleVolume + staleClaim, also: bind, request: []string{"delete", "namespace", "NS", "--wait=false"},
 			rule:      "namespace-data",
 			meanwhile: [][]string{{"patch", "pv", "NS", "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`}},
 		},
 		"the claim is gone": {
-			world: staleVolume + staleClaim, also: bind, request: []string{"delete", "pv", "NS", "--wait=false"},
+			cached: staleVolume + staleClaim, also: bind, request: []string{"delete", "pv", "NS", "--wait=false"},
 			rule:      "volume-in-use",
 			meanwhile: [][]string{{"annotate", "pvc", "data-mysql-0", "stayput.dev/reclaim-policy=Delete"}, deleteClaim},
 		},
 		"the Service is made again": {
-			world: ordinaryService, manifest: mysql, request: []string{"create", "-f", "-"},
+			cached: ordinaryService, manifest: mysql, request: []string{"create", "-f", "-"},
 			rule:      "statefulset-service-headless",
 			meanwhile: [][]string{{"delete", "service", "mysql-h"}}, applied: headlessService,
 		},
 		"the class is made again": {
-			world: staleClass,
+			cached: staleClass,
 			manifest: replace(mysql, "  replicas: 3",
 				"  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 3", "storageClassName: disk",
 				"storageClassName: NS"),
@@ -275,11 +275,11 @@ func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 				"reclaimPolicy: Retain"),
 		},
 		"the claim is made again": {
-			world: staleClaim, manifest: sharesClaim, request: []string{"create", "-f", "-"}, rule: "statefulset-shared-claim",
+			cached: staleClaim, manifest: sharesClaim, request: []string{"create", "-f", "-"}, rule: "statefulset-shared-claim",
 			meanwhile: [][]string{deleteClaim}, applied: replace(staleClaim, "ReadWriteOnce", "ReadWriteMany"),
 		},
 		"the hostname is taken away": {
-			world: fixedHostname, request: []string{"scale", "deployment", "web", "--replicas=3"}, rule: "deployment-hostname",
+			cached: fixedHostname, request: []string{"scale", "deployment", "web", "--replicas=3"}, rule: "deployment-hostname",
 			meanwhile: [][]string{{"patch", "deployment", "web", "-p", `{"spec":{"template":{"spec":{"hostname":null}}}}`}},
 		},
 	} {
@@ -294,7 +294,7 @@ func TestNothingIsDeniedOnAStaleCache(t *testing.T) {
 			}
 			manifest := strings.ReplaceAll(tc.manifest, "NS", ns)
 			b.kubectl(t, "", "create", "namespace", ns)
-			b.kubectl(t, strings.ReplaceAll(tc.world, "NS", ns), in([]string{"apply", "-f", "-"})...)
+			b.kubectl(t, strings.ReplaceAll(tc.cached, "NS", ns), in([]string{"apply", "-f", "-"})...)
 			for _, args := range tc.also {
 				b.kubectl(t, "", in(args)...)
 			}

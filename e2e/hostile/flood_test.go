@@ -50,15 +50,15 @@ func TestFloodOfBodiesAlone(t *testing.T) {
 func TestSlowSenders(t *testing.T) {
 	n := either(100, 1000)
 	attacks := map[string]func(conn net.Conn) net.Conn{
-		"no handshake":   func(conn net.Conn) net.Conn { return conn },
-		"half a hello":   func(conn net.Conn) net.Conn { _, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1, 0}); return conn },
-		"no header":      nil,
-		"half a header":  nil,
-		"a slow header":  nil,
-		"half a body":    nil,
-		"a slow body":    nil,
-		"half a MiB":     nil,
-		"an endless one": nil,
+		"no handshake":       func(conn net.Conn) net.Conn { return conn },
+		"half a ClientHello": func(conn net.Conn) net.Conn { _, _ = conn.Write([]byte{22, 3, 1, 2, 0, 1, 0}); return conn },
+		"no header":          nil,
+		"half a header":      nil,
+		"a slow header":      nil,
+		"half a body":        nil,
+		"a slow body":        nil,
+		"half a MiB":         nil,
+		"an endless body":    nil,
 	}
 	s := start(t)
 	w := s.witness(8, 5*time.Millisecond)
@@ -144,7 +144,7 @@ func dawdle(conn net.Conn, attack string) {
 		}
 	case "half a MiB":
 		_, _ = conn.Write([]byte(head("/validate", 1<<20) + `"` + strings.Repeat("x", 512<<10)))
-	case "an endless one":
+	case "an endless body":
 		if _, err := conn.Write([]byte("POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: " +
 			"application/json\r\nTransfer-Encoding: chunked\r\n\r\n")); err != nil {
 			return

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// A flood is what a flooder is told to do to a server.
+// A flood is what a flooder does to a server.
 type flood struct {
 	Address string
 
