@@ -52,6 +52,37 @@ func TestMutate(t *testing.T) {
 	}
 }
 
+// TestMutateKnowsWhatItIsTold looks for the Service of a StatefulSet that names
+// none.
+func TestMutateKnowsWhatItIsTold(t *testing.T) {
+	set := strings.Split(unnamed, "---\n")[1]
+	service := "---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n" +
+		"spec: {clusterIP: None, selector: {app: db}}\n"
+	for _, tt := range []struct {
+		manifests string
+		args      []string
+		named     bool   // whether the StatefulSet gets the Service
+		stderr    string // empty: nothing is said
+		code      int
+	}{
+		{manifests: set, stderr: "left as it is: statefulset-governing-service: list Services: Service: not known here"},
+		{manifests: set, args: []string{"--complete"}},
+		{manifests: set, args: []string{"--complete=services"}},
+		{manifests: set, args: []string{"--complete=StorageClass"}, stderr: "not known here"},
+		{manifests: set, args: []string{"--assume-complete"}, stderr: "--assume-complete is deprecated"},
+		{manifests: set, args: []string{"--complete=Gate"}, stderr: `"Gate" is no kind that a rule looks up`, code: 2},
+		{manifests: set + service, args: []string{"-n", "shop"}, named: true, stderr: "is now db"},
+		{manifests: set + service, args: []string{"-n", "other"}},
+		{manifests: set + service, args: []string{"-n", "A_B"}, stderr: `--namespace "A_B": a lowercase`, code: 2},
+	} {
+		r := stayput(t, tt.manifests, append([]string{"mutate", "-"}, tt.args...)...)
+		if r.code != tt.code || strings.Contains(r.stdout, "serviceName: db") != tt.named ||
+			!strings.Contains(r.stderr, tt.stderr) || (tt.stderr == "") != (r.stderr == "") {
+			t.Errorf("mutate %q: %+v", tt.args, r)
+		}
+	}
+}
+
 func TestReview(t *testing.T) {
 	ask := func(object string) string {
 		return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"CREATE",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -16,7 +17,10 @@ const namespaced = "namespaced"
 
 // A completeFlag is the flag --complete: the kinds of which the manifests hold
 // all objects that there are. It implements pflag.Value.
-type completeFlag struct{ kinds []*cluster.Kind }
+type completeFlag struct {
+	kinds []*cluster.Kind
+	whole bool // --assume-complete
+}
 
 // String implements pflag.Value.
 func (c *completeFlag) String() string {
@@ -60,7 +64,8 @@ func completable() []string {
 	return names
 }
 
-// meaningFlags are the flags of lint and lsp that say what manifests stand for.
+// meaningFlags are the flags of lint, lsp and mutate that say what manifests stand
+// for.
 type meaningFlags struct {
 	complete  completeFlag
 	namespace string
@@ -77,6 +82,19 @@ func (m *meaningFlags) register(cmd *cobra.Command) {
 		"that applies them")
 }
 
+// registerWhole adds the flag that --complete has replaced.
+func (m *meaningFlags) registerWhole(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&m.complete.whole, "assume-complete", false, "deprecated: --complete of all kinds, but classes "+
+		"only if the manifests hold some")
+}
+
+// warn tells of a flag that is deprecated.
+func (m *meaningFlags) warn(w io.Writer) {
+	if m.complete.whole {
+		fmt.Fprintln(w, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
+	}
+}
+
 func (m *meaningFlags) check() error {
 	if m.namespace == "" {
 		return nil
@@ -87,15 +105,15 @@ func (m *meaningFlags) check() error {
 	return nil
 }
 
-// declare adds to a snapshot what it is told to be complete of, once it has the
-// manifests. With whole it is all kinds, except classes if there are none: no
-// manifests are a cluster without a StorageClass.
-func (c *completeFlag) declare(snapshot *cluster.Snapshot, whole bool) {
+// declare tells a snapshot of which kinds it has all objects. For
+// --assume-complete these are all kinds but classes: no manifests are a cluster
+// without a StorageClass.
+func (c *completeFlag) declare(snapshot *cluster.Snapshot) {
 	for _, k := range c.kinds {
 		snapshot.Know(k.GVK())
 	}
 	for i := range cluster.Kinds {
-		if k := &cluster.Kinds[i]; whole && k.Resource != "storageclasses" {
+		if k := &cluster.Kinds[i]; c.whole && k.Resource != "storageclasses" {
 			snapshot.Know(k.GVK())
 		}
 	}

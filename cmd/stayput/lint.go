@@ -25,7 +25,6 @@ type linter struct {
 	reportFlags
 	kustomizations []string
 	meaning        meaningFlags
-	whole          bool // --assume-complete
 	against        bool
 	old            string
 	pruned         bool
@@ -72,8 +71,7 @@ is written. With --fix, what it has mended does not count; with --diff it does.`
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&l.kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and review")
 	l.meaning.register(cmd)
-	flags.BoolVar(&l.whole, "assume-complete", false, "deprecated: --complete of all kinds, but classes only if the "+
-		"manifests hold some")
+	l.meaning.registerWhole(cmd)
 	flags.BoolVar(&l.against, "against-cluster", false, "complete the manifests with what the cluster has, and review "+
 		"them as changes of it")
 	flags.StringVar(&l.old, "old", "", "the earlier state, which the manifests change: a directory (with -k, a "+
@@ -96,7 +94,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	switch {
 	case len(paths)+len(l.kustomizations) == 0:
 		return errors.New("nothing to lint: give a file, a directory, - for standard input, or -k DIR")
-	case (len(l.meaning.complete.kinds) > 0 || l.whole) && l.against:
+	case (len(l.meaning.complete.kinds) > 0 || l.meaning.complete.whole) && l.against:
 		return errors.New("--complete and --against-cluster: only one of them can be true")
 	case l.meaning.check() != nil:
 		return l.meaning.check()
@@ -123,9 +121,7 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	if err != nil {
 		return err
 	}
-	if l.whole {
-		fmt.Fprintln(stderr, "stayput: --assume-complete is deprecated: use --complete, or --complete=KIND,...")
-	}
+	l.meaning.warn(stderr)
 	typed, err := l.typed(paths, stdin)
 	if err != nil {
 		return err
@@ -203,7 +199,7 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	r.Pruned = l.pruned
 	r.Errors, r.Foreign, r.Summary.Others = in.errors, in.foreign, in.others
 	snapshot := &cluster.Snapshot{}
-	l.meaning.complete.declare(snapshot, l.whole)
+	l.meaning.complete.declare(snapshot)
 	if l.against {
 		of, err := l.fill(ctx, s, snapshot, r, bar)
 		if err != nil {

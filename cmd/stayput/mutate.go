@@ -22,7 +22,8 @@ import (
 func mutateCommand() *cobra.Command {
 	var file string
 	var kustomizations []string
-	var complete, diff bool
+	var meaning meaningFlags
+	var diff bool
 	cmd := &cobra.Command{
 		Use:   "mutate [PATH...] [-k DIR]",
 		Short: "Print manifests as admission would make them",
@@ -35,6 +36,10 @@ leaves the object as it is, and standard error says so.`,
 			if len(args)+len(kustomizations) == 0 {
 				return errors.New("nothing to mutate: give a file, a directory, - for standard input, or -k DIR")
 			}
+			if err := meaning.check(); err != nil {
+				return err
+			}
+			meaning.warn(cmd.ErrOrStderr())
 			s, err := config.Load(file)
 			if err != nil {
 				return err
@@ -50,14 +55,19 @@ leaves the object as it is, and standard error says so.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "stayput: %d %s left out: no convention is about that kind\n", n, kind)
 			}
 			m := mutation{Settings: s, diff: diff, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
-			return m.run(cmd.Context(), in.manifests, &cluster.Snapshot{Complete: complete})
+			if meaning.namespace != "" {
+				in.place(meaning.namespace)
+			}
+			snapshot := &cluster.Snapshot{}
+			meaning.complete.declare(snapshot)
+			return m.run(cmd.Context(), in.manifests, snapshot)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&file, "config", "", "configuration file")
 	flags.StringArrayVarP(&kustomizations, "kustomize", "k", nil, "directory of a kustomization to build and mutate")
-	flags.BoolVar(&complete, "assume-complete", false,
-		"take the manifests for the whole cluster: what they do not hold does not exist")
+	meaning.register(cmd)
+	meaning.registerWhole(cmd)
 	flags.BoolVar(&diff, "diff", false, "print what would change, as a unified diff")
 	return cmd
 }
@@ -71,7 +81,7 @@ type mutation struct {
 
 func (m *mutation) run(ctx context.Context, manifests []manifest.Manifest, snapshot *cluster.Snapshot) error {
 	for _, d := range manifests {
-		if err := snapshot.Add(d.Object); err != nil {
+		if err := d.AddTo(snapshot); err != nil {
 			return fmt.Errorf("%s:%d: %w", d.File, d.Line(""), err)
 		}
 	}
