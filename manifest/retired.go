@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	kjson "sigs.k8s.io/json"
 
 	"stayput.dev/cluster"
 )
@@ -37,6 +39,9 @@ type Outdated struct {
 	// Defaults are what has to be written in the new version to mean the same, for
 	// what it has there by default is something else. They are in order.
 	Defaults []Default
+
+	// Lacks are the fields of the object that the new version does not have.
+	Lacks []string
 
 	// Caution says what has another meaning in the new version, or is empty.
 	Caution string
@@ -171,8 +176,14 @@ func outdated(obj client.Object, was schema.GroupVersionKind) (client.Object, *O
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(data, like); err != nil {
+	lacks, err := kjson.UnmarshalStrict(data, like)
+	if err != nil {
 		return nil, nil, fmt.Errorf("read as %s: %w", r.Instead.GroupVersion(), err)
+	}
+	for _, err := range lacks {
+		if at := kjson.FieldError(nil); errors.As(err, &at) {
+			o.Lacks = append(o.Lacks, at.FieldPath())
+		}
 	}
 	now := like.(client.Object)
 	now.GetObjectKind().SetGroupVersionKind(r.Instead)

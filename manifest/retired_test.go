@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,7 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 		text    string
 		holds   func(client.Object) bool
 		want    []Default
+		lacks   []string
 		caution bool
 	}{
 		"a StatefulSet of apps/v1beta1": {
@@ -99,6 +101,12 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 			want: []Default{{"spec.selector.matchLabels", map[string]any{"app": "db"}},
 				{"spec.strategy.rollingUpdate.maxUnavailable", 1}},
 		},
+		"fields that only the old version has": {
+			text: "apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: db}\nspec:\n  rollbackTo: {revision: 3}\n" +
+				"  selector: {matchLabels: {app: db}}\n" + pods,
+			holds: func(o client.Object) bool { return *o.(*appsv1.Deployment).Spec.RevisionHistoryLimit == 2 },
+			lacks: []string{"spec.rollbackTo"},
+		},
 		"a budget that selects nothing": {
 			text:    "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: db}\nspec: {selector: {}}\n",
 			holds:   func(o client.Object) bool { return o.(*policyv1.PodDisruptionBudget).Spec.Selector == nil },
@@ -124,6 +132,9 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, m.Outdated.Defaults); diff != "" {
 				t.Errorf("defaults (-want +got):\n%s", diff)
+			}
+			if !slices.Equal(m.Outdated.Lacks, tt.lacks) {
+				t.Errorf("the new version lacks %v, want %v", m.Outdated.Lacks, tt.lacks)
 			}
 			live := m.Object.DeepCopyObject().(client.Object)
 			over, err := m.Over(live)

@@ -21,6 +21,13 @@ func UnknownField(path string) Finding {
 		"write the name that the kind has, or remove it")
 }
 
+// LackedField is the finding about a field that only the version which an object is
+// written in has, and the version that replaces it has not.
+func LackedField(path string, r Retirement) Finding {
+	return unknownField.finding(path, fmt.Sprintf("is a field of %s, and %s, which replaces it, has no such field: "+
+		"the API server drops it", r.Version, r.Instead), "remove it, and write what means the same there")
+}
+
 // RepeatedField is the finding about a field that is written on two lines.
 func RepeatedField(path string, first, last int) Finding {
 	return unknownField.finding(path, fmt.Sprintf("must be written once; it is on lines %d and %d, and only the last "+

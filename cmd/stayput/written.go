@@ -26,6 +26,9 @@ func (s *subject) written(by cluster.Versions) (found []validators.Finding, err 
 			r.Defaults = append(r.Defaults, validators.DefaultOf(d.Path, d.Value))
 		}
 		found = append(found, validators.NotServed(r, by))
+		for _, path := range o.Lacks {
+			found = append(found, validators.LackedField(path, r))
+		}
 	}
 	keys, err := misplaced(m)
 	if err != nil {
