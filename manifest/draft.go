@@ -96,11 +96,21 @@ func (d *Draft) Try(do func() error) error {
 
 // Set sets the value at a path of an object, as [splice.Set] does.
 func (d *Draft) Set(m *Manifest, path []string, value any) error {
+	return d.edit(m, path, func(text []byte, path []string) (splice.Edit, error) {
+		return splice.Set(text, path, value)
+	})
+}
+
+// Remove takes a key out of an object, as [splice.Remove] does.
+func (d *Draft) Remove(m *Manifest, path []string) error { return d.edit(m, path, splice.Remove) }
+
+// edit edits the document of an object at a path of that object.
+func (d *Draft) edit(m *Manifest, path []string, of func([]byte, []string) (splice.Edit, error)) error {
 	i := slices.Index(d.source.docs, m.doc)
 	if m.item >= 0 {
 		path = slices.Concat([]string{"items", strconv.Itoa(m.item)}, path)
 	}
-	edit, err := splice.Set(d.texts[i], path, value)
+	edit, err := of(d.texts[i], path)
 	if err == nil {
 		d.texts[i] = edit.Of(d.texts[i])
 	}

@@ -1,6 +1,7 @@
 package validators
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -42,9 +43,12 @@ a StatefulSet.`,
 		label := template.Labels[cluster.LabelSubdomain]
 		named := label != "" && len(validation.IsDNS1123Label(label)) == 0 // of an override: pod-identity-skipped
 		if shown := template.Spec.HostnameOverride; shown != nil && replicas > 1 && !named && p.keeps(hostnameOverride) {
-			p.Warn(field.Invalid(podSpecPath.Child("hostnameOverride"), *shown,
+			path := podSpecPath.Child("hostnameOverride")
+			fix := removing("the template", path)
+			p.Warn(field.Invalid(path, *shown,
 				fmt.Sprintf("must not be set; all %d replicas call themselves by this one name, which DNS does not know",
-					replicas)), "remove hostnameOverride from the template")
+					replicas)), fix.Text())
+			p.Fix(fix)
 		}
 		if hostname == "" {
 			return nil
@@ -54,11 +58,19 @@ a StatefulSet.`,
 			what = "the DNS name " + hostname + "." + subdomain
 		}
 		path := podSpecPath.Child("hostname")
-		remedy := identityRemedy(label, subdomain)
+		fix := removing("", path)
+		remedy := []string{fix.Text(), "; the label " + cluster.LabelSubdomain + " gives every Pod a name of its own"}
+		if label == "" {
+			fix.set(templateMetaPath.Child("labels").Key(cluster.LabelSubdomain), cmp.Or(subdomain, "<headless Service>"), 4)
+			remedy = []string{fix.Text()}
+		}
 		if n := replicas; n > 1 {
-			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy)
+			p.Report(field.Invalid(path, hostname, fmt.Sprintf("must not be set; its %d replicas share %s", n, what)), remedy...)
 		} else {
-			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy)
+			p.Warn(field.Invalid(path, hostname, "must not be set; the old and the new Pod of an update share "+what), remedy...)
+		}
+		if label != "" || subdomain != "" {
+			p.Fix(fix)
 		}
 		return nil
 	}).Of(
@@ -66,17 +78,4 @@ a StatefulSet.`,
 		"spec.template.spec.subdomain",
 		"spec.template.metadata.labels[stayput.dev/subdomain]",
 	)},
-}
-
-// identityRemedy says how the Pods of a template with a fixed hostname get
-// names of their own. The Service is named by the label that exists already, or
-// else by the subdomain.
-func identityRemedy(label, subdomain string) string {
-	switch {
-	case label != "":
-		return "remove it; the label " + cluster.LabelSubdomain + " gives every Pod a name of its own"
-	case subdomain == "":
-		subdomain = "<headless Service>"
-	}
-	return fmt.Sprintf("remove it, and set template: {metadata: {labels: {%s: %s}}}", cluster.LabelSubdomain, subdomain)
 }

@@ -27,5 +27,5 @@
 //
 // What runs already: aPod, haveClaim, severalMount.
 //
-// Texts: notFound, short, cut, flowYAML, nearest, ownClaims. Fixes: setting, adding.
+// Texts: notFound, short, cut, flowYAML, nearest, ownClaims. Fixes: setting, removing, adding.
 package validators

@@ -3,6 +3,7 @@ package validators
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -11,15 +12,19 @@ import (
 	"stayput.dev/cluster"
 )
 
-// A Fix is how a finding is mended in manifests, as data: fields to set in one
-// object, an object to add, or both. It takes nothing away. The text of the
-// remedy is made from it.
+// A Fix is how a finding is mended in manifests, as data: fields to take out and
+// to set in one object, an object to add, or all of these. It takes out no object,
+// and nothing that holds data. The text of the remedy is made from it.
 type Fix struct {
-	// Of is the object whose fields are set: nil for the one that the finding
+	// Of is the object whose fields change: nil for the one that the finding
 	// is about.
 	Of *Named
 
-	// Set are the fields, in the order of the remedy.
+	// Remove are the paths of fields to take out, of one mapping and in the order
+	// of the remedy. Those that are not there need nothing.
+	Remove []string
+
+	// Set are the fields to set, in the order of the remedy.
 	Set []Setting
 
 	// Without are the paths of fields of that object that exclude those. Where
@@ -28,6 +33,8 @@ type Fix struct {
 
 	// Add is the object to add, as JSON decodes it, or nil.
 	Add map[string]any
+
+	from string // what the text calls the mapping of Remove; empty for the field of the finding itself
 }
 
 // A Named is an object without its content.
@@ -49,6 +56,22 @@ type Setting struct {
 // many names of the end of its path as shown says.
 func setting(path *field.Path, value any, shown int) *Fix {
 	return &Fix{Set: []Setting{{path.String(), value, shown}}}
+}
+
+// removing returns the fix that takes fields out of a mapping, which the text of
+// the remedy calls from. If that is empty, the field is that of the finding.
+func removing(from string, paths ...*field.Path) *Fix {
+	f := &Fix{from: from}
+	for _, path := range paths {
+		f.Remove = append(f.Remove, path.String())
+	}
+	return f
+}
+
+// set has the fix set a field, too: see [setting].
+func (f *Fix) set(path *field.Path, value any, shown int) *Fix {
+	f.Set = append(f.Set, Setting{path.String(), value, shown})
+	return f
 }
 
 // in has the fix set its fields in another object.
@@ -75,10 +98,13 @@ func adding(object map[string]any) *Fix { return (&Fix{}).and(object) }
 // Text returns the fix in words, as a remedy begins: the fields in flow style,
 // and the object to apply.
 func (f *Fix) Text() string {
-	text := ""
+	text := f.removal()
 	for i, s := range f.Set {
-		if i > 0 {
+		switch {
+		case i > 0:
 			text += ", "
+		case text != "":
+			text += ", and set "
 		}
 		text += s.text()
 	}
@@ -92,6 +118,22 @@ func (f *Fix) Text() string {
 		text += ", and "
 	}
 	return text + "apply " + flowYAML(f.Add)
+}
+
+// removal returns in words what the fix takes out.
+func (f *Fix) removal() string {
+	switch {
+	case len(f.Remove) == 0:
+		return ""
+	case f.from == "":
+		return "remove it"
+	}
+	var fields []string
+	for _, path := range f.Remove {
+		elems := cluster.SplitPath(path)
+		fields = append(fields, elems[len(elems)-1])
+	}
+	return "remove " + strings.Join(fields, " and ") + " from " + f.from
 }
 
 // text returns a setting in flow style: rollingUpdate: {maxUnavailable: 1}.
@@ -130,18 +172,23 @@ var changeable = map[schema.GroupKind][]string{
 var names = []string{
 	"name", "hostname", "subdomain", "claimName", "mountPath", "subPath", "volumeName", "serviceName",
 	"storageClassName", "volumeAttributesClassName", "nodeSelector", "nodeName", "selector", "labels", "replicas",
+	"hostnameOverride",
 }
 
-// OnlyNew says whether the fix, of a finding about an object of a kind, sets a
-// field that is given to new objects alone: one that cannot change later, or
+// OnlyNew says whether the fix, of a finding about an object of a kind, changes a
+// field that is changed in new objects alone: one that cannot change later, or
 // whose change leads to other Pods, other data or another number of replicas.
 func (f *Fix) OnlyNew(kind schema.GroupKind) bool {
 	if f.Of != nil {
 		kind = f.Of.Kind
 	}
-	return slices.ContainsFunc(f.Set, func(s Setting) bool {
-		path := cluster.SplitPath(s.Path)
-		if s.Path == "apiVersion" { // another form of the same object
+	paths := slices.Clone(f.Remove)
+	for _, s := range f.Set {
+		paths = append(paths, s.Path)
+	}
+	return slices.ContainsFunc(paths, func(of string) bool {
+		path := cluster.SplitPath(of)
+		if of == "apiVersion" { // another form of the same object
 			return false
 		}
 		return slices.ContainsFunc(path, func(elem string) bool { return slices.Contains(names, elem) }) ||

@@ -444,6 +444,18 @@ func (s *scene) fix(f *validators.Fix) (without bool, err error) {
 	if f.Of != nil {
 		key = f.Of.Kind.Kind + " " + f.Of.Namespace + "/" + f.Of.Name
 	}
+	for _, path := range f.Remove {
+		if err := s.editManifest(key, func(fields map[string]any) error {
+			elems := cluster.SplitPath(path)
+			holder, err := at(fields, elems[:len(elems)-1])
+			if err == nil {
+				delete(holder, elems[len(elems)-1])
+			}
+			return err
+		}); err != nil {
+			return false, err
+		}
+	}
 	for _, set := range f.Set {
 		if err := s.editManifest(key, func(fields map[string]any) error {
 			path := cluster.SplitPath(set.Path)

@@ -59,8 +59,9 @@ under its serviceName; there the label has no effect.`,
 					"must not be set; each Pod has its node's hostname"+without),
 					"remove hostNetwork from the template", "; or, remove the label "+cluster.LabelSubdomain+" from the template")
 			case spec.HostnameOverride != nil && p.keeps(hostnameOverride):
-				p.Report(field.Invalid(podSpecPath.Child("hostnameOverride"), *spec.HostnameOverride,
-					"must not be set; no Pod would know its own name"+without), "remove hostnameOverride from the template")
+				path := podSpecPath.Child("hostnameOverride")
+				p.ReportFix(field.Invalid(path, *spec.HostnameOverride, "must not be set; no Pod would know its own name"+without),
+					removing("the template", path))
 			}
 			return nil
 		}).Of("spec.template.metadata.labels[stayput.dev/subdomain]", "spec.template.spec.hostNetwork",

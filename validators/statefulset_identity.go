@@ -33,19 +33,19 @@ Remove the fields. The DNS name of a Pod is
 		pod := &sts.Spec.Template.Spec
 		path := podSpecPath
 		if pod.Hostname != "" {
-			p.Report(field.Invalid(path.Child("hostname"), pod.Hostname,
+			p.ReportFix(field.Invalid(path.Child("hostname"), pod.Hostname,
 				fmt.Sprintf("cannot be set, and is ignored: each Pod has its own name, as %s-%d", sts.Name, ordinals(sts).start)),
-				"remove hostname from the template")
+				removing("the template", path.Child("hostname")))
 		}
 		if pod.Subdomain != "" && pod.Subdomain != sts.Spec.ServiceName {
-			p.Report(field.Invalid(path.Child("subdomain"), pod.Subdomain,
+			p.ReportFix(field.Invalid(path.Child("subdomain"), pod.Subdomain,
 				fmt.Sprintf("cannot be set, and is ignored: the Pods have serviceName, %q, as subdomain", sts.Spec.ServiceName)),
-				"remove subdomain from the template")
+				removing("the template", path.Child("subdomain")))
 		}
 		if pod.HostnameOverride != nil && replicasOf(sts.Spec.Replicas) > 1 && p.keeps(hostnameOverride) {
-			p.Report(field.Invalid(path.Child("hostnameOverride"), *pod.HostnameOverride,
+			p.ReportFix(field.Invalid(path.Child("hostnameOverride"), *pod.HostnameOverride,
 				"must not be set; all Pods call themselves by this one name, which DNS does not know"),
-				"remove hostnameOverride from the template")
+				removing("the template", path.Child("hostnameOverride")))
 		}
 		return nil
 	}).Of(

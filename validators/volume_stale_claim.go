@@ -82,7 +82,9 @@ func releasedAtOnce(p *Pass, pv *corev1.PersistentVolume) error {
 			report = p.Report
 		}
 	}
-	report(field.Invalid(field.NewPath("spec", "claimRef", "uid"), string(pv.Spec.ClaimRef.UID), what),
-		"remove uid and resourceVersion from claimRef")
+	claimRef := field.NewPath("spec", "claimRef")
+	fix := removing("claimRef", claimRef.Child("uid"), claimRef.Child("resourceVersion"))
+	report(field.Invalid(claimRef.Child("uid"), string(pv.Spec.ClaimRef.UID), what), fix.Text())
+	p.Fix(fix)
 	return nil
 }

@@ -51,10 +51,10 @@ reserved (claimRef) does not wait, and the rule ignores it.`,
 			if class == "" {
 				continue
 			}
-			p.Report(field.Invalid(at.Child("nodeName"), spec.NodeName,
+			p.ReportFix(field.Invalid(at.Child("nodeName"), spec.NodeName,
 				fmt.Sprintf("must be left to the scheduler, for which class %s waits; without it %s stays Pending", class,
 					c.claimName())),
-				fmt.Sprintf("remove it, and set nodeSelector: {%s: %s}", corev1.LabelHostname, spec.NodeName))
+				removing("", at.Child("nodeName")).set(at.Child("nodeSelector").Key(corev1.LabelHostname), spec.NodeName, 2))
 			return unknown
 		}
 		return unknown

@@ -131,7 +131,7 @@ func (p *plan) find(target *manifest.Manifest) error {
 	if p.at = target; !target.Built {
 		return nil
 	}
-	if p.fix.Add != nil || len(p.fix.Set) != 1 {
+	if p.fix.Add != nil || len(p.fix.Remove) > 0 || len(p.fix.Set) != 1 {
 		return errBuilt
 	}
 	path := p.fix.Set[0].Path
@@ -171,6 +171,11 @@ func (p *plan) edit(d *manifest.Draft) error {
 	return d.Try(func() error {
 		for _, set := range p.fix.Set {
 			if err := d.Set(p.at, cluster.SplitPath(set.Path), set.Value); err != nil {
+				return err
+			}
+		}
+		for _, path := range p.fix.Remove {
+			if err := d.Remove(p.at, cluster.SplitPath(path)); err != nil {
 				return err
 			}
 		}

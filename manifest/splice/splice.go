@@ -1,5 +1,6 @@
-// Package splice edits texts in YAML and JSON at the place of one value. All
-// other bytes stay as they are: comments, order, quotes, ends of lines.
+// Package splice edits texts in YAML and JSON at the place of one value, which it
+// sets or takes out. All other bytes stay as they are: comments, order, quotes,
+// ends of lines.
 package splice
 
 import (
@@ -7,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -69,8 +71,42 @@ func Set(text []byte, path []string, value any) (Edit, error) {
 	if err != nil {
 		return Edit{}, err
 	}
-	for _, e := range edits { // the first is the finest, and not certain in odd texts
-		if got, err := s.decode(e.Of(text)); err == nil && reflect.DeepEqual(got, want) {
+	return s.certain(edits, want)
+}
+
+// Remove returns the edit that takes the key at a path out of its mapping, with its
+// value, in the only document of a text. Comments stay, and a value with a comment
+// inside is not taken out. The last key of a mapping is not taken out. The edited text is read again: it
+// differs from the old one in nothing but the key. Where there is no such key, the
+// edit is empty.
+func Remove(text []byte, path []string) (Edit, error) {
+	s, err := parse(text)
+	if err != nil {
+		return Edit{}, err
+	}
+	before, err := s.decode(text)
+	if err != nil {
+		return Edit{}, err
+	}
+	want, err := without(before, path)
+	if err != nil {
+		return Edit{}, err
+	}
+	if reflect.DeepEqual(before, want) {
+		return Edit{}, nil
+	}
+	edit, err := s.remove(path)
+	if err != nil {
+		return Edit{}, err
+	}
+	return s.certain([]Edit{edit}, want)
+}
+
+// certain returns the first edit after which the text holds what is wanted. The
+// first is the finest, and not certain in odd texts.
+func (s *source) certain(edits []Edit, want any) (Edit, error) {
+	for _, e := range edits {
+		if got, err := s.decode(e.Of(s.text)); err == nil && reflect.DeepEqual(got, want) {
 			return e, nil
 		}
 	}
@@ -114,10 +150,7 @@ func with(node any, path []string, value any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		all := map[string]any{}
-		for k, v := range node {
-			all[k] = v
-		}
+		all := maps.Clone(node)
 		all[path[0]] = inner
 		return all, nil
 	case []any:
@@ -127,6 +160,38 @@ func with(node any, path []string, value any) (any, error) {
 		}
 		all := slices.Clone(node)
 		all[i], err = with(node[i], path[1:], value)
+		return all, err
+	}
+	return nil, ErrShape
+}
+
+// without returns a copy of a decoded document that has no key at a path.
+func without(node any, path []string) (any, error) {
+	switch node := node.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		inner, ok := node[path[0]]
+		if !ok {
+			return node, nil
+		}
+		all := maps.Clone(node)
+		if len(path) == 1 {
+			if delete(all, path[0]); len(all) == 0 {
+				return nil, ErrShape
+			}
+			return all, nil
+		}
+		inner, err := without(inner, path[1:])
+		all[path[0]] = inner
+		return all, err
+	case []any:
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i < 0 || i >= len(node) || len(path) == 1 {
+			return nil, ErrShape
+		}
+		all := slices.Clone(node)
+		all[i], err = without(node[i], path[1:])
 		return all, err
 	}
 	return nil, ErrShape
@@ -592,6 +657,88 @@ func (s *source) intoFlow(m *yaml.Node, key string, value any) ([]Edit, error) {
 		comma = " "
 	}
 	return []Edit{{in.last, in.last, comma + pair}, {first, first, pair + ", "}}, nil
+}
+
+// remove returns the edit that takes out the key at a path, which is there.
+func (s *source) remove(path []string) (Edit, error) {
+	at := s.root
+	for _, elem := range path[:len(path)-1] {
+		if err := own(at); err != nil {
+			return Edit{}, err
+		}
+		_, v := entry(at, elem)
+		switch {
+		case repeated(at, elem):
+			return Edit{}, ErrPlace
+		case v == nil: // a merge brings it
+			return Edit{}, ErrAnchor
+		}
+		at = v
+	}
+	if err := own(at); err != nil {
+		return Edit{}, err
+	}
+	name := path[len(path)-1]
+	key, _ := entry(at, name)
+	switch {
+	case repeated(at, name):
+		return Edit{}, ErrPlace
+	case key == nil:
+		return Edit{}, ErrAnchor
+	}
+	start, err := s.offset(key)
+	if err != nil {
+		return Edit{}, err
+	}
+	i := slices.Index(at.Content, key)
+	next := -1 // where the key behind it begins
+	if i+2 < len(at.Content) {
+		if next, err = s.offset(at.Content[i+2]); err != nil {
+			return Edit{}, err
+		}
+	}
+	if at.Style&yaml.FlowStyle != 0 {
+		return s.outOfFlow(at, start, next)
+	}
+	line := bytes.LastIndexByte(s.text[:start], '\n') + 1
+	end, _, _ := s.lineEnd(s.blockEnd(start, key.Column-1))
+	if comment := bytes.IndexByte(s.text[start:end], '#'); comment >= 0 {
+		if scalar := s.endOnLine(key, at.Content[i+1]); scalar < 0 || scalar > start+comment ||
+			bytes.IndexByte(s.text[start:end-1], '\n') >= 0 {
+			return Edit{}, ErrPlace
+		}
+		return Edit{start, start + comment, ""}, nil
+	}
+	if len(bytes.TrimSpace(s.text[line:start])) == 0 {
+		return Edit{line, end, ""}, nil
+	}
+	// It begins an item of a list, and the next key does so in its place.
+	if next < end || len(bytes.TrimSpace(s.text[end:next])) > 0 {
+		return Edit{}, ErrPlace
+	}
+	return Edit{start, next, ""}, nil
+}
+
+// outOfFlow takes a key out of a mapping in braces: to the next key, or from the
+// comma before it. A comment there might be another key's.
+func (s *source) outOfFlow(m *yaml.Node, start, next int) (Edit, error) {
+	e := Edit{start, next, ""}
+	if next < 0 {
+		open, err := s.offset(m)
+		if err != nil {
+			return Edit{}, err
+		}
+		in, ok := scan(s.text, open)
+		before := bytes.TrimRight(s.text[:start], " \t\r\n")
+		if !ok || !bytes.HasSuffix(before, []byte(",")) {
+			return Edit{}, ErrPlace
+		}
+		e.Start, e.End = len(before)-1, in.last
+	}
+	if e.End < e.Start || !s.json && bytes.ContainsAny(s.text[e.Start:e.End], "#") {
+		return Edit{}, ErrPlace
+	}
+	return e, nil
 }
 
 // A span is what stands between braces.

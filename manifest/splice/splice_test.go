@@ -100,20 +100,80 @@ func TestSet(t *testing.T) {
 			"s:\n  a: {\n    b: 1\n  }\n  m: 3\nb: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, err := splice.Set([]byte(c.text), strings.Fields(c.path), c.value)
-			got := string(e.Of([]byte(c.text)))
-			switch {
-			case errors.Is(err, splice.ErrAnchor):
-				got = "error: anchor"
-			case errors.Is(err, splice.ErrShape):
-				got = "error: shape"
-			case errors.Is(err, splice.ErrPlace):
-				got = "error: not certain"
-			case err != nil:
-				t.Fatal(err)
-			}
-			if got != c.want {
+			if got := edited(t, c.text)(splice.Set([]byte(c.text), strings.Fields(c.path), c.value)); got != c.want {
 				t.Errorf("Set(%q, %q) makes\n%s\nwant\n%s", c.text, c.path, got, c.want)
+			}
+		})
+	}
+}
+
+// edited returns what an edit makes of a text, or why there is none.
+func edited(t *testing.T, text string) func(splice.Edit, error) string {
+	return func(e splice.Edit, err error) string {
+		t.Helper()
+		switch {
+		case errors.Is(err, splice.ErrAnchor):
+			return "error: anchor"
+		case errors.Is(err, splice.ErrShape):
+			return "error: shape"
+		case errors.Is(err, splice.ErrPlace):
+			return "error: not certain"
+		case err != nil:
+			t.Fatal(err)
+		}
+		return string(e.Of([]byte(text)))
+	}
+}
+
+func TestRemove(t *testing.T) {
+	for name, c := range map[string]struct{ text, path, want string }{
+		"a line":                   {"a:\n  b: 1\n  # of c\n  c: 2 # two\n  d: 3\n", "a c", "a:\n  b: 1\n  # of c\n  # two\n  d: 3\n"},
+		"the first":                {"a:\n  b: 1\n  c: 2\n", "a b", "a:\n  c: 2\n"},
+		"at the end":               {"a:\n  b: 1\n  c: 2\n\n# of d\nd: 1\n", "a c", "a:\n  b: 1\n\n# of d\nd: 1\n"},
+		"without a line's end":     {"a:\n  b: 1\n  c: 2", "a c", "a:\n  b: 1\n"},
+		"of Windows":               {"a:\r\n  b: 1\r\n  c: 2\r\nd: 1\r\n", "a b", "a:\r\n  c: 2\r\nd: 1\r\n"},
+		"a mapping":                {"a:\n  b:\n    x: 1\n    y: 2\n  c: 2\n", "a b", "a:\n  c: 2\n"},
+		"a mapping with a comment": {"a:\n  b:\n    x: 1 # deep\n  c: 2\n", "a b", "error: not certain"},
+		"a list as deep":           {"a:\n  b:\n  - 1\n  - 2\n  c: 2\n", "a b", "a:\n  c: 2\n"},
+		"a block of text":          {"a:\n  b: |\n    x\n\n  c: 2\n", "a b", "a:\n\n  c: 2\n"},
+		"a scalar over lines":      {"a:\n  b: x\n    y\n  c: 2\n", "a b", "a:\n  c: 2\n"},
+		"the first of an item":     {"l:\n- name: a\n  b: 1\n- name: b\n", "l 0 name", "l:\n- b: 1\n- name: b\n"},
+		"the first of an item, with a comment": {"l:\n- name: a # A\n  b: 1\n- name: b\n", "l 0 name",
+			"l:\n- # A\n  b: 1\n- name: b\n"},
+		"a text with a mark":                     {"a:\n  b: 'x # y'\n  c: 2\n", "a b", "error: not certain"},
+		"the first of an item, before a comment": {"l:\n- name: a\n  # of b\n  b: 1\n", "l 0 name", "error: not certain"},
+		"another of an item": {"l:\n- name: a\n  b: 1 # x\n- name: b\n", "l 0 b",
+			"l:\n- name: a\n  # x\n- name: b\n"},
+		"what is not there":       {"a: {b: 1}\n", "a c", "a: {b: 1}\n"},
+		"below what is not there": {"a: {b: 1}\n", "x y", "a: {b: 1}\n"},
+		"below null":              {"a:\nb: 1\n", "a y", "a:\nb: 1\n"},
+
+		"in braces":           {"a: {b: 1, c: {x: 1}, d: 3} # end\n", "a c", "a: {b: 1, d: 3} # end\n"},
+		"first in braces":     {"a: {b: 1, c: 2}\n", "a b", "a: {c: 2}\n"},
+		"last in braces":      {"a: { b: 1, c: '}' }\n", "a c", "a: { b: 1 }\n"},
+		"before a last comma": {"a: {b: 1, c: 2, }\n", "a c", "a: {b: 1 }\n"},
+		"braces over lines":   {"a: {\n  b: 1,\n  c: 2\n}\n", "a c", "a: {\n  b: 1\n}\n"},
+		"beside a comment":    {"a: {\n  b: 1, # one\n  c: 2\n}\n", "a b", "error: not certain"},
+
+		"JSON":       {"{\n\t\"a\": \"#\",\n\t\"b\": {\"x\": 1},\n\t\"c\": 2\n}\n", "b", "{\n\t\"a\": \"#\",\n\t\"c\": 2\n}\n"},
+		"JSON, last": {"{\"a\":1,\"b\":2}", "b", "{\"a\":1}"},
+
+		"the only one":           {"a:\n  b: 1\n", "a b", "error: shape"},
+		"the only one in braces": {"a: {b: 1}\n", "a b", "error: shape"},
+		"an item":                {"a: [1, 2]\n", "a 0", "error: shape"},
+		"below a scalar":         {"a: 1\n", "a b", "error: shape"},
+		"an alias":               {"x: &x {a: 1, b: 2}\nw: *x\n", "w a", "error: anchor"},
+		"an anchor":              {"x: &x {a: 1, b: 2}\ny: *x\n", "x a", "error: anchor"},
+		"an anchor that is used": {"x: &x 1\ny: *x\n", "x", "error: not certain"},
+		"an anchor of its own":   {"x: &x 1\ny: 2\n", "x", "y: 2\n"},
+		"what a merge brings":    {"x: &x {a: 1}\nz:\n  <<: *x\n  b: 1\n", "z a", "error: anchor"},
+		"beside a merge key":     {"x: &x {a: 1}\nz:\n  <<: *x\n  b: 1\n", "z b", "x: &x {a: 1}\nz:\n  <<: *x\n"},
+		"over a merge key":       {"x: &x {a: 1, b: 1}\nz:\n  <<: *x\n  a: 2\n", "z a", "error: not certain"},
+		"a key that is repeated": {"a: 1\na: 2\nb: 1\n", "a", "error: not certain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := edited(t, c.text)(splice.Remove([]byte(c.text), strings.Fields(c.path))); got != c.want {
+				t.Errorf("Remove(%q, %q) makes\n%s\nwant\n%s", c.text, c.path, got, c.want)
 			}
 		})
 	}
