@@ -63,13 +63,7 @@ func TestLintExitCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	file("middle/c.yaml", clean)
-	for name, tt := range map[string]struct {
-		args   []string
-		stdin  string
-		code   int
-		stdout string // what it must hold
-		stderr string
-	}{
+	for name, tt := range map[string]invocation{
 		"clean": {args: []string{"-"}, stdin: clean, stdout: "1 object: 0 denials, 0 warnings\n"},
 		"a warning": {args: []string{"-"}, stdin: warned,
 			stdout: "standard input:3:24: Namespace shop: warn: unknown-field"},
@@ -158,13 +152,7 @@ func TestLintExitCodes(t *testing.T) {
 			stdout: "objects: 4 denials, 11 warnings, 1 exempted; 3 rules skipped; 1 object of other kinds"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := stayput(t, tt.stdin, append([]string{"lint"}, tt.args...)...)
-			if r.code != tt.code {
-				t.Errorf("exit code %d, want %d", r.code, tt.code)
-			}
-			if !strings.Contains(r.stdout, tt.stdout) || !strings.Contains(r.stderr, tt.stderr) {
-				t.Errorf("want stdout with %q, stderr with %q; stdout:\n%s\nstderr:\n%s", tt.stdout, tt.stderr, r.stdout, r.stderr)
-			}
+			r := tt.of(t, "lint")
 			if n := strings.Count(r.stderr, "\n"); tt.code == 2 && n != 1 {
 				t.Errorf("%d lines of complaint, want one:\n%s", n, r.stderr)
 			}

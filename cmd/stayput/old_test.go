@@ -87,13 +87,7 @@ func TestLintOld(t *testing.T) {
 			}
 		})
 	}
-	for name, tt := range map[string]struct {
-		args   []string
-		stdin  string
-		code   int
-		stdout string
-		stderr string
-	}{
+	for name, tt := range map[string]invocation{
 		"a stream": {args: []string{filepath.Join(is, "a.yaml"), "--old", "-"}, stdin: setOf("grown", "8Gi"), code: 1,
 			stdout: "cannot be changed; each claim must grow by itself"},
 		"a file": {args: []string{"-", "--old", filepath.Join(was, "a.yaml")}, stdin: setOf("grown", "20Gi"), code: 1,
@@ -117,11 +111,7 @@ func TestLintOld(t *testing.T) {
 			stderr: "--old: standard input:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := stayput(t, tt.stdin, append([]string{"lint"}, tt.args...)...)
-			if r.code != tt.code || !strings.Contains(r.stdout, tt.stdout) || !strings.Contains(r.stderr, tt.stderr) {
-				t.Errorf("exit code %d, want %d; want stdout with %q, stderr with %q; stdout:\n%s\nstderr:\n%s", r.code, tt.code,
-					tt.stdout, tt.stderr, r.stdout, r.stderr)
-			}
+			tt.of(t, "lint")
 		})
 	}
 }

@@ -69,6 +69,26 @@ func stayput(t *testing.T, stdin string, args ...string) result {
 	return r
 }
 
+// An invocation is a command line, and what must come of it.
+type invocation struct {
+	args   []string
+	stdin  string
+	code   int
+	stdout string // what it must hold
+	stderr string
+}
+
+// of runs a command of stayput with the arguments.
+func (i invocation) of(t *testing.T, command string) result {
+	t.Helper()
+	r := stayput(t, i.stdin, append([]string{command}, i.args...)...)
+	if r.code != i.code || !strings.Contains(r.stdout, i.stdout) || !strings.Contains(r.stderr, i.stderr) {
+		t.Errorf("exit code %d, want %d; want stdout with %q, stderr with %q; stdout:\n%s\nstderr:\n%s", r.code, i.code,
+			i.stdout, i.stderr, r.stdout, r.stderr)
+	}
+	return r
+}
+
 // golden compares text with a golden file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()

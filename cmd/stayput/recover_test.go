@@ -12,13 +12,7 @@ func TestRecoverFrom(t *testing.T) {
 	const volume = "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: a, uid: b}\nspec: {persistentVolumeReclaim" +
 		"Policy: Delete, claimRef: {namespace: c, name: d, uid: e, resourceVersion: '1'}}\nstatus: {phase: Bound}\n"
 	file := write(t, t.TempDir(), "saved.yaml", volume)
-	for name, tt := range map[string]struct {
-		args   []string
-		stdin  string
-		code   int
-		stdout string
-		stderr string
-	}{
+	for name, tt := range map[string]invocation{
 		"a file":         {args: []string{"--from", file}, stdout: "persistentVolumeReclaimPolicy: Retain"},
 		"standard input": {args: []string{"--from", "-"}, stdin: volume, stdout: "persistentVolumeReclaimPolicy: Retain"},
 		"no file":        {args: []string{"--from", "absent"}, code: 2, stderr: "--from: open absent"},
@@ -31,11 +25,7 @@ func TestRecoverFrom(t *testing.T) {
 		"and a claim": {args: []string{"--from", file, "c/d"}, code: 2, stderr: "does not go with c/d"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := stayput(t, tt.stdin, append([]string{"recover"}, tt.args...)...)
-			if r.code != tt.code || !strings.Contains(r.stdout, tt.stdout) || !strings.Contains(r.stderr, tt.stderr) {
-				t.Errorf("exit code %d, want %d; want stdout with %q, stderr with %q; stdout:\n%s\nstderr:\n%s", r.code, tt.code,
-					tt.stdout, tt.stderr, r.stdout, r.stderr)
-			}
+			r := tt.of(t, "recover")
 			if tt.code != 0 && r.stdout != "" {
 				t.Errorf("prints a part: %s", r.stdout)
 			}
