@@ -37,8 +37,8 @@ func TestLintOfOldVersions(t *testing.T) {
 			`hint: api-version: apiVersion: Invalid value: "extensions/v1beta1": a Deployment of this version is not served ` +
 				"since Kubernetes 1.16; the API server refuses it\n",
 			"  fix: apiVersion: apps/v1, spec: {selector: {matchLabels: {app: web}}}, ",
-			"standard input:6:3: Deployment default/web: warn: unknown-field: spec.rollbackTo: Forbidden: is a field of extensions/v1beta1, " +
-				"and apps/v1, which replaces it, has no such field: the API server drops it\n",
+			"standard input:6:3: Deployment default/web: warn: unknown-field: spec.rollbackTo: Forbidden: is a field of " +
+				"extensions/v1beta1, and apps/v1, which replaces it, has no such field: the API server drops it\n",
 			"deny: deployment-hostname: spec.template.spec.hostname",
 			"not reviewed: 2 Cluster.postgresql.cnpg.io; no rule is about these kinds\n",
 			"reviewed for: Kubernetes 1.37\n1 object: 2 denials, "}},

@@ -127,7 +127,8 @@ func edited(t *testing.T, text string) func(splice.Edit, error) string {
 
 func TestRemove(t *testing.T) {
 	for name, c := range map[string]struct{ text, path, want string }{
-		"a line":                   {"a:\n  b: 1\n  # of c\n  c: 2 # two\n  d: 3\n", "a c", "a:\n  b: 1\n  # of c\n  # two\n  d: 3\n"},
+		"a line": {"a:\n  b: 1\n  # of c\n  c: 2 # two\n  d: 3\n", "a c",
+			"a:\n  b: 1\n  # of c\n  # two\n  d: 3\n"},
 		"the first":                {"a:\n  b: 1\n  c: 2\n", "a b", "a:\n  c: 2\n"},
 		"at the end":               {"a:\n  b: 1\n  c: 2\n\n# of d\nd: 1\n", "a c", "a:\n  b: 1\n\n# of d\nd: 1\n"},
 		"without a line's end":     {"a:\n  b: 1\n  c: 2", "a c", "a:\n  b: 1\n"},
@@ -155,7 +156,8 @@ func TestRemove(t *testing.T) {
 		"braces over lines":   {"a: {\n  b: 1,\n  c: 2\n}\n", "a c", "a: {\n  b: 1\n}\n"},
 		"beside a comment":    {"a: {\n  b: 1, # one\n  c: 2\n}\n", "a b", "error: not certain"},
 
-		"JSON":       {"{\n\t\"a\": \"#\",\n\t\"b\": {\"x\": 1},\n\t\"c\": 2\n}\n", "b", "{\n\t\"a\": \"#\",\n\t\"c\": 2\n}\n"},
+		"JSON": {"{\n\t\"a\": \"#\",\n\t\"b\": {\"x\": 1},\n\t\"c\": 2\n}\n", "b",
+			"{\n\t\"a\": \"#\",\n\t\"c\": 2\n}\n"},
 		"JSON, last": {"{\"a\":1,\"b\":2}", "b", "{\"a\":1}"},
 
 		"the only one":           {"a:\n  b: 1\n", "a b", "error: shape"},
