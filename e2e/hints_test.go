@@ -3,9 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -190,19 +187,7 @@ func TestRecipe(t *testing.T) {
 	recipe := recipeFor(t, ns, "2Gi")
 	t.Log(recipe)
 
-	dir := t.TempDir()
-	file := filepath.Join(dir, "mysql.json")
-	if err := os.WriteFile(file, []byte(larger), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(env.Cluster.Kubectl(), filepath.Join(dir, "kubectl")); err != nil {
-		t.Fatal(err)
-	}
-	sh := exec.CommandContext(t.Context(), "sh", "-ec", strings.Replace(recipe, "<file>", file, 1))
-	sh.Env = append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig(), "PATH="+dir+":"+os.Getenv("PATH"))
-	if out, err := sh.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	follow(t, recipe, larger)
 
 	uid := kubectl(t, "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 	output(t, uid+" "+uid, "get", "pod", "-n", ns, "-o", "jsonpath={.items[*].metadata.ownerReferences[0].uid}")

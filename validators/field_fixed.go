@@ -38,15 +38,21 @@ var fieldFixed = &Rule{
 
 Kubernetes refuses to change some fields, and does not say what to do instead:
 the volumeClaimTemplates, serviceName, podManagementPolicy and selector of a
-StatefulSet; the clusterIP of a Service; the provisioner, parameters and
-reclaimPolicy of a StorageClass; the class of a claim, a smaller size, and a
-larger one where the class does not allow expansion. Stayput adds a recipe to
-the refusal.
+StatefulSet; the selector of a Deployment; the clusterIP of a Service; the
+provisioner, parameters and reclaimPolicy of a StorageClass; the class of a claim,
+a smaller size, and a larger one where the class does not allow expansion. Stayput
+adds a recipe to the refusal.
 
 A StatefulSet can be replaced while its Pods run: kubectl delete statefulset
 <name> --cascade=orphan leaves Pods and claims alone, and the StatefulSet that
-is applied next adopts them. Claims that exist do not change with their
-template. Expand each claim with kubectl patch pvc <name> -p
+is applied next adopts them, as a Deployment adopts its ReplicaSets. It adopts
+what its selector matches: where that asks for more than before, the Pods, or the
+ReplicaSets, are given the labels before it is applied, and a rollout replaces the
+Pods as at any change of the template. The file must say how many replicas run,
+also where an autoscaler decides: without replicas there will be one.
+
+Claims that exist do not change with their template. Expand each claim with
+kubectl patch pvc <name> -p
 '{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}'; no claim can shrink.
 Change the attributes class of each bound claim with kubectl patch pvc <name> -p
 '{"spec":{"volumeAttributesClassName":"gold"}}'; it can never be removed again.
@@ -65,6 +71,11 @@ applied again without any effect on the volumes that it made.`,
 			statefulSetFixed(p, old, sts)
 			return nil
 		}),
+		OnUpdate(func(p *Pass, old, d *appsv1.Deployment) error {
+			p.selectorFixed(&selecting{old, "deploy", "rs", old.Spec.Selector, old.Spec.Template.Labels},
+				&selecting{d, "deploy", "rs", d.Spec.Selector, d.Spec.Template.Labels})
+			return nil
+		}).Of("spec.selector"),
 		OnUpdate(func(p *Pass, old, svc *corev1.Service) error {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
 			if is == "" || is == was || alias(old, nil) || alias(svc, nil) {

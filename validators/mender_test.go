@@ -531,8 +531,8 @@ func words(text string) (all []string, err error) {
 // kindsOf are kinds as kubectl takes them.
 var kindsOf = map[string]string{
 	"pvc": "PersistentVolumeClaim", "pv": "PersistentVolume", "sts": "StatefulSet", "statefulset": "StatefulSet",
-	"deploy": "Deployment", "service": "Service", "pod": "Pod", "pdb": "PodDisruptionBudget", "sc": "StorageClass",
-	"storageclass": "StorageClass", "namespace": "Namespace", "ns": "Namespace",
+	"deploy": "Deployment", "rs": "ReplicaSet", "service": "Service", "pod": "Pod", "pdb": "PodDisruptionBudget",
+	"sc": "StorageClass", "storageclass": "StorageClass", "namespace": "Namespace", "ns": "Namespace",
 }
 
 // An invocation is a kubectl command taken apart.

@@ -238,6 +238,9 @@ var _ = register(map[string]oracle{
 				!equality.Semantic.DeepEqual(old.Spec.Selector, s.Spec.Selector) ||
 				!equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, s.Spec.VolumeClaimTemplates))
 		}),
+		updated(func(_ *world, old, d deployment) validators.Level {
+			return hintIf(!equality.Semantic.DeepEqual(old.Spec.Selector, d.Spec.Selector))
+		}),
 		updated(func(_ *world, old, svc *corev1.Service) validators.Level {
 			was, is := old.Spec.ClusterIP, svc.Spec.ClusterIP
 			return hintIf(was != "" && is != "" && was != is && old.Spec.Type != "ExternalName" &&

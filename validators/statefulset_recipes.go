@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,19 +23,13 @@ import (
 // immutable.
 func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := specPath
-	orphan := orphaning("sts", sts)
-	again := orphan + " && " + applyAgain
+	again := orphaning("sts", sts) + " && " + applyAgain
 	newPods := func() string {
 		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
 	}
 
-	if was, is := old.Spec.Selector, sts.Spec.Selector; !equality.Semantic.DeepEqual(was, is) {
-		differing := selectorDiffers(spec.Child("selector"), was, is)
-		brief := differing.keep()
-		p.Report(differing.problem("Pods would be orphaned"), brief,
-			fmt.Sprintf(", or %s && %s && %s", orphan, newPods(), applyAgain))
-		p.Recreates(brief)
-	}
+	p.selectorFixed(&selecting{old, "sts", "pod", old.Spec.Selector, old.Spec.Template.Labels},
+		&selecting{sts, "sts", "pod", sts.Spec.Selector, sts.Spec.Template.Labels})
 	if old.Spec.ServiceName != sts.Spec.ServiceName {
 		p.ReportRecreating(field.Invalid(spec.Child("serviceName"), sts.Spec.ServiceName,
 			"cannot be changed; Pods keep the old name"),
@@ -56,6 +52,88 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 // orphaning returns the command that deletes a workload and leaves what it controls.
 func orphaning(kind string, obj client.Object) string {
 	return fmt.Sprintf("kubectl delete %s %s -n %s --cascade=orphan", kind, obj.GetName(), obj.GetNamespace())
+}
+
+// A selecting is a workload, and what its selector decides.
+type selecting struct {
+	obj            client.Object
+	kind, controls string // its kind, and that of what it adopts, as kubectl knows them
+	selector       *metav1.LabelSelector
+	template       map[string]string // the labels of its Pod template
+}
+
+// matches says whether the selector of a workload matches the labels of a Pod
+// template.
+func (s *selecting) matches(template map[string]string) bool {
+	sel, err := selectorOf(s.selector)
+	return err == nil && sel.Matches(labels.Set(template))
+}
+
+// asks returns the arguments of kubectl label by which whatever another selector
+// matches comes to match that of a workload, too: none if it asks for less.
+func (s *selecting) asks(was *metav1.LabelSelector) (marks []string) {
+	mark := func(key string) {
+		to := key + "-"
+		if value, ok := s.template[key]; ok {
+			to = key + "=" + value
+		}
+		if !slices.Contains(marks, to) {
+			marks = append(marks, to)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(selectorLabels(s.selector))) {
+		if had, ok := selectorLabels(was)[key]; !ok || had != s.selector.MatchLabels[key] {
+			mark(key)
+		}
+	}
+	if s.selector == nil {
+		return nil
+	}
+	for _, e := range s.selector.MatchExpressions {
+		if was == nil || !slices.ContainsFunc(was.MatchExpressions,
+			func(had metav1.LabelSelectorRequirement) bool { return equality.Semantic.DeepEqual(had, e) }) {
+			mark(e.Key)
+		}
+	}
+	return marks
+}
+
+// selectorFixed reports a selector that differs. What a workload controls is adopted
+// by the one that is made anew if its selector matches: Pods, which their StatefulSet then
+// replaces one by one, or ReplicaSets, whose Pods their Deployment replaces as in
+// any rollout. What has not the labels is given them in between, so that nothing
+// stops. Only a Deployment that never runs two Pods at a time is deleted with its
+// Pods: it would not wait for those that have not the new labels.
+func (p *Pass) selectorFixed(was, is *selecting) {
+	d := selectorDiffers(specSelector(), was.selector, is.selector)
+	if d == nil {
+		return
+	}
+	brief := d.keep()
+	if !is.matches(is.template) { // which is refused anew, too
+		p.Report(d.problem("Pods would be orphaned"), brief)
+		return
+	}
+	commands := ""
+	if sts, ok := was.obj.(*appsv1.StatefulSet); ok && len(sts.Spec.VolumeClaimTemplates) > 0 &&
+		trackers[d.key] && d.had && !d.has {
+		commands = untracked(sts, was.selector, d.key, d.was)
+	}
+	marks, after := is.asks(was.selector), ""
+	deployment, ok := was.obj.(*appsv1.Deployment)
+	switch {
+	case len(marks) == 0:
+		commands += orphaning(is.kind, is.obj)
+	case ok && deployment.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType && !is.matches(was.template):
+		commands += fmt.Sprintf("kubectl delete %s %s -n %s --cascade=foreground", is.kind, is.obj.GetName(),
+			is.obj.GetNamespace())
+		after = "; in between it has no Pods"
+	default:
+		commands += fmt.Sprintf("%s && kubectl label %s -l '%s' -n %s %s --overwrite", orphaning(is.kind, is.obj),
+			is.controls, formatSelector(was.selector), is.obj.GetNamespace(), strings.Join(marks, " "))
+	}
+	p.Report(d.problem("Pods would be orphaned"), brief, fmt.Sprintf(", or %s && %s%s", commands, applyAgain, after))
+	p.Recreates(brief)
 }
 
 // templatesFixed reports claim templates that differ. The StatefulSet
