@@ -180,26 +180,27 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 	}
 }
 
-// own makes claims name the UIDs of their StatefulSets that the API server chose.
+// own makes objects name the UIDs of their owners that the API server chose.
 func (r *replayer) own(t *testing.T, objs []client.Object) {
 	t.Helper()
 	for _, obj := range objs {
-		pvc, ok := obj.(*corev1.PersistentVolumeClaim)
-		if !ok || len(pvc.OwnerReferences) == 0 {
-			continue
-		}
-		refs := slices.Clone(pvc.OwnerReferences)
+		refs := slices.Clone(obj.GetOwnerReferences())
+		known := false
 		for i, o := range refs {
 			if uid, ok := r.uids[o.UID]; ok {
-				refs[i].UID = uid
+				refs[i].UID, known = uid, true
 			}
+		}
+		if !known {
+			continue
 		}
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": refs}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.setup.Patch(t.Context(), pvc.DeepCopy(), client.RawPatch(types.MergePatchType, patch)); err != nil {
-			t.Fatalf("set up the owners of %s: %v", pvc.Name, err)
+		if err := r.setup.Patch(t.Context(), obj.DeepCopyObject().(client.Object),
+			client.RawPatch(types.MergePatchType, patch)); err != nil {
+			t.Fatalf("set up the owners of %T %s: %v", obj, obj.GetName(), err)
 		}
 	}
 }
