@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -64,18 +65,51 @@ func TestAVolumeThatIsBeingDeletedGoesWithItsClaim(t *testing.T) {
 	file := fileOf(t, pv)
 	fill(t, []string{pv})
 	kubectl(t, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
-	kubectl(t, "annotate", "pv", pv, "exempt.stayput.dev/volume-in-use=a test")
+	kubectl(t, "annotate", "pv", pv, "exempt.stayput.dev/volume-in-use=a test", "stayput.dev/reclaim-policy-")
 	kubectl(t, "delete", "pv", pv, "--wait=false")
 	out, err := env.Command(t.Context(), "audit", "--format", "json", "-n", ns)
 	if err != nil && !strings.Contains(out, "forgotten") {
 		t.Errorf("stayput audit: %v\n%s", err, out)
 	}
-	contains(t, out, `"forgotten"`)
+	contains(t, out, `"forgotten"`, "volume-reclaim", "the volume goes with it, and nothing refers to the disk")
+	saved := filepath.Join(t.TempDir(), "volumes.yaml")
+	if err := os.WriteFile(saved, []byte(kubectl(t, "get", "pv", pv, "-o", "yaml")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	contains(t, kubectl(t, "delete", "pvc", "files", "-n", ns), "claim-in-use", "the volume is being deleted",
 		"kubectl get pv "+pv+" -o yaml > volumes.yaml")
 	gone(t, "pv", pv)
 	if _, err := os.Stat(file); err != nil {
 		t.Errorf("the disk is gone, too: %v", err)
+	}
+	// What the finding says makes it anew, and it is given back.
+	if out, err := try(t, recovers(t, "--from", saved), "create", "-f", "-"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	contains(t, recovers(t, ns+"/files", "--yes"), "is bound to volume "+pv)
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the disk did not outlive its volume: %v", err)
+	}
+}
+
+// TestThePolicyOfAVolumeThatIsBeingDeletedCounts changes it to Retain while the volume
+// waits for its claim: the disk stays.
+func TestThePolicyOfAVolumeThatIsBeingDeletedCounts(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	pv := claimOfDisk(t, ns, "files")
+	file := fileOf(t, pv)
+	fill(t, []string{pv})
+	kubectl(t, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
+	kubectl(t, "annotate", "pv", pv, "exempt.stayput.dev/volume-in-use=a test", "stayput.dev/reclaim-policy-")
+	kubectl(t, "delete", "pv", pv, "--wait=false")
+	out, _ := env.Command(t.Context(), "audit", "--format", "json", "-n", ns) // it finds something
+	contains(t, out, "volume-reclaim", "volume and disk go with it", "kubectl patch pv "+pv)
+	kubectl(t, "patch", "pv", pv, "-p", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
+	kubectl(t, "delete", "pvc", "files", "-n", ns)
+	gone(t, "pv", pv)
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the disk is gone, though its policy was changed: %v", err)
 	}
 }
 

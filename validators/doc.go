@@ -16,7 +16,7 @@
 // addressed, setSelector, alias.
 //
 // Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, firstClaim,
-// deletesWhenDeleted, deletesWhenScaled, destroys, destroysVolume.
+// deletesWhenDeleted, deletesWhenScaled, destroys, destroysVolume, goesWithClaim.
 //
 // Any claim: onEphemeral, podClaims, sharedClaims, volumeOf, holdsNothing, onePod,
 // exclusive, retainCommand, saveCommand.

@@ -64,6 +64,7 @@ var prose = []struct {
 		"nothing needs to be mended: it says what is lost"},
 	{"fixed-labels", `a (?:name|value) without the version(?:, then .*)?`, "names are their author's choice"},
 	{"fixed-labels", `keep it the same in every release`, "nothing is to be done now"},
+	{"volume-reclaim", `.* > volumes.yaml, then stayput recover .*`, "it is made anew when its claim has gone"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},
 	{"pod-identity-skipped", `set hostname and subdomain in the manifest on the node|use shorter names|give the Pod a ` +

@@ -24,6 +24,9 @@ var _ = register(map[string]oracle{
 		stored(func(_ *world, v pv) validators.Level {
 			return warnIf(!byProvisioner(v) && v.Spec.PersistentVolumeReclaimPolicy != "Retain" && wish(v) != "Delete")
 		}),
+		created(func(_ *world, v pv) validators.Level {
+			return warnIf(v.DeletionTimestamp != nil && v.Spec.ClaimRef != nil && wish(v) != "Delete")
+		}),
 		updated(func(_ *world, old, v pv) validators.Level {
 			return warnIf(old.Spec.PersistentVolumeReclaimPolicy == "Retain" &&
 				v.Spec.PersistentVolumeReclaimPolicy == "Delete" && v.Spec.ClaimRef != nil && wish(v) != "Delete")

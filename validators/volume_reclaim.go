@@ -2,6 +2,8 @@ package validators
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -22,11 +24,18 @@ nobody can make again. If the policy of a bound volume changes from Retain to
 Delete, the next kubectl delete of the claim or of its namespace destroys the
 data; if the volume is Released, the disk is destroyed at once. Set
 persistentVolumeReclaimPolicy: Retain, the default; if the data may be deleted,
-annotate the volume stayput.dev/reclaim-policy: Delete.`,
+annotate the volume stayput.dev/reclaim-policy: Delete.
+
+A volume that somebody has deleted while a claim has it waits for that claim, and
+goes with it. This cannot be undone. With Retain its disk stays, but nothing in
+the cluster refers to it any more. Audit finds such a volume. Until the claim
+goes, the policy can be changed and the volume be saved; from that file stayput
+recover --from makes it anew.`,
 
 	Exempt: "the volume is for data that can be created again, and its provisioner cleans it up",
 
 	Checks: []Check{
+		OnCreate(goesWhenReleased),
 		On(func(p *Pass, pv *corev1.PersistentVolume) error {
 			if provisioned(pv) || letsGo(pv) {
 				return nil
@@ -74,4 +83,24 @@ annotate the volume stayput.dev/reclaim-policy: Delete.`,
 // its data.
 func letsGo(pv *corev1.PersistentVolume) bool {
 	return pv.Annotations[cluster.AnnotationReclaim] == string(corev1.PersistentVolumeReclaimDelete)
+}
+
+// goesWhenReleased reports a volume that is being deleted and waits for its claim.
+// The API server drops the time from a manifest.
+func goesWhenReleased(p *Pass, pv *corev1.PersistentVolume) error {
+	if pv.DeletionTimestamp == nil || pv.Spec.ClaimRef == nil || letsGo(pv) || p.Cluster.Manifests() {
+		return nil
+	}
+	ref, fate, remedy := pv.Spec.ClaimRef, "the volume goes with it, and nothing refers to the disk", saveCommand(pv.Name)
+	if goesWithClaim(pv) {
+		fate, remedy = "volume and disk go with it", retainCommand(pv.Name)+" && "+remedy
+	}
+	what := fmt.Sprintf("must not be set while claim %s/%s has the volume; %s", ref.Namespace, ref.Name, fate)
+	if claimGone(pv) {
+		what = fmt.Sprintf("must not be set on a volume with data of claim %s/%s; %s", ref.Namespace, ref.Name,
+			strings.ReplaceAll(fate, " with it", " at any moment"))
+	}
+	p.Report(field.Invalid(field.NewPath("metadata", "deletionTimestamp"), pv.DeletionTimestamp.UTC().Format(time.RFC3339),
+		what), remedy+", then stayput recover --from volumes.yaml makes it anew")
+	return nil
 }
