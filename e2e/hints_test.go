@@ -62,7 +62,12 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: %s, resources: {requests:
 `, class)+fmt.Sprintf(`apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: waiting}
-spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {requests: {storage: 2Gi}}}
+spec: {accessModes: [ReadWriteOnce], storageClassName: no-%[1]s, resources: {requests: {storage: 2Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: named}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: no-%[1]s, resources: {requests: {storage: 2Gi}}}
 `, ns))
 	output(t, "Bound", "get", "pvc", "large", "-n", ns, "-o", "jsonpath={.status.phase}")
 	mysql := strings.Replace(readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 2", 1)
@@ -119,6 +124,21 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: no-%s, resources: {reques
 		"a larger claim without a volume": {
 			args:    []string{"patch", "pvc", "waiting", "-p", grow("3Gi")},
 			hint:    []string{"field-fixed: spec.resources.requests[storage]: ", "before the claim is bound"},
+			refusal: "spec: Forbidden: ",
+		},
+		"a Pending claim of another class": {
+			args:    []string{"patch", "pvc", "waiting", "-p", `{"spec":{"storageClassName":"disk"}}`},
+			hint:    []string{"field-fixed: spec.storageClassName: ", "the claim holds no data yet", "kubectl delete pvc waiting"},
+			refusal: "spec: Forbidden: ",
+		},
+		"a Pending claim of another volume": {
+			args:    []string{"patch", "pvc", "named", "-p", `{"spec":{"volumeName":"other"}}`},
+			hint:    []string{"field-fixed: spec.volumeName: ", "the claim holds no data yet", "kubectl delete pvc named"},
+			refusal: "spec: Forbidden: ",
+		},
+		"a bound claim of another volume": {
+			args:    []string{"patch", "pvc", "large", "-p", `{"spec":{"volumeName":"other"}}`},
+			hint:    []string{"field-fixed: spec.volumeName: ", "copy the data"},
 			refusal: "spec: Forbidden: ",
 		},
 		"a claim of another class": {
@@ -260,4 +280,34 @@ func recipeFor(t *testing.T, ns, size string) string {
 		t.Fatalf("%v, undecided %v: want one hint", findings, undecided)
 	}
 	return findings[0].Remedy.String()
+}
+
+// TestAPendingClaimIsGivenWhatIsWrong gives claims that wait a class and a volume that
+// do not exist. Both are accepted and final; what is said mends it.
+func TestAPendingClaimIsGivenWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	class := growingClass(t)
+	claim := func(name, rest string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: %s, namespace: %s}\nspec: {accessModes: "+
+			"[ReadWriteOnce], %sresources: {requests: {storage: 1Gi}}}\n---\n", name, ns, rest)
+	}
+	apply(t, ns, claim("named", `storageClassName: "", `)+claim("typed", ""))
+	contains(t, kubectl(t, "patch", "pvc", "typed", "-n", ns, "-p", `{"spec":{"storageClassName":"no-such"}}`),
+		"claim-class: spec.storageClassName: Not found: \"no-such\": must name a class that exists", "the class is final")
+	contains(t, kubectl(t, "patch", "pvc", "named", "-n", ns, "-p", `{"spec":{"volumeName":"no-such"}}`),
+		"claim-volume: spec.volumeName: Not found: \"no-such\": must exist", "the name is final",
+		"kubectl delete pvc named -n "+ns)
+	if out, err := try(t, "", "patch", "pvc", "named", "-n", ns, "-p", `{"spec":{"volumeName":"other"}}`); err == nil {
+		t.Errorf("the name is not final:\n%s", out)
+	}
+	if out, err := try(t, "", "patch", "pvc", "typed", "-n", ns, "-p", `{"spec":{"storageClassName":"`+class+`"}}`); err == nil {
+		t.Errorf("the class is not final:\n%s", out)
+	}
+	for _, name := range []string{"named", "typed"} {
+		output(t, "Pending", "get", "pvc", name, "-n", ns, "-o", "jsonpath={.status.phase}")
+		kubectl(t, "delete", "pvc", name, "-n", ns)
+		apply(t, ns, claim(name, "storageClassName: "+class+", "))
+		output(t, "Bound", "get", "pvc", name, "-n", ns, "-o", "jsonpath={.status.phase}")
+	}
 }

@@ -20,7 +20,7 @@ var claimVolume = &Rule{
 	Name:  "claim-volume",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}},
+	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}, &corev1.Pod{}},
 	Doc: `a claim that names a volume must be able to have it
 
 A claim with a volumeName gets that volume or none. It is Pending for as long as
@@ -35,13 +35,17 @@ has, with volumeName or without. The claim may then say a fast class and have a
 slow disk, for good. Kubernetes also ignores the selector of the claim, as it
 does for a volume that volumeName names. If the attributes classes differ,
 though, the two are bound only where claimRef and volumeName name each other;
-otherwise the claim waits, or its StorageClass provisions a new, empty volume.`,
+otherwise the claim waits, or its StorageClass provisions a new, empty volume.
+
+A Pending claim may be given a volumeName later, but only once. If that is wrong,
+only a new claim mends it; the old one has no data.`,
 
 	Versions: []*cluster.Feature{attributesClasses},
 
 	Exempt: "the volume is changed or given free before the claim is needed",
 
-	Checks: []Check{OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
+	Checks: []Check{OnUpdate(volumeNamed).Of("spec.volumeName"), OnCreate(func(p *Pass,
+		pvc *corev1.PersistentVolumeClaim) error {
 		if pvc.Spec.VolumeName == "" {
 			return p.reservedElse(pvc)
 		}
@@ -65,7 +69,7 @@ otherwise the claim waits, or its StorageClass provisions a new, empty volume.`,
 		if err != nil {
 			return err
 		}
-		if why, remedy := p.misfit(pv, pvc, class); why != "" {
+		if why, remedy, _ := p.misfit(pv, pvc, class); why != "" {
 			p.Report(field.Invalid(path, pv.Name,
 				fmt.Sprintf("must fit the claim, and %s; claim and Pods stay Pending", why)), remedy...)
 			return nil
@@ -73,6 +77,51 @@ otherwise the claim waits, or its StorageClass provisions a new, empty volume.`,
 		p.otherSelector(pvc, pv, "the claim names")
 		return nil
 	})},
+}
+
+// volumeNamed reports a wrong volume that a claim is given after it was made.
+func volumeNamed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
+	if old.Spec.VolumeName != "" || pvc.Spec.VolumeName == "" {
+		return nil // field-fixed
+	}
+	path := specPath.Child("volumeName")
+	pv, err := cluster.Get[corev1.PersistentVolume](p.Cluster, "", pvc.Spec.VolumeName)
+	if err != nil {
+		return fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
+	}
+	found, remedy, with := notFound(path, pvc.Spec.VolumeName, "must exist"), Remedy{"create the PersistentVolume"}, ""
+	if pv != nil {
+		class, _, _, err := classOf(p.Cluster, pvc)
+		if err != nil || reservedFor(pv, pvc) {
+			return err
+		}
+		why := ""
+		if why, remedy, with = p.misfit(pv, pvc, class); why == "" {
+			return nil
+		}
+		found = field.Invalid(path, pv.Name, "must fit the claim, and "+why)
+	}
+	found.Detail += "; claim and Pods stay Pending, and the name is final"
+	nothing, err := holdsNothing(p.Cluster, old)
+	switch {
+	case err != nil:
+		return err
+	case pv != nil && claimGone(pv):
+		p.Report(found, remedy...)
+		return nil
+	case pv == nil && !nothing:
+		p.Report(found, remedy...)
+		return nil
+	case !nothing:
+		p.Report(found, "make another claim"+with)
+		return nil
+	case pv == nil:
+		p.Report(found, remedy[0], ", or "+remade(pvc)+" with another")
+	default:
+		p.Report(found, remade(pvc)+with)
+	}
+	p.Recreates("choose another volume: kubectl get pv")
+	return nil
 }
 
 // reservedElse reports two cases: a volume is reserved for the claim and bound
@@ -186,38 +235,43 @@ func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim)
 		pvc.UID == "" && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase != corev1.VolumeReleased)
 }
 
-// misfit says why a volume that is not yet bound to a claim cannot be, and what
-// to do. It repeats the controller's checks (checkVolumeSatisfyClaim).
+// misfit says why a volume that is not yet bound to a claim cannot be, what to do,
+// and with what the claim would have to be made anew. It repeats the controller's
+// checks (checkVolumeSatisfyClaim).
 func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, class string,
-) (why string, remedy Remedy) {
+) (why string, remedy Remedy, with string) {
+	in := func(why, value string) (string, Remedy, string) {
+		return why, Remedy{value + " in the claim"}, " with " + value
+	}
 	size, asked := pv.Spec.Capacity.Storage(), pvc.Spec.Resources.Requests.Storage()
+	const another = " with another volumeName"
 	switch {
 	case pv.DeletionTimestamp != nil:
-		return "this one is being deleted", Remedy{"choose another" + p.Mend("", ": kubectl get pv")}
+		return "this one is being deleted", Remedy{"choose another" + p.Mend("", ": kubectl get pv")}, another
 	case claimGone(pv):
 		return "this one still belongs to a claim that is gone",
 			Remedy{"to pass on its data: " + p.Mend("remove claimRef from PersistentVolume "+pv.Name,
-				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))}
+				fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"claimRef":null}}'`, pv.Name))}, another
 	case pv.Spec.ClaimRef != nil:
 		return fmt.Sprintf("this one belongs to claim %s/%s", pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name),
-			Remedy{"choose one that is Available" + p.Mend("", ": kubectl get pv")}
+			Remedy{"choose one that is Available" + p.Mend("", ": kubectl get pv")}, another
 	case size.Cmp(*asked) < 0:
-		return fmt.Sprintf("this one has %s of the %s asked for", size, asked),
-			Remedy{fmt.Sprintf("resources: {requests: {storage: %s}}", size), ", or a larger volume"}
+		value := fmt.Sprintf("resources: {requests: {storage: %s}}", size)
+		return fmt.Sprintf("this one has %s of the %s asked for", size, asked), Remedy{value, ", or a larger volume"},
+			" with " + value
 	case volume.GetPersistentVolumeClass(pv) != class:
 		is := volume.GetPersistentVolumeClass(pv)
-		return fmt.Sprintf("its class is %q, not %q", is, class),
-			Remedy{fmt.Sprintf("storageClassName: %q in the claim", is)}
+		return in(fmt.Sprintf("its class is %q, not %q", is, class), fmt.Sprintf("storageClassName: %q", is))
 	case !attributesFit(p.Cluster, pvc, pv):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
-			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{p.attributesOf(pv)}
+			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{p.attributesOf(pv)}, another
 	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
-		return "its volumeMode is another", Remedy{fmt.Sprintf("volumeMode: %s in the claim", volumeMode(pv))}
+		return in("its volumeMode is another", fmt.Sprintf("volumeMode: %s", volumeMode(pv)))
 	case !volume.CheckAccessModes(pvc, pv):
-		return "it does not have all access modes asked for",
-			Remedy{fmt.Sprintf("accessModes: [%s] in the claim", joinModes(pv.Spec.AccessModes))}
+		return in("it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s]",
+			joinModes(pv.Spec.AccessModes)))
 	}
-	return "", nil
+	return "", nil, ""
 }
 
 func volumeMode(pv *corev1.PersistentVolume) corev1.PersistentVolumeMode {

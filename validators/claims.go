@@ -163,14 +163,29 @@ func onePod(modes []corev1.PersistentVolumeAccessMode) bool {
 	return slices.Contains(modes, corev1.ReadWriteOncePod)
 }
 
+// remade is the command that makes a claim anew which holds nothing.
+func remade(pvc *corev1.PersistentVolumeClaim) string {
+	return fmt.Sprintf("kubectl delete pvc %s -n %s && %s", pvc.Name, pvc.Namespace, applyAgain)
+}
+
 // holdsNothing says whether a claim that was seen in a cluster is certain to
-// hold no data: it is Pending, names no volume and no data source, no volume is
-// reserved for it, and no Pod waits for it. Only such a claim may stand in a
-// command that deletes it.
+// hold no data: it is Pending, names no volume that it may get and no data source,
+// no volume is reserved for it, and no Pod waits for it. Only such a claim may
+// stand in a command that deletes it.
 func holdsNothing(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if v.Manifests() || pvc.Status.Phase != corev1.ClaimPending || pvc.DeletionTimestamp != nil ||
-		pvc.Spec.VolumeName != "" || pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil {
+		pvc.Spec.DataSource != nil || pvc.Spec.DataSourceRef != nil {
 		return false, nil
+	}
+	if pvc.Spec.VolumeName != "" {
+		pv, err := cluster.Get[corev1.PersistentVolume](v, "", pvc.Spec.VolumeName)
+		if err != nil {
+			return false, fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
+		}
+		if pv != nil && (pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace == pvc.Namespace &&
+			pv.Spec.ClaimRef.Name == pvc.Name) {
+			return false, nil
+		}
 	}
 	pods, err := podsWith(v, pvc)
 	if err != nil || len(pods) > 0 {

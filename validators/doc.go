@@ -19,7 +19,7 @@
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroysVolume, goesWithClaim.
 //
 // Any claim: onEphemeral, podClaims, sharedClaims, volumeOf, holdsNothing, onePod,
-// exclusive, retainCommand, saveCommand.
+// exclusive, remade, retainCommand, saveCommand.
 //
 // Classes and volumes: classOf, listClasses, missingClass, provisions, waits,
 // deletes, destroysVolume, offered, provisioned, volumesFor, bestVolume, reservedVolumes, claimGone,

@@ -39,9 +39,10 @@ var fieldFixed = &Rule{
 Kubernetes refuses to change some fields, and does not say what to do instead:
 the volumeClaimTemplates, serviceName, podManagementPolicy and selector of a
 StatefulSet; the selector of a Deployment; the clusterIP of a Service; the
-provisioner, parameters and reclaimPolicy of a StorageClass; the class of a claim,
-a smaller size, and a larger one where the class does not allow expansion. Stayput
-adds a recipe to the refusal.
+provisioner, parameters and reclaimPolicy of a StorageClass; the class and the
+volume of a claim, once it has one, a smaller size, and a larger one where the
+class does not allow expansion. Stayput adds a recipe to the refusal. A claim that
+is Pending and that nothing uses has no data: it is deleted and applied again.
 
 A StatefulSet can be replaced while its Pods run: kubectl delete statefulset
 <name> --cascade=orphan leaves Pods and claims alone, and the StatefulSet that
@@ -121,14 +122,19 @@ func storageClassFixed(p *Pass, old, sc *storagev1.StorageClass) error {
 }
 
 func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
-	spec, at := specPath, fmt.Sprintf("pvc %s -n %s", pvc.Name, pvc.Namespace)
+	spec := specPath
 	was, is := ptr.Deref(old.Spec.StorageClassName, ""), ptr.Deref(pvc.Spec.StorageClassName, "")
 	if old.Spec.StorageClassName != nil && (was != is || pvc.Spec.StorageClassName == nil) {
-		p.Report(field.Invalid(spec.Child("storageClassName"), is, "cannot be changed; a volume stays in its class"),
-			fmt.Sprintf("write storageClassName: %q again; for another class copy the data to another claim", was))
-		return nil
+		return claimKeeps(p, old, field.Invalid(spec.Child("storageClassName"), is, "a volume stays in its class"),
+			fmt.Sprintf("storageClassName: %q", was), "class")
 	}
-	attributesOfClaimFixed(p, old, pvc)
+	if was, is := old.Spec.VolumeName, pvc.Spec.VolumeName; was != "" && was != is {
+		return claimKeeps(p, old, field.Invalid(spec.Child("volumeName"), is, "a claim keeps its volume"),
+			"volumeName: "+was, "volume")
+	}
+	if err := attributesOfClaimFixed(p, old, pvc); err != nil {
+		return err
+	}
 	before, after := old.Spec.Resources.Requests[corev1.ResourceStorage],
 		pvc.Spec.Resources.Requests[corev1.ResourceStorage]
 	path := spec.Child("resources", "requests").Key(string(corev1.ResourceStorage))
@@ -136,21 +142,7 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	case order == 0:
 		return nil
 	case old.Status.Phase != corev1.ClaimBound:
-		nothing, err := holdsNothing(p.Cluster, old)
-		if err != nil {
-			return err
-		}
-		what, remedy := "cannot be changed before the claim is bound",
-			fmt.Sprintf("write storage: %s again, and change it once the claim is bound", &before)
-		if nothing {
-			what, remedy = what+"; it holds no data yet", fmt.Sprintf("kubectl delete %s && %s", at, applyAgain)
-		}
-		keep := fmt.Sprintf("write storage: %s again", &before)
-		p.ReportBrief(field.Invalid(path, after.String(), what), remedy, keep)
-		if nothing {
-			p.Recreates(keep)
-		}
-		return nil
+		return claimWaits(p, old, field.Invalid(path, after.String(), ""), fmt.Sprintf("write storage: %s again", &before))
 	case order < 0:
 		// After a failed expansion a size may be reduced, but not to the
 		// capacity.
@@ -186,9 +178,52 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	return nil
 }
 
+// claimKeeps reports a field of a claim that is final, as it was. One that is not
+// bound has no data that could be copied.
+func claimKeeps(p *Pass, old *corev1.PersistentVolumeClaim, found *field.Error, was, what string) error {
+	keep := "write " + was + " again"
+	if old.Status.Phase != corev1.ClaimPending {
+		found.Detail = "cannot be changed; " + found.Detail
+		p.Report(found, keep+"; for another "+what+" copy the data to another claim")
+		return nil
+	}
+	nothing, err := holdsNothing(p.Cluster, old)
+	if err != nil {
+		return err
+	}
+	if !nothing {
+		found.Detail = "cannot be changed, though the claim is not bound"
+		p.Report(found, keep+"; for another "+what+" make another claim")
+		return nil
+	}
+	found.Detail = "cannot be changed; the claim holds no data yet"
+	p.ReportRecreating(found, remade(old), keep)
+	return nil
+}
+
+// claimWaits reports a field of a claim that can be changed once the claim is
+// bound.
+func claimWaits(p *Pass, old *corev1.PersistentVolumeClaim, found *field.Error, keep string) error {
+	nothing, err := holdsNothing(p.Cluster, old)
+	if err != nil {
+		return err
+	}
+	found.Detail = "cannot be changed before the claim is bound"
+	remedy := keep + ", and change it once the claim is bound"
+	if nothing {
+		found.Detail += "; it holds no data yet"
+		remedy = remade(old)
+	}
+	p.ReportBrief(found, remedy, keep)
+	if nothing {
+		p.Recreates(keep)
+	}
+	return nil
+}
+
 // attributesOfClaimFixed reports a changed attributes class of a claim that is
 // not bound, or a class that was removed although the volume has one.
-func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
+func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 	was, is := ptr.Deref(old.Spec.VolumeAttributesClassName, ""), ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")
 	path := specPath.Child("volumeAttributesClassName")
 	keep := fmt.Sprintf("write volumeAttributesClassName: %s again", was)
@@ -200,9 +235,9 @@ func attributesOfClaimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) {
 	case p.has(attributesClasses).Unlikely():
 		p.Report(field.Forbidden(path, "cannot be changed before Kubernetes 1.34"), keep)
 	case old.Status.Phase != corev1.ClaimBound:
-		p.Report(field.Invalid(path, is, "cannot be changed before the claim is bound"),
-			keep+", and change it once the claim is bound")
+		return claimWaits(p, old, field.Invalid(path, is, ""), keep)
 	case is == "" && old.Status.CurrentVolumeAttributesClassName != nil:
 		p.Report(field.Forbidden(path, "cannot be taken out; the volume keeps the class it has"), keep)
 	}
+	return nil
 }

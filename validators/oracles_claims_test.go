@@ -16,8 +16,26 @@ import (
 type pvc = *corev1.PersistentVolumeClaim
 
 var _ = register(map[string]oracle{
-	"claim-class": gravest(created(classless), ephemeral(classless)),
-	"claim-volume": created(func(w *world, c pvc) validators.Level {
+	"claim-class": gravest(created(classless), ephemeral(classless), updated(func(w *world, old, c pvc) validators.Level {
+		if old.Spec.StorageClassName != nil || c.Spec.StorageClassName == nil {
+			return nothing
+		}
+		return classless(w, c)
+	})),
+	"claim-volume": gravest(updated(func(w *world, old, c pvc) validators.Level {
+		if old.Spec.VolumeName != "" || c.Spec.VolumeName == "" {
+			return nothing
+		}
+		pv := find(w.volumes, "", c.Spec.VolumeName)
+		if pv == nil || pv.Spec.ClaimRef != nil {
+			return warnIf(pv == nil || !isRefTo(pv.Spec.ClaimRef, c))
+		}
+		class := classNamed(c)
+		if sc := classFor(w, c); c.Spec.StorageClassName == nil && sc != nil {
+			class = sc.Name
+		}
+		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName)
+	}), created(func(w *world, c pvc) validators.Level {
 		// Nobody has a volume of one class who asked for another, but by a reservation.
 		lies := func(pv *corev1.PersistentVolume) bool {
 			return classNamed(c) != "" && pv.Spec.StorageClassName != "" && classNamed(c) != pv.Spec.StorageClassName &&
@@ -49,7 +67,7 @@ var _ = register(map[string]oracle{
 			class = sc.Name // as the API server fills in
 		}
 		return warnIf(pv.DeletionTimestamp != nil || !serves(c, pv) || class != pv.Spec.StorageClassName || overlooked(pv))
-	}),
+	})),
 	"claim-oversized-volume": created(func(w *world, c pvc) validators.Level {
 		asked, sc := c.Spec.Resources.Requests.Storage(), classFor(w, c)
 		if c.Spec.VolumeName != "" || asked.IsZero() || dynamic(sc) {

@@ -272,6 +272,7 @@ var _ = register(map[string]oracle{
 				(old.Status.Phase != corev1.ClaimBound || after == "" && old.Status.CurrentVolumeAttributesClassName != nil):
 				return hint
 			}
+			changed = changed || old.Spec.VolumeName != "" && c.Spec.VolumeName != old.Spec.VolumeName
 			if changed || old.Status.Phase != corev1.ClaimBound && is.Cmp(*was) != 0 {
 				return hint
 			}

@@ -185,7 +185,11 @@ func mayHoldData(seen []client.Object, namespace, name string) string {
 	switch c := seen[i].(pvc); {
 	case c.Status.Phase != corev1.ClaimPending:
 		return fmt.Sprintf("is %q, not Pending", c.Status.Phase)
-	case c.Spec.VolumeName != "":
+	case slices.ContainsFunc(seen, func(o client.Object) bool {
+		v, ok := o.(pv)
+		return ok && v.Name == c.Spec.VolumeName &&
+			(v.Spec.ClaimRef == nil || v.Spec.ClaimRef.Namespace == namespace && v.Spec.ClaimRef.Name == name)
+	}):
 		return "names a volume"
 	case c.Spec.DataSource != nil || c.Spec.DataSourceRef != nil:
 		return "is filled from something else"
@@ -218,7 +222,8 @@ func TestDestructive(t *testing.T) {
 		}
 		return c
 	}
-	pod, pv := &corev1.Pod{}, &corev1.PersistentVolume{}
+	pod, pv, free := &corev1.Pod{}, &corev1.PersistentVolume{}, &corev1.PersistentVolume{}
+	free.Name = "free"
 	pod.Namespace, pod.Name = "a", "db-0"
 	pod.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-db-0"},
@@ -241,8 +246,10 @@ func TestDestructive(t *testing.T) {
 			remedy: "kubectl delete sts/db pvc/data-db-0 -n a", want: "cannot read"},
 		"the second of two": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 data-db-1 -n a",
 			want: "data-db-1, which nobody has seen"},
-		"for a volume": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "disk" })},
+		"for a volume": {seen: []client.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "free" })},
 			remedy: remove, want: "names a volume"},
+		"for none": {seen: []client.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "no" })},
+			remedy: remove},
 		"from a snapshot": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) {
 			c.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "VolumeSnapshot"}
 		})}, remedy: remove, want: "filled"},

@@ -33,7 +33,7 @@ var (
 		`empty: |if \S+ can, |first |set )+` +
 		`|, before a Pod uses it$|, if its driver can$|; in between .*$|; the Pods run on$|, for nothing is on them yet$|, ` +
 		`which touches no volume$` +
-		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|; for another class .*$|; ` +
+		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|; for another (class|volume) .*$|; ` +
 		`for a smaller volume .*$|, and again$|, through [A-Z]\w+ \S+$`)
 
 	choices     = regexp.MustCompile(` \(there are: ([^,)]*)[^)]*\)`)
@@ -137,6 +137,12 @@ var forms []form
 func init() { // for they call each other
 	forms = []form{
 		{regexp.MustCompile(`^kubectl apply -f <file>( with another)?$`), (*mender).apply},
+		{regexp.MustCompile(`^kubectl apply -f <file> with (\w+: .*)$`), func(m *mender, key string, part []string) error {
+			if err := m.fields(key, part[1]); err != nil {
+				return err
+			}
+			return m.apply(key, []string{"", ""})
+		}},
 		{regexp.MustCompile(`^kubectl replace --force -f FILE$`), func(*mender, string, []string) error { return nil }},
 		{regexp.MustCompile(`^kubectl (edit|get) .*$`), func(*mender, string, []string) error { return errProse }},
 		{regexp.MustCompile(`^(kubectl .*)$`), func(m *mender, _ string, part []string) error { return m.kubectl(part[1]) }},
