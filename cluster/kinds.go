@@ -30,13 +30,14 @@ type Kind struct {
 	Optional      bool // older API servers do not serve it, and then it has no objects
 	Unread        bool // admission reviews it, and looks none up: no cache has it
 	Unwatched     bool // only lint and audit know it: admission may not read it, and has no informer, see ErrUnwatched
+	Linted        bool // only lint reads it for rules, nor may one at admission; Adopted of package validators may list it
 }
 
 // Kinds are all kinds that rules are about or look up.
 var Kinds = []Kind{
 	{Object: &CustomResourceDefinition{}, Resource: "customresourcedefinitions", ClusterScoped: true, Unread: true},
 	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
-	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true},
+	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true, Linted: true},
 	{Object: &appsv1.StatefulSet{}, Resource: "statefulsets", Scalable: true, Packed: true},
 	{Object: &autoscalingv2.HorizontalPodAutoscaler{}, Resource: "horizontalpodautoscalers", Unwatched: true},
 	{Object: &batchv1.CronJob{}, Resource: "cronjobs", Unwatched: true},
@@ -74,11 +75,11 @@ func KnownObject(obj any) *Kind {
 	return nil
 }
 
-// Watched says whether admission knows a kind: whether it has an informer, may be
-// read, and may be what a webhook is asked about.
+// Watched says whether rules at admission know a kind: whether it has an informer,
+// may be read by them, and may be what a webhook is asked about.
 func Watched(kind schema.GroupVersionKind) bool {
 	known := Known(kind)
-	return known == nil || !known.Unwatched
+	return known == nil || !known.Unwatched && !known.Linted
 }
 
 // unwatched are the types of the objects that admission does not know, and of

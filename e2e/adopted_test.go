@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -60,4 +62,56 @@ spec:
 		}
 		return nil
 	})
+}
+
+// TestABareReplicaSetAdoptsBarePods shows what lint says of a ReplicaSet and a Pod
+// that somebody wrote by hand, from either side.
+func TestABareReplicaSetAdoptsBarePods(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	pod := func(name string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: %s, labels: {app: web}}\n"+
+			"spec: {containers: [{name: web, image: web}]}\n---\n", name, ns)
+	}
+	set := fmt.Sprintf(`apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web, namespace: %s}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+`, ns)
+	lint := func(manifests string, args ...string) string {
+		cmd := exec.CommandContext(t.Context(), env.Binary, append([]string{"lint", "-"}, args...)...)
+		cmd.Stdin, cmd.Env = strings.NewReader(manifests), append(os.Environ(), "KUBECONFIG="+env.Cluster.Kubeconfig())
+		out, _ := cmd.Output() // the exit code says that there is something
+		return string(out)
+	}
+	const keeps = "must not match ReplicaSet web, which no Deployment made; it adopts the Pod, and keeps it in place"
+	contains(t, lint(pod("first")+set), keeps)
+
+	apply(t, ns, pod("first"))
+	contains(t, lint(set, "--against-cluster"), "must not match Pods that no controller made: first; it adopts them")
+	apply(t, ns, set)
+	output(t, "ReplicaSet/web", "get", "pod", "first", "-n", ns, "-o",
+		"jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name}")
+	output(t, "1", "get", "replicaset", "web", "-n", ns, "-o", "jsonpath={.status.replicas}")
+	output(t, "first", "get", "pod", "-n", ns, "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}")
+
+	contains(t, lint(pod("second"), "--against-cluster"), keeps)
+	apply(t, ns, pod("second"))
+	eventually(t, "one of the two is deleted", func() error {
+		if names := strings.Fields(kubectl(t, "get", "pod", "-n", ns, "-l", "app=web", "-o",
+			"jsonpath={.items[*].metadata.name}")); len(names) != 1 {
+			return fmt.Errorf("there are %q", names)
+		}
+		return nil
+	})
+	// With other labels, as lint says, a Pod is left alone.
+	apply(t, ns, strings.ReplaceAll(pod("third"), "app: web", "app: web-pod"))
+	kubectl(t, "scale", "replicaset", "web", "-n", ns, "--replicas=0")
+	output(t, "third", "get", "pod", "-n", ns, "-o", "jsonpath={.items[*].metadata.name}")
+	contains(t, lint(pod("fourth"), "--against-cluster"), "it adopts the Pod, and deletes it at once")
 }

@@ -66,6 +66,7 @@ var prose = []struct {
 	{"fixed-labels", `a (?:name|value) without the version(?:, then .*)?`, "names are their author's choice"},
 	{"fixed-labels", `keep it the same in every release`, "nothing is to be done now"},
 	{"volume-reclaim", `.* > volumes.yaml, then stayput recover .*`, "it is made anew when its claim has gone"},
+	{"pod-adopted", `give the Pod labels that do not match .*`, "the selector requires no label"},
 	{"pod-hostname-conflict", `make the Pod again with a hostname of its own`,
 		"its own hostname is taken, or it has no name yet"},
 	{"pod-identity-skipped", `set hostname and subdomain in the manifest on the node|use shorter names|give the Pod a ` +

@@ -31,7 +31,7 @@ var podAdopted = &Rule{
 	Name:  "pod-adopted",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
+	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
 	Doc: `a Pod that no controller made must not look like one of a controller's Pods
 
 A StatefulSet adopts every Pod that its selector matches and whose name is the
@@ -42,7 +42,8 @@ place of that member, without its volumes and its DNS name. A Pod whose number
 is out of range is deleted at once, and so is one whose ordinal exists already.
 The ReplicaSet of a Deployment adopts a Pod with its label pod-template-hash,
 such as a copy of one of its Pods, and then deletes that Pod or another, because
-there is one Pod too many.
+there is one Pod too many. A ReplicaSet that no Deployment made adopts every Pod
+that its selector matches; lint looks for those.
 
 Give such a Pod a name that does not end in a number, or other labels, and leave
 pod-template-hash out of a copy. The rule ignores Pods that a StatefulSet has
@@ -66,13 +67,19 @@ under such a number.`,
 			if pod.ResourceVersion != "" && !p.Cluster.Manifests() {
 				return nil // nobody has adopted it, though it is there
 			}
-			return errors.Join(bySet(p, pod), byDeployment(p, pod))
+			return errors.Join(bySet(p, pod), byDeployment(p, pod), byReplicaSet(p, pod))
 		}),
 		OnCreate(func(p *Pass, sts *appsv1.StatefulSet) error {
 			if sts.DeletionTimestamp != nil || sts.ResourceVersion != "" && !p.Cluster.Manifests() {
 				return nil // what it adopts it has adopted
 			}
 			return adoptsStrays(p, sts)
+		}),
+		OnCreate(func(p *Pass, rs *appsv1.ReplicaSet) error {
+			if !p.Cluster.Manifests() || madeByDeployment(rs) {
+				return nil
+			}
+			return adoptsAny(p, rs)
 		}),
 	},
 }
@@ -172,10 +179,18 @@ func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
 	if err != nil {
 		return fmt.Errorf("list Pods: %w", err)
 	}
+	found = slices.DeleteFunc(slices.Clone(found), func(pod *corev1.Pod) bool {
+		set, _, ok := strays(p, pod)
+		return !ok || set != sts.Name
+	})
+	return reportAdopted(p, sts.Namespace, sts.Spec.Selector, found)
+}
+
+// reportAdopted reports those of some Pods that a new workload will adopt.
+func reportAdopted(p *Pass, namespace string, selector *metav1.LabelSelector, found []*corev1.Pod) (err error) {
 	var names []string
 	for _, pod := range found {
-		if set, _, ok := strays(p, pod); !ok || set != sts.Name || !live(pod) ||
-			p.Cluster.Manifests() && pod.ResourceVersion == "" {
+		if !live(pod) || p.Cluster.Manifests() && pod.ResourceVersion == "" {
 			continue
 		}
 		if now := p.Cluster.Live(); now != nil { // caches have no labels of Pods
@@ -183,7 +198,7 @@ func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
 				return fmt.Errorf("get Pod: %w", err)
 			}
 		}
-		if pod != nil && selects(sts.Spec.Selector, pod.Labels) {
+		if pod != nil && selects(selector, pod.Labels) {
 			names = append(names, pod.Name)
 		}
 	}
@@ -191,22 +206,91 @@ func adoptsStrays(p *Pass, sts *appsv1.StatefulSet) error {
 		return nil
 	}
 	slices.Sort(names)
-	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(sts.Spec.Selector)),
+	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(selector)),
 		fmt.Sprintf("must not match Pods that no controller made: %s; it adopts them in place of its own, or deletes them",
-			cluster.Few(names))), freed(sts, names))
+			cluster.Few(names))), freed(namespace, selector, names))
 	return nil
+}
+
+// madeByDeployment says whether a Deployment made a ReplicaSet. By that, its Pods are
+// judged.
+func madeByDeployment(rs *appsv1.ReplicaSet) bool {
+	owner := metav1.GetControllerOfNoCopy(rs)
+	return owner != nil && owner.Kind == "Deployment"
+}
+
+// byReplicaSet reports a Pod that a ReplicaSet will adopt which no Deployment made.
+// Only lint knows ReplicaSets, and perhaps not that there are none.
+func byReplicaSet(p *Pass, pod *corev1.Pod) error {
+	if !p.Cluster.Manifests() {
+		return nil
+	}
+	all, err := cluster.List[appsv1.ReplicaSetList](p.Cluster, client.InNamespace(pod.Namespace))
+	if err != nil {
+		return cluster.Failed(fmt.Errorf("list ReplicaSets: %w", err))
+	}
+	var by *appsv1.ReplicaSet
+	for i := range all.Items {
+		rs := &all.Items[i]
+		if rs.DeletionTimestamp == nil && !madeByDeployment(rs) && selects(rs.Spec.Selector, pod.Labels) &&
+			(by == nil || rs.Name < by.Name) {
+			by = rs
+		}
+	}
+	if by == nil {
+		return nil
+	}
+	fate := "keeps it in place of one of its own, or deletes it or another"
+	if replicasOf(by.Spec.Replicas) == 0 {
+		fate = "deletes it at once"
+	}
+	what := fmt.Sprintf("must not match ReplicaSet %s, which no Deployment made; it adopts the Pod, and %s", by.Name, fate)
+	path := field.NewPath("metadata", "labels")
+	key, value := telling(by.Spec.Selector)
+	if key == "" {
+		p.Report(field.Invalid(path, short(labels.FormatLabels(pod.Labels)), what),
+			"give the Pod labels that do not match "+formatSelector(by.Spec.Selector))
+		return nil
+	}
+	p.Report(field.Invalid(path.Key(key), short(value), what), setting(path.Key(key), numberless(value), 2).Text())
+	return nil
+}
+
+// adoptsAny reports the Pods in the cluster that a ReplicaSet in a manifest will
+// adopt. Of Pods in manifests it is said where they are.
+func adoptsAny(p *Pass, rs *appsv1.ReplicaSet) error {
+	pods, err := cluster.List[corev1.PodList](p.Cluster, client.InNamespace(rs.Namespace))
+	if err != nil {
+		return cluster.Failed(fmt.Errorf("list Pods: %w", err))
+	}
+	var bare []*corev1.Pod
+	for i := range pods.Items {
+		if metav1.GetControllerOfNoCopy(&pods.Items[i]) == nil {
+			bare = append(bare, &pods.Items[i])
+		}
+	}
+	return reportAdopted(p, rs.Namespace, rs.Spec.Selector, bare)
+}
+
+// telling returns the shortest label that a selector requires, or "".
+func telling(selector *metav1.LabelSelector) (key, value string) {
+	wanted := selectorLabels(selector)
+	if len(wanted) == 0 {
+		return "", ""
+	}
+	key = slices.MinFunc(slices.Collect(maps.Keys(wanted)), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	return key, wanted[key]
 }
 
 // freed returns the command that takes Pods out of the reach of a selector, or, if
 // that requires no label, the one that deletes them.
-func freed(sts *appsv1.StatefulSet, pods []string) string {
+func freed(namespace string, selector *metav1.LabelSelector, pods []string) string {
 	all := strings.Join(pods, " ")
-	wanted := selectorLabels(sts.Spec.Selector)
-	if len(wanted) == 0 {
-		return fmt.Sprintf("kubectl delete pod %s -n %s", all, sts.Namespace)
+	key, value := telling(selector)
+	if key == "" {
+		return fmt.Sprintf("kubectl delete pod %s -n %s", all, namespace)
 	}
-	key := slices.MinFunc(slices.Collect(maps.Keys(wanted)), func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-	})
-	return fmt.Sprintf("kubectl label pod %s -n %s --overwrite %s=%s", all, sts.Namespace, key, numberless(wanted[key]))
+	return fmt.Sprintf("kubectl label pod %s -n %s --overwrite %s=%s", all, namespace, key, numberless(value))
 }

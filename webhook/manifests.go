@@ -398,7 +398,9 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 // Watches returns the kinds of [Reads] that admission knows: one informer each.
 func Watches(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
 	reads, err := Reads(rules, ms)
-	return slices.DeleteFunc(reads, func(obj client.Object) bool { return cluster.KnownObject(obj).Unwatched }), err
+	return slices.DeleteFunc(reads, func(obj client.Object) bool {
+		return !cluster.Watched(cluster.KnownObject(obj).GVK())
+	}), err
 }
 
 // Reads returns the kinds that rules, mutators and the webhook itself look up,

@@ -173,7 +173,7 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 	kinds := []schema.GroupVersionKind{}
 	for _, rule := range s.Policy.Rules {
 		for _, c := range rule.Checks {
-			if c.When == validators.Stored || c.When == validators.Created {
+			if (c.When == validators.Stored || c.When == validators.Created) && !cluster.Known(c.Kind).Linted {
 				reviewed[c.Kind] = true
 				kinds = append(kinds, c.Kind)
 			}
@@ -188,7 +188,9 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 		if err != nil {
 			return nil, err
 		}
-		kinds = append(kinds, gvk)
+		if !cluster.Known(gvk).Linted {
+			kinds = append(kinds, gvk)
+		}
 	}
 	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
 	var subjects []reference

@@ -283,7 +283,10 @@ func kinds(objs []client.Object) string {
 	var names []string
 	for _, obj := range objs {
 		name := kindOf(obj).Kind
-		if !cluster.Watched(kindOf(obj)) {
+		switch kind := cluster.KnownObject(obj); {
+		case kind.Linted:
+			name += " (in lint)"
+		case kind.Unwatched:
 			name += " (in lint and audit)"
 		}
 		names = append(names, name)
