@@ -31,6 +31,7 @@ var prose = []struct {
 		`make the claim anew with another .*|create a VolumeAttributesClass of that driver, and name it`,
 		"which attributes are wanted its author knows",
 	},
+	{"pod-adopted", `select by a label that these Pods do not have`, "what the workload is called its author knows"},
 	{"claim-data-source", `create PersistentVolumeClaim \S+ first`, "what is to be copied its author knows"},
 	{
 		"claim-class",

@@ -208,7 +208,7 @@ func reportAdopted(p *Pass, namespace string, selector *metav1.LabelSelector, fo
 	slices.Sort(names)
 	p.Report(field.Invalid(specPath.Child("selector"), short(formatSelector(selector)),
 		fmt.Sprintf("must not match Pods that no controller made: %s; it adopts them in place of its own, or deletes them",
-			cluster.Few(names))), freed(namespace, selector, names))
+			cluster.Few(names))), p.Mend("select by a label that these Pods do not have", freed(namespace, selector, names)))
 	return nil
 }
 
