@@ -127,8 +127,9 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: no-%[1]s,
 			refusal: "spec: Forbidden: ",
 		},
 		"a Pending claim of another class": {
-			args:    []string{"patch", "pvc", "waiting", "-p", `{"spec":{"storageClassName":"disk"}}`},
-			hint:    []string{"field-fixed: spec.storageClassName: ", "the claim holds no data yet", "kubectl delete pvc waiting"},
+			args: []string{"patch", "pvc", "waiting", "-p", `{"spec":{"storageClassName":"disk"}}`},
+			hint: []string{"field-fixed: spec.storageClassName: ", "the claim holds no data yet",
+				"kubectl delete pvc waiting"},
 			refusal: "spec: Forbidden: ",
 		},
 		"a Pending claim of another volume": {
@@ -289,8 +290,8 @@ func TestAPendingClaimIsGivenWhatIsWrong(t *testing.T) {
 	ns := namespace(t)
 	class := growingClass(t)
 	claim := func(name, rest string) string {
-		return fmt.Sprintf("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: %s, namespace: %s}\nspec: {accessModes: "+
-			"[ReadWriteOnce], %sresources: {requests: {storage: 1Gi}}}\n---\n", name, ns, rest)
+		return fmt.Sprintf("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: %s, namespace: %s}\n"+
+			"spec: {accessModes: [ReadWriteOnce], %sresources: {requests: {storage: 1Gi}}}\n---\n", name, ns, rest)
 	}
 	apply(t, ns, claim("named", `storageClassName: "", `)+claim("typed", ""))
 	contains(t, kubectl(t, "patch", "pvc", "typed", "-n", ns, "-p", `{"spec":{"storageClassName":"no-such"}}`),
@@ -300,7 +301,8 @@ func TestAPendingClaimIsGivenWhatIsWrong(t *testing.T) {
 	if out, err := try(t, "", "patch", "pvc", "named", "-n", ns, "-p", `{"spec":{"volumeName":"other"}}`); err == nil {
 		t.Errorf("the name is not final:\n%s", out)
 	}
-	if out, err := try(t, "", "patch", "pvc", "typed", "-n", ns, "-p", `{"spec":{"storageClassName":"`+class+`"}}`); err == nil {
+	if out, err := try(t, "", "patch", "pvc", "typed", "-n", ns,
+		"-p", `{"spec":{"storageClassName":"`+class+`"}}`); err == nil {
 		t.Errorf("the class is not final:\n%s", out)
 	}
 	for _, name := range []string{"named", "typed"} {

@@ -33,7 +33,8 @@ var (
 		`empty: |if \S+ can, |first |set )+` +
 		`|, before a Pod uses it$|, if its driver can$|; in between .*$|; the Pods run on$|, for nothing is on them yet$|, ` +
 		`which touches no volume$` +
-		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|; for another (class|volume) .*$|; ` +
+		`| or more$|, for new replicas alone$| \(headless, selects these Pods\)$|, and so on$|` +
+		`; for another (class|volume) .*$|; ` +
 		`for a smaller volume .*$|, and again$|, through [A-Z]\w+ \S+$`)
 
 	choices     = regexp.MustCompile(` \(there are: ([^,)]*)[^)]*\)`)
