@@ -160,6 +160,9 @@ func makeExample(steps []clustertest.Step, i int, texts []document) *example {
 	if s.Retain != "" {
 		e.how += fmt.Sprintf(", where the configuration says retain: %s", s.Retain)
 	}
+	if s.Manifests {
+		e.how += ", in lint"
+	}
 	if s.Since != 0 {
 		e.how += fmt.Sprintf(", from Kubernetes 1.%d on", s.Since)
 	}
@@ -175,7 +178,7 @@ type document struct {
 
 var (
 	want      = regexp.MustCompile(`\s*# want .*$`)
-	directive = regexp.MustCompile(`^# (delete|orphan|as .*|retain [a-z]+|since 1\.[0-9]+)$`)
+	directive = regexp.MustCompile(`^# (delete|orphan|as .*|retain [a-z]+|since 1\.[0-9]+|manifests|kubernetes .+)$`)
 )
 
 // split cuts a stream into its documents, without what speaks to tests only.

@@ -189,7 +189,7 @@ func writeRule(page *bytes.Buffer, r *validators.Rule, s shown) {
 		fmt.Fprintf(page, "- **Speaks of an update that changes:** %s\n", strings.Join(read, "; "))
 	}
 	if len(r.Reads) > 0 {
-		fmt.Fprintf(page, "- **Looks up:** %s\n", kinds(r.Reads))
+		fmt.Fprintf(page, "- **Looks up:** %s\n", lookups(r.Reads))
 	}
 	if adopted := validators.Adopted([]*validators.Rule{r}); len(adopted) > 0 {
 		fmt.Fprintf(page, "- **Before it denies a creation:** lists %s that live on, [which may be so "+
@@ -280,8 +280,13 @@ func level(r *validators.Rule) string {
 
 // kinds joins the kinds of objects, sorted.
 func kinds(objs []client.Object) string {
-	var names []string
-	for _, obj := range objs {
+	return joined(objs, func(obj client.Object) string { return kindOf(obj).Kind })
+}
+
+// lookups joins the kinds of objects that a rule looks up, and says of those that
+// admission does not know where they are.
+func lookups(objs []client.Object) string {
+	return joined(objs, func(obj client.Object) string {
 		name := kindOf(obj).Kind
 		switch kind := cluster.KnownObject(obj); {
 		case kind.Linted:
@@ -289,10 +294,18 @@ func kinds(objs []client.Object) string {
 		case kind.Unwatched:
 			name += " (in lint and audit)"
 		}
-		names = append(names, name)
+		return name
+	})
+}
+
+// joined joins what is said of objects, sorted.
+func joined(objs []client.Object, of func(client.Object) string) string {
+	var all []string
+	for _, obj := range objs {
+		all = append(all, of(obj))
 	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 func kindOf(obj client.Object) schema.GroupVersionKind {
