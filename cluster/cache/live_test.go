@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -150,7 +150,9 @@ func (g *blockingReader) Get(_ context.Context, _ client.ObjectKey, obj client.O
 	return nil
 }
 
-func TestShared(t *testing.T) {
+func TestShared(t *testing.T) { synctest.Test(t, testShared) }
+
+func testShared(t *testing.T) {
 	g := &blockingReader{version: "1", began: make(chan chan struct{})}
 	shared := cache.Shared(g)
 	get := func(ctx context.Context) <-chan string {
@@ -170,7 +172,7 @@ func TestShared(t *testing.T) {
 	g.set("2") // after the first read has begun, and before the others are asked
 	gone, leave := context.WithCancel(t.Context())
 	others := []<-chan string{get(gone), get(t.Context()), get(t.Context())}
-	time.Sleep(20 * time.Millisecond) // they wait
+	synctest.Wait() // they wait
 	leave()
 	if got := <-others[0]; got != context.Canceled.Error() {
 		t.Errorf("one who left got %s", got)
@@ -182,7 +184,7 @@ func TestShared(t *testing.T) {
 	endSecond := <-g.began
 	late := get(t.Context())
 	g.set("3")
-	time.Sleep(20 * time.Millisecond)
+	synctest.Wait()
 	close(endSecond)
 	for _, other := range others[1:] {
 		if got := <-other; got != "2" {
