@@ -86,10 +86,11 @@ var errAway = errors.New("the API server is away")
 var presumes = map[string]bool{volumeHostPath.Name: true, workloadHostPath.Name: true}
 
 // presumesInManifests are the rules that find something in manifests although
-// these do not bring a kind: claims are made later, and volumes by a provisioner.
+// these do not bring a kind: claims are made later, volumes by a provisioner, and
+// ReplicaSets by Deployments.
 var presumesInManifests = map[string]bool{workloadNodeName.Name: true, claimReclaim.Name: true,
 	statefulsetScaleUp.Name: true, serviceSelectsStrangers.Name: true,
-	statefulsetPeerNames.Name: true, claimUnbindable.Name: true}
+	statefulsetPeerNames.Name: true, claimUnbindable.Name: true, podAdopted.Name: true}
 
 // decides are the rules that need not look up another kind where it could not
 // change their answer: a budget that allows an eviction by what is known allows

@@ -657,6 +657,7 @@ func versioned(uid types.UID, s *appsv1.StatefulSetSpec) {
 		case 3:
 			t.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "VolumeSnapshot", Name: named("seed")}
 		case 4:
+			t.Spec.DataSource = nil // or it would be the same
 			t.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "VolumeSnapshot", Name: named("seed")}
 		case 5:
 			t.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"disk": named("ssd")}}

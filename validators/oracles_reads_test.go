@@ -310,8 +310,8 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return read
 	},
 	"volume-reclaim": of(func(_ *world, v pv) any {
-		return []any{v.Spec.PersistentVolumeReclaimPolicy, v.Annotations["pv.kubernetes.io/provisioned-by"],
-			v.Annotations["stayput.dev/reclaim-policy"]}
+		policy, noted := v.Annotations["stayput.dev/reclaim-policy"]
+		return []any{v.Spec.PersistentVolumeReclaimPolicy, v.Annotations["pv.kubernetes.io/provisioned-by"], policy, noted}
 	}),
 }
 
