@@ -467,6 +467,11 @@ func (g gen) remnants(w *world, obj client.Object) {
 			rs.Spec.Template.Spec = g.podSpec()
 		}
 		rs.Status.Replicas = one(g, int32(0), 1, 2, 3)
+		if rs.Status.Replicas == 3 && count(o.Spec.Replicas) > 1 { // what only one Pod may use, and several do
+			for _, c := range claimsMounted(w, o) {
+				c.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
+			}
+		}
 		controlled(rs, "Deployment")
 		w.put(rs)
 	}
