@@ -13,7 +13,7 @@ demo: control-plane ## see it work on a real API server (about ten minutes the f
 
 .PHONY: test
 test: control-plane chromium promtool ## run all tests, those on a real API server too
-	STAYPUT_TESTS=all go test -timeout 40m ./...
+	STAYPUT_TESTS=all go test -timeout 60m ./...
 	go test -tags slowjson ./webhook # once without the fast decoder
 
 .PHONY: chromium
