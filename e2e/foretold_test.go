@@ -49,7 +49,7 @@ var sentences = []sentence{
 	{rule: "claim-in-use", says: `start empty|start ordinal .* empty|wait for ever`, shown: claimsAreMissed},
 	{rule: "claim-in-use", says: `disk would be destroyed|disk is destroyed|controlled by`,
 		by: "TestOrphansAreNotHeldBack"},
-	{rule: "claim-in-use", says: `goes with it`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
+	{rule: "claim-in-use volume-reclaim", says: `goes with it`, by: "TestAVolumeThatIsBeingDeletedGoesWithItsClaim"},
 	{rule: "finalizer-removed", says: `goes at once`, by: "TestWhatIsBeingDeletedIsNotHeldBack"},
 	{rule: "finalizer-removed", says: `does not destroy the disk`,
 		beyond: "a provisioner that finds no volume has nothing to destroy: kubernetes-sigs/" +

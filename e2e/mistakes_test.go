@@ -133,7 +133,7 @@ spec:
 `)
 	eventually(t, "a warning", func() error { // once a watch has told of the Deployment
 		out := kubectl(t, "delete", "pvc", "files", "-n", ns, "--dry-run=server")
-		for _, want := range []string{"claim-in-use", "is mounted by Deployment idle", "first kubectl patch pv " + pv} {
+		for _, want := range []string{"claim-in-use", "is mounted by Deployment idle", "its disk is destroyed"} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("%q is missing in %s", want, out)
 			}

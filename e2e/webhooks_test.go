@@ -226,7 +226,7 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"annotation of a StatefulSet": {args: `patch statefulset db -p={"metadata":{"annotations":{"a":"b"}}}`,
 			want: both},
 		"finalizer of a Deployment":       {args: "patch deployment web " + keep},
-		"image of a Deployment":           {args: "set image deployment/web web=web:2", want: "conventions"},
+		"image of a Deployment":           {args: "set image deployment/web web=web:2", want: both},
 		"scale of a Deployment unchanged": {args: "scale deployment web --replicas=1"},
 		"finalizer of a Service":          {args: "patch service db " + keep},
 		"selector of a Service":           {args: `patch service db -p={"spec":{"selector":{"app":"other"}}}`, want: both},
