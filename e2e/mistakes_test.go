@@ -118,7 +118,7 @@ func TestThePolicyOfAVolumeThatIsBeingDeletedCounts(t *testing.T) {
 func TestAClaimOfAnIdleWorkloadIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	pv := claimOfDisk(t, ns, "files")
+	_ = claimOfDisk(t, ns, "files")
 	apply(t, ns, `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: idle}
