@@ -73,18 +73,6 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: nowhere, resources: {requ
 
 	// A Deployment at zero that mounts it by name; a StatefulSet, for which repair
 	// retains the volume; and as before, with the policy that a person has set back.
-	const idle = `apiVersion: apps/v1
-kind: %s
-metadata: {name: idle}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: idle}}
-  template:
-    metadata: {labels: {app: idle}}
-    spec:
-      containers: [{name: app, image: app, volumeMounts: [{name: data, mountPath: /data}]}]
-      volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
-`
 	says := func(parts ...string) {
 		t.Helper()
 		eventually(t, "an answer that says since when", func() error { // once a watch has told of the workload
@@ -98,7 +86,8 @@ spec:
 		})
 	}
 	apply(t, ns, fmt.Sprintf(idle, "Deployment"))
-	says("Warning: claim-in-use", "is mounted by Deployment idle; its disk is destroyed with it; "+since)
+	says("Warning: claim-in-use", "is mounted by Deployment idle; its disk is destroyed with it; fix: "+
+		"first kubectl patch pv "+pv)
 	if got := fmt.Sprint(inventory().Unneeded); strings.Contains(got, "files") {
 		t.Errorf("a Deployment at zero mounts it: %s", got)
 	}

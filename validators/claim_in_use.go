@@ -200,10 +200,13 @@ func (c goingClaim) destroys(p *Pass, whose, letGo string) {
 }
 
 // andSince adds to what is wrong since when no Pod has used the claim, where a warning
-// has room for it.
-func (c goingClaim) andSince(what string) string {
-	const room = 175 // beside the rule, the path and the shortest remedy
-	if with := what + "; " + c.since; c.since != "" && utf8.RuneCountInString(with) <= room {
+// has room for it beside the rule, the path, and the command that keeps the disk. Without
+// one, the shortest remedy is what has to fit.
+func (c goingClaim) andSince(what, command string) string {
+	const room = 201
+	with := what + "; " + c.since
+	remedy := cmp.Or(command, printRule+"claim-in-use")
+	if c.since != "" && utf8.RuneCountInString(with)+utf8.RuneCountInString(remedy) <= room {
 		return with
 	}
 	return what
@@ -229,13 +232,13 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 	if safe := c.keepingDisk(); safe != "" {
 		first, through := "first "+safe, throughOwner(owner)
 		p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is controlled by %s %s; the disk is destroyed with it",
-			owner.Kind, owner.Name))), first, ", then have it deleted "+through)
+			owner.Kind, owner.Name), first)), first, ", then have it deleted "+through)
 		p.Briefly(first)
 		p.Through(owner)
 		return
 	}
 	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is controlled by %s %s, which may make it anew, empty%s",
-		owner.Kind, owner.Name, fate(c.volume)))),
+		owner.Kind, owner.Name, fate(c.volume)), "")),
 		fmt.Sprintf("kubectl edit %s %s -n %s, and have it deleted %s", strings.ToLower(owner.Kind), owner.Name,
 			c.Namespace, throughOwner(owner)))
 	p.Through(owner)
@@ -246,7 +249,7 @@ func (c goingClaim) controlled(p *Pass, owner *metav1.OwnerReference) {
 func (c goingClaim) startsEmpty(p *Pass) {
 	p.Warn(field.Forbidden(namePath,
 		c.andSince(fmt.Sprintf("cannot be undone: StatefulSet %s would start ordinal %d empty when it "+
-			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume)))),
+			"is scaled up again%s", c.member.StatefulSet.Name, c.member.Ordinal, fate(c.volume)), "")),
 		"if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
@@ -282,7 +285,7 @@ func (c goingClaim) missedByMounters(p *Pass) {
 		return
 	}
 	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is mounted by %s%s", cluster.Few(setNames(c.mounters)),
-		fate(c.volume)))), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
+		fate(c.volume)), "")), "if the data may be wanted again, take a backup or a VolumeSnapshot first")
 }
 
 // setNames returns the names of StatefulSets, after their kind.
@@ -315,8 +318,9 @@ func (c goingClaim) mountedByTemplate(p *Pass) error {
 		return nil
 	}
 	slices.Sort(names)
+	first := "first " + retainCommand(c.volume.Name)
 	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is mounted by %s; its disk is destroyed with it",
-		cluster.Few(names)))), "first "+retainCommand(c.volume.Name))
+		cluster.Few(names)), first)), first)
 	return nil
 }
 
