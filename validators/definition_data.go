@@ -6,7 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -50,26 +49,26 @@ namespace.`,
 		if err != nil || len(doomed) == 0 {
 			return err
 		}
-		var size resource.Quantity
-		var volumes, nearby []string // all, and those in the first namespace
-		namespaces := map[string]bool{}
+		volumes, size := volumesOf(doomed)
+		first := doomed[0].claim
+		others := map[string]bool{} // namespaces beside the first
+		nearby := 0                 // how many are in that one, which come first
 		for _, d := range doomed {
-			size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
-			volumes = append(volumes, d.volume.Name)
-			if namespaces[d.claim.Namespace] = true; len(namespaces) == 1 {
-				nearby = append(nearby, d.volume.Name)
+			if d.claim.Namespace == first.Namespace {
+				nearby++
+			} else {
+				others[d.claim.Namespace] = true
 			}
 		}
-		first := doomed[0].claim
 		what := fmt.Sprintf("must stay: with its custom resources the volume (%s) of %s/%s is destroyed", &size,
 			first.Namespace, first.Name)
 		if len(doomed) > 1 {
 			what = fmt.Sprintf("must stay: with its custom resources the volumes (%s) of %d claims are destroyed, such as %s/%s",
 				&size, len(doomed), first.Namespace, first.Name)
 		}
-		keep := retainAll(first.Namespace, nearby)
-		if n := len(namespaces) - 1; n > 0 {
-			keep += fmt.Sprintf(", and likewise in %d more namespaces", n)
+		keep := retainAll(first.Namespace, volumes[:nearby])
+		if len(others) > 0 {
+			keep += fmt.Sprintf(", and likewise in %d more namespaces", len(others))
 		}
 		p.Report(field.Forbidden(namePath, what), keep, "; or, to lose them, "+annotateGo(volumes))
 		if len(doomed) == 1 {

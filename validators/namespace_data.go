@@ -65,12 +65,7 @@ disk stays, but no object in the cluster refers to it.`,
 		if len(doomed) == 0 {
 			return nil
 		}
-		var size resource.Quantity
-		var volumes []string
-		for _, d := range doomed {
-			size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
-			volumes = append(volumes, d.volume.Name)
-		}
+		volumes, size := volumesOf(doomed)
 		member, err := mournedMember(world, ns.Name, doomed)
 		if err != nil {
 			return err
@@ -128,6 +123,15 @@ type doomedClaim struct {
 	claim  *corev1.PersistentVolumeClaim
 	volume *corev1.PersistentVolume
 	kept   bool // an annotation of the volume or the claim itself retains it
+}
+
+// volumesOf returns the names of the volumes of claims, and their size in all.
+func volumesOf(doomed []doomedClaim) (names []string, size resource.Quantity) {
+	for _, d := range doomed {
+		size.Add(d.volume.Spec.Capacity[corev1.ResourceStorage])
+		names = append(names, d.volume.Name)
+	}
+	return names, size
 }
 
 // letGo returns the commands that permit the loss of data: for the namespace,
