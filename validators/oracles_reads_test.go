@@ -104,11 +104,20 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		if cm, ok := o.(*corev1.ConfigMap); ok {
 			return cm.Data
 		}
+		said := func(pod *corev1.PodSpec) []any { // what envFrom brings stands elsewhere
+			pod = pod.DeepCopy()
+			for _, list := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+				for i := range list {
+					list[i].EnvFrom = nil
+				}
+			}
+			return texts(pod)
+		}
 		switch o.(type) {
 		case *batchv1.Job, *batchv1.CronJob:
-			return texts(&templateOf(o).Spec)
+			return said(&templateOf(o).Spec)
 		}
-		read := podReads(func(pod *corev1.PodSpec) []any { return texts(pod) })(nil, o)
+		read := podReads(said)(nil, o)
 		if s, ok := o.(sts); ok {
 			return []any{read, s.Spec.ServiceName, s.Spec.Replicas, s.Spec.Ordinals}
 		}
