@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"stayput.dev/bench/paper"
+	"stayput.dev/cluster"
 	"stayput.dev/e2e/harness"
 	"stayput.dev/e2e/localcluster"
 )
@@ -23,7 +24,7 @@ import (
 // startBesideAnAPIServer stores a cluster of a size in a real API server, with a
 // real etcd, and starts Stayput beside it.
 func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size paper.Size) error {
-	cluster, err := localcluster.Start(ctx, localcluster.Options{
+	control, err := localcluster.Start(ctx, localcluster.Options{
 		Bare: true,
 		APIServerArgs: []string{"--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
 			"--enable-priority-and-fairness=false"},
@@ -31,16 +32,16 @@ func (b *bench) startBesideAnAPIServer(ctx context.Context, name string, size pa
 	if err != nil {
 		return err
 	}
-	p := &process{name: name, kubeconfig: cluster.Kubeconfig(), stopCluster: func() { _ = cluster.Stop() }}
+	p := &process{name: name, kubeconfig: control.Kubeconfig(), stopCluster: func() { _ = control.Stop() }}
 	b.processes[name] = p
 	objects, err := filled(size)
 	if err != nil {
 		return err
 	}
-	if err := store(ctx, cluster, objects); err != nil {
+	if err := store(ctx, control, objects); err != nil {
 		return err
 	}
-	server := cluster.PIDs()["kube-apiserver"]
+	server := control.PIDs()["kube-apiserver"]
 	before, err := atRest(ctx, server)
 	if err != nil {
 		return err
@@ -80,8 +81,8 @@ func atRest(ctx context.Context, pid int) (time.Duration, error) {
 const writers = 32
 
 // store creates the objects, the namespaces first. It does not store their status.
-func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.Object) error {
-	config := cluster.Config()
+func store(ctx context.Context, control *localcluster.Cluster, objects []cluster.Object) error {
+	config := control.Config()
 	config.QPS, config.ContentType = -1, runtime.ContentTypeProtobuf
 	log.SetLogger(logr.Discard()) // or the client asks for one
 	c, err := client.New(config, client.Options{})
@@ -90,7 +91,7 @@ func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.
 	}
 	//         The API server has created this one by itself.
 	others := slices.DeleteFunc(slices.Clone(objects),
-		func(obj client.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
+		func(obj cluster.Object) bool { return obj.GetNamespace() == "default" && obj.GetName() == "kubernetes" })
 	namespaces := 0
 	for i, obj := range others {
 		if _, ok := obj.(*corev1.Namespace); ok {
@@ -99,7 +100,7 @@ func store(ctx context.Context, cluster *localcluster.Cluster, objects []client.
 		}
 	}
 	start := time.Now()
-	for _, part := range [][]client.Object{others[:namespaces], others[namespaces:]} {
+	for _, part := range [][]cluster.Object{others[:namespaces], others[namespaces:]} {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(writers)
 		for _, obj := range part {

@@ -19,10 +19,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"stayput.dev/cluster"
 )
 
 // servers are the servers that Stayput is compared with, each a process of its own.
@@ -98,7 +98,7 @@ func floor(w http.ResponseWriter, r *http.Request) {
 		if len(raw) == 0 {
 			continue
 		}
-		obj, err := scheme.Scheme.New(schema.GroupVersionKind(review.Request.Kind))
+		obj, err := cluster.Scheme().New(schema.GroupVersionKind(review.Request.Kind))
 		if err == nil {
 			err = json.Unmarshal(raw, obj)
 		}
@@ -116,7 +116,7 @@ func floor(w http.ResponseWriter, r *http.Request) {
 // controllerRuntime is a webhook as in kubebuilder's book, without lookups: it
 // decodes the object, and checks one field or sets a few.
 func controllerRuntime(patch bool) http.Handler {
-	h := &typed{admission.NewDecoder(scheme.Scheme), patch}
+	h := &typed{admission.NewDecoder(cluster.Scheme()), patch}
 	return &admission.Webhook{Handler: h, LogConstructor: func(logr.Logger,
 		*admission.Request) logr.Logger {
 		return logr.Discard()
@@ -129,19 +129,19 @@ type typed struct {
 }
 
 func (t *typed) Handle(_ context.Context, req admission.Request) admission.Response {
-	var obj client.Object
+	var obj cluster.Object
 	for _, raw := range []runtime.RawExtension{req.OldObject, req.Object} {
 		if len(raw.Raw) == 0 {
 			continue
 		}
-		made, err := scheme.Scheme.New(schema.GroupVersionKind(req.Kind))
+		made, err := cluster.Scheme().New(schema.GroupVersionKind(req.Kind))
 		if err == nil {
 			err = t.DecodeRaw(raw, made)
 		}
 		if err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
-		obj = made.(client.Object)
+		obj = made.(cluster.Object)
 	}
 	if !t.patch {
 		if obj.GetName() == "" && obj.GetGenerateName() == "" {

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/bench/paper"
+	"stayput.dev/cluster"
 	"stayput.dev/e2e/harness"
 )
 
@@ -54,7 +53,7 @@ func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Si
 }
 
 // filled returns the objects of a cluster of a size.
-func filled(size paper.Size) ([]client.Object, error) {
+func filled(size paper.Size) ([]cluster.Object, error) {
 	data, err := payloadFiles.ReadFile("payloads/cluster.json")
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@ import (
 	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // A foreseen lookup is one that the live view will be asked if a review must
@@ -18,7 +18,7 @@ type foreseen struct {
 // A begunLookup is a lookup that runs.
 type begunLookup struct {
 	done chan struct{}
-	obj  client.Object
+	obj  Object
 	err  error
 }
 
@@ -38,7 +38,7 @@ func (a *answer) wait() {
 // [View.LookAhead] begins with it.
 func Foresee[T any, P interface {
 	*T
-	client.Object
+	Object
 }](v *View, namespace, name string) {
 	v.foresee(foreseen{P(nil), namespace, name, 0})
 }
@@ -74,15 +74,15 @@ func (v *View) LookAhead(since int) {
 	}
 	for i := first; i < len(v.known); i++ {
 		a := &v.known[i]
-		empty := reflect.New(reflect.TypeOf(a.kind).Elem()).Interface().(client.Object)
+		empty := reflect.New(reflect.TypeOf(a.kind).Elem()).Interface().(Object)
 		begun := &begunLookup{done: make(chan struct{}), obj: empty}
 		a.begun = begun
-		key := client.ObjectKey{Namespace: a.namespace, Name: a.name}
+		key := types.NamespacedName{Namespace: a.namespace, Name: a.name}
 		go func() {
 			defer close(begun.done)
 			err := v.environment.Source.Get(v.ctx, key, begun.obj)
 			if apierrors.IsNotFound(err) {
-				begun.obj, err = reflect.Zero(reflect.TypeOf(begun.obj)).Interface().(client.Object), nil
+				begun.obj, err = reflect.Zero(reflect.TypeOf(begun.obj)).Interface().(Object), nil
 			}
 			begun.err = unserved(err)
 		}()
@@ -92,7 +92,7 @@ func (v *View) LookAhead(since int) {
 // expect makes room for the answer to a lookup, unless it is known already, or
 // is that of a list.
 func (v *View) expect(kind any, namespace, name string) {
-	if _, single := kind.(client.Object); !single {
+	if _, single := kind.(Object); !single {
 		return
 	}
 	for i := range v.known {

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // A ClaimOf says that a claim has the name and the labels of the claim that a
@@ -431,7 +430,7 @@ func madeByStatefulSet() []metav1.ManagedFieldsEntry {
 
 // StripManagedFields removes the managed fields of an object, but keeps for a
 // claim what [MadeByStatefulSet] reads.
-func StripManagedFields(obj client.Object) {
+func StripManagedFields(obj Object) {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
 	if ok && wroteAccessModes(pvc.ManagedFields) {
 		pvc.ManagedFields = madeByStatefulSet()

@@ -6,7 +6,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // A CustomResourceDefinition is one of apiextensions.k8s.io/v1, whose schemas are not
@@ -47,6 +46,9 @@ type CustomResourceDefinitionList struct {
 	Items []CustomResourceDefinition `json:"items"`
 }
 
+// definitionVersion is the version of a [CustomResourceDefinition].
+var definitionVersion = schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}
+
 // Defines returns the group and kind of the custom resources.
 func (d *CustomResourceDefinition) Defines() schema.GroupKind {
 	return schema.GroupKind{Group: d.Spec.Group, Kind: d.Spec.Names.Kind}
@@ -78,10 +80,4 @@ func (l *CustomResourceDefinitionList) DeepCopyObject() runtime.Object {
 		c.Items[i] = *l.Items[i].DeepCopy()
 	}
 	return &c
-}
-
-func init() { // everything looks kinds up in this scheme
-	gv := schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}
-	scheme.Scheme.AddKnownTypes(gv, &CustomResourceDefinition{}, &CustomResourceDefinitionList{})
-	metav1.AddToGroupVersion(scheme.Scheme, gv)
 }

@@ -12,17 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // An Index finds the objects of one kind in a namespace by keys computed from
 // their fields, at a cost that does not depend on the other objects. Use [Find]
 // for lookups.
-type Index[P client.Object] struct {
-	id   indexID
+type Index[P Object] struct {
+	name string
 	keys func(P) []string
-	list func(*View, ...client.ListOption) ([]P, error)
+	list func(*View, Selection) ([]P, error)
 }
 
 type indexID struct {
@@ -30,24 +28,24 @@ type indexID struct {
 	name string
 }
 
-func newIndex[P client.Object](name string, keys func(P) []string,
-	list func(*View, ...client.ListOption) ([]P, error)) *Index[P] {
-	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
+func newIndex[P Object](name string, keys func(P) []string,
+	list func(*View, Selection) ([]P, error)) *Index[P] {
+	return &Index[P]{name, keys, list}
 }
 
 // anIndex is an [Index] of any kind.
 type anIndex interface {
 	identity() indexID
-	keysOf(client.Object) []string
+	keysOf(Object) []string
 }
 
-func (idx *Index[P]) identity() indexID                 { return idx.id }
-func (idx *Index[P]) keysOf(obj client.Object) []string { return idx.keys(obj.(P)) }
+func (idx *Index[P]) identity() indexID          { return indexID{KindOf[P](), idx.name} }
+func (idx *Index[P]) keysOf(obj Object) []string { return idx.keys(obj.(P)) }
 
 // Keys returns the key functions of a kind's indexes, by the name of the index.
 // The keys find an object in the object's namespace.
-func Keys(kind schema.GroupVersionKind) map[string]func(client.Object) []string {
-	keys := map[string]func(client.Object) []string{}
+func Keys(kind schema.GroupVersionKind) map[string]func(Object) []string {
+	keys := map[string]func(Object) []string{}
 	for _, idx := range indexes() {
 		if id := idx.identity(); id.kind == kind {
 			keys[id.name] = idx.keysOf
@@ -71,7 +69,7 @@ func indexes() []anIndex {
 type Finder interface {
 	// Find returns the objects of a namespace that have a key. They must not be
 	// edited.
-	Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error)
+	Find(kind schema.GroupVersionKind, index, namespace, key string) ([]Object, error)
 }
 
 // The indexes. If many objects share a key, as with labels, the caller must
@@ -103,7 +101,7 @@ var (
 	// VolumesByClaim finds volumes by the claim that they name, for
 	// [VolumesForClaim], and by its namespace.
 	VolumesByClaim = newIndex("claim", func(pv *corev1.PersistentVolume) []string {
-		class, ref := volume.GetPersistentVolumeClass(pv), pv.Spec.ClaimRef
+		class, ref := VolumeClass(pv), pv.Spec.ClaimRef
 		if ref == nil {
 			return []string{OfClass(class), unclaimed(class)}
 		}
@@ -216,7 +214,7 @@ func unclaimed(class string) string         { return "unclaimed " + class }
 // claimRef and class.
 func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.PersistentVolume, error) {
 	return Find(v, VolumesByClaim, "", claimed(pvc.Namespace, pvc.Name),
-		unclaimed(volume.GetPersistentVolumeClaimClass(pvc)))
+		unclaimed(ClaimClass(pvc)))
 }
 
 // LabelKeys are the keys under which selectors are found that may match labels,
@@ -291,13 +289,13 @@ func ClaimsNamed(spec *corev1.PodSpec) (keys []string) {
 
 // Find returns the objects of a namespace that have one of the keys, each once,
 // in no order. They must not be edited. An error means that the lookup failed.
-func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
+func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
 	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
 		return nil, err
 	}
 	if v.environment.Finder == nil {
-		all, err := idx.list(v, client.InNamespace(namespace))
+		all, err := idx.list(v, InNamespace(namespace))
 		return slices.DeleteFunc(all, func(obj P) bool {
 			return !slices.ContainsFunc(idx.keys(obj), wanted(keys))
 		}), err
@@ -308,7 +306,7 @@ func Find[P client.Object](v *View, idx *Index[P], namespace string, keys ...str
 		seen = map[string]bool{}
 	}
 	for _, key := range keys {
-		some, err := v.environment.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
+		some, err := v.environment.Finder.Find(KindOf[P](), idx.name, namespace, key)
 		if err != nil {
 			return nil, err
 		}
@@ -341,10 +339,10 @@ func wanted(keys []string) func(string) bool {
 // listing returns a function that lists a kind, given its list type.
 func listing[L, T any, PL interface {
 	*L
-	client.ObjectList
-}](items func(PL) []T) func(*View, ...client.ListOption) ([]*T, error) {
-	return func(v *View, opts ...client.ListOption) ([]*T, error) {
-		l, err := List[L, PL](v, opts...)
+	ObjectList
+}](items func(PL) []T) func(*View, Selection) ([]*T, error) {
+	return func(v *View, selected Selection) ([]*T, error) {
+		l, err := List[L, PL](v, selected)
 		if err != nil {
 			return nil, err
 		}

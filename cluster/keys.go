@@ -54,6 +54,9 @@ const (
 	// made it. Volumes made by hand have none.
 	AnnotationProvisionedBy = "pv.kubernetes.io/provisioned-by"
 
+	// AnnotationBindCompleted on a claim says that the controller has bound it.
+	AnnotationBindCompleted = "pv.kubernetes.io/bind-completed"
+
 	// AnnotationLastApplied holds the manifest as kubectl apply sent it last.
 	AnnotationLastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -12,17 +12,15 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 // A Kind is a kind of object that rules are about or look up. A new kind needs
 // only an entry in [Kinds]: rules of webhooks, permissions, informers, the
 // label of metrics and the fields that caches remove follow from it.
 type Kind struct {
-	Object        client.Object // an empty one
-	Resource      string        // its plural, as in paths of the API
+	Object        Object // an empty one
+	APIVersion    string
+	Resource      string // its plural, as in paths of the API
 	ClusterScoped bool
 	Scalable      bool // has the subresource scale
 	ManagedFields bool // some rule reads which manager set a field
@@ -35,29 +33,35 @@ type Kind struct {
 
 // Kinds are all kinds that rules are about or look up.
 var Kinds = []Kind{
-	{Object: &CustomResourceDefinition{}, Resource: "customresourcedefinitions", ClusterScoped: true, Unread: true},
-	{Object: &appsv1.Deployment{}, Resource: "deployments", Scalable: true, Packed: true},
-	{Object: &appsv1.ReplicaSet{}, Resource: "replicasets", Scalable: true, Linted: true},
-	{Object: &appsv1.StatefulSet{}, Resource: "statefulsets", Scalable: true, Packed: true},
-	{Object: &autoscalingv2.HorizontalPodAutoscaler{}, Resource: "horizontalpodautoscalers", Unwatched: true},
-	{Object: &batchv1.CronJob{}, Resource: "cronjobs", Unwatched: true},
-	{Object: &batchv1.Job{}, Resource: "jobs", Unwatched: true},
-	{Object: &corev1.ConfigMap{}, Resource: "configmaps", Unwatched: true},
-	{Object: &corev1.Namespace{}, Resource: "namespaces", ClusterScoped: true},
-	{Object: &corev1.Node{}, Resource: "nodes", ClusterScoped: true},
-	{Object: &corev1.PersistentVolume{}, Resource: "persistentvolumes", ClusterScoped: true, Packed: true},
-	{Object: &corev1.PersistentVolumeClaim{}, Resource: "persistentvolumeclaims", ManagedFields: true, Packed: true},
-	{Object: &corev1.Pod{}, Resource: "pods", Packed: true},
-	{Object: &corev1.Service{}, Resource: "services"},
-	{Object: &policyv1.PodDisruptionBudget{}, Resource: "poddisruptionbudgets"},
-	{Object: &storagev1.StorageClass{}, Resource: "storageclasses", ClusterScoped: true, ManagedFields: true},
-	{Object: &storagev1.VolumeAttributesClass{}, Resource: "volumeattributesclasses", ClusterScoped: true, Optional: true},
+	{Object: &CustomResourceDefinition{}, APIVersion: "apiextensions.k8s.io/v1",
+		Resource: "customresourcedefinitions", ClusterScoped: true, Unread: true},
+	{Object: &appsv1.Deployment{}, APIVersion: "apps/v1", Resource: "deployments", Scalable: true, Packed: true},
+	{Object: &appsv1.ReplicaSet{}, APIVersion: "apps/v1", Resource: "replicasets", Scalable: true, Linted: true},
+	{Object: &appsv1.StatefulSet{}, APIVersion: "apps/v1", Resource: "statefulsets", Scalable: true, Packed: true},
+	{Object: &autoscalingv2.HorizontalPodAutoscaler{}, APIVersion: "autoscaling/v2",
+		Resource: "horizontalpodautoscalers", Unwatched: true},
+	{Object: &batchv1.CronJob{}, APIVersion: "batch/v1", Resource: "cronjobs", Unwatched: true},
+	{Object: &batchv1.Job{}, APIVersion: "batch/v1", Resource: "jobs", Unwatched: true},
+	{Object: &corev1.ConfigMap{}, APIVersion: "v1", Resource: "configmaps", Unwatched: true},
+	{Object: &corev1.Namespace{}, APIVersion: "v1", Resource: "namespaces", ClusterScoped: true},
+	{Object: &corev1.Node{}, APIVersion: "v1", Resource: "nodes", ClusterScoped: true},
+	{Object: &corev1.PersistentVolume{}, APIVersion: "v1",
+		Resource: "persistentvolumes", ClusterScoped: true, Packed: true},
+	{Object: &corev1.PersistentVolumeClaim{}, APIVersion: "v1",
+		Resource: "persistentvolumeclaims", ManagedFields: true, Packed: true},
+	{Object: &corev1.Pod{}, APIVersion: "v1", Resource: "pods", Packed: true},
+	{Object: &corev1.Service{}, APIVersion: "v1", Resource: "services"},
+	{Object: &policyv1.PodDisruptionBudget{}, APIVersion: "policy/v1", Resource: "poddisruptionbudgets"},
+	{Object: &storagev1.StorageClass{}, APIVersion: "storage.k8s.io/v1",
+		Resource: "storageclasses", ClusterScoped: true, ManagedFields: true},
+	{Object: &storagev1.VolumeAttributesClass{}, APIVersion: "storage.k8s.io/v1",
+		Resource: "volumeattributesclasses", ClusterScoped: true, Optional: true},
 }
 
 var byGVK = sync.OnceValue(func() map[schema.GroupVersionKind]*Kind {
 	kinds := make(map[schema.GroupVersionKind]*Kind, len(Kinds))
 	for i := range Kinds {
-		kinds[gvkOf(Kinds[i].Object)] = &Kinds[i]
+		kinds[Kinds[i].GVK()] = &Kinds[i]
 	}
 	return kinds
 })
@@ -89,7 +93,7 @@ var unwatched = sync.OnceValue(func() map[reflect.Type]bool {
 	for i := range Kinds {
 		if gvk := Kinds[i].GVK(); Kinds[i].Unwatched {
 			types[reflect.TypeOf(Kinds[i].Object)] = true
-			if list, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
+			if list, err := Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
 				types[reflect.TypeOf(list)] = true
 			}
 		}
@@ -109,15 +113,17 @@ func KnownResource(name string) *Kind {
 }
 
 // GVK returns the group, version and kind.
-func (k *Kind) GVK() schema.GroupVersionKind { return gvkOf(k.Object) }
+func (k *Kind) GVK() schema.GroupVersionKind {
+	return schema.FromAPIVersionAndKind(k.APIVersion, reflect.TypeOf(k.Object).Elem().Name())
+}
 
 // GVR returns the group, version and resource.
 func (k *Kind) GVR() schema.GroupVersionResource {
 	return k.GVK().GroupVersion().WithResource(k.Resource)
 }
 
-func gvkOf(obj client.Object) schema.GroupVersionKind {
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func gvkOf(obj Object) schema.GroupVersionKind {
+	gvk, err := GVK(obj)
 	if err != nil {
 		panic(fmt.Sprintf("%T is not in the scheme: %v", obj, err))
 	}
@@ -126,8 +132,12 @@ func gvkOf(obj client.Object) schema.GroupVersionKind {
 
 // KindOf returns the kind of a typed object. It panics for a type that is not
 // one of Kubernetes, which a test of any rule shows.
-func KindOf[T client.Object]() schema.GroupVersionKind {
-	return gvkOf(reflect.New(reflect.TypeFor[T]().Elem()).Interface().(client.Object))
+func KindOf[T Object]() schema.GroupVersionKind {
+	t := reflect.TypeFor[T]()
+	if gvk, known := gvks.Load(t); known {
+		return gvk.(schema.GroupVersionKind)
+	}
+	return gvkOf(reflect.New(t.Elem()).Interface().(Object))
 }
 
 // clusterScoped are the other cluster-scoped kinds of Kubernetes, which lint

@@ -5,20 +5,20 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // An objects is a [Store] that holds the objects of a kind as they were added,
 // by namespace and in that order.
 type objects struct {
 	kind        schema.GroupVersionKind
-	byKey       map[client.ObjectKey]client.Object
-	byNamespace map[string][]client.ObjectKey
-	all         []client.ObjectKey
-	unplaced    map[client.ObjectKey]bool // those whose manifest names no namespace
+	byKey       map[types.NamespacedName]Object
+	byNamespace map[string][]types.NamespacedName
+	all         []types.NamespacedName
+	unplaced    map[types.NamespacedName]bool // those whose manifest names no namespace
 
 	mu      sync.Mutex
-	byIndex map[indexKey][]client.Object
+	byIndex map[indexKey][]Object
 	indexed map[string]bool // the indexes that exist
 }
 
@@ -28,15 +28,15 @@ type indexKey struct{ index, namespace, key string }
 func newObjects(kind schema.GroupVersionKind) *objects {
 	return &objects{
 		kind:        kind,
-		byKey:       make(map[client.ObjectKey]client.Object),
-		byNamespace: make(map[string][]client.ObjectKey),
-		unplaced:    make(map[client.ObjectKey]bool),
+		byKey:       make(map[types.NamespacedName]Object),
+		byNamespace: make(map[string][]types.NamespacedName),
+		unplaced:    make(map[types.NamespacedName]bool),
 	}
 }
 
 // Add implements [Store].
-func (o *objects) Add(obj client.Object) error {
-	key := client.ObjectKeyFromObject(obj)
+func (o *objects) Add(obj Object) error {
+	key := KeyOf(obj)
 	if o.byKey[key] == nil {
 		o.byNamespace[key.Namespace] = append(o.byNamespace[key.Namespace], key)
 		o.all = append(o.all, key)
@@ -47,15 +47,15 @@ func (o *objects) Add(obj client.Object) error {
 }
 
 // Get implements [Store].
-func (o *objects) Get(key client.ObjectKey) (client.Object, error) { return o.byKey[key], nil }
+func (o *objects) Get(key types.NamespacedName) (Object, error) { return o.byKey[key], nil }
 
 // List implements [Store].
-func (o *objects) List(namespace string) ([]client.Object, error) {
+func (o *objects) List(namespace string) ([]Object, error) {
 	keys := o.all
 	if namespace != "" {
 		keys = o.byNamespace[namespace]
 	}
-	found := make([]client.Object, len(keys))
+	found := make([]Object, len(keys))
 	for i, key := range keys {
 		found[i] = o.byKey[key]
 	}
@@ -63,14 +63,14 @@ func (o *objects) List(namespace string) ([]client.Object, error) {
 }
 
 // Each implements [Store].
-func (o *objects) Each(visit func(client.Object)) {
+func (o *objects) Each(visit func(Object)) {
 	for _, key := range o.all {
 		visit(o.byKey[key])
 	}
 }
 
 // Find implements [Store]. The first lookup makes the index.
-func (o *objects) Find(index, namespace, key string) ([]client.Object, error) {
+func (o *objects) Find(index, namespace, key string) ([]Object, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.indexed[index] {
@@ -87,7 +87,7 @@ func (o *objects) index(name string) error {
 		return fmt.Errorf("find %s: no index is called %q", o.kind.Kind, name)
 	}
 	if o.byIndex == nil {
-		o.byIndex, o.indexed = map[indexKey][]client.Object{}, map[string]bool{}
+		o.byIndex, o.indexed = map[indexKey][]Object{}, map[string]bool{}
 	}
 	o.indexed[name] = true
 	for _, key := range o.all {
@@ -103,7 +103,7 @@ func (o *objects) index(name string) error {
 // elsewhere returns the object that a key may mean although the namespaces
 // differ, because one of the two has none. If several are possible, it returns
 // nil.
-func (o *objects) elsewhere(key client.ObjectKey) client.Object {
+func (o *objects) elsewhere(key types.NamespacedName) Object {
 	if key.Namespace != DefaultNamespace {
 		key.Namespace = DefaultNamespace
 		if !o.unplaced[key] {
@@ -111,7 +111,7 @@ func (o *objects) elsewhere(key client.ObjectKey) client.Object {
 		}
 		return o.byKey[key]
 	}
-	var found client.Object
+	var found Object
 	for key.Namespace = range o.byNamespace {
 		if obj := o.byKey[key]; obj != nil && found != nil {
 			return nil
@@ -123,12 +123,12 @@ func (o *objects) elsewhere(key client.ObjectKey) client.Object {
 }
 
 // findElsewhere is elsewhere for an index, which Find has made.
-func (o *objects) findElsewhere(index, namespace, key string) (found []client.Object) {
+func (o *objects) findElsewhere(index, namespace, key string) (found []Object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if namespace != DefaultNamespace {
 		for _, obj := range o.byIndex[indexKey{index, DefaultNamespace, key}] {
-			if o.unplaced[client.ObjectKeyFromObject(obj)] {
+			if o.unplaced[KeyOf(obj)] {
 				found = append(found, obj)
 			}
 		}

@@ -6,12 +6,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // An Overlay is a cluster that differs in some objects from the one below it,
@@ -19,34 +16,34 @@ import (
 type Overlay struct {
 	// Below is the cluster, which stays as it is.
 	Below interface {
-		client.Reader
+		Reader
 		Finder
 	}
 
-	changed map[schema.GroupVersionKind]map[client.ObjectKey]client.Object // nil for an object that was removed
+	changed map[schema.GroupVersionKind]map[types.NamespacedName]Object // nil for an object that was removed
 }
 
 var (
-	_ client.Reader = (*Overlay)(nil)
-	_ Finder        = (*Overlay)(nil)
+	_ Reader = (*Overlay)(nil)
+	_ Finder = (*Overlay)(nil)
 )
 
 // Put puts an object into the cluster. It replaces the one of the same name.
-func (o *Overlay) Put(obj client.Object) error {
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func (o *Overlay) Put(obj Object) error {
+	kind, err := GVK(obj)
 	if err == nil {
-		o.change(kind, client.ObjectKeyFromObject(obj), obj)
+		o.change(kind, KeyOf(obj), obj)
 	}
 	return err
 }
 
 // Remove removes the object with a name, if there is one.
-func (o *Overlay) Remove(kind schema.GroupVersionKind, key client.ObjectKey) {
+func (o *Overlay) Remove(kind schema.GroupVersionKind, key types.NamespacedName) {
 	o.change(kind, key, nil)
 }
 
 // Changed says whether an object was put or removed.
-func (o *Overlay) Changed(kind schema.GroupVersionKind, key client.ObjectKey) bool {
+func (o *Overlay) Changed(kind schema.GroupVersionKind, key types.NamespacedName) bool {
 	_, changed := o.changed[kind][key]
 	return changed
 }
@@ -54,22 +51,22 @@ func (o *Overlay) Changed(kind schema.GroupVersionKind, key client.ObjectKey) bo
 // Tidy forgets removals, all or those of some objects, that the cluster below
 // does not have either. An object that was put and removed again leaves no
 // trace.
-func (o *Overlay) Tidy(ctx context.Context, objs ...client.Object) {
-	forget := func(kind schema.GroupVersionKind, key client.ObjectKey) {
+func (o *Overlay) Tidy(ctx context.Context, objs ...Object) {
+	forget := func(kind schema.GroupVersionKind, key types.NamespacedName) {
 		if obj, changed := o.changed[kind][key]; !changed || obj != nil {
 			return
 		}
-		made, err := scheme.Scheme.New(kind)
+		made, err := Scheme().New(kind)
 		if err != nil {
 			return
 		}
-		if obj, ok := made.(client.Object); ok && apierrors.IsNotFound(o.Below.Get(ctx, key, obj)) {
+		if obj, ok := made.(Object); ok && apierrors.IsNotFound(o.Below.Get(ctx, key, obj)) {
 			delete(o.changed[kind], key)
 		}
 	}
 	for _, obj := range objs {
-		if kind, err := apiutil.GVKForObject(obj, scheme.Scheme); err == nil {
-			forget(kind, client.ObjectKeyFromObject(obj))
+		if kind, err := GVK(obj); err == nil {
+			forget(kind, KeyOf(obj))
 		}
 	}
 	if len(objs) > 0 {
@@ -82,36 +79,36 @@ func (o *Overlay) Tidy(ctx context.Context, objs ...client.Object) {
 	}
 }
 
-func (o *Overlay) change(kind schema.GroupVersionKind, key client.ObjectKey, obj client.Object) {
+func (o *Overlay) change(kind schema.GroupVersionKind, key types.NamespacedName, obj Object) {
 	if o.changed == nil {
-		o.changed = map[schema.GroupVersionKind]map[client.ObjectKey]client.Object{}
+		o.changed = map[schema.GroupVersionKind]map[types.NamespacedName]Object{}
 	}
 	if o.changed[kind] == nil {
-		o.changed[kind] = map[client.ObjectKey]client.Object{}
+		o.changed[kind] = map[types.NamespacedName]Object{}
 	}
 	o.changed[kind][key] = obj
 }
 
-// Get implements [client.Reader].
-func (o *Overlay) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
-	kind, err := apiutil.GVKForObject(into, scheme.Scheme)
+// Get implements [Reader].
+func (o *Overlay) Get(ctx context.Context, key types.NamespacedName, into Object) error {
+	kind, err := GVK(into)
 	if err != nil {
 		return err
 	}
 	obj, changed := o.changed[kind][key]
 	if !changed {
-		return o.Below.Get(ctx, key, into, opts...)
+		return o.Below.Get(ctx, key, into)
 	}
 	return setObject(into, obj, kind, key)
 }
 
-// List implements [client.Reader] for the namespace and label options.
-func (o *Overlay) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
-	kind, options, err := Listed(into, opts)
+// List implements [Reader].
+func (o *Overlay) List(ctx context.Context, into ObjectList, selected Selection) error {
+	kind, err := Listed(into)
 	if err != nil {
 		return err
 	}
-	if err := o.Below.List(ctx, into, opts...); err != nil || len(o.changed[kind]) == 0 {
+	if err := o.Below.List(ctx, into, selected); err != nil || len(o.changed[kind]) == 0 {
 		return err
 	}
 	all, err := meta.ExtractList(into)
@@ -119,11 +116,10 @@ func (o *Overlay) List(ctx context.Context, into client.ObjectList, opts ...clie
 		return err
 	}
 	all = slices.DeleteFunc(all, func(item runtime.Object) bool {
-		return o.Changed(kind, client.ObjectKeyFromObject(item.(client.Object)))
+		return o.Changed(kind, KeyOf(item.(Object)))
 	})
 	for key, obj := range o.changed[kind] {
-		if obj != nil && (options.Namespace == "" || options.Namespace == key.Namespace) &&
-			(options.LabelSelector == nil || options.LabelSelector.Matches(labels.Set(obj.GetLabels()))) {
+		if obj != nil && (selected.Namespace == "" || selected.Namespace == key.Namespace) && selected.Has(obj) {
 			all = append(all, obj)
 		}
 	}
@@ -131,14 +127,14 @@ func (o *Overlay) List(ctx context.Context, into client.ObjectList, opts ...clie
 }
 
 // Find implements [Finder].
-func (o *Overlay) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+func (o *Overlay) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]Object, error) {
 	below, err := o.Below.Find(kind, index, namespace, key)
 	if err != nil || len(o.changed[kind]) == 0 {
 		return below, err
 	}
-	var found []client.Object
+	var found []Object
 	for _, obj := range below {
-		if !o.Changed(kind, client.ObjectKeyFromObject(obj)) {
+		if !o.Changed(kind, KeyOf(obj)) {
 			found = append(found, obj)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // ForeignController returns the controller of an object, according to its
@@ -55,7 +54,7 @@ func ForeignOwner(obj metav1.Object) *metav1.OwnerReference {
 // IsForeign says whether the API group of an owner is none of Kubernetes' own.
 func IsForeign(owner metav1.OwnerReference) bool {
 	gv, err := schema.ParseGroupVersion(owner.APIVersion)
-	return err == nil && !scheme.Scheme.IsGroupRegistered(gv.Group) && !slices.Contains(ownGroups, gv.Group)
+	return err == nil && !Scheme().IsGroupRegistered(gv.Group) && !slices.Contains(ownGroups, gv.Group)
 }
 
 // ownGroups are groups that every API server serves but that the scheme lacks.

@@ -9,17 +9,14 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // A Snapshot is a cluster held in memory. Lint fills one from manifests and
 // from the objects beside them in a cluster, audit from a whole cluster. It is a
-// [client.Reader]. It returns objects without a deep copy; they must not be
+// [Reader]. It returns objects without a deep copy; they must not be
 // edited.
 //
 // A manifest without a namespace ([Snapshot.AddUnplaced]) will get its
@@ -34,7 +31,7 @@ type Snapshot struct {
 	// NewStore makes the store of a kind, given an object of it. Nil means that
 	// objects are held as they were added, and are listed in that order.
 	// Manifests without a namespace need that.
-	NewStore func(kind schema.GroupVersionKind, like client.Object) (Store, error)
+	NewStore func(kind schema.GroupVersionKind, like Object) (Store, error)
 
 	stores map[schema.GroupVersionKind]Store // nil for a kind that is known to be empty
 
@@ -48,19 +45,19 @@ type Snapshot struct {
 // it is read.
 type Store interface {
 	// Add puts an object into the store. It replaces the one of the same name.
-	Add(obj client.Object) error
+	Add(obj Object) error
 
 	// Get returns the object with a name, or nil.
-	Get(key client.ObjectKey) (client.Object, error)
+	Get(key types.NamespacedName) (Object, error)
 
 	// List returns the objects in a namespace, or all if that is empty.
-	List(namespace string) ([]client.Object, error)
+	List(namespace string) ([]Object, error)
 
 	// Find is [Finder.Find] for the kind of the store.
-	Find(index, namespace, key string) ([]client.Object, error)
+	Find(index, namespace, key string) ([]Object, error)
 
 	// Each calls visit with each object, which it must not keep.
-	Each(visit func(client.Object))
+	Each(visit func(Object))
 }
 
 // A listKey identifies a list without selectors.
@@ -70,16 +67,16 @@ type listKey struct {
 }
 
 var (
-	_ client.Reader = (*Snapshot)(nil)
-	_ Finder        = (*Snapshot)(nil)
-	_ Walker        = (*Snapshot)(nil)
+	_ Reader = (*Snapshot)(nil)
+	_ Finder = (*Snapshot)(nil)
+	_ Walker = (*Snapshot)(nil)
 )
 
 // Add puts objects into the snapshot. Each replaces the one of the same name. A
 // kind is known once it has an object.
-func (s *Snapshot) Add(objs ...client.Object) error {
+func (s *Snapshot) Add(objs ...Object) error {
 	for _, obj := range objs {
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		gvk, err := GVK(obj)
 		if err != nil {
 			return err
 		}
@@ -96,7 +93,7 @@ func (s *Snapshot) Add(objs ...client.Object) error {
 	return nil
 }
 
-func (s *Snapshot) newStore(gvk schema.GroupVersionKind, like client.Object) (Store, error) {
+func (s *Snapshot) newStore(gvk schema.GroupVersionKind, like Object) (Store, error) {
 	if s.NewStore != nil {
 		return s.NewStore(gvk, like)
 	}
@@ -105,11 +102,11 @@ func (s *Snapshot) newStore(gvk schema.GroupVersionKind, like client.Object) (St
 
 // AddUnplaced is Add for an object whose manifest names no namespace. It is
 // stored in [DefaultNamespace].
-func (s *Snapshot) AddUnplaced(obj client.Object) error {
+func (s *Snapshot) AddUnplaced(obj Object) error {
 	if err := s.Add(obj); err != nil {
 		return err
 	}
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	gvk, err := GVK(obj)
 	if err != nil {
 		return err
 	}
@@ -117,7 +114,7 @@ func (s *Snapshot) AddUnplaced(obj client.Object) error {
 	if !ok {
 		return fmt.Errorf("add %s %s: this snapshot has no place for objects without a namespace", gvk.Kind, obj.GetName())
 	}
-	held.unplaced[client.ObjectKeyFromObject(obj)] = true
+	held.unplaced[KeyOf(obj)] = true
 	s.unplaced = true
 	return nil
 }
@@ -153,9 +150,9 @@ func (s *Snapshot) store(gvk schema.GroupVersionKind) (Store, error) {
 	return store, nil
 }
 
-// Get implements [client.Reader].
-func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	gvk, err := apiutil.GVKForObject(into, scheme.Scheme)
+// Get implements [Reader].
+func (s *Snapshot) Get(_ context.Context, key types.NamespacedName, into Object) error {
+	gvk, err := GVK(into)
 	if err != nil {
 		return err
 	}
@@ -163,7 +160,7 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 	if err != nil {
 		return err
 	}
-	var obj client.Object
+	var obj Object
 	if store != nil {
 		if obj, err = store.Get(key); err != nil {
 			return err
@@ -177,7 +174,7 @@ func (s *Snapshot) Get(_ context.Context, key client.ObjectKey, into client.Obje
 
 // setObject copies an object of a kind into another, or returns an error that says
 // that there is none: obj is nil.
-func setObject(into, obj client.Object, kind schema.GroupVersionKind, key client.ObjectKey) error {
+func setObject(into, obj Object, kind schema.GroupVersionKind, key types.NamespacedName) error {
 	if obj == nil {
 		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
 	}
@@ -185,10 +182,9 @@ func setObject(into, obj client.Object, kind schema.GroupVersionKind, key client
 	return nil
 }
 
-// List implements [client.Reader] for the namespace and label options. It
-// refuses field selectors.
-func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
-	gvk, o, err := Listed(into, opts)
+// List implements [Reader].
+func (s *Snapshot) List(_ context.Context, into ObjectList, selected Selection) error {
+	gvk, err := Listed(into)
 	if err != nil {
 		return err
 	}
@@ -196,28 +192,21 @@ func (s *Snapshot) List(_ context.Context, into client.ObjectList, opts ...clien
 	if err != nil || store == nil {
 		return err
 	}
-	if _, held := store.(*objects); held && (o.LabelSelector == nil || o.LabelSelector.Empty()) {
-		return s.listAll(store, into, o.Namespace)
+	if _, held := store.(*objects); held && (selected.Labels == nil || selected.Labels.Empty()) {
+		return s.listAll(store, into, selected.Namespace)
 	}
-	return list(store, into, o.Namespace, o.LabelSelector)
+	return list(store, into, selected)
 }
 
-// Listed returns the kind of the objects to list, and the options.
-func Listed(into client.ObjectList, opts []client.ListOption) (gvk schema.GroupVersionKind, o client.ListOptions,
-	err error) {
-	if gvk, err = apiutil.GVKForObject(into, scheme.Scheme); err != nil {
-		return gvk, o, err
-	}
+// Listed returns the kind of the objects of a list.
+func Listed(into ObjectList) (schema.GroupVersionKind, error) {
+	gvk, err := GVK(into)
 	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
-	o.ApplyOptions(opts)
-	if o.FieldSelector != nil && !o.FieldSelector.Empty() {
-		return gvk, o, fmt.Errorf("list %s: a snapshot knows no field selectors", gvk.Kind)
-	}
-	return gvk, o, nil
+	return gvk, err
 }
 
 // Walk implements [Walker].
-func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(client.Object)) error {
+func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(Object)) error {
 	store, err := s.store(gvk)
 	if err != nil || store == nil {
 		return err
@@ -227,7 +216,7 @@ func (s *Snapshot) Walk(gvk schema.GroupVersionKind, visit func(client.Object)) 
 }
 
 // Find implements [Finder].
-func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key string) ([]Object, error) {
 	store, err := s.store(gvk)
 	if err != nil || store == nil {
 		return nil, err
@@ -242,19 +231,19 @@ func (s *Snapshot) Find(gvk schema.GroupVersionKind, index, namespace, key strin
 // listAll answers a list without selectors from a store whose objects are not
 // copied. The rules repeat it for every object of a namespace, so each is made
 // once.
-func (s *Snapshot) listAll(store Store, into client.ObjectList, namespace string) error {
+func (s *Snapshot) listAll(store Store, into ObjectList, namespace string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := listKey{reflect.TypeOf(into), namespace}
 	items := reflect.ValueOf(into).Elem().FieldByName("Items")
 	if !items.IsValid() || items.Kind() != reflect.Slice {
-		return list(store, into, namespace, nil)
+		return list(store, into, InNamespace(namespace))
 	}
 	if known, ok := s.lists[key]; ok {
 		items.Set(known)
 		return nil
 	}
-	if err := list(store, into, namespace, nil); err != nil {
+	if err := list(store, into, InNamespace(namespace)); err != nil {
 		return err
 	}
 	if s.lists == nil {
@@ -265,16 +254,15 @@ func (s *Snapshot) listAll(store Store, into client.ObjectList, namespace string
 	return nil
 }
 
-// list sets the items of a list to the objects that a selector matches, all if
-// it is nil.
-func list(store Store, into client.ObjectList, namespace string, selector labels.Selector) error {
-	found, err := store.List(namespace)
+// list sets the items of a list to the objects of a store that are selected.
+func list(store Store, into ObjectList, selected Selection) error {
+	found, err := store.List(selected.Namespace)
 	if err != nil {
 		return err
 	}
 	var items []runtime.Object
 	for _, obj := range found {
-		if selector == nil || selector.Matches(labels.Set(obj.GetLabels())) {
+		if selected.Has(obj) {
 			items = append(items, obj)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // ErrUnknown is returned for a lookup that the source cannot answer. A
@@ -42,11 +42,11 @@ var ErrUnwatched = fmt.Errorf("%w: admission does not read this kind", ErrUnknow
 type Environment struct {
 	// Source answers lookups: informers in the webhook, a [Snapshot] in lint
 	// and audit. If it is [Partial], Live is asked for what it lacks.
-	Source client.Reader
+	Source Reader
 
 	// Live is the API server itself. It is asked again before the result of a
 	// lookup may cause a denial. Nil if Source is always up to date.
-	Live client.Reader
+	Live Reader
 
 	// Finder has the indexes of Source: those of the caches, or the [Snapshot]
 	// itself. Without one, everything in a namespace is listed and searched.
@@ -209,7 +209,7 @@ func (v *View) Retain() Retain {
 // means that the lookup failed, never that the object does not exist.
 func Get[T any, P interface {
 	*T
-	client.Object
+	Object
 }](v *View, namespace, name string) (P, error) {
 	v.reads++
 	if a := v.answered(P(nil), namespace, name); a != nil {
@@ -219,7 +219,7 @@ func Get[T any, P interface {
 		return nil, err
 	}
 	obj := P(new(T))
-	err := v.environment.Source.Get(v.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj)
+	err := v.environment.Source.Get(v.ctx, types.NamespacedName{Namespace: namespace, Name: name}, obj)
 	switch {
 	case v.lacks(err):
 		obj, err = Get[T, P](v.Live(), namespace, name)
@@ -232,14 +232,14 @@ func Get[T any, P interface {
 	return obj, err
 }
 
-// List returns the objects that match opts, in no order. The items must not be
+// List returns the objects that are selected, in no order. The items must not be
 // edited. An error means that the lookup failed.
 func List[L any, P interface {
 	*L
-	client.ObjectList
-}](v *View, opts ...client.ListOption) (P, error) {
+	ObjectList
+}](v *View, selected Selection) (P, error) {
 	v.reads++
-	namespace, labels, plain := asked(opts)
+	namespace, labels, plain := asked(selected)
 	if plain {
 		if a := v.answered(P(nil), namespace, labels); a != nil {
 			return a.obj.(P), a.err
@@ -249,9 +249,9 @@ func List[L any, P interface {
 		return nil, err
 	}
 	list := P(new(L))
-	err := v.environment.Source.List(v.ctx, list, opts...)
+	err := v.environment.Source.List(v.ctx, list, selected)
 	if v.lacks(err) {
-		list, err = List[L, P](v.Live(), opts...)
+		list, err = List[L, P](v.Live(), selected)
 	} else if err = unserved(err); err != nil {
 		list = nil
 	}
@@ -283,39 +283,28 @@ func unserved(err error) error {
 // A Walker has all objects of some kinds, in any form.
 type Walker interface {
 	// Walk calls visit for each object of a kind. Visit must not edit it.
-	Walk(kind schema.GroupVersionKind, visit func(client.Object)) error
+	Walk(kind schema.GroupVersionKind, visit func(Object)) error
 }
 
 // Each calls visit for each object of a kind. If the source is a [Walker], it
 // needs no list of all objects, which would hold each twice in memory. The
 // objects must not be edited. An error means that not all are known.
-func Each[P client.Object](v *View, visit func(P)) error {
+func Each[P Object](v *View, visit func(P)) error {
 	w, ok := v.environment.Source.(Walker)
 	if !ok {
 		return fmt.Errorf("a %T cannot be walked through", v.environment.Source)
 	}
-	return w.Walk(KindOf[P](), func(obj client.Object) { visit(obj.(P)) })
+	return w.Walk(KindOf[P](), func(obj Object) { visit(obj.(P)) })
 }
 
-// asked returns the namespace and the labels of list options, empty for all,
-// and whether the options ask for nothing else. An answer stores the labels as
-// its name.
-func asked(opts []client.ListOption) (namespace, labels string, ok bool) {
-	for _, opt := range opts {
-		switch opt := opt.(type) {
-		case client.InNamespace:
-			namespace = string(opt)
-		case client.MatchingLabelsSelector:
-			if opt.Selector == nil {
-				return "", "", false
-			}
-			if _, selectable := opt.Requirements(); !selectable {
-				return "", "", false // such a selector has the text of one that selects everything
-			}
-			labels = opt.String()
-		default:
-			return "", "", false
-		}
+// asked returns the namespace and the labels of a selection, empty for all, and
+// whether these two texts are all of it. An answer stores the labels as its name.
+func asked(selected Selection) (namespace, labels string, ok bool) {
+	if selected.Labels == nil {
+		return selected.Namespace, "", true
 	}
-	return namespace, labels, true
+	if _, selectable := selected.Labels.Requirements(); !selectable {
+		return "", "", false // such a selector has the text of one that selects everything
+	}
+	return selected.Namespace, selected.Labels.String(), true
 }

@@ -20,10 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/whole"
 )
 
@@ -137,7 +137,7 @@ func TestLint(t *testing.T) {
 func typed(t *testing.T, objs []*unstructured.Unstructured) {
 	t.Helper()
 	for _, o := range objs {
-		obj, err := scheme.Scheme.New(o.GroupVersionKind())
+		obj, err := cluster.Scheme().New(o.GroupVersionKind())
 		if runtime.IsNotRegisteredError(err) {
 			continue
 		}

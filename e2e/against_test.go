@@ -9,8 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
+	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 )
 
@@ -115,7 +114,7 @@ func manifestOf(t *testing.T, text string) *manifest.Manifest {
 
 // authored returns the parts of an object that its author writes: labels, spec and
 // the number of annotations.
-func authored(t *testing.T, obj client.Object) map[string]any {
+func authored(t *testing.T, obj cluster.Object) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(obj)
 	if err != nil {

@@ -21,11 +21,11 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/certs"
+	"stayput.dev/cluster"
 	"stayput.dev/webhook"
 )
 
@@ -70,13 +70,13 @@ func (l *certLab) client(config *rest.Config) client.WithWatch {
 	l.Helper()
 	config = rest.CopyConfig(config)
 	config.QPS = -1
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme.Scheme})
+	c, err := client.NewWithWatch(config, client.Options{Scheme: cluster.Scheme()})
 	l.must(err)
 	return c
 }
 
 // make creates an object that goes when the test ends.
-func (l *certLab) make(obj client.Object) {
+func (l *certLab) make(obj cluster.Object) {
 	l.Helper()
 	l.must(l.admin.Create(l.Context(), obj))
 	l.Cleanup(func() { _ = l.admin.Delete(context.Background(), obj) })

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/validators"
 )
 
@@ -359,7 +360,7 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 	for n := range before {
 		names = append(names, n)
 	}
-	var was, obj client.Object
+	var was, obj cluster.Object
 	if old != nil {
 		was = old
 	}
@@ -371,8 +372,8 @@ func (l *lifeOf) foretell(t *testing.T, before map[string]*corev1.PersistentVolu
 	}
 	req := cluster.Request{Orphan: deletion == metav1.DeletePropagationOrphan}
 	req.User.Username = "jane"
-	findings, undecided := validators.Review(cluster.Environment{Source: l.client}.View(ctx, req), validators.All, was,
-		obj)
+	view := cluster.Environment{Source: cache.Reader(l.client)}.View(ctx, req)
+	findings, undecided := validators.Review(view, validators.All, was, obj)
 	for _, u := range undecided {
 		return said, l.fail(t, "%v", u)
 	}

@@ -9,9 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // newClient returns a client of the cluster for a user name, or for the
@@ -23,7 +24,7 @@ func newClient(t *testing.T, config *rest.Config, as string, groups ...string) c
 	if as != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: as, Groups: append(groups, "system:masters")}
 	}
-	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	c, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/e2e/localcluster"
 	"stayput.dev/validators"
 )
@@ -275,7 +276,8 @@ func recipeFor(t *testing.T, ns, size string) string {
 	}
 	sts := old.DeepCopy()
 	sts.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests["storage"] = resource.MustParse(size)
-	view := cluster.Environment{Source: newClient(t, env.Cluster.Config(), "")}.View(t.Context(), cluster.Request{})
+	source := cache.Reader(newClient(t, env.Cluster.Config(), ""))
+	view := cluster.Environment{Source: source}.View(t.Context(), cluster.Request{})
 	findings, undecided := validators.Review(view, validators.Hints(validators.All), old, sts)
 	if len(findings) != 1 || len(undecided) > 0 {
 		t.Fatalf("%v, undecided %v: want one hint", findings, undecided)

@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"stayput.dev/cluster"
 )
@@ -38,7 +37,7 @@ func TestKinds(t *testing.T) {
 		}
 		for _, r := range list.APIResources {
 			gvk := gv.WithKind(r.Kind)
-			if strings.Contains(r.Name, "/") || !scheme.Scheme.Recognizes(gvk) {
+			if strings.Contains(r.Name, "/") || !cluster.Scheme().Recognizes(gvk) {
 				continue
 			}
 			met[gvk] = true

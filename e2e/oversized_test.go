@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/validators"
 )
 
@@ -83,7 +84,7 @@ type forecast struct {
 func (b *binder) try(t *testing.T, seed uint64) {
 	ctx := t.Context()
 	s := newBindingSet(b.ns, seed)
-	create := func(obj client.Object) bool {
+	create := func(obj cluster.Object) bool {
 		err := b.client.Create(ctx, obj)
 		if err != nil {
 			t.Errorf("seed %d: make %T %s: %v", seed, obj, obj.GetName(), err)
@@ -166,14 +167,14 @@ func (b *binder) try(t *testing.T, seed uint64) {
 	}
 }
 
-func (b *binder) remove(obj client.Object) {
+func (b *binder) remove(obj cluster.Object) {
 	_ = b.client.Delete(context.Background(), obj, client.GracePeriodSeconds(0))
 }
 
 // foretell returns the forecast for a claim.
 func (b *binder) foretell(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (forecast, error) {
-	findings, undecided := validators.Review(cluster.Environment{Source: b.client}.View(ctx, cluster.Request{}),
-		validators.All, nil, pvc)
+	view := cluster.Environment{Source: cache.Reader(b.client)}.View(ctx, cluster.Request{})
+	findings, undecided := validators.Review(view, validators.All, nil, pvc)
 	for _, u := range undecided {
 		return forecast{}, u
 	}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/manifest"
 	"stayput.dev/validators"
 )
@@ -41,9 +42,10 @@ func follow(t *testing.T, recipe, manifest string) {
 
 // remedyAt returns the whole remedy that a rule gives at a path of an object, as
 // admission and audit say it.
-func remedyAt(t *testing.T, rule *validators.Rule, path string, old, obj client.Object) string {
+func remedyAt(t *testing.T, rule *validators.Rule, path string, old, obj cluster.Object) string {
 	t.Helper()
-	view := cluster.Environment{Source: newClient(t, env.Cluster.Config(), "")}.View(t.Context(), cluster.Request{})
+	source := cache.Reader(newClient(t, env.Cluster.Config(), ""))
+	view := cluster.Environment{Source: source}.View(t.Context(), cluster.Request{})
 	findings, undecided := validators.Review(view, []*validators.Rule{rule}, old, obj)
 	if len(undecided) > 0 {
 		t.Fatal(undecided[0])
@@ -144,7 +146,7 @@ spec:
 			}
 			contains(t, out, "field-fixed: spec.selector.matchLabels[", refusal)
 
-			var old client.Object = &appsv1.Deployment{}
+			var old cluster.Object = &appsv1.Deployment{}
 			if tc.kind == "sts" {
 				old = &appsv1.StatefulSet{}
 			}

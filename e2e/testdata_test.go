@@ -72,10 +72,10 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := map[client.Object]bool{}
+	stored := map[cluster.Object]bool{}
 	for _, obj := range data.Objects {
 		stored[obj] = true
-		r.put(t, obj.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
+		r.put(t, obj.DeepCopyObject().(cluster.Object), rule.Level == validators.Hint)
 	}
 	r.own(t, data.Objects)
 	if rule.Level == validators.Off {
@@ -91,8 +91,8 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 			continue // this is for lint: nobody asks about it
 		}
 		if s.Old != nil && !stored[s.Old] { // an update of what an earlier step left
-			r.remove(t, s.Old.DeepCopyObject().(client.Object))
-			r.put(t, s.Old.DeepCopyObject().(client.Object), rule.Level == validators.Hint)
+			r.remove(t, s.Old.DeepCopyObject().(cluster.Object))
+			r.put(t, s.Old.DeepCopyObject().(cluster.Object), rule.Level == validators.Hint)
 			r.own(t, data.Objects)
 		}
 		a := r.step(t, s)
@@ -138,7 +138,7 @@ var date = regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`)
 
 // put makes an object and its status part of the cluster until the test ends.
 // What the API server refuses may be missing where a rule is about just that.
-func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
+func (r *replayer) put(t *testing.T, obj cluster.Object, mayBeRefused bool) {
 	t.Helper()
 	ctx := t.Context()
 	if obj.GetNamespace() != "" {
@@ -154,7 +154,7 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 		obj.SetDeletionGracePeriodSeconds(nil)
 		obj.SetFinalizers(append(obj.GetFinalizers(), "stayput.dev/test"))
 	}
-	status := obj.DeepCopyObject().(client.Object)
+	status := obj.DeepCopyObject().(cluster.Object)
 	obj.SetCreationTimestamp(metav1.Time{})
 	obj.SetResourceVersion("")
 	if err := r.setup.Create(ctx, obj); apierrors.IsInvalid(err) && mayBeRefused {
@@ -181,7 +181,7 @@ func (r *replayer) put(t *testing.T, obj client.Object, mayBeRefused bool) {
 }
 
 // own makes objects name the UIDs of their owners that the API server chose.
-func (r *replayer) own(t *testing.T, objs []client.Object) {
+func (r *replayer) own(t *testing.T, objs []cluster.Object) {
 	t.Helper()
 	for _, obj := range objs {
 		refs := slices.Clone(obj.GetOwnerReferences())
@@ -198,14 +198,14 @@ func (r *replayer) own(t *testing.T, objs []client.Object) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.setup.Patch(t.Context(), obj.DeepCopyObject().(client.Object),
+		if err := r.setup.Patch(t.Context(), obj.DeepCopyObject().(cluster.Object),
 			client.RawPatch(types.MergePatchType, patch)); err != nil {
 			t.Fatalf("set up the owners of %T %s: %v", obj, obj.GetName(), err)
 		}
 	}
 }
 
-func (r *replayer) remove(t *testing.T, obj client.Object) {
+func (r *replayer) remove(t *testing.T, obj cluster.Object) {
 	ctx := context.Background()
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
 	if err := r.setup.Patch(ctx, obj, patch); err != nil && !apierrors.IsNotFound(err) {
@@ -269,10 +269,10 @@ func (r *replayer) step(t *testing.T, s clustertest.Step) answer {
 			opts = append(opts, client.PropagationPolicy(metav1.DeletePropagationOrphan))
 		}
 		return ask(t.Context(), func(ctx context.Context) error {
-			return c.Delete(ctx, s.Old.DeepCopyObject().(client.Object), append(opts, client.DryRunAll)...)
+			return c.Delete(ctx, s.Old.DeepCopyObject().(cluster.Object), append(opts, client.DryRunAll)...)
 		})
 	case s.Old == nil:
-		obj := s.Obj.DeepCopyObject().(client.Object)
+		obj := s.Obj.DeepCopyObject().(cluster.Object)
 		if pv, ok := obj.(*corev1.PersistentVolume); ok && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.UID != "" {
 			if uid, ok := r.uids[pv.Spec.ClaimRef.UID]; ok {
 				pv.Spec.ClaimRef.UID = uid
@@ -282,12 +282,12 @@ func (r *replayer) step(t *testing.T, s clustertest.Step) answer {
 		obj.SetCreationTimestamp(metav1.Time{})
 		return ask(t.Context(), func(ctx context.Context) error { return c.Create(ctx, obj, client.DryRunAll) })
 	}
-	live := s.Old.DeepCopyObject().(client.Object)
+	live := s.Old.DeepCopyObject().(cluster.Object)
 	key := client.ObjectKeyFromObject(live)
 	if err := c.Get(t.Context(), key, live); err != nil {
 		t.Fatal(err)
 	}
-	obj := s.Obj.DeepCopyObject().(client.Object)
+	obj := s.Obj.DeepCopyObject().(cluster.Object)
 	obj.SetResourceVersion(live.GetResourceVersion())
 	obj.SetUID(live.GetUID())
 	return ask(t.Context(), func(ctx context.Context) error { return c.Update(ctx, obj, client.DryRunAll) })

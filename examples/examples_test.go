@@ -17,7 +17,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -161,7 +160,7 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 		t.Fatal(err)
 	}
 	got := map[string]validators.Level{}
-	look := func(old, obj client.Object) {
+	look := func(old, obj cluster.Object) {
 		found, _ := review(t, world, rules, old, obj)
 		for _, f := range found {
 			rule, level := f.rule, f.level
@@ -175,9 +174,9 @@ func (s slip) try(t *testing.T, r *validators.Rule) {
 		look(find(t, world, kind, name), nil)
 	case s.freed != "":
 		kind, name, _ := strings.Cut(s.freed, " ")
-		going := find(t, world, kind, name).DeepCopyObject().(client.Object)
+		going := find(t, world, kind, name).DeepCopyObject().(cluster.Object)
 		going.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)})
-		kept := going.DeepCopyObject().(client.Object)
+		kept := going.DeepCopyObject().(cluster.Object)
 		kept.SetFinalizers(validators.Guards())
 		look(kept, going)
 	case s.update:
@@ -215,7 +214,7 @@ func (f finding) String() string { return f.level.String() + ": " + f.text }
 
 // review mutates and reviews as lint and admission do. Notes of mutators and
 // policy are findings, too.
-func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Object) (found []finding,
+func review(t *testing.T, w *world, rules []*validators.Rule, old, obj cluster.Object) (found []finding,
 	exempted []string) {
 	t.Helper()
 	v := w.View(context.Background(), cluster.Request{})
@@ -248,7 +247,7 @@ func review(t *testing.T, w *world, rules []*validators.Rule, old, obj client.Ob
 // A world is a whole cluster.
 type world struct {
 	cluster.Environment
-	all []client.Object
+	all []cluster.Object
 }
 
 func newWorld(t *testing.T, docs ...[]manifest.Manifest) *world {
@@ -264,7 +263,7 @@ func newWorld(t *testing.T, docs ...[]manifest.Manifest) *world {
 	return w
 }
 
-func add(t *testing.T, w *world, obj client.Object) {
+func add(t *testing.T, w *world, obj cluster.Object) {
 	t.Helper()
 	if err := w.Source.(*cluster.Snapshot).Add(obj); err != nil {
 		t.Fatal(err)
@@ -272,7 +271,7 @@ func add(t *testing.T, w *world, obj client.Object) {
 	w.all = append(w.all, obj)
 }
 
-func find(t *testing.T, w *world, kind, name string) client.Object {
+func find(t *testing.T, w *world, kind, name string) cluster.Object {
 	t.Helper()
 	for _, obj := range w.all {
 		if reflect.TypeOf(obj).Elem().Name() == kind && obj.GetName() == name {
@@ -285,7 +284,7 @@ func find(t *testing.T, w *world, kind, name string) client.Object {
 
 // running returns what the controllers make of StatefulSets: Pods, claims and
 // volumes.
-func running(docs []manifest.Manifest, policy corev1.PersistentVolumeReclaimPolicy) (made []client.Object) {
+func running(docs []manifest.Manifest, policy corev1.PersistentVolumeReclaimPolicy) (made []cluster.Object) {
 	for _, d := range docs {
 		sts, ok := d.Object.(*appsv1.StatefulSet)
 		if !ok {

@@ -11,8 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -171,7 +169,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 	case h.Kind == "":
 		return s.foreign(file, m, h.meant(), "it has no kind")
 	}
-	if like, err := scheme.Scheme.New(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)); err == nil {
+	if like, err := cluster.Scheme().New(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)); err == nil {
 		heavy := (*quantity.Error)(nil)
 		if errors.As(quantity.Check(data, like), &heavy) {
 			return &StreamError{file, m.Line(heavy.Field), heavy}
@@ -197,7 +195,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		}
 		return s.misfit(file, m, err)
 	}
-	o, ok := obj.(client.Object)
+	o, ok := obj.(cluster.Object)
 	if !ok {
 		s.other(h)
 		return nil
@@ -214,7 +212,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 }
 
 // add adds an object that is decoded.
-func (s *Stream) add(m Manifest, o client.Object, kind schema.GroupKind) {
+func (s *Stream) add(m Manifest, o cluster.Object, kind schema.GroupKind) {
 	if was, ok := o.(*autoscalingv1.HorizontalPodAutoscaler); ok {
 		o = renewed(was)
 	}
@@ -275,6 +273,6 @@ func (m Manifest) itemComments() (lines []string) {
 }
 
 func strict() runtime.Decoder {
-	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme,
+	return json.NewSerializerWithOptions(json.DefaultMetaFactory, cluster.Scheme(), cluster.Scheme(),
 		json.SerializerOptions{Strict: true})
 }

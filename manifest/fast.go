@@ -5,9 +5,8 @@ import (
 	"math"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/fastjson"
 	"stayput.dev/internal/quantity"
 )
@@ -20,14 +19,14 @@ func (s *Stream) readFast(file string, doc *document, data []byte) bool {
 	if !ok || bytes.Contains(doc.text, []byte("{{")) {
 		return false
 	}
-	obj, err := scheme.Scheme.New(gvk)
+	obj, err := cluster.Scheme().New(gvk)
 	if err != nil {
 		return false
 	}
 	if _, ends := obj.(lifecycle); ends { // see retiredOf
 		return false
 	}
-	o, ok := obj.(client.Object)
+	o, ok := obj.(cluster.Object)
 	if !ok || quantity.Check(data, obj) != nil {
 		return false
 	}

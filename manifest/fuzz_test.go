@@ -3,8 +3,6 @@ package manifest
 import (
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/cluster"
 )
 
@@ -43,7 +41,7 @@ func FuzzReadStream(f *testing.F) {
 				continue
 			}
 			_, _ = m.Line("spec.template.spec.containers[0].name"), m.Line("metadata.labels[a]")
-			if err := snap.Add(m.Object.DeepCopyObject().(client.Object)); err != nil {
+			if err := snap.Add(m.Object.DeepCopyObject().(cluster.Object)); err != nil {
 				_ = err.Error() // the same object twice
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -18,7 +17,7 @@ import (
 
 // A Manifest is one object as written in a file.
 type Manifest struct {
-	client.Object
+	cluster.Object
 
 	// File is the name of the file, as given to [Parse].
 	File string

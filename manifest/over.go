@@ -11,7 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // Over returns the object that kubectl apply of the manifest makes of one that
@@ -19,7 +20,7 @@ import (
 // annotation of an earlier apply shows that this one takes it out. What it
 // leaves without a value gets its default. Live must be of the manifest's kind;
 // it is not edited.
-func (m *Manifest) Over(live client.Object) (client.Object, error) {
+func (m *Manifest) Over(live cluster.Object) (cluster.Object, error) {
 	written, err := m.JSON()
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (m *Manifest) Over(live client.Object) (client.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lay over what exists: %w", err)
 	}
-	obj := reflect.New(reflect.TypeOf(live).Elem()).Interface().(client.Object)
+	obj := reflect.New(reflect.TypeOf(live).Elem()).Interface().(cluster.Object)
 	if err := json.Unmarshal(merged, obj); err != nil {
 		return nil, err
 	}
@@ -81,8 +82,8 @@ func sent(written []byte, namespace string) ([]byte, error) {
 }
 
 // Defaulted returns a copy of an object with the defaults that an apply fills in.
-func Defaulted(obj client.Object) client.Object {
-	obj = obj.DeepCopyObject().(client.Object)
+func Defaulted(obj cluster.Object) cluster.Object {
+	obj = obj.DeepCopyObject().(cluster.Object)
 	setDefaults(obj)
 	return obj
 }
@@ -91,7 +92,7 @@ func Defaulted(obj client.Object) client.Object {
 // value: in lists that it replaces whole, or adds to, and where it takes out what
 // an earlier one wrote. Source: k8s.io/kubernetes@v1.37.1
 // pkg/apis/{apps,core}/v1/defaults.go.
-func setDefaults(obj client.Object) {
+func setDefaults(obj cluster.Object) {
 	switch o := obj.(type) {
 	case *appsv1.StatefulSet:
 		unset(&o.Spec.Replicas, 1)

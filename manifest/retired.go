@@ -16,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
 	"stayput.dev/cluster"
@@ -79,7 +77,7 @@ func retiredOf(was schema.GroupVersionKind) (Retired, bool) {
 			return r, true
 		}
 	}
-	obj, err := scheme.Scheme.New(was)
+	obj, err := cluster.Scheme().New(was)
 	if err != nil {
 		return Retired{}, false
 	}
@@ -96,7 +94,7 @@ func retiredOf(was schema.GroupVersionKind) (Retired, bool) {
 		r.Instead.Kind = strings.TrimSuffix(r.Instead.Kind, "List") // of an IngressClass, too
 	}
 	if r.Instead.Empty() { // the same in another version of the group
-		for _, gv := range scheme.Scheme.PrioritizedVersionsForGroup(was.Group) {
+		for _, gv := range cluster.Scheme().PrioritizedVersionsForGroup(was.Group) {
 			if other := gv.WithKind(was.Kind); other != was && served(other) {
 				r.Instead = other
 				break
@@ -112,7 +110,7 @@ func retiredOf(was schema.GroupVersionKind) (Retired, bool) {
 
 // served says whether the newest release known serves a kind.
 func served(kind schema.GroupVersionKind) bool {
-	obj, err := scheme.Scheme.New(kind)
+	obj, err := cluster.Scheme().New(kind)
 	if err != nil {
 		return false
 	}
@@ -126,7 +124,7 @@ func served(kind schema.GroupVersionKind) bool {
 
 // AllRetired returns the versions that Kubernetes 1.minor does not serve, sorted.
 func AllRetired(minor int) (all []Retired) {
-	for kind := range scheme.Scheme.AllKnownTypes() {
+	for kind := range cluster.Scheme().AllKnownTypes() {
 		if r, ok := retiredOf(kind); ok && r.Since <= minor && isObject(kind) {
 			all = append(all, r)
 		}
@@ -146,8 +144,8 @@ func AllRetired(minor int) (all []Retired) {
 // isObject says whether a kind is one of objects, and not of lists or of parts of a
 // request.
 func isObject(kind schema.GroupVersionKind) bool {
-	obj, err := scheme.Scheme.New(kind)
-	_, ok := obj.(client.Object)
+	obj, err := cluster.Scheme().New(kind)
+	_, ok := obj.(cluster.Object)
 	return err == nil && ok && !slices.Contains([]string{"Eviction", "Scale", "DeploymentRollback"}, kind.Kind)
 }
 
@@ -159,7 +157,7 @@ var newer = []string{"StatefulSet", "Deployment", "ReplicaSet", "DaemonSet", "Po
 // outdated returns an object in the version that replaces its own, with the
 // defaults of its own, and what became of that version; or the object as it is,
 // and nil, if all releases known serve its version.
-func outdated(obj client.Object, was schema.GroupVersionKind) (client.Object, *Outdated, error) {
+func outdated(obj cluster.Object, was schema.GroupVersionKind) (cluster.Object, *Outdated, error) {
 	r, ok := retiredOf(was)
 	if !ok {
 		return obj, nil, nil
@@ -168,7 +166,7 @@ func outdated(obj client.Object, was schema.GroupVersionKind) (client.Object, *O
 	if !slices.Contains(newer, was.Kind) || r.Instead.Kind != was.Kind {
 		return obj, o, nil
 	}
-	like, err := scheme.Scheme.New(r.Instead)
+	like, err := cluster.Scheme().New(r.Instead)
 	if err != nil {
 		return obj, o, nil //nolint:nilerr // replaced by what is not in the scheme: read as it is
 	}
@@ -185,7 +183,7 @@ func outdated(obj client.Object, was schema.GroupVersionKind) (client.Object, *O
 			o.Lacks = append(o.Lacks, at.FieldPath())
 		}
 	}
-	now := like.(client.Object)
+	now := like.(cluster.Object)
 	now.GetObjectKind().SetGroupVersionKind(r.Instead)
 	o.complete(now)
 	return now, o, nil
@@ -193,7 +191,7 @@ func outdated(obj client.Object, was schema.GroupVersionKind) (client.Object, *O
 
 // autoscaler returns an autoscaler of a version that is in no scheme: what it
 // scales and how far, which all versions have in the same fields.
-func autoscaler(data []byte, r Retired) (client.Object, error) {
+func autoscaler(data []byte, r Retired) (cluster.Object, error) {
 	obj := &autoscalingv2.HorizontalPodAutoscaler{}
 	var of struct {
 		Metadata *metav1.ObjectMeta `json:"metadata"`
@@ -225,7 +223,7 @@ func renewed(was *autoscalingv1.HorizontalPodAutoscaler) *autoscalingv2.Horizont
 // complete gives an object the defaults that its old version had and the new one
 // has not. Source: k8s.io/kubernetes pkg/apis/{apps,extensions,policy}/v1beta1,
 // defaults.go and conversion.go.
-func (o *Outdated) complete(obj client.Object) {
+func (o *Outdated) complete(obj cluster.Object) {
 	version := o.Was.GroupVersion().String()
 	bare := version == "extensions/v1beta1" || version == "apps/v1beta1" // the selector may be left out
 	switch obj := obj.(type) {

@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	policyv1 "k8s.io/api/policy/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -64,14 +63,14 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 	const pods = "  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, image: i}]}}\n"
 	for name, tt := range map[string]struct {
 		text    string
-		holds   func(client.Object) bool
+		holds   func(cluster.Object) bool
 		want    []Default
 		lacks   []string
 		caution bool
 	}{
 		"a StatefulSet of apps/v1beta1": {
 			text: "apiVersion: apps/v1beta1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  serviceName: db\n" + pods,
-			holds: func(o client.Object) bool {
+			holds: func(o cluster.Object) bool {
 				s := o.(*appsv1.StatefulSet)
 				return s.Spec.UpdateStrategy.Type == "OnDelete" && s.Spec.Selector.MatchLabels["app"] == "db"
 			},
@@ -81,11 +80,13 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 		"one that says all of it": {
 			text: "apiVersion: apps/v1beta1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n" +
 				"  selector: {matchLabels: {app: db}}\n  updateStrategy: {type: RollingUpdate}\n" + pods,
-			holds: func(o client.Object) bool { return o.(*appsv1.StatefulSet).Spec.UpdateStrategy.Type == "RollingUpdate" },
+			holds: func(o cluster.Object) bool {
+				return o.(*appsv1.StatefulSet).Spec.UpdateStrategy.Type == "RollingUpdate"
+			},
 		},
 		"a StatefulSet of apps/v1beta2": {
 			text: "apiVersion: apps/v1beta2\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n" + pods,
-			holds: func(o client.Object) bool {
+			holds: func(o cluster.Object) bool {
 				s := o.(*appsv1.StatefulSet)
 				return s.Spec.UpdateStrategy.Type == "" && s.Spec.Selector == nil && s.Spec.Template.Labels["app"] == "db"
 			},
@@ -93,7 +94,7 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 		"a Deployment of extensions/v1beta1": {
 			text: "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: db}\nspec:\n  strategy: {rollingUpdate: " +
 				"{maxSurge: 0}}\n" + pods,
-			holds: func(o client.Object) bool {
+			holds: func(o cluster.Object) bool {
 				d := o.(*appsv1.Deployment)
 				return d.Spec.Selector.MatchLabels["app"] == "db" && d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() == 1 &&
 					d.Spec.Strategy.RollingUpdate.MaxSurge.IntValue() == 0
@@ -104,18 +105,18 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 		"fields that only the old version has": {
 			text: "apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: db}\nspec:\n  rollbackTo: {revision: 3}\n" +
 				"  selector: {matchLabels: {app: db}}\n" + pods,
-			holds: func(o client.Object) bool { return *o.(*appsv1.Deployment).Spec.RevisionHistoryLimit == 2 },
+			holds: func(o cluster.Object) bool { return *o.(*appsv1.Deployment).Spec.RevisionHistoryLimit == 2 },
 			lacks: []string{"spec.rollbackTo"},
 		},
 		"a budget that selects nothing": {
 			text:    "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: db}\nspec: {selector: {}}\n",
-			holds:   func(o client.Object) bool { return o.(*policyv1.PodDisruptionBudget).Spec.Selector == nil },
+			holds:   func(o cluster.Object) bool { return o.(*policyv1.PodDisruptionBudget).Spec.Selector == nil },
 			caution: true,
 		},
 		"an autoscaler": {
 			text: "apiVersion: autoscaling/v2beta2\nkind: HorizontalPodAutoscaler\nmetadata: {name: db}\n" +
 				"spec: {metrics: [], scaleTargetRef: {kind: StatefulSet, name: x}, minReplicas: 2}\n",
-			holds: func(o client.Object) bool {
+			holds: func(o cluster.Object) bool {
 				h, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)
 				return ok && h.Name == "db" && h.Spec.ScaleTargetRef.Name == "x" && *h.Spec.MinReplicas == 2
 			},
@@ -136,7 +137,7 @@ func TestOutdatedIsReadAsMeant(t *testing.T) {
 			if !slices.Equal(m.Outdated.Lacks, tt.lacks) {
 				t.Errorf("the new version lacks %v, want %v", m.Outdated.Lacks, tt.lacks)
 			}
-			live := m.Object.DeepCopyObject().(client.Object)
+			live := m.Object.DeepCopyObject().(cluster.Object)
 			over, err := m.Over(live)
 			if err != nil || over.GetObjectKind().GroupVersionKind() != m.GetObjectKind().GroupVersionKind() {
 				t.Errorf("laid over itself: %v, %v", over, err)

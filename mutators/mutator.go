@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 )
@@ -30,7 +27,7 @@ type Mutator struct {
 
 	// Reads lists the kinds that the edits look up. Informers, RBAC and the
 	// documentation are derived from it.
-	Reads []client.Object
+	Reads []cluster.Object
 
 	// Edits are the functions of the mutator.
 	Edits []Edit
@@ -51,7 +48,7 @@ func (m *Mutator) Title() string {
 type Edit struct {
 	Kind schema.GroupVersionKind
 	When Event
-	run  func(p *Pass, old, obj client.Object) error
+	run  func(p *Pass, old, obj cluster.Object) error
 }
 
 // An Event is what must happen to an object for an [Edit] to run.
@@ -66,16 +63,16 @@ const (
 // to annotations with [Pass.annotate], which record the patch. All values
 // behind other pointers, in lists and in maps belong to the author's object:
 // they may be replaced but not edited.
-func OnCreate[T client.Object](f func(p *Pass, obj T) error) Edit {
-	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj client.Object) error {
+func OnCreate[T cluster.Object](f func(p *Pass, obj T) error) Edit {
+	return Edit{cluster.KindOf[T](), Created, func(p *Pass, _, obj cluster.Object) error {
 		return f(p, obj.(T))
 	}}
 }
 
 // OnUpdate edits an object that replaces old, as [OnCreate] does. Old must not
 // be edited. The webhook runs it for no update that changes nothing.
-func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Edit {
-	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj client.Object) error {
+func OnUpdate[T cluster.Object](f func(p *Pass, old, obj T) error) Edit {
+	return Edit{cluster.KindOf[T](), Updated, func(p *Pass, old, obj cluster.Object) error {
 		return f(p, old.(T), obj.(T))
 	}}
 }
@@ -127,10 +124,10 @@ func (p *Pass) Filled(what, value, otherwise, rest string) {
 
 // A Result is the outcome of the mutators for an object.
 type Result struct {
-	Object   client.Object // with the edits; the given object itself if nothing changes
-	Warnings []Warning     // for the user
+	Object   cluster.Object // with the edits; the given object itself if nothing changes
+	Warnings []Warning      // for the user
 
-	before   client.Object
+	before   cluster.Object
 	assigned []assignment
 }
 
@@ -140,12 +137,12 @@ type Result struct {
 //
 // Objects that are being deleted are not edited, and controllers get no
 // warnings about their updates: they finish what somebody else began.
-func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, error) {
+func Apply(v *cluster.View, ms []*Mutator, old, obj cluster.Object) (*Result, error) {
 	r := &Result{Object: obj, before: obj}
 	if obj == nil || old != nil && old.GetDeletionTimestamp() != nil {
 		return r, nil
 	}
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return r, nil // no mutator is about kinds that the scheme does not know
 	}
@@ -175,10 +172,10 @@ func Apply(v *cluster.View, ms []*Mutator, old, obj client.Object) (*Result, err
 
 // shallow returns a copy that shares with obj all values that an [Edit] must
 // not edit.
-func shallow(obj client.Object) client.Object {
+func shallow(obj cluster.Object) cluster.Object {
 	v := reflect.New(reflect.TypeOf(obj).Elem())
 	v.Elem().Set(reflect.ValueOf(obj).Elem())
-	made := v.Interface().(client.Object)
+	made := v.Interface().(cluster.Object)
 	made.SetAnnotations(maps.Clone(obj.GetAnnotations()))
 	return made
 }

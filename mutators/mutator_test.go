@@ -17,18 +17,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
 
-func view(t testing.TB, w cluster.Environment, cached ...client.Object) *cluster.View {
+func view(t testing.TB, w cluster.Environment, cached ...cluster.Object) *cluster.View {
 	t.Helper()
 	w.Source = snapshot(t, cached)
 	return w.View(context.Background(), cluster.Request{})
 }
 
-func snapshot(t testing.TB, objects []client.Object) *cluster.Snapshot {
+func snapshot(t testing.TB, objects []cluster.Object) *cluster.Snapshot {
 	t.Helper()
 	s := &cluster.Snapshot{Complete: true}
 	if err := s.Add(objects...); err != nil {
@@ -53,7 +52,7 @@ func TestApply(t *testing.T) {
 	all := []*Mutator{add("a"), onUpdate, add("b")}
 	going := metav1.Now()
 	for name, tc := range map[string]struct {
-		old, obj client.Object
+		old, obj cluster.Object
 		user     string
 		changed  bool
 		warnings []Warning
@@ -118,7 +117,7 @@ func TestFailingLookups(t *testing.T) {
 	for _, m := range All {
 		t.Run(m.Name, func(t *testing.T) {
 			failed := 0
-			replay(t, m, func(s step) client.Object {
+			replay(t, m, func(s step) cluster.Object {
 				lookups := &counter{Reader: s.world.Source, err: boom}
 				s.world.Source, s.world.Live = lookups, lookups
 				apply := func(failAt int) (*Result, error) {
@@ -149,7 +148,7 @@ func TestFailingLookups(t *testing.T) {
 
 // counter fails the lookup of a number.
 type counter struct {
-	client.Reader
+	cluster.Reader
 	made, failAt int
 	err          error
 }
@@ -162,18 +161,18 @@ func (c *counter) next() error {
 	return nil
 }
 
-func (c *counter) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (c *counter) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	if err := c.next(); err != nil {
 		return err
 	}
-	return c.Reader.Get(ctx, key, obj, opts...)
+	return c.Reader.Get(ctx, key, obj)
 }
 
-func (c *counter) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (c *counter) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
 	if err := c.next(); err != nil {
 		return err
 	}
-	return c.Reader.List(ctx, list, opts...)
+	return c.Reader.List(ctx, list, selected)
 }
 
 // TestAsksAgain gives the cache and the API server different worlds.
@@ -212,55 +211,55 @@ func TestAsksAgain(t *testing.T) {
 	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 
 	for name, tc := range map[string]struct {
-		obj          client.Object
-		cached, live []client.Object
+		obj          cluster.Object
+		cached, live []cluster.Object
 		want         string
 		asked        int // lookups at the API server
 	}{
 		"a Pod whose Service the cache has": {
-			obj: pod, cached: []client.Object{namespace("enabled"), service("db")}, want: "db",
+			obj: pod, cached: []cluster.Object{namespace("enabled"), service("db")}, want: "db",
 		},
 		"a Pod that names its Service": {
 			obj: labelled, want: "db",
 		},
 		"a Pod whose Service the cache does not have yet": {
-			obj: pod, cached: []client.Object{namespace("enabled")},
-			live: []client.Object{namespace("enabled"), service("db")}, want: "db", asked: 2,
+			obj: pod, cached: []cluster.Object{namespace("enabled")},
+			live: []cluster.Object{namespace("enabled"), service("db")}, want: "db", asked: 2,
 		},
 		"a Pod whose Namespace was labelled a moment ago": {
-			obj: pod, cached: []client.Object{namespace(""), service("db")},
-			live: []client.Object{namespace("enabled"), service("db")}, want: "db", asked: 2,
+			obj: pod, cached: []cluster.Object{namespace(""), service("db")},
+			live: []cluster.Object{namespace("enabled"), service("db")}, want: "db", asked: 2,
 		},
 		"a Pod whose Namespace the cache does not have yet": {
-			obj: pod, live: []client.Object{namespace("enabled"), byList}, want: "by-list", asked: 2,
+			obj: pod, live: []cluster.Object{namespace("enabled"), byList}, want: "by-list", asked: 2,
 		},
 		"a Pod with two Services, of which one was deleted a moment ago": {
-			obj: pod, cached: []client.Object{namespace("enabled"), service("old"), service("new")},
-			live: []client.Object{namespace("enabled"), service("new")}, want: "new", asked: 2,
+			obj: pod, cached: []cluster.Object{namespace("enabled"), service("old"), service("new")},
+			live: []cluster.Object{namespace("enabled"), service("new")}, want: "new", asked: 2,
 		},
 		"a Pod with two Services, of which one is going, and an alias": {
-			obj: pod, cached: []client.Object{namespace("enabled"), service("db"), terminating, alias}, want: "db",
+			obj: pod, cached: []cluster.Object{namespace("enabled"), service("db"), terminating, alias}, want: "db",
 		},
 		"a Pod with two Services": {
-			obj: pod, cached: []client.Object{namespace("enabled"), service("a"), service("b")},
-			live: []client.Object{namespace("enabled"), service("a"), service("b")}, want: "", asked: 2,
+			obj: pod, cached: []cluster.Object{namespace("enabled"), service("a"), service("b")},
+			live: []cluster.Object{namespace("enabled"), service("a"), service("b")}, want: "", asked: 2,
 		},
 		"a StatefulSet whose Service was renamed a moment ago": {
-			obj: sts, cached: []client.Object{service("old")}, live: []client.Object{service("new")}, want: "new", asked: 1,
+			obj: sts, cached: []cluster.Object{service("old")}, live: []cluster.Object{service("new")}, want: "new", asked: 1,
 		},
 		"a volume whose claim and StatefulSet the cache has": {
-			obj: pv, cached: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
+			obj: pv, cached: []cluster.Object{pvc("new"), sts}, want: "Retain db/data/0",
 		},
 		"a volume whose StatefulSet the cache does not have yet": {
-			obj: pv, cached: []client.Object{pvc("new")}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
-			asked: 3,
+			obj: pv, cached: []cluster.Object{pvc("new")}, live: []cluster.Object{pvc("new"), sts},
+			want: "Retain db/data/0", asked: 3,
 		},
 		"a volume whose claim was made again a moment ago": {
-			obj: pv, cached: []client.Object{pvc("old"), sts}, live: []client.Object{pvc("new"), sts}, want: "Retain db/data/0",
-			asked: 3,
+			obj: pv, cached: []cluster.Object{pvc("old"), sts}, live: []cluster.Object{pvc("new"), sts},
+			want: "Retain db/data/0", asked: 3,
 		},
 		"a volume whose claim is gone": {
-			obj: pv, cached: []client.Object{sts}, live: []client.Object{sts}, want: "Retain ", asked: 1, // as a restored one
+			obj: pv, cached: []cluster.Object{sts}, live: []cluster.Object{sts}, want: "Retain ", asked: 1, // as a restored one
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,7 +302,7 @@ func TestUndefaulted(t *testing.T) {
 	if diff := cmp.Diff(made.Object, again.Object); diff != "" {
 		t.Errorf("updated with the same manifest (-was +is):\n%s", diff)
 	}
-	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.PersistentVolume{}, &appsv1.StatefulSet{}} {
+	for _, obj := range []cluster.Object{&corev1.Pod{}, &corev1.PersistentVolume{}, &appsv1.StatefulSet{}} {
 		if made, err := Apply(view(t, cluster.Environment{}), All, nil, obj); err != nil || made.Object != obj ||
 			made.Warnings != nil {
 			t.Errorf("an empty %T: %+v, %v", obj, made, err)

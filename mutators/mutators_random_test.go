@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/randfill"
 
 	"stayput.dev/cluster"
@@ -61,28 +60,28 @@ func TestMutatorsRandom(t *testing.T) {
 func mutateRandom(t *testing.T, r *random, seed int64) {
 	for _, tc := range []struct {
 		mutator *Mutator
-		obj     client.Object
-		provoke func(client.Object)
+		obj     cluster.Object
+		provoke func(cluster.Object)
 		paths   []string // of operations
 	}{
-		{podIdentity, &corev1.Pod{}, func(obj client.Object) {
+		{podIdentity, &corev1.Pod{}, func(obj cluster.Object) {
 			pod := obj.(*corev1.Pod)
 			pod.Labels = map[string]string{"random/~" + pod.Name: "", cluster.LabelSubdomain: "web"}
 			pod.Name, pod.GenerateName, pod.Namespace = "", "web-", "default"
 			pod.OwnerReferences = nil
 			pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.HostnameOverride, pod.Spec.HostNetwork = "", "", nil, false
 		}, []string{"/metadata/name", "/spec/hostname", "/spec/subdomain"}},
-		{statefulsetGoverningService, &appsv1.StatefulSet{}, func(obj client.Object) {
+		{statefulsetGoverningService, &appsv1.StatefulSet{}, func(obj cluster.Object) {
 			sts := obj.(*appsv1.StatefulSet)
 			sts.Namespace, sts.Spec.ServiceName = "default", ""
 			metav1.SetMetaDataLabel(&sts.Spec.Template.ObjectMeta, "app", "db")
 		}, []string{"/spec/serviceName"}},
-		{storageclassRetain, &storagev1.StorageClass{}, func(obj client.Object) {
+		{storageclassRetain, &storagev1.StorageClass{}, func(obj cluster.Object) {
 			sc := obj.(*storagev1.StorageClass)
 			sc.ReclaimPolicy = new(corev1.PersistentVolumeReclaimDelete)
 			metav1.SetMetaDataAnnotation(&sc.ObjectMeta, cluster.AnnotationLastApplied, "{}")
 		}, []string{"/metadata/annotations/stayput.dev~1reclaim-policy-defaulted", "/reclaimPolicy"}},
-		{volumeRetain, &corev1.PersistentVolume{}, func(obj client.Object) {
+		{volumeRetain, &corev1.PersistentVolume{}, func(obj cluster.Object) {
 			pv := obj.(*corev1.PersistentVolume)
 			metav1.SetMetaDataAnnotation(&pv.ObjectMeta, cluster.AnnotationProvisionedBy, "csi.example.com")
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "default", Name: "data-db-0"}
@@ -91,7 +90,7 @@ func mutateRandom(t *testing.T, r *random, seed int64) {
 			"/spec/persistentVolumeReclaimPolicy"}},
 	} {
 		world := lastWorld(t, tc.mutator)
-		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(client.Object)
+		obj := reflect.New(reflect.TypeOf(tc.obj).Elem()).Interface().(cluster.Object)
 		r.fill(seed, obj)
 		if r.Intn(2) == 0 {
 			obj.SetAnnotations(nil)
@@ -119,7 +118,7 @@ func lastWorld(t *testing.T, m *Mutator) (world cluster.Environment) {
 	if known, ok := worlds.Load(m); ok {
 		return known.(cluster.Environment)
 	}
-	replay(t, m, func(s step) client.Object {
+	replay(t, m, func(s step) cluster.Object {
 		world.Source = s.world.Source
 		return s.doc.Object
 	})
@@ -141,7 +140,7 @@ func newRandom() *random {
 }
 
 // fill fills an object with what depends on the seed alone.
-func (r *random) fill(seed int64, obj client.Object) {
+func (r *random) fill(seed int64, obj cluster.Object) {
 	r.Seed(seed)
 	if seed%64 == 0 {
 		r.large.Fill(obj)

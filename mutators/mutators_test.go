@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
@@ -33,7 +32,7 @@ func TestMutators(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			spy := clustertest.NewSpy(nil)
 			var got strings.Builder
-			snap := replay(t, m, func(s step) client.Object {
+			snap := replay(t, m, func(s step) cluster.Object {
 				spy.Reader = s.world.Source
 				s.world.Source, s.world.Finder = spy, spy
 				after, ops, warnings := s.check(t)
@@ -70,7 +69,7 @@ type step struct {
 	where   string
 	mutator *Mutator
 	doc     manifest.Manifest
-	old     client.Object
+	old     cluster.Object
 	world   cluster.Environment
 	req     cluster.Request
 }
@@ -88,7 +87,7 @@ var words = []string{"as", "uid", "retain", "refused", "managed-fields"}
 // replay calls do with each document that the mutator concerns. Do returns
 // what is then stored, and is the old object of the next document of that
 // name. The objects of the file as they first appear are the cluster.
-func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []client.Object) {
+func replay(t testing.TB, m *Mutator, do func(step) cluster.Object) (objects []cluster.Object) {
 	t.Helper()
 	file := filepath.Join("testdata", m.Name+".yaml")
 	data, err := os.ReadFile(file)
@@ -116,7 +115,7 @@ func replay(t testing.TB, m *Mutator, do func(step) client.Object) (objects []cl
 			}
 		}
 	}
-	stored := map[string]client.Object{}
+	stored := map[string]cluster.Object{}
 	for _, d := range docs {
 		if !slices.ContainsFunc(m.Edits, func(e Edit) bool { return e.Kind == d.GetObjectKind().GroupVersionKind() }) {
 			continue
@@ -147,7 +146,7 @@ func keyOf(d manifest.Manifest) string {
 
 // check mutates the document as the webhook does, and proves what holds for
 // every mutator.
-func (s step) check(t *testing.T) (client.Object, []Operation, []Warning) {
+func (s step) check(t *testing.T) (cluster.Object, []Operation, []Warning) {
 	plain, err := json.Marshal(s.doc.Object)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +200,7 @@ func diff[T any](want, got T) string {
 	return cmp.Diff(want, got)
 }
 
-func (s step) apply(t *testing.T, raw []byte, before client.Object) (client.Object, []Operation, []Warning) {
+func (s step) apply(t *testing.T, raw []byte, before cluster.Object) (cluster.Object, []Operation, []Warning) {
 	t.Helper()
 	made, err := Apply(s.world.View(context.Background(), s.req), []*Mutator{s.mutator}, s.old, before)
 	if err != nil {
@@ -214,9 +213,9 @@ func (s step) apply(t *testing.T, raw []byte, before client.Object) (client.Obje
 	return made.Object, ops, made.Warnings
 }
 
-func (s step) decode(t *testing.T, raw []byte) client.Object {
+func (s step) decode(t *testing.T, raw []byte) cluster.Object {
 	t.Helper()
-	obj := reflect.New(reflect.TypeOf(s.doc.Object).Elem()).Interface().(client.Object)
+	obj := reflect.New(reflect.TypeOf(s.doc.Object).Elem()).Interface().(cluster.Object)
 	if err := json.Unmarshal(raw, obj); err != nil {
 		t.Fatal(err)
 	}
@@ -289,9 +288,9 @@ func checkAuthors(t *testing.T, sent, got any, ops []Operation) {
 
 // checkUnedited checks that what the lookups returned is what stands in the
 // file.
-func checkUnedited(t *testing.T, m *Mutator, objects []client.Object) {
+func checkUnedited(t *testing.T, m *Mutator, objects []cluster.Object) {
 	t.Helper()
-	fresh := replay(t, m, func(s step) client.Object { return s.doc.Object })
+	fresh := replay(t, m, func(s step) cluster.Object { return s.doc.Object })
 	if diff := cmp.Diff(fresh, objects); diff != "" {
 		t.Errorf("edited what a lookup returned:\n%s", diff)
 	}

@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // An Operation is one of a JSON patch (RFC 6902): replace if there is a value
@@ -110,7 +111,7 @@ func (r *Result) has(raw []byte, path []string, made [][]string) (bool, error) {
 }
 
 // fieldSet says whether the field of an object with a JSON name is not zero.
-func fieldSet(obj client.Object, name string) bool {
+func fieldSet(obj cluster.Object, name string) bool {
 	v := reflect.ValueOf(obj).Elem()
 	for i := range v.NumField() {
 		if tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tag == name {

@@ -5,14 +5,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
 
 var podIdentity = &Mutator{
 	Name:  "pod-identity",
-	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Pod that asks for it has a DNS name of its own
 
 The cluster's DNS gives a Pod a name of its own, <hostname>.<service>, only if

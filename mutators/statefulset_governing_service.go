@@ -3,14 +3,13 @@ package mutators
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
 
 var statefulsetGoverningService = &Mutator{
 	Name:  "statefulset-governing-service",
-	Reads: []client.Object{&corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Service{}},
 	Doc: `a StatefulSet names the one headless Service that selects its Pods
 
 Only the Service that spec.serviceName names gives the Pods of a StatefulSet

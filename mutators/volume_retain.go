@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -13,7 +12,7 @@ import (
 var volumeRetain = &Mutator{
 	Name:   "volume-retain",
 	Repair: true,
-	Reads:  []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolumeClaim{}},
+	Reads:  []cluster.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolumeClaim{}},
 	Doc: `a volume outlives its claim
 
 A provisioner copies the reclaim policy of the StorageClass, which is Delete

@@ -9,8 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +16,7 @@ import (
 // template returns the StatefulSet and the template from which a volume's claim
 // would be made, if they exist.
 func (r *Recovery) template(ctx context.Context, v Volume) (*appsv1.StatefulSet, *corev1.PersistentVolumeClaim, error) {
-	list, err := cluster.List[appsv1.StatefulSetList](r.view(ctx), client.InNamespace(v.Namespace))
+	list, err := cluster.List[appsv1.StatefulSetList](r.view(ctx), cluster.InNamespace(v.Namespace))
 	if err != nil {
 		return nil, nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
@@ -68,12 +66,12 @@ func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) 
 	switch {
 	case size.Cmp(*asked) < 0:
 		what = fmt.Sprintf("volume %s has %s, and the template asks for %s", v.Name, size, asked)
-	case t.Spec.StorageClassName != nil && *t.Spec.StorageClassName != volume.GetPersistentVolumeClass(v.PersistentVolume):
+	case t.Spec.StorageClassName != nil && *t.Spec.StorageClassName != cluster.VolumeClass(v.PersistentVolume):
 		what = fmt.Sprintf("volume %s is of class %q, and the template of %q", v.Name,
-			volume.GetPersistentVolumeClass(v.PersistentVolume), *t.Spec.StorageClassName)
-	case volume.CheckVolumeModeMismatches(&t.Spec, &v.Spec):
+			cluster.VolumeClass(v.PersistentVolume), *t.Spec.StorageClassName)
+	case !cluster.VolumeModeFits(v.PersistentVolume, t):
 		what = fmt.Sprintf("volume %s has another volumeMode than the template", v.Name)
-	case !volume.CheckAccessModes(t, v.PersistentVolume):
+	case !cluster.AccessModesFit(v.PersistentVolume, t):
 		what = fmt.Sprintf("volume %s does not have all access modes of the template", v.Name)
 	default:
 		return nil
@@ -87,7 +85,7 @@ func misfit(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) 
 // this volume. If the StatefulSet exists, the claim gets what the controller
 // would give it; if not, it gets only the record.
 func claimFor(v Volume, sts *appsv1.StatefulSet, t *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
-	class := volume.GetPersistentVolumeClass(v.PersistentVolume)
+	class := cluster.VolumeClass(v.PersistentVolume)
 	pvc := &corev1.PersistentVolumeClaim{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: v.Namespace, Name: v.Claim},

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"stayput.dev/cluster"
 )
 
 // Do carries out a plan. If it fails, it undoes its changes; if it was
@@ -74,8 +76,8 @@ func (r *Recovery) bound(ctx context.Context, p *Plan, uid types.UID) error {
 	pvc, pv := new(corev1.PersistentVolumeClaim), new(corev1.PersistentVolume)
 	err := wait.PollUntilContextTimeout(ctx, 250*time.Millisecond, r.Wait, true, func(ctx context.Context) (bool, error) {
 		err := errors.Join(
-			r.Client.Get(ctx, client.ObjectKeyFromObject(p.Claim), pvc),
-			r.Client.Get(ctx, client.ObjectKey{Name: p.Volume.Name}, pv))
+			r.Client.Get(ctx, cluster.KeyOf(p.Claim), pvc),
+			r.Client.Get(ctx, types.NamespacedName{Name: p.Volume.Name}, pv))
 		if err != nil {
 			return false, err
 		}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 )
 
 // A Plan gives one volume back to a claim with its former claim's name.
@@ -99,7 +100,7 @@ func (r *Recovery) checkNamespace(ctx context.Context, name string) error {
 }
 
 func (r *Recovery) view(ctx context.Context) *cluster.View {
-	return cluster.Environment{Source: r.Client, Kubernetes: r.Kubernetes}.View(ctx, cluster.Request{})
+	return cluster.Environment{Source: cache.Reader(r.Client), Kubernetes: r.Kubernetes}.View(ctx, cluster.Request{})
 }
 
 func (r *Recovery) plan(ctx context.Context, namespace, name, volume string, all []Volume) (*Plan, error) {

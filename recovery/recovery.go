@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -54,20 +55,20 @@ func (r *Recovery) List(ctx context.Context) ([]Volume, error) {
 		return all, err
 	}
 	view := r.view(ctx)
-	claims, err := cluster.List[corev1.PersistentVolumeClaimList](view)
+	claims, err := cluster.List[corev1.PersistentVolumeClaimList](view, cluster.Selection{})
 	if apierrors.IsForbidden(err) {
 		return all, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
-	now := map[client.ObjectKey]*corev1.PersistentVolumeClaim{}
+	now := map[types.NamespacedName]*corev1.PersistentVolumeClaim{}
 	for i := range claims.Items {
-		now[client.ObjectKeyFromObject(&claims.Items[i])] = &claims.Items[i]
+		now[cluster.KeyOf(&claims.Items[i])] = &claims.Items[i]
 	}
 	for i := range all {
 		v := &all[i]
-		if v.Now = now[client.ObjectKey{Namespace: v.Namespace, Name: v.Claim}]; v.Now != nil {
+		if v.Now = now[types.NamespacedName{Namespace: v.Namespace, Name: v.Claim}]; v.Now != nil {
 			v.Unused = cluster.SinceUnused(cluster.UnusedSince(view, v.Now))
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -69,7 +68,7 @@ func ReadSaved(file string, data []byte) (*Saved, error) {
 }
 
 // A read is an object as it was read: as its type, and with all fields it has.
-type read[T client.Object] struct {
+type read[T cluster.Object] struct {
 	typed T
 	whole map[string]any
 }
@@ -103,7 +102,7 @@ func (r *reader) add(m *manifest.Manifest) error {
 		}
 		r.volumes[obj.Name] = read[*corev1.PersistentVolume]{obj, whole}
 	case *corev1.PersistentVolumeClaim:
-		key := client.ObjectKeyFromObject(obj)
+		key := cluster.KeyOf(obj)
 		if _, ok := r.claims[key]; ok {
 			return twice
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/validators"
@@ -31,7 +30,7 @@ const (
 
 // add adds the entry that permits a user to delete or write an object in spite
 // of a rule. Without a user, none is needed.
-func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj client.Object, deleted bool) {
+func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj cluster.Object, deleted bool) {
 	if user == "" {
 		return
 	}
@@ -65,7 +64,7 @@ func (es *entries) add(v *cluster.View, rule *validators.Rule, user string, obj 
 // like those of all claims in its namespace, because an entry applies to all of
 // them. A deleted volume is forgotten by Kubernetes under any policy. For other
 // objects it is false.
-func retained(v *cluster.View, obj client.Object) bool {
+func retained(v *cluster.View, obj cluster.Object) bool {
 	pvc, ok := obj.(*corev1.PersistentVolumeClaim)
 	if !ok || pvc.Spec.VolumeName == "" {
 		return false

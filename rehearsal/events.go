@@ -14,8 +14,6 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/validators"
@@ -114,16 +112,16 @@ func (e *Event) creates() bool {
 }
 
 // object returns the object in a body, or nil if it is not of the event's kind.
-func (e *Event) object(body json.RawMessage) client.Object {
+func (e *Event) object(body json.RawMessage) cluster.Object {
 	var t metav1.TypeMeta
 	if json.Unmarshal(body, &t) != nil || t.GroupVersionKind() != e.kind {
 		return nil
 	}
-	made, err := scheme.Scheme.New(e.kind)
+	made, err := cluster.Scheme().New(e.kind)
 	if err != nil {
 		return nil
 	}
-	obj, ok := made.(client.Object)
+	obj, ok := made.(cluster.Object)
 	if !ok || json.Unmarshal(body, obj) != nil {
 		return nil
 	}
@@ -136,7 +134,7 @@ func (e *Event) object(body json.RawMessage) client.Object {
 
 // written returns the result of a creation, an update or a patch. If the log
 // lacks it, the object that was sent is used.
-func (e *Event) written() client.Object {
+func (e *Event) written() cluster.Object {
 	if obj := e.object(e.ResponseObject); obj != nil {
 		return obj
 	}
@@ -162,7 +160,7 @@ func (e *Event) scale() *autoscalingv1.Scale {
 }
 
 // deleted returns the objects that a deletion returned as deleted, if any.
-func (e *Event) deleted() (objs []client.Object) {
+func (e *Event) deleted() (objs []cluster.Object) {
 	var list struct{ Items []json.RawMessage }
 	if e.Verb == "deletecollection" {
 		_ = json.Unmarshal(e.ResponseObject, &list) // what is no list has no items
@@ -180,7 +178,7 @@ func (e *Event) deleted() (objs []client.Object) {
 	} else {
 		objs = append(objs, e.object(e.ResponseObject))
 	}
-	objs = slices.DeleteFunc(objs, func(obj client.Object) bool { return obj == nil })
+	objs = slices.DeleteFunc(objs, func(obj cluster.Object) bool { return obj == nil })
 	for _, obj := range objs {
 		alive(obj)
 	}

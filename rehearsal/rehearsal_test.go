@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -291,7 +290,7 @@ func TestTry(t *testing.T) {
 	r := New(validators.Policy{Rules: validators.All}, mutators.All, environment)
 	asked := 0
 	r.Try(t.Context(), instances[0], operator, "--as", func(_ context.Context, user authenticationv1.UserInfo, _ string,
-		_ client.Object) string {
+		_ cluster.Object) string {
 		if asked++; user.Groups[1] != "system:serviceaccounts:ops" {
 			t.Errorf("groups: %q", user.Groups)
 		}

@@ -9,9 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -70,7 +68,7 @@ type Left struct {
 
 type place struct {
 	kind schema.GroupVersionKind
-	client.ObjectKey
+	types.NamespacedName
 }
 
 type denialKey struct {
@@ -98,7 +96,7 @@ func New(policy validators.Policy, ms []*mutators.Mutator, present cluster.Envir
 
 // Present is what the present cluster is kept in.
 type Present interface {
-	client.Reader
+	cluster.Reader
 	cluster.Finder
 }
 
@@ -144,19 +142,19 @@ func (r *Rehearsal) undo(ctx context.Context, present Present, e *Event) error {
 		if obj == nil {
 			return nil
 		}
-		if key := client.ObjectKeyFromObject(obj); e.creates() && !r.then.Changed(e.kind, key) {
+		if key := cluster.KeyOf(obj); e.creates() && !r.then.Changed(e.kind, key) {
 			r.then.Remove(e.kind, key)
 			return nil
 		}
-		before = []client.Object{obj}
+		before = []cluster.Object{obj}
 	}
 	for _, obj := range before {
-		key := client.ObjectKeyFromObject(obj)
+		key := cluster.KeyOf(obj)
 		if r.then.Changed(e.kind, key) {
 			continue
 		}
 		if !strings.HasPrefix(e.Verb, "delete") {
-			if err := present.Get(ctx, key, obj.DeepCopyObject().(client.Object)); err == nil {
+			if err := present.Get(ctx, key, obj.DeepCopyObject().(cluster.Object)); err == nil {
 				continue // the present object is the best guess
 			}
 		}
@@ -181,12 +179,12 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 	case e.Verb == "delete" || e.Verb == "deletecollection":
 		olds := e.deleted()
 		if e.Verb == "delete" {
-			key := client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name}
+			key := types.NamespacedName{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name}
 			if e.kind.Kind == "Namespace" {
 				key.Namespace = ""
 			}
 			if known := r.known(e.kind, key); known != nil {
-				olds = []client.Object{known}
+				olds = []cluster.Object{known}
 			}
 		}
 		if len(olds) == 0 {
@@ -195,7 +193,7 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 		for _, old := range olds {
 			r.review(v, "delete", old, nil)
 			if done {
-				r.then.Remove(e.kind, client.ObjectKeyFromObject(old))
+				r.then.Remove(e.kind, cluster.KeyOf(old))
 				r.then.Tidy(context.Background(), old)
 			}
 		}
@@ -210,8 +208,8 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 		r.leave(e, why, false)
 		return nil
 	}
-	var old client.Object
-	key := client.ObjectKeyFromObject(obj)
+	var old cluster.Object
+	key := cluster.KeyOf(obj)
 	verb := "create"
 	if !e.creates() {
 		verb = "update"
@@ -224,7 +222,7 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 		}
 	}
 	if !v.Request.ByController() {
-		if err := r.then.Below.Get(context.Background(), key, obj.DeepCopyObject().(client.Object)); err == nil {
+		if err := r.then.Below.Get(context.Background(), key, obj.DeepCopyObject().(cluster.Object)); err == nil {
 			r.writers[place{e.kind, key}] = e.who().Username // the writers of deleted objects are not needed
 		}
 	}
@@ -236,16 +234,16 @@ func (r *Rehearsal) replay(v *cluster.View, e *Event) error {
 }
 
 // known returns an object as the log or the cluster has it, alive, or nil.
-func (r *Rehearsal) known(kind schema.GroupVersionKind, key client.ObjectKey) client.Object {
-	made, err := scheme.Scheme.New(kind)
+func (r *Rehearsal) known(kind schema.GroupVersionKind, key types.NamespacedName) cluster.Object {
+	made, err := cluster.Scheme().New(kind)
 	if err != nil {
 		return nil
 	}
-	obj := made.(client.Object)
+	obj := made.(cluster.Object)
 	if err := r.then.Get(context.Background(), key, obj); err != nil {
 		return nil
 	}
-	obj = obj.DeepCopyObject().(client.Object)
+	obj = obj.DeepCopyObject().(cluster.Object)
 	obj.SetNamespace(key.Namespace)
 	obj.SetName(key.Name)
 	alive(obj)
@@ -253,14 +251,14 @@ func (r *Rehearsal) known(kind schema.GroupVersionKind, key client.ObjectKey) cl
 }
 
 // scaled returns the workload before and after it was scaled.
-func (r *Rehearsal) scaled(e *Event) (old, obj client.Object) {
+func (r *Rehearsal) scaled(e *Event) (old, obj cluster.Object) {
 	scale := e.scale()
-	old = r.known(e.kind, client.ObjectKey{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name})
+	old = r.known(e.kind, types.NamespacedName{Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name})
 	if scale == nil || old == nil {
 		r.leave(e, "the log does not have the scale, or the workload is gone; level RequestResponse records it", false)
 		return nil, nil
 	}
-	obj = old.DeepCopyObject().(client.Object)
+	obj = old.DeepCopyObject().(cluster.Object)
 	switch obj := obj.(type) {
 	case *appsv1.StatefulSet:
 		obj.Spec.Replicas = &scale.Spec.Replicas
@@ -271,7 +269,7 @@ func (r *Rehearsal) scaled(e *Event) (old, obj client.Object) {
 }
 
 // review runs the rules, as admission would, and records their denials.
-func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object) {
+func (r *Rehearsal) review(v *cluster.View, verb string, old, obj cluster.Object) {
 	if v.Request.ByController() {
 		return // controllers are never denied
 	}
@@ -282,7 +280,7 @@ func (r *Rehearsal) review(v *cluster.View, verb string, old, obj client.Object)
 }
 
 // denials returns the rules' denials. An undecided rule counts as none.
-func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []validators.Finding) {
+func (r *Rehearsal) denials(v *cluster.View, old, obj cluster.Object) (denials []validators.Finding) {
 	if obj != nil {
 		if made, err := mutators.Apply(v, r.mutators, old, obj); err == nil {
 			obj = made.Object
@@ -308,13 +306,13 @@ func (r *Rehearsal) denials(v *cluster.View, old, obj client.Object) (denials []
 
 // MadeNow records the denials if an object of the present cluster were created
 // now, by the user who wrote it according to the log.
-func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func (r *Rehearsal) MadeNow(ctx context.Context, obj cluster.Object) {
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return
 	}
 	var req cluster.Request
-	req.User.Username = r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
+	req.User.Username = r.writers[place{kind, cluster.KeyOf(obj)}]
 	v := r.environment.View(ctx, req)
 	for _, f := range r.denials(v, nil, obj) {
 		r.note(true, v, "create", f, nil, obj)
@@ -322,12 +320,12 @@ func (r *Rehearsal) MadeNow(ctx context.Context, obj client.Object) {
 }
 
 // note counts a denial, and adds the entry that would permit the request.
-func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.Finding, old, obj client.Object) {
+func (r *Rehearsal) note(anew bool, v *cluster.View, verb string, f validators.Finding, old, obj cluster.Object) {
 	on := obj
 	if on == nil {
 		on = old
 	}
-	kind, _ := apiutil.GVKForObject(on, scheme.Scheme)
+	kind, _ := cluster.GVK(on)
 	user := v.Request.User.Username
 	key := denialKey{anew, user, f.Rule.Name, verb, kind.Kind, on.GetNamespace()}
 	known := r.byKey[key]
@@ -370,7 +368,7 @@ func (r *Rehearsal) undecided(why string) {
 }
 
 // alive removes from an object the marks of its deletion.
-func alive(obj client.Object) {
+func alive(obj cluster.Object) {
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	if ns, ok := obj.(*corev1.Namespace); ok {
@@ -379,12 +377,12 @@ func alive(obj client.Object) {
 }
 
 // Account returns the user who wrote an object last, as the log has it, or "".
-func (r *Rehearsal) Account(obj client.Object) string {
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func (r *Rehearsal) Account(obj cluster.Object) string {
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return ""
 	}
-	return r.writers[place{kind, client.ObjectKeyFromObject(obj)}]
+	return r.writers[place{kind, cluster.KeyOf(obj)}]
 }
 
 // Sentence summarizes the rehearsal.

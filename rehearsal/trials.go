@@ -12,9 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 )
@@ -115,7 +112,7 @@ func (i *Instance) has(pvc *corev1.PersistentVolumeClaim) bool {
 }
 
 // Subject is the object by which the operator's account is found.
-func (i *Instance) Subject() client.Object {
+func (i *Instance) Subject() cluster.Object {
 	switch {
 	case i.Set != nil:
 		return i.Set
@@ -127,7 +124,7 @@ func (i *Instance) Subject() client.Object {
 
 // A Server is asked what it says of a request in a dry run, under an account. It
 // returns "" where that is let through.
-type Server func(ctx context.Context, user authenticationv1.UserInfo, verb string, obj client.Object) string
+type Server func(ctx context.Context, user authenticationv1.UserInfo, verb string, obj cluster.Object) string
 
 // Account returns what the API server says of a user's groups, a service account's
 // in particular.
@@ -148,11 +145,11 @@ func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server 
 	if as == "" {
 		return
 	}
-	try := func(verb string, obj client.Object) {
+	try := func(verb string, obj cluster.Object) {
 		user := Account(as)
 		v := r.environment.View(ctx, cluster.Request{User: user})
 		step := Step{Verb: verb, Object: describe(obj), Server: server(ctx, user, verb, obj)}
-		old, is := obj, client.Object(nil)
+		old, is := obj, cluster.Object(nil)
 		if verb == "create" {
 			old, is = nil, obj
 		}
@@ -182,8 +179,8 @@ func (r *Rehearsal) Try(ctx context.Context, i *Instance, as, by string, server 
 	}
 }
 
-func describe(obj client.Object) string {
-	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+func describe(obj cluster.Object) string {
+	kind, _ := cluster.GVK(obj)
 	if obj.GetNamespace() == "" {
 		return kind.Kind + " " + obj.GetName()
 	}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -241,7 +240,7 @@ func (c *Claim) sinceUnused() string {
 // read.
 func each[T any, P interface {
 	*T
-	client.Object
+	cluster.Object
 }](v *cluster.View, inv *Inventory, visit func(P)) bool {
 	if err := cluster.Each(v, visit); err != nil {
 		inv.Unknown = append(inv.Unknown, cluster.KindOf[P]().Kind)

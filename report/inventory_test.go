@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -25,7 +24,7 @@ import (
 // TestUnneeded has claims with users of every kind and with none, in the caches of
 // audit, which keep the condition Unused.
 func TestUnneeded(t *testing.T) {
-	var objs []client.Object
+	var objs []cluster.Object
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "shop", Name: name} }
 	claim := func(name, size string, phase corev1.PersistentVolumeClaimPhase, unused corev1.ConditionStatus,
 		since string) {
@@ -80,7 +79,7 @@ func TestUnneeded(t *testing.T) {
 		snapshot := cache.NewSnapshot()
 		snapshot.Complete = true
 		for _, obj := range objs {
-			if err := snapshot.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+			if err := snapshot.Add(obj.DeepCopyObject().(cluster.Object)); err != nil {
 				t.Fatal(err)
 			}
 		}

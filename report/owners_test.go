@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -31,7 +30,7 @@ func ref(kind, name string) metav1.OwnerReference {
 // TestOwners takes stock of what goes with custom resources: their own claims,
 // those of their StatefulSets, and those of what they own in turn.
 func TestOwners(t *testing.T) {
-	set := func(name string, deletes bool, owner metav1.OwnerReference) client.Object {
+	set := func(name string, deletes bool, owner metav1.OwnerReference) cluster.Object {
 		sts := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name,
 			UID: types.UID("StatefulSet" + name), OwnerReferences: []metav1.OwnerReference{owner}}}
 		sts.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
@@ -43,17 +42,17 @@ func TestOwners(t *testing.T) {
 		return sts
 	}
 	claim := func(name string, policy corev1.PersistentVolumeReclaimPolicy,
-		owners ...metav1.OwnerReference) []client.Object {
+		owners ...metav1.OwnerReference) []cluster.Object {
 		pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name,
 			OwnerReferences: owners}}
 		pvc.Spec.VolumeName = "pv-" + name
 		pvc.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + name}}
 		pv.Spec.PersistentVolumeReclaimPolicy = policy
-		return []client.Object{pvc, pv}
+		return []cluster.Object{pvc, pv}
 	}
 	snap := &cluster.Snapshot{Complete: true}
-	for _, objs := range [][]client.Object{
+	for _, objs := range [][]cluster.Object{
 		{set("kept", false, ref("Cluster", "kept")), set("mq", true, ref("Cluster", "mq")),
 			set("nested", false, ref("Shard", "nested-0"))},
 		claim("data-kept-0", "Delete"),

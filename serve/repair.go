@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/repair"
 )
@@ -42,8 +43,8 @@ func (f *serveFlags) addRepair(mgr ctrl.Manager, w *webhook.Webhook, mode repair
 	}
 	r := &repair.Controller{
 		Mode: mode, Policy: w.Policy, Mutators: repaired,
-		Environment: cluster.Environment{Source: mgr.GetCache(), Finder: w.Environment.Finder, Live: w.Environment.Live,
-			Retain: w.Environment.Retain, ClusterDomain: w.Environment.ClusterDomain},
+		Environment: cluster.Environment{Source: cache.Reader(mgr.GetCache()), Finder: w.Environment.Finder,
+			Live: w.Environment.Live, Retain: w.Environment.Retain, ClusterDomain: w.Environment.ClusterDomain},
 		Cluster: mgr.GetClient(), Events: mgr.GetEventRecorder("stayput"),
 		Limit:   flowcontrol.NewTokenBucketRateLimiter(repairRate, repairRate),
 		Metrics: repair.NewMetrics(metrics.Registry), Log: w.Log,

@@ -19,12 +19,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -216,7 +214,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme.Scheme,
+		Scheme:                  cluster.Scheme(),
 		Cache:                   cacheOptions(watching),
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsListen},
 		HealthProbeBindAddress:  f.healthListen,
@@ -248,11 +246,11 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 		}
 	}
 	w.Metrics = webhook.NewMetrics(metrics.Registry)
-	asked, err := cache.Live(config, mgr.GetAPIReader())
+	asked, err := cache.Live(config, cache.Reader(mgr.GetAPIReader()))
 	if err != nil {
 		return err
 	}
-	w.Environment.Source, w.Environment.Finder = cache.Cached(mgr.GetCache()), caches
+	w.Environment.Source, w.Environment.Finder = cache.Cached(cache.Reader(mgr.GetCache())), caches
 	w.Environment.Live = cache.Shared(w.Metrics.Counted(asked))
 	servers, err := cache.NewServers(config, w.Log)
 	if err != nil {
@@ -285,7 +283,7 @@ func (f *serveFlags) runInCluster(ctx context.Context, w *webhook.Webhook, serve
 
 // serves says whether the API server serves a kind. Of one that all versions do
 // it is not asked.
-func serves(mapper meta.RESTMapper, obj client.Object) (bool, error) {
+func serves(mapper meta.RESTMapper, obj cluster.Object) (bool, error) {
 	kind := cluster.KnownObject(obj)
 	if !kind.Optional {
 		return true, nil

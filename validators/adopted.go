@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -51,71 +50,69 @@ func (r remnant) hasOwnName() bool { return r.spec.Hostname == r.meta.Name }
 
 // A shown returns a function that says whether a denial of the creation of obj
 // concerns something that the remnants show already.
-type shown func(v *cluster.View, obj client.Object, left *remnants) (func(denial *Finding) bool, error)
+type shown func(v *cluster.View, obj cluster.Object, left *remnants) (func(denial *Finding) bool, error)
 
 // aPod is true where shows is true for at least one Pod of the StatefulSet.
 func aPod(shows func(sts *appsv1.StatefulSet, r remnant) bool) shown {
-	return func(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+	return func(_ *cluster.View, obj cluster.Object, left *remnants) (func(*Finding) bool, error) {
 		sts := obj.(*appsv1.StatefulSet)
 		return func(*Finding) bool { return left.any(func(r remnant) bool { return shows(sts, r) }) }, nil
 	}
 }
 
 // severalMount is true where at least two Pods mount the claim of the finding.
-func severalMount(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+func severalMount(_ *cluster.View, _ cluster.Object, left *remnants) (func(*Finding) bool, error) {
 	return func(denial *Finding) bool { return left.mounting[fmt.Sprint(denial.BadValue)] > 1 }, nil
 }
 
 // haveClaim is true where a Pod has the claim of the finding's claim template.
-func haveClaim(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+func haveClaim(_ *cluster.View, _ cluster.Object, left *remnants) (func(*Finding) bool, error) {
 	return func(denial *Finding) bool { return left.own[fmt.Sprint(denial.BadValue)] }, nil
 }
 
 // adopts returns the kinds of remnants that must be listed before the rule
 // denies a creation.
-func (r *Rule) adopts() (kinds []client.Object) {
+func (r *Rule) adopts() (kinds []cluster.Object) {
 	if r.Level != Deny && r.Refusal == nil {
 		return nil
 	}
-	for gvk, kind := range map[schema.GroupVersionKind]client.Object{
+	for gvk, kind := range map[schema.GroupVersionKind]cluster.Object{
 		cluster.KindOf[*appsv1.StatefulSet](): &corev1.Pod{},
 		cluster.KindOf[*appsv1.Deployment]():  &appsv1.ReplicaSet{},
 	} {
-		if slices.ContainsFunc(r.Checks, func(c Check) bool {
-			return c.Kind == gvk &&
-				(c.When == Stored || c.When == Created)
-		}) {
+		created := func(c Check) bool { return c.Kind == gvk && (c.When == Stored || c.When == Created) }
+		if slices.ContainsFunc(r.Checks, created) {
 			kinds = append(kinds, kind)
 		}
 	}
-	slices.SortFunc(kinds, func(a, b client.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b)) })
+	slices.SortFunc(kinds, byType)
 	return kinds
 }
 
 // Adopted returns, sorted, the kinds that are listed at the API server itself
 // before one of the rules denies the creation of a workload, because remnants
 // of the old workload must keep a controller. They need no informer.
-func Adopted(rules []*Rule) (kinds []client.Object) {
+func Adopted(rules []*Rule) (kinds []cluster.Object) {
 	for _, r := range rules {
 		for _, kind := range r.adopts() {
-			if !slices.ContainsFunc(kinds, func(k client.Object) bool {
-				return fmt.Sprintf("%T", k) == fmt.Sprintf("%T",
-					kind)
-			}) {
+			if !slices.ContainsFunc(kinds, func(k cluster.Object) bool { return byType(k, kind) == 0 }) {
 				kinds = append(kinds, kind)
 			}
 		}
 	}
-	slices.SortFunc(kinds, func(a, b client.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b)) })
+	slices.SortFunc(kinds, byType)
 	return kinds
 }
+
+// byType compares objects by the names of their types.
+func byType(a, b cluster.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), fmt.Sprintf("%T", b)) }
 
 // letRun lowers denials of a workload's creation to warnings if its Pods run
 // already and show the problem: to refuse the workload would mend nothing, and
 // would leave the Pods without a controller. A rule that saves data is lowered
 // only as its Runs says. Where the source does not know what runs, denials
 // stand.
-func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj client.Object,
+func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cluster.Object,
 	found []Finding) ([]Finding, error) {
 	// An object that exists is not being created: audit reviews it.
 	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
@@ -133,7 +130,7 @@ func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 
 // afterWaiting waits, if the rule has Awaits, and lowers the denials that
 // remain.
-func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj client.Object, found []Finding,
+func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj cluster.Object, found []Finding,
 	left *remnants) ([]Finding, error) {
 	if r.Awaits != nil {
 		now, err := r.Awaits(v, obj, left)
@@ -150,7 +147,7 @@ func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj c
 	return found, r.lowerShown(v, obj, found, left)
 }
 
-func (r *Rule) lowerShown(v *cluster.View, obj client.Object, found []Finding, left *remnants) error {
+func (r *Rule) lowerShown(v *cluster.View, obj cluster.Object, found []Finding, left *remnants) error {
 	runs := func(*Finding) bool { return !r.SavesData }
 	if r.Runs != nil {
 		var err error
@@ -167,7 +164,7 @@ func (r *Rule) lowerShown(v *cluster.View, obj client.Object, found []Finding, l
 }
 
 // remnantsOf returns what a new workload will adopt.
-func remnantsOf(v *cluster.View, obj client.Object) (*remnants, error) {
+func remnantsOf(v *cluster.View, obj cluster.Object) (*remnants, error) {
 	left := &remnants{mounting: map[string]int{}, own: map[string]bool{}, ordinals: map[int]bool{}}
 	var err error
 	switch obj := obj.(type) {
@@ -184,7 +181,7 @@ func (rs *remnants) addPods(v *cluster.View, sts *appsv1.StatefulSet) error {
 	if !ok {
 		return nil
 	}
-	pods, err := cluster.List[corev1.PodList](v, match...)
+	pods, err := cluster.List[corev1.PodList](v, match)
 	if err != nil {
 		return fmt.Errorf("list Pods: %w", err)
 	}
@@ -211,7 +208,7 @@ func (rs *remnants) addReplicaSets(v *cluster.View, d *appsv1.Deployment) error 
 	if !ok {
 		return nil
 	}
-	sets, err := cluster.List[appsv1.ReplicaSetList](v, match...)
+	sets, err := cluster.List[appsv1.ReplicaSetList](v, match)
 	if err != nil {
 		return fmt.Errorf("list ReplicaSets: %w", err)
 	}
@@ -224,14 +221,14 @@ func (rs *remnants) addReplicaSets(v *cluster.View, d *appsv1.Deployment) error 
 	return nil
 }
 
-// selectedBy returns the list options for a selector in a namespace, and
-// whether the API server accepts the selector.
-func selectedBy(namespace string, selector *metav1.LabelSelector) ([]client.ListOption, bool) {
+// selectedBy returns what a selector selects in a namespace, and whether the API
+// server accepts the selector.
+func selectedBy(namespace string, selector *metav1.LabelSelector) (cluster.Selection, bool) {
 	sel, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil || selector == nil {
-		return nil, false
+		return cluster.Selection{}, false
 	}
-	return []client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}}, true
+	return cluster.Selection{Namespace: namespace, Labels: sel}, true
 }
 
 // ownPod says whether a Pod with the name of a StatefulSet's Pod is alive and
@@ -242,7 +239,7 @@ func ownPod(sts *appsv1.StatefulSet, pod *corev1.Pod) bool {
 	return live(pod) && own(pod, "StatefulSet", sts.Name)
 }
 
-func own(obj client.Object, kind, name string) bool {
+func own(obj cluster.Object, kind, name string) bool {
 	owner := metav1.GetControllerOf(obj)
 	if owner == nil {
 		return true

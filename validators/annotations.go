@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -106,7 +105,7 @@ type place struct {
 }
 
 // places returns all places in an object that have labels and annotations.
-func places(kind string, obj client.Object) []place {
+func places(kind string, obj cluster.Object) []place {
 	all := make([]place, 1, 4)
 	all[0] = place{kind, metadataPath, obj}
 	switch obj := obj.(type) {

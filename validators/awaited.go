@@ -6,7 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -17,7 +16,7 @@ import (
 // then, or nil if that takes too long, if repair would not change a volume, or
 // if there is nothing to wait for. Only the volumes decide: a Pod made by hand
 // costs time, no more.
-func awaitRetained(v *cluster.View, obj client.Object, left *remnants) (*cluster.View, error) {
+func awaitRetained(v *cluster.View, obj cluster.Object, left *remnants) (*cluster.View, error) {
 	sts, ok := obj.(*appsv1.StatefulSet)
 	if !ok || !v.MayWait() {
 		return nil, nil

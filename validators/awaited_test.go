@@ -11,19 +11,19 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
 )
 
 // A repairing reader shows volumes on Delete until they have been repaired.
 type repairing struct {
-	client.Reader
+	cluster.Reader
 	at time.Time
 }
 
-func (r *repairing) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-	err := r.Reader.Get(ctx, key, obj, opts...)
+func (r *repairing) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
+	err := r.Reader.Get(ctx, key, obj)
 	if pv, ok := obj.(*corev1.PersistentVolume); ok && err == nil && !time.Now().Before(r.at) {
 		pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
 	}

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -37,7 +36,7 @@ func budgetsFor(v *cluster.View, sts *appsv1.StatefulSet) (budgets []*policyv1.P
 // at run time, or it belongs to the operator that owns the StatefulSet.
 func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
 	// The budget may be indexed by a label that the template does not have yet.
-	all, err := cluster.List[policyv1.PodDisruptionBudgetList](v, client.InNamespace(sts.Namespace))
+	all, err := cluster.List[policyv1.PodDisruptionBudgetList](v, cluster.InNamespace(sts.Namespace))
 	if err != nil {
 		return false, fmt.Errorf("list PodDisruptionBudgets: %w", err)
 	}
@@ -54,7 +53,7 @@ func meantFor(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
 
 // ownedToo says whether owner owns an object too. Manifests do not know its
 // uid.
-func ownedToo(obj client.Object, owner *metav1.OwnerReference) bool {
+func ownedToo(obj cluster.Object, owner *metav1.OwnerReference) bool {
 	return slices.ContainsFunc(obj.GetOwnerReferences(), func(o metav1.OwnerReference) bool {
 		return o.UID == owner.UID && o.Kind == owner.Kind && o.Name == owner.Name
 	})

@@ -9,9 +9,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"stayput.dev/cluster"
 )
 
 // A Caller names a user who is warned about deletions but never denied. Every
@@ -39,7 +38,7 @@ func (c Caller) Validate() error {
 }
 
 // mayDelete says whether the configuration lets a user delete an object.
-func (p *Policy) mayDelete(user string, obj client.Object) bool {
+func (p *Policy) mayDelete(user string, obj cluster.Object) bool {
 	return slices.ContainsFunc(p.DeletionCallers, func(c Caller) bool {
 		return matches(c.User, user) && matches(c.Namespace, placeOf(obj)) && matches(c.Kind, kindName(obj))
 	})
@@ -47,7 +46,7 @@ func (p *Policy) mayDelete(user string, obj client.Object) bool {
 
 // placeOf returns the namespace of an object: for a Namespace its name, for a
 // volume the namespace of its claim, or "".
-func placeOf(obj client.Object) string {
+func placeOf(obj cluster.Object) string {
 	switch obj := obj.(type) {
 	case *corev1.Namespace:
 		return obj.Name
@@ -59,21 +58,21 @@ func placeOf(obj client.Object) string {
 	return obj.GetNamespace()
 }
 
-func kindName(obj client.Object) string {
-	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+func kindName(obj cluster.Object) string {
+	kind, _ := cluster.GVK(obj)
 	return kind.Kind
 }
 
 // CallerFor returns the narrowest caller that lets a user delete objects of
 // obj's kind in its namespace.
-func CallerFor(user string, obj client.Object) Caller {
+func CallerFor(user string, obj cluster.Object) Caller {
 	return Caller{User: exactly(user), Namespace: placeOf(obj), Kind: kindName(obj)}
 }
 
 // ExemptionFor returns the narrowest exemption from one rule for a user: for
 // objects of obj's kind in its namespace, or with its name if it has no
 // namespace. The reason is left for a person to write.
-func ExemptionFor(rule, user string, obj client.Object) Exemption {
+func ExemptionFor(rule, user string, obj cluster.Object) Exemption {
 	e := Exemption{Rule: rule, Kind: kindName(obj), Namespace: obj.GetNamespace(), User: exactly(user), Reason: "why"}
 	if e.Namespace == "" {
 		e.Name = obj.GetName()

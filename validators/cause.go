@@ -5,7 +5,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // Cause identifies the problem that a finding about obj describes, if a finding
@@ -14,7 +15,7 @@ import (
 // reviewed, one of the two findings is enough, and the one that yields is
 // dropped: the StatefulSet's author chose the Service, and can no longer choose
 // another once both exist.
-func (f Finding) Cause(obj client.Object) (cause string, yields bool) {
+func (f Finding) Cause(obj cluster.Object) (cause string, yields bool) {
 	switch o := obj.(type) {
 	case *appsv1.StatefulSet:
 		of := o.Namespace + "/" + o.Spec.ServiceName

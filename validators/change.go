@@ -6,8 +6,6 @@ import (
 	"sync"
 	"unsafe"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/cluster"
 	"stayput.dev/internal/same"
 )
@@ -128,7 +126,7 @@ func (n *fieldNode) of(object unsafe.Pointer) unsafe.Pointer {
 // A change is what an update changed. Each field of both objects is compared
 // once, regardless of how many checks read it.
 type change struct {
-	old, obj   client.Object
+	old, obj   cluster.Object
 	was, is    unsafe.Pointer // to the structs
 	shape      *shape
 	differs    []bool // by the id of nodes; nil if none does
@@ -136,7 +134,7 @@ type change struct {
 }
 
 // changeOf compares two objects of one type.
-func changeOf(old, obj client.Object) *change {
+func changeOf(old, obj cluster.Object) *change {
 	c := &change{old: old, obj: obj, was: reflect.ValueOf(old).UnsafePointer(), is: reflect.ValueOf(obj).UnsafePointer()}
 	c.shape = shapeOf(reflect.TypeOf(obj).Elem())
 	for i := range c.shape.whole {

@@ -11,7 +11,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +19,7 @@ var claimAttributesClass = &Rule{
 	Name:  "claim-attributes-class",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.VolumeAttributesClass{}, &storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Reads: []cluster.Object{&storagev1.VolumeAttributesClass{}, &storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim's volumeAttributesClassName must be a class of the driver that makes its volume
 
 A VolumeAttributesClass says with which attributes, such as IOPS, one CSI driver
@@ -131,7 +130,7 @@ func attributesClass(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Pat
 	case class != nil && (driver.name == "" || class.DriverName == driver.name):
 		return unknown
 	}
-	list, err := cluster.List[storagev1.VolumeAttributesClassList](p.Cluster)
+	list, err := cluster.List[storagev1.VolumeAttributesClassList](p.Cluster, cluster.Selection{})
 	if err != nil {
 		return fmt.Errorf("list VolumeAttributesClasses: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -15,7 +14,7 @@ var claimClass = &Rule{
 	Name:  "claim-class",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a claim must have a class that exists
 
 A claim whose class does not exist, or which names none in a cluster without a

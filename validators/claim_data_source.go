@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -17,7 +16,7 @@ var claimDataSource = &Rule{
 	Name:  "claim-data-source",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}},
 	Doc: `a claim that is filled from another must name one that exists
 
 If dataSource or dataSourceRef names a PersistentVolumeClaim, the driver fills
@@ -84,7 +83,7 @@ func dataSource(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) er
 	if !p.presumed(unknown) || bestVolume(p.Cluster, pvc, pvs, false) != nil {
 		return unknown // a volume that is there is bound as it is
 	}
-	list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, client.InNamespace(namespace))
+	list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, cluster.InNamespace(namespace))
 	if err != nil {
 		return fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}

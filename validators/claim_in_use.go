@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -21,7 +20,7 @@ var claimInUse = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
 		&corev1.Namespace{}},
 	Versions: []*cluster.Feature{cluster.UnusedConditions},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted

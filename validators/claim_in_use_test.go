@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -102,85 +101,85 @@ func TestClaimInUse(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		pvc   *corev1.PersistentVolumeClaim
-		world []client.Object
+		world []cluster.Object
 		want  []Level
 	}{
 		"a StatefulSet that nothing has defaulted has one replica": {
-			claim(nil), []client.Object{sts(nil)}, []Level{Deny},
+			claim(nil), []cluster.Object{sts(nil)}, []Level{Deny},
 		},
 		"a StatefulSet that is being deleted, and its Pods, let the claim go": {
-			claim(nil), []client.Object{sts(&now), pod, disk(corev1.PersistentVolumeReclaimRetain)}, nil,
+			claim(nil), []cluster.Object{sts(&now), pod, disk(corev1.PersistentVolumeReclaimRetain)}, nil,
 		},
 		"unless the disk would be destroyed": {
-			claim(nil), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(nil), []cluster.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"the volume of an earlier claim of that name is not the claim's": {
-			claim(func(pvc *corev1.PersistentVolumeClaim) { pvc.UID = "2" }), []client.Object{sts(&now),
+			claim(func(pvc *corev1.PersistentVolumeClaim) { pvc.UID = "2" }), []cluster.Object{sts(&now),
 				disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"the controller wrote the claim, whose StatefulSet is gone": {
-			claim(written), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(written), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"a StatefulSet that owns its claims, by whenDeleted: Delete, still needs them": {
-			claim(owned("StatefulSet", "db")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)},
+			claim(owned("StatefulSet", "db")), []cluster.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)},
 			[]Level{Deny},
 		},
 		"while it is being deleted, which it may be for ever": {
-			claim(owned("StatefulSet", "db")), []client.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)},
+			claim(owned("StatefulSet", "db")), []cluster.Object{sts(&now), disk(corev1.PersistentVolumeReclaimDelete)},
 			[]Level{Deny},
 		},
 		"until it is gone: the garbage collector is on its way": {
-			claim(both(written, owned("StatefulSet", "db"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+			claim(both(written, owned("StatefulSet", "db"))), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"unless something else owns the claim, too": {
 			claim(both(written, owned("StatefulSet", "db"), shared)),
-			[]client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			[]cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"another StatefulSet of its name is there": {
-			claim(both(written, owned("StatefulSet", "db"))), []client.Object{called(none, "2"),
+			claim(both(written, owned("StatefulSet", "db"))), []cluster.Object{called(none, "2"),
 				disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 		"a Pod that lives was written on the claim of a StatefulSet that is gone": {
-			claim(both(written, owned("Pod", "db-0"))), []client.Object{podNamed("db-0", "", now),
+			claim(both(written, owned("Pod", "db-0"))), []cluster.Object{podNamed("db-0", "", now),
 				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that is called as if the claim were of its ephemeral volume": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "", now),
+			claim(both(written, owned("Pod", "data"))), []cluster.Object{podNamed("data", "", now),
 				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that has such a volume, and is younger than the claim": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", now),
+			claim(both(written, owned("Pod", "data"))), []cluster.Object{podNamed("data", "db-0", now),
 				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"one that cannot be, and another owner": {
-			claim(both(written, owned("Pod", "data"), shared)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)},
+			claim(both(written, owned("Pod", "data"), shared)), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)},
 			[]Level{Deny},
 		},
 		"the claim is of an ephemeral volume": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{podNamed("data", "db-0", metav1.Time{}),
+			claim(both(written, owned("Pod", "data"))), []cluster.Object{podNamed("data", "db-0", metav1.Time{}),
 				disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"so it was, and its Pod is gone": {
-			claim(both(written, owned("Pod", "data"))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)},
+			claim(both(written, owned("Pod", "data"))), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)},
 			[]Level{Warn},
 		},
 		"a custom resource that does not control the claim buys nothing": {
-			claim(both(written, foreign(false))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, foreign(false))), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"nor does one that does": {
-			claim(both(written, foreign(true))), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(both(written, foreign(true))), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"no StatefulSet made the claim that a custom resource controls": {
-			claim(foreign(true)), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+			claim(foreign(true)), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"so it is for the claim of a condemned Pod, by whenScaled: Delete": {
-			claim(owned("Pod", "db-0")), []client.Object{none, disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
+			claim(owned("Pod", "db-0")), []cluster.Object{none, disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Warn},
 		},
 		"any other owner buys nothing": {
-			claim(owned("Pod", "other")), []client.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
+			claim(owned("Pod", "other")), []cluster.Object{sts(nil), disk(corev1.PersistentVolumeReclaimDelete)}, []Level{Deny},
 		},
 		"somebody else did": {
-			claim(nil), []client.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
+			claim(nil), []cluster.Object{disk(corev1.PersistentVolumeReclaimDelete)}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +213,7 @@ func TestClaimInUseSince(t *testing.T) {
 	type world struct {
 		pvc  *corev1.PersistentVolumeClaim
 		pv   *corev1.PersistentVolume
-		objs []client.Object
+		objs []cluster.Object
 		at   cluster.Versions
 	}
 	answer := func(name string, edit func(w *world)) (found []Finding) {

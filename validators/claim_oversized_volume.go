@@ -7,7 +7,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var claimOversizedVolume = &Rule{
 	Name:  "claim-oversized-volume",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim should not take a volume much larger than it asks for
 
 Where no class provisions volumes, a claim is bound to the smallest available

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -17,7 +16,7 @@ var claimReclaim = &Rule{
 	Name:  "claim-reclaim",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.Namespace{}, &appsv1.StatefulSet{},
 		&corev1.PersistentVolume{}},
 	Doc: `the volume of a claim should be retained
 

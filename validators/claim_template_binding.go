@@ -9,14 +9,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimTemplateBinding = &Rule{
 	Name:  "claim-template-binding",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}},
 	Doc: `the volumes of Pods that are spread should wait for their Pods
 
 A class with volumeBindingMode: Immediate, the default, makes a volume as soon

@@ -6,14 +6,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimTemplateExpandable = &Rule{
 	Name:  "claim-template-expandable",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}},
 	Doc: `the class of a claim template should allow its volumes to grow
 
 A database grows. Where the class does not say allowVolumeExpansion: true, the

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var claimTemplatePinned = &Rule{
 	Name:  "claim-template-pinned",
 	Level: Deny,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Runs:  claimsAsk,
 	Doc: `a claim template must not ask for one particular volume
 
@@ -61,7 +60,7 @@ StatefulSet.`,
 
 // claimsAsk says whether the claim of a running Pod asks for the volume of the
 // finding.
-func claimsAsk(v *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+func claimsAsk(v *cluster.View, obj cluster.Object, left *remnants) (func(*Finding) bool, error) {
 	claims, err := replicaClaims(v, obj.(*appsv1.StatefulSet))
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var claimTemplateReclaim = &Rule{
 	Name:  "claim-template-reclaim",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.Namespace{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.Namespace{}},
 	Doc: `the volumes of a StatefulSet should be retained
 
 Where the class of a claim template says reclaimPolicy: Delete, a disk is

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var claimTemplateShadowsVolume = &Rule{
 	Name:  "claim-template-shadows-volume",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Runs:  haveClaim,
 	Doc: `a volume of the Pod template must not have the name of a claim template
 

@@ -5,14 +5,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var claimTemplateVolumeMode = &Rule{
 	Name:  "claim-template-volume-mode",
 	Level: Deny,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Block claim must be in volumeDevices, and a file system in volumeMounts
 
 A claim with volumeMode: Block is a raw device, which a container lists in
@@ -27,7 +28,7 @@ claim may be deleted and created again.`,
 
 	Exempt: "never: no kubelet starts such a Pod; where a webhook rewrites it, exempt it with that as the reason",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		claims, err := volumesClaimed(p, obj, spec)
 		if err != nil || len(claims.blocks)+len(claims.files) == 0 {
 			return err
@@ -78,7 +79,7 @@ func (c *claimedVolumes) add(volume string, claim claimedVolume) {
 }
 
 // volumesClaimed returns the claims of a Pod's volumes.
-func volumesClaimed(p *Pass, obj client.Object, spec *corev1.PodSpec) (claims claimedVolumes, err error) {
+func volumesClaimed(p *Pass, obj cluster.Object, spec *corev1.PodSpec) (claims claimedVolumes, err error) {
 	for _, c := range podClaims(obj, spec) {
 		pvc, err := c.object(p.Cluster, obj.GetNamespace())
 		if err != nil {

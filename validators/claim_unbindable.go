@@ -11,9 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -22,7 +20,7 @@ var claimUnbindable = &Rule{
 	Name:  "claim-unbindable",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}},
 	Doc: `a claim for which no class makes a volume must fit one that is available
 
 A claim of the class "", of a class that is only a name, or of one whose
@@ -70,10 +68,10 @@ type handBound struct {
 func (p *Pass) handBound(pvc *corev1.PersistentVolumeClaim) (*handBound, error) {
 	name, class, named, unknown := classOf(p.Cluster, pvc)
 	switch {
-	case !p.presumed(unknown), unknown != nil && !volume.PersistentVolumeClaimHasClass(pvc):
+	case !p.presumed(unknown), unknown != nil && !cluster.NamesClass(pvc):
 		return nil, unknown
 	case unknown != nil:
-		name = volume.GetPersistentVolumeClaimClass(pvc)
+		name = cluster.ClaimClass(pvc)
 		pvs, err := cluster.Find(p.Cluster, cluster.VolumesByClaim, "", cluster.OfClass(name))
 		if err != nil || len(pvs) == 0 || slices.ContainsFunc(pvs, provisioned) {
 			return nil, cmp.Or(err, unknown)
@@ -95,7 +93,7 @@ func (p *Pass) handBound(pvc *corev1.PersistentVolumeClaim) (*handBound, error) 
 }
 
 // name returns the name of the class, or "".
-func (h *handBound) name() string { return volume.GetPersistentVolumeClaimClass(h.claim) }
+func (h *handBound) name() string { return cluster.ClaimClass(h.claim) }
 
 // finds returns the volume that a claim gets, or has, or nil. Those that nobody has and
 // usable refuses are left out.
@@ -329,7 +327,7 @@ func nearer(a, b *corev1.PersistentVolume, differsA, differsB []mismatch) bool {
 // has a path.
 func (p *Pass) mismatches(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, pods areas, spec *field.Path,
 ) (all []mismatch) {
-	class := mismatch{at: spec.Child("storageClassName"), value: volume.GetPersistentVolumeClaimClass(pvc)}
+	class := mismatch{at: spec.Child("storageClassName"), value: cluster.ClaimClass(pvc)}
 	is := func(what string) {
 		class.is = what
 		all = append(all, class)
@@ -339,7 +337,7 @@ func (p *Pass) mismatches(pv *corev1.PersistentVolume, pvc *corev1.PersistentVol
 		all = append(all, mismatch{at: spec.Child("resources", "requests").Key("storage"), value: asked.String(),
 			what: "size", has: size.String(), edit: fmt.Sprintf("resources: {requests: {storage: %s}}", size)})
 	}
-	if !volume.CheckAccessModes(pvc, pv) {
+	if !cluster.AccessModesFit(pv, pvc) {
 		has, edit := "no access modes", ""
 		if modes := joinModes(pv.Spec.AccessModes); modes != "" {
 			has, edit = modes, "accessModes: ["+modes+"]"
@@ -347,7 +345,7 @@ func (p *Pass) mismatches(pv *corev1.PersistentVolume, pvc *corev1.PersistentVol
 		all = append(all, mismatch{at: spec.Child("accessModes"), value: joinModes(pvc.Spec.AccessModes),
 			what: "list of accessModes", has: has, edit: edit})
 	}
-	if volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec) {
+	if !cluster.VolumeModeFits(pv, pvc) {
 		asked := ptr.Deref(pvc.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 		all = append(all, mismatch{at: spec.Child("volumeMode"), value: string(asked),
 			what: "volumeMode", has: string(volumeMode(pv))}) // what the Pods can use does not change

@@ -9,9 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +18,7 @@ var claimVolume = &Rule{
 	Name:  "claim-volume",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&corev1.PersistentVolume{}, &storagev1.StorageClass{}, &corev1.Pod{}},
 	Doc: `a claim that names a volume must be able to have it
 
 A claim with a volumeName gets that volume or none. It is Pending for as long as
@@ -217,7 +215,7 @@ func selectorMatches(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVol
 // otherClass reports a claim that names a class and is bound to a volume of
 // another class. A volume without a class was made by hand, for any claim.
 func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
-	is, says := volume.GetPersistentVolumeClass(pv), volume.GetPersistentVolumeClaimClass(pvc)
+	is, says := cluster.VolumeClass(pv), cluster.ClaimClass(pvc)
 	if is == "" || says == "" || is == says || pvc.Status.Phase == corev1.ClaimBound {
 		return
 	}
@@ -231,7 +229,7 @@ func (p *Pass) otherClass(pvc *corev1.PersistentVolumeClaim, pv *corev1.Persiste
 // no uid to tell a claim from an earlier one of the same name.
 func reservedFor(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim) bool {
 	ref := pv.Spec.ClaimRef
-	return ref != nil && (volume.IsVolumeBoundToClaim(pv, pvc) ||
+	return ref != nil && (cluster.Reserves(pv, pvc) ||
 		pvc.UID == "" && ref.Namespace == pvc.Namespace && ref.Name == pvc.Name && pv.Status.Phase != corev1.VolumeReleased)
 }
 
@@ -259,15 +257,15 @@ func (p *Pass) misfit(pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeC
 		value := fmt.Sprintf("resources: {requests: {storage: %s}}", size)
 		return fmt.Sprintf("this one has %s of the %s asked for", size, asked), Remedy{value, ", or a larger volume"},
 			" with " + value
-	case volume.GetPersistentVolumeClass(pv) != class:
-		is := volume.GetPersistentVolumeClass(pv)
+	case cluster.VolumeClass(pv) != class:
+		is := cluster.VolumeClass(pv)
 		return in(fmt.Sprintf("its class is %q, not %q", is, class), fmt.Sprintf("storageClassName: %q", is))
 	case !attributesFit(p.Cluster, pvc, pv):
 		return fmt.Sprintf("its volumeAttributesClassName is %q, not %q", ptr.Deref(pv.Spec.VolumeAttributesClassName, ""),
 			ptr.Deref(pvc.Spec.VolumeAttributesClassName, "")), Remedy{p.attributesOf(pv)}, another
-	case volume.CheckVolumeModeMismatches(&pvc.Spec, &pv.Spec):
+	case !cluster.VolumeModeFits(pv, pvc):
 		return in("its volumeMode is another", fmt.Sprintf("volumeMode: %s", volumeMode(pv)))
-	case !volume.CheckAccessModes(pvc, pv):
+	case !cluster.AccessModesFit(pv, pvc):
 		return in("it does not have all access modes asked for", fmt.Sprintf("accessModes: [%s]",
 			joinModes(pv.Spec.AccessModes)))
 	}

@@ -6,8 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -22,7 +20,7 @@ func volumeOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (*corev1.Persi
 	if err != nil {
 		return nil, fmt.Errorf("get PersistentVolume %s: %w", pvc.Spec.VolumeName, err)
 	}
-	if pv == nil || !volume.IsVolumeBoundToClaim(pv, pvc) {
+	if pv == nil || !cluster.Reserves(pv, pvc) {
 		return nil, nil
 	}
 	return pv, nil
@@ -74,7 +72,7 @@ type podClaim struct {
 
 // podClaims returns the claims that the Pods of a workload, or a Pod, use. A
 // claim template replaces the volume of its name.
-func podClaims(obj client.Object, spec *corev1.PodSpec) (all []podClaim) {
+func podClaims(obj cluster.Object, spec *corev1.PodSpec) (all []podClaim) {
 	replaced := map[string]bool{}
 	if sts, ok := obj.(*appsv1.StatefulSet); ok {
 		for i := range sts.Spec.VolumeClaimTemplates {
@@ -119,7 +117,7 @@ type sharedClaim struct {
 }
 
 // sharedClaims returns the claims that the Pods of a workload name.
-func sharedClaims(v *cluster.View, obj client.Object, spec *corev1.PodSpec) (found []sharedClaim, err error) {
+func sharedClaims(v *cluster.View, obj cluster.Object, spec *corev1.PodSpec) (found []sharedClaim, err error) {
 	var read map[string]bool
 	for _, c := range podClaims(obj, spec) {
 		if c.by != aClaim {

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
 
 	"stayput.dev/cluster"
 )
@@ -19,7 +18,7 @@ import (
 // (named is false); a claim that names the class "" gets none (named is true).
 func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, class *storagev1.StorageClass,
 	named bool, err error) {
-	if !volume.PersistentVolumeClaimHasClass(pvc) {
+	if !cluster.NamesClass(pvc) {
 		classes, err := listClasses(v)
 		if err != nil {
 			return "", nil, false, err
@@ -29,7 +28,7 @@ func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, c
 		}
 		return "", nil, false, nil
 	}
-	name = volume.GetPersistentVolumeClaimClass(pvc)
+	name = cluster.ClaimClass(pvc)
 	if name == "" {
 		return "", nil, true, nil
 	}
@@ -41,7 +40,7 @@ func classOf(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (name string, c
 }
 
 func listClasses(v *cluster.View) ([]storagev1.StorageClass, error) {
-	list, err := cluster.List[storagev1.StorageClassList](v)
+	list, err := cluster.List[storagev1.StorageClassList](v, cluster.Selection{})
 	if err != nil {
 		return nil, fmt.Errorf("list StorageClasses: %w", err)
 	}
@@ -76,7 +75,7 @@ func isDefault(sc *storagev1.StorageClass) bool {
 
 // provisions says whether a class, which may be nil, makes volumes.
 func provisions(sc *storagev1.StorageClass) bool {
-	return sc != nil && sc.Provisioner != volume.NotSupportedProvisioner
+	return sc != nil && sc.Provisioner != cluster.NoProvisioner
 }
 
 // deletes says whether a class destroys the volumes that it made when their

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -19,7 +18,7 @@ var definitionData = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
 		&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `a CustomResourceDefinition must not be deleted with volumes that go with it
 
@@ -83,7 +82,7 @@ namespace.`,
 // collector deletes once no custom resource of a kind is left. Where they are, the
 // cache says: the API server would have to list the claims of all namespaces.
 func doomedWith(v *cluster.View, kind schema.GroupKind) (all []doomedClaim, err error) {
-	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v.Cached())
+	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v.Cached(), cluster.Selection{})
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var deploymentHostname = &Rule{
 	Name:  "deployment-hostname",
 	Level: Deny,
 	Loses: LosesName,
-	Runs: func(_ *cluster.View, _ client.Object, left *remnants) (func(*Finding) bool, error) {
+	Runs: func(_ *cluster.View, _ cluster.Object, left *remnants) (func(*Finding) bool, error) {
 		return func(denial *Finding) bool {
 			return left.any(func(r remnant) bool { return r.pods > 1 && r.spec.Hostname == denial.BadValue })
 		}, nil

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var deploymentRollingClaim = &Rule{
 	Name:  "deployment-rolling-claim",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a Deployment with a claim for one node should be recreated, not rolled
 
 A rolling update starts the new Pod before it stops the old one. On another node

@@ -7,7 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var deploymentSharedClaim = &Rule{
@@ -15,7 +16,7 @@ var deploymentSharedClaim = &Rule{
 	Level: Deny,
 	Loses: LosesData,
 	Runs:  severalMount,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `several replicas of a Deployment must not mount a claim that only one may mount
 
 With a ReadWriteOncePod claim only one Pod can start. A ReadWriteOnce claim can

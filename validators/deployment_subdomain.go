@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -17,7 +16,7 @@ var deploymentSubdomain = &Rule{
 	Name:  "deployment-subdomain",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Deployment's template with a subdomain must ask for hostnames too, of a Service
 
 A Pod has a DNS name of its own, <hostname>.<subdomain>, only if it has a

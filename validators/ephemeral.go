@@ -4,7 +4,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // onEphemeral returns checks that call f for each claim that
@@ -12,7 +13,7 @@ import (
 // of a workload's template. The claim has no name; spec is the path of its
 // spec. Pods with a controller are left out: their template is checked.
 func onEphemeral(f func(p *Pass, pvc *corev1.PersistentVolumeClaim, spec *field.Path) error) []Check {
-	return ofPods(func(p *Pass, obj client.Object, pod *corev1.PodSpec, at *field.Path) error {
+	return ofPods(func(p *Pass, obj cluster.Object, pod *corev1.PodSpec, at *field.Path) error {
 		for i := range pod.Volumes {
 			source := pod.Volumes[i].Ephemeral
 			if source == nil || source.VolumeClaimTemplate == nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -50,8 +49,8 @@ type Exempted struct {
 
 // exempt sorts findings and undecided rules into those that count and those
 // that an exemption removes.
-func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj client.Object, found []Finding,
-	undecided []*Undecided) {
+func (p *Policy) exempt(verdict *Verdict, req cluster.Request, ns *corev1.Namespace, obj cluster.Object,
+	found []Finding, undecided []*Undecided) {
 	if len(found) == 0 && len(undecided) == 0 {
 		return
 	}

@@ -53,7 +53,7 @@ func (r *Rule) Concerns() (list []string) {
 		if paths[c.Kind.Kind] == nil {
 			order = append(order, c.Kind.Kind)
 		}
-		for _, read := range c.Reads {
+		for _, read := range c.Reads() {
 			if path := read.String(); !slices.Contains(paths[c.Kind.Kind], path) {
 				paths[c.Kind.Kind] = append(paths[c.Kind.Kind], path)
 			}

@@ -9,9 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -33,7 +31,7 @@ var fieldFixed = &Rule{
 	Name:  "field-fixed",
 	Level: Hint,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a field that cannot change must be changed by its recipe
 
 Kubernetes refuses to change some fields, and does not say what to do instead:
@@ -157,7 +155,7 @@ func claimFixed(p *Pass, old, pvc *corev1.PersistentVolumeClaim) error {
 		}
 		return nil
 	}
-	class := volume.GetPersistentVolumeClaimClass(pvc)
+	class := cluster.ClaimClass(pvc)
 	if class == "" {
 		p.Report(field.Invalid(path, after.String(), "cannot grow; the volume is of no class, so nothing can make it larger"),
 			"copy the data to a claim of a class that allows expansion")

@@ -6,8 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -30,7 +28,7 @@ var finalizerRemoved = &Rule{
 	Level:     Warn,
 	Loses:     LosesData,
 	NeverDeny: true,
-	Reads:     []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
+	Reads:     []cluster.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `a finalizer that guards data should be left to the controller that set it
 
 The finalizer kubernetes.io/pvc-protection keeps a deleted claim while Pods
@@ -97,7 +95,7 @@ accounts.`,
 				if err != nil {
 					return fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
 				}
-				if pvc != nil && volume.IsVolumeBoundToClaim(old, pvc) {
+				if pvc != nil && cluster.Reserves(old, pvc) {
 					p.Report(field.Forbidden(finalizersPath, fmt.Sprintf("must stay: without it the volume goes at once, and claim "+
 						"%s/%s is Lost for ever", ref.Namespace, ref.Name)), "first "+saveCommand(pv.Name))
 					return nil
@@ -115,6 +113,6 @@ accounts.`,
 var finalizersPath = field.NewPath("metadata", "finalizers")
 
 // takenOff says whether an update removes a finalizer.
-func takenOff(old, obj client.Object, finalizer string) bool {
+func takenOff(old, obj cluster.Object, finalizer string) bool {
 	return slices.Contains(old.GetFinalizers(), finalizer) && !slices.Contains(obj.GetFinalizers(), finalizer)
 }

@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -152,7 +151,7 @@ func (f Finding) InPlace() Finding {
 // names of the list items, so that the path of an item does not depend on its
 // position: a.b[0].c becomes a.b[name=x].c. The object is converted once for
 // all paths.
-func stablePaths(obj client.Object) func(path string) string {
+func stablePaths(obj cluster.Object) func(path string) string {
 	fields := sync.OnceValue(func() map[string]any {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -75,7 +74,7 @@ func (f *Fix) set(path *field.Path, value any, shown int) *Fix {
 }
 
 // in has the fix set its fields in another object.
-func (f *Fix) in(kind schema.GroupVersionKind, obj client.Object) *Fix {
+func (f *Fix) in(kind schema.GroupVersionKind, obj cluster.Object) *Fix {
 	f.Of = &Named{kind.GroupKind(), obj.GetNamespace(), obj.GetName()}
 	return f
 }

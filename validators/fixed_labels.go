@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/pattern"
 )
 
@@ -94,7 +94,7 @@ type fixture struct {
 
 // changing finds what changes with a release of an object.
 type changing struct {
-	obj      client.Object
+	obj      cluster.Object
 	name     string                // its
 	kind     string                // its, as kubectl knows it
 	versions []string              // of the object
@@ -156,7 +156,7 @@ func (c changing) keys(p *Pass, labels map[string]string, in fixture, path func(
 
 // untracked returns the command, with && at the end, that takes a label by which a
 // tool tracks off the claims of a StatefulSet, which keep what they were made with.
-func untracked(sts client.Object, selects *metav1.LabelSelector, key, value string) string {
+func untracked(sts cluster.Object, selects *metav1.LabelSelector, key, value string) string {
 	of := map[string]string{key: value}
 	if selects != nil {
 		maps.Copy(of, selects.MatchLabels)

@@ -13,9 +13,6 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
@@ -29,7 +26,7 @@ func FuzzRules(f *testing.F) {
 	kinds, worlds, testdata := reviewedKinds(), badWorlds(f), allTestdata(f)
 	for _, data := range testdata {
 		for _, obj := range data.Objects {
-			gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+			gvk, err := cluster.GVK(obj)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -90,13 +87,13 @@ func reviewedKinds() (kinds []schema.GroupVersionKind) {
 	return kinds
 }
 
-func newOf(t testing.TB, kind schema.GroupVersionKind) client.Object {
+func newOf(t testing.TB, kind schema.GroupVersionKind) cluster.Object {
 	t.Helper()
-	obj, err := scheme.Scheme.New(kind)
+	obj, err := cluster.Scheme().New(kind)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return obj.(client.Object)
+	return obj.(cluster.Object)
 }
 
 func allTestdata(t testing.TB) (all []*clustertest.Testdata) {
@@ -129,7 +126,7 @@ func badWorlds(t testing.TB) map[string]cluster.Environment {
 }
 
 // reviewEveryWay reviews what may happen to two objects of a kind.
-func reviewEveryWay(t *testing.T, worlds map[string]cluster.Environment, old, obj client.Object) {
+func reviewEveryWay(t *testing.T, worlds map[string]cluster.Environment, old, obj cluster.Object) {
 	t.Helper()
 	rules := slices.Clone(All)
 	for i, r := range rules {
@@ -140,9 +137,10 @@ func reviewEveryWay(t *testing.T, worlds map[string]cluster.Environment, old, ob
 		}
 	}
 	said := map[string]bool{}
-	blank := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
+	blank := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(cluster.Object)
 	for name, world := range worlds {
-		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {old, obj}, {blank, obj}, {obj, blank}, {obj, nil}} {
+		steps := []struct{ old, obj cluster.Object }{{nil, obj}, {old, obj}, {blank, obj}, {obj, blank}, {obj, nil}}
+		for _, s := range steps {
 			found, _ := Review(world.View(context.Background(), cluster.Request{}), rules, s.old, s.obj)
 			for _, f := range found {
 				if s := f.String(); !said[s] { // in another world

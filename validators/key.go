@@ -5,16 +5,14 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"stayput.dev/cluster"
 )
 
 // Fingerprint identifies a finding about obj by rule, object and path, with
 // list items by name. It stays the same wherever the file puts them, and while
 // only the reported value changes.
-func (f Finding) Fingerprint(obj client.Object) string {
-	kind, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+func (f Finding) Fingerprint(obj cluster.Object) string {
+	kind, _ := cluster.GVK(obj)
 	return Fingerprint(f.Rule.Name, kind.GroupKind().String(), obj.GetNamespace(), obj.GetName(),
 		stablePaths(obj)(f.Field))
 }

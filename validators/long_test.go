@@ -11,7 +11,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/whole"
@@ -46,7 +45,7 @@ func allocsOfLong(t *testing.T, r *Rule, n int) map[string]float64 {
 		r = &raised
 	}
 	snap := &cluster.Snapshot{Complete: true}
-	var objs []client.Object
+	var objs []cluster.Object
 	for i := range n {
 		objs = append(objs, members(i)...)
 	}
@@ -56,12 +55,12 @@ func allocsOfLong(t *testing.T, r *Rule, n int) map[string]float64 {
 	world := cluster.Environment{Source: snap, Live: snap, Retain: cluster.RetainOff}
 	allocs := map[string]float64{}
 	for _, obj := range longLists(n) {
-		changed := obj.DeepCopyObject().(client.Object)
+		changed := obj.DeepCopyObject().(cluster.Object)
 		if sts, ok := changed.(*appsv1.StatefulSet); ok {
 			sts.Spec.ServiceName = "other"
 			slices.Reverse(sts.Spec.VolumeClaimTemplates)
 		}
-		for what, s := range map[string]struct{ old, obj client.Object }{"created": {nil, obj}, "updated": {changed, obj},
+		for what, s := range map[string]struct{ old, obj cluster.Object }{"created": {nil, obj}, "updated": {changed, obj},
 			"deleted": {obj, nil}} {
 			allocs[fmt.Sprintf("%T %s", obj, what)] = testing.AllocsPerRun(1, func() {
 				for _, f := range first(Review(world.View(context.Background(), cluster.Request{}), []*Rule{r}, s.old, s.obj)) {
@@ -83,7 +82,7 @@ func TestLongLists(t *testing.T) {
 	const n = 5_000
 	world := cluster.Environment{Source: &cluster.Snapshot{Complete: true}, Retain: cluster.RetainOff}
 	for _, obj := range longLists(n) {
-		for _, s := range []struct{ old, obj client.Object }{{nil, obj}, {obj, obj}, {obj, nil}} {
+		for _, s := range []struct{ old, obj cluster.Object }{{nil, obj}, {obj, obj}, {obj, nil}} {
 			for _, r := range All {
 				Review(world.View(context.Background(), cluster.Request{}), []*Rule{r}, s.old, s.obj)
 			}
@@ -92,7 +91,7 @@ func TestLongLists(t *testing.T) {
 }
 
 // longLists returns an object of each kind whose every list has n items.
-func longLists(n int) []client.Object {
+func longLists(n int) []cluster.Object {
 	meta := metav1.ObjectMeta{Name: "db", Namespace: "default", Labels: map[string]string{},
 		Annotations: map[string]string{}}
 	var spec corev1.PodSpec
@@ -116,7 +115,7 @@ func longLists(n int) []client.Object {
 	template := corev1.PodTemplateSpec{ObjectMeta: meta, Spec: spec}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}}
 	replicas := new(int32(n))
-	return []client.Object{
+	return []cluster.Object{
 		&appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Replicas: replicas, Selector: selector,
 			ServiceName: "db", Template: template, VolumeClaimTemplates: templates}},
 		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: replicas, Selector: selector,
@@ -132,7 +131,7 @@ func longLists(n int) []client.Object {
 
 // members returns the ith of what fills a cluster: a StatefulSet and all that
 // belongs to it.
-func members(i int) []client.Object {
+func members(i int) []cluster.Object {
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Name: name, Namespace: "default", UID: "u"}
 	}
@@ -162,5 +161,6 @@ func members(i int) []client.Object {
 	shared, own := claim(fmt.Sprintf("item-%d", i)), claim(fmt.Sprintf("template-0-db-%d", i))
 	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("class-%d", i),
 		Annotations: map[string]string{cluster.AnnotationDefaultClass: "true"}}}
-	return []client.Object{sts, svc, pod, shared, own, volume(shared), volume(own), class, node(fmt.Sprintf("node-%d", i))}
+	return []cluster.Object{sts, svc, pod, shared, own, volume(shared), volume(own), class,
+		node(fmt.Sprintf("node-%d", i))}
 }

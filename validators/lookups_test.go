@@ -13,8 +13,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
@@ -60,7 +60,7 @@ func steps(t *testing.T, r *Rule) (all []situation) {
 }
 
 // review reviews a situation through the given readers.
-func (s situation) review(r *Rule, source, live client.Reader) ([]Finding, []*Undecided) {
+func (s situation) review(r *Rule, source, live cluster.Reader) ([]Finding, []*Undecided) {
 	world := cluster.Environment{Source: source, Live: live, Retain: s.Retain, Manifests: s.Manifests,
 		Kubernetes: s.Kubernetes}
 	return Review(world.View(context.Background(), s.Request), []*Rule{r}, s.Old, s.Obj)
@@ -180,7 +180,7 @@ func TestFindingsBeforeUnknown(t *testing.T) {
 	pod, kept := &corev1.Pod{}, []string{"deny pod-tidy: spec.hostname: Required value: must be set; fix: set it"}
 	tests := map[string]struct {
 		old    *corev1.Pod
-		source client.Reader
+		source cluster.Reader
 		want   []string
 	}{
 		"a kind that is unknown to lint": {source: &cluster.Snapshot{}, want: kept},
@@ -190,7 +190,7 @@ func TestFindingsBeforeUnknown(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var old client.Object
+			var old cluster.Object
 			if tt.old != nil {
 				old = tt.old
 			}
@@ -265,7 +265,7 @@ func texts(found []Finding) []string {
 
 // failing lets one lookup fail, counting from 1; 0 lets none, and -1 all.
 type failing struct {
-	client.Reader
+	cluster.Reader
 	lookups, at int
 	with        error
 }
@@ -277,16 +277,16 @@ func (f *failing) fails() error {
 	return nil
 }
 
-func (f *failing) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (f *failing) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	if err := f.fails(); err != nil {
 		return err
 	}
-	return f.Reader.Get(ctx, key, obj, opts...)
+	return f.Reader.Get(ctx, key, obj)
 }
 
-func (f *failing) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (f *failing) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
 	if err := f.fails(); err != nil {
 		return err
 	}
-	return f.Reader.List(ctx, list, opts...)
+	return f.Reader.List(ctx, list, selected)
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
@@ -184,7 +183,7 @@ func (c *mendings) ofExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load := func(file string) (all []client.Object) {
+	load := func(file string) (all []cluster.Object) {
 		for _, m := range parsed(t, file) {
 			all = append(all, m.Object)
 		}
@@ -269,7 +268,7 @@ type mendings struct {
 }
 
 // findings reviews one thing with all rules, those that are off raised.
-func (c *mendings) findings(t *testing.T, s *scene, old, obj client.Object, req cluster.Request) []validators.Finding {
+func (c *mendings) findings(t *testing.T, s *scene, old, obj cluster.Object, req cluster.Request) []validators.Finding {
 	t.Helper()
 	w := c.Environment
 	w.Source, w.Finder = nil, nil

@@ -15,10 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/jsonpath"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -29,16 +26,16 @@ import (
 // A scene is what is reviewed, and the cluster that it is reviewed in. Remedies
 // are done to it.
 type scene struct {
-	objects  map[string]client.Object // by keyOf
-	old, obj client.Object            // the step, as in [clustertest.Step]
+	objects  map[string]cluster.Object // by keyOf
+	old, obj cluster.Object            // the step, as in [clustertest.Step]
 	request  cluster.Request
 	renamed  map[string]string // keys of objects that have another name now, by the new one
 	made     *cluster.Snapshot
 }
 
 // keyOf names an object: Service default/db.
-func keyOf(o client.Object) string {
-	gvk, err := apiutil.GVKForObject(o, scheme.Scheme)
+func keyOf(o cluster.Object) string {
+	gvk, err := cluster.GVK(o)
 	if err != nil {
 		panic(err) // manifests are read by this scheme
 	}
@@ -46,8 +43,8 @@ func keyOf(o client.Object) string {
 }
 
 // newScene returns a scene of objects, none of which is edited.
-func newScene(objects []client.Object, old, obj client.Object, request cluster.Request) *scene {
-	s := &scene{objects: map[string]client.Object{}, old: old, obj: obj, request: request, renamed: map[string]string{}}
+func newScene(objects []cluster.Object, old, obj cluster.Object, request cluster.Request) *scene {
+	s := &scene{objects: map[string]cluster.Object{}, old: old, obj: obj, request: request, renamed: map[string]string{}}
 	for _, o := range objects {
 		s.objects[keyOf(o)] = o
 	}
@@ -55,7 +52,7 @@ func newScene(objects []client.Object, old, obj client.Object, request cluster.R
 }
 
 // subject is the object that the step is about.
-func (s *scene) subject() client.Object {
+func (s *scene) subject() cluster.Object {
 	if s.obj != nil {
 		return s.obj
 	}
@@ -73,12 +70,12 @@ func tree(o any) (map[string]any, error) {
 }
 
 // typed returns an object of the type of like, and fails on fields that it lacks.
-func typed(fields map[string]any, like client.Object) (client.Object, error) {
+func typed(fields map[string]any, like cluster.Object) (cluster.Object, error) {
 	data, err := json.Marshal(fields)
 	if err != nil {
 		return nil, err
 	}
-	into := reflect.New(reflect.TypeOf(like).Elem()).Interface().(client.Object)
+	into := reflect.New(reflect.TypeOf(like).Elem()).Interface().(cluster.Object)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -94,7 +91,7 @@ func (s *scene) edit(key string, change func(fields map[string]any) error) error
 	if at == nil && !mine {
 		return fmt.Errorf("there is no %s", key)
 	}
-	edited := func(o client.Object) (client.Object, error) {
+	edited := func(o cluster.Object) (cluster.Object, error) {
 		fields, err := tree(o)
 		if err != nil {
 			return nil, err
@@ -188,7 +185,7 @@ func (s *scene) remove(key string, orphan bool) error {
 	}
 	for k, dep := range s.objects {
 		owners := dep.GetOwnerReferences()
-		free := dep.DeepCopyObject().(client.Object)
+		free := dep.DeepCopyObject().(cluster.Object)
 		free.SetOwnerReferences(slices.DeleteFunc(slices.Clone(owners), func(r ownerRef) bool {
 			return r.UID == o.GetUID() && r.Name == o.GetName() && strings.HasPrefix(key, r.Kind+" ")
 		}))
@@ -246,7 +243,7 @@ func jsonField(t reflect.Type, name string) (reflect.Type, bool) {
 // placesOf returns where in an object a key may belong that a remedy names beside
 // a path: in what the path leads through and has such a field, the innermost
 // first.
-func placesOf(o client.Object, path []string, key string) (places [][]string) {
+func placesOf(o cluster.Object, path []string, key string) (places [][]string) {
 	for n := len(path); n >= 0; n-- {
 		t := fieldType(reflect.TypeOf(o), path[:n])
 		if t == nil {
@@ -400,7 +397,7 @@ func (s *scene) set(key, path, name string, value any) error {
 	return err
 }
 
-func (s *scene) lookup(key string) client.Object {
+func (s *scene) lookup(key string) cluster.Object {
 	if keyOf(s.subject()) == key {
 		return s.subject()
 	}

@@ -9,8 +9,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"stayput.dev/cluster"
 )
 
 var (
@@ -24,7 +25,7 @@ var (
 
 // volumesAt returns which volume is at each path of the containers of a workload, by
 // container and path; without those that only bring files.
-func volumesAt(o client.Object) map[string]string {
+func volumesAt(o cluster.Object) map[string]string {
 	var spec *corev1.PodSpec
 	volumes := map[string]string{}
 	switch o := o.(type) {
@@ -67,7 +68,7 @@ func volumesAt(o client.Object) map[string]string {
 }
 
 // leftBehind returns a path where a workload had another volume before, or "".
-func leftBehind(before, after client.Object) string {
+func leftBehind(before, after cluster.Object) string {
 	was, is := volumesAt(before), volumesAt(after)
 	for _, path := range slices.Sorted(maps.Keys(was)) {
 		if is[path] != was[path] {
@@ -82,7 +83,7 @@ func leftBehind(before, after client.Object) string {
 func TestLeftBehind(t *testing.T) {
 	const rest = "containers: [{name: db, image: db, volumeMounts: [{name: data, mountPath: /data}, " +
 		"{name: conf, mountPath: /etc}]}]"
-	set := func(volumes, more string) client.Object {
+	set := func(volumes, more string) cluster.Object {
 		s := &appsv1.StatefulSet{}
 		text := fmt.Sprintf("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db}, spec: {%stemplate: {spec: "+
 			"{volumes: [{name: conf, configMap: {name: a}}, %s], %s}}}}", more, volumes, rest)
@@ -94,7 +95,7 @@ func TestLeftBehind(t *testing.T) {
 	hostPath := set("{name: data, hostPath: {path: /var/lib/db}}", "")
 	template := "volumeClaimTemplates: [{metadata: {name: data}}], "
 	for name, tt := range map[string]struct {
-		before, after client.Object
+		before, after cluster.Object
 		want          string
 	}{
 		"nothing changed":    {hostPath, set("{name: data, hostPath: {path: /var/lib/db}}", "replicas: 1, "), ""},

@@ -9,8 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +18,7 @@ var namespaceData = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &corev1.Namespace{}, &corev1.PersistentVolume{},
 		&corev1.PersistentVolumeClaim{}},
 	Doc: `a Namespace must not be deleted with volumes that go with it
 
@@ -102,7 +100,7 @@ disk stays, but no object in the cluster refers to it.`,
 func unseenIn(v, live *cluster.View, namespace string) (bool, error) {
 	bound := map[string]string{} // names of volumes, by claim
 	for _, view := range []*cluster.View{v, live} {
-		claims, err := cluster.List[corev1.PersistentVolumeClaimList](view, client.InNamespace(namespace))
+		claims, err := cluster.List[corev1.PersistentVolumeClaimList](view, cluster.InNamespace(namespace))
 		if err != nil {
 			return false, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 		}
@@ -167,7 +165,7 @@ func annotateGo(volumes []string) string {
 // no annotation permits the loss, and the names of the volumes that are being
 // deleted, and go with their claims though they are retained.
 func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, leaving []string, err error) {
-	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, client.InNamespace(namespace))
+	claims, err := cluster.List[corev1.PersistentVolumeClaimList](v, cluster.InNamespace(namespace))
 	if err != nil {
 		return nil, nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}
@@ -188,7 +186,7 @@ func doomedIn(v *cluster.View, namespace string) (doomed []doomedClaim, leaving 
 	}
 	for _, pv := range volumes { // those with a claimRef in the namespace
 		c := bound[pv.Spec.ClaimRef.Name]
-		if c == nil || c.Spec.VolumeName != pv.Name || !volume.IsVolumeBoundToClaim(pv, c) {
+		if c == nil || c.Spec.VolumeName != pv.Name || !cluster.Reserves(pv, c) {
 			continue
 		}
 		if forgotten(pv) {
@@ -217,7 +215,7 @@ func destroysVolume(policy corev1.PersistentVolumeReclaimPolicy) bool {
 // mournedMember returns the name of a claim that a StatefulSet made or mounts,
 // or "".
 func mournedMember(v *cluster.View, namespace string, doomed []doomedClaim) (string, error) {
-	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
+	sets, err := cluster.List[appsv1.StatefulSetList](v, cluster.InNamespace(namespace))
 	if err != nil {
 		return "", fmt.Errorf("list StatefulSets: %w", err)
 	}

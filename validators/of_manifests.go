@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -35,7 +34,7 @@ func (r *Rule) finding(path, detail string, remedy ...string) Finding {
 // Written applies the policy to what lint found in the text of an object's
 // manifest, by rules of [OfManifests] or of [All]: their levels, the mode of the
 // namespace, and exemptions.
-func (p *Policy) Written(v *cluster.View, obj client.Object, found []Finding) (Verdict, error) {
+func (p *Policy) Written(v *cluster.View, obj cluster.Object, found []Finding) (Verdict, error) {
 	if len(found) == 0 {
 		return Verdict{}, nil
 	}

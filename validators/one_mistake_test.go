@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
 	"stayput.dev/validators"
@@ -75,7 +73,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := &validators.Policy{Rules: rules}
-	review := func(world cluster.Environment, req cluster.Request, old, obj client.Object) (all []said) {
+	review := func(world cluster.Environment, req cluster.Request, old, obj cluster.Object) (all []said) {
 		about := obj
 		if about == nil {
 			about = old
@@ -152,7 +150,7 @@ func TestOneMistakeOneFinding(t *testing.T) {
 // said is a finding, and what it is about.
 type said struct {
 	validators.Finding
-	about client.Object
+	about cluster.Object
 }
 
 // standing returns what lint and audit leave of what is said of several objects.

@@ -15,9 +15,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -28,7 +25,7 @@ import (
 // world, the gravest of its findings: Off for nothing. It is written from what
 // the rule is to mean, a few lines that ask nothing of the rule's own code, and
 // may be as slow as it likes. Old is nil for a creation, obj for a deletion.
-type oracle func(w *world, old, obj client.Object) validators.Level
+type oracle func(w *world, old, obj cluster.Object) validators.Level
 
 const (
 	nothing = validators.Off
@@ -36,6 +33,9 @@ const (
 	warn    = validators.Warn
 	deny    = validators.Deny
 )
+
+// An Object is an object of any kind.
+type Object = cluster.Object
 
 // oracles has one for each rule.
 var oracles = map[string]oracle{}
@@ -50,8 +50,8 @@ func register(of map[string]oracle) bool {
 
 // stored asks about what is created, or updated in what its rule looks at,
 // created only about what is not updated, and so on.
-func stored[T client.Object](f func(w *world, obj T) validators.Level) oracle {
-	return func(w *world, old, obj client.Object) validators.Level {
+func stored[T cluster.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, old, obj cluster.Object) validators.Level {
 		if o, ok := obj.(T); ok && (old == nil || !w.same) {
 			return f(w, o)
 		}
@@ -59,8 +59,8 @@ func stored[T client.Object](f func(w *world, obj T) validators.Level) oracle {
 	}
 }
 
-func created[T client.Object](f func(w *world, obj T) validators.Level) oracle {
-	return func(w *world, old, obj client.Object) validators.Level {
+func created[T cluster.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, old, obj cluster.Object) validators.Level {
 		if o, ok := obj.(T); ok && old == nil {
 			return f(w, o)
 		}
@@ -68,8 +68,8 @@ func created[T client.Object](f func(w *world, obj T) validators.Level) oracle {
 	}
 }
 
-func updated[T client.Object](f func(w *world, old, obj T) validators.Level) oracle {
-	return func(w *world, old, obj client.Object) validators.Level {
+func updated[T cluster.Object](f func(w *world, old, obj T) validators.Level) oracle {
+	return func(w *world, old, obj cluster.Object) validators.Level {
 		if was, ok := old.(T); ok && obj != nil {
 			return f(w, was, obj.(T))
 		}
@@ -77,8 +77,8 @@ func updated[T client.Object](f func(w *world, old, obj T) validators.Level) ora
 	}
 }
 
-func deleted[T client.Object](f func(w *world, obj T) validators.Level) oracle {
-	return func(w *world, old, obj client.Object) validators.Level {
+func deleted[T cluster.Object](f func(w *world, obj T) validators.Level) oracle {
+	return func(w *world, old, obj cluster.Object) validators.Level {
 		if was, ok := old.(T); ok && obj == nil {
 			return f(w, was)
 		}
@@ -88,7 +88,7 @@ func deleted[T client.Object](f func(w *world, obj T) validators.Level) oracle {
 
 // gravest asks several.
 func gravest(of ...oracle) oracle {
-	return func(w *world, old, obj client.Object) (level validators.Level) {
+	return func(w *world, old, obj cluster.Object) (level validators.Level) {
 		for _, o := range of {
 			level = max(level, o(w, old, obj))
 		}
@@ -233,7 +233,7 @@ func (c *comparison) world(t *testing.T, seed uint64) {
 		c.one(t, seed, w, nil, obj)
 		w.put(old)
 		c.one(t, seed, w, old, obj)
-		c.one(t, seed, w, obj.DeepCopyObject().(client.Object), obj) // nothing is to be said
+		c.one(t, seed, w, obj.DeepCopyObject().(cluster.Object), obj) // nothing is to be said
 		w.put(obj)
 		c.one(t, seed, w, nil, obj) // as audit sees it
 		c.one(t, seed, w, obj, nil)
@@ -244,8 +244,8 @@ func (c *comparison) world(t *testing.T, seed uint64) {
 
 // freed returns an object that is being deleted, and what an update makes of it
 // that takes some of its finalizers off.
-func (g gen) freed(obj client.Object) (going, free client.Object) {
-	going = obj.DeepCopyObject().(client.Object)
+func (g gen) freed(obj cluster.Object) (going, free cluster.Object) {
+	going = obj.DeepCopyObject().(cluster.Object)
 	going.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1_700_000_000, 0)})
 	held := []string{"example.com/other"}
 	for _, f := range []string{"pvc-protection", "pv-protection", "pv-controller"} {
@@ -257,19 +257,19 @@ func (g gen) freed(obj client.Object) (going, free client.Object) {
 		held = append(held, "external-provisioner.volume.kubernetes.io/finalizer")
 	}
 	going.SetFinalizers(held)
-	free = going.DeepCopyObject().(client.Object)
+	free = going.DeepCopyObject().(cluster.Object)
 	free.SetFinalizers(slices.DeleteFunc(slices.Clone(held), func(string) bool { return g.chance(.6) }))
 	return going, free
 }
 
 // one compares all rules with their oracles over one thing that happens.
-func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj client.Object) {
+func (c *comparison) one(t *testing.T, seed uint64, w *world, old, obj cluster.Object) {
 	t.Helper()
 	snap := &cluster.Snapshot{Complete: true}
 	if err := snap.Add(w.objects()...); err != nil {
 		t.Fatal(err)
 	}
-	kind, err := apiutil.GVKForObject(cmp.Or(obj, old), scheme.Scheme)
+	kind, err := cluster.GVK(cmp.Or(obj, old))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func versions(w *world) cluster.Versions {
 }
 
 // remedies holds what findings tell people to do to what the world shows.
-func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests bool, obj client.Object,
+func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests bool, obj cluster.Object,
 	found []validators.Finding) {
 	t.Helper()
 	for _, f := range found {
@@ -344,7 +344,7 @@ func (c *comparison) remedies(t *testing.T, seed uint64, w *world, manifests boo
 }
 
 // describe writes what happened, and all that the rule might have looked up.
-func describe(w *world, r *validators.Rule, old, obj client.Object) string {
+func describe(w *world, r *validators.Rule, old, obj cluster.Object) string {
 	var b strings.Builder
 	write := func(what string, o any) {
 		if text, err := yaml.Marshal(o); err == nil {

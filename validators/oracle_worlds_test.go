@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -65,20 +64,20 @@ func (w *world) before(minor int) bool { return w.servers[1].minor > 0 && w.serv
 func (w *world) since(minor int) bool { return w.servers[0].minor >= minor }
 
 // objects returns all that is in a world.
-func (w *world) objects() (all []client.Object) {
+func (w *world) objects() (all []cluster.Object) {
 	for _, list := range []any{w.statefulSets, w.deployments, w.replicaSets, w.pods, w.services, w.claims, w.volumes,
 		w.classes, w.attributes, w.nodes, w.budgets, w.namespaces, w.jobs, w.cronJobs,
 		w.autoscalers, w.configMaps, w.definitions} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
-			all = append(all, v.Index(i).Interface().(client.Object))
+			all = append(all, v.Index(i).Interface().(cluster.Object))
 		}
 	}
 	return all
 }
 
 // ofKind returns the objects that are of the kind of another.
-func (w *world) ofKind(like client.Object) (all []client.Object) {
+func (w *world) ofKind(like cluster.Object) (all []cluster.Object) {
 	for _, o := range w.objects() {
 		if reflect.TypeOf(o) == reflect.TypeOf(like) {
 			all = append(all, o)
@@ -88,7 +87,7 @@ func (w *world) ofKind(like client.Object) (all []client.Object) {
 }
 
 // put puts an object into the world, in the place of one of the same name.
-func (w *world) put(obj client.Object) {
+func (w *world) put(obj cluster.Object) {
 	switch obj := obj.(type) {
 	case *appsv1.StatefulSet:
 		w.statefulSets = with(w.statefulSets, obj)
@@ -127,7 +126,7 @@ func (w *world) put(obj client.Object) {
 	}
 }
 
-func with[T client.Object](all []T, obj T) []T {
+func with[T cluster.Object](all []T, obj T) []T {
 	for i, o := range all {
 		if o.GetName() == obj.GetName() && o.GetNamespace() == obj.GetNamespace() {
 			all[i] = obj
@@ -168,9 +167,9 @@ func (g gen) world() *world {
 		orphan:  g.chance(.2),
 		servers: g.servers(),
 	}
-	for _, create := range append(g.makers(), func() client.Object { return g.node() },
-		func() client.Object { return g.budget() },
-		func() client.Object { return g.attributesClass() }) {
+	for _, create := range append(g.makers(), func() cluster.Object { return g.node() },
+		func() cluster.Object { return g.budget() },
+		func() cluster.Object { return g.attributesClass() }) {
 		for range g.IntN(5) {
 			w.put(create())
 		}
@@ -187,9 +186,9 @@ func (g gen) world() *world {
 }
 
 // filed make an object of each kind that only lint and audit know.
-func (g gen) filed() []func() client.Object {
-	return []func() client.Object{func() client.Object { return g.job() }, func() client.Object { return g.cronJob() },
-		func() client.Object { return g.autoscaler() }, func() client.Object { return g.configMap() }}
+func (g gen) filed() []func() cluster.Object {
+	return []func() cluster.Object{func() cluster.Object { return g.job() }, func() cluster.Object { return g.cronJob() },
+		func() cluster.Object { return g.autoscaler() }, func() cluster.Object { return g.configMap() }}
 }
 
 type autoscaler = *autoscalingv2.HorizontalPodAutoscaler
@@ -204,7 +203,7 @@ func (g gen) autoscaler() autoscaler {
 type definition = *cluster.CustomResourceDefinition
 
 // definition makes one of the kind of [gen.operator], or of one that has half its name.
-func (g gen) definition() client.Object {
+func (g gen) definition() cluster.Object {
 	d := &cluster.CustomResourceDefinition{ObjectMeta: g.meta(false, "clusters.db.example.com")}
 	d.Spec.Group, d.Spec.Names.Kind = one(g, "db.example.com", "db.example.com", "example.com"),
 		one(g, "Cluster", "Cluster", "Database")
@@ -321,19 +320,19 @@ func (g gen) claimsOwned(w *world) {
 }
 
 // makers make an object of each kind that a rule reviews.
-func (g gen) makers() []func() client.Object {
-	return []func() client.Object{
-		func() client.Object { return g.statefulSet() }, func() client.Object { return g.deployment() },
-		func() client.Object { return g.pod() }, func() client.Object { return g.service() },
-		func() client.Object { return g.claim() }, func() client.Object { return g.volume() },
-		func() client.Object { return g.class() }, func() client.Object { return g.namespace() },
+func (g gen) makers() []func() cluster.Object {
+	return []func() cluster.Object{
+		func() cluster.Object { return g.statefulSet() }, func() cluster.Object { return g.deployment() },
+		func() cluster.Object { return g.pod() }, func() cluster.Object { return g.service() },
+		func() cluster.Object { return g.claim() }, func() cluster.Object { return g.volume() },
+		func() cluster.Object { return g.class() }, func() cluster.Object { return g.namespace() },
 	}
 }
 
 // belongings puts into the world some of what an object may meet there: the
 // claims that it names, or that its controller would make, volumes that are
 // reserved for them, and Pods that have its names.
-func (g gen) belongings(w *world, obj client.Object) {
+func (g gen) belongings(w *world, obj cluster.Object) {
 	if g.chance(.3) {
 		g.remnants(w, obj)
 	}
@@ -402,8 +401,8 @@ func (g gen) belongings(w *world, obj client.Object) {
 
 // remnants puts into the world what may live on of a workload that was deleted
 // without it: Pods or a ReplicaSet as its controller made them, or nearly.
-func (g gen) remnants(w *world, obj client.Object) {
-	controlled := func(o client.Object, kind string) {
+func (g gen) remnants(w *world, obj cluster.Object) {
+	controlled := func(o cluster.Object, kind string) {
 		if g.chance(.4) {
 			o.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: one(g, "apps/v1", "apps.example.com/v1"), Kind: kind,
 				Name: one(g, obj.GetName(), "other"), Controller: new(true)}})
@@ -1193,8 +1192,8 @@ func (g gen) namespace() *corev1.Namespace {
 
 // changed returns what obj may have been before: some fields of its spec, and of
 // the Pod template's, are another's.
-func (g gen) changed(obj, other client.Object) client.Object {
-	old := obj.DeepCopyObject().(client.Object)
+func (g gen) changed(obj, other cluster.Object) cluster.Object {
+	old := obj.DeepCopyObject().(cluster.Object)
 	g.mix(reflect.ValueOf(old).Elem(), reflect.ValueOf(other).Elem())
 	old.SetName(obj.GetName())
 	old.SetNamespace(obj.GetNamespace())

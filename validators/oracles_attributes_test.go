@@ -5,7 +5,6 @@ import (
 	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -125,7 +124,7 @@ func firstOf(s sts, t *corev1.PersistentVolumeClaim) pvc {
 // ephemeral asks about the claims that are made of volumes of Pods and of templates,
 // but not about Pods that some controller makes.
 func ephemeral(f func(w *world, c pvc) validators.Level) oracle {
-	each := func(w *world, o client.Object, spec *corev1.PodSpec) (level validators.Level) {
+	each := func(w *world, o Object, spec *corev1.PodSpec) (level validators.Level) {
 		for _, v := range spec.Volumes {
 			if v.Ephemeral != nil {
 				c := &corev1.PersistentVolumeClaim{Spec: v.Ephemeral.VolumeClaimTemplate.Spec}
@@ -148,7 +147,7 @@ func ephemeral(f func(w *world, c pvc) validators.Level) oracle {
 }
 
 // ephemeralOf are the ephemeral volumes of a workload's template.
-func ephemeralOf(_ *world, o client.Object) any {
+func ephemeralOf(_ *world, o Object) any {
 	var volumes []corev1.Volume
 	switch o := o.(type) {
 	case sts:

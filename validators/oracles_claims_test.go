@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -290,7 +289,7 @@ func reservedFor(w *world, c pvc) (gets *corev1.PersistentVolume) {
 
 // ofOperator says whether a controller of no group of Kubernetes' own has an object,
 // or any has a StatefulSet.
-func ofOperator(o client.Object) bool {
+func ofOperator(o Object) bool {
 	owner := ownerOf(o)
 	if owner == nil {
 		return false

@@ -9,13 +9,12 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // What Kubernetes does, in the words of the oracles: the plainest way to say it,
 // for worlds in which no ordinal is above a hundred.
 
-func find[T client.Object](all []T, namespace, name string) (found T) {
+func find[T Object](all []T, namespace, name string) (found T) {
 	for _, o := range all {
 		if o.GetNamespace() == namespace && o.GetName() == name {
 			return o
@@ -25,7 +24,7 @@ func find[T client.Object](all []T, namespace, name string) (found T) {
 }
 
 // in returns what lives in a namespace.
-func in[T client.Object](all []T, namespace string) (found []T) {
+func in[T Object](all []T, namespace string) (found []T) {
 	for _, o := range all {
 		if o.GetNamespace() == namespace {
 			found = append(found, o)
@@ -151,7 +150,7 @@ func isRefTo(ref *corev1.ObjectReference, pvc *corev1.PersistentVolumeClaim) boo
 }
 
 // wish returns what the nearest reclaim-policy annotation of some objects says.
-func wish(of ...client.Object) string {
+func wish(of ...Object) string {
 	for _, o := range of {
 		if p := o.GetAnnotations()["stayput.dev/reclaim-policy"]; p == "Retain" || p == "Delete" {
 			return p
@@ -163,7 +162,7 @@ func wish(of ...client.Object) string {
 // wishFor is the wish of a volume, a claim, and the Namespace of it; each may be
 // missing.
 func wishFor(w *world, pv *corev1.PersistentVolume, pvc *corev1.PersistentVolumeClaim, namespace string) string {
-	var of []client.Object
+	var of []Object
 	if pv != nil {
 		of = append(of, pv)
 	}
@@ -231,7 +230,7 @@ func runs(pod *corev1.Pod) bool {
 
 // templatesBeside returns the labels of the templates of all workloads in a
 // namespace but one, with how many replicas each has.
-func templatesBeside(w *world, self client.Object) (found []map[string]string, replicas []int) {
+func templatesBeside(w *world, self Object) (found []map[string]string, replicas []int) {
 	for _, s := range in(w.statefulSets, self.GetNamespace()) {
 		if _, same := self.(*appsv1.StatefulSet); s.DeletionTimestamp == nil && (!same || s.Name != self.GetName()) {
 			found, replicas = append(found, s.Spec.Template.Labels), append(replicas, count(s.Spec.Replicas))
@@ -245,4 +244,4 @@ func templatesBeside(w *world, self client.Object) (found []map[string]string, r
 	return found, replicas
 }
 
-func ownerOf(o client.Object) *metav1.OwnerReference { return metav1.GetControllerOfNoCopy(o) }
+func ownerOf(o Object) *metav1.OwnerReference { return metav1.GetControllerOfNoCopy(o) }

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -19,7 +18,7 @@ import (
 // Oracles of the rules about names that Pods themselves use.
 
 var _ = register(map[string]oracle{
-	"workload-env-order": ofAnyPod(func(_ *world, _ client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-env-order": ofAnyPod(func(_ *world, _ Object, pod *corev1.PodSpec) validators.Level {
 		for _, c := range allContainers(pod) {
 			if len(c.EnvFrom) > 0 {
 				continue
@@ -55,7 +54,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"fixed-labels": created(func(_ *world, o client.Object) validators.Level {
+	"fixed-labels": created(func(_ *world, o Object) validators.Level {
 		moves := func(labels map[string]string) bool {
 			_, chart := labels["helm.sh/chart"]
 			_, tracked := labels["argocd.argoproj.io/instance"]
@@ -122,7 +121,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"workload-host-network-dns": ofAnyPod(func(_ *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-host-network-dns": ofAnyPod(func(_ *world, o Object, pod *corev1.PodSpec) validators.Level {
 		if !pod.HostNetwork || pod.DNSPolicy == "ClusterFirstWithHostNet" || pod.DNSPolicy == "None" ||
 			pod.DNSConfig != nil && len(pod.DNSConfig.Nameservers) > 0 {
 			return nothing
@@ -145,7 +144,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"workload-data-path": ofAnyPod(func(_ *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-data-path": ofAnyPod(func(_ *world, o Object, pod *corev1.PodSpec) validators.Level {
 		s, isSet := o.(sts)
 		lasting, going := map[string]bool{}, map[string]bool{}
 		for _, v := range slices.Backward(pod.Volumes) { // of several of one name the first
@@ -238,7 +237,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"workload-node-name": ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-node-name": ofAnyPod(func(w *world, o Object, pod *corev1.PodSpec) validators.Level {
 		if pod.NodeName == "" {
 			return nothing
 		}
@@ -251,7 +250,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"claim-template-volume-mode": ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) (level validators.Level) {
+	"claim-template-volume-mode": ofAnyPod(func(w *world, o Object, pod *corev1.PodSpec) (level validators.Level) {
 		wrong := func(volume string, spec *corev1.PersistentVolumeClaimSpec) bool {
 			block := spec.VolumeMode != nil && *spec.VolumeMode == "Block"
 			for _, c := range allContainers(pod) {
@@ -292,7 +291,7 @@ var _ = register(map[string]oracle{
 
 // claimsUsed are the claims of a Pod, or of a workload's Pods: those that exist, and
 // those that will be made; of an ephemeral volume it has no name.
-func claimsUsed(w *world, o client.Object, pod *corev1.PodSpec) (all []*corev1.PersistentVolumeClaim) {
+func claimsUsed(w *world, o Object, pod *corev1.PodSpec) (all []*corev1.PersistentVolumeClaim) {
 	s, isSet := o.(sts)
 	if isSet {
 		for _, t := range s.Spec.VolumeClaimTemplates {
@@ -333,8 +332,8 @@ func substituted(text string) (names []string) {
 
 // ofAnyPod asks about the templates of StatefulSets and Deployments, and about Pods
 // of nobody when they are created.
-func ofAnyPod(f func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level) oracle {
-	return exceptUpdatesOfPods(func(w *world, obj client.Object) validators.Level {
+func ofAnyPod(f func(w *world, o Object, pod *corev1.PodSpec) validators.Level) oracle {
+	return exceptUpdatesOfPods(func(w *world, obj Object) validators.Level {
 		switch o := obj.(type) {
 		case sts:
 			return f(w, o, &o.Spec.Template.Spec)
@@ -350,8 +349,8 @@ func ofAnyPod(f func(w *world, o client.Object, pod *corev1.PodSpec) validators.
 }
 
 // podReads is what a rule looks at in templates.
-func podReads(f func(pod *corev1.PodSpec) []any) func(w *world, o client.Object) any {
-	return func(_ *world, o client.Object) any {
+func podReads(f func(pod *corev1.PodSpec) []any) func(w *world, o Object) any {
+	return func(_ *world, o Object) any {
 		switch o := o.(type) {
 		case sts:
 			return f(&o.Spec.Template.Spec)

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -46,7 +45,7 @@ var _ = register(map[string]oracle{
 })
 
 // missesInPod is about what the containers of a Pod say.
-func missesInPod(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+func missesInPod(w *world, o Object, pod *corev1.PodSpec) validators.Level {
 	for _, c := range allContainers(pod) {
 		said := slices.Concat(c.Command, c.Args)
 		for _, e := range c.Env {
@@ -60,7 +59,7 @@ func missesInPod(w *world, o client.Object, pod *corev1.PodSpec) validators.Leve
 }
 
 // misses says whether a text names a Pod that no StatefulSet has.
-func misses(w *world, o client.Object, text string) bool {
+func misses(w *world, o Object, text string) bool {
 	for {
 		at := member.FindStringSubmatchIndex(text)
 		if at == nil {

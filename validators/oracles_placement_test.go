@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -33,7 +32,7 @@ var everyNode = func() (all []*corev1.Node) {
 }()
 
 var _ = register(map[string]oracle{
-	"workload-placement": ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-placement": ofAnyPod(func(w *world, o Object, pod *corev1.PodSpec) validators.Level {
 		mine := nodeaffinity.NewRequiredNodeAffinity(pod.NodeSelector, pod.Affinity)
 		var fits []*corev1.Node
 		for _, n := range everyNode {
@@ -138,7 +137,7 @@ func reachable(pod *corev1.PodSpec, v pv) bool {
 }
 
 // ofNoTemplate says whether a claim is an ephemeral volume's, or mounted by its name.
-func ofNoTemplate(o client.Object, pod *corev1.PodSpec, c *corev1.PersistentVolumeClaim) bool {
+func ofNoTemplate(o Object, pod *corev1.PodSpec, c *corev1.PersistentVolumeClaim) bool {
 	s, isSet := o.(sts)
 	return c.Name == "" || slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
 		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == c.Name &&

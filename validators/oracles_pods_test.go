@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -77,7 +76,7 @@ var _ = register(map[string]oracle{
 		}
 		return level
 	}),
-	"workload-pre-stop": ofAnyPod(func(_ *world, _ client.Object, pod *corev1.PodSpec) validators.Level {
+	"workload-pre-stop": ofAnyPod(func(_ *world, _ Object, pod *corev1.PodSpec) validators.Level {
 		period := int64(30)
 		if pod.TerminationGracePeriodSeconds != nil {
 			period = *pod.TerminationGracePeriodSeconds
@@ -169,7 +168,7 @@ var _ = register(map[string]oracle{
 				tooLong(s, pod.Name, service, pod.Namespace) != nothing)
 		}),
 	),
-	"workload-fqdn-length": exceptUpdatesOfPods(func(w *world, obj client.Object) validators.Level {
+	"workload-fqdn-length": exceptUpdatesOfPods(func(w *world, obj Object) validators.Level {
 		switch o := obj.(type) {
 		case sts:
 			last := slices.Max(append(ordinalsOf(o), int(firstOrdinal(o))))
@@ -196,7 +195,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"workload-host-path": exceptUpdatesOfPods(func(w *world, obj client.Object) validators.Level {
+	"workload-host-path": exceptUpdatesOfPods(func(w *world, obj Object) validators.Level {
 		var pod *corev1.PodSpec
 		switch o := obj.(type) {
 		case sts:
@@ -225,7 +224,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"workload-selector-overlap": created(func(w *world, obj client.Object) validators.Level {
+	"workload-selector-overlap": created(func(w *world, obj Object) validators.Level {
 		var sel *metav1.LabelSelector
 		switch o := obj.(type) {
 		case sts:
@@ -246,7 +245,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	}),
-	"stayput-annotation": exceptUpdatesOfPods(func(_ *world, obj client.Object) validators.Level {
+	"stayput-annotation": exceptUpdatesOfPods(func(_ *world, obj Object) validators.Level {
 		kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")
 		if slices.Contains([]string{"Job", "CronJob", "ConfigMap"}, kind) || strings.HasPrefix(kind, "*v2.") ||
 			strings.HasPrefix(kind, "*cluster.") {
@@ -271,8 +270,8 @@ var _ = register(map[string]oracle{
 
 // exceptUpdatesOfPods asks about all that is stored but Pods that are updated: what
 // such a rule is about cannot change any more.
-func exceptUpdatesOfPods(f func(w *world, obj client.Object) validators.Level) oracle {
-	return func(w *world, old, obj client.Object) validators.Level {
+func exceptUpdatesOfPods(f func(w *world, obj Object) validators.Level) oracle {
+	return func(w *world, old, obj Object) validators.Level {
 		if _, pod := obj.(*corev1.Pod); obj == nil || old != nil && (pod || w.same) {
 			return nothing
 		}
@@ -345,7 +344,7 @@ func ownedBy(pod *corev1.Pod, kind string) bool {
 
 // ownedByOperator says whether the controller of an object is of a group with a domain
 // that is not Kubernetes' own.
-func ownedByOperator(owned client.Object) bool {
+func ownedByOperator(owned Object) bool {
 	o := ownerOf(owned)
 	if o == nil {
 		return false

@@ -10,13 +10,12 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // readBy says what a rule about a state looks at in an object itself: to an
 // update that changes none of it the rule says nothing. A rule that is not here
 // looks at all.
-var readBy = map[string]func(w *world, o client.Object) any{
+var readBy = map[string]func(w *world, o Object) any{
 	"statefulset-name-length": of(func(_ *world, s sts) any {
 		return []any{s.Spec.Replicas, s.Spec.Ordinals, s.Spec.Template}
 	}),
@@ -83,7 +82,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"statefulset-service-selector": of(func(_ *world, s sts) any {
 		return []any{s.Spec.ServiceName, s.Spec.Template.Labels}
 	}),
-	"service-publishes-not-ready": func(_ *world, o client.Object) any {
+	"service-publishes-not-ready": func(_ *world, o Object) any {
 		if svc, ok := o.(*corev1.Service); ok {
 			return []any{svc.Spec.PublishNotReadyAddresses, svc.Spec.Selector, svc.Spec.Type, svc.Spec.ClusterIP,
 				svc.Spec.ClusterIPs}
@@ -100,7 +99,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return all
 	},
-	"statefulset-peer-names": func(_ *world, o client.Object) any {
+	"statefulset-peer-names": func(_ *world, o Object) any {
 		if cm, ok := o.(*corev1.ConfigMap); ok {
 			return cm.Data
 		}
@@ -123,7 +122,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return read
 	},
-	"service-selects-strangers": func(_ *world, o client.Object) any {
+	"service-selects-strangers": func(_ *world, o Object) any {
 		if svc, ok := o.(*corev1.Service); ok {
 			return []any{svc.Spec.Selector, svc.Spec.Ports, svc.Spec.Type, svc.Spec.ClusterIP, svc.Spec.ClusterIPs}
 		}
@@ -159,7 +158,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		return []any{d.Spec.Template.Spec.TerminationGracePeriodSeconds, claimVolumes(d.Spec.Template),
 			mounts(d.Spec.Template)}
 	}),
-	"pod-identity-skipped": func(_ *world, o client.Object) any {
+	"pod-identity-skipped": func(_ *world, o Object) any {
 		switch o := o.(type) {
 		case sts:
 			return []any{o.Spec.ServiceName, asksFor(o.Spec.Template)}
@@ -179,7 +178,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"deployment-rolling-claim": of(func(_ *world, d deployment) any {
 		return []any{d.Spec.Replicas, d.Spec.Strategy, claimVolumes(d.Spec.Template)}
 	}),
-	"workload-data-path": func(_ *world, o client.Object) any {
+	"workload-data-path": func(_ *world, o Object) any {
 		read := podReads(func(pod *corev1.PodSpec) []any {
 			only := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: pod.Containers}}
 			images := []any{}
@@ -209,7 +208,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return all
 	}),
-	"workload-host-network-dns": func(_ *world, o client.Object) any {
+	"workload-host-network-dns": func(_ *world, o Object) any {
 		told := podReads(func(pod *corev1.PodSpec) []any {
 			var all []any
 			for _, list := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
@@ -229,14 +228,14 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return told
 	},
-	"workload-node-name": func(_ *world, o client.Object) any {
+	"workload-node-name": func(_ *world, o Object) any {
 		read := podReads(func(pod *corev1.PodSpec) []any { return append(claimSources(pod), pod.NodeName) })(nil, o)
 		if s, ok := o.(sts); ok {
 			return []any{read, s.Spec.VolumeClaimTemplates, s.Spec.Replicas, s.Spec.Ordinals}
 		}
 		return read
 	},
-	"workload-placement": func(_ *world, o client.Object) any {
+	"workload-placement": func(_ *world, o Object) any {
 		read := podReads(func(pod *corev1.PodSpec) []any {
 			var affinity *corev1.NodeAffinity
 			if pod.Affinity != nil {
@@ -249,7 +248,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return read
 	},
-	"claim-template-volume-mode": func(_ *world, o client.Object) any {
+	"claim-template-volume-mode": func(_ *world, o Object) any {
 		read := podReads(func(pod *corev1.PodSpec) []any {
 			t := corev1.PodTemplateSpec{Spec: *pod}
 			return append(claimSources(pod), volumeMounts(t), volumeDevices(t))
@@ -259,7 +258,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return read
 	},
-	"workload-fqdn-length": func(_ *world, o client.Object) any {
+	"workload-fqdn-length": func(_ *world, o Object) any {
 		fqdn := func(t corev1.PodTemplateSpec) []any {
 			return []any{t.Spec.SetHostnameAsFQDN, t.Spec.HostNetwork, t.Spec.HostnameOverride}
 		}
@@ -272,7 +271,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		}
 		return nil
 	},
-	"workload-host-path": func(_ *world, o client.Object) any {
+	"workload-host-path": func(_ *world, o Object) any {
 		switch o := o.(type) {
 		case sts:
 			return hostPathsOf(o.Spec.Template)
@@ -285,7 +284,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 	"claim-class":            ephemeralOf,
 	"claim-data-source":      ephemeralOf,
 	"claim-unbindable":       ephemeralOf,
-	"stayput-annotation": func(_ *world, o client.Object) any {
+	"stayput-annotation": func(_ *world, o Object) any {
 		all := ourKeys(o)
 		switch o := o.(type) {
 		case sts:
@@ -299,7 +298,7 @@ var readBy = map[string]func(w *world, o client.Object) any{
 		one := sc.Annotations["storageclass.kubernetes.io/is-default-class"]
 		return []any{one, sc.Annotations["storageclass.beta.kubernetes.io/is-default-class"]}
 	}),
-	"volume-same-disk": func(_ *world, o client.Object) any {
+	"volume-same-disk": func(_ *world, o Object) any {
 		if v, ok := o.(pv); ok {
 			s := v.Spec
 			return []any{s.CSI, s.NFS, s.Local, s.HostPath, s.NodeAffinity, s.AccessModes, s.PersistentVolumeReclaimPolicy,
@@ -325,8 +324,8 @@ var readBy = map[string]func(w *world, o client.Object) any{
 }
 
 // of is about objects of one kind.
-func of[T client.Object](f func(w *world, o T) any) func(w *world, o client.Object) any {
-	return func(w *world, o client.Object) any {
+func of[T Object](f func(w *world, o T) any) func(w *world, o Object) any {
+	return func(w *world, o Object) any {
 		if o, ok := o.(T); ok {
 			return f(w, o)
 		}
@@ -335,10 +334,10 @@ func of[T client.Object](f func(w *world, o T) any) func(w *world, o client.Obje
 }
 
 // readSame says whether an update leaves what a rule looks at as it was.
-func readSame(w *world, rule string, old, obj client.Object) bool {
+func readSame(w *world, rule string, old, obj Object) bool {
 	read := readBy[rule]
 	if read == nil {
-		read = func(_ *world, o client.Object) any { return all(o) }
+		read = func(_ *world, o Object) any { return all(o) }
 	}
 	key := "exempt.stayput.dev/" + rule
 	was, had := old.GetAnnotations()[key]
@@ -347,7 +346,7 @@ func readSame(w *world, rule string, old, obj client.Object) bool {
 }
 
 // all is what an author writes in an object.
-func all(o client.Object) any {
+func all(o Object) any {
 	fields := []any{o.GetLabels(), o.GetAnnotations()}
 	switch o := o.(type) {
 	case *appsv1.StatefulSet:

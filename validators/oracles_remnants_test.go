@@ -8,12 +8,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // lives says whether something runs of a workload that is created, and will be
 // adopted.
-func lives(w *world, obj client.Object) bool {
+func lives(w *world, obj Object) bool {
 	switch o := obj.(type) {
 	case sts:
 		return len(livingPods(w, o)) > 0
@@ -25,7 +24,7 @@ func lives(w *world, obj client.Object) bool {
 
 // runsSo says, for each rule that denies a creation, whether all that it denies is
 // so already with what lives on. There is something that does.
-var runsSo = map[string]func(w *world, obj client.Object) bool{
+var runsSo = map[string]func(w *world, obj Object) bool{
 	"statefulset-service-headless": somePod(func(s sts, _ int,
 		p *corev1.Pod) bool {
 		return p.Spec.Subdomain == s.Spec.ServiceName
@@ -38,7 +37,7 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 	"statefulset-grace-period": somePod(func(_ sts, _ int, p *corev1.Pod) bool {
 		return p.Spec.TerminationGracePeriodSeconds != nil && *p.Spec.TerminationGracePeriodSeconds == 0
 	}),
-	"statefulset-shared-claim": func(w *world, obj client.Object) bool {
+	"statefulset-shared-claim": func(w *world, obj Object) bool {
 		s := obj.(sts)
 		for _, claim := range overwritten(w, s) {
 			users := 0
@@ -63,7 +62,7 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 		}
 		return names
 	}),
-	"claim-template-pinned": func(w *world, obj client.Object) bool {
+	"claim-template-pinned": func(w *world, obj Object) bool {
 		s := obj.(sts)
 		var asked, used []string // volumes, claims
 		var ordinals []int
@@ -79,7 +78,7 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 			return t.Spec.VolumeName != "" && !slices.Contains(asked, t.Spec.VolumeName)
 		})
 	},
-	"statefulset-retention": func(w *world, obj client.Object) bool {
+	"statefulset-retention": func(w *world, obj Object) bool {
 		s := obj.(sts)
 		for _, c := range claimsFor(w, s, upTo(100)) {
 			if pv := volumeHad(w, c); pv == nil || pv.DeletionTimestamp != nil ||
@@ -96,13 +95,13 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 		}
 		return len(claimsFor(w, s, ordinalsOf(s))) == len(wants)*count(s.Spec.Replicas)
 	},
-	"deployment-hostname": func(w *world, obj client.Object) bool {
+	"deployment-hostname": func(w *world, obj Object) bool {
 		d := obj.(deployment)
 		return slices.ContainsFunc(livingSets(w, d), func(rs *appsv1.ReplicaSet) bool {
 			return rs.Status.Replicas > 1 && rs.Spec.Template.Spec.Hostname == d.Spec.Template.Spec.Hostname
 		})
 	},
-	"deployment-shared-claim": func(w *world, obj client.Object) bool {
+	"deployment-shared-claim": func(w *world, obj Object) bool {
 		d := obj.(deployment)
 		for _, c := range claimsMounted(w, d) {
 			users := 0
@@ -117,7 +116,7 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 		}
 		return true
 	},
-	"stayput-annotation": func(w *world, obj client.Object) bool {
+	"stayput-annotation": func(w *world, obj Object) bool {
 		var template *metav1.ObjectMeta
 		var had []metav1.ObjectMeta
 		bad := misused(strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1."), obj)
@@ -153,8 +152,8 @@ var runsSo = map[string]func(w *world, obj client.Object) bool{
 }
 
 // somePod asks about each Pod that lives, with its ordinal.
-func somePod(f func(s sts, n int, p *corev1.Pod) bool) func(*world, client.Object) bool {
-	return func(w *world, obj client.Object) bool {
+func somePod(f func(s sts, n int, p *corev1.Pod) bool) func(*world, Object) bool {
+	return func(w *world, obj Object) bool {
 		for n, p := range livingPods(w, obj.(sts)) {
 			if f(obj.(sts), n, p) {
 				return true
@@ -166,8 +165,8 @@ func somePod(f func(s sts, n int, p *corev1.Pod) bool) func(*world, client.Objec
 
 // everyName says whether, of each name, some Pod has the claim of a template of
 // that name as its volume.
-func everyName(names func(sts) []string) func(*world, client.Object) bool {
-	return func(w *world, obj client.Object) bool {
+func everyName(names func(sts) []string) func(*world, Object) bool {
+	return func(w *world, obj Object) bool {
 		return !slices.ContainsFunc(names(obj.(sts)), func(name string) bool {
 			return !somePod(func(s sts, n int, p *corev1.Pod) bool {
 				return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
@@ -204,7 +203,7 @@ func livingSets(w *world, d deployment) (found []*appsv1.ReplicaSet) {
 
 // free says whether an object has no controller, or one whose name is that of
 // what is created, and which so is gone.
-func free(o client.Object, kind, name string) bool {
+func free(o Object, kind, name string) bool {
 	c := ownerOf(o)
 	return c == nil || c.APIVersion == "apps/v1" && c.Kind == kind && c.Name == name
 }

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
@@ -68,7 +67,7 @@ var _ = register(map[string]oracle{
 			}
 			return nothing
 		}),
-		ofAnyPod(func(w *world, o client.Object, pod *corev1.PodSpec) validators.Level {
+		ofAnyPod(func(w *world, o Object, pod *corev1.PodSpec) validators.Level {
 			var claims []string
 			s, isSet := o.(sts)
 			if isSet {
@@ -133,7 +132,7 @@ var _ = register(map[string]oracle{
 			return warnIf(was)
 		}),
 	),
-	"protected": func(_ *world, old, obj client.Object) validators.Level {
+	"protected": func(_ *world, old, obj Object) validators.Level {
 		if old == nil || old.GetLabels()["stayput.dev/protect"] != "true" {
 			return nothing
 		}
@@ -323,14 +322,14 @@ func otherDefault(w *world, self class) bool {
 
 // lostGuard says whether a person takes a finalizer off an object that is being
 // deleted.
-func lostGuard(w *world, old, obj client.Object, finalizer string) bool {
+func lostGuard(w *world, old, obj Object, finalizer string) bool {
 	return !strings.HasPrefix(w.user, "system:") && old.GetDeletionTimestamp() != nil &&
 		slices.Contains(old.GetFinalizers(), finalizer) && !slices.Contains(obj.GetFinalizers(), finalizer)
 }
 
 // goneWith says whether the garbage collector takes an object once there is no custom
 // resource that a definition defines: some owner goes, and none stays.
-func goneWith(w *world, d definition, o client.Object) (goes bool) {
+func goneWith(w *world, d definition, o Object) (goes bool) {
 	for _, ref := range o.GetOwnerReferences() {
 		group, _, _ := strings.Cut(ref.APIVersion, "/")
 		s := find(w.statefulSets, o.GetNamespace(), ref.Name)

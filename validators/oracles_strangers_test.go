@@ -6,13 +6,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/validators"
 )
 
 var _ = register(map[string]oracle{
-	"service-selects-strangers": func(w *world, old, obj client.Object) validators.Level {
+	"service-selects-strangers": func(w *world, old, obj Object) validators.Level {
 		if obj == nil || old != nil && w.same {
 			return nothing
 		}
@@ -31,7 +30,7 @@ var _ = register(map[string]oracle{
 		}
 		return nothing
 	},
-	"service-publishes-not-ready": func(w *world, old, obj client.Object) validators.Level {
+	"service-publishes-not-ready": func(w *world, old, obj Object) validators.Level {
 		if obj == nil || old != nil && w.same {
 			return nothing
 		}
@@ -56,7 +55,7 @@ var _ = register(map[string]oracle{
 
 // early says whether a Service sends clients to Pods of a StatefulSet or Deployment
 // that are not ready, though these have a headless one.
-func early(w *world, svc *corev1.Service, o client.Object) bool {
+func early(w *world, svc *corev1.Service, o Object) bool {
 	own := ""
 	switch o := o.(type) {
 	case sts:
@@ -78,7 +77,7 @@ func early(w *world, svc *corev1.Service, o client.Object) bool {
 }
 
 // templateOf returns the Pod template of a workload, or nil.
-func templateOf(o client.Object) *corev1.PodTemplateSpec {
+func templateOf(o Object) *corev1.PodTemplateSpec {
 	switch o := o.(type) {
 	case *appsv1.StatefulSet:
 		return &o.Spec.Template
@@ -94,7 +93,7 @@ func templateOf(o client.Object) *corev1.PodTemplateSpec {
 
 // leadsTo divides the workloads that a Service selects, of which one may be about
 // to change, into those that it is for and the others.
-func leadsTo(w *world, svc *corev1.Service, now client.Object) (own, strangers []client.Object) {
+func leadsTo(w *world, svc *corev1.Service, now Object) (own, strangers []Object) {
 	if svc.Spec.Type == corev1.ServiceTypeExternalName || svc.DeletionTimestamp != nil {
 		return nil, nil
 	}
@@ -110,14 +109,14 @@ func leadsTo(w *world, svc *corev1.Service, now client.Object) (own, strangers [
 				return c.Status == "True" && c.Type != batchv1.JobSuspended
 			})
 	})
-	var all []client.Object
+	var all []Object
 	for _, o := range next.objects() {
 		if o.GetNamespace() == svc.Namespace && o.GetDeletionTimestamp() == nil && selects(svc, templateOf(o).Labels) {
 			all = append(all, o)
 		}
 	}
 	// ports are what Pods say, and whether one of them is the Service's.
-	listening := func(o client.Object) (says, fits bool) {
+	listening := func(o Object) (says, fits bool) {
 		for _, c := range allContainers(&templateOf(o).Spec) {
 			if c.Name == "init" && c.RestartPolicy == nil {
 				continue
@@ -139,18 +138,18 @@ func leadsTo(w *world, svc *corev1.Service, now client.Object) (own, strangers [
 		}
 		return says, fits
 	}
-	serious := func(o client.Object) bool {
+	serious := func(o Object) bool {
 		switch o.(type) {
 		case *batchv1.Job, *batchv1.CronJob:
 			return false
 		}
 		return true
 	}
-	served := slices.ContainsFunc(all, func(o client.Object) bool {
+	served := slices.ContainsFunc(all, func(o Object) bool {
 		_, fits := listening(o)
 		return fits && serious(o)
 	})
-	governed := headless(svc) && slices.ContainsFunc(all, func(o client.Object) bool {
+	governed := headless(svc) && slices.ContainsFunc(all, func(o Object) bool {
 		s, ok := o.(sts)
 		return ok && s.Spec.ServiceName == svc.Name
 	})

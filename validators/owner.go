@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -33,7 +32,7 @@ import (
 
 // speaking returns the rules that apply to an operator's object for this
 // request.
-func speaking(rules []*Rule, req cluster.Request, old, obj client.Object) []*Rule {
+func speaking(rules []*Rule, req cluster.Request, old, obj cluster.Object) []*Rule {
 	created, updated := old == nil && req.AtAdmission(), old != nil && obj != nil
 	return filter(rules, func(r *Rule) bool {
 		if r.Companion {
@@ -45,7 +44,7 @@ func speaking(rules []*Rule, req cluster.Request, old, obj client.Object) []*Rul
 
 // comesLater says whether an object that is missing at the creation of obj may
 // be created by the operator a second later.
-func (p *Pass) comesLater(obj client.Object) bool {
+func (p *Pass) comesLater(obj cluster.Object) bool {
 	return p.Cluster.Request.AtAdmission() && cluster.ForeignController(obj) != nil
 }
 
@@ -80,7 +79,7 @@ func throughOwner(owner *metav1.OwnerReference) string {
 // the mode were not warn: the narrowest entry of the configuration that lets it
 // through, and the cost. An operator that reads the answer cannot annotate
 // anything.
-func (v *Verdict) letThrough(req cluster.Request, obj client.Object, deletion bool) {
+func (v *Verdict) letThrough(req cluster.Request, obj cluster.Object, deletion bool) {
 	if !req.ByServiceAccount() {
 		return
 	}
@@ -101,7 +100,7 @@ func (v *Verdict) letThrough(req cluster.Request, obj client.Object, deletion bo
 // with the cost in three lengths, the best first.
 type wayThrough struct{ full, brief, briefest, entry string }
 
-func (f *Finding) wayThrough(user string, obj client.Object, deletion bool) wayThrough {
+func (f *Finding) wayThrough(user string, obj cluster.Object, deletion bool) wayThrough {
 	entry := "exemptions: [" + ExemptionFor(f.Rule.Name, user, obj).YAML() + "]"
 	if deletion {
 		entry = "deletions: {callers: [" + CallerFor(user, obj).YAML() + "]}"

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -76,7 +75,7 @@ func TestOwnerPolicy(t *testing.T) {
 			obj := owned(tc.by)
 			for _, event := range []struct {
 				name     string
-				old, obj client.Object
+				old, obj cluster.Object
 				want     said
 			}{{"created", nil, obj, tc.created}, {"updated", sts(1), obj, tc.updated}, {"deleted", obj, nil, tc.deleted}} {
 				if event.want == nil {
@@ -128,7 +127,7 @@ func unratcheted(r *Rule) *Rule {
 	return &c
 }
 
-func reviewed(t *testing.T, p *Policy, req cluster.Request, old, obj client.Object) Verdict {
+func reviewed(t *testing.T, p *Policy, req cluster.Request, old, obj cluster.Object) Verdict {
 	t.Helper()
 	snap := &cluster.Snapshot{Complete: true}
 	if err := snap.Add(prod(nil)); err != nil {

@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -88,7 +87,7 @@ func isVariableRune(c rune) bool {
 // the other together with the error, [cluster.ErrUnknown].
 func templatesIn(v *cluster.View, namespace string) (all []*corev1.PodSpec, err error) {
 	var unknown error
-	sets, err := cluster.List[appsv1.StatefulSetList](v, client.InNamespace(namespace))
+	sets, err := cluster.List[appsv1.StatefulSetList](v, cluster.InNamespace(namespace))
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
 		unknown = fmt.Errorf("list StatefulSets: %w", err)
@@ -99,7 +98,7 @@ func templatesIn(v *cluster.View, namespace string) (all []*corev1.PodSpec, err 
 			all = append(all, &sets.Items[i].Spec.Template.Spec)
 		}
 	}
-	deployments, err := cluster.List[appsv1.DeploymentList](v, client.InNamespace(namespace))
+	deployments, err := cluster.List[appsv1.DeploymentList](v, cluster.InNamespace(namespace))
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
 		return all, fmt.Errorf("list Deployments: %w", err)

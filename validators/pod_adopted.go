@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -31,7 +30,7 @@ var podAdopted = &Rule{
 	Name:  "pod-adopted",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &corev1.Pod{}},
 	Doc: `a Pod that no controller made must not look like one of a controller's Pods
 
 A StatefulSet adopts every Pod that its selector matches and whose name is the
@@ -225,7 +224,7 @@ func byReplicaSet(p *Pass, pod *corev1.Pod) error {
 	if !p.Cluster.Manifests() {
 		return nil
 	}
-	all, err := cluster.List[appsv1.ReplicaSetList](p.Cluster, client.InNamespace(pod.Namespace))
+	all, err := cluster.List[appsv1.ReplicaSetList](p.Cluster, cluster.InNamespace(pod.Namespace))
 	if err != nil {
 		return cluster.Failed(fmt.Errorf("list ReplicaSets: %w", err))
 	}
@@ -259,7 +258,7 @@ func byReplicaSet(p *Pass, pod *corev1.Pod) error {
 // adoptsAny reports the Pods in the cluster that a ReplicaSet in a manifest will
 // adopt. Of Pods in manifests it is said where they are.
 func adoptsAny(p *Pass, rs *appsv1.ReplicaSet) error {
-	pods, err := cluster.List[corev1.PodList](p.Cluster, client.InNamespace(rs.Namespace))
+	pods, err := cluster.List[corev1.PodList](p.Cluster, cluster.InNamespace(rs.Namespace))
 	if err != nil {
 		return cluster.Failed(fmt.Errorf("list Pods: %w", err))
 	}

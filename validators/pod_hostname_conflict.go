@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var podHostnameConflict = &Rule{
 	Name:  "pod-hostname-conflict",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&corev1.Pod{}},
+	Reads: []cluster.Object{&corev1.Pod{}},
 	Doc: `no two Pods must have the same hostname and subdomain
 
 Kubernetes lets two Pods of a namespace have one DNS name,

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +17,7 @@ var podSubdomain = &Rule{
 	Name:  "pod-subdomain",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&corev1.Namespace{}, &corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Namespace{}, &corev1.Service{}},
 	Doc: `a Pod with a subdomain must have a hostname and a Service that selects it
 
 A Pod has the DNS name <hostname>.<subdomain> if it has a hostname, and a Service

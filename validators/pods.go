@@ -88,7 +88,7 @@ func pinned(spec *corev1.PodSpec) bool {
 // knownNodes returns the nodes of the cluster, or none where they are not
 // known: manifests have no nodes, and a new cluster may have none yet.
 func knownNodes(v *cluster.View) ([]corev1.Node, error) {
-	nodes, err := cluster.List[corev1.NodeList](v)
+	nodes, err := cluster.List[corev1.NodeList](v, cluster.Selection{})
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
 		return nil, nil

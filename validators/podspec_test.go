@@ -10,7 +10,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -175,7 +174,7 @@ func TestEveryVolumeSourceHasAFate(t *testing.T) {
 	}
 }
 
-func node(name string) client.Object {
+func node(name string) cluster.Object {
 	n := &corev1.Node{}
 	n.Name = name
 	return n

@@ -11,14 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
 
 // A podCheck checks a Pod or a workload's Pod template. Path is the path of its
 // spec.
-type podCheck func(p *Pass, obj client.Object, spec *corev1.PodSpec, path *field.Path) error
+type podCheck func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, path *field.Path) error
 
 // ofPods returns the check for the template of a StatefulSet, for that of a
 // Deployment, and for a Pod that no controller made; the Pods of controllers
@@ -58,7 +57,7 @@ func inContainers(fields ...string) (reads []string) {
 
 // A selectedCheck checks a workload and a Service that selects its Pods. It
 // returns nil if nothing is wrong.
-type selectedCheck func(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error)
+type selectedCheck func(p *Pass, obj cluster.Object, svc *corev1.Service) (*fault, error)
 
 // A fault is what a [selectedCheck] finds.
 type fault struct {
@@ -72,7 +71,7 @@ type fault struct {
 // change. It reports the labels, which are below the path of the template, for the
 // first Service by name. Of what is there, and of a Service in the same manifests,
 // the rule speaks at the Service.
-func ofSelected[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, path string, check selectedCheck,
+func ofSelected[T cluster.Object](templateOf func(T) *corev1.PodTemplateSpec, path string, check selectedCheck,
 	reads ...string) []Check {
 	checked := func(p *Pass, obj T) error {
 		template := templateOf(obj)

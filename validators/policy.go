@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -70,7 +69,7 @@ func (v Verdict) Denied() bool { return slices.ContainsFunc(v.Findings, denies) 
 // they finish what somebody else began. What they
 // create can only be warned about. For an update that changes nothing that a
 // rule may read, the Verdict is empty in any mode, and nothing is looked up.
-func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error) {
+func (p *Policy) Review(v *cluster.View, old, obj cluster.Object) (Verdict, error) {
 	free := unheld(old, obj)
 	if old != nil && old.GetDeletionTimestamp() != nil && !free {
 		return Verdict{Mode: ModeOff}, nil
@@ -121,7 +120,7 @@ func (p *Policy) Review(v *cluster.View, old, obj client.Object) (Verdict, error
 
 // judge applies to findings the mode of a namespace, the exemptions and the
 // policy for objects that operators own.
-func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj client.Object, found []Finding,
+func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj cluster.Object, found []Finding,
 	undecided []*Undecided) Verdict {
 	verdict := Verdict{Mode: p.modeOf(ns)}
 	if verdict.Mode == ModeOff {
@@ -145,7 +144,7 @@ func (p *Policy) judge(req cluster.Request, ns *corev1.Namespace, old, obj clien
 }
 
 // ModeFor returns the mode in which obj is reviewed and mutated.
-func (p *Policy) ModeFor(v *cluster.View, obj client.Object) (Mode, error) {
+func (p *Policy) ModeFor(v *cluster.View, obj cluster.Object) (Mode, error) {
 	ns, err := namespaceOf(v, obj)
 	if err != nil {
 		return "", err
@@ -174,7 +173,7 @@ func (p *Policy) modeOf(ns *corev1.Namespace) Mode {
 
 // neverDenied says whether a denial is impossible because of the caller: the
 // user that deletes, or the controller that creates.
-func (p *Policy) neverDenied(req cluster.Request, old, obj client.Object) bool {
+func (p *Policy) neverDenied(req cluster.Request, old, obj cluster.Object) bool {
 	if old == nil && req.ByController() {
 		return true
 	}
@@ -199,7 +198,7 @@ func (v *Verdict) lower(by func(*Rule) bool) {
 
 // namespaceOf returns the Namespace that obj is or belongs to, or nil if there
 // is none or it is not known here.
-func namespaceOf(v *cluster.View, obj client.Object) (*corev1.Namespace, error) {
+func namespaceOf(v *cluster.View, obj cluster.Object) (*corev1.Namespace, error) {
 	if ns, ok := obj.(*corev1.Namespace); ok {
 		return ns, nil
 	}

@@ -10,8 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -66,7 +66,7 @@ func TestPolicyReview(t *testing.T) {
 		policy   Policy
 		ns       func(ns *corev1.Namespace)
 		req      cluster.Request
-		old, obj client.Object
+		old, obj cluster.Object
 		want     string // the levels of the findings
 		exempted int
 		notes    string
@@ -158,10 +158,10 @@ type broken struct{}
 
 var errBroken = errors.New("broken")
 
-func (broken) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+func (broken) Get(context.Context, types.NamespacedName, cluster.Object) error {
 	return errBroken
 }
-func (broken) List(context.Context, client.ObjectList, ...client.ListOption) error { return errBroken }
+func (broken) List(context.Context, cluster.ObjectList, cluster.Selection) error { return errBroken }
 
 func TestAModeThatCannotBeReadIsNoAnswer(t *testing.T) {
 	v := cluster.Environment{Source: broken{}}.View(context.Background(), cluster.Request{})

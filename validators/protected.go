@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -55,7 +54,7 @@ var protectPath = metadataPath.Child("labels").Key(cluster.LabelProtect)
 
 // protects denies the deletion of objects of a kind that have the label. Cost is
 // what would be lost with one.
-func protects[T client.Object](resource, cost string) Check {
+func protects[T cluster.Object](resource, cost string) Check {
 	return OnDelete(func(p *Pass, obj T) error {
 		if obj.GetLabels()[cluster.LabelProtect] == cluster.ProtectTrue {
 			p.Report(field.Forbidden(protectPath, "must be taken off first: "+cost), unprotect(resource, obj))
@@ -65,7 +64,7 @@ func protects[T client.Object](resource, cost string) Check {
 }
 
 // unprotect returns the command that takes the label off.
-func unprotect(resource string, obj client.Object) string {
+func unprotect(resource string, obj cluster.Object) string {
 	command := "kubectl label " + resource + " " + obj.GetName()
 	if ns := obj.GetNamespace(); ns != "" {
 		command += " -n " + ns

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"stayput.dev/cluster"
@@ -54,24 +55,32 @@ func (r Read) String() string {
 	return fmt.Sprintf("%s > %d", r.Path, *r.Over)
 }
 
+// Reads returns the parts of the object that the check reads, besides the name.
+// The check does not run for an update that changes none of them. [Check.Of]
+// sets them; the default is the labels, the annotations and the whole spec. It
+// panics if the kind has no such field, which a test of all rules shows.
+func (c Check) Reads() []Read { return c.reads() }
+
 // Of lists the fields of its object that a check reads, instead of all: see
-// [Read.Path]. A path may end in "> 1". It panics at program start if the kind
-// has no such field.
+// [Read.Path]. A path may end in "> 1".
 func (c Check) Of(paths ...string) Check {
-	c.Reads = make([]Read, len(paths))
-	for i, path := range paths {
-		read, err := parseRead(c.object, path)
-		if err != nil {
-			panic(fmt.Sprintf("check of %s: %v", c.Kind.Kind, err))
+	c.reads = sync.OnceValue(func() []Read { // most commands never need them
+		reads := make([]Read, len(paths))
+		for i, path := range paths {
+			read, err := parseRead(c.object, path)
+			if err != nil {
+				panic(fmt.Sprintf("check of %s: %v", c.Kind.Kind, err))
+			}
+			reads[i] = read
 		}
-		c.Reads[i] = read
-	}
+		return reads
+	})
 	return c
 }
 
 // narrow says whether a check reads only part of its object.
 func (c Check) narrow() bool {
-	return !slices.EqualFunc(c.Reads, shapeOf(c.object).whole, func(a, b Read) bool { return a.String() == b.String() })
+	return !slices.EqualFunc(c.Reads(), shapeOf(c.object).whole, func(a, b Read) bool { return a.String() == b.String() })
 }
 
 // parseRead converts a path to the location of a value in a struct of type t.

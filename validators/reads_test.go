@@ -71,12 +71,12 @@ func TestReads(t *testing.T) {
 			obj := old.DeepCopy()
 			tt.edit(obj)
 			c := On(func(*Pass, *appsv1.StatefulSet) error { return nil }).Of(tt.read)
-			if got := c.Reads[0].String(); got != tt.read {
+			if got := c.Reads()[0].String(); got != tt.read {
 				t.Errorf("%s is written %s", tt.read, got)
 			}
 			for _, pair := range [][2]*appsv1.StatefulSet{{old, obj}, {obj, old}} {
 				change := changeOf(pair[0], pair[1])
-				if got := !change.nothing() && change.touches(c.Reads); got != tt.want {
+				if got := !change.nothing() && change.touches(c.Reads()); got != tt.want {
 					t.Errorf("touches: %v, want %v", got, tt.want)
 				}
 			}

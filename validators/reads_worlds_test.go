@@ -12,9 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/same"
@@ -52,7 +49,7 @@ func TestReadsCoverTheRules(t *testing.T) {
 			g.belongings(w, old)
 			w.put(old)
 			for range 6 {
-				obj := old.DeepCopyObject().(client.Object)
+				obj := old.DeepCopyObject().(cluster.Object)
 				g.edit(reflect.ValueOf(obj).Elem(), reflect.ValueOf(other).Elem())
 				coverage(t, seed, w, old, obj, spoke, kept)
 				if t.Failed() {
@@ -71,13 +68,13 @@ func TestReadsCoverTheRules(t *testing.T) {
 
 // coverage counts the updates of which a rule spoke, and those of which it did
 // not, although it finds something about the object.
-func coverage(t *testing.T, seed uint64, w *world, old, obj client.Object, spoke, kept map[string]int) {
+func coverage(t *testing.T, seed uint64, w *world, old, obj cluster.Object, spoke, kept map[string]int) {
 	t.Helper()
 	snap := &cluster.Snapshot{Complete: true}
 	if err := snap.Add(w.objects()...); err != nil {
 		t.Fatal(err)
 	}
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +87,7 @@ func coverage(t *testing.T, seed uint64, w *world, old, obj client.Object, spoke
 			}
 			rule := *r
 			rule.Level, rule.Checks = cmp.Or(r.Level, validators.Warn), r.Checks[i:i+1]
-			say := func(old, obj client.Object) []string {
+			say := func(old, obj cluster.Object) []string {
 				found, undecided := validators.Review(view, []*validators.Rule{&rule}, old, obj)
 				if len(undecided) > 0 {
 					t.Fatalf("seed %d: %v", seed, undecided[0])
@@ -111,7 +108,7 @@ func coverage(t *testing.T, seed uint64, w *world, old, obj client.Object, spoke
 				}
 			case !slices.Equal(before, after) && len(after) > 0:
 				t.Errorf("seed %d: %s finds %q before, %q after, and does not read what changed; it reads %v\n%s",
-					seed, r.Name, before, after, c.Reads, describe(w, r, old, obj))
+					seed, r.Name, before, after, c.Reads(), describe(w, r, old, obj))
 			case len(after) > 0:
 				kept[r.Name]++
 			}
@@ -262,7 +259,7 @@ func TestSameIsSemantic(t *testing.T) {
 			other := create()
 			other.SetManagedFields(nil)
 			for range 10 {
-				obj := old.DeepCopyObject().(client.Object)
+				obj := old.DeepCopyObject().(cluster.Object)
 				if g.chance(.8) {
 					g.edit(reflect.ValueOf(obj).Elem(), reflect.ValueOf(other).Elem())
 				}

@@ -10,7 +10,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"stayput.dev/cluster"
@@ -75,7 +74,7 @@ func deletions(remedy string) (all []deletion, err error) {
 
 // destructive says what is wrong with a remedy by which data may be lost. It
 // asks the objects that the rule has seen, and nothing of the rules' own code.
-func destructive(seen []client.Object, manifests bool, remedy string) (faults []string) {
+func destructive(seen []cluster.Object, manifests bool, remedy string) (faults []string) {
 	if manifests && strings.Contains(remedy, "kubectl") {
 		faults = append(faults, "a manifest is mended by its author, not by kubectl")
 	}
@@ -123,14 +122,14 @@ var applied = regexp.MustCompile(`apply (\{apiVersion: v1, kind: Service, .*\}\}
 // a StatefulSet: one that is there must be headless and select its Pods, a new one
 // must have a name of its own, and lead to the Pods of all that wait for that name. Of
 // a manifest that would stay as it is, nothing is said.
-func misnamed(seen []client.Object, obj client.Object, remedy string) (faults []string) {
+func misnamed(seen []cluster.Object, obj cluster.Object, remedy string) (faults []string) {
 	sts, ok := obj.(*appsv1.StatefulSet)
 	if !ok {
 		return nil
 	}
 	for _, m := range proposed.FindAllStringSubmatch(remedy, -1) {
 		name, there := m[1], m[2] != ""
-		i := slices.IndexFunc(seen, func(o client.Object) bool {
+		i := slices.IndexFunc(seen, func(o cluster.Object) bool {
 			_, ok := o.(*corev1.Service)
 			return ok && o.GetNamespace() == sts.Namespace && o.GetName() == name
 		})
@@ -174,8 +173,8 @@ func misnamed(seen []client.Object, obj client.Object, remedy string) (faults []
 }
 
 // mayHoldData says why a claim may hold data, or be meant to, or "".
-func mayHoldData(seen []client.Object, namespace, name string) string {
-	i := slices.IndexFunc(seen, func(o client.Object) bool {
+func mayHoldData(seen []cluster.Object, namespace, name string) string {
+	i := slices.IndexFunc(seen, func(o cluster.Object) bool {
 		c, ok := o.(pvc)
 		return ok && c.Namespace == namespace && c.Name == name
 	})
@@ -185,7 +184,7 @@ func mayHoldData(seen []client.Object, namespace, name string) string {
 	switch c := seen[i].(pvc); {
 	case c.Status.Phase != corev1.ClaimPending:
 		return fmt.Sprintf("is %q, not Pending", c.Status.Phase)
-	case slices.ContainsFunc(seen, func(o client.Object) bool {
+	case slices.ContainsFunc(seen, func(o cluster.Object) bool {
 		v, ok := o.(pv)
 		return ok && v.Name == c.Spec.VolumeName &&
 			(v.Spec.ClaimRef == nil || v.Spec.ClaimRef.Namespace == namespace && v.Spec.ClaimRef.Name == name)
@@ -232,29 +231,29 @@ func TestDestructive(t *testing.T) {
 	const remove = "kubectl delete pvc data-db-0 -n a"
 	pending := claim(corev1.ClaimPending, nil)
 	for name, tt := range map[string]struct {
-		seen      []client.Object
+		seen      []cluster.Object
 		manifests bool
 		remedy    string
 		want      string
 	}{
-		"Pending": {seen: []client.Object{pending}, remedy: remove + " && kubectl apply -f <file> with another"},
+		"Pending": {seen: []cluster.Object{pending}, remedy: remove + " && kubectl apply -f <file> with another"},
 		"unseen":  {remedy: remove, want: "nobody has seen"},
-		"of another namespace": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 -n b",
+		"of another namespace": {seen: []cluster.Object{pending}, remedy: "kubectl delete pvc data-db-0 -n b",
 			want: "nobody has seen"},
-		"Bound": {seen: []client.Object{claim(corev1.ClaimBound, nil)}, remedy: remove, want: "not Pending"},
-		"with the StatefulSet": {seen: []client.Object{claim(corev1.ClaimBound, nil)},
+		"Bound": {seen: []cluster.Object{claim(corev1.ClaimBound, nil)}, remedy: remove, want: "not Pending"},
+		"with the StatefulSet": {seen: []cluster.Object{claim(corev1.ClaimBound, nil)},
 			remedy: "kubectl delete sts/db pvc/data-db-0 -n a", want: "cannot read"},
-		"the second of two": {seen: []client.Object{pending}, remedy: "kubectl delete pvc data-db-0 data-db-1 -n a",
+		"the second of two": {seen: []cluster.Object{pending}, remedy: "kubectl delete pvc data-db-0 data-db-1 -n a",
 			want: "data-db-1, which nobody has seen"},
-		"for a volume": {seen: []client.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "free" })},
+		"for a volume": {seen: []cluster.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "free" })},
 			remedy: remove, want: "names a volume"},
-		"for none": {seen: []client.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "no" })},
+		"for none": {seen: []cluster.Object{free, claim(corev1.ClaimPending, func(c pvc) { c.Spec.VolumeName = "no" })},
 			remedy: remove},
-		"from a snapshot": {seen: []client.Object{claim(corev1.ClaimPending, func(c pvc) {
+		"from a snapshot": {seen: []cluster.Object{claim(corev1.ClaimPending, func(c pvc) {
 			c.Spec.DataSourceRef = &corev1.TypedObjectReference{Kind: "VolumeSnapshot"}
 		})}, remedy: remove, want: "filled"},
-		"mounted":         {seen: []client.Object{pending, pod}, remedy: remove, want: "mounts"},
-		"reserved":        {seen: []client.Object{pending, pv}, remedy: remove, want: "reserved"},
+		"mounted":         {seen: []cluster.Object{pending, pod}, remedy: remove, want: "mounts"},
+		"reserved":        {seen: []cluster.Object{pending, pv}, remedy: remove, want: "reserved"},
 		"by label":        {remedy: "kubectl delete pvc -l app=db -n a", want: "does not name"},
 		"a StatefulSet":   {remedy: "kubectl delete statefulset db -n a", want: "with its Pods"},
 		"a Deployment":    {remedy: "kubectl delete deploy web -n a && kubectl apply -f <file>", want: "interrupts"},
@@ -304,7 +303,7 @@ func TestRemediesOfTestdata(t *testing.T) {
 }
 
 // found is what all rules find, those that are off raised.
-func found(t *testing.T, view *cluster.View, old, obj client.Object) []validators.Finding {
+func found(t *testing.T, view *cluster.View, old, obj cluster.Object) []validators.Finding {
 	t.Helper()
 	var rules []*validators.Rule
 	for _, r := range validators.All {

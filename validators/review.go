@@ -6,9 +6,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 )
@@ -44,7 +41,7 @@ func (u *Undecided) Unwrap() error { return u.Err }
 // refused that is created again around Pods which run already: see [Rule.Runs].
 // Before a rule denies by what it read in a cache, it looks again at the API
 // server.
-func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
+func Review(v *cluster.View, rules []*Rule, old, obj cluster.Object) ([]Finding, []*Undecided) {
 	change := updated(old, obj)
 	if change.nothing() && !unheld(old, obj) {
 		return nil, nil
@@ -55,11 +52,11 @@ func Review(v *cluster.View, rules []*Rule, old, obj client.Object) ([]Finding, 
 // Unchanged says whether this is an update that changes nothing that a rule may
 // read: no label, no annotation and nothing else that an author writes. Either
 // object may be nil.
-func Unchanged(old, obj client.Object) bool { return updated(old, obj).nothing() }
+func Unchanged(old, obj cluster.Object) bool { return updated(old, obj).nothing() }
 
 // Written returns the paths of the fields of an object that [Unchanged] compares,
 // as metadata.labels and spec.
-func Written(obj client.Object) []string {
+func Written(obj cluster.Object) []string {
 	whole := shapeOf(reflect.TypeOf(obj).Elem()).whole
 	paths := make([]string, len(whole))
 	for i, read := range whole {
@@ -69,7 +66,7 @@ func Written(obj client.Object) []string {
 }
 
 // updated returns what an update changed, or nil if this is no update.
-func updated(old, obj client.Object) *change {
+func updated(old, obj cluster.Object) *change {
 	if old == nil || obj == nil {
 		return nil
 	}
@@ -78,7 +75,7 @@ func updated(old, obj client.Object) *change {
 
 // unheld says whether an update takes a finalizer off an object that is being
 // deleted. Either object may be nil.
-func unheld(old, obj client.Object) bool {
+func unheld(old, obj cluster.Object) bool {
 	if old == nil || obj == nil || old.GetDeletionTimestamp() == nil {
 		return false
 	}
@@ -87,8 +84,8 @@ func unheld(old, obj client.Object) bool {
 }
 
 // review is [Review] in a new pass, except of updates that changed nothing.
-func review(p *Pass, rules []*Rule, old, obj client.Object) ([]Finding, []*Undecided) {
-	kind, err := apiutil.GVKForObject(subject(old, obj), scheme.Scheme)
+func review(p *Pass, rules []*Rule, old, obj cluster.Object) ([]Finding, []*Undecided) {
+	kind, err := cluster.GVK(subject(old, obj))
 	if err != nil {
 		return nil, nil // no rule is about kinds that the scheme does not know
 	}
@@ -112,7 +109,7 @@ func review(p *Pass, rules []*Rule, old, obj client.Object) ([]Finding, []*Undec
 func byLevel(a, b Finding) int { return int(b.Level - a.Level) }
 
 // subject returns the object that a request is about.
-func subject(old, obj client.Object) client.Object {
+func subject(old, obj cluster.Object) cluster.Object {
 	if obj == nil {
 		return old
 	}
@@ -121,7 +118,7 @@ func subject(old, obj client.Object) client.Object {
 
 // review runs one rule, and once more with live lookups if it would deny. The
 // findings are valid until the same pass runs the next rule.
-func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Object) ([]Finding, error) {
 	v := p.Cluster
 	before := v.Reads()
 	found, err := r.run(p, kind, old, obj)
@@ -153,7 +150,7 @@ func denies(f Finding) bool { return f.Level == Deny }
 // run runs the checks of a rule and lowers to a warning what the old object
 // already had. It returns findings and an error together only if that is
 // [cluster.ErrUnknown].
-func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj client.Object) ([]Finding, error) {
+func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
 	if p.level = r.levelIn(p); p.level == Off {
 		return nil, nil
@@ -199,7 +196,7 @@ func (r *Rule) levelIn(p *Pass) Level {
 // ratchet lowers to a warning every denial of obj that old already had. A
 // problem that old was only warned about is new if obj is denied it: a hostname
 // fixed for one replica, and now for three.
-func ratchet(findings []Finding, obj client.Object, before []Finding, old client.Object) {
+func ratchet(findings []Finding, obj cluster.Object, before []Finding, old cluster.Object) {
 	known, was, is := make(map[string]bool, len(before)), stablePaths(old), stablePaths(obj)
 	for _, f := range before {
 		if f.Level == Deny {
@@ -217,14 +214,14 @@ func ratchet(findings []Finding, obj client.Object, before []Finding, old client
 // for an update, if it changed what the check reads, or added or removed an
 // exemption.
 func (p *Pass) concerned(c *Check) bool {
-	return p.change == nil || c.When == Freed || p.change.touches(c.Reads) || p.change.exempts(p.rule.Name)
+	return p.change == nil || c.When == Freed || p.change.touches(c.Reads()) || p.change.exempts(p.rule.Name)
 }
 
-func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj client.Object) bool {
+func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj cluster.Object) bool {
 	return slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind == kind && c.When.is(old, obj) })
 }
 
-func (e Event) is(old, obj client.Object) bool {
+func (e Event) is(old, obj cluster.Object) bool {
 	switch {
 	case obj == nil:
 		return e == Deleted

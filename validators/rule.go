@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -77,11 +76,11 @@ type Rule struct {
 
 	// Awaits is called before such a denial stands. It may wait, and returns
 	// the cluster as it is afterwards, which the rule then reads; or nil.
-	Awaits func(v *cluster.View, obj client.Object, left *remnants) (*cluster.View, error)
+	Awaits func(v *cluster.View, obj cluster.Object, left *remnants) (*cluster.View, error)
 
 	// Reads lists the kinds that the checks look up. Informers, RBAC and the
 	// documentation are derived from it.
-	Reads []client.Object
+	Reads []cluster.Object
 
 	// Checks are the functions of the rule. They may be about several kinds.
 	Checks []Check
@@ -153,20 +152,16 @@ type Check struct {
 	Kind schema.GroupVersionKind
 	When Event
 
-	// Reads are the parts of the object that the check reads, besides the name.
-	// The check does not run for an update that changes none of them.
-	// [Check.Of] sets them; the default is the labels, the annotations and the
-	// whole spec.
-	Reads []Read
-
+	reads  func() []Read
 	object reflect.Type // struct type of the kind
-	run    func(p *Pass, old, obj client.Object) error
+	run    func(p *Pass, old, obj cluster.Object) error
 }
 
 // newCheck returns a check of objects of type T that reads them whole.
-func newCheck[T client.Object](when Event, run func(p *Pass, old, obj client.Object) error) Check {
+func newCheck[T cluster.Object](when Event, run func(p *Pass, old, obj cluster.Object) error) Check {
 	object := reflect.TypeFor[T]().Elem()
-	return Check{Kind: cluster.KindOf[T](), When: when, Reads: shapeOf(object).whole, object: object, run: run}
+	return Check{Kind: cluster.KindOf[T](), When: when, reads: func() []Read { return shapeOf(object).whole },
+		object: object, run: run}
 }
 
 // An Event is what must happen to an object for a [Check] to run.
@@ -183,24 +178,24 @@ const (
 
 // On checks a state: of an object that is created, that is updated in a field
 // that the check reads, or that audit or lint finds.
-func On[T client.Object](f func(p *Pass, obj T) error) Check {
-	return newCheck[T](Stored, func(p *Pass, _, obj client.Object) error {
+func On[T cluster.Object](f func(p *Pass, obj T) error) Check {
+	return newCheck[T](Stored, func(p *Pass, _, obj cluster.Object) error {
 		return f(p, obj.(T))
 	})
 }
 
 // OnCreate checks a state that need not be reported upon updates: of an object
 // that is created, or that audit or lint finds.
-func OnCreate[T client.Object](f func(p *Pass, obj T) error) Check {
-	return newCheck[T](Created, func(p *Pass, _, obj client.Object) error {
+func OnCreate[T cluster.Object](f func(p *Pass, obj T) error) Check {
+	return newCheck[T](Created, func(p *Pass, _, obj cluster.Object) error {
 		return f(p, obj.(T))
 	})
 }
 
 // OnArrival checks the effects of a request that creates an object. It does not
 // run for objects in audit or manifests.
-func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
-	return newCheck[T](Arriving, func(p *Pass, _, obj client.Object) error {
+func OnArrival[T cluster.Object](f func(p *Pass, obj T) error) Check {
+	return newCheck[T](Arriving, func(p *Pass, _, obj cluster.Object) error {
 		if obj.GetResourceVersion() != "" || p.Cluster.Manifests() {
 			return nil // an existing object has had its effects, and a file is not sent yet
 		}
@@ -209,8 +204,8 @@ func OnArrival[T client.Object](f func(p *Pass, obj T) error) Check {
 }
 
 // OnUpdate checks the change from one state to another.
-func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
-	return newCheck[T](Updated, func(p *Pass, old, obj client.Object) error {
+func OnUpdate[T cluster.Object](f func(p *Pass, old, obj T) error) Check {
+	return newCheck[T](Updated, func(p *Pass, old, obj cluster.Object) error {
 		return f(p, old.(T), obj.(T))
 	})
 }
@@ -218,15 +213,15 @@ func OnUpdate[T client.Object](f func(p *Pass, old, obj T) error) Check {
 // OnFree checks an update that takes a finalizer off an object which is being
 // deleted, and which may be gone right afterwards. No other check sees an object
 // that is being deleted.
-func OnFree[T client.Object](f func(p *Pass, old, obj T) error) Check {
-	return newCheck[T](Freed, func(p *Pass, old, obj client.Object) error {
+func OnFree[T cluster.Object](f func(p *Pass, old, obj T) error) Check {
+	return newCheck[T](Freed, func(p *Pass, old, obj cluster.Object) error {
 		return f(p, old.(T), obj.(T))
 	})
 }
 
 // OnDelete checks an object that is about to be deleted.
-func OnDelete[T client.Object](f func(p *Pass, obj T) error) Check {
-	return newCheck[T](Deleted, func(p *Pass, _, obj client.Object) error {
+func OnDelete[T cluster.Object](f func(p *Pass, obj T) error) Check {
+	return newCheck[T](Deleted, func(p *Pass, _, obj cluster.Object) error {
 		return f(p, obj.(T))
 	})
 }

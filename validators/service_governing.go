@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +19,7 @@ var serviceGoverning = &Rule{
 	Level:     Warn,
 	Loses:     LosesName,
 	NeverDeny: true, // helm uninstall deletes the Service before the StatefulSet
-	Reads:     []client.Object{&appsv1.StatefulSet{}},
+	Reads:     []cluster.Object{&appsv1.StatefulSet{}},
 	Doc: `the Service that a StatefulSet names must stay, headless, and select its Pods
 
 The Pods of a StatefulSet have DNS names under the Service that spec.serviceName

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -19,7 +18,7 @@ var servicePublishesNotReady = &Rule{
 	Level: Warn,
 	Loses: LosesTime,
 	Style: true,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `a Service for clients should lead to ready Pods only
 
 With publishNotReadyAddresses: true a Service also sends clients to Pods that
@@ -79,7 +78,7 @@ func readyAlone(p *Pass, svc *corev1.Service, written string) Remedy {
 
 // reachedEarly is about a workload whose Pods a Service for clients publishes
 // before they are ready.
-func reachedEarly(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error) {
+func reachedEarly(p *Pass, obj cluster.Object, svc *corev1.Service) (*fault, error) {
 	if !publishesToClients(svc) {
 		return nil, nil
 	}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -22,7 +21,7 @@ var serviceSelectsStrangers = &Rule{
 	Name:  "service-selects-strangers",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &batchv1.CronJob{}, &batchv1.Job{},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &batchv1.CronJob{}, &batchv1.Job{},
 		&corev1.Service{}},
 	Doc: `a Service must select only Pods that serve what it is for
 
@@ -75,7 +74,7 @@ var listening = []string{"containers[*].ports", "initContainers"}
 
 // meetsStrangers is about a workload that is a stranger among those of a Service,
 // or has strangers beside it.
-func meetsStrangers(p *Pass, obj client.Object, svc *corev1.Service) (*fault, error) {
+func meetsStrangers(p *Pass, obj cluster.Object, svc *corev1.Service) (*fault, error) {
 	m, err := meetingAt(p.Cluster, svc, obj)
 	if known(err) != nil || len(m.strangers) == 0 {
 		return nil, err
@@ -96,7 +95,7 @@ type meeting struct{ own, strangers []workload }
 // whatever is stored, or nil. In manifests, Jobs and CronJobs that are not known
 // are none; if another kind is not known, the known ones decide, and the error is
 // [cluster.ErrUnknown].
-func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meeting, _ error) {
+func meetingAt(v *cluster.View, svc *corev1.Service, self cluster.Object) (m meeting, _ error) {
 	if len(svc.Spec.Selector) == 0 || alias(svc, nil) || svc.DeletionTimestamp != nil {
 		return m, nil
 	}
@@ -127,7 +126,7 @@ func meetingAt(v *cluster.View, svc *corev1.Service, self client.Object) (m meet
 
 // servedBy returns, sorted, the workloads that a Service selects, Jobs and CronJobs
 // included, which admission does not know. Self and errors are as in [meetingAt].
-func servedBy(v *cluster.View, svc *corev1.Service, self client.Object) ([]workload, error) {
+func servedBy(v *cluster.View, svc *corev1.Service, self cluster.Object) ([]workload, error) {
 	sel := labels.SelectorFromSet(svc.Spec.Selector)
 	all, unknown := workloadsBeside(v, svc.Namespace, sel, self)
 	if !v.Admission() { // which does not read Jobs

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -17,7 +16,7 @@ var statefulsetDelete = &Rule{
 	Level:     Warn,
 	Loses:     LosesData,
 	NeverDeny: true,
-	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads:     []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a person who deletes a StatefulSet should know what happens to its claims
 
 By default the claims stay, their volumes still cost money, and a StatefulSet of

@@ -7,7 +7,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +17,7 @@ var statefulsetDisruptionBudget = &Rule{
 	Loses:     LosesTime,
 	Style:     true,
 	Companion: true,
-	Reads:     []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
+	Reads:     []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}},
 	Doc: `a StatefulSet with replicas must have a PodDisruptionBudget that lets one go
 
 Without a budget, a drain of several nodes evicts all their Pods at once, and a

@@ -4,7 +4,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -21,7 +20,7 @@ var statefulsetParallel = &Rule{
 	Level: Warn,
 	Loses: LosesData,
 	Style: true,
-	Reads: []client.Object{&corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Service{}},
 	Doc: `the Pods of a StatefulSet should start and stop one after the other
 
 With podManagementPolicy: Parallel all Pods start and stop at once, and none

@@ -13,7 +13,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -22,7 +21,7 @@ var statefulsetPeerNames = &Rule{
 	Name:  "statefulset-peer-names",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &autoscalingv2.HorizontalPodAutoscaler{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &autoscalingv2.HorizontalPodAutoscaler{}, &corev1.Service{}},
 	Doc: `a member that is named in a list of peers must be one that the StatefulSet has
 
 A Pod of a StatefulSet has the name <statefulset>-<ordinal>.<serviceName>, and no
@@ -64,7 +63,7 @@ var peerTexts = inContainers("command", "args", "env")
 
 // ofTemplate returns the check of the Pods of a Job or of what makes Jobs, but for a
 // Job that has ended or that a CronJob made. Path is that of the template.
-func ofTemplate[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, path string) Check {
+func ofTemplate[T cluster.Object](templateOf func(T) *corev1.PodTemplateSpec, path string) Check {
 	var reads []string
 	for _, read := range peerTexts {
 		reads = append(reads, path+".spec."+read)
@@ -80,7 +79,7 @@ func ofTemplate[T client.Object](templateOf func(T) *corev1.PodTemplateSpec, pat
 }
 
 // podPeerNames reports the names in the containers of a Pod that no Pod has.
-func podPeerNames(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+func podPeerNames(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 	for _, c := range containers(spec) {
 		path := at.Child(c.field).Index(c.index)
 		for _, list := range []struct {
@@ -173,7 +172,7 @@ func peerOf(host, namespace, domain string) (p peer, ok bool) {
 
 // peerNames reports the names in a text of an object that no Pod has: one of
 // another Service, and all of ordinals.
-func peerNames(p *Pass, obj client.Object, text string, path func() *field.Path) error {
+func peerNames(p *Pass, obj cluster.Object, text string, path func() *field.Path) error {
 	misled := false
 	absent := map[string][]peer{} // by StatefulSet
 	for _, peer := range peersIn(text, obj.GetNamespace(), p.Cluster.ClusterDomain()) {
@@ -227,7 +226,7 @@ func peerNames(p *Pass, obj client.Object, text string, path func() *field.Path)
 
 // setOf returns the StatefulSet that a name is of: the object under review, or one
 // that is stored, or nil.
-func setOf(v *cluster.View, obj client.Object, peer peer) (*appsv1.StatefulSet, error) {
+func setOf(v *cluster.View, obj cluster.Object, peer peer) (*appsv1.StatefulSet, error) {
 	if sts, ok := obj.(*appsv1.StatefulSet); ok && sts.Name == peer.set && sts.Namespace == peer.namespace {
 		return sts, nil
 	}
@@ -274,7 +273,7 @@ func ordinal(sts *appsv1.StatefulSet, peer peer) bool {
 
 // beyond reports names of one StatefulSet that have no ordinal of it, unless it
 // may be scaled to have it.
-func beyond(p *Pass, obj client.Object, absent []peer, path func() *field.Path) error {
+func beyond(p *Pass, obj cluster.Object, absent []peer, path func() *field.Path) error {
 	sts, err := setOf(p.Cluster, obj, absent[0])
 	if err != nil || sts == nil {
 		return err
@@ -312,7 +311,7 @@ func beyond(p *Pass, obj client.Object, absent []peer, path func() *field.Path) 
 
 // autoscaled says whether an autoscaler decides the replicas of a StatefulSet.
 func autoscaled(v *cluster.View, sts *appsv1.StatefulSet) (bool, error) {
-	all, err := cluster.List[autoscalingv2.HorizontalPodAutoscalerList](v, client.InNamespace(sts.Namespace))
+	all, err := cluster.List[autoscalingv2.HorizontalPodAutoscalerList](v, cluster.InNamespace(sts.Namespace))
 	if err != nil {
 		return false, fmt.Errorf("list HorizontalPodAutoscalers: %w", err)
 	}

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -50,13 +49,13 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 }
 
 // orphaning returns the command that deletes a workload and leaves what it controls.
-func orphaning(kind string, obj client.Object) string {
+func orphaning(kind string, obj cluster.Object) string {
 	return fmt.Sprintf("kubectl delete %s %s -n %s --cascade=orphan", kind, obj.GetName(), obj.GetNamespace())
 }
 
 // A selecting is a workload, and what its selector decides.
 type selecting struct {
-	obj            client.Object
+	obj            cluster.Object
 	kind, controls string // its kind, and that of what it adopts, as kubectl knows them
 	selector       *metav1.LabelSelector
 	template       map[string]string // the labels of its Pod template

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +19,7 @@ var statefulsetRetention = &Rule{
 	SavesData: true,
 	Runs:      allRetained,
 	Awaits:    awaitRetained,
-	Reads: []client.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+	Reads: []cluster.Object{&corev1.Namespace{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
 		&storagev1.StorageClass{}},
 	Doc: `a StatefulSet must not delete claims whose volumes are deleted with them
 
@@ -181,7 +180,7 @@ func destroys(v *cluster.View, sts *appsv1.StatefulSet) (reason, disk string, er
 // allRetained says whether nothing can be destroyed with the claims of a
 // StatefulSet: each claim that it wants has a volume, and the volume of each
 // existing claim, in range or not, is retained.
-func allRetained(v *cluster.View, obj client.Object, _ *remnants) (func(*Finding) bool, error) {
+func allRetained(v *cluster.View, obj cluster.Object, _ *remnants) (func(*Finding) bool, error) {
 	sts := obj.(*appsv1.StatefulSet)
 	claims, err := replicaClaims(v, sts)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var statefulsetScaleDown = &Rule{
 	Name:  "statefulset-scale-down",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}, &corev1.Pod{}},
 	Doc: `a person who scales a StatefulSet down should know what happens to its claims
 
 By default the claims of the deleted Pods stay, and so do their volumes, which

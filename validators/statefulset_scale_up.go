@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -19,7 +18,7 @@ var statefulsetScaleUp = &Rule{
 	Name:  "statefulset-scale-up",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Pod{}},
 	Doc: `a person who scales a StatefulSet up should know which old claims it uses
 
 A new Pod uses the claim of its name if one exists from before a scale-down or

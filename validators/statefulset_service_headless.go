@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var statefulsetServiceHeadless = &Rule{
 	Name:  "statefulset-service-headless",
 	Level: Deny,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Runs: aPod(func(sts *appsv1.StatefulSet, r remnant) bool {
 		return r.spec.Subdomain == sts.Spec.ServiceName
 	}),

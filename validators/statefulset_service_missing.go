@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var statefulsetServiceMissing = &Rule{
 	Level:     Warn,
 	Loses:     LosesName,
 	Companion: true,
-	Reads:     []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads:     []cluster.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must exist
 
 The DNS names of the Pods are made from the Service that spec.serviceName names.

@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -15,7 +14,7 @@ var statefulsetServiceName = &Rule{
 	Name:  "statefulset-service-name",
 	Level: Deny,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Runs: aPod(func(_ *appsv1.StatefulSet, r remnant) bool {
 		return r.hasOwnName() && r.spec.Subdomain == ""
 	}),

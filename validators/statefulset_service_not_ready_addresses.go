@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var statefulsetServiceNotReadyAddresses = &Rule{
 	Level: Warn,
 	Loses: LosesName,
 	Style: true,
-	Reads: []client.Object{&corev1.Service{}},
+	Reads: []cluster.Object{&corev1.Service{}},
 	Doc: `Pods that start together must find each other before they are ready
 
 A Pod that is not ready has no DNS name, unless its Service publishes the

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +17,7 @@ var statefulsetServiceSelector = &Rule{
 	Name:  "statefulset-service-selector",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must select its Pods
 
 A Pod has a DNS name only while it is an endpoint of the Service that

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -20,7 +19,7 @@ var statefulsetServiceShared = &Rule{
 	Name:  "statefulset-service-shared",
 	Level: Warn,
 	Loses: LosesName,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{}},
 	Doc: `the Service that a StatefulSet names must select its Pods only
 
 The name of the governing Service resolves to all Pods that its selector

@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +17,7 @@ var statefulsetSharedClaim = &Rule{
 	Level: Deny,
 	Loses: LosesData,
 	Runs:  severalMount,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `the replicas of a StatefulSet must not share one claim
 
 A claim in the Pod template is one volume for all replicas. If it is

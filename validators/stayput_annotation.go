@@ -11,7 +11,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -64,7 +63,7 @@ no effect, outside of labels and annotations, or with a misspelt prefix.`,
 
 // keyRuns says whether a remnant has the label or annotation of the Pod
 // template that was found.
-func keyRuns(_ *cluster.View, obj client.Object, left *remnants) (func(*Finding) bool, error) {
+func keyRuns(_ *cluster.View, obj cluster.Object, left *remnants) (func(*Finding) bool, error) {
 	var template *metav1.ObjectMeta
 	switch obj := obj.(type) {
 	case *appsv1.StatefulSet:
@@ -106,7 +105,7 @@ func ownKeysIn(metadata ...string) (reads []string) {
 	return reads
 }
 
-func checkKeys[T client.Object](rules []string) func(*Pass, T) error {
+func checkKeys[T cluster.Object](rules []string) func(*Pass, T) error {
 	kind := cluster.KindOf[T]().Kind
 	return func(p *Pass, obj T) error {
 		for _, pl := range places(kind, obj) {

@@ -7,7 +7,6 @@ import (
 
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var storageclassDefault = &Rule{
 	Name:  "storageclass-default",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&storagev1.StorageClass{}},
+	Reads: []cluster.Object{&storagev1.StorageClass{}},
 	Doc: `a cluster should have exactly one default class
 
 A claim that names no class gets the default one. If there are several,

@@ -7,8 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +16,7 @@ var storageclassInUse = &Rule{
 	Level:     Warn,
 	Loses:     LosesTime,
 	NeverDeny: true,
-	Reads:     []client.Object{&appsv1.StatefulSet{}, &storagev1.StorageClass{}},
+	Reads:     []cluster.Object{&appsv1.StatefulSet{}, &storagev1.StorageClass{}},
 	Doc: `a class that claim templates name should not be deleted
 
 Volumes and bound claims stay as they are when their class is deleted. But a
@@ -40,7 +38,7 @@ class, replace the class: kubectl replace --force -f FILE changes no volume.`,
 			others := slices.DeleteFunc(slices.Clone(classes), func(c storagev1.StorageClass) bool { return c.Name == sc.Name })
 			fallback = defaultClass(others) == nil
 		}
-		sets, err := cluster.List[appsv1.StatefulSetList](p.Cluster)
+		sets, err := cluster.List[appsv1.StatefulSetList](p.Cluster, cluster.Selection{})
 		if err != nil {
 			return fmt.Errorf("list StatefulSets: %w", err)
 		}
@@ -69,7 +67,7 @@ class, replace the class: kubectl replace --force -f FILE changes no volume.`,
 func makesOf(sts *appsv1.StatefulSet, class string, unnamed bool) bool {
 	for i := range sts.Spec.VolumeClaimTemplates {
 		pvc := &sts.Spec.VolumeClaimTemplates[i]
-		if !volume.PersistentVolumeClaimHasClass(pvc) && unnamed || volume.GetPersistentVolumeClaimClass(pvc) == class {
+		if !cluster.NamesClass(pvc) && unnamed || cluster.ClaimClass(pvc) == class {
 			return true
 		}
 	}

@@ -7,9 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -31,7 +28,7 @@ func TestStoredObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 		stored := cache.NewSnapshot()
-		for gvk := range scheme.Scheme.AllKnownTypes() {
+		for gvk := range cluster.Scheme().AllKnownTypes() {
 			stored.Know(gvk)
 		}
 		objs := data.Objects
@@ -41,22 +38,22 @@ func TestStoredObjects(t *testing.T) {
 			}
 		}
 		for i := range objs {
-			objs[i] = objs[i].DeepCopyObject().(client.Object)
+			objs[i] = objs[i].DeepCopyObject().(cluster.Object)
 			objs[i].SetResourceVersion("1") // a cluster has them
 		}
 		for _, obj := range data.Objects {
-			if err := stored.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+			if err := stored.Add(obj.DeepCopyObject().(cluster.Object)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, obj := range objs {
 			kept := cache.NewSnapshot()
-			if err := kept.Add(obj.DeepCopyObject().(client.Object)); err != nil {
+			if err := kept.Add(obj.DeepCopyObject().(cluster.Object)); err != nil {
 				t.Fatal(err)
 			}
 			kept.Know(kindOf(t, obj))
-			got := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
-			if err := kept.Get(t.Context(), client.ObjectKeyFromObject(obj), got); err != nil {
+			got := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(cluster.Object)
+			if err := kept.Get(t.Context(), cluster.KeyOf(obj), got); err != nil {
 				t.Fatal(err)
 			}
 			want, _ := Review(cluster.Environment{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{}),
@@ -77,9 +74,9 @@ func TestStoredObjects(t *testing.T) {
 	}
 }
 
-func kindOf(t *testing.T, obj client.Object) schema.GroupVersionKind {
+func kindOf(t *testing.T, obj cluster.Object) schema.GroupVersionKind {
 	t.Helper()
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	gvk, err := cluster.GVK(obj)
 	if err != nil {
 		t.Fatal(err)
 	}

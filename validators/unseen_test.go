@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -45,29 +44,29 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		rule       *Rule
-		obj        client.Object
-		seen, real []client.Object
+		obj        cluster.Object
+		seen, real []cluster.Object
 		denied     bool
 	}{
-		"a StatefulSet made unseen": {claimInUse, claim("data-db-1"), nil, []client.Object{set(2)}, true},
-		"a StatefulSet scaled up unseen": {claimInUse, claim("data-db-1"), []client.Object{set(1)},
-			[]client.Object{set(2)}, true},
+		"a StatefulSet made unseen": {claimInUse, claim("data-db-1"), nil, []cluster.Object{set(2)}, true},
+		"a StatefulSet scaled up unseen": {claimInUse, claim("data-db-1"), []cluster.Object{set(1)},
+			[]cluster.Object{set(2)}, true},
 		"one of many names": {claimInUse, claim("a-b-c-d-e-f-data-db-1"), nil,
-			[]client.Object{set(2)}, false},
-		"a StatefulSet scaled down unseen": {claimInUse, claim("data-db-1"), []client.Object{set(2)},
-			[]client.Object{set(1)}, false},
-		"a StatefulSet gone unseen":                   {claimInUse, claim("data-db-1"), []client.Object{set(2)}, nil, false},
+			[]cluster.Object{set(2)}, false},
+		"a StatefulSet scaled down unseen": {claimInUse, claim("data-db-1"), []cluster.Object{set(2)},
+			[]cluster.Object{set(1)}, false},
+		"a StatefulSet gone unseen":                   {claimInUse, claim("data-db-1"), []cluster.Object{set(2)}, nil, false},
 		"a claim that no StatefulSet could have made": {claimInUse, claim("files"), nil, nil, false},
 		"a claim made unseen": {namespaceData, ns, nil,
-			[]client.Object{set(2), claim("data-db-1"), disk}, true},
+			[]cluster.Object{set(2), claim("data-db-1"), disk}, true},
 		"a claim bound unseen": {namespaceData, ns,
-			[]client.Object{set(2), func() client.Object {
+			[]cluster.Object{set(2), func() cluster.Object {
 				c := claim("data-db-1")
 				c.Spec.VolumeName, c.Status.Phase = "", ""
 				return c
-			}()}, []client.Object{set(2), claim("data-db-1"), disk}, true},
-		"a claim gone unseen": {namespaceData, ns, []client.Object{set(2), claim("data-db-1"), disk},
-			[]client.Object{set(2)}, false},
+			}()}, []cluster.Object{set(2), claim("data-db-1"), disk}, true},
+		"a claim gone unseen": {namespaceData, ns, []cluster.Object{set(2), claim("data-db-1"), disk},
+			[]cluster.Object{set(2)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen, real := &cluster.Snapshot{Complete: true}, &cluster.Snapshot{Complete: true}
@@ -77,7 +76,7 @@ func TestWhatNoCacheHasSeenIsGuarded(t *testing.T) {
 			if err := real.Add(tt.real...); err != nil {
 				t.Fatal(err)
 			}
-			review := func(live client.Reader) ([]Finding, []*Undecided) {
+			review := func(live cluster.Reader) ([]Finding, []*Undecided) {
 				view := cluster.Environment{Source: cache.Cached(seen), Finder: seen, Live: live}.View(context.Background(),
 					cluster.Request{})
 				return Review(view, []*Rule{tt.rule}, tt.obj, nil)

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -33,7 +32,7 @@ func TestAdmissionDoesNotReadWhatItDoesNotWatch(t *testing.T) {
 			return 1, err
 		},
 		"list": func(v *cluster.View) (int, error) {
-			jobs, err := cluster.List[batchv1.JobList](v, client.InNamespace("prod"))
+			jobs, err := cluster.List[batchv1.JobList](v, cluster.InNamespace("prod"))
 			if jobs == nil {
 				return 0, err
 			}

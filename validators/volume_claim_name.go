@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +15,7 @@ var volumeClaimName = &Rule{
 	Name:  "volume-claim-name",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}},
+	Reads: []cluster.Object{&corev1.PersistentVolumeClaim{}, &appsv1.StatefulSet{}},
 	Doc: `a volume must be reserved for a claim by the name that the claim has
 
 A claimRef keeps a volume for one claim. Tools that add a prefix or a suffix to
@@ -41,7 +40,7 @@ is silent, because the claim may be created after its volume.`,
 		if pvc != nil {
 			return nil
 		}
-		sets, unknown := cluster.List[appsv1.StatefulSetList](p.Cluster, client.InNamespace(ref.Namespace))
+		sets, unknown := cluster.List[appsv1.StatefulSetList](p.Cluster, cluster.InNamespace(ref.Namespace))
 		if !p.presumed(unknown) {
 			return fmt.Errorf("list StatefulSets: %w", unknown)
 		}
@@ -52,7 +51,7 @@ is silent, because the claim may be created after its volume.`,
 				return nil
 			}
 		}
-		list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, client.InNamespace(ref.Namespace))
+		list, err := cluster.List[corev1.PersistentVolumeClaimList](p.Cluster, cluster.InNamespace(ref.Namespace))
 		if err != nil {
 			return fmt.Errorf("list PersistentVolumeClaims: %w", err)
 		}

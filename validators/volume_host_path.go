@@ -5,14 +5,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var volumeHostPath = &Rule{
 	Name:  "volume-host-path",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.Node{}},
+	Reads: []cluster.Object{&corev1.Node{}},
 	Doc: `a volume on a node's own disk must say which node
 
 A hostPath is a directory of the node on which the Pod runs. When the Pod moves

@@ -5,8 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -16,7 +14,7 @@ var volumeInUse = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads:     []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume that a claim is bound to must not be deleted
 
 A deletion cannot be taken back. Kubernetes delays it until the claim is gone,
@@ -41,7 +39,7 @@ means the claim of that name.`,
 		if err != nil {
 			return fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", ref.Namespace, ref.Name, err)
 		}
-		if pvc == nil || pvc.DeletionTimestamp != nil || !volume.IsVolumeBoundToClaim(pv, pvc) {
+		if pvc == nil || pvc.DeletionTimestamp != nil || !cluster.Reserves(pv, pvc) {
 			return nil
 		}
 		finding := field.Forbidden(namePath,

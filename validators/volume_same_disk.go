@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -18,7 +17,7 @@ var volumeSameDisk = &Rule{
 	Name:  "volume-same-disk",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
+	Reads: []cluster.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}},
 	Doc: `a disk should be the disk of one volume
 
 Two PersistentVolumes with the same CSI driver and volumeHandle, the same NFS server
@@ -114,7 +113,7 @@ func diskPath(pv *corev1.PersistentVolume) (*field.Path, string) {
 
 // mountedTwice reports a Pod with two volumes of one CSI handle, of which it names one
 // claim at least: the claims that are made of templates get volumes of their own.
-func mountedTwice(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+func mountedTwice(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 	if !slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }) {
 		return nil
 	}
@@ -152,7 +151,7 @@ func mountedTwice(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Pa
 
 // boundVolume returns the volume of a claim that Pods use, of a claim template that of
 // the first ordinal; nil if it has none.
-func (c podClaim) boundVolume(v *cluster.View, obj client.Object) (*corev1.PersistentVolume, error) {
+func (c podClaim) boundVolume(v *cluster.View, obj cluster.Object) (*corev1.PersistentVolume, error) {
 	switch sts, _ := obj.(*appsv1.StatefulSet); c.by {
 	case anEphemeral:
 		return nil, nil

@@ -3,8 +3,6 @@ package validators
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -14,7 +12,7 @@ var volumeStaleClaim = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads:     []client.Object{&corev1.PersistentVolumeClaim{}},
+	Reads:     []cluster.Object{&corev1.PersistentVolumeClaim{}},
 	Doc: `a volume must not arrive with the uid of a claim that is gone
 
 A PersistentVolume that was saved with kubectl get -o yaml contains the uid of
@@ -55,11 +53,11 @@ annotation says that it was bound already.`,
 			return releasedAtOnce(p, pv)
 		}).Of("spec.claimRef"),
 		OnCreate(func(p *Pass, pvc *corev1.PersistentVolumeClaim) error {
-			value, bound := pvc.Annotations[volume.AnnBindCompleted]
+			value, bound := pvc.Annotations[cluster.AnnotationBindCompleted]
 			if !bound || pvc.ResourceVersion != "" && !p.Cluster.Manifests() {
 				return nil
 			}
-			p.Warn(field.Invalid(field.NewPath("metadata", "annotations").Key(volume.AnnBindCompleted), value,
+			p.Warn(field.Invalid(field.NewPath("metadata", "annotations").Key(cluster.AnnotationBindCompleted), value,
 				"is of an earlier binding; the claim is Lost at once, unless its volume is free"),
 				"remove it, and uid from the volume's claimRef")
 			return nil

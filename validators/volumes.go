@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/component-helpers/storage/volume"
 
 	"stayput.dev/cluster"
 )
@@ -33,26 +32,10 @@ func volumesFor(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.P
 // k8s.io/kubernetes pkg/controller/volume/persistentvolume/index.go.
 func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev1.PersistentVolume, wait bool,
 ) *corev1.PersistentVolume {
-	dropped := attributesDropped(v)
-	if dropped {
-		of := *pvc
-		of.Spec.VolumeAttributesClassName = nil
-		pvc = &of
-	}
 	groups := map[int][]*corev1.PersistentVolume{} // by number of access modes
 	for _, pv := range all {
-		if !volume.CheckAccessModes(pvc, pv) {
+		if !cluster.AccessModesFit(pv, pvc) {
 			continue
-		}
-		if pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending {
-			made := *pv // from a manifest, or new: it will be Available
-			made.Status.Phase = corev1.VolumeAvailable
-			pv = &made
-		}
-		if dropped && pv.Spec.VolumeAttributesClassName != nil {
-			made := *pv
-			made.Spec.VolumeAttributesClassName = nil
-			pv = &made
 		}
 		modes := 0
 		if !wait {
@@ -63,16 +46,38 @@ func bestVolume(v *cluster.View, pvc *corev1.PersistentVolumeClaim, all []*corev
 		groups[modes] = append(groups[modes], pv)
 	}
 	for _, modes := range slices.Sorted(maps.Keys(groups)) {
-		pvs := groups[modes]
-		slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
-		// An error is a malformed selector, or a class that no server knows; no
-		// volume matches either.
-		pv, err := volume.FindMatchingVolume(pvc, pvs, nil, nil, false, true)
-		if pv != nil && err == nil {
+		if pv := smallest(v, pvc, groups[modes]); pv != nil {
 			return pv
 		}
 	}
 	return nil
+}
+
+// smallest returns the smallest volume that a claim may be bound to, or one that is
+// reserved for it, or nil. Of equals it is the first by name.
+func smallest(v *cluster.View, pvc *corev1.PersistentVolumeClaim, pvs []*corev1.PersistentVolume,
+) (best *corev1.PersistentVolume) {
+	slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return strings.Compare(a.Name, b.Name) })
+	class, asked := cluster.ClaimClass(pvc), pvc.Spec.Resources.Requests.Storage()
+	for _, pv := range pvs {
+		reserved := cluster.Reserves(pv, pvc)
+		switch size := pv.Spec.Capacity.Storage(); {
+		case pv.Spec.ClaimRef != nil && !reserved, pv.DeletionTimestamp != nil, size.Cmp(*asked) < 0,
+			!cluster.VolumeModeFits(pv, pvc), !attributesFit(v, pvc, pv):
+		case reserved:
+			return pv
+		case !available(pv), cluster.VolumeClass(pv) != class, !selectorMatches(pvc, pv):
+		case best == nil || size.Cmp(*best.Spec.Capacity.Storage()) < 0:
+			best = pv
+		}
+	}
+	return best
+}
+
+// available says whether no claim has a volume, or will, once it is known to the
+// controller: it may be new, or of a manifest.
+func available(pv *corev1.PersistentVolume) bool {
+	return pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending || pv.Status.Phase == corev1.VolumeAvailable
 }
 
 // attributesDropped says whether the API server drops the attributes classes of the

@@ -9,8 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/pattern"
 )
 
@@ -39,7 +39,7 @@ a workload without any volume that outlives the Pod, which may be intended
 
 	Exempt: "the data at the path can be created again, such as a cache or a replica's copy",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		vols := podVolumes{spec: spec}
 		if sts, ok := obj.(*appsv1.StatefulSet); ok {
 			vols.set, vols.templates = true, sts.Spec.VolumeClaimTemplates

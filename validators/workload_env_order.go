@@ -8,8 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/pattern"
 )
 
@@ -33,7 +33,7 @@ Service (DB_SERVICE_HOST), and where a shell reads the text.`,
 
 	Exempt: "the program in the container replaces the text itself",
 
-	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, _ cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		links := spec.EnableServiceLinks == nil || *spec.EnableServiceLinks
 		for _, c := range containers(spec) {
 			if len(c.item.EnvFrom) == 0 && refers(c.item) { // envFrom may define anything

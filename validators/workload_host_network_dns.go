@@ -7,7 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var workloadHostNetworkDNS = &Rule{
@@ -28,7 +29,7 @@ because the author has chosen the DNS servers.`,
 
 	Exempt: "the DNS servers of the nodes forward the cluster's domain to the cluster's DNS",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		if !spec.HostNetwork || spec.DNSConfig != nil && len(spec.DNSConfig.Nameservers) > 0 {
 			return nil
 		}

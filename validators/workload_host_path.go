@@ -8,14 +8,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var workloadHostPath = &Rule{
 	Name:  "workload-host-path",
 	Level: Warn,
 	Loses: LosesData,
-	Reads: []client.Object{&corev1.Node{}},
+	Reads: []cluster.Object{&corev1.Node{}},
 	Doc: `a workload that may move between nodes must not keep data in a hostPath
 
 A hostPath volume is a directory of the node on which the Pod runs. A Pod that
@@ -33,7 +34,7 @@ lint, it assumes several.`,
 
 	Exempt: "the directory is the same on every node, as a mounted file share is, or holds data that can be created again",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		if _, ok := obj.(*appsv1.StatefulSet); ok {
 			return hostPaths(p, spec, at, func(volume string) (string, string) {
 				return ownClaims(volume, "10Gi"), ownClaimsBriefly

@@ -9,8 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -19,7 +17,7 @@ var workloadNodeName = &Rule{
 	Name:  "workload-node-name",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
+	Reads: []cluster.Object{&corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &storagev1.StorageClass{}},
 	Doc: `a Pod whose claims wait for the scheduler must not name its node
 
 A Pod with nodeName is assigned to its node at once, without the scheduler. But
@@ -34,7 +32,7 @@ reserved (claimRef) does not wait, and the rule ignores it.`,
 
 	Exempt: "another Pod, which the scheduler places, is the first to use the claim",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		if spec.NodeName == "" {
 			return nil
 		}
@@ -74,7 +72,7 @@ func (c podClaim) claimName() string {
 }
 
 // classAwaiting returns the class for whose scheduled Pod a claim waits, or "".
-func classAwaiting(v *cluster.View, obj client.Object, c podClaim) (class string, err error) {
+func classAwaiting(v *cluster.View, obj cluster.Object, c podClaim) (class string, err error) {
 	if sts, ok := obj.(*appsv1.StatefulSet); ok && c.by == aTemplate {
 		return templateAwaiting(v, sts, c.made)
 	}
@@ -140,7 +138,7 @@ func waitsForPod(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (class stri
 	if err != nil {
 		return "", err
 	}
-	if slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return volume.IsVolumeBoundToClaim(pv, pvc) }) {
+	if slices.ContainsFunc(pvs, func(pv *corev1.PersistentVolume) bool { return cluster.Reserves(pv, pvc) }) {
 		return "", nil
 	}
 	return name, nil

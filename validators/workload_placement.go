@@ -13,8 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/component-helpers/storage/volume"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -23,7 +21,7 @@ var workloadPlacement = &Rule{
 	Name:  "workload-placement",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
+	Reads: []cluster.Object{&corev1.Node{}, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{},
 		&storagev1.StorageClass{}},
 	Doc: `a Pod must be allowed to run where its volume is, or will be made
 
@@ -47,7 +45,7 @@ the rule does not look at the class.`,
 
 	Exempt: "the nodes are to get other labels, or the volume another node affinity, before the Pod is to run",
 
-	Checks: ofPods(func(p *Pass, obj client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		pod := podAreas(spec)
 		if len(pod) == 0 || spec.NodeName != "" { // the scheduler is not asked
 			return nil
@@ -218,7 +216,7 @@ type site struct {
 }
 
 // sites returns the sites of a claim's volumes.
-func (c podClaim) sites(v *cluster.View, obj client.Object) ([]site, error) {
+func (c podClaim) sites(v *cluster.View, obj cluster.Object) ([]site, error) {
 	switch c.by {
 	case aTemplate:
 		return c.templateSites(v, obj.(*appsv1.StatefulSet)) // nothing else has claim templates
@@ -289,7 +287,7 @@ func (c podClaim) of(v *cluster.View, pvc *corev1.PersistentVolumeClaim) ([]site
 		return nil, err
 	}
 	for _, pv := range pvs {
-		if volume.IsVolumeBoundToClaim(pv, pvc) {
+		if cluster.Reserves(pv, pvc) {
 			return volumeSite(pv), nil
 		}
 	}

@@ -21,7 +21,7 @@ func (s site) onNodes(p *Pass, spec *corev1.PodSpec, pod areas, at *field.Path) 
 	if len(s.areas) == 0 || key == "" && s.areas.namedBy() == "" {
 		return false, nil
 	}
-	nodes, err := cluster.List[corev1.NodeList](p.Cluster)
+	nodes, err := cluster.List[corev1.NodeList](p.Cluster, cluster.Selection{})
 	if err != nil {
 		return false, fmt.Errorf("list Nodes: %w", err)
 	}

@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/pattern"
 )
 
@@ -34,7 +34,7 @@ commands of a hook take.`,
 
 	Exempt: "the hook itself ends the process, while it sleeps",
 
-	Checks: ofPods(func(p *Pass, _ client.Object, spec *corev1.PodSpec, at *field.Path) error {
+	Checks: ofPods(func(p *Pass, _ cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 		period := ptr.Deref(spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
 		if period <= 0 {
 			return nil // no hook is run

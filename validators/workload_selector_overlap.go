@@ -7,14 +7,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 var workloadSelectorOverlap = &Rule{
 	Name:  "workload-selector-overlap",
 	Level: Warn,
 	Loses: LosesTime,
-	Reads: []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}},
+	Reads: []cluster.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}},
 	Doc: `the selector of a StatefulSet or Deployment must match its own Pods only
 
 Tools that use the selector cannot distinguish the Pods of the two workloads: an
@@ -38,7 +39,7 @@ already keeps its value, for Services select by it.`,
 	},
 }
 
-func overlaps(p *Pass, obj client.Object, selector *metav1.LabelSelector, podLabels map[string]string) error {
+func overlaps(p *Pass, obj cluster.Object, selector *metav1.LabelSelector, podLabels map[string]string) error {
 	sel, err := selectorOf(selector)
 	if err != nil || sel.Empty() || selector == nil {
 		return nil // the API server refuses it

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -70,7 +69,7 @@ func byKind(a, b workload) int {
 }
 
 // workloadOf returns an object as a workload. Of another kind it has no template.
-func workloadOf(obj client.Object) workload {
+func workloadOf(obj cluster.Object) workload {
 	w := workload{name: obj.GetName()}
 	switch o := obj.(type) {
 	case *appsv1.StatefulSet:
@@ -93,7 +92,7 @@ func workloadOf(obj client.Object) workload {
 // whose Pods a selector matches, without self, which may be nil, and those that are
 // being deleted. If one of the kinds is not known, it returns those of the other
 // together with the error, [cluster.ErrUnknown].
-func workloadsBeside(v *cluster.View, namespace string, sel labels.Selector, self client.Object) ([]workload, error) {
+func workloadsBeside(v *cluster.View, namespace string, sel labels.Selector, self cluster.Object) ([]workload, error) {
 	keys := cluster.SelectorKeys(sel)
 	all, unknown := matched(nil, v, cluster.StatefulSetsByLabel, namespace, keys, sel, self)
 	all, err := matched(all, v, cluster.DeploymentsByLabel, namespace, keys, sel, self)
@@ -106,8 +105,8 @@ func workloadsBeside(v *cluster.View, namespace string, sel labels.Selector, sel
 
 // matched adds the workloads of a kind, but for self, that count and whose Pods a
 // selector matches, which has these keys.
-func matched[P client.Object](all []workload, v *cluster.View, idx *cluster.Index[P], namespace string,
-	keys []string, sel labels.Selector, self client.Object) ([]workload, error) {
+func matched[P cluster.Object](all []workload, v *cluster.View, idx *cluster.Index[P], namespace string,
+	keys []string, sel labels.Selector, self cluster.Object) ([]workload, error) {
 	found, err := cluster.Find(v, idx, namespace, keys...)
 	if err != nil {
 		return all, fmt.Errorf("list %ss: %w", cluster.KindOf[P]().Kind, err)
@@ -125,7 +124,7 @@ func matched[P client.Object](all []workload, v *cluster.View, idx *cluster.Inde
 
 // counts says whether a workload is there to stay: it is not being deleted, and is
 // no Job that has ended or that a CronJob made.
-func counts(obj client.Object) bool {
+func counts(obj cluster.Object) bool {
 	if obj.GetDeletionTimestamp() != nil {
 		return false
 	}

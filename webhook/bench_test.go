@@ -15,9 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	made "stayput.dev/bench/payloads"
+	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 	"stayput.dev/mutators"
 )
@@ -49,7 +48,7 @@ func shop(tb testing.TB) *Webhook {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var objs []client.Object
+	var objs []cluster.Object
 	for _, m := range manifests {
 		objs = append(objs, m.Object)
 	}

@@ -17,9 +17,9 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/fastjson"
 )
 
@@ -118,7 +118,7 @@ func FuzzReview(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, obj := range []client.Object{got.old, got.obj, want.old, want.obj} {
+		for _, obj := range []cluster.Object{got.old, got.obj, want.old, want.obj} {
 			if obj != nil && !readsManagedFields(schema.GroupVersionKind(got.Kind)) {
 				obj.SetManagedFields(nil)
 			}

@@ -18,8 +18,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -28,7 +28,7 @@ import (
 
 // newWebhook returns a webhook over a cluster of the objects, with all rules
 // and mutators.
-func newWebhook(t testing.TB, objs ...client.Object) *Webhook {
+func newWebhook(t testing.TB, objs ...cluster.Object) *Webhook {
 	t.Helper()
 	snap := &cluster.Snapshot{Complete: true}
 	if err := snap.Add(objs...); err != nil {
@@ -304,11 +304,11 @@ func TestWhatCannotBeDecided(t *testing.T) {
 // slow answers lookups when the context is done, and notes how long they may
 // take.
 type slow struct {
-	client.Reader
+	cluster.Reader
 	left *time.Duration
 }
 
-func (s slow) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+func (s slow) Get(ctx context.Context, _ types.NamespacedName, _ cluster.Object) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		*s.left = time.Until(deadline)
 	}

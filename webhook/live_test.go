@@ -12,7 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,21 +25,21 @@ import (
 // A changing reader reads what a test puts there, and counts.
 type changing struct {
 	mu sync.Mutex
-	client.Reader
+	cluster.Reader
 	asked []string
 }
 
-func (c *changing) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (c *changing) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if ctx.Err() == nil { // or it is a read ahead, which nobody waits for any more
 		c.asked = append(c.asked, kindName(obj))
 	}
-	return c.Reader.Get(ctx, key, obj, opts...)
+	return c.Reader.Get(ctx, key, obj)
 }
 
 // become lets the API server have other objects, and forgets what it was asked.
-func (c *changing) become(t *testing.T, objs []client.Object) {
+func (c *changing) become(t *testing.T, objs []cluster.Object) {
 	t.Helper()
 	snap := newWebhook(t, objs...).Environment.Source
 	c.mu.Lock()
@@ -47,7 +47,7 @@ func (c *changing) become(t *testing.T, objs []client.Object) {
 	c.Reader, c.asked = snap, nil
 }
 
-func cacheObjects(t testing.TB) []client.Object {
+func cacheObjects(t testing.TB) []cluster.Object {
 	t.Helper()
 	objs, err := paper.Read("cluster.json", readPayload(t, "cluster"))
 	if err != nil {
@@ -56,7 +56,7 @@ func cacheObjects(t testing.TB) []client.Object {
 	return objs
 }
 
-func without[T client.Object](objs []client.Object, name string) (rest []client.Object) {
+func without[T cluster.Object](objs []cluster.Object, name string) (rest []cluster.Object) {
 	for _, obj := range objs {
 		if _, is := obj.(T); !is || obj.GetName() != name {
 			rest = append(rest, obj)
@@ -75,8 +75,8 @@ func TestNothingIsRemembered(t *testing.T) {
 	noSet := without[*appsv1.StatefulSet](objs, "db")
 	for _, tt := range []struct {
 		name, payload      string
-		cached             []client.Object
-		one, other         []client.Object // what the API server has
+		cached             []cluster.Object
+		one, other         []cluster.Object // what the API server has
 		saysOne, saysOther string
 		reads              string // in the first case
 	}{
@@ -92,7 +92,7 @@ func TestNothingIsRemembered(t *testing.T) {
 			world := &changing{}
 			w.Environment.Source, w.Environment.Live = cache.Cached(w.Environment.Source), cache.Shared(world)
 			h := w.Handler()
-			ask := func(objs []client.Object, want string) {
+			ask := func(objs []cluster.Object, want string) {
 				t.Helper()
 				world.become(t, objs)
 				c := newSender(t, h, tt.payload)
@@ -156,13 +156,13 @@ func TestLiveReadsRunTogether(t *testing.T) {
 }
 
 type meeting struct {
-	client.Reader
+	cluster.Reader
 	mu  sync.Mutex
 	all int
 	met chan struct{}
 }
 
-func (m *meeting) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (m *meeting) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	m.mu.Lock()
 	if m.all--; m.all == 0 {
 		close(m.met)
@@ -170,7 +170,7 @@ func (m *meeting) Get(ctx context.Context, key client.ObjectKey, obj client.Obje
 	m.mu.Unlock()
 	select {
 	case <-m.met:
-		return m.Reader.Get(ctx, key, obj, opts...)
+		return m.Reader.Get(ctx, key, obj)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -185,11 +185,11 @@ func BenchmarkLive(b *testing.B) {
 	}
 	b.Cleanup(on.Stop)
 	config := &rest.Config{Host: on.URL, QPS: -1}
-	general, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	general, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	live, err := cache.Live(config, general)
+	live, err := cache.Live(config, cache.Reader(general))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -396,18 +395,18 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 }
 
 // Watches returns the kinds of [Reads] that admission knows: one informer each.
-func Watches(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
+func Watches(rules []*validators.Rule, ms []*mutators.Mutator) ([]cluster.Object, error) {
 	reads, err := Reads(rules, ms)
-	return slices.DeleteFunc(reads, func(obj client.Object) bool {
+	return slices.DeleteFunc(reads, func(obj cluster.Object) bool {
 		return !cluster.Watched(cluster.KnownObject(obj).GVK())
 	}), err
 }
 
 // Reads returns the kinds that rules, mutators and the webhook itself look up,
 // sorted by kind.
-func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, error) {
+func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]cluster.Object, error) {
 	// The mode is read from the Namespace; a Scale names its workload.
-	objs := []client.Object{&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{}}
+	objs := []cluster.Object{&corev1.Namespace{}, &appsv1.StatefulSet{}, &appsv1.Deployment{}}
 	for _, r := range rules {
 		objs = append(objs, r.Reads...)
 	}
@@ -417,7 +416,7 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 	if len(repair.Of(ms)) > 0 {
 		objs = append(objs, &corev1.PersistentVolume{}, &corev1.PersistentVolumeClaim{}, &corev1.Pod{})
 	}
-	byKind := map[string]client.Object{}
+	byKind := map[string]cluster.Object{}
 	for _, obj := range objs {
 		kind := cluster.KnownObject(obj)
 		if kind == nil {
@@ -425,7 +424,7 @@ func Reads(rules []*validators.Rule, ms []*mutators.Mutator) ([]client.Object, e
 		}
 		byKind[kind.GVK().String()] = obj
 	}
-	var out []client.Object
+	var out []cluster.Object
 	for _, k := range slices.Sorted(maps.Keys(byKind)) {
 		out = append(out, byKind[k])
 	}

@@ -12,7 +12,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -241,7 +240,7 @@ func TestUpdatesOfWhatIsReadAreAsked(t *testing.T) {
 				!cluster.Watched(c.Kind) {
 				continue
 			}
-			for _, read := range c.Reads {
+			for _, read := range c.Reads() {
 				elems := cluster.SplitPath(read.Path)
 				top := elems[0]
 				if top == "metadata" {
@@ -270,7 +269,7 @@ func TestUpdatesOfWhatIsReadAreAsked(t *testing.T) {
 // stands in the table of kinds, from which all else follows.
 func TestEachKindIsKnown(t *testing.T) {
 	about := map[schema.GroupVersionKind]string{}
-	reads := func(of string, objs []client.Object) {
+	reads := func(of string, objs []cluster.Object) {
 		for _, obj := range objs {
 			if cluster.KnownObject(obj) == nil {
 				t.Errorf("%s reads a %T, which is not in cluster.Kinds", of, obj)

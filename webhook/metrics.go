@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
 	"stayput.dev/validators"
@@ -89,21 +89,21 @@ func (m *Metrics) judged(v validators.Verdict) {
 }
 
 // Counted returns a reader of live that counts its lookups.
-func (m *Metrics) Counted(live client.Reader) client.Reader { return &counted{live, m} }
+func (m *Metrics) Counted(live cluster.Reader) cluster.Reader { return &counted{live, m} }
 
 type counted struct {
-	client.Reader
+	cluster.Reader
 	metrics *Metrics
 }
 
-func (c *counted) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+func (c *counted) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	c.metrics.lookups.WithLabelValues("get", kindName(obj)).Inc()
-	return c.Reader.Get(ctx, key, obj, opts...)
+	return c.Reader.Get(ctx, key, obj)
 }
 
-func (c *counted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (c *counted) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
 	c.metrics.lookups.WithLabelValues("list", strings.TrimSuffix(kindName(list), "List")).Inc()
-	return c.Reader.List(ctx, list, opts...)
+	return c.Reader.List(ctx, list, selected)
 }
 
 // kindName returns the kind of a typed object: *v1.Service is Service.

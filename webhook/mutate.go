@@ -8,7 +8,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -70,12 +69,12 @@ const mendFirst = "mend first what its re-creation is denied for: "
 // creation may have only what its running Pods show. If there are any, no hint
 // gives such a remedy.
 func (w *Webhook) madeAgain(v *cluster.View, req *request, hints *validators.Verdict,
-	after client.Object) (warnings []string, err error) {
+	after cluster.Object) (warnings []string, err error) {
 	recreates := func(f validators.Finding) bool { return f.Recreates }
 	if req.old == nil || !slices.ContainsFunc(hints.Findings, recreates) {
 		return nil, nil
 	}
-	made := after.DeepCopyObject().(client.Object)
+	made := after.DeepCopyObject().(cluster.Object)
 	made.SetResourceVersion("") // as it will be applied, around the running Pods
 	verdict, err := w.rules.Review(v, nil, made)
 	if err != nil {

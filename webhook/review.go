@@ -12,8 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	kjson "sigs.k8s.io/json"
 
 	"stayput.dev/cluster"
@@ -25,7 +23,7 @@ import (
 type request struct {
 	*admissionv1.AdmissionRequest
 
-	old, obj client.Object // nil if there is none
+	old, obj cluster.Object // nil if there is none
 }
 
 // facts returns what rules may know of the request besides its objects.
@@ -173,11 +171,11 @@ func (r *request) decodeObjects(doc *fastjson.Document) (err error) {
 }
 
 func decodeObject(field string, gvk schema.GroupVersionKind, raw []byte, namespace string,
-	doc *fastjson.Document) (client.Object, error) {
+	doc *fastjson.Document) (cluster.Object, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	obj, decoded := doc.Decoded(raw).(client.Object)
+	obj, decoded := doc.Decoded(raw).(cluster.Object)
 	if !decoded {
 		var err error
 		if obj, err = newObject(gvk); err != nil {
@@ -209,15 +207,15 @@ func readsManagedFields(gvk schema.GroupVersionKind) bool {
 	return kind != nil && kind.ManagedFields
 }
 
-func newObject(gvk schema.GroupVersionKind) (client.Object, error) {
+func newObject(gvk schema.GroupVersionKind) (cluster.Object, error) {
 	if gvk == autoscalingv1.SchemeGroupVersion.WithKind("Scale") {
 		return new(autoscalingv1.Scale), nil
 	}
-	obj, err := scheme.Scheme.New(gvk)
+	obj, err := cluster.Scheme().New(gvk)
 	if err != nil {
 		return nil, fmt.Errorf("request.kind: no convention is about %s", gvk)
 	}
-	o, ok := obj.(client.Object)
+	o, ok := obj.(cluster.Object)
 	if !ok {
 		return nil, fmt.Errorf("request.kind: %s is not an object that is stored", gvk)
 	}

@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -14,7 +13,7 @@ import (
 // or deployments/scale, which holds only two Scales. Both are nil if the
 // workload does not exist, or if the number of replicas does not change, for
 // which nothing is looked up.
-func scaled(v *cluster.View, req *request) (old, obj client.Object, err error) {
+func scaled(v *cluster.View, req *request) (old, obj cluster.Object, err error) {
 	was, ok1 := req.old.(*autoscalingv1.Scale)
 	is, ok2 := req.obj.(*autoscalingv1.Scale)
 	if !ok1 || !ok2 {

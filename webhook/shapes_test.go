@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 
+	"stayput.dev/cluster"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
@@ -124,7 +124,7 @@ func reviewedKinds() (kinds []schema.GroupVersionKind) {
 func shapes() iter.Seq[shape] {
 	return func(yield func(shape) bool) {
 		for _, kind := range reviewedKinds() {
-			obj, err := scheme.Scheme.New(kind)
+			obj, err := cluster.Scheme().New(kind)
 			if err != nil {
 				panic(err)
 			}

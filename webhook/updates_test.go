@@ -10,20 +10,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
+	"stayput.dev/cluster"
 	"stayput.dev/validators"
 )
 
 // deaf answers no lookup, and counts them.
 type deaf struct{ asked *int }
 
-func (d deaf) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+func (d deaf) Get(context.Context, types.NamespacedName, cluster.Object) error {
 	*d.asked++
 	return errors.New("nobody answers")
 }
 
-func (d deaf) List(context.Context, client.ObjectList, ...client.ListOption) error {
+func (d deaf) List(context.Context, cluster.ObjectList, cluster.Selection) error {
 	*d.asked++
 	return errors.New("nobody answers")
 }

@@ -25,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 )
@@ -46,24 +45,24 @@ type Cluster struct {
 type kind struct {
 	gvk        schema.GroupVersionKind
 	namespaced bool
-	objects    []client.Object
-	byKey      map[client.ObjectKey]client.Object
+	objects    []cluster.Object
+	byKey      map[client.ObjectKey]cluster.Object
 }
 
 const version = "1000"
 
 // Start serves a cluster of the objects on loopback. They are not copied, and
 // must have different names.
-func Start(objects []client.Object) (*Cluster, error) {
+func Start(objects []cluster.Object) (*Cluster, error) {
 	c := &Cluster{kinds: map[schema.GroupVersionResource]*kind{}, counts: map[string]int{}, stored: map[string][]byte{},
 		done: make(chan struct{})}
 	byGVK := map[schema.GroupVersionKind]*kind{}
 	for _, known := range append(slices.Clone(cluster.Kinds), process...) {
-		k := &kind{gvk: known.GVK(), namespaced: !known.ClusterScoped, byKey: map[client.ObjectKey]client.Object{}}
+		k := &kind{gvk: known.GVK(), namespaced: !known.ClusterScoped, byKey: map[client.ObjectKey]cluster.Object{}}
 		c.kinds[known.GVR()], byGVK[k.gvk] = k, k
 	}
 	for _, obj := range objects {
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		gvk, err := cluster.GVK(obj)
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +168,7 @@ func (c *Cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // list answers with all objects of a kind, in pages if the client asks for them.
 func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespace string) {
-	empty, err := scheme.Scheme.New(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
+	empty, err := cluster.Scheme().New(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
 	if err != nil {
 		panic(err) // known kinds have lists
 	}
@@ -212,11 +211,11 @@ func (c *Cluster) watch(w http.ResponseWriter, r *http.Request, k *kind, gvr sch
 				return
 			}
 		}
-		end, err := scheme.Scheme.New(k.gvk)
+		end, err := cluster.Scheme().New(k.gvk)
 		if err != nil {
 			panic(err)
 		}
-		mark := end.(client.Object)
+		mark := end.(cluster.Object)
 		mark.GetObjectKind().SetGroupVersionKind(k.gvk)
 		mark.SetResourceVersion(version)
 		mark.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
@@ -245,7 +244,7 @@ func jsonEvents(w io.Writer) func(watch.EventType, runtime.Object) error {
 
 func protobufEvents(w io.Writer) func(watch.EventType, runtime.Object) error {
 	frames := protobuf.LengthDelimitedFramer.NewFrameWriter(w)
-	s := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	s := protobuf.NewSerializer(cluster.Scheme(), cluster.Scheme())
 	return func(t watch.EventType, obj runtime.Object) error {
 		raw, err := runtime.Encode(s, obj)
 		if err != nil {
@@ -268,7 +267,7 @@ func respond(w http.ResponseWriter, r *http.Request, obj runtime.Object, code in
 	if wantsProtobuf(r) {
 		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
 		w.WriteHeader(code)
-		_ = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(obj, w)
+		_ = protobuf.NewSerializer(cluster.Scheme(), cluster.Scheme()).Encode(obj, w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -343,7 +342,7 @@ func (c *Cluster) own(w http.ResponseWriter, r *http.Request, resource string, k
 			refuse(w, http.StatusBadRequest, "BadRequest")
 			return
 		}
-		obj := decoded.(client.Object)
+		obj := decoded.(cluster.Object)
 		obj.SetResourceVersion(fmt.Sprint(len(c.counts)))
 		key.Name = obj.GetName()
 		if c.stored[resource+key.String()], err = json.Marshal(obj); err != nil {

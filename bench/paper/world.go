@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 )
 
@@ -27,12 +27,12 @@ func (s Size) String() string {
 }
 
 // Read returns the objects of a file that was written by kubectl get -o json.
-func Read(file string, data []byte) ([]client.Object, error) {
+func Read(file string, data []byte) ([]cluster.Object, error) {
 	manifests, _, err := manifest.ParseManifests(file, data)
 	if err != nil {
 		return nil, err
 	}
-	objects := make([]client.Object, len(manifests))
+	objects := make([]cluster.Object, len(manifests))
 	for i, m := range manifests {
 		objects[i] = m.Object
 	}
@@ -41,7 +41,7 @@ func Read(file string, data []byte) ([]client.Object, error) {
 
 // Fill returns the objects, and copies of the first of each kind under other names,
 // until there are as many as the size says.
-func Fill(objects []client.Object, size Size) ([]client.Object, error) {
+func Fill(objects []cluster.Object, size Size) ([]cluster.Object, error) {
 	var (
 		sts appsv1.StatefulSet
 		svc corev1.Service
@@ -120,8 +120,8 @@ func Fill(objects []client.Object, size Size) ([]client.Object, error) {
 // first returns a copy of the first object of a kind.
 func first[T any, P interface {
 	*T
-	client.Object
-}](objects []client.Object, into P) {
+	cluster.Object
+}](objects []cluster.Object, into P) {
 	for _, obj := range objects {
 		if o, ok := obj.(P); ok {
 			*into = *o

@@ -5,7 +5,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -15,9 +14,9 @@ import (
 // together, arrive within less time than a watch needs. Of a kind that is not
 // watched, because the API server did not serve it, it has nothing: the API
 // server is asked, and answers as soon as it serves the kind, after an upgrade.
-func Cached(cache client.Reader) client.Reader { return cached{cache} }
+func Cached(cache cluster.Reader) cluster.Reader { return cached{cache} }
 
-type cached struct{ client.Reader }
+type cached struct{ cluster.Reader }
 
 var _ cluster.Partial = cached{}
 

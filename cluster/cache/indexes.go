@@ -4,11 +4,8 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 )
@@ -25,8 +22,8 @@ type indexID struct {
 var _ cluster.Finder = Caches(nil)
 
 // Add adds the indexes of a kind to its informer, which must not have started.
-func (c Caches) Add(obj client.Object, informer cache.Informer) error {
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func (c Caches) Add(obj cluster.Object, informer cache.Informer) error {
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return err
 	}
@@ -44,9 +41,9 @@ func (c Caches) Add(obj client.Object, informer cache.Informer) error {
 }
 
 // inNamespace makes the keys of an index for an informer.
-func inNamespace(name string, keysOf func(client.Object) []string) toolscache.IndexFunc {
+func inNamespace(name string, keysOf func(cluster.Object) []string) toolscache.IndexFunc {
 	return func(obj any) ([]string, error) {
-		o, ok := obj.(client.Object)
+		o, ok := obj.(cluster.Object)
 		if !ok {
 			return nil, fmt.Errorf("index by %s: a %T is no object", name, obj)
 		}
@@ -59,7 +56,7 @@ func inNamespace(name string, keysOf func(client.Object) []string) toolscache.In
 }
 
 // Find implements [cluster.Finder].
-func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]client.Object, error) {
+func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]cluster.Object, error) {
 	indexer := c[indexID{kind, index}]
 	if indexer == nil {
 		return nil, fmt.Errorf("find %s: no index is called %q", kind.Kind, index)
@@ -72,10 +69,10 @@ func (c Caches) Find(kind schema.GroupVersionKind, index, namespace, key string)
 }
 
 // objectsOf returns the items of an indexer as what they are.
-func objectsOf(items []any) []client.Object {
-	objs := make([]client.Object, len(items))
+func objectsOf(items []any) []cluster.Object {
+	objs := make([]cluster.Object, len(items))
 	for i := range items {
-		objs[i] = items[i].(client.Object)
+		objs[i] = items[i].(cluster.Object)
 	}
 	return objs
 }

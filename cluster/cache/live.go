@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -24,7 +24,7 @@ import (
 // server: over HTTP/1.1, in protobuf, without discovery. Whatever is not simply
 // the object, or a Status that says that there is none, is left to general,
 // which asks again, retries, and knows the errors; so are lists.
-func Live(config *rest.Config, general client.Reader) (client.Reader, error) {
+func Live(config *rest.Config, general cluster.Reader) (cluster.Reader, error) {
 	config = rest.CopyConfig(config)
 	config.NextProtos, config.DisableCompression = []string{"http/1.1"}, true
 	if config.UserAgent == "" {
@@ -56,7 +56,7 @@ func Live(config *rest.Config, general client.Reader) (client.Reader, error) {
 }
 
 type live struct {
-	client.Reader
+	cluster.Reader
 	base      url.URL // without a slash at its end
 	transport http.RoundTripper
 	places    map[reflect.Type]place
@@ -71,12 +71,12 @@ type place struct {
 // header is that of all requests, which transports do not edit.
 var header = http.Header{"Accept": {runtime.ContentTypeProtobuf}}
 
-// Get implements [client.Reader].
-func (l *live) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+// Get implements [cluster.Reader].
+func (l *live) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	at, ok := l.places[reflect.TypeOf(obj)]
 	into, decodes := obj.(interface{ Unmarshal([]byte) error })
-	if !ok || !decodes || len(opts) > 0 || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" {
-		return l.Reader.Get(ctx, key, obj, opts...)
+	if !ok || !decodes || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" {
+		return l.Reader.Get(ctx, key, obj)
 	}
 	path := l.base.Path + at.group
 	if !at.kind.ClusterScoped {

@@ -14,22 +14,23 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/bench/paper"
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 )
 
 // A general reader counts the questions that are left to it.
 type general struct {
-	client.Reader
+	cluster.Reader
 	asked []string
 }
 
 var errGeneral = errors.New("left to general")
 
-func (g *general) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+func (g *general) Get(_ context.Context, key types.NamespacedName, _ cluster.Object) error {
 	g.asked = append(g.asked, key.String())
 	return errGeneral
 }
@@ -37,7 +38,7 @@ func (g *general) Get(_ context.Context, key client.ObjectKey, _ client.Object, 
 func TestLive(t *testing.T) {
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "shop"},
 		Spec: corev1.ServiceSpec{ClusterIP: "None", Selector: map[string]string{"app": "db"}}}
-	on, err := paper.Start([]client.Object{svc, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}})
+	on, err := paper.Start([]cluster.Object{svc, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +52,14 @@ func TestLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got corev1.Service
-		if err := live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db"}, &got); err != nil ||
+		if err := live.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "db"}, &got); err != nil ||
 			got.Spec.ClusterIP != "None" || got.Spec.Selector["app"] != "db" || got.Kind != "" {
 			t.Errorf("%q: %v %v", prefix, err, got)
 		}
-		if err := live.Get(t.Context(), client.ObjectKey{Name: "shop"}, &corev1.Namespace{}); err != nil {
+		if err := live.Get(t.Context(), types.NamespacedName{Name: "shop"}, &corev1.Namespace{}); err != nil {
 			t.Errorf("%q: %v", prefix, err)
 		}
-		if err := live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "no"}, &corev1.Service{}); !apierrors.
+		if err := live.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "no"}, &corev1.Service{}); !apierrors.
 			IsNotFound(err) {
 			t.Errorf("%q: %v", prefix, err)
 		}
@@ -66,15 +67,15 @@ func TestLive(t *testing.T) {
 			t.Errorf("%q: left to the general reader: %q", prefix, other.asked)
 		}
 		for _, left := range []struct {
-			key client.ObjectKey
-			obj client.Object
+			key types.NamespacedName
+			obj cluster.Object
 		}{
-			{client.ObjectKey{Name: "fast"}, &storagev1.VolumeAttributesClass{}}, // may not be served
-			{client.ObjectKey{Namespace: "shop", Name: "../pods/db"}, &corev1.Service{}},
-			{client.ObjectKey{Namespace: "shop", Name: "a%2fb"}, &corev1.Service{}},
-			{client.ObjectKey{Namespace: "..", Name: "db"}, &corev1.Service{}},
-			{client.ObjectKey{Name: "db"}, &corev1.Service{}},
-			{client.ObjectKey{}, &corev1.Namespace{}},
+			{types.NamespacedName{Name: "fast"}, &storagev1.VolumeAttributesClass{}}, // may not be served
+			{types.NamespacedName{Namespace: "shop", Name: "../pods/db"}, &corev1.Service{}},
+			{types.NamespacedName{Namespace: "shop", Name: "a%2fb"}, &corev1.Service{}},
+			{types.NamespacedName{Namespace: "..", Name: "db"}, &corev1.Service{}},
+			{types.NamespacedName{Name: "db"}, &corev1.Service{}},
+			{types.NamespacedName{}, &corev1.Namespace{}},
 		} {
 			if err := live.Get(t.Context(), left.key, left.obj); !errors.Is(err, errGeneral) {
 				t.Errorf("%q: %v %T: %v", prefix, left.key, left.obj, err)
@@ -103,7 +104,7 @@ func TestLiveLeavesErrors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = live.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db"}, &corev1.Service{})
+			err = live.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "db"}, &corev1.Service{})
 			if !errors.Is(err, errGeneral) || len(other.asked) != 1 {
 				t.Errorf("%v, and the general reader was asked %d times", err, len(other.asked))
 			}
@@ -127,7 +128,7 @@ func absentOther(t *testing.T) http.HandlerFunc {
 // A blockingReader lets reads begin, and end one by one with an object as it was
 // when they began.
 type blockingReader struct {
-	client.Reader
+	cluster.Reader
 	mu      sync.Mutex
 	version string
 	began   chan chan struct{}
@@ -139,7 +140,7 @@ func (g *blockingReader) set(version string) {
 	g.version = version
 }
 
-func (g *blockingReader) Get(_ context.Context, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+func (g *blockingReader) Get(_ context.Context, _ types.NamespacedName, obj cluster.Object) error {
 	g.mu.Lock()
 	version := g.version
 	g.mu.Unlock()
@@ -159,7 +160,7 @@ func testShared(t *testing.T) {
 		got := make(chan string, 1)
 		go func() {
 			obj := &corev1.Service{}
-			if err := shared.Get(ctx, client.ObjectKey{Name: "db"}, obj); err != nil {
+			if err := shared.Get(ctx, types.NamespacedName{Name: "db"}, obj); err != nil {
 				got <- err.Error()
 				return
 			}

@@ -9,9 +9,9 @@ import (
 
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/bench/paper"
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 )
 
@@ -30,7 +30,7 @@ func BenchmarkMemory(b *testing.B) {
 	if objects, err = paper.Fill(objects, paper.Size{StatefulSets: 1000, Replicas: 10, Namespaces: 100}); err != nil {
 		b.Fatal(err)
 	}
-	kinds := map[string][]client.Object{}
+	kinds := map[string][]cluster.Object{}
 	for _, obj := range objects {
 		kind := obj.GetObjectKind().GroupVersionKind().Kind
 		kinds[kind] = append(kinds[kind], obj)
@@ -55,7 +55,7 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 func fill(b *testing.B, informerOf func(toolscache.ListerWatcher, apiruntime.Object, time.Duration,
-	toolscache.Indexers) toolscache.SharedIndexInformer, objects []client.Object) toolscache.SharedIndexInformer {
+	toolscache.Indexers) toolscache.SharedIndexInformer, objects []cluster.Object) toolscache.SharedIndexInformer {
 	b.Helper()
 	informer := informerOf(nil, objects[0], 0,
 		toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
@@ -75,10 +75,10 @@ func fill(b *testing.B, informerOf func(toolscache.ListerWatcher, apiruntime.Obj
 }
 
 // decoded returns an object as a watch makes it: it shares nothing with others.
-func decoded(b *testing.B, obj client.Object) client.Object {
+func decoded(b *testing.B, obj cluster.Object) cluster.Object {
 	b.Helper()
 	type encodes interface {
-		client.Object
+		cluster.Object
 		Marshal() ([]byte, error)
 		Unmarshal([]byte) error
 	}

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
+
+	"stayput.dev/cluster"
 )
 
 // patience is how long a call waits for the read of another before it reads by
@@ -17,19 +19,19 @@ const patience = 100 * time.Millisecond
 // calls that come while it is being read wait, and share the next read. So no
 // call gets an answer that was asked for before it came, and nothing is
 // remembered. Objects are shared between callers, who must not edit them.
-func Shared(live client.Reader) client.Reader {
+func Shared(live cluster.Reader) cluster.Reader {
 	return &shared{Reader: live, turns: map[question]*turn{}}
 }
 
 type shared struct {
-	client.Reader
+	cluster.Reader
 	mu    sync.Mutex
 	turns map[question]*turn // of objects that are being read
 }
 
 type question struct {
 	kind reflect.Type
-	client.ObjectKey
+	types.NamespacedName
 }
 
 // A turn is a read that has begun, and those who wait for it to end.
@@ -39,15 +41,12 @@ type turn struct{ next *sharing }
 type sharing struct {
 	until time.Time // the latest deadline of those who wait; zero if one has none
 	done  chan struct{}
-	obj   client.Object
+	obj   cluster.Object
 	err   error
 }
 
-// Get implements [client.Reader].
-func (s *shared) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-	if len(opts) > 0 {
-		return s.Reader.Get(ctx, key, obj, opts...)
-	}
+// Get implements [cluster.Reader].
+func (s *shared) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	asked := question{reflect.TypeOf(obj), key}
 	next := s.join(ctx, asked)
 	if next == nil {
@@ -113,7 +112,7 @@ func (s *shared) read(asked question, answer *sharing) {
 		ctx, cancel = context.WithDeadline(ctx, answer.until)
 		defer cancel()
 	}
-	answer.obj = reflect.New(asked.kind.Elem()).Interface().(client.Object)
-	answer.err = s.Reader.Get(ctx, asked.ObjectKey, answer.obj)
+	answer.obj = reflect.New(asked.kind.Elem()).Interface().(cluster.Object)
+	answer.err = s.Reader.Get(ctx, asked.NamespacedName, answer.obj)
 	close(answer.done)
 }

@@ -18,7 +18,7 @@ import (
 // webhook's caches do, but with all fields that rules read of an object under
 // review. It edits objects that are added.
 func NewSnapshot() *cluster.Snapshot {
-	return &cluster.Snapshot{NewStore: func(kind schema.GroupVersionKind, like client.Object) (cluster.Store, error) {
+	return &cluster.Snapshot{NewStore: func(kind schema.GroupVersionKind, like cluster.Object) (cluster.Store, error) {
 		informer := NewInformer(nil, like, 0,
 			toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 		s := &cachedStore{kind, informer.GetIndexer(), Caches{}}
@@ -34,22 +34,22 @@ type cachedStore struct {
 }
 
 // Add implements [cluster.Store].
-func (s *cachedStore) Add(obj client.Object) error {
+func (s *cachedStore) Add(obj cluster.Object) error {
 	lean(obj)
 	return s.indexer.Add(obj)
 }
 
 // Get implements [cluster.Store].
-func (s *cachedStore) Get(key client.ObjectKey) (client.Object, error) {
+func (s *cachedStore) Get(key client.ObjectKey) (cluster.Object, error) {
 	obj, found, err := s.indexer.GetByKey(strings.TrimPrefix(key.String(), "/"))
 	if err != nil || !found {
 		return nil, err
 	}
-	return obj.(client.Object), nil
+	return obj.(cluster.Object), nil
 }
 
 // List implements [cluster.Store].
-func (s *cachedStore) List(namespace string) ([]client.Object, error) {
+func (s *cachedStore) List(namespace string) ([]cluster.Object, error) {
 	if namespace == "" {
 		return objectsOf(s.indexer.List()), nil
 	}
@@ -58,23 +58,23 @@ func (s *cachedStore) List(namespace string) ([]client.Object, error) {
 }
 
 // Find implements [cluster.Store].
-func (s *cachedStore) Find(index, namespace, key string) ([]client.Object, error) {
+func (s *cachedStore) Find(index, namespace, key string) ([]cluster.Object, error) {
 	return s.indexes.Find(s.kind, index, namespace, key)
 }
 
 // Each implements [cluster.Store].
-func (s *cachedStore) Each(visit func(client.Object)) {
+func (s *cachedStore) Each(visit func(cluster.Object)) {
 	if one, ok := s.indexer.(interface{ Each(func(packed.Object)) }); ok {
 		one.Each(func(obj packed.Object) { visit(obj) })
 		return
 	}
 	for _, obj := range s.indexer.List() {
-		visit(obj.(client.Object))
+		visit(obj.(cluster.Object))
 	}
 }
 
 // lean removes the fields that no rule reads, even of an object under review.
-func lean(obj client.Object) {
+func lean(obj cluster.Object) {
 	switch obj := obj.(type) {
 	case *corev1.ConfigMap:
 		leanConfigMap(obj)

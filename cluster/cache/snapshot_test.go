@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -28,7 +28,8 @@ func TestSnapshotKnows(t *testing.T) {
 	if err := cluster.Each(v, func(*corev1.PersistentVolumeClaim) {}); !errors.Is(err, cluster.ErrUnknown) {
 		t.Errorf("Each: %v", err)
 	}
-	if err := a.List(t.Context(), &corev1.PersistentVolumeClaimList{}); !errors.Is(err, cluster.ErrUnknown) {
+	err := a.List(t.Context(), &corev1.PersistentVolumeClaimList{}, cluster.Selection{})
+	if !errors.Is(err, cluster.ErrUnknown) {
 		t.Errorf("List: %v", err)
 	}
 	if err := a.Add(claim("data-db-0")); err != nil {
@@ -38,18 +39,17 @@ func TestSnapshotKnows(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0].Name != "data-db-0" {
 		t.Errorf("Find: %v, %v", found, err)
 	}
-	for want, opts := range map[int][]client.ListOption{
-		1: {client.InNamespace("shop"),
-			client.MatchingLabelsSelector{Selector: labels.SelectorFromSet(labels.Set{"app": "db"})}},
-		0: {client.InNamespace("elsewhere")},
+	for want, selected := range map[int]cluster.Selection{
+		1: {Namespace: "shop", Labels: labels.SelectorFromSet(labels.Set{"app": "db"})},
+		0: cluster.InNamespace("elsewhere"),
 	} {
 		var list corev1.PersistentVolumeClaimList
-		if err := a.List(t.Context(), &list, opts...); err != nil || len(list.Items) != want {
+		if err := a.List(t.Context(), &list, selected); err != nil || len(list.Items) != want {
 			t.Errorf("List: %d, %v; want %d", len(list.Items), err, want)
 		}
 	}
 	a.Know(cluster.KindOf[*corev1.Pod]())
-	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "db-0"},
+	if err := a.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "db-0"},
 		&corev1.Pod{}); !apierrors.IsNotFound(err) {
 		t.Errorf("Get: %v", err)
 	}
@@ -90,7 +90,7 @@ func TestSnapshotKeepsLinesOfConfigMaps(t *testing.T) {
 		t.Errorf("%d bytes of each ConfigMap are kept", kept)
 	}
 	cm := &corev1.ConfigMap{}
-	if err := a.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "config-7"}, cm); err != nil {
+	if err := a.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "config-7"}, cm); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"file": "peers = db-0.db-h,db-1.db-h:80\r\n"}

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -25,7 +24,7 @@ func Strip(obj any) (any, error) {
 		gone.Obj, _ = Strip(gone.Obj)
 		return gone, nil
 	}
-	o, ok := obj.(client.Object)
+	o, ok := obj.(cluster.Object)
 	if !ok {
 		return obj, nil
 	}

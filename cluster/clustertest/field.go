@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 )
@@ -29,7 +27,7 @@ type Field struct {
 
 	// Objects are the objects in the cluster: of a linted file its own and
 	// those beside it, of a request those before it.
-	Objects []client.Object
+	Objects []cluster.Object
 
 	// Steps are the reviews: of each manifest as it is created, or of the
 	// request.
@@ -53,7 +51,7 @@ func LoadFields(dir string) (all []*Field, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var common []client.Object
+	var common []cluster.Object
 	besides := map[string]bool{}
 	for _, file := range files {
 		f, err := readField(file)
@@ -121,11 +119,11 @@ func (f *Field) besides() (names []string) {
 
 // exists makes the review of a linted object that the cluster has already that
 // of an update, as its apply would be.
-func (f *Field) exists(live client.Object) (err error) {
+func (f *Field) exists(live cluster.Object) (err error) {
 	for i := range f.Steps {
 		s := &f.Steps[i]
 		if !f.Linted() || reflect.TypeOf(s.Obj) != reflect.TypeOf(live) ||
-			client.ObjectKeyFromObject(s.Obj) != client.ObjectKeyFromObject(live) {
+			cluster.KeyOf(s.Obj) != cluster.KeyOf(live) {
 			continue
 		}
 		s.Old = manifest.Defaulted(live)

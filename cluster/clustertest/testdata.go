@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -29,7 +28,7 @@ import (
 // as 1.34.4, two as "1.34.4 to 1.36", or unknown.
 type Testdata struct {
 	File    string
-	Objects []client.Object
+	Objects []cluster.Object
 	Steps   []Step
 
 	wants map[int][]want
@@ -40,7 +39,7 @@ type Testdata struct {
 type Step struct {
 	manifest.Manifest
 
-	Old, Obj client.Object
+	Old, Obj cluster.Object
 	Request  cluster.Request
 	Retain   cluster.Retain
 
@@ -79,7 +78,7 @@ func Load(file string) (*Testdata, error) {
 		return nil, fmt.Errorf("%s: %d objects of unknown kinds", file, skipped)
 	}
 	t := &Testdata{File: file, wants: map[int][]want{}}
-	last := map[string]client.Object{}
+	last := map[string]cluster.Object{}
 	for _, d := range docs {
 		if len(d.Unknown) > 0 {
 			return nil, fmt.Errorf("%s:%d: %w", file, d.Line(""), d.Unknown[0])
@@ -154,13 +153,13 @@ func (t *Testdata) parseWants(data string) error {
 // On takes out what an API server of a release of Kubernetes refuses or drops, and
 // what is about other releases.
 func (t *Testdata) On(is cluster.Version) {
-	left := map[client.Object]bool{}
+	left := map[cluster.Object]bool{}
 	for _, s := range t.Steps {
 		if s.Since > is.Minor || s.stated && (is.Compare(s.Kubernetes.Oldest) < 0 || is.Compare(s.Kubernetes.Newest) > 0) {
 			left[s.Object] = true
 		}
 	}
-	t.Objects = slices.DeleteFunc(t.Objects, func(obj client.Object) bool { return left[obj] })
+	t.Objects = slices.DeleteFunc(t.Objects, func(obj cluster.Object) bool { return left[obj] })
 	t.Steps = slices.DeleteFunc(t.Steps, func(s Step) bool { return left[s.Object] || s.Old != nil && left[s.Old] })
 }
 
@@ -190,7 +189,7 @@ func (t *Testdata) Cached() (*cluster.Snapshot, error) {
 
 // template returns the Pod template of a workload that can be scaled, or the
 // object itself.
-func template(obj client.Object) any {
+func template(obj cluster.Object) any {
 	switch obj := obj.(type) {
 	case *appsv1.StatefulSet:
 		return obj.Spec.Template
@@ -201,12 +200,12 @@ func template(obj client.Object) any {
 }
 
 // Stripped returns a copy of an object as a cache would hold it.
-func Stripped(obj client.Object) client.Object {
+func Stripped(obj cluster.Object) cluster.Object {
 	stripped, err := cache.Strip(obj.DeepCopyObject())
 	if err != nil {
 		panic(err) // it never fails
 	}
-	return stripped.(client.Object)
+	return stripped.(cluster.Object)
 }
 
 // Take removes the want for a finding on a line, and says whether there was

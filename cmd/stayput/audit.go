@@ -15,10 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -142,16 +140,16 @@ func (a *auditor) check() (labels.Selector, error) {
 // A reference names an object to review.
 type reference struct {
 	kind *schema.GroupVersionKind
-	client.ObjectKey
+	types.NamespacedName
 }
 
-func (ref reference) get(ctx context.Context, from client.Reader) (subject, error) {
-	made, err := scheme.Scheme.New(*ref.kind)
+func (ref reference) get(ctx context.Context, from cluster.Reader) (subject, error) {
+	made, err := cluster.Scheme().New(*ref.kind)
 	if err != nil {
 		return subject{}, err
 	}
-	obj := made.(client.Object)
-	if err := from.Get(ctx, ref.ObjectKey, obj); err != nil {
+	obj := made.(cluster.Object)
+	if err := from.Get(ctx, ref.NamespacedName, obj); err != nil {
 		return subject{}, err
 	}
 	// Findings keep these strings, so use ref's, which stay in memory anyway.
@@ -184,7 +182,7 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 		return nil, err
 	}
 	for _, obj := range append(reads, inventoried()...) {
-		gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+		gvk, err := cluster.GVK(obj)
 		if err != nil {
 			return nil, err
 		}
@@ -196,9 +194,9 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 	var subjects []reference
 	for _, gvk := range slices.Compact(kinds) {
 		before := len(subjects)
-		f.keep = func(obj client.Object) {
+		f.keep = func(obj cluster.Object) {
 			if reviewed[gvk] && a.wantsObject(obj) && selector.Matches(labels.Set(obj.GetLabels())) {
-				subjects = append(subjects, reference{&gvk, client.ObjectKeyFromObject(obj)})
+				subjects = append(subjects, reference{&gvk, cluster.KeyOf(obj)})
 			}
 		}
 		problem, err := f.fetch(ctx, gvk)
@@ -221,8 +219,8 @@ func (a *auditor) read(ctx context.Context, f *fetcher, s config.Settings, selec
 }
 
 // inventoried are the kinds that the inventory is made of.
-func inventoried() []client.Object {
-	return []client.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{},
+func inventoried() []cluster.Object {
+	return []cluster.Object{&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &corev1.Service{}, &corev1.Pod{},
 		&appsv1.StatefulSet{}, &appsv1.Deployment{}, &batchv1.CronJob{}, &batchv1.Job{}}
 }
 
@@ -233,7 +231,7 @@ func (a *auditor) wants(namespace string) bool {
 
 // wantsObject says whether an object was asked for: a volume by the namespace
 // of its claim; other cluster-scoped objects only if all namespaces were.
-func (a *auditor) wantsObject(obj client.Object) bool {
+func (a *auditor) wantsObject(obj cluster.Object) bool {
 	switch o := obj.(type) {
 	case *corev1.Namespace:
 		return a.wants(o.Name)

@@ -14,7 +14,7 @@ import (
 	"sync"
 
 	"github.com/aymanbagabas/go-udiff"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -86,7 +86,7 @@ func (x *fixer) of(s *subject, f *validators.Finding) *report.Fix {
 	p := &plan{of: nameOf(s.manifest.Object), fix: f.Fix, shown: &report.Fix{}}
 	p.in = p.of
 	if of := f.Fix.Of; of != nil {
-		p.in = named{of.Kind, client.ObjectKey{Namespace: of.Namespace, Name: of.Name}}
+		p.in = named{of.Kind, types.NamespacedName{Namespace: of.Namespace, Name: of.Name}}
 	}
 	target := x.manifests[p.in]
 	if target == nil {
@@ -200,7 +200,7 @@ func (p *plan) added() named {
 	name, _ := meta["name"].(string)
 	kind, _ := p.fix.Add["kind"].(string)
 	namespace, _ := meta["namespace"].(string)
-	n := named{ObjectKey: client.ObjectKey{Namespace: namespace, Name: name}}
+	n := named{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 	n.kind.Kind = kind
 	return n
 }

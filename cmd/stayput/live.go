@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +60,7 @@ type fetcher struct {
 	namespaces []string          // empty for all
 	into       *cluster.Snapshot // whose objects the fetcher may edit
 	progress   *progress
-	keep       func(client.Object) // sees each object
+	keep       func(cluster.Object) // sees each object
 }
 
 func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher, error) {
@@ -69,7 +68,7 @@ func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher,
 	if err != nil {
 		return nil, err
 	}
-	cl, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	cl, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", config.Host, err)
 	}
@@ -102,7 +101,7 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 	defer done()
 	read := 0
 	for _, ns := range namespaces {
-		err := f.list(ctx, gvk, ns, func(obj client.Object) error {
+		err := f.list(ctx, gvk, ns, func(obj cluster.Object) error {
 			read++
 			f.progress.step()
 			if f.keep != nil {
@@ -132,13 +131,13 @@ func (f *fetcher) fetch(ctx context.Context, gvk schema.GroupVersionKind) (*repo
 // list calls each with the objects of a kind. If a list takes so long that its
 // continue token expires, it starts again, without pages.
 func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string,
-	each func(client.Object) error) error {
+	each func(cluster.Object) error) error {
 	p := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-		empty, err := scheme.Scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		empty, err := cluster.Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 		if err != nil {
 			return nil, err
 		}
-		list, ok := empty.(client.ObjectList)
+		list, ok := empty.(cluster.ObjectList)
 		if !ok {
 			return nil, fmt.Errorf("%s is no list", gvk)
 		}
@@ -148,7 +147,7 @@ func (f *fetcher) list(ctx context.Context, gvk schema.GroupVersionKind, namespa
 	p.PageSize = f.chunkSize
 	p.PageBufferSize = 1 // one is read while another is on its way
 	return p.EachListItem(ctx, metav1.ListOptions{}, func(obj runtime.Object) error {
-		o, ok := obj.(client.Object)
+		o, ok := obj.(cluster.Object)
 		if !ok {
 			return fmt.Errorf("%T is no object", obj)
 		}

@@ -15,7 +15,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/kustomize/api/konfig"
 
 	"stayput.dev/cluster"
@@ -28,11 +28,11 @@ const gitRevision = "git:"
 // A named is what two states of an object have in common.
 type named struct {
 	kind schema.GroupKind
-	client.ObjectKey
+	types.NamespacedName
 }
 
-func nameOf(obj client.Object) named {
-	return named{obj.GetObjectKind().GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(obj)}
+func nameOf(obj cluster.Object) named {
+	return named{obj.GetObjectKind().GroupVersionKind().GroupKind(), cluster.KeyOf(obj)}
 }
 
 // An olds is the earlier state of the manifests.
@@ -324,7 +324,7 @@ func (o *olds) place(namespace string) {
 
 // before returns what an object was before, or nil. The manifest of a live
 // object, which has a uid, is one that kubectl get printed.
-func (o *olds) before(m *manifest.Manifest) (old client.Object, live bool) {
+func (o *olds) before(m *manifest.Manifest) (old cluster.Object, live bool) {
 	was := o.byName[nameOf(m.Object)]
 	if was == nil || was.GetObjectKind().GroupVersionKind() != m.GetObjectKind().GroupVersionKind() {
 		return nil, false
@@ -369,14 +369,14 @@ func (rv *reviewer) inOld(was *olds) earlier {
 // which the snapshot holds nothing else yet. What may not be listed there is
 // compared with nothing: whether it is new is not known.
 func deployed(ctx context.Context, snapshot *cluster.Snapshot, manifests []manifest.Manifest) (earlier, error) {
-	there, unknown := map[named]client.Object{}, map[named]bool{}
+	there, unknown := map[named]cluster.Object{}, map[named]bool{}
 	for i := range manifests {
 		obj := manifests[i].Object
 		if cluster.KnownObject(obj) == nil || obj.GetName() == "" {
 			continue
 		}
-		live := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
-		switch err := snapshot.Get(ctx, client.ObjectKeyFromObject(obj), live); {
+		live := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(cluster.Object)
+		switch err := snapshot.Get(ctx, cluster.KeyOf(obj), live); {
 		case err == nil:
 			there[nameOf(obj)] = live
 		case errors.Is(err, cluster.ErrUnknown):
@@ -398,7 +398,7 @@ func deployed(ctx context.Context, snapshot *cluster.Snapshot, manifests []manif
 }
 
 // over lays the subject's manifest over a live object.
-func (s *subject) over(live client.Object) error {
+func (s *subject) over(live cluster.Object) error {
 	merged, err := s.manifest.Over(live)
 	if err != nil {
 		return err

@@ -7,7 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // A claimPart is the spec of a claim that stands in an object: its own, that of a claim
@@ -21,7 +22,7 @@ type claimPart struct {
 
 // podsOf returns the labels and the spec of the Pod that an object is or makes, and the
 // path of these two, "" or ending in a dot. The spec is nil where it makes none.
-func podsOf(obj client.Object) (path string, labels map[string]string, spec *corev1.PodSpec) {
+func podsOf(obj cluster.Object) (path string, labels map[string]string, spec *corev1.PodSpec) {
 	const template = "spec.template."
 	var of *corev1.PodTemplateSpec
 	switch o := obj.(type) {
@@ -49,7 +50,7 @@ func podsOf(obj client.Object) (path string, labels map[string]string, spec *cor
 }
 
 // claimsIn returns the specs of the claims that stand in an object.
-func claimsIn(obj client.Object) (found []claimPart) {
+func claimsIn(obj cluster.Object) (found []claimPart) {
 	switch o := obj.(type) {
 	case *corev1.PersistentVolumeClaim:
 		return []claimPart{{path: "spec", spec: "spec", claim: &o.Spec}}

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -120,7 +119,7 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 		return err
 	}
 	config.WarningHandler = rest.NoWarnings{}
-	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	c, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
 	if err != nil {
 		return fmt.Errorf("reach %s: %w", config.Host, err)
 	}

@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 )
@@ -21,7 +20,7 @@ type nameRef struct {
 }
 
 // referencesOf returns the references of an object to Services, claims and classes.
-func referencesOf(obj client.Object) (refs []nameRef) {
+func referencesOf(obj cluster.Object) (refs []nameRef) {
 	if pv, ok := obj.(*corev1.PersistentVolume); ok {
 		return volumeReferences(pv)
 	}

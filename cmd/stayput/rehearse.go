@@ -14,10 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -196,14 +194,14 @@ func (c *rehearser) trials(ctx context.Context, f *fetcher, environment cluster.
 
 // accountByManager returns the one service account that is called what manages
 // the fields of an object, or "".
-func accountByManager(ctx context.Context, f *fetcher, obj client.Object) string {
-	kind, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func accountByManager(ctx context.Context, f *fetcher, obj cluster.Object) string {
+	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return ""
 	}
 	live := &metav1.PartialObjectMetadata{}
 	live.SetGroupVersionKind(kind)
-	if err := f.client.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+	if err := f.client.Get(ctx, cluster.KeyOf(obj), live); err != nil {
 		return ""
 	}
 	accounts, err := f.metadata(ctx, corev1.SchemeGroupVersion.WithKind("ServiceAccount"), metav1.NamespaceAll)
@@ -229,14 +227,14 @@ func accountByManager(ctx context.Context, f *fetcher, obj client.Object) string
 
 // dryRuns returns a server that answers dry runs under the account of others.
 func dryRuns(config *rest.Config) rehearsal.Server {
-	return func(ctx context.Context, user authenticationv1.UserInfo, verb string, obj client.Object) string {
+	return func(ctx context.Context, user authenticationv1.UserInfo, verb string, obj cluster.Object) string {
 		as := rest.CopyConfig(config)
 		as.Impersonate = rest.ImpersonationConfig{UserName: user.Username, Groups: user.Groups}
-		cl, err := client.New(as, client.Options{Scheme: scheme.Scheme})
+		cl, err := client.New(as, client.Options{Scheme: cluster.Scheme()})
 		if err != nil {
 			return err.Error()
 		}
-		obj = obj.DeepCopyObject().(client.Object)
+		obj = obj.DeepCopyObject().(cluster.Object)
 		if verb == "create" {
 			obj.SetResourceVersion("")
 			obj.SetUID("")

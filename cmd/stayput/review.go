@@ -14,9 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
+	"stayput.dev/cluster/cache"
 	"stayput.dev/internal/cli"
 	"stayput.dev/internal/config"
 	"stayput.dev/webhook"
@@ -118,7 +119,7 @@ func readAll(file string, stdin io.Reader) ([]byte, error) {
 }
 
 // source is what lookups are answered from.
-func (d *debugger) source() (client.Reader, error) {
+func (d *debugger) source() (cluster.Reader, error) {
 	if d.live && d.manifests != "" {
 		return nil, errors.New("--live and --manifests: only one of them can be the cluster")
 	}
@@ -127,7 +128,8 @@ func (d *debugger) source() (client.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return client.New(config, client.Options{Scheme: scheme.Scheme})
+		live, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
+		return cache.Reader(live), err
 	}
 	return snapshotOf(d.manifests)
 }

@@ -12,9 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/cli"
@@ -39,16 +36,16 @@ type reviewer struct {
 // A subject is an object to review. If its manifest is known, the object is the
 // manifest after admission.
 type subject struct {
-	client.Object
+	cluster.Object
 	manifest *manifest.Manifest
 	warnings []mutators.Warning
 	failed   error // why it cannot be said what admission makes of it
 
-	old     client.Object // what it was before, or nil
-	stands  string        // what is said of a fault that it had before
-	compare bool          // an earlier state was looked for
-	removed bool          // the object is no longer there
-	changes int           // of the findings about it, how many are about what happens to it
+	old     cluster.Object // what it was before, or nil
+	stands  string         // what is said of a fault that it had before
+	compare bool           // an earlier state was looked for
+	removed bool           // the object is no longer there
+	changes int            // of the findings about it, how many are about what happens to it
 }
 
 // mark says in a finding about the subject how it was reviewed.
@@ -303,7 +300,7 @@ func (rv *reviewer) verdict(v *cluster.View, s *subject) (validators.Verdict, er
 	}
 	is := s.Object
 	if is.GetResourceVersion() == "" { // an object that exists has one
-		is = is.DeepCopyObject().(client.Object)
+		is = is.DeepCopyObject().(cluster.Object)
 		is.SetResourceVersion("0")
 	}
 	stands, err := rv.Policy.Review(v, nil, is)
@@ -350,7 +347,7 @@ type earlier func(ctx context.Context, environment cluster.Environment, s *subje
 // that retains its volumes, for example, although the author did not say so.
 func (rv *reviewer) admitted(ctx context.Context, environment cluster.Environment, snapshot *cluster.Snapshot,
 	manifests []manifest.Manifest, before earlier) ([]subject, error) {
-	add := func(m *manifest.Manifest, obj client.Object) error {
+	add := func(m *manifest.Manifest, obj cluster.Object) error {
 		admitted := *m
 		admitted.Object = obj
 		if err := admitted.AddTo(snapshot); err != nil {
@@ -381,7 +378,7 @@ func (rv *reviewer) admitted(ctx context.Context, environment cluster.Environmen
 	}
 	for i, s := range subjects {
 		m := &manifests[i]
-		if client.ObjectKeyFromObject(s.Object) != client.ObjectKeyFromObject(m.Object) {
+		if cluster.KeyOf(s.Object) != cluster.KeyOf(m.Object) {
 			continue // a Pod that was given a name: it is there without one
 		}
 		if err := add(m, s.Object); err != nil {
@@ -394,7 +391,7 @@ func (rv *reviewer) admitted(ctx context.Context, environment cluster.Environmen
 // mutated returns an object as admission would make it, and what the mutators say
 // of it. Where one would have to look at what is not known, it is taken as
 // written.
-func (rv *reviewer) mutated(v *cluster.View, old, obj client.Object) (client.Object, []mutators.Warning, error) {
+func (rv *reviewer) mutated(v *cluster.View, old, obj cluster.Object) (cluster.Object, []mutators.Warning, error) {
 	mode, err := rv.Policy.ModeFor(v, obj)
 	if err != nil || mode == validators.ModeOff {
 		return obj, nil, err
@@ -501,8 +498,8 @@ func unknownKind(err error) string {
 	return err.Error()
 }
 
-func objectOf(obj client.Object) report.Object {
-	gvk, _ := apiutil.GVKForObject(obj, scheme.Scheme)
+func objectOf(obj cluster.Object) report.Object {
+	gvk, _ := cluster.GVK(obj)
 	return report.Object{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: obj.GetNamespace(),
 		Name: obj.GetName()}
 }

@@ -6,8 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 )
 
@@ -19,7 +19,7 @@ const (
 )
 
 // remarksOf returns what is to be said of the values in an object.
-func remarksOf(obj client.Object) (found []manifest.Remark) {
+func remarksOf(obj cluster.Object) (found []manifest.Remark) {
 	size := func(path string, list corev1.ResourceList, why string) {
 		if q, ok := list[corev1.ResourceStorage]; ok && fractional(q) {
 			path += "[" + string(corev1.ResourceStorage) + "]"

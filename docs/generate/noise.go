@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/clustertest"
 	"stayput.dev/manifest"
@@ -27,7 +25,7 @@ type linted struct {
 	name      string
 	wellMade  bool
 	manifests []manifest.Manifest // those of the file
-	beside    []client.Object
+	beside    []cluster.Object
 }
 
 // A noisy counts what a rule finds.
@@ -103,7 +101,7 @@ func inRepository(root string) (all []linted, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var classes []client.Object
+		var classes []cluster.Object
 		storage := filepath.Join(dir, "storage.yaml")
 		if slices.Contains(names, storage) {
 			manifests, err := manifestsOf(storage)

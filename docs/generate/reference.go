@@ -8,9 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -279,14 +276,14 @@ func level(r *validators.Rule) string {
 }
 
 // kinds joins the kinds of objects, sorted.
-func kinds(objs []client.Object) string {
-	return joined(objs, func(obj client.Object) string { return kindOf(obj).Kind })
+func kinds(objs []cluster.Object) string {
+	return joined(objs, func(obj cluster.Object) string { return kindOf(obj).Kind })
 }
 
 // lookups joins the kinds of objects that a rule looks up, and says of those that
 // admission does not know where they are.
-func lookups(objs []client.Object) string {
-	return joined(objs, func(obj client.Object) string {
+func lookups(objs []cluster.Object) string {
+	return joined(objs, func(obj cluster.Object) string {
 		name := kindOf(obj).Kind
 		switch kind := cluster.KnownObject(obj); {
 		case kind.Linted:
@@ -299,7 +296,7 @@ func lookups(objs []client.Object) string {
 }
 
 // joined joins what is said of objects, sorted.
-func joined(objs []client.Object, of func(client.Object) string) string {
+func joined(objs []cluster.Object, of func(cluster.Object) string) string {
 	var all []string
 	for _, obj := range objs {
 		all = append(all, of(obj))
@@ -308,8 +305,8 @@ func joined(objs []client.Object, of func(client.Object) string) string {
 	return strings.Join(all, ", ")
 }
 
-func kindOf(obj client.Object) schema.GroupVersionKind {
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+func kindOf(obj cluster.Object) schema.GroupVersionKind {
+	gvk, err := cluster.GVK(obj)
 	if err != nil {
 		panic(err) // the rules have been made of it
 	}

@@ -18,8 +18,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 
+	"stayput.dev/cluster"
 	"stayput.dev/internal/fastjson"
 	"stayput.dev/internal/quantity"
 )
@@ -38,7 +38,7 @@ var decoders = map[string]decodeFunc{
 
 // newFor returns a zero object of the kind of a request.
 func newFor(req *admissionv1.AdmissionRequest) any {
-	obj, err := scheme.Scheme.New(schema.GroupVersionKind(req.Kind))
+	obj, err := cluster.Scheme().New(schema.GroupVersionKind(req.Kind))
 	if err != nil {
 		panic(err) // of a payload
 	}

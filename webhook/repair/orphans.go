@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -41,7 +40,7 @@ func orphaned(v *cluster.View, pvc *corev1.PersistentVolumeClaim) (bool, error) 
 }
 
 // leavesOrphans says whether an object is being deleted without its dependents.
-func leavesOrphans(obj client.Object) bool {
+func leavesOrphans(obj cluster.Object) bool {
 	return obj.GetDeletionTimestamp() != nil && slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents)
 }
 
@@ -58,7 +57,7 @@ func createdOrChanged() predicate.Predicate {
 }
 
 // mountedBy returns the claims that a StatefulSet mounts by their names.
-func mountedBy(obj client.Object) []string {
+func mountedBy(obj cluster.Object) []string {
 	return cluster.ClaimsNamed(&obj.(*appsv1.StatefulSet).Spec.Template.Spec)
 }
 

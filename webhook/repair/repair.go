@@ -180,7 +180,7 @@ func (r *Controller) plan(v *cluster.View, since time.Time, pv *corev1.Persisten
 		}
 	}
 	made, err := mutators.Apply(v, r.Mutators, nil, pv)
-	if err != nil || made.Object == client.Object(pv) {
+	if err != nil || made.Object == cluster.Object(pv) {
 		return plan{}, err
 	}
 	return plan{want: want, claim: pvc, after: made.Object.(*corev1.PersistentVolume)}, nil

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
 	"stayput.dev/mutators"
@@ -31,27 +30,27 @@ func TestRepairPlan(t *testing.T) {
 		claim     map[string]string // annotations; nil if it is gone
 		mark      string            // that the plan writes; empty if nothing is done
 		overruled bool
-		beside    []client.Object // in the cluster, too
+		beside    []cluster.Object // in the cluster, too
 	}{
 		"missed": {claim: map[string]string{}, mark: "Retain/configuration"},
 		"older":  {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{}},
 		"older, and its Pod is an orphan": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
 			mark:   "Retain/configuration",
-			beside: []client.Object{podOf("db-0", nil)}},
+			beside: []cluster.Object{podOf("db-0", nil)}},
 		"older, and its Pod has a controller": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
-			beside: []client.Object{podOf("db-0",
+			beside: []cluster.Object{podOf("db-0",
 				[]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db", Controller: new(true)}})}},
 		"older, and another Pod mounts its claim": {pv: []func(*corev1.PersistentVolume){older}, claim: map[string]string{},
-			beside: []client.Object{podOf("reader", nil)}},
+			beside: []cluster.Object{podOf("reader", nil)}},
 		"older, and its StatefulSet leaves its Pods": {pv: []func(*corev1.PersistentVolume){older},
 			claim: map[string]string{}, mark: "Retain/configuration",
-			beside: []client.Object{leaving("orphan")}},
+			beside: []cluster.Object{leaving("orphan")}},
 		"older, and its StatefulSet goes with its Pods": {pv: []func(*corev1.PersistentVolume){older},
 			claim:  map[string]string{},
-			beside: []client.Object{leaving("foregroundDeletion")}},
+			beside: []cluster.Object{leaving("foregroundDeletion")}},
 		"older, an orphan's, and its claim lets it go": {pv: []func(*corev1.PersistentVolume){older},
 			claim: map[string]string{cluster.AnnotationReclaim: "Delete"}, mark: "Delete/claim",
-			beside: []client.Object{podOf("db-0", nil)}},
+			beside: []cluster.Object{podOf("db-0", nil)}},
 		"older, where all are repaired": {mode: All, pv: []func(*corev1.PersistentVolume){older},
 			claim: map[string]string{}, mark: "Retain/configuration"},
 		"older, where all are reported": {mode: Report, pv: []func(*corev1.PersistentVolume){older},

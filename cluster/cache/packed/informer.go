@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"stayput.dev/cluster"
 )
 
 // An Object is one of Kubernetes' own kinds, which can be written as protobuf.
 type Object interface {
-	client.Object
+	cluster.Object
 	Marshal() ([]byte, error)
 	Unmarshal([]byte) error
 }

@@ -19,10 +19,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache/packed"
 	"stayput.dev/cluster/cache/trim"
 )
@@ -96,7 +96,7 @@ func (s *apiServer) encode(obj runtime.Object) (media string, raw []byte) {
 		raw, err = json.Marshal(obj)
 	} else {
 		media = runtime.ContentTypeProtobuf
-		raw, err = runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), obj)
+		raw, err = runtime.Encode(protobuf.NewSerializer(cluster.Scheme(), cluster.Scheme()), obj)
 	}
 	if err != nil {
 		panic(err)

@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/randfill"
 
 	"stayput.dev/cluster"
@@ -54,7 +53,7 @@ const watchMedia = "application/vnd.kubernetes.protobuf;stream=watch"
 
 func kindOf(t *testing.T, obj runtime.Object) schema.GroupVersionKind {
 	t.Helper()
-	gvk, err := apiutil.GVKForObject(obj, scheme.Scheme)
+	gvk, err := cluster.GVK(obj)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +62,7 @@ func kindOf(t *testing.T, obj runtime.Object) schema.GroupVersionKind {
 
 func encoded(t *testing.T, obj runtime.Object) []byte {
 	t.Helper()
-	raw, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), obj)
+	raw, err := runtime.Encode(protobuf.NewSerializer(cluster.Scheme(), cluster.Scheme()), obj)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +70,7 @@ func encoded(t *testing.T, obj runtime.Object) []byte {
 }
 
 // events encodes objects as the API server does in a watch.
-func events(t *testing.T, kind watch.EventType, objs ...client.Object) []byte {
+func events(t *testing.T, kind watch.EventType, objs ...cluster.Object) []byte {
 	t.Helper()
 	var stream bytes.Buffer
 	frames := protobuf.LengthDelimitedFramer.NewFrameWriter(&stream)
@@ -117,7 +116,7 @@ func stripped(t *testing.T, stream []byte) (objs []any) {
 
 // ofEachKind calls test with objects of each kind that is trimmed, and of one
 // that is not, filled at random.
-func ofEachKind(test func(like client.Object, objs []client.Object)) {
+func ofEachKind(test func(like cluster.Object, objs []cluster.Object)) {
 	fill := randfill.NewWithSeed(1).NilChance(0.2).NumElements(0, 3).MaxDepth(15).Funcs(
 		func(q *resource.Quantity, c randfill.Continue) {
 			*q = *resource.NewQuantity(c.Int63n(1<<40), resource.BinarySI)
@@ -136,16 +135,16 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 			*s = []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse}[c.Intn(2)]
 		},
 	)
-	likes := []client.Object{&corev1.Secret{}}
+	likes := []cluster.Object{&corev1.Secret{}}
 	for _, kind := range cluster.Kinds {
 		if !kind.Unread {
 			likes = append(likes, kind.Object)
 		}
 	}
 	for _, like := range likes {
-		var objs []client.Object
+		var objs []cluster.Object
 		for range 50 {
-			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface().(client.Object)
+			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface().(cluster.Object)
 			fill.Fill(obj)
 			objs = append(objs, obj)
 		}
@@ -156,7 +155,7 @@ func ofEachKind(test func(like client.Object, objs []client.Object)) {
 // TestTrim holds that nothing is trimmed but what Strip removes, whatever is in
 // an object, and that a Pod becomes a small one.
 func TestTrim(t *testing.T) {
-	ofEachKind(func(like client.Object, objs []client.Object) {
+	ofEachKind(func(like cluster.Object, objs []cluster.Object) {
 		for _, kind := range []watch.EventType{watch.Added, watch.Deleted, watch.Bookmark} {
 			whole := events(t, kind, objs...)
 			part, err := throughTrim(t, t.Context(), watchMedia, iotest.HalfReader(bytes.NewReader(whole)))
@@ -207,11 +206,11 @@ func TestTrimLeaves(t *testing.T) {
 }
 
 // list encodes a list as the API server does.
-func list(t *testing.T, objs ...client.Object) []byte {
+func list(t *testing.T, objs ...cluster.Object) []byte {
 	t.Helper()
 	of := kindOf(t, objs[0])
 	of.Kind += "List"
-	made, err := scheme.Scheme.New(of)
+	made, err := cluster.Scheme().New(of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,18 +230,18 @@ func list(t *testing.T, objs ...client.Object) []byte {
 // TestTrimList holds that the items of a list come one by one, and that nothing is
 // trimmed of them but what Strip removes; the list comes without them.
 func TestTrimList(t *testing.T) {
-	ofEachKind(func(like client.Object, objs []client.Object) {
+	ofEachKind(func(like cluster.Object, objs []cluster.Object) {
 		whole := list(t, objs...)
-		var got []client.Object
+		var got []cluster.Object
 		bytesOfItems := 0
 		ctx := trim.WithItems(t.Context(), func(item []byte) error {
 			bytesOfItems += len(item)
-			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface().(client.Object)
+			obj := reflect.New(reflect.TypeOf(like).Elem()).Interface().(cluster.Object)
 			if err := obj.(interface{ Unmarshal([]byte) error }).Unmarshal(item); err != nil {
 				return err
 			}
 			stripped, err := cache.Strip(obj)
-			got = append(got, stripped.(client.Object))
+			got = append(got, stripped.(cluster.Object))
 			return err
 		})
 		part, err := throughTrim(t, ctx, runtime.ContentTypeProtobuf, iotest.HalfReader(bytes.NewReader(whole)))
@@ -257,14 +256,14 @@ func TestTrimList(t *testing.T) {
 			l.GetContinue() != "there is more" {
 			t.Errorf("%T: this is left of a list: %v", like, l)
 		}
-		var want []client.Object
+		var want []cluster.Object
 		all, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), whole)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = meta.EachListItem(all, func(item runtime.Object) error {
 			stripped, err := cache.Strip(item)
-			want = append(want, stripped.(client.Object))
+			want = append(want, stripped.(cluster.Object))
 			return err
 		})
 		if diff := cmp.Diff(want, got); diff != "" {
