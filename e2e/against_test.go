@@ -80,7 +80,7 @@ func TestLintOfAChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if g, w := authored(t, got), authored(t, want); !reflect.DeepEqual(g, w) {
+			if g, w := authored(t, manifest.Defaulted(got)), authored(t, want); !reflect.DeepEqual(g, w) {
 				t.Errorf("%s: laid over what is there:\n%v\nthe API server:\n%v", name, g, w)
 			}
 		}
@@ -112,20 +112,24 @@ func manifestOf(t *testing.T, text string) *manifest.Manifest {
 	return &all[0]
 }
 
-// authored returns the parts of an object that its author writes: labels, spec and
-// the number of annotations.
+// authored returns the parts of an object that its author writes: labels, the number of
+// annotations, and all outside of the metadata but the status.
 func authored(t *testing.T, obj cluster.Object) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(obj)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fields map[string]any
-	if err := json.Unmarshal(text, &fields); err != nil {
+	var all map[string]any
+	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
 	annotations := obj.GetAnnotations()
 	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	delete(annotations, "deployment.kubernetes.io/revision") // the controller writes it meanwhile
-	return map[string]any{"labels": obj.GetLabels(), "annotations": len(annotations), "spec": fields["spec"]}
+	meta, _ := all["metadata"].(map[string]any)
+	all["labels"], all["annotations"] = meta["labels"], len(annotations)
+	delete(all, "metadata")
+	delete(all, "status")
+	return all
 }

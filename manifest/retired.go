@@ -277,11 +277,11 @@ func (o *Outdated) selector(selector **metav1.LabelSelector, labels map[string]s
 // without an end are no loss.
 func (o *Outdated) deployment(spec *appsv1.DeploymentSpec, version string) {
 	if version == "apps/v1beta1" {
-		unset(&spec.RevisionHistoryLimit, 2)
+		fillNil(&spec.RevisionHistoryLimit, 2)
 		return
 	}
-	unset(&spec.RevisionHistoryLimit, math.MaxInt32)
-	unset(&spec.ProgressDeadlineSeconds, math.MaxInt32)
+	fillNil(&spec.RevisionHistoryLimit, math.MaxInt32)
+	fillNil(&spec.ProgressDeadlineSeconds, math.MaxInt32)
 	if spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		return
 	}
@@ -294,7 +294,7 @@ func (o *Outdated) deployment(spec *appsv1.DeploymentSpec, version string) {
 		of   **intstr.IntOrString
 	}{{"maxSurge", &rolling.MaxSurge}, {"maxUnavailable", &rolling.MaxUnavailable}} {
 		if *f.of == nil {
-			unset(f.of, intstr.FromInt32(1))
+			fillNil(f.of, intstr.FromInt32(1))
 			o.set("spec.strategy.rollingUpdate."+f.name, 1)
 		}
 	}

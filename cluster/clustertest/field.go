@@ -130,6 +130,7 @@ func (f *Field) exists(live cluster.Object) (err error) {
 		if s.Obj, err = s.Over(live); err != nil {
 			return err
 		}
+		s.Obj = manifest.Defaulted(s.Obj)
 	}
 	return nil
 }

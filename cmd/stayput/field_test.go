@@ -61,6 +61,61 @@ func TestLintField(t *testing.T) {
 	}
 }
 
+// TestLintFieldOld lints the updates that were reported as changes of manifests: what
+// was said at admission is said before the rollout, with the whole recipe.
+func TestLintFieldOld(t *testing.T) {
+	all, err := clustertest.LoadFields(filepath.Join("..", "..", "validators", "testdata", "field"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range all {
+		if f.Linted() || f.Steps[0].Old == nil || f.Steps[0].Obj == nil {
+			continue
+		}
+		n++
+		t.Run(f.Name, func(t *testing.T) {
+			var was, is strings.Builder
+			var wanted []string
+			for _, m := range f.Manifests {
+				text, err := m.JSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, old := m.Directive("old")
+				_, obj := m.Directive("object")
+				for _, d := range m.Directives {
+					if words, ok := strings.CutPrefix(d, "says "); ok {
+						wanted = append(wanted, words)
+					}
+				}
+				if !obj {
+					fmt.Fprintf(&was, "---\n%s\n", text)
+				}
+				if !old {
+					fmt.Fprintf(&is, "---\n%s\n", text)
+				}
+			}
+			dir := t.TempDir()
+			r := lintedAs(t, "lint", "--format", "json", write(t, dir, "is.yaml", is.String()), "--old",
+				write(t, dir, "was.yaml", was.String()))
+			if len(wanted) == 0 {
+				t.Error("no words are asked for")
+			}
+			for _, words := range wanted {
+				if !slices.ContainsFunc(r.Findings, func(v report.Finding) bool {
+					return v.Review == report.Updated && says(words)(v)
+				}) {
+					t.Errorf("not said: %s\n%+v", words, r.Findings)
+				}
+			}
+		})
+	}
+	if n < 4 {
+		t.Errorf("only %d updates", n)
+	}
+}
+
 // everything says that no cluster has more than the manifests.
 const everything = "namespaced,StorageClass,PersistentVolume,Node"
 

@@ -324,12 +324,12 @@ func (o *olds) place(namespace string) {
 
 // before returns what an object was before, or nil. The manifest of a live
 // object, which has a uid, is one that kubectl get printed.
-func (o *olds) before(m *manifest.Manifest) (old cluster.Object, live bool) {
-	was := o.byName[nameOf(m.Object)]
+func (o *olds) before(m *manifest.Manifest) (was *manifest.Manifest, live bool) {
+	was = o.byName[nameOf(m.Object)]
 	if was == nil || was.GetObjectKind().GroupVersionKind() != m.GetObjectKind().GroupVersionKind() {
 		return nil, false
 	}
-	return was.Object, was.GetUID() != ""
+	return was, was.GetUID() != ""
 }
 
 // removed returns the objects that are no longer there, of the files that are.
@@ -350,17 +350,21 @@ func (o *olds) removed(manifests []manifest.Manifest) (gone []*manifest.Manifest
 func (rv *reviewer) inOld(was *olds) earlier {
 	return func(ctx context.Context, environment cluster.Environment, s *subject) error {
 		s.compare, s.stands = true, "so it was before"
-		old, live := was.before(s.manifest)
+		before, live := was.before(s.manifest)
 		switch {
-		case old == nil:
+		case before == nil:
 			return nil
 		case live:
-			return s.over(old)
+			return s.over(before.Object)
 		}
-		if admitted, _, err := rv.mutated(environment.View(ctx, cluster.Request{}), nil, old); err == nil {
-			old = admitted // as it was applied
+		s.old = before.Object
+		if admitted, _, err := rv.mutated(environment.View(ctx, cluster.Request{}), nil, s.old); err == nil {
+			s.old = admitted // as it was applied
 		}
-		s.old, s.Object = manifest.Defaulted(old), manifest.Defaulted(s.Object)
+		s.old = manifest.Defaulted(s.old)
+		if merged, err := s.manifest.InsteadOf(before, s.old); err == nil { // or a list has an item without a name
+			s.Object = merged
+		}
 		return nil
 	}
 }

@@ -374,6 +374,9 @@ func (rv *reviewer) admitted(ctx context.Context, environment cluster.Environmen
 		} else {
 			s.Object, s.warnings = obj, warnings
 		}
+		if s.old != nil { // only now, for a mutator asks what the author left out
+			s.Object = manifest.Defaulted(s.Object)
+		}
 		subjects[i] = s
 	}
 	for i, s := range subjects {
