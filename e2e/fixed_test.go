@@ -81,6 +81,39 @@ func TestFixedIsAccepted(t *testing.T) {
 	}
 }
 
+// TestFixListsOnce fixes a manifest beside the cluster, and reviews again what it made of it: each kind is listed
+// once, and the manifest is fixed as one of a Deployment that exists.
+func TestFixListsOnce(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t, "stayput.dev/mode=off")
+	before := strings.NewReplacer("metadata: {name: ", "metadata: {namespace: "+ns+", name: ").Replace(
+		readFile(t, "..", "examples", "broken", "deployment-grace-period.yaml"))
+	apply(t, ns, before)
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader := record(t, ns, "reader", "clusterrolebinding --clusterrole=cluster-admin")
+	cmd := exec.CommandContext(t.Context(), env.Binary, "lint", "--fix", "--against-cluster", "-v", file)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+reader.kubeconfig)
+	out, _ := cmd.CombinedOutput() // what is left decides the exit code
+	contains(t, string(out), "1 fixed", "updated: Deployment "+ns+"/")
+	reader.mu.Lock()
+	defer reader.mu.Unlock()
+	lists := 0
+	for path, n := range reader.reads {
+		if n > 1 {
+			t.Errorf("%s is read %d times", path, n)
+		}
+		if strings.HasSuffix(path, "/deployments") || strings.HasSuffix(path, "/services") {
+			lists++
+		}
+	}
+	if lists != 2 {
+		t.Errorf("%d of two kinds are listed: %v", lists, reader.reads)
+	}
+}
+
 // inNamespace returns the objects of a text that have a namespace, in this one, or "" if there are none.
 func inNamespace(t *testing.T, text []byte, ns string) string {
 	t.Helper()

@@ -22,12 +22,13 @@ import (
 )
 
 // A tap is a proxy between a program and the API server. It records Stayput's
-// answers to the program, and changes nothing.
+// answers to the program and what it reads, and changes nothing.
 type tap struct {
 	kubeconfig string // leads to it, with the account's token
 
 	mu       sync.Mutex
 	requests int
+	reads    map[string]int // by path
 	denials  []string
 	warnings []string
 }
@@ -48,7 +49,7 @@ func record(t *testing.T, ns, name string, grants ...string) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &tap{kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	r := &tap{kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), reads: map[string]int{}}
 	server := httptest.NewTLSServer(&httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      transport,
@@ -93,7 +94,9 @@ func (r *tap) hear(resp *http.Response) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if resp.Request.Method != http.MethodGet {
+	if resp.Request.Method == http.MethodGet {
+		r.reads[resp.Request.URL.Path]++
+	} else {
 		r.requests++
 	}
 	if denial != "" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/cli"
@@ -28,6 +29,16 @@ type linter struct {
 	pruned         bool
 	kubernetes     string // --kubernetes-version
 	fix, diff      bool
+
+	live *listed // what the cluster has, once it is listed
+}
+
+// A listed is a cluster as it was when it was listed: for all reviews of one run.
+type listed struct {
+	kinds    []schema.GroupVersionKind
+	objects  *cluster.Snapshot
+	versions cluster.Versions
+	problems report.Report // which has nothing else
 }
 
 func lintCommand() *cobra.Command {
@@ -199,12 +210,19 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	snapshot := &cluster.Snapshot{}
 	l.meaning.complete.declare(snapshot)
 	if l.against {
-		of, err := l.fill(ctx, s, snapshot, r, bar)
-		if err != nil {
+		if l.live == nil {
+			live, err := l.list(ctx, s, bar)
+			if err != nil {
+				return nil, err
+			}
+			l.live = live
+		}
+		if err := l.live.fill(snapshot); err != nil {
 			return nil, err
 		}
+		r.Errors = append(r.Errors, l.live.problems.Errors...)
 		if l.kubernetes == "" {
-			versions = of
+			versions = l.live.versions
 		}
 	}
 	environment := s.Environment
@@ -252,33 +270,49 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	return rv.fixer, nil
 }
 
-// fill adds the cluster's objects to the snapshot, and returns the releases of
-// its API servers. Manifests then replace the objects of the same name.
-func (l *linter) fill(ctx context.Context, s config.Settings, into *cluster.Snapshot, r *report.Report,
-	bar *progress) (cluster.Versions, error) {
+// list lists the cluster, and asks for the releases of its API servers.
+func (l *linter) list(ctx context.Context, s config.Settings, bar *progress) (*listed, error) {
 	reads, err := webhook.Reads(s.Policy.Rules, s.Mutators)
 	if err != nil {
-		return cluster.Versions{}, err
+		return nil, err
 	}
-	f, err := l.clusterFlags.fetcher(into, bar)
+	all := &listed{objects: &cluster.Snapshot{}}
+	f, err := l.clusterFlags.fetcher(all.objects, bar)
 	if err != nil {
-		return cluster.Versions{}, err
+		return nil, err
 	}
 	for _, obj := range reads {
 		gvk, err := cluster.GVK(obj)
 		if err != nil {
-			return cluster.Versions{}, err
+			return nil, err
 		}
 		problem, err := f.fetch(ctx, gvk)
 		if err != nil {
-			return cluster.Versions{}, err
+			return nil, err
 		}
 		if problem != nil {
-			r.Errors = append(r.Errors, *problem)
+			all.problems.Errors = append(all.problems.Errors, *problem)
+		}
+		all.kinds = append(all.kinds, gvk)
+	}
+	if l.kubernetes == "" {
+		all.versions, err = f.versionsFor(ctx, &all.problems)
+	}
+	return all, err
+}
+
+// fill adds the cluster's objects to a snapshot. Manifests then replace those of the
+// same name.
+func (l *listed) fill(into *cluster.Snapshot) (err error) {
+	for _, gvk := range l.kinds {
+		walked := l.objects.Walk(gvk, func(obj cluster.Object) { err = errors.Join(err, into.Add(obj)) })
+		switch {
+		case errors.Is(walked, cluster.ErrUnknown): // it may not be listed, or is not served
+		case walked != nil || err != nil:
+			return errors.Join(walked, err)
+		default:
+			into.Know(gvk)
 		}
 	}
-	if l.kubernetes != "" {
-		return cluster.Versions{}, nil
-	}
-	return f.versionsFor(ctx, r)
+	return nil
 }
