@@ -86,12 +86,17 @@ cluster: control-plane ## run a throw-away control plane until Ctrl-C
 	$(LOCALCLUSTER)
 
 BIN ?= bin/stayput
+CLUSTER_BIN ?= $(dir $(BIN))stayput-cluster
 WEBHOOK_BIN ?= bin/stayput-webhook
 STATIC := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X stayput.dev/internal/cli.version=$(VERSION)'
 
 .PHONY: build
-build: ## build bin/stayput: static, stripped, reproducible
-	$(STATIC) -o $(BIN) ./cmd/stayput
+build: build-cluster ## build bin/stayput and bin/stayput-cluster, which it starts for what needs a cluster or kustomize: static, stripped, reproducible
+	$(STATIC) -tags light -o $(BIN) ./cmd/stayput
+
+.PHONY: build-cluster
+build-cluster: ## build bin/stayput-cluster, which has all commands, in the same way
+	$(STATIC) -o $(CLUSTER_BIN) ./cmd/stayput
 
 .PHONY: build-webhook
 build-webhook: ## build bin/stayput-webhook, the server alone, in the same way
@@ -116,7 +121,7 @@ krew: ## write the archives of the kubectl plugin, and its krew manifest for $(V
 	@for platform in $(PLATFORMS); do \
 		os=$${platform%/*} arch=$${platform#*/} files=$$(mktemp -d) && trap "rm -rf $$files" EXIT && \
 		name=$${os}_$$arch binary=kubectl-stayput$$(test $$os != windows || echo .exe) && \
-		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory build BIN=$$files/$$binary VERSION=$(VERSION) && cp LICENSE $$files && \
+		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory build-cluster CLUSTER_BIN=$$files/$$binary VERSION=$(VERSION) && cp LICENSE $$files && \
 		tar --mtime=@0 --owner=0 --group=0 --numeric-owner -czf $(DIST)/kubectl-stayput_$$name.tar.gz -C $$files LICENSE $$binary && \
 		sum=$$(sha256sum < $(DIST)/kubectl-stayput_$$name.tar.gz | cut -d' ' -f1) && \
 		sed -i "s/SHA256_$$(echo $$name | tr a-z A-Z)/$$sum/" $(DIST)/krew.yaml && rm -rf $$files || exit 1; \
@@ -167,8 +172,8 @@ reproducible: ## build HEAD twice, elsewhere and from nothing, and compare
 	.ci/reproducible
 
 .PHONY: sbom
-sbom: build ## write $(BIN).cdx.json: what the binary is made of (CycloneDX)
-	go run -C tools/sbom . $(abspath $(BIN)) > $(BIN).cdx.json
+sbom: build-cluster ## write $(BIN).cdx.json: what bin/stayput-cluster is made of, and so bin/stayput (CycloneDX)
+	go run -C tools/sbom . $(abspath $(CLUSTER_BIN)) > $(BIN).cdx.json
 
 .PHONY: cover
 cover: ## that every statement of the rules that look nothing up is tested

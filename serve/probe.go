@@ -18,6 +18,7 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/cli"
+	"stayput.dev/internal/kubeconfig"
 )
 
 // probeRule is the rule that the probe offends.
@@ -25,7 +26,7 @@ const probeRule = "stayput-annotation"
 
 // ProbeCommand returns the command that asks whether admission works.
 func ProbeCommand() *cobra.Command {
-	var kubeconfig, namespace string
+	var file, namespace string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "probe",
@@ -39,10 +40,10 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return probe(ctx, kubeconfig, namespace, cmd.OutOrStdout())
+			return probe(ctx, file, namespace, cmd.OutOrStdout())
 		},
 	}
-	cli.RegisterKubeconfig(cmd.Flags(), &kubeconfig)
+	cli.RegisterKubeconfig(cmd.Flags(), &file)
 	cmd.Flags().StringVar(&namespace, "namespace", "default", "namespace to create the claim in")
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to go on asking")
 	return cmd
@@ -50,8 +51,8 @@ Exit code 0: it does, within the time given. 2: it does not.`,
 
 // probe repeats its request until Stayput answers, because the API server calls
 // a new webhook only after a moment.
-func probe(ctx context.Context, kubeconfig, namespace string, out io.Writer) error {
-	config, err := cli.Connection(kubeconfig, "")
+func probe(ctx context.Context, file, namespace string, out io.Writer) error {
+	config, err := kubeconfig.Connection(file, "")
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ import (
 	"stayput.dev/cluster/cache/trim"
 	"stayput.dev/internal/cli"
 	"stayput.dev/internal/config"
+	"stayput.dev/internal/kubeconfig"
 	"stayput.dev/webhook"
 	"stayput.dev/webhook/repair"
 )
@@ -297,8 +298,8 @@ func serves(mapper meta.RESTMapper, obj cluster.Object) (bool, error) {
 }
 
 func (f *serveFlags) restConfig() (*rest.Config, error) {
-	config, err := cli.Connection(f.kubeconfig, "")
-	if errors.Is(err, cli.ErrNoCluster) {
+	config, err := kubeconfig.Connection(f.kubeconfig, "")
+	if errors.Is(err, kubeconfig.ErrNoCluster) {
 		return nil, fmt.Errorf("%w; --standalone needs none", err)
 	}
 	if err != nil {

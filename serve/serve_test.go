@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"stayput.dev/cluster/cache/trim"
-	"stayput.dev/internal/cli"
+	"stayput.dev/internal/kubeconfig"
 )
 
 // TestRequestRate holds the commands that a person runs to a rate, and serve,
@@ -30,7 +30,7 @@ users: [{name: u, user: {}}]
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command, err := cli.Connection(file, "")
+	command, err := kubeconfig.Connection(file, "")
 	if err != nil || command.QPS <= 0 || command.Burst <= 0 {
 		t.Errorf("a command: %+v, %v", command, err)
 	}

@@ -305,8 +305,8 @@ func TestArrows(t *testing.T) {
 		"internal/same",
 		"cluster", "cluster/cache/trim", "cluster/cache/packed",
 		"cluster/cache", "manifest/splice", "manifest", "internal/lsp",
-		"validators", "mutators", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal",
-		"internal/cli", "internal/config", "serve", "cmd/stayput-webhook", "cmd/stayput",
+		"validators", "mutators", "internal/config", "certs", "recovery", "webhook/repair", "webhook", "report", "rehearsal",
+		"internal/cli", "internal/kubeconfig", "serve", "cmd/stayput-webhook", "cmd/stayput",
 	}
 	far := []string{"net/http", "flag", "log/slog", "github.com/prometheus/client_golang/prometheus",
 		"github.com/spf13/cobra", "github.com/spf13/pflag",

@@ -1,3 +1,5 @@
+//go:build !light
+
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 
 	"stayput.dev/certs"
 	"stayput.dev/internal/cli"
+	"stayput.dev/internal/kubeconfig"
 	"stayput.dev/serve"
 )
 
@@ -45,7 +48,7 @@ func (f *certsFlags) register(cmd *cobra.Command) {
 // server.
 func (f *certsFlags) connect(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc,
 	*certs.SelfSigned, error) {
-	config, err := cli.Connection(f.kubeconfig, "")
+	config, err := kubeconfig.Connection(f.kubeconfig, "")
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -63,7 +63,7 @@ func (s sources) read() (*input, error) {
 	}
 	in.readFiles(dedupe(files), s.instead, s.progress)
 	for _, dir := range s.kustomizations {
-		built, err := kustomize(dir, s.instead)
+		built, err := linked.kustomize(dir, s.instead)
 		if err != nil {
 			in.errors = append(in.errors, report.Problem{File: dir, Message: err.Error()})
 			continue

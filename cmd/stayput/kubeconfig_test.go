@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"stayput.dev/internal/cli"
+	"stayput.dev/internal/kubeconfig"
 )
 
 // TestNoCluster runs every command that needs a cluster where there is none.
@@ -23,7 +23,7 @@ func TestNoCluster(t *testing.T) {
 		code, stdout, stderr := command(t, "", args...)
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
 		last := lines[len(lines)-1]
-		if code != 2 || stdout != "" || !strings.Contains(last, cli.ErrNoCluster.Error()) ||
+		if code != 2 || stdout != "" || !strings.Contains(last, kubeconfig.ErrNoCluster.Error()) ||
 			strings.Contains(last, "--standalone") != (args[0] == "serve") {
 			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}

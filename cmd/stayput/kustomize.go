@@ -1,3 +1,5 @@
+//go:build !light
+
 package main
 
 import (
@@ -227,12 +229,6 @@ func secondJSON(data []byte) int {
 	return 1 + bytes.Count(data[:int(dec.InputOffset())-len(second)], []byte("\n"))
 }
 
-// What is found in a build, without a rule.
-const (
-	keptReference = "kustomize-reference"
-	madeTime      = "kustomize-date"
-)
-
 // datesOf returns the dates that were texts when they were written.
 func datesOf(m *manifest.Manifest) (found []manifest.Remark) {
 	var walk func(n *yaml.Node, path string)
@@ -326,4 +322,11 @@ func noteKept(built []manifest.Manifest) {
 					"%s, fieldSpecs: [%s]}]", ref.kind, specs)})
 		}
 	}
+}
+
+// isKustomization says whether a directory is one.
+func isKustomization(dir string) bool {
+	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
+		return isFile(filepath.Join(dir, name))
+	})
 }

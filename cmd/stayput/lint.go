@@ -16,7 +16,6 @@ import (
 	"stayput.dev/internal/cli"
 	"stayput.dev/internal/config"
 	"stayput.dev/report"
-	"stayput.dev/webhook"
 )
 
 // A linter is the command lint.
@@ -120,6 +119,9 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	case !l.against && (l.kubeconfig != "" || l.context != ""):
 		return errors.New("--kubeconfig and --context: need --against-cluster")
 	}
+	if err := linked.needs(l.against, l.kustomizations); err != nil {
+		return err
+	}
 	versions := cluster.AnyPatch(cluster.NewestMinor)
 	if l.kubernetes != "" {
 		if versions, err = cluster.ParseVersions(l.kubernetes); err != nil {
@@ -211,7 +213,7 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	l.meaning.complete.declare(snapshot)
 	if l.against {
 		if l.live == nil {
-			live, err := l.list(ctx, s, bar)
+			live, err := linked.list(l, ctx, s, bar)
 			if err != nil {
 				return nil, err
 			}
@@ -268,37 +270,6 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 	byLocation(r)
 	r.Finish()
 	return rv.fixer, nil
-}
-
-// list lists the cluster, and asks for the releases of its API servers.
-func (l *linter) list(ctx context.Context, s config.Settings, bar *progress) (*listed, error) {
-	reads, err := webhook.Reads(s.Policy.Rules, s.Mutators)
-	if err != nil {
-		return nil, err
-	}
-	all := &listed{objects: &cluster.Snapshot{}}
-	f, err := l.clusterFlags.fetcher(all.objects, bar)
-	if err != nil {
-		return nil, err
-	}
-	for _, obj := range reads {
-		gvk, err := cluster.GVK(obj)
-		if err != nil {
-			return nil, err
-		}
-		problem, err := f.fetch(ctx, gvk)
-		if err != nil {
-			return nil, err
-		}
-		if problem != nil {
-			all.problems.Errors = append(all.problems.Errors, *problem)
-		}
-		all.kinds = append(all.kinds, gvk)
-	}
-	if l.kubernetes == "" {
-		all.versions, err = f.versionsFor(ctx, &all.problems)
-	}
-	return all, err
 }
 
 // fill adds the cluster's objects to a snapshot. Manifests then replace those of the

@@ -1,3 +1,5 @@
+//go:build !light
+
 package main
 
 import (
@@ -7,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,21 +20,11 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
-	"stayput.dev/internal/cli"
+	"stayput.dev/internal/config"
+	"stayput.dev/internal/kubeconfig"
 	"stayput.dev/report"
+	"stayput.dev/webhook"
 )
-
-// clusterFlags say which cluster, and how to read it.
-type clusterFlags struct {
-	kubeconfig, context string
-	chunkSize           int64
-}
-
-func (c *clusterFlags) register(flags *pflag.FlagSet) {
-	cli.RegisterKubeconfig(flags, &c.kubeconfig)
-	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
-	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
-}
 
 // requestTimeout is how long one answer of the API server may take.
 const requestTimeout = time.Minute
@@ -42,7 +33,7 @@ func (c *clusterFlags) restConfig() (*rest.Config, error) {
 	if c.chunkSize < 1 {
 		return nil, fmt.Errorf("--chunk-size %d: must be at least 1", c.chunkSize)
 	}
-	config, err := cli.Connection(c.kubeconfig, c.context)
+	config, err := kubeconfig.Connection(c.kubeconfig, c.context)
 	if err != nil {
 		return nil, err
 	}
@@ -161,4 +152,35 @@ func several(kind string) string {
 		return kind + "es"
 	}
 	return kind + "s"
+}
+
+// list lists the cluster, and asks for the releases of its API servers.
+func (l *linter) list(ctx context.Context, s config.Settings, bar *progress) (*listed, error) {
+	reads, err := webhook.Reads(s.Policy.Rules, s.Mutators)
+	if err != nil {
+		return nil, err
+	}
+	all := &listed{objects: &cluster.Snapshot{}}
+	f, err := l.clusterFlags.fetcher(all.objects, bar)
+	if err != nil {
+		return nil, err
+	}
+	for _, obj := range reads {
+		gvk, err := cluster.GVK(obj)
+		if err != nil {
+			return nil, err
+		}
+		problem, err := f.fetch(ctx, gvk)
+		if err != nil {
+			return nil, err
+		}
+		if problem != nil {
+			all.problems.Errors = append(all.problems.Errors, *problem)
+		}
+		all.kinds = append(all.kinds, gvk)
+	}
+	if l.kubernetes == "" {
+		all.versions, err = f.versionsFor(ctx, &all.problems)
+	}
+	return all, err
 }

@@ -4,8 +4,6 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,15 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"stayput.dev/internal/cli"
-	"stayput.dev/serve"
 )
 
 func main() { cli.Main(run) }
-
-// run runs the command line.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	return cli.Execute(ctx, newRoot(), args, stdin, stdout, stderr)
-}
 
 // newRoot returns the command stayput with all that are under it.
 func newRoot() *cobra.Command {
@@ -32,9 +24,7 @@ func newRoot() *cobra.Command {
 gets a DNS name that stays, and every volume is retained. It runs as an
 admission webhook (serve) and over manifests (lint), with the same rules.`,
 	}
-	root.AddCommand(serve.Command(snapshotOf), lintCommand(), lspCommand(), auditCommand(), rehearseCommand(),
-		mutateCommand(), reviewCommand(), recoverCommand(), rulesCommand(), webhooksCommand(), certsCommand(),
-		serve.ProbeCommand())
+	root.AddCommand(subcommands()...)
 	name(root)
 	return root
 }

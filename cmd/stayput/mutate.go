@@ -39,6 +39,9 @@ leaves the object as it is, and standard error says so.`,
 			if err := meaning.check(); err != nil {
 				return err
 			}
+			if err := linked.needs(false, kustomizations); err != nil {
+				return err
+			}
 			meaning.warn(cmd.ErrOrStderr())
 			s, err := config.Load(file)
 			if err != nil {

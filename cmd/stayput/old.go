@@ -10,13 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/kustomize/api/konfig"
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
@@ -97,7 +95,7 @@ func readOld(ctx context.Context, from string, paths, kustomizations []string, s
 		}
 		return o, o.read(from, name, data)
 	}
-	if len(kustomizations) > 0 && isKustomization(from) {
+	if len(kustomizations) > 0 && linked.isKustomization(from) {
 		if len(paths)+len(kustomizations) > 1 {
 			return nil, fmt.Errorf("--old %s: a kustomization is the earlier state of one -k, and of nothing beside it; run "+
 				"lint for each, or give git:REVISION", from)
@@ -206,7 +204,7 @@ func (o *olds) readRevision(ctx context.Context, rev, path string) error {
 
 // build adds what a kustomization builds, as one file.
 func (o *olds) build(dir string) error {
-	built, err := kustomize(dir, nil)
+	built, err := linked.kustomize(dir, nil)
 	if err == nil && len(built.Errors) > 0 {
 		err = built.Errors[0]
 	}
@@ -218,12 +216,6 @@ func (o *olds) build(dir string) error {
 		o.files[built.Manifests[i].File] = true
 	}
 	return nil
-}
-
-func isKustomization(dir string) bool {
-	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
-		return isFile(filepath.Join(dir, name))
-	})
 }
 
 // buildRevision adds what kustomizations built at a revision of their repositories.
@@ -257,7 +249,7 @@ func (o *olds) buildRevision(ctx context.Context, rev string, kustomizations []s
 			trees[repository] = tree
 		}
 		was := filepath.Join(tree, strings.TrimRight(string(within), "\r\n"))
-		if !isKustomization(was) {
+		if !linked.isKustomization(was) {
 			continue
 		}
 		if err := o.build(was); err != nil {

@@ -188,3 +188,15 @@ func (o *outputFlags) coloured(w io.Writer) bool {
 	}
 	return o.color == "always"
 }
+
+// clusterFlags say which cluster, and how to read it.
+type clusterFlags struct {
+	kubeconfig, context string
+	chunkSize           int64
+}
+
+func (c *clusterFlags) register(flags *pflag.FlagSet) {
+	cli.RegisterKubeconfig(flags, &c.kubeconfig)
+	flags.StringVar(&c.context, "context", "", "context of the kubeconfig")
+	flags.Int64Var(&c.chunkSize, "chunk-size", 500, "how many objects to ask the cluster for at a time")
+}

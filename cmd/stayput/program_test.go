@@ -16,7 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// program is the binary, built once: the tests are about processes.
+// program is the small one, beside the whole one, as they are released. They are built
+// once: the tests are about processes.
 var program string
 
 func TestMain(m *testing.M) {
@@ -35,10 +36,12 @@ func build(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "stayput")
-	if out, err := exec.Command("go", "build", "-ldflags", "-X stayput.dev/internal/cli.version=v0.0.0-test",
-		"-o", program, ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build stayput: %v\n%s", err, out)
-		return 1
+	version := "-ldflags=-X stayput.dev/internal/cli.version=v0.0.0-test"
+	for _, args := range [][]string{{"-tags", "light", "-o", program}, {"-o", program + "-cluster"}} {
+		if out, err := exec.Command("go", append([]string{"build", version}, args...)...).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build stayput: %v\n%s", err, out)
+			return 1
+		}
 	}
 	return m.Run()
 }

@@ -1,3 +1,5 @@
+//go:build !light
+
 package main
 
 import (
@@ -23,6 +25,7 @@ import (
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
 	"stayput.dev/internal/cli"
+	"stayput.dev/internal/kubeconfig"
 	"stayput.dev/recovery"
 )
 
@@ -114,7 +117,7 @@ func (f *recoverFlags) run(ctx context.Context, out io.Writer, args []string) er
 	case f.wait <= 0:
 		return fmt.Errorf("--wait %s: must be positive", f.wait)
 	}
-	config, err := cli.Connection(f.kubeconfig, "")
+	config, err := kubeconfig.Connection(f.kubeconfig, "")
 	if err != nil {
 		return err
 	}

@@ -532,3 +532,9 @@ func byLocation(r *report.Report) {
 		return a.Location.Line - b.Location.Line
 	})
 }
+
+// What is found in a build, without a rule.
+const (
+	keptReference = "kustomize-reference"
+	madeTime      = "kustomize-date"
+)

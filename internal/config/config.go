@@ -18,7 +18,6 @@ import (
 	"stayput.dev/internal/pattern"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
-	"stayput.dev/webhook/repair"
 )
 
 // configuration is the file given with --config.
@@ -35,9 +34,21 @@ type configuration struct {
 		Callers []caller `yaml:"callers"`
 	} `yaml:"deletions"`
 	Retain        cluster.Retain `yaml:"retain"`
-	Repair        repair.Mode    `yaml:"repair"`
+	Repair        Repair         `yaml:"repair"`
 	ClusterDomain string         `yaml:"clusterDomain"`
 }
+
+// A Repair says which volumes are repaired: set to the reclaim policy that they
+// should have, because no webhook answered when they were created.
+type Repair string
+
+// What is repaired.
+const (
+	RepairOff    Repair = "off"    // none
+	RepairReport Repair = "report" // none; what would be done is reported
+	RepairNew    Repair = "new"    // those made since Stayput's first start
+	RepairAll    Repair = "all"    // those from before, too
+)
 
 type exemption struct {
 	Rule      string `yaml:"rule"`
@@ -92,7 +103,7 @@ type Settings struct {
 	Policy      *validators.Policy
 	Mutators    []*mutators.Mutator
 	Environment cluster.Environment // without its readers
-	Repair      repair.Mode
+	Repair      Repair
 }
 
 // Load reads the configuration from a file, or takes the defaults where
@@ -197,8 +208,8 @@ func (c configuration) resolve() (Settings, error) {
 	if !slices.Contains(retains, c.Retain) {
 		return Settings{}, fmt.Errorf("retain: %q: must be one of %q", c.Retain, retains[1:])
 	}
-	repairs := []repair.Mode{repair.Off, repair.Report, repair.New, repair.All}
-	c.Repair = cmp.Or(c.Repair, repair.New)
+	repairs := []Repair{RepairOff, RepairReport, RepairNew, RepairAll}
+	c.Repair = cmp.Or(c.Repair, RepairNew)
 	if !slices.Contains(repairs, c.Repair) {
 		return Settings{}, fmt.Errorf("repair: %q: must be one of %q", c.Repair, repairs)
 	}

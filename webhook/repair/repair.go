@@ -19,19 +19,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"stayput.dev/cluster"
+	"stayput.dev/internal/config"
 	"stayput.dev/mutators"
 	"stayput.dev/validators"
 )
 
-// A Mode says which volumes are repaired: set to the reclaim policy that they
-// should have, because no webhook answered when they were created.
-type Mode string
+// A Mode says which volumes are repaired: see [config.Repair].
+type Mode = config.Repair
 
 const (
-	Off    Mode = "off"    // none
-	Report Mode = "report" // none; what would be done is reported
-	New    Mode = "new"    // those made since Stayput's first start
-	All    Mode = "all"    // those from before, too
+	Off    = config.RepairOff
+	Report = config.RepairReport
+	New    = config.RepairNew
+	All    = config.RepairAll
 )
 
 // A Controller applies the mutators with Repair to existing volumes. It sets

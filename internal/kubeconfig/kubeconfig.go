@@ -1,22 +1,18 @@
-package cli
+// Package kubeconfig finds the API server that a command asks.
+package kubeconfig
 
 import (
 	"errors"
 	"fmt"
 
-	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"stayput.dev/internal/cli"
 )
 
 // ErrNoCluster says that nothing names a cluster.
 var ErrNoCluster = errors.New("no cluster: give --kubeconfig, set KUBECONFIG, or run in a Pod")
-
-// RegisterKubeconfig registers the flag that names a kubeconfig file.
-func RegisterKubeconfig(flags *pflag.FlagSet, file *string) {
-	flags.StringVar(file, "kubeconfig", "",
-		"kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the service account of the Pod")
-}
 
 // Connection returns how a command asks the API server that a context of a
 // kubeconfig names, or ErrNoCluster. Empty stands for what kubectl would use.
@@ -31,7 +27,7 @@ func Connection(kubeconfig, context string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--kubeconfig: %w", err)
 	}
-	config.UserAgent = "stayput/" + Version()
+	config.UserAgent = "stayput/" + cli.Version()
 	config.QPS, config.Burst = 50, 100
 	return config, nil
 }
