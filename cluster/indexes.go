@@ -18,7 +18,7 @@ import (
 // their fields, at a cost that does not depend on the other objects. Use [Find]
 // for lookups.
 type Index[P Object] struct {
-	name string
+	id   indexID
 	keys func(P) []string
 	list func(*View, Selection) ([]P, error)
 }
@@ -30,7 +30,7 @@ type indexID struct {
 
 func newIndex[P Object](name string, keys func(P) []string,
 	list func(*View, Selection) ([]P, error)) *Index[P] {
-	return &Index[P]{name, keys, list}
+	return &Index[P]{indexID{KindOf[P](), name}, keys, list}
 }
 
 // anIndex is an [Index] of any kind.
@@ -39,7 +39,7 @@ type anIndex interface {
 	keysOf(Object) []string
 }
 
-func (idx *Index[P]) identity() indexID          { return indexID{KindOf[P](), idx.name} }
+func (idx *Index[P]) identity() indexID          { return idx.id }
 func (idx *Index[P]) keysOf(obj Object) []string { return idx.keys(obj.(P)) }
 
 // Keys returns the key functions of a kind's indexes, by the name of the index.
@@ -220,9 +220,19 @@ func VolumesForClaim(v *View, pvc *corev1.PersistentVolumeClaim) ([]*corev1.Pers
 // LabelKeys are the keys under which selectors are found that may match labels,
 // and the keys under which [SelectorKeys] find the labels.
 func LabelKeys(m map[string]string) []string {
+	length := 0
+	for name, value := range m {
+		length += len(name) + len("=") + len(value)
+	}
+	var all strings.Builder // of which each key is a part
+	all.Grow(length)
 	keys := append(make([]string, 0, len(m)+1), anything)
 	for name, value := range m {
-		keys = append(keys, name+"="+value)
+		begin := all.Len()
+		all.WriteString(name)
+		all.WriteByte('=')
+		all.WriteString(value)
+		keys = append(keys, all.String()[begin:])
 	}
 	slices.Sort(keys)
 	return keys
@@ -231,12 +241,21 @@ func LabelKeys(m map[string]string) []string {
 // oneOf returns one key for all the labels that a selector requires, because
 // everything that it matches has that key, too.
 func oneOf(wanted map[string]string) []string {
-	return []string{slices.MinFunc(LabelKeys(wanted), byRank)}
+	best := anything
+	for name, value := range wanted {
+		if key := name + "=" + value; byRank(key, best) < 0 {
+			best = key
+		}
+	}
+	return []string{best}
 }
 
 // SelectorKeys are the keys under which labels are found that a selector may
 // match.
 func SelectorKeys(sel labels.Selector) []string {
+	if set, ok := sel.(labels.ValidatedSetSelector); ok {
+		return oneOf(set)
+	}
 	best := []string{anything}
 	requirements, selectable := sel.Requirements()
 	if !selectable {
@@ -306,7 +325,7 @@ func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([
 		seen = map[string]bool{}
 	}
 	for _, key := range keys {
-		some, err := v.environment.Finder.Find(KindOf[P](), idx.name, namespace, key)
+		some, err := v.environment.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
 		if err != nil {
 			return nil, err
 		}

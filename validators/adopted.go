@@ -138,7 +138,7 @@ func (r *Rule) afterWaiting(v *cluster.View, kind schema.GroupVersionKind, obj c
 			return found, err
 		}
 		if now != nil {
-			if found, err = r.run(&Pass{Cluster: now}, kind, nil, obj); err != nil {
+			if found, err = r.run(&Pass{Cluster: now}, nil, obj); err != nil {
 				return nil, err
 			}
 			v = now
@@ -240,7 +240,7 @@ func ownPod(sts *appsv1.StatefulSet, pod *corev1.Pod) bool {
 }
 
 func own(obj cluster.Object, kind, name string) bool {
-	owner := metav1.GetControllerOf(obj)
+	owner := metav1.GetControllerOfNoCopy(obj)
 	if owner == nil {
 		return true
 	}

@@ -114,8 +114,9 @@ func places(kind string, obj cluster.Object) []place {
 	case *appsv1.StatefulSet:
 		all = append(all, place{podTemplate, templateMetaPath, &obj.Spec.Template})
 		for i := range obj.Spec.VolumeClaimTemplates {
-			path := templatesPath.Index(i).Child("metadata")
-			all = append(all, place{claimTemplate, path, &obj.Spec.VolumeClaimTemplates[i]})
+			if t := &obj.Spec.VolumeClaimTemplates[i]; len(t.Labels)+len(t.Annotations) > 0 {
+				all = append(all, place{claimTemplate, templatesPath.Index(i).Child("metadata"), t})
+			}
 		}
 	}
 	return all

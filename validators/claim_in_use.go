@@ -505,7 +505,7 @@ func fate(pv *corev1.PersistentVolume) string {
 // controller set it to implement persistentVolumeClaimRetentionPolicy: the
 // StatefulSet itself or its condemned Pod.
 func controllerOf(pvc *corev1.PersistentVolumeClaim) *metav1.OwnerReference {
-	owner := metav1.GetControllerOf(pvc)
+	owner := metav1.GetControllerOfNoCopy(pvc)
 	switch {
 	case owner == nil,
 		owner.Kind == "StatefulSet" && strings.HasPrefix(owner.APIVersion, appsv1.GroupName+"/"),

@@ -28,21 +28,21 @@ ReadWriteOnce, or ReadWriteOncePod. Templates cannot be changed later.`,
 			t := &sts.Spec.VolumeClaimTemplates[i]
 			modes := t.Spec.AccessModes
 			path := func(j int) *field.Path { return templatesPath.Index(i).Child("spec", "accessModes").Index(j) }
-			once := setting(path(0), string(corev1.ReadWriteOnce), 2)
+			once := func() *Fix { return setting(path(0), string(corev1.ReadWriteOnce), 2) }
 			if j := slices.Index(modes, corev1.ReadWriteMany); j >= 0 {
 				p.Report(field.Invalid(path(j), modes[j],
-					"must be what one Pod needs; most drivers for disks cannot make such a volume"), once.Text())
+					"must be what one Pod needs; most drivers for disks cannot make such a volume"), once().Text())
 				if len(modes) == 1 {
-					p.Fix(once)
+					p.Fix(once())
 				}
 			}
 			writes := func(m corev1.PersistentVolumeAccessMode) bool { return m != corev1.ReadOnlyMany }
 			if len(modes) > 0 && !slices.ContainsFunc(modes, writes) && t.Spec.DataSource == nil && t.Spec.DataSourceRef == nil {
 				p.Report(field.Invalid(path(0), modes[0],
 					"must let the Pod write; a driver that mounts the new volume read-only leaves it empty"),
-					once.Text())
+					once().Text())
 				if len(modes) == 1 {
-					p.Fix(once)
+					p.Fix(once())
 				}
 			}
 		}

@@ -35,7 +35,7 @@ name of the Service.`,
 		// Names that controllers make are unique. A conflict is reported at the
 		// other Pod, so that an audit need not compare each member with all
 		// others.
-		if metav1.GetControllerOf(pod) != nil && hostname == pod.Name {
+		if metav1.GetControllerOfNoCopy(pod) != nil && hostname == pod.Name {
 			return nil
 		}
 		found, err := cluster.Find(p.Cluster, cluster.PodsByHostname, pod.Namespace, hostname+"."+subdomain)

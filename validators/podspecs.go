@@ -38,7 +38,7 @@ func ofPods(check podCheck, reads []string, ofSet ...string) []Check {
 		}).Of(template...),
 		// The fields of a Pod that such rules read can no longer change.
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
-			if metav1.GetControllerOf(pod) != nil {
+			if metav1.GetControllerOfNoCopy(pod) != nil {
 				return nil
 			}
 			return check(p, pod, &pod.Spec, specPath)

@@ -3,7 +3,6 @@ package validators
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,12 +67,14 @@ func replicaClaims(v *cluster.View, sts *appsv1.StatefulSet) ([]replicaClaim, er
 	if len(sts.Spec.VolumeClaimTemplates) == 0 {
 		return nil, nil
 	}
-	templates := make(map[string]*corev1.PersistentVolumeClaim)
-	for i := range sts.Spec.VolumeClaimTemplates {
+	bases := make([]string, len(sts.Spec.VolumeClaimTemplates))
+	templates := make(map[string]*corev1.PersistentVolumeClaim, len(bases)) // of two of a name, the last
+	for i := range bases {
 		t := &sts.Spec.VolumeClaimTemplates[i]
-		templates[t.Name+"-"+sts.Name] = t
+		bases[i] = t.Name + "-" + sts.Name
+		templates[bases[i]] = t
 	}
-	named, err := cluster.Find(v, cluster.ClaimsByBase, sts.Namespace, slices.Sorted(maps.Keys(templates))...)
+	named, err := cluster.Find(v, cluster.ClaimsByBase, sts.Namespace, bases...)
 	if err != nil {
 		return nil, fmt.Errorf("list PersistentVolumeClaims: %w", err)
 	}

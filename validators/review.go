@@ -91,8 +91,10 @@ func review(p *Pass, rules []*Rule, old, obj cluster.Object) ([]Finding, []*Unde
 	}
 	var findings []Finding
 	var undecided []*Undecided
+	of := structOf(subject(old, obj))
+	about := func(c Check) bool { return c.is(of, old, obj) }
 	for _, r := range rules {
-		if !r.concerns(kind, old, obj) {
+		if !slices.ContainsFunc(r.Checks, about) {
 			continue
 		}
 		found, err := r.review(p, kind, old, obj)
@@ -121,7 +123,7 @@ func subject(old, obj cluster.Object) cluster.Object {
 func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Object) ([]Finding, error) {
 	v := p.Cluster
 	before := v.Reads()
-	found, err := r.run(p, kind, old, obj)
+	found, err := r.run(p, old, obj)
 	if known(err) != nil || !slices.ContainsFunc(found, denies) {
 		return found, err
 	}
@@ -130,7 +132,7 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Ob
 	}
 	if live := v.Live(); live != nil && v.Reads() > before {
 		live.LookAhead(before)
-		if found, err = r.run(&Pass{Cluster: live, change: p.change}, kind, old, obj); err != nil {
+		if found, err = r.run(&Pass{Cluster: live, change: p.change}, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)
 		}
 	}
@@ -150,13 +152,15 @@ func denies(f Finding) bool { return f.Level == Deny }
 // run runs the checks of a rule and lowers to a warning what the old object
 // already had. It returns findings and an error together only if that is
 // [cluster.ErrUnknown].
-func (r *Rule) run(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Object) ([]Finding, error) {
+func (r *Rule) run(p *Pass, old, obj cluster.Object) ([]Finding, error) {
 	p.rule, p.findings = r, p.findings[:0]
 	if p.level = r.levelIn(p); p.level == Off {
 		return nil, nil
 	}
-	for _, c := range r.Checks {
-		if c.Kind != kind || !c.When.is(old, obj) || !p.concerned(&c) {
+	of := structOf(subject(old, obj))
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		if !c.is(of, old, obj) || !p.concerned(c) {
 			continue
 		}
 		first := len(p.findings)
@@ -217,9 +221,14 @@ func (p *Pass) concerned(c *Check) bool {
 	return p.change == nil || c.When == Freed || p.change.touches(c.Reads()) || p.change.exempts(p.rule.Name)
 }
 
-func (r *Rule) concerns(kind schema.GroupVersionKind, old, obj cluster.Object) bool {
-	return slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind == kind && c.When.is(old, obj) })
+// is says whether a check is of objects of a struct type, and of what happens to
+// one.
+func (c *Check) is(of reflect.Type, old, obj cluster.Object) bool {
+	return c.object == of && c.When.is(old, obj)
 }
+
+// structOf returns the struct type of an object.
+func structOf(obj cluster.Object) reflect.Type { return reflect.TypeOf(obj).Elem() }
 
 func (e Event) is(old, obj cluster.Object) bool {
 	switch {

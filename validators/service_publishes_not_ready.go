@@ -40,7 +40,7 @@ It warns about the Service, or about a workload that comes after its Services.`,
 			if !publishesToClients(svc) {
 				return nil
 			}
-			found, unknown := workloadsBeside(p.Cluster, svc.Namespace, labels.SelectorFromSet(svc.Spec.Selector), nil)
+			found, unknown := workloadsBeside(p.Cluster, svc.Namespace, labels.ValidatedSetSelector(svc.Spec.Selector), nil)
 			if known(unknown) != nil {
 				return unknown
 			}

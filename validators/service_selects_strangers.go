@@ -127,7 +127,7 @@ func meetingAt(v *cluster.View, svc *corev1.Service, self cluster.Object) (m mee
 // servedBy returns, sorted, the workloads that a Service selects, Jobs and CronJobs
 // included, which admission does not know. Self and errors are as in [meetingAt].
 func servedBy(v *cluster.View, svc *corev1.Service, self cluster.Object) ([]workload, error) {
-	sel := labels.SelectorFromSet(svc.Spec.Selector)
+	sel := labels.ValidatedSetSelector(svc.Spec.Selector)
 	all, unknown := workloadsBeside(v, svc.Namespace, sel, self)
 	if !v.Admission() { // which does not read Jobs
 		keys := cluster.SelectorKeys(sel)

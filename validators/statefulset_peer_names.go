@@ -81,7 +81,7 @@ func ofTemplate[T cluster.Object](templateOf func(T) *corev1.PodTemplateSpec, pa
 // podPeerNames reports the names in the containers of a Pod that no Pod has.
 func podPeerNames(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.Path) error {
 	for _, c := range containers(spec) {
-		path := at.Child(c.field).Index(c.index)
+		path := func() *field.Path { return at.Child(c.field).Index(c.index) }
 		for _, list := range []struct {
 			field string
 			texts []string
@@ -90,7 +90,7 @@ func podPeerNames(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.P
 				if !cluster.NamesMember(text) {
 					continue
 				}
-				if err := peerNames(p, obj, text, func() *field.Path { return path.Child(list.field).Index(i) }); err != nil {
+				if err := peerNames(p, obj, text, func() *field.Path { return path().Child(list.field).Index(i) }); err != nil {
 					return err
 				}
 			}
@@ -100,7 +100,7 @@ func podPeerNames(p *Pass, obj cluster.Object, spec *corev1.PodSpec, at *field.P
 				continue
 			}
 			if err := peerNames(p, obj, c.item.Env[i].Value, func() *field.Path {
-				return path.Child("env").Index(i).Child("value")
+				return path().Child("env").Index(i).Child("value")
 			}); err != nil {
 				return err
 			}

@@ -80,7 +80,7 @@ label: the Pods of an API then answer for the database.`,
 // first is the step that adds them.
 func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]string, first string) {
 	own = memberLabels(sts)
-	if len(selected(beside, labels.SelectorFromSet(own))) > 0 { // nothing tells the Pods apart
+	if len(selected(beside, labels.ValidatedSetSelector(own))) > 0 { // nothing tells the Pods apart
 		apart := map[string]string{} // the template may have none
 		maps.Copy(apart, own)
 		key := distinctKey(sts.Spec.Template.Labels, beside, sts.Name)
@@ -94,7 +94,7 @@ func labelsApart(sts *appsv1.StatefulSet, beside []workload) (own map[string]str
 // ownLabels is labelsApart from all workloads. If a kind is not known, the
 // known kinds decide, and the error is [cluster.ErrUnknown].
 func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string, first string, err error) {
-	beside, err := workloadsBeside(v, sts.Namespace, labels.SelectorFromSet(memberLabels(sts)), sts)
+	beside, err := workloadsBeside(v, sts.Namespace, labels.ValidatedSetSelector(memberLabels(sts)), sts)
 	own, first = labelsApart(sts, beside)
 	return own, first, err
 }
@@ -103,7 +103,7 @@ func ownLabels(v *cluster.View, sts *appsv1.StatefulSet) (own map[string]string,
 // StatefulSet leads, or none where that is meant. If a kind is not known, it
 // returns those of the other together with the error, [cluster.ErrUnknown].
 func sharing(v *cluster.View, sts *appsv1.StatefulSet, svc *corev1.Service) ([]workload, error) {
-	beside, err := workloadsBeside(v, sts.Namespace, labels.SelectorFromSet(svc.Spec.Selector), sts)
+	beside, err := workloadsBeside(v, sts.Namespace, labels.ValidatedSetSelector(svc.Spec.Selector), sts)
 	if len(beside) == 0 {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package validators
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -121,7 +120,7 @@ func checkKeys[T cluster.Object](rules []string) func(*Pass, T) error {
 func checkList(p *Pass, pl place, sort string, list map[string]string, rules []string) {
 	const most = 20
 	var own []string
-	for name := range maps.Keys(list) {
+	for name := range list {
 		if strings.HasPrefix(name, ownPrefix) || strings.HasPrefix(name, cluster.ExemptPrefix) {
 			own = append(own, name)
 		}

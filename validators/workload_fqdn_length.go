@@ -53,7 +53,7 @@ that it can generate.`,
 			"spec.template.metadata.labels[stayput.dev/subdomain]", "spec.template.spec.setHostnameAsFQDN",
 			"spec.template.spec.hostNetwork", "spec.template.spec.hostnameOverride"),
 		OnCreate(func(p *Pass, pod *corev1.Pod) error {
-			if metav1.GetControllerOf(pod) != nil {
+			if metav1.GetControllerOfNoCopy(pod) != nil {
 				return nil // the workload is reported, where it can be mended
 			}
 			host := len(pod.Spec.Hostname)
