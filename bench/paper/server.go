@@ -89,13 +89,13 @@ func (c *Cluster) Stop() {
 
 // process lists the kinds that the process needs, besides those that rules look up.
 var process = []cluster.Kind{
-	{Object: &corev1.Secret{}, Resource: "secrets"},
-	{Object: &corev1.Event{}, Resource: "events"},
-	{Object: &coordinationv1.Lease{}, Resource: "leases"},
-	{Object: &admissionregistrationv1.MutatingWebhookConfiguration{}, Resource: "mutatingwebhookconfigurations",
-		ClusterScoped: true},
-	{Object: &admissionregistrationv1.ValidatingWebhookConfiguration{}, Resource: "validatingwebhookconfigurations",
-		ClusterScoped: true},
+	{Object: &corev1.Secret{}, APIVersion: "v1", Resource: "secrets"},
+	{Object: &corev1.Event{}, APIVersion: "v1", Resource: "events"},
+	{Object: &coordinationv1.Lease{}, APIVersion: "coordination.k8s.io/v1", Resource: "leases"},
+	{Object: &admissionregistrationv1.MutatingWebhookConfiguration{}, APIVersion: "admissionregistration.k8s.io/v1",
+		Resource: "mutatingwebhookconfigurations", ClusterScoped: true},
+	{Object: &admissionregistrationv1.ValidatingWebhookConfiguration{}, APIVersion: "admissionregistration.k8s.io/v1",
+		Resource: "validatingwebhookconfigurations", ClusterScoped: true},
 }
 
 // Requests returns the number of requests, by verb and resource.
