@@ -100,19 +100,7 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	if err := harness.BuildProgram(ctx, "stayput", programs[0], append(released, "-tags=light")...); err != nil {
 		return programs, err
 	}
-	tree := filepath.Join(b.dir, "tree")
-	add := exec.CommandContext(ctx, "git", "worktree", "add", "--detach", tree, before)
-	if err := finish(add); err != nil {
-		return programs, err
-	}
-	defer func() {
-		remove := exec.CommandContext(context.WithoutCancel(ctx), "git", "worktree", "remove", "--force", tree)
-		err = errors.Join(err, remove.Run())
-	}()
-	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", programs[1]}, released...),
-		"./cmd/stayput")...)
-	build.Dir, build.Env = tree, append(os.Environ(), "CGO_ENABLED=0")
-	if err := finish(build); err != nil {
+	if err := b.buildAt(ctx, before, programs[1], released...); err != nil {
 		return programs, err
 	}
 	// It is built outside of this module, whose go.mod must not get the
@@ -121,6 +109,21 @@ func (b *bench) lintPrograms(ctx context.Context) (programs [3]string, err error
 	install.Dir = b.dir
 	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+filepath.Dir(programs[2]))
 	return programs, finish(install)
+}
+
+// buildAt builds stayput as it was at a commit, with flags of go build.
+func (b *bench) buildAt(ctx context.Context, commit, binary string, flags ...string) (err error) {
+	tree := filepath.Join(b.dir, "tree")
+	if err := finish(exec.CommandContext(ctx, "git", "worktree", "add", "--detach", tree, commit)); err != nil {
+		return err
+	}
+	defer func() {
+		remove := exec.CommandContext(context.WithoutCancel(ctx), "git", "worktree", "remove", "--force", tree)
+		err = errors.Join(err, remove.Run())
+	}()
+	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", binary}, flags...), "./cmd/stayput")...)
+	build.Dir, build.Env = tree, append(os.Environ(), "CGO_ENABLED=0")
+	return finish(build)
 }
 
 // finish runs a command to its end; the error has what it printed.

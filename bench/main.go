@@ -42,6 +42,9 @@ type options struct {
 	docs, only       string
 	scale, real      bool
 	latency, lint    bool
+	claims           bool
+	jobs             int
+	against          string
 }
 
 func main() {
@@ -59,6 +62,10 @@ func main() {
 	flag.BoolVar(&o.real, "real", false, "with --scale: beside a real API server, too")
 	flag.BoolVar(&o.latency, "latency", false, "measure what is added to requests through a real API server, instead")
 	flag.BoolVar(&o.lint, "lint", false, "measure one run of lint beside kube-score, instead")
+	flag.BoolVar(&o.claims, "claims", false, "measure the deletion of claims beside CronJobs and Jobs, and beside an "+
+		"earlier build, instead")
+	flag.IntVar(&o.jobs, "jobs", 10_000, "with --claims: CronJobs in Stayput's cache, and as many Jobs")
+	flag.StringVar(&o.against, "against", beforeJobs, "with --claims: the commit of the earlier build")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/measurements.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -152,6 +159,9 @@ func (o options) run(ctx context.Context) error {
 	if o.lint {
 		return b.runLint(ctx)
 	}
+	if o.claims {
+		return b.runClaims(ctx)
+	}
 	if o.scale {
 		return b.runScale(ctx)
 	}
@@ -183,13 +193,18 @@ func (b *bench) publish(command, text string) error {
 	return writeGenerated(b.docs, command, text)
 }
 
-// measureAll measures all cases in turns, round after round.
+// measureAll checks the servers, and measures all cases.
 func (b *bench) measureAll(ctx context.Context, plan []*testCase) error {
-	fmt.Printf("Measuring %d cases in %d rounds, each for %v: about %v.\n", len(plan), b.rounds, b.during,
-		(time.Duration(len(plan)*b.rounds) * (b.during + b.during/10)).Round(time.Second))
 	if err := b.check(); err != nil {
 		return err
 	}
+	return b.measureInTurns(ctx, plan)
+}
+
+// measureInTurns measures all cases in turns, round after round.
+func (b *bench) measureInTurns(ctx context.Context, plan []*testCase) error {
+	fmt.Printf("Measuring %d cases in %d rounds, each for %v: about %v.\n", len(plan), b.rounds, b.during,
+		(time.Duration(len(plan)*b.rounds) * (b.during + b.during/10)).Round(time.Second))
 	for round := range b.rounds {
 		fmt.Printf("round %d of %d\n", round+1, b.rounds)
 		for i := range plan {
@@ -299,19 +314,27 @@ func (b *bench) check() error {
 			if name == "cr-patch" && !p.mutating() {
 				continue
 			}
-			c, err := dial(server.address, b.ca, 1)
-			if err != nil {
+			if err := b.answers(server, name, p, want); err != nil {
 				return err
 			}
-			got, text, err := c.verdict(p.path(), p.body)
-			c.close()
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", name, p.name, err)
-			}
-			if got != want {
-				return fmt.Errorf("%s, %s: is %s, and should be %s: %s", name, p.name, got, want, text)
-			}
 		}
+	}
+	return nil
+}
+
+// answers fails if a server does not give the wanted answer.
+func (b *bench) answers(server *process, name string, p payload, want string) error {
+	c, err := dial(server.address, b.ca, 1)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	got, text, err := c.verdict(p.path(), p.body)
+	if err != nil {
+		return fmt.Errorf("%s, %s: %w", name, p.name, err)
+	}
+	if got != want {
+		return fmt.Errorf("%s, %s: is %s, and should be %s: %s", name, p.name, got, want, text)
 	}
 	return nil
 }

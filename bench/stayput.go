@@ -24,12 +24,17 @@ type clusterOf struct {
 }
 
 // startBesidePaper starts Stayput beside a cluster in memory, of package paper.
-func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Size) (err error) {
-	p := &process{name: name, kubeconfig: b.file(name, "kubeconfig")}
+func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Size) error {
 	objects, err := filled(size)
 	if err != nil {
 		return err
 	}
+	return b.startBeside(ctx, name, b.binary, objects)
+}
+
+// startBeside starts a program of Stayput beside a cluster of the objects.
+func (b *bench) startBeside(ctx context.Context, name, binary string, objects []cluster.Object) (err error) {
+	p := &process{name: name, kubeconfig: b.file(name, "kubeconfig")}
 	if p.cluster, err = paper.Start(objects); err != nil {
 		return err
 	}
@@ -40,7 +45,7 @@ func (b *bench) startBesidePaper(ctx context.Context, name string, size paper.Si
 	if err := os.WriteFile(p.kubeconfig, []byte(config), 0o600); err != nil {
 		return err
 	}
-	if err := b.startStayput(ctx, p, b.binary); err != nil {
+	if err := b.startStayput(ctx, p, binary); err != nil {
 		return err
 	}
 	p.lists = map[string]int{}

@@ -43,11 +43,14 @@ func (idx *Index[P]) identity() indexID          { return idx.id }
 func (idx *Index[P]) keysOf(obj Object) []string { return idx.keys(obj.(P)) }
 
 // Keys returns the key functions of a kind's indexes, by the name of the index.
-// The keys find an object in the object's namespace.
-func Keys(kind schema.GroupVersionKind) map[string]func(Object) []string {
+// The keys find an object in the object's namespace. Stripped says that the objects
+// are as admission's caches hold them, which decides what a kind that is
+// [Kind.ClaimsOnly] is found by.
+func Keys(kind schema.GroupVersionKind, stripped bool) map[string]func(Object) []string {
 	keys := map[string]func(Object) []string{}
+	known := Known(kind)
 	for _, idx := range indexes() {
-		if id := idx.identity(); id.kind == kind {
+		if id := idx.identity(); id.kind == kind && (!stripped || !known.ClaimsOnly || id.name == byMount) {
 			keys[id.name] = idx.keysOf
 		}
 	}
@@ -60,7 +63,7 @@ func indexes() []anIndex {
 		ClaimsByBase,
 		VolumesByClaim, VolumesByDisk, ReleasedVolumes,
 		StatefulSetsByClaim, StatefulSetsByMount, StatefulSetsByService, StatefulSetsByLabel,
-		DeploymentsByMount, DeploymentsByLabel, JobsByLabel, CronJobsByLabel,
+		DeploymentsByMount, DeploymentsByLabel, JobsByMount, JobsByLabel, CronJobsByMount, CronJobsByLabel,
 		ServicesBySelector, BudgetsBySelector,
 	}
 }
@@ -131,14 +134,27 @@ var (
 
 	// StatefulSetsByMount finds StatefulSets by the claims that their templates mount
 	// by name.
-	StatefulSetsByMount = newIndex("mount", func(sts *appsv1.StatefulSet) []string {
+	StatefulSetsByMount = newIndex(byMount, func(sts *appsv1.StatefulSet) []string {
 		return ClaimsNamed(&sts.Spec.Template.Spec)
 	}, statefulSets)
 
 	// DeploymentsByMount finds Deployments by the claims that they mount.
-	DeploymentsByMount = newIndex("mount", func(d *appsv1.Deployment) []string {
+	DeploymentsByMount = newIndex(byMount, func(d *appsv1.Deployment) []string {
 		return ClaimsNamed(&d.Spec.Template.Spec)
 	}, deployments)
+
+	// JobsByMount finds Jobs that [Stands] is true of, by the claims that they mount.
+	JobsByMount = newIndex(byMount, func(j *batchv1.Job) []string {
+		if !Stands(j) {
+			return nil
+		}
+		return ClaimsNamed(&j.Spec.Template.Spec)
+	}, jobs)
+
+	// CronJobsByMount finds CronJobs by the claims that their Jobs mount.
+	CronJobsByMount = newIndex(byMount, func(c *batchv1.CronJob) []string {
+		return ClaimsNamed(&c.Spec.JobTemplate.Spec.Template.Spec)
+	}, cronJobs)
 
 	// StatefulSetsByService finds StatefulSets by their governing Service.
 	StatefulSetsByService = newIndex("service", func(sts *appsv1.StatefulSet) []string {
@@ -196,6 +212,10 @@ var (
 	services     = listing(func(l *corev1.ServiceList) []corev1.Service { return l.Items })
 	budgets      = listing(func(l *policyv1.PodDisruptionBudgetList) []policyv1.PodDisruptionBudget { return l.Items })
 )
+
+// byMount is the name of the indexes by the claims that Pods mount, by which alone
+// admission finds what is [Kind.ClaimsOnly].
+const byMount = "mount"
 
 // anything is the key of a selector that no label narrows down.
 const anything = "*"
@@ -310,7 +330,7 @@ func ClaimsNamed(spec *corev1.PodSpec) (keys []string) {
 // in no order. They must not be edited. An error means that the lookup failed.
 func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
-	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
+	if err := v.withheld(reflect.TypeFor[P]()); err != nil && !(idx.id.name == byMount && Known(idx.id.kind).ClaimsOnly) {
 		return nil, err
 	}
 	if v.environment.Finder == nil {
@@ -361,7 +381,7 @@ func listing[L, T any, PL interface {
 	ObjectList
 }](items func(PL) []T) func(*View, Selection) ([]*T, error) {
 	return func(v *View, selected Selection) ([]*T, error) {
-		l, err := List[L, PL](v, selected)
+		l, err := listed[L, PL](v, selected)
 		if err != nil {
 			return nil, err
 		}

@@ -29,6 +29,7 @@ type Kind struct {
 	Unread        bool // admission reviews it, and looks none up: no cache has it
 	Unwatched     bool // only lint and audit know it: admission may not read it, and has no informer, see ErrUnwatched
 	Linted        bool // only lint reads it for rules, nor may one at admission; Adopted of package validators may list it
+	ClaimsOnly    bool // admission finds it by the claims that its Pods mount, and knows no more of it, see ErrUnwatched
 }
 
 // Kinds are all kinds that rules are about or look up.
@@ -40,8 +41,8 @@ var Kinds = []Kind{
 	{Object: &appsv1.StatefulSet{}, APIVersion: "apps/v1", Resource: "statefulsets", Scalable: true, Packed: true},
 	{Object: &autoscalingv2.HorizontalPodAutoscaler{}, APIVersion: "autoscaling/v2",
 		Resource: "horizontalpodautoscalers", Unwatched: true},
-	{Object: &batchv1.CronJob{}, APIVersion: "batch/v1", Resource: "cronjobs", Unwatched: true},
-	{Object: &batchv1.Job{}, APIVersion: "batch/v1", Resource: "jobs", Unwatched: true},
+	{Object: &batchv1.CronJob{}, APIVersion: "batch/v1", Resource: "cronjobs", Packed: true, ClaimsOnly: true},
+	{Object: &batchv1.Job{}, APIVersion: "batch/v1", Resource: "jobs", Packed: true, ClaimsOnly: true},
 	{Object: &corev1.ConfigMap{}, APIVersion: "v1", Resource: "configmaps", Unwatched: true},
 	{Object: &corev1.Namespace{}, APIVersion: "v1", Resource: "namespaces", ClusterScoped: true},
 	{Object: &corev1.Node{}, APIVersion: "v1", Resource: "nodes", ClusterScoped: true},
@@ -80,18 +81,19 @@ func KnownObject(obj any) *Kind {
 }
 
 // Watched says whether rules at admission know a kind: whether it has an informer,
-// may be read by them, and may be what a webhook is asked about.
+// may be read by them, and may be what a webhook is asked about. Of a kind that is
+// ClaimsOnly they know too little for that.
 func Watched(kind schema.GroupVersionKind) bool {
 	known := Known(kind)
-	return known == nil || !known.Unwatched && !known.Linted
+	return known == nil || !known.Unwatched && !known.Linted && !known.ClaimsOnly
 }
 
-// unwatched are the types of the objects that admission does not know, and of
-// their lists.
+// unwatched are the types of the objects that admission does not know, or by their
+// claims alone, and of their lists.
 var unwatched = sync.OnceValue(func() map[reflect.Type]bool {
 	types := map[reflect.Type]bool{}
 	for i := range Kinds {
-		if gvk := Kinds[i].GVK(); Kinds[i].Unwatched {
+		if gvk := Kinds[i].GVK(); !Watched(gvk) {
 			types[reflect.TypeOf(Kinds[i].Object)] = true
 			if list, err := Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
 				types[reflect.TypeOf(list)] = true

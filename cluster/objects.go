@@ -82,7 +82,7 @@ func (o *objects) Find(index, namespace, key string) ([]Object, error) {
 }
 
 func (o *objects) index(name string) error {
-	keys := Keys(o.kind)[name]
+	keys := Keys(o.kind, false)[name]
 	if keys == nil {
 		return fmt.Errorf("find %s: no index is called %q", o.kind.Kind, name)
 	}

@@ -138,7 +138,7 @@ func (o *Overlay) Find(kind schema.GroupVersionKind, index, namespace, key strin
 			found = append(found, obj)
 		}
 	}
-	keys := Keys(kind)[index]
+	keys := Keys(kind, false)[index]
 	for at, obj := range o.changed[kind] {
 		if obj != nil && at.Namespace == namespace && keys != nil && slices.Contains(keys(obj), key) {
 			found = append(found, obj)

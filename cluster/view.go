@@ -33,8 +33,9 @@ func Failed(err error) error {
 // it may have such objects in another version.
 var ErrUnserved = fmt.Errorf("%w: the API server does not serve this kind", ErrUnknown)
 
-// ErrUnwatched is the [ErrUnknown] of a kind that only lint and audit know: see
-// [Kind.Unwatched]. A request to the API server is not told of it.
+// ErrUnwatched is the [ErrUnknown] of what only lint and audit know: see
+// [Kind.Unwatched] and [Kind.ClaimsOnly]. A request to the API server is not told of
+// it.
 var ErrUnwatched = fmt.Errorf("%w: admission does not read this kind", ErrUnknown)
 
 // An Environment is what all reviews of one process share. The zero value of
@@ -238,6 +239,18 @@ func List[L any, P interface {
 	*L
 	ObjectList
 }](v *View, selected Selection) (P, error) {
+	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
+		v.reads++
+		return nil, err
+	}
+	return listed[L, P](v, selected)
+}
+
+// listed is [List] of a kind that may be read.
+func listed[L any, P interface {
+	*L
+	ObjectList
+}](v *View, selected Selection) (P, error) {
 	v.reads++
 	namespace, labels, plain := asked(selected)
 	if plain {
@@ -245,21 +258,18 @@ func List[L any, P interface {
 			return a.obj.(P), a.err
 		}
 	}
-	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
-		return nil, err
-	}
-	list := P(new(L))
-	err := v.environment.Source.List(v.ctx, list, selected)
+	got := P(new(L))
+	err := v.environment.Source.List(v.ctx, got, selected)
 	if v.lacks(err) {
-		list, err = List[L, P](v.Live(), selected)
+		got, err = listed[L, P](v.Live(), selected)
 	} else if err = unserved(err); err != nil {
-		list = nil
+		got = nil
 	}
 	if plain {
 		v.known = append(v.known,
-			answer{kind: P(nil), namespace: namespace, name: labels, obj: list, err: err, used: v.reads})
+			answer{kind: P(nil), namespace: namespace, name: labels, obj: got, err: err, used: v.reads})
 	}
-	return list, err
+	return got, err
 }
 
 // withheld returns [ErrUnwatched] for the type of a kind, or of its lists, that

@@ -88,6 +88,11 @@ var losses = []loss{
 			"claimName: search", "claimName: files", "replicas: 1", "replicas: 0").Replace(mounter))
 		return at(t, pv, by(t, "delete", "pvc", "files", "-n", ns))
 	}},
+	{"`DELETE` a claim that a CronJob or a waiting Job mounts by name", func(t *testing.T, ns string) attempt {
+		pv := claimOfDisk(t, ns, "files")
+		apply(t, ns, between)
+		return at(t, pv, by(t, "delete", "pvc", "files", "-n", ns))
+	}},
 	{"`DELETE` a claim that nothing mounts", func(t *testing.T, ns string) attempt {
 		return at(t, claimOfDisk(t, ns, "files"), by(t, "delete", "pvc", "files", "-n", ns))
 	}},

@@ -127,16 +127,44 @@ spec:
       volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
 `
 
-// TestAClaimOfAnIdleWorkloadIsWarnedOf deletes a claim that a Deployment at zero
-// mounts by name; the first command of the warning keeps the disk.
+// between is a CronJob between two runs and a Job that waits, both of which mount claim
+// files by name.
+const between = `apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "0 0 29 2 *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: app, image: app, volumeMounts: [{name: data, mountPath: /data}]}]
+          volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: restore}
+spec:
+  suspend: true
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: app, image: app, volumeMounts: [{name: data, mountPath: /data}]}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: files}}]
+`
+
+// TestAClaimOfAnIdleWorkloadIsWarnedOf deletes a claim that a Deployment at zero, a
+// CronJob and a Job mount by name; the first command of the warning keeps the disk.
 func TestAClaimOfAnIdleWorkloadIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	pv := claimOfDisk(t, ns, "files")
-	apply(t, ns, fmt.Sprintf(idle, "Deployment"))
-	eventually(t, "a warning", func() error { // once a watch has told of the Deployment
+	apply(t, ns, fmt.Sprintf(idle, "Deployment")+"---\n"+between)
+	eventually(t, "a warning", func() error { // once the watches have told of them
 		out := kubectl(t, "delete", "pvc", "files", "-n", ns, "--dry-run=server")
-		for _, want := range []string{"claim-in-use", "is mounted by Deployment idle", "first kubectl patch pv " + pv} {
+		for _, want := range []string{"claim-in-use", "is mounted by CronJob nightly, Deployment idle and 1 more",
+			"first kubectl patch pv " + pv} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("%q is missing in %s", want, out)
 			}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,8 +21,8 @@ var claimInUse = &Rule{
 	Level:     Deny,
 	Loses:     LosesData,
 	SavesData: true,
-	Reads: []cluster.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.PersistentVolume{}, &corev1.Pod{},
-		&corev1.Namespace{}},
+	Reads: []cluster.Object{&appsv1.StatefulSet{}, &appsv1.Deployment{}, &batchv1.CronJob{}, &batchv1.Job{},
+		&corev1.PersistentVolume{}, &corev1.Pod{}, &corev1.Namespace{}},
 	Versions: []*cluster.Feature{cluster.UnusedConditions},
 	Doc: `a claim that holds the data of a StatefulSet must not be deleted
 
@@ -40,10 +41,11 @@ the disk, set the volume's policy to Retain; to let it go, annotate the claim
 stayput.dev/reclaim-policy: Delete. To wipe a member that runs, exempt its
 claim. The rule never denies the deletion of other claims, nor what controllers
 and terminating namespaces delete. It warns where a Pod, or the template of a
-StatefulSet or Deployment, mounts the claim by its name. Each answer says what
-happens to the disk. A volume that is itself being deleted goes with its claim
-whatever its policy, and the rule warns of that, too. Where no Pod uses the claim,
-the answer says since when at least, if Kubernetes tells.
+StatefulSet, Deployment, CronJob or unfinished Job, mounts the claim by its
+name. Each answer says what happens to the disk. A volume that is itself being
+deleted goes with its claim whatever its policy, and the rule warns of that, too.
+Where no Pod uses the claim, the answer says since when at least, if Kubernetes
+tells.
 
 Anybody who may write a claim may write ownerReferences on it, so an owner never
 turns a denial into a warning: neither a custom resource, whether it is the
@@ -202,13 +204,18 @@ func (c goingClaim) destroys(p *Pass, whose, letGo string) {
 // has room for it beside the rule, the path, and the command that keeps the disk. Without
 // one, the shortest remedy is what has to fit.
 func (c goingClaim) andSince(what, command string) string {
-	const room = 201
 	with := what + "; " + c.since
-	remedy := cmp.Or(command, printRule+"claim-in-use")
-	if c.since != "" && utf8.RuneCountInString(with)+utf8.RuneCountInString(remedy) <= room {
+	if c.since != "" && fitsWarning(with, cmp.Or(command, printRule+"claim-in-use")) {
 		return with
 	}
 	return what
+}
+
+// fitsWarning says whether a warning has room for what is wrong and a remedy, beside the
+// rule and the path.
+func fitsWarning(what, remedy string) bool {
+	const room = 201
+	return utf8.RuneCountInString(what)+utf8.RuneCountInString(remedy) <= room
 }
 
 // keepingDisk returns the command after which the disk outlives the claim, or ""
@@ -303,24 +310,49 @@ func (c goingClaim) mountedByTemplate(p *Pass) error {
 	if err != nil || wanted.Policy == corev1.PersistentVolumeReclaimDelete {
 		return err
 	}
-	deployments, err := cluster.Find(p.Cluster, cluster.DeploymentsByMount, c.Namespace, c.Name)
-	if err != nil {
-		return fmt.Errorf("list Deployments: %w", err)
-	}
 	names := setNames(c.mounters)
-	for _, d := range deployments {
-		if d.DeletionTimestamp == nil {
-			names = append(names, "Deployment "+d.Name)
+	cached := p.Cluster.Cached() // it only warns
+	for _, list := range []func() ([]string, error){
+		func() ([]string, error) { return mounting(cached, cluster.DeploymentsByMount, c) },
+		func() ([]string, error) { return mounting(cached, cluster.CronJobsByMount, c) },
+		func() ([]string, error) { return mounting(cached, cluster.JobsByMount, c) },
+	} {
+		some, err := list()
+		if err != nil {
+			return err
 		}
+		names = append(names, some...)
 	}
 	if len(names) == 0 {
 		return nil
 	}
 	slices.Sort(names)
 	first := "first " + retainCommand(c.volume.Name)
-	p.Warn(field.Forbidden(namePath, c.andSince(fmt.Sprintf("is mounted by %s; its disk is destroyed with it",
-		cluster.Few(names)), first)), first)
+	what := func(most int) string {
+		return fmt.Sprintf("is mounted by %s; its disk is destroyed with it", cluster.FewOf(names, most))
+	}
+	most := 5
+	for most > 1 && !fitsWarning(what(most), first) { // the command is worth more than a name
+		most--
+	}
+	p.Warn(field.Forbidden(namePath, c.andSince(what(most), first)), first)
 	return nil
+}
+
+// mounting returns the workloads of a kind whose templates mount a claim by its name
+// and that are not being deleted, each after its kind.
+func mounting[P cluster.Object](v *cluster.View, idx *cluster.Index[P], c goingClaim) (names []string, err error) {
+	kind := cluster.KindOf[P]().Kind
+	found, err := cluster.Find(v, idx, c.Namespace, c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("list %ss: %w", kind, err)
+	}
+	for _, obj := range found {
+		if obj.GetDeletionTimestamp() == nil {
+			names = append(names, kind+" "+obj.GetName())
+		}
+	}
+	return names, nil
 }
 
 // mountersOf returns the StatefulSets that mount a claim by its name and are not

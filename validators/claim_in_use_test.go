@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -284,6 +285,29 @@ func TestClaimInUseSince(t *testing.T) {
 				checkMessage(t, f)
 			}
 		})
+	}
+	for what, jobs := range map[string]struct {
+		edit func(*batchv1.Job)
+		said bool
+	}{
+		"a Job that has not ended": {func(*batchv1.Job) {}, true},
+		"a Job that has ended": {func(j *batchv1.Job) {
+			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}
+		}, false},
+		"a CronJob's, which is the one to name": {func(j *batchv1.Job) {
+			j.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "c",
+				Controller: new(true)}}
+		}, false},
+	} {
+		found := answer("db", func(w *world) {
+			j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "db", Name: "j"},
+				Spec: batchv1.JobSpec{Template: mount(w.pvc.Name)}}
+			jobs.edit(j)
+			w.objs = append(w.objs, j)
+		})
+		if said := strings.Contains(fmt.Sprint(found), "is mounted by Job j"); said != jobs.said {
+			t.Errorf("%s: %v", what, found)
+		}
 	}
 	for what, edit := range map[string]func(*world){
 		"a Pod is about to use it": func(w *world) {

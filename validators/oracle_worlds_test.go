@@ -185,7 +185,7 @@ func (g gen) world() *world {
 	return w
 }
 
-// filed make an object of each kind that only lint and audit know.
+// filed make an object of each kind that only lint and audit review.
 func (g gen) filed() []func() cluster.Object {
 	return []func() cluster.Object{func() cluster.Object { return g.job() }, func() cluster.Object { return g.cronJob() },
 		func() cluster.Object { return g.autoscaler() }, func() cluster.Object { return g.configMap() }}

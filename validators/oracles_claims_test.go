@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -190,6 +191,17 @@ var _ = register(map[string]oracle{
 			known = known || len(users) > 0
 			for _, d := range in(w.deployments, c.Namespace) {
 				known = known || naming(d.Spec.Template, c) && d.DeletionTimestamp == nil
+			}
+			for _, o := range in(w.cronJobs, c.Namespace) {
+				known = known || naming(o.Spec.JobTemplate.Spec.Template, c) && o.DeletionTimestamp == nil
+			}
+			for _, j := range in(w.jobs, c.Namespace) {
+				over := slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+					return c.Status == "True" && c.Type != batchv1.JobSuspended
+				})
+				owner := ownerOf(j)
+				known = known || naming(j.Spec.Template, c) && j.DeletionTimestamp == nil && !over &&
+					(owner == nil || owner.Kind != "CronJob")
 			}
 		}
 		left := pv != nil && pv.DeletionTimestamp != nil && pv.Spec.PersistentVolumeReclaimPolicy == "Retain"

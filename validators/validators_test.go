@@ -47,19 +47,17 @@ func replay(t *testing.T, r *Rule, cached bool) {
 	if data.Wants() == 0 {
 		t.Errorf("%s: no # want: the rule never fires", data.File)
 	}
-	source := data.Snapshot
-	if cached {
-		source = data.Cached
-	}
-	snap, err := source()
-	if err != nil {
-		t.Fatal(err)
-	}
 	whole, err := data.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	spy, live := clustertest.NewSpy(snap), clustertest.NewSpy(whole)
+	source := cluster.Reader(whole)
+	if cached {
+		if source, err = data.Cached(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spy, live := clustertest.NewSpy(source), clustertest.NewSpy(whole)
 	asked := 0
 	for _, s := range data.Steps {
 		before := s.DeepCopyObject()

@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"stayput.dev/cluster"
@@ -129,11 +128,7 @@ func counts(obj cluster.Object) bool {
 		return false
 	}
 	job, ok := obj.(*batchv1.Job)
-	if !ok {
-		return true
-	}
-	owner := metav1.GetControllerOfNoCopy(job)
-	return (owner == nil || owner.Kind != "CronJob") && !cluster.Ended(job)
+	return !ok || cluster.Stands(job)
 }
 
 // worse returns the error of two that says more: that a lookup failed.

@@ -394,11 +394,13 @@ func (rs resources) only(keep func(resource) bool) []admissionv1.RuleWithOperati
 	return out
 }
 
-// Watches returns the kinds of [Reads] that admission knows: one informer each.
+// Watches returns the kinds of [Reads] of which admission knows anything: one
+// informer each.
 func Watches(rules []*validators.Rule, ms []*mutators.Mutator) ([]cluster.Object, error) {
 	reads, err := Reads(rules, ms)
 	return slices.DeleteFunc(reads, func(obj cluster.Object) bool {
-		return !cluster.Watched(cluster.KnownObject(obj).GVK())
+		kind := cluster.KnownObject(obj)
+		return !kind.ClaimsOnly && !cluster.Watched(kind.GVK())
 	}), err
 }
 

@@ -5,7 +5,9 @@ import (
 	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -115,6 +117,36 @@ func Fill(objects []cluster.Object, size Size) ([]cluster.Object, error) {
 		}
 	}
 	return filled, nil
+}
+
+// Jobs returns n CronJobs and n Jobs of a usual size, in some namespaces, as Fill names
+// them. One in ten mounts a claim by its name, "backups".
+func Jobs(n, namespaces int) (all []cluster.Object) {
+	for i := range n {
+		meta := named(metav1.ObjectMeta{
+			Labels:      map[string]string{"app.kubernetes.io/name": "backup", "app.kubernetes.io/part-of": "shop"},
+			Annotations: map[string]string{"meta.helm.sh/release-name": "shop"},
+		}, fmt.Sprintf("team-%04d", i%namespaces), fmt.Sprintf("nightly-backup-%05d", i))
+		pod := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Volumes: []corev1.Volume{{Name: "backups"}},
+			Containers: []corev1.Container{{
+				Name: "dump", Image: "registry.example.com/shop/backup:1.2.3",
+				Command: []string{"sh", "-c", "pg_dump > /backups/dump.sql"},
+				Env:     []corev1.EnvVar{{Name: "PGHOST", Value: "db"}, {Name: "PGUSER", Value: "backup"}},
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "backups", MountPath: "/backups"}},
+			}}}
+		if i%10 == 0 {
+			pod.Volumes[0].PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "backups"}
+		}
+		template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels}, Spec: pod}
+		cronJob := &batchv1.CronJob{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"}, ObjectMeta: meta}
+		job := &batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, ObjectMeta: meta}
+		cronJob.Spec.Schedule, cronJob.Spec.JobTemplate.Spec.Template = "0 3 * * *", template
+		job.Spec.Template = template
+		all = append(all, cronJob, job)
+	}
+	return all
 }
 
 // first returns a copy of the first object of a kind.

@@ -21,8 +21,13 @@ type indexID struct {
 
 var _ cluster.Finder = Caches(nil)
 
-// Add adds the indexes of a kind to its informer, which must not have started.
+// Add adds the indexes of a kind to its informer, which must not have started, and
+// whose objects [Strip] strips.
 func (c Caches) Add(obj cluster.Object, informer cache.Informer) error {
+	return c.add(obj, informer, true)
+}
+
+func (c Caches) add(obj cluster.Object, informer cache.Informer, stripped bool) error {
 	kind, err := cluster.GVK(obj)
 	if err != nil {
 		return err
@@ -31,7 +36,7 @@ func (c Caches) Add(obj cluster.Object, informer cache.Informer) error {
 	if !ok {
 		return fmt.Errorf("index %s: a %T has no indexer", kind.Kind, informer)
 	}
-	for name, keys := range cluster.Keys(kind) {
+	for name, keys := range cluster.Keys(kind, stripped) {
 		if err := informer.AddIndexers(toolscache.Indexers{name: inNamespace(name, keys)}); err != nil {
 			return fmt.Errorf("index %s by %s: %w", kind.Kind, name, err)
 		}

@@ -31,7 +31,7 @@ func BenchmarkMemory(b *testing.B) {
 		b.Fatal(err)
 	}
 	kinds := map[string][]cluster.Object{}
-	for _, obj := range objects {
+	for _, obj := range append(objects, paper.Jobs(10_000, 100)...) {
 		kind := obj.GetObjectKind().GroupVersionKind().Kind
 		kinds[kind] = append(kinds[kind], obj)
 	}
@@ -41,7 +41,8 @@ func BenchmarkMemory(b *testing.B) {
 		name string
 		new  newInformer
 	}{{"client-go", toolscache.NewSharedIndexInformer}, {"stayput", cache.NewInformer}} {
-		for _, kind := range []string{"Pod", "PersistentVolumeClaim", "PersistentVolume", "StatefulSet", "Service"} {
+		for _, kind := range []string{"Pod", "PersistentVolumeClaim", "PersistentVolume", "StatefulSet", "Service", "CronJob",
+			"Job"} {
 			b.Run(of.name+"/"+kind, func(b *testing.B) {
 				for b.Loop() {
 					before := heap()

@@ -22,7 +22,7 @@ func NewSnapshot() *cluster.Snapshot {
 		informer := NewInformer(nil, like, 0,
 			toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
 		s := &cachedStore{kind, informer.GetIndexer(), Caches{}}
-		return s, s.indexes.Add(like, informer)
+		return s, s.indexes.add(like, informer, false)
 	}}
 }
 

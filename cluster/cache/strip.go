@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -42,6 +43,16 @@ func Strip(obj any) (any, error) {
 		if o.Spec.CSI != nil {
 			o.Spec.CSI.VolumeAttributes = nil
 		}
+	case *batchv1.Job:
+		was := *o
+		*o = batchv1.Job{ObjectMeta: stripIdentity(&was)}
+		if cluster.Stands(&was) {
+			o.Spec.Template.Spec.Volumes = claimsOf(&was.Spec.Template.Spec)
+		}
+	case *batchv1.CronJob:
+		was := *o
+		*o = batchv1.CronJob{ObjectMeta: stripIdentity(&was)}
+		o.Spec.JobTemplate.Spec.Template.Spec.Volumes = claimsOf(&was.Spec.JobTemplate.Spec.Template.Spec)
 	case *appsv1.StatefulSet:
 		stripContainers(&o.Spec.Template.Spec)
 	case *appsv1.Deployment:
@@ -49,6 +60,22 @@ func Strip(obj any) (any, error) {
 		o.Status = appsv1.DeploymentStatus{}
 	}
 	return obj, nil
+}
+
+// stripIdentity keeps what tells which object it is, and whether it goes.
+func stripIdentity(obj cluster.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(),
+		ResourceVersion: obj.GetResourceVersion(), DeletionTimestamp: obj.GetDeletionTimestamp()}
+}
+
+// claimsOf returns the volumes that are claims by their names, and of these the
+// names alone.
+func claimsOf(pod *corev1.PodSpec) (claims []corev1.Volume) {
+	for _, name := range cluster.ClaimsNamed(pod) {
+		claims = append(claims, corev1.Volume{VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}})
+	}
+	return claims
 }
 
 // stripPod keeps the names of a Pod, its claims, including those of ephemeral

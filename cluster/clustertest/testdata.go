@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -172,10 +173,13 @@ func (t *Testdata) Snapshot() (*cluster.Snapshot, error) {
 // Cached returns the objects as the webhook's caches hold them. If an update of
 // a workload leaves its template as it was, as a request to scale does, both
 // states come from the caches, too.
-func (t *Testdata) Cached() (*cluster.Snapshot, error) {
+func (t *Testdata) Cached() (cluster.Reader, error) {
 	s := &cluster.Snapshot{Complete: true}
 	for _, obj := range t.Objects {
-		if err := s.Add(Stripped(obj)); err != nil {
+		if !cluster.KnownObject(obj).ClaimsOnly {
+			obj = Stripped(obj)
+		}
+		if err := s.Add(obj); err != nil {
 			return nil, err
 		}
 	}
@@ -184,7 +188,28 @@ func (t *Testdata) Cached() (*cluster.Snapshot, error) {
 			s.Old, s.Obj = Stripped(s.Old), Stripped(s.Obj)
 		}
 	}
-	return s, nil
+	return caches{s}, nil
+}
+
+// A caches is a snapshot of stripped objects. Those that admission finds by their
+// claims alone are stripped where they are found so, and whole in what only lint and
+// audit look up.
+type caches struct{ *cluster.Snapshot }
+
+// Find implements [cluster.Finder].
+func (c caches) Find(kind schema.GroupVersionKind, index, namespace, key string) ([]cluster.Object, error) {
+	found, err := c.Snapshot.Find(kind, index, namespace, key)
+	keys := cluster.Keys(kind, true)[index]
+	if !cluster.Known(kind).ClaimsOnly || keys == nil {
+		return found, err
+	}
+	var held []cluster.Object
+	for _, obj := range found {
+		if obj = Stripped(obj); slices.Contains(keys(obj), key) {
+			held = append(held, obj)
+		}
+	}
+	return held, err
 }
 
 // template returns the Pod template of a workload that can be scaled, or the

@@ -290,6 +290,8 @@ func lookups(objs []cluster.Object) string {
 			name += " (in lint)"
 		case kind.Unwatched:
 			name += " (in lint and audit)"
+		case kind.ClaimsOnly:
+			name += " (whole in lint and audit alone)"
 		}
 		return name
 	})

@@ -23,6 +23,8 @@ const (
 	podPhase, claimConditions             protowire.Number = 1, 4
 	conditionType, conditionStatus        protowire.Number = 1, 2
 	conditionTransition                   protowire.Number = 4
+
+	cronJobTemplate, jobTemplate, jobConditions protowire.Number = 5, 6, 1
 )
 
 // unmanaged is for any kind but a claim, see cluster.StripManagedFields.
@@ -46,20 +48,37 @@ var fieldsOf = sync.OnceValue(func() map[string]*fields {
 	return all
 })
 
+// claimed is a template of Pods of which only the claims are kept, and jobSpec that
+// of a Job.
+var (
+	claimed = only(listed{spec: only(listed{podVolumes: only(listed{volumeSource: only(listed{sourceClaim: nil})})})})
+	jobSpec = only(listed{jobTemplate: claimed})
+)
+
+// identity is what tells which object it is, and whether it goes.
+func identity(more ...protowire.Number) *fields {
+	kept := listed{metaName: nil, metaNamespace: nil, metaUID: nil, metaResourceVersion: nil, metaDeletionTimestamp: nil}
+	for _, number := range more {
+		kept[number] = nil
+	}
+	return only(kept)
+}
+
 // special are the kinds for which more than the managed fields is removed, and
 // claims, which keep their managed fields.
 var special = map[string]*fields{
 	"v1 Pod": only(listed{
-		metadata: only(listed{
-			metaName: nil, metaNamespace: nil, metaUID: nil, metaResourceVersion: nil, metaDeletionTimestamp: nil,
-			metaOwnerReferences: nil,
-		}),
+		metadata: identity(metaOwnerReferences),
 		spec: only(listed{
 			podHostname: nil, podSubdomain: nil,
 			podVolumes: only(listed{volumeName: nil, volumeSource: only(listed{sourceClaim: nil, sourceEphemeral: nil})}),
 		}),
 		status: only(listed{podPhase: nil}),
 	}),
+	"batch/v1 CronJob": only(listed{metadata: identity(),
+		spec: only(listed{cronJobTemplate: only(listed{spec: jobSpec})})}),
+	"batch/v1 Job": only(listed{metadata: identity(metaOwnerReferences), spec: jobSpec,
+		status: only(listed{jobConditions: only(listed{conditionType: nil, conditionStatus: nil})})}),
 	"v1 Node": allBut(listed{metadata: allBut(listed{metaManagedFields: nil}), status: nil}),
 	"v1 PersistentVolumeClaim": allBut(listed{
 		metadata: allBut(listed{metaFinalizers: nil}), status: allBut(listed{
