@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -25,6 +26,10 @@ type Stream struct {
 	// Others counts the objects of kinds that Kubernetes does not have, by
 	// kind.group. They are left out.
 	Others map[string]int
+
+	// Custom are those of them that are custom resources, with an object that is
+	// a [metav1.PartialObjectMetadata] and has no more than a name and annotations.
+	Custom []Manifest
 
 	// Foreign are the documents without an apiVersion or a kind that have no
 	// metadata and no spec either, such as a values.yaml, which is no mistake
@@ -184,6 +189,7 @@ func (s *Stream) object(file string, doc *document, item int, data []byte, h hea
 		r, known := retiredOf(was)
 		if !known {
 			s.other(h)
+			s.Custom = append(s.Custom, m.custom(h))
 			return nil
 		}
 		m.Outdated, gvk = &Outdated{Retired: r}, &r.Instead
@@ -256,6 +262,21 @@ func (s *Stream) other(h header) {
 		gv.Group = h.APIVersion
 	}
 	s.Others[strings.TrimSuffix(h.Kind+"."+gv.Group, ".")]++
+}
+
+// custom returns the manifest of a custom resource. Its metadata are read as far as
+// they are what the API server takes.
+func (m Manifest) custom(h header) Manifest {
+	var meta struct {
+		Name, Namespace string
+		Annotations     map[string]string
+	}
+	_ = stdjson.Unmarshal(h.Metadata, &meta)
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(schema.FromAPIVersionAndKind(h.APIVersion, h.Kind))
+	obj.Name, obj.Namespace, obj.Annotations = meta.Name, meta.Namespace, meta.Annotations
+	m.Object = obj
+	return m
 }
 
 // itemComments returns the comments above an item of a List.

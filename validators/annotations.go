@@ -140,8 +140,7 @@ func (k key) yaml(kind, value string) string {
 	if len(k.words) == 1 {
 		value = k.words[0]
 	}
-	value = short(value)
-	if value == "" {
+	if value = flowYAML(short(value)); value == `""` {
 		value = "<" + strings.Trim(k.values(), "<>") + ">"
 	}
 	meta := fmt.Sprintf("metadata: {%ss: {%s: %s}}", k.sort, k.name, value)

@@ -15,20 +15,26 @@ import (
 
 // Misplaced returns a finding of stayput-annotation, never above a warning, for each of
 // Stayput's keys that stands where that rule does not look, or that does nothing
-// there, in an object as JSON decodes it.
-func Misplaced(kind schema.GroupVersionKind, object map[string]any) []Finding {
-	m := misplaced{kind: kind}
-	m.rule = All[slices.IndexFunc(All, func(r *Rule) bool { return r.Name == "stayput-annotation" })]
-	m.looks = cluster.Known(kind) != nil && m.rule.checks(kind.Kind)
+// there, in an object as JSON decodes it. Foreign says that it is a custom resource,
+// which no rule is about.
+func Misplaced(kind schema.GroupVersionKind, foreign bool, object map[string]any) []Finding {
+	m := misplaced{kind: kind, name: kind.Kind, foreign: foreign}
+	if foreign { // it may be called like a kind of Kubernetes
+		m.name = kind.GroupKind().String()
+	}
+	m.rule = ruleCalled("stayput-annotation")
+	m.looks = !foreign && cluster.Known(kind) != nil && m.rule.checks(kind.Kind)
 	m.walk(nil, "", object)
 	return m.found
 }
 
 type misplaced struct {
-	rule  *Rule
-	kind  schema.GroupVersionKind
-	looks bool // the rule is about this kind
-	found []Finding
+	rule    *Rule
+	kind    schema.GroupVersionKind
+	name    string // of the kind, in messages
+	foreign bool
+	looks   bool // the rule is about this kind
+	found   []Finding
 }
 
 // checks says whether any check of the rule is about a kind.
@@ -45,7 +51,7 @@ func (m *misplaced) walk(path *field.Path, in string, node any) {
 			m.walk(path.Index(i), in, item)
 		}
 	case map[string]any:
-		if slices.Contains(notKeys, in) {
+		if slices.Contains(notKeys, in) || m.foreign && aboutOthers(in) {
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(node)) {
@@ -95,11 +101,15 @@ func ownish(name string) (own bool, near string) {
 // key finds what is wrong with a key in a map at a path.
 func (m *misplaced) key(path *field.Path, in, name string, value any, near string) {
 	at := child(path, name)
+	if m.foreign {
+		m.foreignKey(path, at, name, value, near)
+		return
+	}
 	text, isText := value.(string)
 	place, sort := m.place(path, in)
 	switch {
 	case near != "":
-		m.add(at, "must be "+near+"; a misspelt prefix does nothing", near+": "+flowYAML(value))
+		m.misspelt(at, near, value)
 	case place == "" || !isText:
 		m.add(at, "must be a key in labels or annotations; here it does nothing", m.right(name, text))
 	case strings.HasPrefix(name, cluster.ExemptPrefix):
@@ -161,18 +171,13 @@ func (m *misplaced) hidden(path *field.Path) bool {
 
 // exemption finds what is wrong with the place of an exemption: at stands in path.
 func (m *misplaced) exemption(path, at *field.Path, place, sort, rule, reason string) {
-	all := slices.Concat(All, OfManifests)
-	var names []string
-	for _, r := range all {
-		names = append(names, r.Name)
-	}
-	if wrong, remedy := checkExemption(at, sort, rule, reason, names); wrong != nil {
+	if wrong, remedy := checkExemption(at, sort, rule, reason, ruleNames()); wrong != nil {
 		if !m.looks || m.hidden(path) { // the rule itself says it elsewhere
 			m.report(wrong, remedy)
 		}
 		return
 	}
-	r := all[slices.Index(names, rule)]
+	r := ruleCalled(rule)
 	kind := map[string]string{podTemplate: "Pod", claimTemplate: "PersistentVolumeClaim"}[place]
 	inTemplate := kind != ""
 	if !inTemplate {
@@ -186,16 +191,34 @@ func (m *misplaced) exemption(path, at *field.Path, place, sort, rule, reason st
 			fmt.Sprintf("metadata: {annotations: {%s%s: %s}} of the %s", cluster.ExemptPrefix, rule, flowYAML(reason),
 				m.kind.Kind))
 	default:
-		var kinds []string
-		for _, c := range r.Checks {
-			if !slices.Contains(kinds, c.Kind.Kind) {
-				kinds = append(kinds, c.Kind.Kind)
-			}
-		}
-		m.add(at, fmt.Sprintf("must be an annotation of a %s; of a %s it exempts from nothing", oneOf(kinds), place),
-			fmt.Sprintf("metadata: {annotations: {%s%s: %s}} in that %s", cluster.ExemptPrefix, rule, flowYAML(reason),
-				oneOf(kinds)))
+		m.elsewhere(at, r, place, reason, "")
 	}
+}
+
+// elsewhere reports an exemption that is right on other kinds.
+func (m *misplaced) elsewhere(at *field.Path, r *Rule, place, reason, unless string) {
+	var kinds []string
+	for _, c := range r.Checks {
+		if !slices.Contains(kinds, c.Kind.Kind) {
+			kinds = append(kinds, c.Kind.Kind)
+		}
+	}
+	m.add(at, fmt.Sprintf("must be an annotation of a %s; of a %s it exempts from nothing%s", oneOf(kinds), place, unless),
+		fmt.Sprintf("metadata: {annotations: {%s%s: %s}} in that %s", cluster.ExemptPrefix, r.Name, flowYAML(reason),
+			oneOf(kinds)))
+}
+
+// ruleNames returns the names that an exemption may have.
+func ruleNames() (names []string) {
+	for _, r := range slices.Concat(All, OfManifests) {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func ruleCalled(name string) *Rule {
+	all := slices.Concat(All, OfManifests)
+	return all[slices.IndexFunc(all, func(r *Rule) bool { return r.Name == name })]
 }
 
 // right returns the lines that write a key where it has an effect.
@@ -211,9 +234,13 @@ func (m *misplaced) right(name, value string) string {
 		all = append(all, k.name)
 	}
 	if i := slices.Index(all, nearest(name, all)); i >= 0 {
-		return "write " + ownKeys[i].yaml(m.kind.Kind, value)
+		return "write " + ownKeys[i].yaml(m.name, value)
 	}
-	return "remove it; there are " + keysFor(m.kind.Kind)
+	return "remove it; there are " + keysFor(m.name)
+}
+
+func (m *misplaced) misspelt(at *field.Path, near string, value any) {
+	m.add(at, "must be "+near+"; a misspelt prefix does nothing", near+": "+flowYAML(value))
 }
 
 func (m *misplaced) add(at *field.Path, detail, remedy string) {

@@ -39,7 +39,14 @@ reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".
 
 Lint looks for such keys in all of a manifest, and warns of one where admission
 does not look: on another kind of object, in a template in which an exemption has
-no effect, outside of labels and annotations, or with a misspelt prefix.`,
+no effect, outside of labels and annotations, or with a misspelt prefix.
+
+In a custom resource, lint warns of a key among the labels and annotations of the
+resource itself. Stayput does not read them, and some operators copy them to what
+they make: exempt the resource from this rule where yours does. Labels and
+annotations elsewhere in it may be those of the Pods, claims or workloads that it
+stands for. Lint warns there of what does nothing on any of them: a misspelt key,
+an exemption from a rule that does not exist, a value that is not allowed.`,
 
 		Exempt: "another tool of yours uses the prefix for itself",
 

@@ -24,7 +24,8 @@ const standardInput = "standard input"
 // An input is everything that was read from files.
 type input struct {
 	manifests []manifest.Manifest
-	rendered  map[string]bool // files with the line numbers of a tool's output
+	custom    []manifest.Manifest // of custom resources, which no rule reviews
+	rendered  map[string]bool     // files with the line numbers of a tool's output
 	others    map[string]int
 	foreign   []report.Problem
 	errors    []report.Problem
@@ -161,6 +162,7 @@ func (in *input) readFiles(files []string, instead map[string][]byte, bar *progr
 
 func (in *input) add(s manifest.Stream) {
 	in.manifests = append(in.manifests, s.Manifests...)
+	in.custom = append(in.custom, s.Custom...)
 	for kind, n := range s.Others {
 		in.others[kind] += n
 	}

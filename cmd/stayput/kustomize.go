@@ -63,10 +63,14 @@ func kustomize(dir string, instead map[string][]byte) (manifest.Stream, error) {
 			authors.find(m, file)
 			m.Remarks = append(m.Remarks, datesOf(m)...)
 		}
+		for j := range one.Custom {
+			one.Custom[j].Built = true
+			authors.find(&one.Custom[j], file)
+		}
 		for _, bad := range one.Errors {
 			bad.Line = 0 // a line of intermediate text, which is in no file
 		}
-		all.Manifests = append(all.Manifests, one.Manifests...)
+		all.Manifests, all.Custom = append(all.Manifests, one.Manifests...), append(all.Custom, one.Custom...)
 		all.Foreign, all.Errors = append(all.Foreign, one.Foreign...), append(all.Errors, one.Errors...)
 		for kind, n := range one.Others {
 			all.Others[kind] += n
@@ -159,11 +163,12 @@ func (r *tracer) authors(origins []*resource.Origin) *authors {
 		}
 		file := r.shown(path)
 		stream := manifest.ReadStream(file, r.read[path])
+		objects := slices.Concat(stream.Manifests, stream.Custom)
 		if !resources[path] {
-			a.patches = append(a.patches, stream.Manifests...)
+			a.patches = append(a.patches, objects...)
 			continue
 		}
-		a.objects[file] = stream.Manifests
+		a.objects[file] = objects
 		if line := secondJSON(r.read[path]); line > 0 {
 			a.cut = append(a.cut, &manifest.StreamError{File: file, Line: line,
 				Err: errors.New("kustomize builds the first object of a JSON stream and drops the others, which kubectl would " +

@@ -267,6 +267,9 @@ func (l *linter) reviewInput(ctx context.Context, s config.Settings, versions cl
 		r); err != nil {
 		return nil, err
 	}
+	if err := rv.unread(environment.View(ctx, cluster.Request{}), in.custom, r); err != nil {
+		return nil, err
+	}
 	byLocation(r)
 	r.Finish()
 	return rv.fixer, nil

@@ -460,6 +460,18 @@ func (rv *reviewer) written(v *cluster.View, s *subject, o *outcome) error {
 	return nil
 }
 
+// unread adds what is found in the text of custom resources, which no rule reads.
+func (rv *reviewer) unread(v *cluster.View, custom []manifest.Manifest, r *report.Report) error {
+	for i := range custom {
+		s, o := subject{Object: custom[i].Object, manifest: &custom[i]}, outcome{}
+		if err := rv.written(v, &s, &o); err != nil {
+			return err
+		}
+		rv.add(&o, r)
+	}
+	return nil
+}
+
 func (rv *reviewer) location(s subject, field string) *report.Location {
 	if s.manifest == nil {
 		return nil
@@ -520,6 +532,13 @@ func byLocation(r *report.Report) {
 	for o := range r.Reviewed {
 		if _, ok := order[o.File]; !ok {
 			order[o.File] = len(order)
+		}
+	}
+	for _, f := range r.Findings { // a file may have custom resources alone
+		if l := f.Location; l != nil {
+			if _, ok := order[l.File]; !ok {
+				order[l.File] = len(order)
+			}
 		}
 	}
 	slices.SortStableFunc(r.Findings, func(a, b report.Finding) int {

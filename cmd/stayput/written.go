@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
 	"stayput.dev/validators"
@@ -65,5 +67,6 @@ func misplaced(m *manifest.Manifest) ([]validators.Finding, error) {
 	if err := json.Unmarshal(data, &object); err != nil {
 		return nil, err
 	}
-	return validators.Misplaced(m.GetObjectKind().GroupVersionKind(), object), nil
+	_, foreign := m.Object.(*metav1.PartialObjectMetadata)
+	return validators.Misplaced(m.GetObjectKind().GroupVersionKind(), foreign, object), nil
 }

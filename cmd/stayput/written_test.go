@@ -157,3 +157,117 @@ func TestLintOfMisplacedKeys(t *testing.T) {
 		t.Errorf("with a configuration: exit code %d\n%s", r.code, r.stdout)
 	}
 }
+
+// customResources have Stayput's keys in custom resources: where they do nothing, where
+// an operator may pass them on, and where they are about other objects.
+const customResources = `apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata:
+  name: db
+  labels: {stayput.dev/protect: "true"}
+  annotations:
+    exempt.stayput.dev/claim-in-use: because
+    exempt.stayput.dev/clam-in-use: because
+spec:
+  inheritedMetadata:
+    labels: {stayput.dev/subdomain: db, stayput.dev/subdomian: db, stayput.dev/protect: "yes"}
+    annotations:
+      exempt.stayput.dev/statefulset-readiness: it is right
+      staypt.dev/reclaim-policy: Retain
+      stayput.dev/reclaim-policy: "{{ .policy }}"
+      stayput.dev/mode: warn
+  podTemplate: {metadata: {stayput.dev/subdomain: db}}
+  podLabels: {exempt.stayput.dev/claim-in-use: because}
+  affinity: {labelSelector: {matchLabels: {stayput.dev/nothing: x}}}
+  instances: 1
+  instances: 3
+---
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: p}
+spec:
+  rules:
+  - match: {resources: {annotations: {"exempt.stayput.dev/*": "?*"}}}
+    validate: {pattern: {metadata: {labels: {"=(stayput.dev/subdomain)": "?*", stayput.dev/subdomain: "?*"}}}}
+---
+apiVersion: apps.kruise.io/v1beta1
+kind: StatefulSet
+metadata: {name: k, annotations: {exempt.stayput.dev/statefulset-readiness: because}}
+spec: {template: {metadata: {labels: {stayput.dev/subdomain: k}}}}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: Prometheus
+metadata:
+  name: copies
+  annotations:
+    exempt.stayput.dev/statefulset-spread: because
+    exempt.stayput.dev/stayput-annotation: the operator copies them to its StatefulSet
+`
+
+// TestLintOfCustomResources wants the right place of each key that does nothing, in every
+// format, and silence where an operator may pass a key on.
+func TestLintOfCustomResources(t *testing.T) {
+	file := write(t, t.TempDir(), "db.yaml", customResources)
+	r := stayput(t, "", "lint", file)
+	const rule = "warn: stayput-annotation: "
+	want := []string{
+		file + ":5:12: " + rule + "metadata.labels[stayput.dev/protect]: Forbidden: must be a label of a StatefulSet, " +
+			"PersistentVolumeClaim, claim template, PersistentVolume or Namespace; here it does nothing, unless its " +
+			"operator copies it to one\n",
+		`fix: write metadata: {labels: {stayput.dev/protect: "true"}} in a StatefulSet`,
+		":7:5: " + rule + "metadata.annotations[exempt.stayput.dev/claim-in-use]: Forbidden: must be an annotation of a " +
+			"PersistentVolumeClaim; of a Cluster.postgresql.cnpg.io it exempts from nothing, unless its operator copies it " +
+			"to one\n",
+		":8:5: " + rule + "metadata.annotations[exempt.stayput.dev/clam-in-use]: Forbidden: must name a rule",
+		":11:41: " + rule + "spec.inheritedMetadata.labels[stayput.dev/subdomian]: Forbidden: must be a key that Stayput " +
+			"knows",
+		":11:68: " + rule + `spec.inheritedMetadata.labels[stayput.dev/protect]: Invalid value: "yes"`,
+		":14:7: " + rule + "spec.inheritedMetadata.annotations[staypt.dev/reclaim-policy]: Forbidden: must be " +
+			"stayput.dev/reclaim-policy",
+		":16:7: " + rule + "spec.inheritedMetadata.annotations[stayput.dev/mode]: Forbidden: must be a label",
+		":17:28: " + rule + "spec.podTemplate.metadata[stayput.dev/subdomain]: Forbidden: must be a key in labels or " +
+			"annotations; Stayput reads no other",
+		":18:15: " + rule + "spec.podLabels[exempt.stayput.dev/claim-in-use]: Forbidden: must be an annotation",
+		":21:3: warn: unknown-field: spec.instances: Forbidden: must be written once; it is on lines 20 and 21",
+		":33:35: " + rule + "metadata.annotations[exempt.stayput.dev/statefulset-readiness]: Forbidden: must be an " +
+			"annotation of a StatefulSet; of a StatefulSet.apps.kruise.io it exempts from nothing",
+		"exempted: stayput-annotation: metadata.annotations[exempt.stayput.dev/statefulset-spread]",
+		"not reviewed: 1 Cluster.postgresql.cnpg.io, 1 ClusterPolicy.kyverno.io, 1 Prometheus.monitoring.coreos.com, " +
+			"1 StatefulSet.apps.kruise.io; no rule is about these kinds\n",
+	}
+	for _, want := range want {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("without %q", want)
+		}
+	}
+	if n := strings.Count(r.stdout, rule); n != 10 || r.code != 0 {
+		t.Errorf("%d keys of 10, exit code %d:\n%s", n, r.code, r.stdout)
+	}
+	const key = "metadata.labels[stayput.dev/protect]"
+	for format, want := range map[string][]string{
+		"json":   {`"line": 5`, key},
+		"sarif":  {`"startLine": 5`, key},
+		"github": {"line=5", key},
+		"junit":  {file + ":5:12\n", key}, "html": {file + ":5", key}, "markdown": {file + ":5`", "stayput.dev/protect"},
+	} {
+		r := stayput(t, "", "lint", file, "-f", format)
+		for _, want := range want {
+			if !strings.Contains(r.stdout, want) {
+				t.Errorf("%s: without %q:\n%s", format, want, r.stdout)
+			}
+		}
+	}
+	base := written(t, map[string]string{"kustomization.yaml": "namePrefix: prod-\nresources: [db.yaml]\n" +
+		"patches: [{path: patch.yaml}]\n",
+		"db.yaml": "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata:\n  name: db\n" +
+			"  labels:\n    stayput.dev/protect: \"true\"\n",
+		"patch.yaml": "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata:\n  name: db\n  annotations:\n" +
+			"    stayput.dev/reclaim-policy: Retain\n"})
+	r = stayput(t, "", "lint", "-k", base)
+	for _, want := range []string{"db.yaml:6:5: warn: stayput-annotation: " + key,
+		"patch.yaml:6:5: warn: stayput-annotation: metadata.annotations[stayput.dev/reclaim-policy]"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("kustomize: without %q:\n%s", want, r.stdout)
+		}
+	}
+}
