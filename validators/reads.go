@@ -64,18 +64,26 @@ func (c Check) Reads() []Read { return c.reads() }
 // Of lists the fields of its object that a check reads, instead of all: see
 // [Read.Path]. A path may end in "> 1".
 func (c Check) Of(paths ...string) Check {
-	c.reads = sync.OnceValue(func() []Read { // most commands never need them
+	c.reads = readsOf(c.object, paths)
+	return c
+}
+
+// readsOf returns the reads of paths into a struct type, which it parses when they
+// are first asked for: most commands never ask.
+//
+//go:noinline
+func readsOf(object reflect.Type, paths []string) func() []Read {
+	return sync.OnceValue(func() []Read {
 		reads := make([]Read, len(paths))
 		for i, path := range paths {
-			read, err := parseRead(c.object, path)
+			read, err := parseRead(object, path)
 			if err != nil {
-				panic(fmt.Sprintf("check of %s: %v", c.Kind.Kind, err))
+				panic(fmt.Sprintf("check of %s: %v", object.Name(), err))
 			}
 			reads[i] = read
 		}
 		return reads
 	})
-	return c
 }
 
 // narrow says whether a check reads only part of its object.
