@@ -61,12 +61,14 @@ func example() *Report {
 			{"search", "data-index-0", "index", "Bound", "100Gi", 100 * gib, "fast", "pv-3", Destroyed, true, ""},
 			{"shop", "data-orders-0", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-1", Destroyed, true, ""},
 			{"shop", "data-orders-1", "orders", "Bound", "20Gi", 20 * gib, "disk", "pv-2", Retained, true, ""},
+			{"shop", "data-reports-0", "", "Bound", "20Gi", 20 * gib, "disk", "pv-4", Retained, false, "2026-06-03T07:12:30Z"},
 			{"shop", "old", "", "Pending", "5Gi", 5 * gib, "disk", "", NoData, false, ""},
 		},
 		Volumes: []Volume{
 			{"pv-1", "Bound", "20Gi", 20 * gib, "disk", "Delete", "shop/data-orders-0"},
 			{"pv-2", "Bound", "20Gi", 20 * gib, "disk", "Retain", "shop/data-orders-1"},
 			{"pv-3", "Bound", "100Gi", 100 * gib, "fast", "Delete", "search/data-index-0"},
+			{"pv-4", "Bound", "20Gi", 20 * gib, "disk", "Retain", "shop/data-reports-0"},
 			{"pv-9", "Released", "8Gi", 8 * gib, "disk", "Retain", "gone/data-x-0"},
 		},
 		Owners: []Owner{{
