@@ -104,17 +104,32 @@ func (d *Draft) Set(m *Manifest, path []string, value any) error {
 // Remove takes a key out of an object, as [splice.Remove] does.
 func (d *Draft) Remove(m *Manifest, path []string) error { return d.edit(m, path, splice.Remove) }
 
+// Move puts a scalar of an object at another path, as [splice.Move] does.
+func (d *Draft) Move(m *Manifest, from, to []string) error {
+	i := slices.Index(d.source.docs, m.doc)
+	text, err := splice.Move(d.texts[i], m.inDocument(from), m.inDocument(to))
+	if err == nil {
+		d.texts[i] = text
+	}
+	return err
+}
+
 // edit edits the document of an object at a path of that object.
 func (d *Draft) edit(m *Manifest, path []string, of func([]byte, []string) (splice.Edit, error)) error {
 	i := slices.Index(d.source.docs, m.doc)
-	if m.item >= 0 {
-		path = slices.Concat([]string{"items", strconv.Itoa(m.item)}, path)
-	}
-	edit, err := of(d.texts[i], path)
+	edit, err := of(d.texts[i], m.inDocument(path))
 	if err == nil {
 		d.texts[i] = edit.Of(d.texts[i])
 	}
 	return err
+}
+
+// inDocument returns a path of the object as one of its document.
+func (m *Manifest) inDocument(path []string) []string {
+	if m.item < 0 {
+		return path
+	}
+	return slices.Concat([]string{"items", strconv.Itoa(m.item)}, path)
 }
 
 // Add adds an object, as YAML in a document of its own, behind that of m.

@@ -122,6 +122,64 @@ func places(kind string, obj cluster.Object) []place {
 	return all
 }
 
+// moveOwn returns the fix that moves one of Stayput's own keys, which stands at a
+// path, to where it has an effect in the object that has the places. It returns nil
+// where there is no such place, or several, or one that has the key with another
+// value; and where the key would begin to have data destroyed.
+func moveOwn(all []place, at *field.Path, name, value string) *Fix {
+	i := slices.IndexFunc(ownKeys, func(k key) bool { return k.name == name })
+	if i < 0 || ownKeys[i].mark || !ownKeys[i].allows(value) || value == string(corev1.PersistentVolumeReclaimDelete) {
+		return nil
+	}
+	k := ownKeys[i]
+	var to []place
+	for _, pl := range all {
+		if !slices.Contains(k.kinds, pl.kind) {
+			continue
+		}
+		if leadsInto(at, pl.path) {
+			to = []place{pl}
+			break
+		}
+		to = append(to, pl)
+	}
+	if len(to) != 1 {
+		return nil
+	}
+	return moveKey(to[0], k.sort, at, name, value)
+}
+
+// leadsInto says whether a path leads into what is at another one.
+func leadsInto(path, in *field.Path) bool {
+	elems, of := cluster.SplitPath(path.String()), cluster.SplitPath(in.String())
+	return len(elems) > len(of) && slices.Equal(elems[:len(of)], of)
+}
+
+// moveKey returns the fix that moves a key to the labels or annotations of a place,
+// or nil if it stands there, or has another value there.
+func moveKey(to place, sort string, at *field.Path, name, value string) *Fix {
+	list, path := to.meta.GetLabels(), to.path.Child(sort+"s").Key(name)
+	if sort == annotation {
+		list = to.meta.GetAnnotations()
+	}
+	is, there := list[name]
+	switch {
+	case there && is != value, path.String() == at.String():
+		return nil
+	case there:
+		return removing("", at)
+	case leadsInto(at, to.path.Child(sort+"s")): // under another name
+		return moving(at, path, value, 1)
+	case leadsInto(at, to.path):
+		return moving(at, path, value, 3)
+	}
+	shown := len(cluster.SplitPath(path.String()))
+	if strings.HasPrefix(path.String(), templatesPath.String()) {
+		shown--
+	}
+	return moving(at, path, value, shown)
+}
+
 // place names the object that must have the label or annotation.
 func (k key) place() string {
 	article := "a "

@@ -59,7 +59,7 @@ func NotServed(r Retirement, by cluster.Versions) Finding {
 	case r.Caution != "": // what is written means something else there
 		f.Remedy = Remedy{"apiVersion: " + r.Instead + ", and what means the same in it"}
 	default:
-		f.Fix = &Fix{Set: append([]Setting{{"apiVersion", r.Instead, 1}}, r.Defaults...)}
+		f.Fix = &Fix{Set: append([]Setting{{Path: "apiVersion", Value: r.Instead, shown: 1}}, r.Defaults...)}
 		f.Remedy = Remedy{f.Fix.Text()}
 	}
 	return f
@@ -68,5 +68,5 @@ func NotServed(r Retirement, by cluster.Versions) Finding {
 // DefaultOf is a field that must be written so that it keeps the value that it had
 // by default.
 func DefaultOf(path string, value any) Setting {
-	return Setting{path, value, len(cluster.SplitPath(path))}
+	return Setting{Path: path, Value: value, shown: len(cluster.SplitPath(path))}
 }

@@ -48,13 +48,17 @@ type Setting struct {
 	Path  string // as in a [Finding]: spec.template.spec.containers[0].image
 	Value any
 
+	// From is the path of the field, one of Remove, whose value this is: it is
+	// moved as its author wrote it. Empty if there is none.
+	From string
+
 	shown int // how many names at the end of the path the text has
 }
 
 // setting returns the fix that sets one field. The text of the remedy has as
 // many names of the end of its path as shown says.
 func setting(path *field.Path, value any, shown int) *Fix {
-	return &Fix{Set: []Setting{{path.String(), value, shown}}}
+	return (&Fix{}).set(path, value, shown)
 }
 
 // removing returns the fix that takes fields out of a mapping, which the text of
@@ -67,9 +71,17 @@ func removing(from string, paths ...*field.Path) *Fix {
 	return f
 }
 
+// moving returns the fix that puts the value of a field at another path: see
+// [setting].
+func moving(from, to *field.Path, value any, shown int) *Fix {
+	f := removing("", from).set(to, value, shown)
+	f.Set[0].From = from.String()
+	return f
+}
+
 // set has the fix set a field, too: see [setting].
 func (f *Fix) set(path *field.Path, value any, shown int) *Fix {
-	f.Set = append(f.Set, Setting{path.String(), value, shown})
+	f.Set = append(f.Set, Setting{Path: path.String(), Value: value, shown: shown})
 	return f
 }
 
@@ -98,14 +110,21 @@ func adding(object map[string]any) *Fix { return (&Fix{}).and(object) }
 // and the object to apply.
 func (f *Fix) Text() string {
 	text := f.removal()
-	for i, s := range f.Set {
+	for i := 0; i < len(f.Set); i++ {
+		s := f.Set[i]
 		switch {
+		case s.From != "" && s.shown == 1:
+			text = "rename it: "
+		case s.From != "":
+			text = "move it to "
 		case i > 0:
 			text += ", "
 		case text != "":
 			text += ", and set "
 		}
-		text += s.text()
+		n := s.besides(f.Set[i+1:])
+		text += s.text(f.Set[i+1 : i+1+n])
+		i += n
 	}
 	if f.Of != nil {
 		text += " in " + f.Of.Kind.Kind + " " + f.Of.Name
@@ -135,11 +154,33 @@ func (f *Fix) removal() string {
 	return "remove " + strings.Join(fields, " and ") + " from " + f.from
 }
 
-// text returns a setting in flow style: rollingUpdate: {maxUnavailable: 1}.
-func (s Setting) text() string {
+// besides returns how many of the settings that follow are of the same mapping.
+func (s Setting) besides(more []Setting) (n int) {
 	elems := cluster.SplitPath(s.Path)
-	elems = elems[len(elems)-s.shown:]
-	value := s.Value
+	last := len(elems) - 1
+	for s.shown > 1 && n < len(more) && more[n].shown == s.shown {
+		if other := cluster.SplitPath(more[n].Path); len(other) != len(elems) || !slices.Equal(other[:last], elems[:last]) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// text returns a setting in flow style, with more of the same mapping:
+// rollingUpdate: {maxUnavailable: 1}.
+func (s Setting) text(more []Setting) string {
+	elems := cluster.SplitPath(s.Path)
+	last := len(elems) - 1
+	value, begin := s.Value, len(elems)-s.shown
+	if len(more) > 0 {
+		all := map[string]any{elems[last]: value}
+		for _, m := range more {
+			all[cluster.SplitPath(m.Path)[last]] = m.Value
+		}
+		value, elems = all, elems[:last]
+	}
+	elems = elems[begin:]
 	for _, elem := range slices.Backward(elems[1:]) {
 		if _, err := strconv.Atoi(elem); err == nil {
 			value = []any{value}
@@ -152,19 +193,15 @@ func (s Setting) text() string {
 
 // changeable are the fields that an object of a kind, once it exists, may get
 // without being made anew, and without another name, selector, class, mount or
-// number of replicas.
+// number of replicas. Annotations are those of every kind.
 var changeable = map[schema.GroupKind][]string{
 	{Group: "apps", Kind: "StatefulSet"}: {"spec.template.spec", "spec.updateStrategy", "spec.minReadySeconds",
-		"spec.persistentVolumeClaimRetentionPolicy", "spec.revisionHistoryLimit", "metadata.annotations"},
+		"spec.persistentVolumeClaimRetentionPolicy", "spec.revisionHistoryLimit", "spec.template.metadata.annotations"},
 	{Group: "apps", Kind: "Deployment"}: {"spec.template.spec", "spec.strategy", "spec.minReadySeconds",
-		"metadata.annotations"},
-	{Kind: "Service"}:                               {"spec.publishNotReadyAddresses", "metadata.annotations"},
-	{Kind: "PersistentVolumeClaim"}:                 {"metadata.annotations"},
-	{Kind: "PersistentVolume"}:                      {"spec.persistentVolumeReclaimPolicy", "metadata.annotations"},
-	{Kind: "Pod"}:                                   {"metadata.annotations"},
-	{Group: "storage.k8s.io", Kind: "StorageClass"}: {"metadata.annotations"},
-	{Group: "policy", Kind: "PodDisruptionBudget"}: {"spec.maxUnavailable", "spec.minAvailable",
-		"metadata.annotations"},
+		"spec.template.metadata.annotations"},
+	{Kind: "Service"}:                              {"spec.publishNotReadyAddresses"},
+	{Kind: "PersistentVolume"}:                     {"spec.persistentVolumeReclaimPolicy"},
+	{Group: "policy", Kind: "PodDisruptionBudget"}: {"spec.maxUnavailable", "spec.minAvailable"},
 }
 
 // names are fields that name something, or choose Pods or nodes by labels.
@@ -181,19 +218,39 @@ func (f *Fix) OnlyNew(kind schema.GroupKind) bool {
 	if f.Of != nil {
 		kind = f.Of.Kind
 	}
-	paths := slices.Clone(f.Remove)
-	for _, s := range f.Set {
-		paths = append(paths, s.Path)
+	return slices.ContainsFunc(f.Remove, func(of string) bool { return !ownIdle(of) && onlyNew(kind, of) }) ||
+		slices.ContainsFunc(f.Set, func(s Setting) bool {
+			return s.Path != protectPath.String() && onlyNew(kind, s.Path) // protection changes nothing else
+		})
+}
+
+// ownIdle says whether a path, of what is taken out, leads to one of Stayput's keys
+// that nothing reads: in the object's own labels, or where the API server knows no
+// such field.
+func ownIdle(of string) bool {
+	path := cluster.SplitPath(of)
+	if own, near := ownish(path[len(path)-1]); !own && near == "" {
+		return false
 	}
-	return slices.ContainsFunc(paths, func(of string) bool {
-		path := cluster.SplitPath(of)
-		if of == "apiVersion" { // another form of the same object
-			return false
-		}
-		return slices.ContainsFunc(path, func(elem string) bool { return slices.Contains(names, elem) }) ||
-			!slices.ContainsFunc(changeable[kind], func(prefix string) bool {
-				may := cluster.SplitPath(prefix)
-				return len(may) <= len(path) && slices.Equal(may, path[:len(may)])
-			})
+	in := ""
+	if len(path) > 1 {
+		in = path[len(path)-2]
+	}
+	return in != label+"s" && in != annotation+"s" || len(path) == 3
+}
+
+// onlyNew is [Fix.OnlyNew] for one field.
+func onlyNew(kind schema.GroupKind, of string) bool {
+	path := cluster.SplitPath(of)
+	if of == "apiVersion" { // another form of the same object
+		return false
+	}
+	if slices.ContainsFunc(path, func(elem string) bool { return slices.Contains(names, elem) }) {
+		return true
+	}
+	may := slices.Concat(changeable[kind], []string{"metadata.annotations"})
+	return !slices.ContainsFunc(may, func(prefix string) bool {
+		may := cluster.SplitPath(prefix)
+		return len(may) <= len(path) && slices.Equal(may, path[:len(may)])
 	})
 }

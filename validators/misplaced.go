@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -22,6 +23,9 @@ func Misplaced(kind schema.GroupVersionKind, foreign bool, object map[string]any
 	if foreign { // it may be called like a kind of Kubernetes
 		m.name = kind.GroupKind().String()
 	}
+	if !foreign {
+		m.places = placesIn(kind.Kind, object)
+	}
 	m.rule = ruleCalled("stayput-annotation")
 	m.looks = !foreign && cluster.Known(kind) != nil && m.rule.checks(kind.Kind)
 	m.walk(nil, "", object)
@@ -33,8 +37,49 @@ type misplaced struct {
 	kind    schema.GroupVersionKind
 	name    string // of the kind, in messages
 	foreign bool
+	places  []place // none in a custom resource
 	looks   bool // the rule is about this kind
 	found   []Finding
+}
+
+// placesIn is places for an object as JSON decodes it.
+func placesIn(kind string, object map[string]any) (all []place) {
+	add := func(kind string, path *field.Path, of any) {
+		at, ok := of.(map[string]any)
+		if !ok {
+			return
+		}
+		var is metav1.ObjectMeta
+		meta, _ := at["metadata"].(map[string]any)
+		is.Labels, is.Annotations = textsOf(meta[label+"s"]), textsOf(meta[annotation+"s"])
+		all = append(all, place{kind, child(path, "metadata"), &is})
+	}
+	add(kind, nil, object)
+	spec, _ := object["spec"].(map[string]any)
+	add(podTemplate, specPath.Child("template"), spec["template"])
+	if kind == "StatefulSet" {
+		templates, _ := spec["volumeClaimTemplates"].([]any)
+		for i, template := range templates {
+			add(claimTemplate, templatesPath.Index(i), template)
+		}
+	}
+	if job, ok := spec["jobTemplate"].(map[string]any); ok {
+		of, _ := job["spec"].(map[string]any)
+		add(podTemplate, specPath.Child("jobTemplate", "spec", "template"), of["template"])
+	}
+	return all
+}
+
+// textsOf returns what of a mapping are texts.
+func textsOf(mapping any) map[string]string {
+	all := map[string]string{}
+	of, _ := mapping.(map[string]any)
+	for name, value := range of {
+		if text, ok := value.(string); ok {
+			all[name] = text
+		}
+	}
+	return all
 }
 
 // checks says whether any check of the rule is about a kind.
@@ -110,8 +155,10 @@ func (m *misplaced) key(path *field.Path, in, name string, value any, near strin
 	switch {
 	case near != "":
 		m.misspelt(at, near, value)
+		m.fix(m.move(at, near, text, isText))
 	case place == "" || !isText:
 		m.add(at, "must be a key in labels or annotations; here it does nothing", m.right(name, text))
+		m.fix(m.move(at, name, text, isText))
 	case strings.HasPrefix(name, cluster.ExemptPrefix):
 		m.exemption(path, at, place, sort, strings.TrimPrefix(name, cluster.ExemptPrefix), text)
 	case m.looks && !m.hidden(path):
@@ -122,7 +169,37 @@ func (m *misplaced) key(path *field.Path, in, name string, value any, near strin
 		}
 		if wrong, remedy := checkKey(at, place, sort, name, text); wrong != nil {
 			m.report(wrong, remedy)
+			m.fix(m.move(at, name, text, isText))
 		}
+	}
+}
+
+// move returns the fix that moves a key to its right place, or nil: see [moveOwn]. No
+// exemption from a rule that protects data is moved, for that lets through what was
+// stopped: its author decides.
+func (m *misplaced) move(at *field.Path, name, value string, isText bool) *Fix {
+	exempted, ok := strings.CutPrefix(name, cluster.ExemptPrefix)
+	switch {
+	case !isText, m.foreign:
+		return nil
+	case !ok:
+		return moveOwn(m.places, at, name, value)
+	}
+	all := slices.Concat(All, OfManifests)
+	i := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == exempted })
+	if i < 0 || all[i].Loses == LosesData || strings.TrimSpace(value) == "" ||
+		len(all[i].Checks) > 0 && !all[i].checks(m.kind.Kind) {
+		return nil
+	}
+	return moveKey(m.places[0], annotation, at, name, value)
+}
+
+// fix gives the last finding a fix, from which its remedy is then made, with more
+// words behind it.
+func (m *misplaced) fix(f *Fix, more ...string) {
+	if f != nil {
+		last := &m.found[len(m.found)-1]
+		last.Fix, last.Remedy = f, Remedy{f.Text() + strings.Join(more, "")}
 	}
 }
 
@@ -174,6 +251,7 @@ func (m *misplaced) exemption(path, at *field.Path, place, sort, rule, reason st
 	if wrong, remedy := checkExemption(at, sort, rule, reason, ruleNames()); wrong != nil {
 		if !m.looks || m.hidden(path) { // the rule itself says it elsewhere
 			m.report(wrong, remedy)
+			m.fix(m.move(at, cluster.ExemptPrefix+rule, reason, true))
 		}
 		return
 	}
@@ -190,6 +268,7 @@ func (m *misplaced) exemption(path, at *field.Path, place, sort, rule, reason st
 		m.add(at, fmt.Sprintf("must be an annotation of the %s itself; in a %s it exempts from nothing", m.kind.Kind, place),
 			fmt.Sprintf("metadata: {annotations: {%s%s: %s}} of the %s", cluster.ExemptPrefix, rule, flowYAML(reason),
 				m.kind.Kind))
+		m.fix(m.move(at, cluster.ExemptPrefix+rule, reason, true), " of the "+m.kind.Kind)
 	default:
 		m.elsewhere(at, r, place, reason, "")
 	}

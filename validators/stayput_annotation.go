@@ -39,7 +39,9 @@ reason: exempt.stayput.dev/claim-in-use: "the cache can be rebuilt".
 
 Lint looks for such keys in all of a manifest, and warns of one where admission
 does not look: on another kind of object, in a template in which an exemption has
-no effect, outside of labels and annotations, or with a misspelt prefix.
+no effect, outside of labels and annotations, or with a misspelt prefix. lint --fix
+moves it to its right place if there is one: not where that has another value,
+or where the key would then let data be destroyed.
 
 In a custom resource, lint warns of a key among the labels and annotations of the
 resource itself. Stayput does not read them, and some operators copy them to what
@@ -114,17 +116,18 @@ func ownKeysIn(metadata ...string) (reads []string) {
 func checkKeys[T cluster.Object](rules []string) func(*Pass, T) error {
 	kind := cluster.KindOf[T]().Kind
 	return func(p *Pass, obj T) error {
-		for _, pl := range places(kind, obj) {
-			checkList(p, pl, label, pl.meta.GetLabels(), rules)
-			checkList(p, pl, annotation, pl.meta.GetAnnotations(), rules)
+		all := places(kind, obj)
+		for _, pl := range all {
+			checkList(p, all, pl, label, pl.meta.GetLabels(), rules)
+			checkList(p, all, pl, annotation, pl.meta.GetAnnotations(), rules)
 		}
 		return nil
 	}
 }
 
-// checkList checks the labels or the annotations of a place. It stops after
-// many mistakes, because a hostile request may have thousands of keys.
-func checkList(p *Pass, pl place, sort string, list map[string]string, rules []string) {
+// checkList checks the labels or the annotations of one of the places of an object.
+// It stops after many mistakes, because a hostile request may have thousands of keys.
+func checkList(p *Pass, all []place, pl place, sort string, list map[string]string, rules []string) {
 	const most = 20
 	var own []string
 	for name := range list {
@@ -149,8 +152,13 @@ func checkList(p *Pass, pl place, sort string, list map[string]string, rules []s
 		} else {
 			wrong, remedy = checkKey(path, pl.kind, sort, name, value)
 		}
-		if wrong != nil {
-			mistakes++
+		if wrong == nil {
+			continue
+		}
+		mistakes++
+		if fix := moveOwn(all, path, name, value); fix != nil {
+			p.ReportFix(wrong, fix)
+		} else {
 			p.Report(wrong, remedy)
 		}
 	}

@@ -36,6 +36,8 @@ var (
 	ErrAnchor = errors.New("an anchor or alias is at that place")
 	// ErrShape says that a value would have to be taken out for another.
 	ErrShape = errors.New("a value of another shape is at that place")
+	// ErrTaken says that the new place of a value has another value.
+	ErrTaken = errors.New("another value is at the new place")
 	// ErrPlace says that the place was not found, or that the edited text did
 	// not hold what it should.
 	ErrPlace = errors.New("the place in the text is not certain")
@@ -95,11 +97,142 @@ func Remove(text []byte, path []string) (Edit, error) {
 	if reflect.DeepEqual(before, want) {
 		return Edit{}, nil
 	}
-	edit, err := s.remove(path)
+	edit, err := s.remove(path, false)
 	if err != nil {
 		return Edit{}, err
 	}
 	return s.certain([]Edit{edit}, want)
+}
+
+// Move returns the text in which a scalar that was at one path of mappings is at
+// another, quoted as it was, in the only document of a text. Mappings that it leaves
+// empty go. A comment behind it goes with it, where it gets a line of its own, and
+// else stays. In the same mapping, only the key changes. Where the new place has the
+// value already, the old one is taken out. All else is as for [Set] and [Remove].
+func Move(text []byte, from, to []string) ([]byte, error) {
+	s, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.decode(text)
+	if err != nil {
+		return nil, err
+	}
+	value, is := lookup(before, from), lookup(before, to)
+	switch {
+	case value == nil:
+		return nil, ErrPlace
+	case is != nil && !reflect.DeepEqual(is, value):
+		return nil, ErrTaken
+	}
+	there, err := with(before, to, value)
+	if err != nil {
+		return nil, err
+	}
+	gone := lone(there, from)
+	want, err := without(there, gone)
+	if err != nil {
+		return nil, err
+	}
+	holder, key, node, err := s.find(from)
+	if err != nil {
+		return nil, err
+	}
+	last := len(from) - 1
+	if is == nil && len(from) == len(to) && slices.Equal(from[:last], to[:last]) {
+		edits, err := s.replace(key, to[last])
+		if err != nil {
+			return nil, err
+		}
+		e, err := s.certain(edits, want)
+		return e.Of(text), err
+	}
+	if node.Kind != yaml.ScalarNode {
+		return nil, ErrShape
+	}
+	edits := []Edit{{}}
+	if is == nil {
+		var as any = &yaml.Node{Kind: yaml.ScalarNode, Tag: node.Tag, Value: node.Value,
+			Style: node.Style & (yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle)}
+		if s.json {
+			as = value
+		}
+		if edits, err = s.set(to, as); err != nil {
+			return nil, err
+		}
+	}
+	comment := ""
+	if holder.Style&yaml.FlowStyle == 0 {
+		comment = s.commentBehind(key, node)
+	}
+	for _, with := range slices.Compact([]string{comment, ""}) {
+		for _, e := range edits {
+			if with != "" && !strings.Contains(e.Text, "\n") {
+				continue
+			}
+			if with != "" {
+				bare := strings.TrimRight(e.Text, "\r\n")
+				e.Text = bare + " " + with + e.Text[len(bare):]
+			}
+			moved, err := parse(e.Of(text))
+			if err != nil {
+				continue
+			}
+			out, err := moved.remove(gone, with != "")
+			if err != nil {
+				continue
+			}
+			if got, err := moved.decode(out.Of(moved.text)); err == nil && reflect.DeepEqual(got, want) {
+				return out.Of(moved.text), nil
+			}
+		}
+	}
+	return nil, ErrPlace
+}
+
+// lookup returns what a decoded document has at a path, or nil.
+func lookup(node any, path []string) any {
+	for _, elem := range path {
+		switch at := node.(type) {
+		case map[string]any:
+			node = at[elem]
+		case []any:
+			i, err := strconv.Atoi(elem)
+			if err != nil || i < 0 || i >= len(at) {
+				return nil
+			}
+			node = at[i]
+		default:
+			return nil
+		}
+	}
+	return node
+}
+
+// lone returns the path to take out so that no mapping is left empty: that of a
+// key, or of the mapping that has it alone, and so on.
+func lone(root any, path []string) []string {
+	for n := len(path) - 1; n > 0; n-- {
+		is, _ := lookup(root, path[:n]).(map[string]any)
+		_, in := lookup(root, path[:n-1]).(map[string]any)
+		if !in || len(is) != 1 {
+			return path[:n+1]
+		}
+	}
+	return path[:1]
+}
+
+// commentBehind returns the comment on the line of a scalar, or "".
+func (s *source) commentBehind(key, value *yaml.Node) string {
+	end := s.endOnLine(key, value)
+	if end < 0 {
+		return ""
+	}
+	line, _, _ := s.lineEnd(end)
+	if comment := strings.TrimSpace(string(s.text[end:line])); strings.HasPrefix(comment, "#") {
+		return comment
+	}
+	return ""
 }
 
 // certain returns the first edit after which the text holds what is wanted. The
@@ -659,32 +792,43 @@ func (s *source) intoFlow(m *yaml.Node, key string, value any) ([]Edit, error) {
 	return []Edit{{in.last, in.last, comma + pair}, {first, first, pair + ", "}}, nil
 }
 
-// remove returns the edit that takes out the key at a path, which is there.
-func (s *source) remove(path []string) (Edit, error) {
+// find finds the key at a path, which is there, its value and the mapping that has
+// it.
+func (s *source) find(path []string) (holder, key, value *yaml.Node, err error) {
 	at := s.root
 	for _, elem := range path[:len(path)-1] {
 		if err := own(at); err != nil {
-			return Edit{}, err
+			return nil, nil, nil, err
 		}
 		_, v := entry(at, elem)
 		switch {
 		case repeated(at, elem):
-			return Edit{}, ErrPlace
+			return nil, nil, nil, ErrPlace
 		case v == nil: // a merge brings it
-			return Edit{}, ErrAnchor
+			return nil, nil, nil, ErrAnchor
 		}
 		at = v
 	}
 	if err := own(at); err != nil {
-		return Edit{}, err
+		return nil, nil, nil, err
 	}
 	name := path[len(path)-1]
-	key, _ := entry(at, name)
+	key, value = entry(at, name)
 	switch {
 	case repeated(at, name):
-		return Edit{}, ErrPlace
+		return nil, nil, nil, ErrPlace
 	case key == nil:
-		return Edit{}, ErrAnchor
+		return nil, nil, nil, ErrAnchor
+	}
+	return at, key, value, nil
+}
+
+// remove returns the edit that takes out the key at a path, which is there. The
+// comment on its last line goes, too, if that is known elsewhere.
+func (s *source) remove(path []string, commented bool) (Edit, error) {
+	at, key, _, err := s.find(path)
+	if err != nil {
+		return Edit{}, err
 	}
 	start, err := s.offset(key)
 	if err != nil {
@@ -702,7 +846,11 @@ func (s *source) remove(path []string) (Edit, error) {
 	}
 	line := bytes.LastIndexByte(s.text[:start], '\n') + 1
 	end, _, _ := s.lineEnd(s.blockEnd(start, key.Column-1))
-	if comment := bytes.IndexByte(s.text[start:end], '#'); comment >= 0 {
+	comment := bytes.IndexByte(s.text[start:end], '#')
+	if last := bytes.LastIndexByte(bytes.TrimRight(s.text[start:end], "\r\n"), '\n'); commented && comment > last {
+		comment = -1
+	}
+	if comment >= 0 {
 		if scalar := s.endOnLine(key, at.Content[i+1]); scalar < 0 || scalar > start+comment ||
 			bytes.IndexByte(s.text[start:end-1], '\n') >= 0 {
 			return Edit{}, ErrPlace

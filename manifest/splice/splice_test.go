@@ -118,6 +118,8 @@ func edited(t *testing.T, text string) func(splice.Edit, error) string {
 			return "error: shape"
 		case errors.Is(err, splice.ErrPlace):
 			return "error: not certain"
+		case errors.Is(err, splice.ErrTaken):
+			return "error: taken"
 		case err != nil:
 			t.Fatal(err)
 		}
@@ -176,6 +178,53 @@ func TestRemove(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := edited(t, c.text)(splice.Remove([]byte(c.text), strings.Fields(c.path))); got != c.want {
 				t.Errorf("Remove(%q, %q) makes\n%s\nwant\n%s", c.text, c.path, got, c.want)
+			}
+		})
+	}
+}
+
+func TestMove(t *testing.T) {
+	for name, c := range map[string]struct{ text, from, to, want string }{
+		"with quotes and comment": {"m:\n  l:\n    a: b\n    k: 'it' # why\n  n: x\ns: {t: 1}\n", "m l k", "m n2 k",
+			"m:\n  l:\n    a: b\n  n: x\n  n2:\n    k: 'it' # why\ns: {t: 1}\n"},
+		"behind others": {"m:\n  a:\n    k: \"1\" # one\n    o: p\n  l:\n    x: y\n", "m a k", "m l k",
+			"m:\n  a:\n    o: p\n  l:\n    x: y\n    k: \"1\" # one\n"},
+		"into braces, without the comment": {"m:\n  a:\n    k: \"1\" # one\n    o: p\n  l: {x: y}\n", "m a k", "m l k",
+			"m:\n  a:\n    # one\n    o: p\n  l: {x: y, k: \"1\"}\n"},
+		"out of braces": {"m: {a: {k: '1', o: p}, l: {x: y}} # all\n", "m a k", "m l k",
+			"m: {a: {o: p}, l: {x: y, k: '1'}} # all\n"},
+		"the only one": {"m:\n  a:\n    k: 1 # one\n  l:\n    x: y\n", "m a k", "m l k",
+			"m:\n  l:\n    x: y\n    k: 1 # one\n"},
+		"the only one in braces": {"m: {a: {k: 1}, l: {x: y}}\n", "m a k", "m l k", "m: {l: {x: y, k: 1}}\n"},
+		"the only one, below a comment": {"m:\n  a:\n    # why\n    k: 1\n  l:\n    x: y\n", "m a k", "m l k",
+			"error: not certain"},
+		"to the end of a file": {"m:\n  a:\n    k: 1 # one\n    o: p\n  l:\n    x: y", "m a k", "m l k",
+			"m:\n  a:\n    o: p\n  l:\n    x: y\n    k: 1 # one"},
+		"of Windows": {"m:\r\n  a:\r\n    k: 1 # one\r\n    o: p\r\n", "m a k", "m l k",
+			"m:\r\n  a:\r\n    o: p\r\n  l:\r\n    k: 1 # one\r\n"},
+		"another name for it": {"m:\n  a: {x: y, k: '1'} # one\n", "m a k", "m a q",
+			"m:\n  a: {x: y, q: '1'} # one\n"},
+		"it is there already": {"m: {a: {k: '1', o: p}, l: {k: \"1\"}}\n", "m a k", "m l k",
+			"m: {a: {o: p}, l: {k: \"1\"}}\n"},
+		"another is there": {"m: {a: {k: '1', o: p}, l: {k: 2}}\n", "m a k", "m l k", "error: taken"},
+		"a text that is a number": {"m:\n  a:\n    k: \"1\"\n    o: p\n", "m a k", "m l k",
+			"m:\n  a:\n    o: p\n  l:\n    k: \"1\"\n"},
+		"into an item": {"k: v # why\nl:\n- metadata: {name: a}\n", "k", "l 0 metadata labels k",
+			"# why\nl:\n- metadata: {name: a, labels: {k: v}}\n"},
+		"JSON": {"{\"a\": {\"k\": \"1\", \"o\": 2}, \"l\": {\"x\": 3}}", "a k", "l k",
+			"{\"a\": {\"o\": 2}, \"l\": {\"x\": 3, \"k\": \"1\"}}"},
+		"a mapping":    {"m: {a: {k: {}, o: 1}}\n", "m a k", "m l k", "error: shape"},
+		"a merge":      {"x: &x {k: 1}\nm: {a: {<<: *x, o: 1}}\n", "m a k", "m l k", "error: anchor"},
+		"an anchor":    {"x: &x {k: 1, o: 1}\nm: *x\n", "x k", "x l k", "error: anchor"},
+		"what is used": {"m: {a: {k: &k 1, o: 1}, b: *k}\n", "m a k", "m l k", "error: not certain"},
+		"several lines": {"m:\n  a:\n    k: |\n      x\n      y\n    o: p\n", "m a k", "m l k",
+			"m:\n  a:\n    o: p\n  l:\n    k: |\n      x\n      y\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := splice.Move([]byte(c.text), strings.Fields(c.from), strings.Fields(c.to))
+			text := edited(t, string(got))(splice.Edit{}, err)
+			if text != c.want {
+				t.Errorf("Move(%q, %q, %q) makes\n%s\nwant\n%s", c.text, c.from, c.to, text, c.want)
 			}
 		})
 	}
