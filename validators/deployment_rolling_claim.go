@@ -22,12 +22,16 @@ A rolling update starts the new Pod before it stops the old one. On another node
 the new Pod waits for the volume that the old Pod holds, and the old Pod stays
 until the new one is ready: the update hangs. On the same node both write the
 same files for a while. With a ReadWriteOncePod claim the new Pod can start on
-no node. Set strategy: {type: Recreate}, or maxSurge: 0.
+no node. Set strategy: {type: Recreate}, or maxSurge: 0 and maxUnavailable: 1.
+Recreate is the better of the two: it waits until the old Pod is gone, and without
+a surge the new one starts while the old one shuts down.
 
-For a Deployment that exists the API server then refuses a server-side apply:
-the defaults that it filled in for rollingUpdate have no field manager and stay,
-and Recreate allows no rollingUpdate. Patch the Deployment first; in a cluster
-the remedy contains the command.`,
+For a Deployment that exists the API server refuses a server-side apply, as Helm
+does one, of Recreate over a manifest that had no rollingUpdate: the defaults that
+were filled in there have no field manager and stay, and Recreate allows none of
+them; rollingUpdate: null does not help. It takes maxSurge: 0 and maxUnavailable: 1,
+and Recreate after these. So lint --fix writes these, and in a cluster the remedy
+is a patch. A client-side apply takes both.`,
 
 	Exempt: "the application locks its files, and all its Pods run on one node",
 
@@ -52,17 +56,22 @@ the remedy contains the command.`,
 		if len(claims) == 0 {
 			return nil
 		}
-		path := field.NewPath("spec", "strategy", "type")
-		fix := setting(path, string(appsv1.RecreateDeploymentStrategyType), 2).without("spec.strategy.rollingUpdate")
-		p.Report(field.Invalid(path, appsv1.RollingUpdateDeploymentStrategyType,
-			"must be Recreate; "+fmt.Sprintf(cost, cluster.Few(claims))),
-			p.Mend(fix.Text(),
-				fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`,
-					deploy.Name, deploy.Namespace)))
-		p.Fix(fix)
+		wrong := field.Invalid(deploymentStrategy.Child("type"), appsv1.RollingUpdateDeploymentStrategyType,
+			"must be Recreate or not surge; "+fmt.Sprintf(cost, cluster.Few(claims)))
+		if p.Cluster.Manifests() {
+			rolling := deploymentStrategy.Child("rollingUpdate")
+			p.ReportFix(wrong, setting(rolling.Child("maxSurge"), 0, 3).set(rolling.Child("maxUnavailable"), 1, 3),
+				", or strategy: {type: Recreate}")
+			return nil
+		}
+		p.Report(wrong,
+			fmt.Sprintf(`kubectl patch deploy %s -n %s -p '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}'`,
+				deploy.Name, deploy.Namespace))
 		return nil
 	}).Of("spec.replicas", "spec.strategy", "spec.template.spec.volumes[*].persistentVolumeClaim")},
 }
+
+var deploymentStrategy = specPath.Child("strategy")
 
 // surges says whether an update starts new Pods before it stops old ones, as
 // it does by default. Percentages are rounded up.
