@@ -13,8 +13,9 @@ import (
 	"stayput.dev/manifest"
 )
 
-// TestFixedIsAccepted applies what lint --fix makes of each broken example over the example as it was, both ways that
-// kubectl has: the API server takes it, everything is what it was before, and every Pod keeps its volumes.
+// TestFixedIsAccepted applies what lint --fix makes of each broken example, and of keys that it moves, over what was
+// there, both ways that kubectl has: the API server takes it, everything is what it was before, and every Pod keeps its
+// volumes.
 func TestFixedIsAccepted(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../examples/broken/*.yaml")
@@ -22,7 +23,7 @@ func TestFixedIsAccepted(t *testing.T) {
 		t.Fatal(len(files), err)
 	}
 	fixed := 0
-	for _, file := range files {
+	for _, file := range append(files, "testdata/moved.yaml") {
 		before, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -58,15 +59,6 @@ func TestFixedIsAccepted(t *testing.T) {
 				}
 				was := mountsIn(t, ns)
 				out, err := put(after)
-				if name == "deployment-rolling-claim" && len(way) > 1 {
-					// What the API server filled in has no owner, and stays.
-					if err == nil || !strings.Contains(out, "spec.strategy.rollingUpdate: Forbidden") {
-						t.Errorf("a server-side apply of Recreate: %v\n%s", err, out)
-					}
-					kubectl(t, "patch", "deploy", "grafana", "-n", ns, "-p",
-						`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`)
-					out, err = put(after)
-				}
 				if err != nil {
 					t.Fatalf("after: %v\n%s\n%s", err, out, after)
 				}
@@ -111,6 +103,91 @@ func TestFixListsOnce(t *testing.T) {
 	}
 	if lists != 2 {
 		t.Errorf("%d of two kinds are listed: %v", lists, reader.reads)
+	}
+}
+
+// TestFixOfRollingIsAccepted fixes the strategy of a Deployment that exists, written in each way, and applies it each
+// way: the API server takes it, and then takes Recreate, which it does not where nothing of rollingUpdate was written.
+func TestFixOfRollingIsAccepted(t *testing.T) {
+	t.Parallel()
+	path, err := helmBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	ways := map[string]func(t *testing.T, ns, text string, first bool) (string, error){
+		"apply": func(t *testing.T, ns, text string, _ bool) (string, error) {
+			return try(t, text, "apply", "-n", ns, "-f", "-")
+		},
+		"server-side": func(t *testing.T, ns, text string, _ bool) (string, error) {
+			return try(t, text, "apply", "--server-side", "-n", ns, "-f", "-")
+		},
+		"kustomize": func(t *testing.T, ns, text string, _ bool) (string, error) {
+			dir := t.TempDir()
+			for name, text := range map[string]string{"a.yaml": text, "kustomization.yaml": "resources: [a.yaml]\n"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return try(t, "", "apply", "--server-side", "-n", ns, "-k", dir)
+		},
+	}
+	for name, side := range map[string]string{"helm": "--server-side=true", "helm as 3": "--server-side=false"} {
+		ways[name] = func(t *testing.T, ns, text string, first bool) (string, error) {
+			chart, _ := chartOf(t, ns, "web", text)
+			verb := "upgrade"
+			if first {
+				verb = "install"
+			}
+			cmd := exec.CommandContext(t.Context(), path, verb, "web", chart, "-n", ns, side)
+			cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home,
+				"KUBECONFIG="+env.Cluster.Kubeconfig())
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+	}
+	_, example, _ := strings.Cut(readFile(t, "..", "examples", "broken", "deployment-rolling-claim.yaml"), "---\n")
+	claim, _, _ := strings.Cut(readFile(t, "..", "examples", "broken", "deployment-rolling-claim.yaml"), "---\n")
+	with := func(strategy string) string {
+		return strings.Replace(example, "  replicas: 1\n", "  replicas: 1\n"+strategy, 1)
+	}
+	recreate := with("  strategy: {type: Recreate}\n")
+	for name, strategy := range map[string]string{"none": "", "type": "  strategy: {type: RollingUpdate}\n",
+		"one": "  strategy: {rollingUpdate: {maxSurge: 50%}} # half\n", "all": "  strategy:\n    type: RollingUpdate\n" +
+			"    rollingUpdate:\n      maxSurge: 1\n      maxUnavailable: 0\n"} {
+		file := filepath.Join(t.TempDir(), "a.yaml")
+		if err := os.WriteFile(file, []byte(claim+"---\n"+with(strategy)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), env.Binary, "lint", "--fix", file).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		_, fixed, _ := strings.Cut(readFile(t, file), "---\n")
+		contains(t, fixed, "maxSurge: 0", "maxUnavailable: 1")
+		for way, put := range ways {
+			t.Run(name+" "+way, func(t *testing.T) {
+				ns := namespace(t, "stayput.dev/mode=off")
+				if out, err := put(t, ns, with(strategy), true); err != nil {
+					t.Fatalf("before: %v\n%s", err, out)
+				}
+				refused := strategy == "" && (way == "server-side" || way == "kustomize" || way == "helm")
+				if refused {
+					for _, text := range []string{recreate, with("  strategy: {type: Recreate, rollingUpdate: null}\n")} {
+						out, err := put(t, ns, text, false)
+						if err == nil {
+							t.Errorf("Recreate is taken where nothing was written: %s", out)
+						}
+						contains(t, out, "spec.strategy.rollingUpdate: Forbidden")
+					}
+				}
+				for _, text := range []string{fixed, recreate} {
+					if out, err := put(t, ns, text, false); err != nil {
+						t.Fatalf("after: %v\n%s\n%s", err, out, text)
+					}
+				}
+				output(t, "Recreate", "get", "deploy", "grafana", "-n", ns, "-o", "jsonpath={.spec.strategy.type}")
+			})
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ type misplaced struct {
 	name    string // of the kind, in messages
 	foreign bool
 	places  []place // none in a custom resource
-	looks   bool // the rule is about this kind
+	looks   bool    // the rule is about this kind
 	found   []Finding
 }
 

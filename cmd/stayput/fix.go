@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/manifest"
+	"stayput.dev/manifest/splice"
 	"stayput.dev/report"
 	"stayput.dev/validators"
 )
@@ -65,6 +68,7 @@ type plan struct {
 	of, in named              // the object of the finding, and the one that is edited
 	at     *manifest.Manifest // as its author wrote it
 	fix    *validators.Fix
+	wrote  *validators.Fix // the same, with the names and labels that the author writes
 	shown  *report.Fix
 }
 
@@ -115,7 +119,9 @@ func (x *fixer) mayGet(p *plan, target *manifest.Manifest) error {
 		return errThere
 	case state == unknownState:
 		return errUnknownState
-	case target.Built:
+	case target.Built && slices.ContainsFunc(p.fix.Set, func(s validators.Setting) bool {
+		return s.From == "" && s.Value != p.added().Name
+	}):
 		return errBuilt // which gives names of its own
 	}
 	return nil
@@ -123,26 +129,152 @@ func (x *fixer) mayGet(p *plan, target *manifest.Manifest) error {
 
 // find finds what the author of a manifest wrote, where the fix goes.
 func (p *plan) find(target *manifest.Manifest) error {
+	p.at, p.wrote = target, p.fix
 	for _, path := range p.fix.Without {
 		if target.At(path) != nil {
 			return fmt.Errorf("%s is there, and excludes it", path)
 		}
 	}
-	if p.at = target; !target.Built {
+	if !target.Built {
 		return nil
 	}
-	if p.fix.Add != nil || len(p.fix.Remove) > 0 || len(p.fix.Set) != 1 {
+	var at *manifest.Manifest
+	paths := slices.Clone(p.fix.Remove)
+	for _, set := range p.fix.Set {
+		paths = append(paths, set.Path)
+	}
+	for i, path := range paths {
+		gone := i < len(p.fix.Remove)
+		if gone && target.At(path) == nil {
+			continue
+		}
+		author, known := target.Author(path)
+		if !known || at != nil && at != author || target.Edited(path) != nil || gone && writers(target, path) != 1 ||
+			inList(path) && len(target.Written)+len(target.Edits) > 1 {
+			return errBuilt
+		}
+		at = author
+	}
+	if p.fix.Add != nil {
+		if len(target.Written) == 0 || at != nil && at != &target.Written[0] {
+			return errBuilt
+		}
+		at = &target.Written[0]
+	}
+	if at == nil {
 		return errBuilt
 	}
-	path := p.fix.Set[0].Path
-	author, known := target.Author(path)
-	listed := slices.ContainsFunc(cluster.SplitPath(path), func(elem string) bool {
-		return elem[0] >= '0' && elem[0] <= '9'
+	p.at = at
+	return p.authored(target, &target.Written[0])
+}
+
+// writers returns how many files have a field of a built object.
+func writers(target *manifest.Manifest, path string) (n int) {
+	for i := range target.Written {
+		if target.Written[i].At(path) != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// inList says whether a path leads through an item of a list, whose index may be
+// another where it was written.
+func inList(path string) bool {
+	return slices.ContainsFunc(cluster.SplitPath(path), func(elem string) bool {
+		return elem != "" && elem[0] >= '0' && elem[0] <= '9'
 	})
-	if !known || target.Edited(path) != nil || listed && len(target.Written)+len(target.Edits) > 1 {
+}
+
+// authored says a fix of a built object in the words of its author: with the name of
+// an added object without what kustomize puts around it, and with selectors of those
+// labels alone that stand in the author's file, for kustomize puts in the others.
+func (p *plan) authored(target, by *manifest.Manifest) error {
+	fix := *p.fix
+	fix.Set = slices.Clone(fix.Set)
+	name, own := p.added().Name, p.added().Name
+	if fix.Add != nil {
+		if at := by.At("spec.serviceName"); at == nil || at.Value != name { // else kustomize renames both
+			before, after, _ := strings.Cut(target.GetName(), by.GetName())
+			own = strings.TrimSuffix(strings.TrimPrefix(name, before), after)
+			if own == "" || before+own+after != name {
+				return errBuilt
+			}
+		}
+		add, err := narrowed(by, fix.Add)
+		if err != nil {
+			return err
+		}
+		fix.Add, _ = add.(map[string]any)
+		meta, _ := fix.Add["metadata"].(map[string]any)
+		meta["name"] = own
+		if ns := by.At("metadata.namespace"); ns != nil {
+			meta["namespace"] = ns.Value
+		}
+	}
+	for i := range fix.Set {
+		set := &fix.Set[i]
+		if fix.Add != nil && set.Value == name {
+			set.Value = own
+		}
+		var err error
+		if set.Value, err = narrowed(by, set.Value); err != nil {
+			return err
+		}
+	}
+	p.wrote = &fix
+	return nil
+}
+
+// narrowed returns a value as JSON decodes it, whose selectors ask only for those
+// labels that a manifest gives to its Pods. It fails where one asks for another value,
+// or for none of them.
+func narrowed(by *manifest.Manifest, value any) (any, error) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	var plain any
+	if err := json.Unmarshal(data, &plain); err != nil {
+		return nil, err
+	}
+	var walk func(node any, in string) error
+	walk = func(node any, in string) error {
+		switch node := node.(type) {
+		case []any:
+			for _, item := range node {
+				if err := walk(item, in); err != nil {
+					return err
+				}
+			}
+		case map[string]any:
+			if in == "matchLabels" || in == "selector" && node["matchLabels"] == nil {
+				return narrow(by, node)
+			}
+			for name, inner := range node {
+				if err := walk(inner, name); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return plain, walk(plain, "")
+}
+
+// narrow takes labels out of a selector that a manifest does not give to its Pods.
+func narrow(by *manifest.Manifest, selector map[string]any) error {
+	for key, value := range selector {
+		switch at := by.At("spec.template.metadata.labels[" + key + "]"); {
+		case at == nil: // kustomize's, which it puts in here, too
+			delete(selector, key)
+		case at.Value != value:
+			return errBuilt
+		}
+	}
+	if len(selector) == 0 {
 		return errBuilt
 	}
-	p.at = author
 	return nil
 }
 
@@ -157,9 +289,12 @@ func (p *plan) show() error {
 	if err != nil {
 		return err
 	}
-	r := manifest.Replaced(d.Before(), after)
-	p.shown.Changes = []report.Replacement{{File: p.at.File, Line: r.Line, Column: r.Column, EndLine: r.EndLine,
-		EndColumn: r.EndColumn, Text: r.Text}}
+	before := d.Before()
+	for _, e := range udiff.Lines(string(before), string(after)) {
+		r := manifest.Replaced(before, splice.Edit{Start: e.Start, End: e.End, Text: e.New}.Of(before))
+		p.shown.Changes = append(p.shown.Changes, report.Replacement{File: p.at.File, Line: r.Line, Column: r.Column,
+			EndLine: r.EndLine, EndColumn: r.EndColumn, Text: r.Text})
+	}
 	if p.at.File == standardInput {
 		return errInput
 	}
@@ -169,20 +304,26 @@ func (p *plan) show() error {
 // edit makes the changes in a draft, or none of them.
 func (p *plan) edit(d *manifest.Draft) error {
 	return d.Try(func() error {
-		for _, set := range p.fix.Set {
-			if err := d.Set(p.at, cluster.SplitPath(set.Path), set.Value); err != nil {
+		for _, set := range p.wrote.Set {
+			var err error
+			if path := cluster.SplitPath(set.Path); set.From != "" {
+				err = d.Move(p.at, cluster.SplitPath(set.From), path)
+			} else {
+				err = d.Set(p.at, path, set.Value)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		for _, path := range p.fix.Remove {
+		for _, path := range p.wrote.Remove {
 			if err := d.Remove(p.at, cluster.SplitPath(path)); err != nil {
 				return err
 			}
 		}
-		if p.fix.Add == nil {
+		if p.wrote.Add == nil {
 			return nil
 		}
-		object := p.fix.Add
+		object := p.wrote.Add
 		if p.at.At("metadata.namespace") == nil { // the command that applies it names one
 			object = maps.Clone(object)
 			meta, _ := object["metadata"].(map[string]any)
@@ -205,44 +346,44 @@ func (p *plan) added() named {
 	return n
 }
 
-// drafts returns the files with the fixes of a report that are to be written,
-// in the order of the findings, and the plans by the fingerprints of the n
-// findings that they mend.
-func (x *fixer) drafts(r *report.Report) (all []*manifest.Draft, mended map[string]*plan, n int) {
+// drafts returns the files with the fixes of a report that are to be written and are
+// not left out, in the order of the findings, and the plans by the fingerprints of
+// the findings that they mend.
+func (x *fixer) drafts(r *report.Report, out func(fingerprint string) bool) (all []*manifest.Draft,
+	mended map[string]*plan) {
 	byFile, added := map[string]*manifest.Draft{}, map[named]bool{}
 	mended = map[string]*plan{}
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		p := x.plans[f.Fix]
-		if p == nil || f.Fix.Unwritten != "" {
+		if p == nil || f.Fix.Unwritten != "" || out(f.Fingerprint) {
 			continue
 		}
 		d := byFile[p.at.File]
 		if d == nil {
 			d = p.at.Draft()
-			byFile[p.at.File] = d
-			all = append(all, d)
 		}
 		if !p.at.Drafted(d) {
 			f.Fix.Unwritten = errTwice.Error()
 			continue
 		}
-		if p.fix.Add != nil && added[p.added()] { // for another StatefulSet that names the same Service
-			mended[f.Fingerprint] = p
-			n++
-			continue
-		}
-		if err := p.edit(d); err != nil {
-			f.Fix.Unwritten = err.Error()
-			continue
+		// An object is added once, for all StatefulSets that name the same Service.
+		if p.fix.Add == nil || !added[p.added()] {
+			if err := p.edit(d); err != nil {
+				f.Fix.Unwritten = err.Error()
+				continue
+			}
 		}
 		if p.fix.Add != nil {
 			added[p.added()] = true
 		}
+		if byFile[p.at.File] == nil {
+			byFile[p.at.File] = d
+			all = append(all, d)
+		}
 		mended[f.Fingerprint] = p
-		n++
 	}
-	return all, mended, n
+	return all, mended
 }
 
 // An edited is a file with fixes.
@@ -266,59 +407,114 @@ func editedOf(drafts []*manifest.Draft) (all []edited, err error) {
 // errSequel is why a fix is left to its reader.
 var errSequel = errors.New("with it, something else would be found")
 
-// fixed fixes what it can in memory, and reviews that: it returns the files, and
-// the review. A fix after which its finding is still there, or another has come,
-// is left out, and the rest is reviewed again.
+// A mending is what fixes come to: the files, the review of them with the fixer of
+// what is left, and how many findings are mended.
+type mending struct {
+	files  []edited
+	report *report.Report
+	fixer  *fixer
+}
+
+// fixed fixes what it can in memory, and reviews that. A fix after which its finding
+// is still there, or another has come, is left out. What is fixed is then fixed again,
+// until nothing more can be: a second run has nothing to write.
 func fixed(r *report.Report, x *fixer, again func(files map[string][]byte) (*report.Report, *fixer, error)) (
-	[]edited, *report.Report, error) {
-	left := map[string]string{} // why, by fingerprint
+	*mending, error) {
+	m := &mending{report: r, fixer: x}
+	overlay := map[string][]byte{}
 	for {
-		drafts, mended, n := x.drafts(r)
-		files, err := editedOf(drafts)
+		files, now, left, err := m.pass(overlay, again)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if len(files) == 0 {
-			return nil, r, nil
+			break
 		}
-		overlay := map[string][]byte{}
 		for _, f := range files {
 			overlay[f.file] = f.after
+			if i := slices.IndexFunc(m.files, func(e edited) bool { return e.file == f.file }); i >= 0 {
+				m.files[i].after = f.after
+			} else {
+				m.files = append(m.files, f)
+			}
 		}
-		now, _, err := again(overlay)
-		if err != nil {
-			return nil, nil, err
+		m.report, m.fixer = now, left
+	}
+	why := map[string]string{} // what is left is, by fingerprint
+	for i := range m.report.Findings {
+		f := &m.report.Findings[i]
+		if f.Fix != nil {
+			f.Fix.Unwritten = cmp.Or(f.Fix.Unwritten, errSequel.Error())
+			why[f.Fingerprint] = f.Fix.Unwritten
 		}
-		wrong := wrongs(r, now, mended)
-		if len(wrong) == 0 {
-			for i := range now.Findings {
-				if f := &now.Findings[i]; f.Fix != nil && left[f.Fingerprint] != "" {
-					f.Fix.Unwritten = left[f.Fingerprint]
+	}
+	n := 0
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.Fix != nil && f.Fix.Unwritten == "" {
+			if f.Fix.Unwritten = why[f.Fingerprint]; f.Fix.Unwritten == "" {
+				n++
+			}
+		}
+	}
+	m.report.Summary.Fixed = n
+	return m, nil
+}
+
+// pass fixes, in files as they are now, as much as it finds to be right together.
+// Where it is not known which fix is wrong, it does without half of those that may
+// be, down to one.
+func (m *mending) pass(overlay map[string][]byte, again func(map[string][]byte) (*report.Report, *fixer, error)) (
+	files []edited, now *report.Report, left *fixer, err error) {
+	wrong := map[string]bool{} // by fingerprint
+	for {
+		later := map[string]bool{}
+		for {
+			drafts, mended := m.fixer.drafts(m.report, func(fingerprint string) bool {
+				return wrong[fingerprint] || later[fingerprint]
+			})
+			if files, err = editedOf(drafts); err != nil {
+				return nil, nil, nil, err
+			}
+			if len(files) == 0 {
+				break
+			}
+			then := maps.Clone(overlay)
+			for _, f := range files {
+				then[f.file] = f.after
+			}
+			if now, left, err = again(then); err != nil {
+				return nil, nil, nil, err
+			}
+			found, certain := wrongs(m.report, now, mended)
+			if len(found) == 0 {
+				return files, now, left, nil
+			}
+			for i, fingerprint := range found {
+				switch {
+				case certain || len(found) == 1:
+					wrong[fingerprint] = true
+				case i >= len(found)/2:
+					later[fingerprint] = true
 				}
 			}
-			now.Summary.Fixed = n
-			return files, now, nil
 		}
-		for _, fingerprint := range wrong {
-			left[fingerprint] = errSequel.Error()
-			mended[fingerprint].shown.Unwritten = errSequel.Error()
+		if len(later) == 0 {
+			return nil, nil, nil, nil
 		}
 	}
 }
 
 // wrongs returns, by their fingerprints, the findings whose fixes are not right:
 // after them, the finding is there still, or another one about the object of the
-// finding, or about the one that was edited. Where that is another object
-// altogether, it is all of them.
-func wrongs(before, after *report.Report, mended map[string]*plan) (wrong []string) {
-	was := map[string]bool{}
+// finding, or about the one that was edited. Where several are about that object, or
+// none, each of them may be right.
+func wrongs(before, after *report.Report, mended map[string]*plan) (wrong []string, certain bool) {
+	was, is := map[string]bool{}, map[string]bool{}
 	for i := range before.Findings {
 		was[before.Findings[i].Fingerprint] = true
 	}
-	is := map[string]bool{}
-	for fingerprint := range mended {
-		is[fingerprint] = false
-	}
+	var perhaps []string
+	strange := len(after.Errors) > len(before.Errors)
 	for i := range after.Findings {
 		f := &after.Findings[i]
 		if mended[f.Fingerprint] != nil {
@@ -328,25 +524,44 @@ func wrongs(before, after *report.Report, mended map[string]*plan) (wrong []stri
 		if was[f.Fingerprint] {
 			continue
 		}
-		found := false
-		for fingerprint, p := range mended {
-			if p.of.is(f.Object) || p.in.is(f.Object) || p.added().is(f.Object) {
-				is[fingerprint], found = true, true
+		var by []string
+		for _, fingerprint := range slices.Sorted(maps.Keys(mended)) {
+			if p := mended[fingerprint]; p.of.is(f.Object) || p.in.is(f.Object) || p.added().is(f.Object) {
+				by = append(by, fingerprint)
 			}
 		}
-		if !found {
-			return slices.Sorted(maps.Keys(mended))
+		switch len(by) {
+		case 0:
+			strange = true
+		case 1:
+			is[by[0]] = true
+		default:
+			perhaps = by
 		}
 	}
-	if len(after.Errors) > len(before.Errors) {
-		return slices.Sorted(maps.Keys(mended))
+	switch {
+	case len(is) > 0:
+		return slices.Sorted(maps.Keys(is)), true
+	case len(perhaps) > 0:
+		return perhaps, false
+	case strange:
+		return suspects(mended), false
 	}
-	for _, fingerprint := range slices.Sorted(maps.Keys(is)) {
-		if is[fingerprint] {
-			wrong = append(wrong, fingerprint)
+	return nil, true
+}
+
+// suspects returns those fixes that may be wrong where it is not known which is:
+// those that add an object, or else all.
+func suspects(mended map[string]*plan) (all []string) {
+	for _, fingerprint := range slices.Sorted(maps.Keys(mended)) {
+		if mended[fingerprint].fix.Add != nil {
+			all = append(all, fingerprint)
 		}
 	}
-	return wrong
+	if len(all) == 0 {
+		all = slices.Sorted(maps.Keys(mended))
+	}
+	return all
 }
 
 // is says whether an object of a report has the name.
@@ -412,15 +627,15 @@ func writeBeside(target string, data []byte, mode os.FileMode) (name string, err
 
 // writeDiff writes fixes as a unified diff, which git apply and patch -p1 take.
 // Those that lint --fix does not write follow as comments, with the reason.
-func writeDiff(w io.Writer, files []edited, r *report.Report, x *fixer) error {
+func writeDiff(w io.Writer, m *mending) error {
 	buf := bufio.NewWriter(w)
-	for _, f := range files {
+	for _, f := range m.files {
 		fmt.Fprint(buf, diffOf(f.file, f.before, f.after))
 	}
-	for i := range r.Findings {
-		f := &r.Findings[i]
-		p := x.plans[f.Fix]
-		if p == nil || f.Fix.Unwritten == "" {
+	for i := range m.report.Findings {
+		f := &m.report.Findings[i]
+		p := m.fixer.plans[f.Fix]
+		if p == nil {
 			continue
 		}
 		fmt.Fprintf(buf, "# %s: not written: %s\n", f.Rule, f.Fix.Unwritten)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"stayput.dev/internal/cli"
 	"stayput.dev/manifest"
 	"stayput.dev/report"
+	"stayput.dev/validators"
 )
 
 // filesOf returns the files below a directory.
@@ -80,6 +82,88 @@ func TestFixProperties(t *testing.T) {
 	}
 }
 
+// TestFixTestdata fixes what the testdata of the rules has: all objects of a file at once, in their first state and in
+// each later one, as what is there, as what is new and as a change of what was before.
+func TestFixTestdata(t *testing.T) {
+	files, err := filepath.Glob("../../validators/testdata/*.yaml")
+	if err != nil || len(files) < 60 {
+		t.Fatal(len(files), err)
+	}
+	nothing := t.TempDir()
+	fixed := map[string]int{}
+	for _, file := range files {
+		rule := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		config := write(t, t.TempDir(), "config.yaml", "apiVersion: stayput.dev/v1alpha1\nkind: Configuration\n")
+		if slices.ContainsFunc(validators.All, func(r *validators.Rule) bool {
+			return r.Name == rule && r.Level == validators.Off
+		}) {
+			config = write(t, filepath.Dir(config), "config.yaml", read(t, config)+"rules: {"+rule+": warn}\n")
+		}
+		states, versions := statesOf(t, file)
+		for i, text := range states {
+			was := nothing
+			if i > 0 {
+				was = t.TempDir()
+				write(t, was, "a.yaml", states[i-1])
+			}
+			for j, version := range slices.Concat(versions, versions[:1]) {
+				args := []string{"--complete", "--config", config, "--kubernetes-version", version}
+				if j == len(versions) {
+					args = append(args, "--old", was)
+				}
+				dir := t.TempDir()
+				write(t, dir, "a.yaml", text)
+				t.Run(fmt.Sprint(rule, i, j), func(t *testing.T) {
+					for rule, n := range fixTree(t, dir, args) {
+						fixed[rule] += n
+					}
+				})
+			}
+		}
+	}
+	t.Logf("%d rules: %v", len(fixed), fixed)
+	if len(fixed) < 25 {
+		t.Errorf("only %d rules have a fix that is written", len(fixed))
+	}
+}
+
+// statesOf returns the objects of a file of testdata in each of their states, the first ones together, then the
+// second ones, and one or two versions of Kubernetes that it speaks of.
+func statesOf(t *testing.T, file string) (states, versions []string) {
+	t.Helper()
+	docs := strings.Split(strings.TrimSuffix(read(t, file), "\n"), "\n---\n")
+	of := map[named][]int{} // the documents of each object
+	names := make([]named, len(docs))
+	versions = []string{cluster.AnyPatch(cluster.NewestMinor).String()}
+	last := 0
+	for i, doc := range docs {
+		s := manifest.ReadStream(file, []byte(doc))
+		if len(s.Manifests) != 1 || len(s.Errors) > 0 {
+			t.Fatalf("%s: document %d has %d objects, %v", file, i, len(s.Manifests), s.Errors)
+		}
+		m := s.Manifests[0]
+		names[i] = nameOf(m.Object)
+		if _, gone := m.Directive("delete"); !gone || of[names[i]] == nil { // what is deleted is there before it
+			of[names[i]] = append(of[names[i]], i)
+		}
+		last = max(last, len(of[names[i]]))
+		version, _ := m.Directive("kubernetes")
+		if _, err := cluster.ParseVersions(version); err == nil {
+			versions = append(versions[:1], version)
+		}
+	}
+	for n := range last {
+		var state []string
+		for i, doc := range docs {
+			if all := of[names[i]]; all[min(n, len(all)-1)] == i {
+				state = append(state, doc)
+			}
+		}
+		states = append(states, strings.Join(state, "\n---\n")+"\n")
+	}
+	return states, versions
+}
+
 // fixTree fixes a directory, and returns how many findings of each rule are gone.
 func fixTree(t *testing.T, dir string, more []string) map[string]int {
 	t.Helper()
@@ -127,7 +211,8 @@ func fixTree(t *testing.T, dir string, more []string) map[string]int {
 		t.Error("a second run writes again")
 	}
 	gone, left, known := map[string]int{}, map[string]bool{}, map[string]bool{}
-	var may []string // what was to be removed: at the field of its finding, or beside it
+	touched := map[string]map[int]bool{} // the lines that fixes change, by file
+	var may []string                     // what was to be removed: at the field of its finding, or beside it
 	for _, f := range again.Findings {
 		left[f.Fingerprint] = true
 	}
@@ -142,7 +227,16 @@ func fixTree(t *testing.T, dir string, more []string) map[string]int {
 		default:
 			gone[f.Rule]++
 			n++
-			if strings.HasPrefix(f.Remedy, "remove ") {
+			for _, c := range f.Fix.Changes {
+				if touched[c.File] == nil {
+					touched[c.File] = map[int]bool{}
+				}
+				for line := c.Line; line <= c.EndLine; line++ {
+					touched[c.File][line] = true
+				}
+			}
+			switch first, _, _ := strings.Cut(f.Remedy, " "); first {
+			case "remove", "move", "rename":
 				may = append(may, f.Field)
 				if f.Rule == "volume-stale-claim" {
 					may = append(may, "spec.claimRef.resourceVersion")
@@ -151,8 +245,7 @@ func fixTree(t *testing.T, dir string, more []string) map[string]int {
 		}
 	}
 	for _, f := range with {
-		// A volume that is free again is what another claim waits for.
-		if gone["volume-stale-claim"] == 0 || f.Rule != "claim-volume" {
+		if gone[mendedBeside[f.Rule]] == 0 {
 			t.Errorf("gone, and it has no fix: %s: %s", f.Rule, f.Message)
 		}
 	}
@@ -166,9 +259,27 @@ func fixTree(t *testing.T, dir string, more []string) map[string]int {
 	}
 	for name, text := range before {
 		kept(t, name, text, after[name], may)
+		rest := after[name]
+		for i, line := range slices.Collect(strings.Lines(text)) {
+			found := true
+			if !touched[dir+name][i+1] {
+				_, rest, found = strings.Cut(rest, line)
+			}
+			if !found {
+				t.Errorf("%s:%d: no fix is at this line, and it is not in the fixed file: %q", name, i+1, line)
+				break
+			}
+		}
 	}
 	return gone
 }
+
+// mendedBeside has the rule whose fix mends the findings of another, too: a volume that is free again is what a claim
+// waits for, a Service is one for all who name it, and members that find each other before they are ready may start
+// together.
+var mendedBeside = map[string]string{"claim-volume": "volume-stale-claim",
+	"pod-subdomain":        "statefulset-service-missing",
+	"statefulset-parallel": "statefulset-service-not-ready-addresses"}
 
 // kept says what of a file is gone, but for the paths of fields that may be.
 func kept(t *testing.T, name, before, after string, may []string) {
@@ -181,25 +292,28 @@ func kept(t *testing.T, name, before, after string, may []string) {
 		}
 		return all
 	}
-	if was, is := comments(before), comments(after); !slices.Equal(was, is) {
+	was, is := comments(before), comments(after)
+	slices.Sort(was) // some move with their keys
+	slices.Sort(is)
+	if !slices.Equal(was, is) {
 		t.Errorf("%s: comments were\n%q\nand are\n%q", name, was, is)
 	}
-	was, is := manifest.ReadStream(name, []byte(before)).Manifests, manifest.ReadStream(name, []byte(after)).Manifests
-	for i := range was {
-		if i >= len(is) || nameOf(was[i].Object) != nameOf(is[i].Object) {
-			is = slices.Delete(is, i, min(i+1, len(is))) // one that was added between
+	old, now := manifest.ReadStream(name, []byte(before)).Manifests, manifest.ReadStream(name, []byte(after)).Manifests
+	for i := range old {
+		for i < len(now) && nameOf(old[i].Object) != nameOf(now[i].Object) {
+			now = slices.Delete(now, i, i+1) // one that was added between
 		}
-		if i >= len(is) {
-			t.Errorf("%s: %s is gone", name, was[i].GetName())
+		if i >= len(now) {
+			t.Errorf("%s: %s is gone", name, old[i].GetName())
 			return
 		}
-		a, b := decoded(t, &was[i]), decoded(t, &is[i])
+		a, b := decoded(t, &old[i]), decoded(t, &now[i])
 		for _, path := range may {
 			deleteAt(a, cluster.SplitPath(path))
 			deleteAt(b, cluster.SplitPath(path))
 		}
 		if path := lost(a, b, ""); path != "" {
-			t.Errorf("%s: %s: %s is gone", name, was[i].GetName(), path)
+			t.Errorf("%s: %s: %s is gone", name, old[i].GetName(), path)
 		}
 	}
 }
@@ -398,6 +512,163 @@ func TestFixKustomization(t *testing.T) {
 			}
 			if got := read(t, filepath.Join(dir, "kustomization.yaml")); got != c.kustomization {
 				t.Errorf("the kustomization is %s", got)
+			}
+		})
+	}
+}
+
+// grown is a StatefulSet without the Service that it names and without a budget, and with an exemption that does
+// nothing where it stands.
+const grown = `apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db} # ours
+spec:
+  replicas: 3
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata:
+      labels: {app: db}
+      annotations:
+        exempt.stayput.dev/statefulset-readiness: 'by the operator' # why
+        example.com/other: x
+    spec:
+      containers: [{name: a, image: b, ports: [{containerPort: 5432}]}]
+`
+
+// TestFixKustomizationAdds adds objects to the file from which kustomize built their workload, in its author's words:
+// what is built then has what was missing. It moves a key there, too.
+func TestFixKustomizationAdds(t *testing.T) {
+	const around = "namePrefix: big-\nnameSuffix: -eu\nnamespace: shop\n" +
+		"labels:\n- {pairs: {env: prod}, includeSelectors: true}\n"
+	const patch = "patches:\n- {path: patch.yaml}\n"
+	for name, c := range map[string]struct {
+		kustomization, patch string
+		file                 string // of the StatefulSet
+		text                 string
+		unwritten            string // what is said of what is left, or ""
+	}{
+		"around it": {kustomization: around},
+		"as it is":  {kustomization: "namespace: shop\n"},
+		"patched elsewhere": {kustomization: around + patch,
+			patch: "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {minReadySeconds: 10}\n"},
+		"patched labels": {kustomization: patch, patch: "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\n" +
+			"spec: {selector: {matchLabels: {app: x}}, template: {metadata: {labels: {app: x}}}}\n",
+			unwritten: errBuilt.Error()},
+		"JSON": {kustomization: around, file: "base.json", unwritten: "it is JSON, which has one object",
+			text: `{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": {"replicas": 3, ` +
+				`"serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": {"metadata": {"labels": ` +
+				`{"app": "db"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c.file, c.text = cmp.Or(c.file, "base.yaml"), cmp.Or(c.text, grown)
+			top := "resources: [base/" + c.file + "]\n" + c.kustomization
+			write(t, dir, "kustomization.yaml", top)
+			if c.patch != "" {
+				write(t, dir, "patch.yaml", c.patch)
+			}
+			base := write(t, dir, "base/"+c.file, c.text)
+			r := stayput(t, "", "lint", "-k", dir, "--complete", "--fix")
+			got := read(t, base)
+			if read(t, filepath.Join(dir, "kustomization.yaml")) != top {
+				t.Error("the kustomization is written")
+			}
+			again := stayput(t, "", "lint", "-k", dir, "--complete", "--fix")
+			if read(t, base) != got {
+				t.Errorf("a second run writes again: %s", read(t, base))
+			}
+			missing := []string{"statefulset-service-missing", "statefulset-disruption-budget"}
+			if c.unwritten != "" {
+				if !strings.Contains(r.stdout, "not written: "+c.unwritten) || strings.Contains(got, "kind: Service") {
+					t.Errorf("not said, or written: %s\n%s", r.stdout, got)
+				}
+				return
+			}
+			for _, rule := range append(missing, "stayput-annotation") {
+				if strings.Contains(again.stdout, rule) {
+					t.Errorf("%s is found again: %s\n%s", rule, again.stdout, got)
+				}
+			}
+			moved := strings.NewReplacer("        exempt.stayput.dev/statefulset-readiness: 'by the operator' # why\n",
+				"        # why\n", "metadata: {name: db} # ours", "metadata: {name: db, annotations: "+
+					"{exempt.stayput.dev/statefulset-readiness: 'by the operator'}} # ours").Replace(c.text)
+			if !strings.HasPrefix(got, moved) || strings.Contains(got, "prod") {
+				t.Errorf("the StatefulSet is now\n%s", got)
+			}
+			for _, added := range []string{"---\napiVersion: v1\nkind: Service\nmetadata:\n  name: db\nspec:\n" +
+				"  clusterIP: None\n  selector:\n    app: db\n", "---\napiVersion: policy/v1\nkind: " +
+				"PodDisruptionBudget\nmetadata:\n  name: db\nspec:\n  maxUnavailable: 1\n  selector:\n    matchLabels:\n" +
+				"      app: db\n"} {
+				if strings.Count(got, added) != 1 {
+					t.Errorf("%q is not added:\n%s", added, got)
+				}
+			}
+		})
+	}
+}
+
+// TestFixMoves moves Stayput's keys to where they have an effect, with their quotes and comments; those that change
+// Pods by name into new objects alone; no key that would have data destroyed, or that lets such a request through.
+func TestFixMoves(t *testing.T) {
+	const text = `apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: db
+  # protect what is below
+  annotations:
+    stayput.dev/protect: 'true' # ask first
+spec:
+  stayput.dev/subdomain: db # not a field
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata:
+      annotations:
+        exempt.stayput.dev/statefulset-readiness: "slow, and \"fine\"" # since March
+        exempt.stayput.dev/statefulset-retention: none of it is needed
+      labels:
+        app: db
+    spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept, labels: {stayput.dev/reclaim-policy: Retain}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: gone, labels: {stayput.dev/reclaim-policy: Delete}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: odd, annotations: {staypt.dev/reclaim-policy: Retain, stayput.dev/reclaim-policy: Delete}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+`
+	moved := strings.NewReplacer(
+		"  name: db\n  # protect what is below\n  annotations:\n    stayput.dev/protect: 'true' # ask first\n",
+		"  name: db\n  annotations:\n"+
+			"    exempt.stayput.dev/statefulset-readiness: \"slow, and \\\"fine\\\"\" # since March\n"+
+			"  labels:\n    stayput.dev/protect: 'true' # ask first\n  # protect what is below\n",
+		"        exempt.stayput.dev/statefulset-readiness: \"slow, and \\\"fine\\\"\" # since March\n", "",
+		"{name: kept, labels: {stayput.dev/reclaim-policy: Retain}}",
+		"{name: kept, annotations: {stayput.dev/reclaim-policy: Retain}}").Replace(text)
+	anew := strings.NewReplacer("  stayput.dev/subdomain: db # not a field\n", "",
+		"        app: db\n", "        app: db\n        stayput.dev/subdomain: db # not a field\n").Replace(moved)
+	nothing := t.TempDir()
+	for name, c := range map[string]struct {
+		more []string
+		want string
+	}{
+		"there": {nil, moved},
+		"new":   {[]string{"--old", nothing}, anew},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := write(t, t.TempDir(), "a.yaml", text)
+			r := stayput(t, "", append([]string{"lint", file, "--fix"}, c.more...)...)
+			if got := read(t, file); got != c.want {
+				t.Errorf("the file is\n%s\n%s", got, r.stdout+r.stderr)
 			}
 		})
 	}

@@ -147,19 +147,19 @@ func (l *linter) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return err
 	}
 	if l.fix && len(r.Errors) == 0 { // what cannot be read may make a fix wrong
-		files, after, err := fixed(r, x, review)
+		m, err := fixed(r, x, review)
 		switch {
 		case err != nil:
 			return fmt.Errorf("--fix: %w", err)
 		case l.diff:
-			if err := writeDiff(stdout, files, r, x); err != nil {
+			if err := writeDiff(stdout, m); err != nil {
 				return err
 			}
 		default:
-			if err := writeFiles(files); err != nil {
+			if err := writeFiles(m.files); err != nil {
 				return fmt.Errorf("--fix: %w", err)
 			}
-			r = after
+			r = m.report
 		}
 	}
 	if l.diff {

@@ -129,7 +129,9 @@ func TestLintOfMisplacedKeys(t *testing.T) {
 			"Forbidden: must be an annotation of a Pod; of a StatefulSet it exempts from nothing",
 		"7:3: StatefulSet default/db: warn: stayput-annotation: spec[stayput.dev/subdomain]: Forbidden: " +
 			"must be a key in labels or annotations; here it does nothing",
-		"fix: write spec: {template: {metadata: {labels: {stayput.dev/subdomain: db}}}}",
+		"fix: move it to spec: {template: {metadata: {labels: {stayput.dev/subdomain: db}}}}",
+		"fix: rename it: stayput.dev/subdomain: db",
+		"fix: move it to metadata: {annotations: {exempt.stayput.dev/statefulset-readiness: because}} of the StatefulSet",
 		"12:25: StatefulSet default/db: warn: stayput-annotation: " +
 			"spec.template.metadata.labels[staypt.dev/subdomain]: Forbidden: must be stayput.dev/subdomain",
 		"13:21: StatefulSet default/db: warn: stayput-annotation: " +
