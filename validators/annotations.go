@@ -105,7 +105,8 @@ type place struct {
 }
 
 // places returns all places in an object that have labels and annotations.
-func places(kind string, obj cluster.Object) []place {
+// Empty says that claim templates without any count, too.
+func places(kind string, obj cluster.Object, empty bool) []place {
 	all := make([]place, 1, 4)
 	all[0] = place{kind, metadataPath, obj}
 	switch obj := obj.(type) {
@@ -114,7 +115,7 @@ func places(kind string, obj cluster.Object) []place {
 	case *appsv1.StatefulSet:
 		all = append(all, place{podTemplate, templateMetaPath, &obj.Spec.Template})
 		for i := range obj.Spec.VolumeClaimTemplates {
-			if t := &obj.Spec.VolumeClaimTemplates[i]; len(t.Labels)+len(t.Annotations) > 0 {
+			if t := &obj.Spec.VolumeClaimTemplates[i]; empty || len(t.Labels)+len(t.Annotations) > 0 {
 				all = append(all, place{claimTemplate, templatesPath.Index(i).Child("metadata"), t})
 			}
 		}

@@ -116,10 +116,9 @@ func ownKeysIn(metadata ...string) (reads []string) {
 func checkKeys[T cluster.Object](rules []string) func(*Pass, T) error {
 	kind := cluster.KindOf[T]().Kind
 	return func(p *Pass, obj T) error {
-		all := places(kind, obj)
-		for _, pl := range all {
-			checkList(p, all, pl, label, pl.meta.GetLabels(), rules)
-			checkList(p, all, pl, annotation, pl.meta.GetAnnotations(), rules)
+		for _, pl := range places(kind, obj, false) {
+			checkList(p, kind, obj, pl, label, pl.meta.GetLabels(), rules)
+			checkList(p, kind, obj, pl, annotation, pl.meta.GetAnnotations(), rules)
 		}
 		return nil
 	}
@@ -127,7 +126,8 @@ func checkKeys[T cluster.Object](rules []string) func(*Pass, T) error {
 
 // checkList checks the labels or the annotations of one of the places of an object.
 // It stops after many mistakes, because a hostile request may have thousands of keys.
-func checkList(p *Pass, all []place, pl place, sort string, list map[string]string, rules []string) {
+func checkList(p *Pass, kind string, obj cluster.Object, pl place, sort string, list map[string]string,
+	rules []string) {
 	const most = 20
 	var own []string
 	for name := range list {
@@ -156,7 +156,7 @@ func checkList(p *Pass, all []place, pl place, sort string, list map[string]stri
 			continue
 		}
 		mistakes++
-		if fix := moveOwn(all, path, name, value); fix != nil {
+		if fix := moveOwn(places(kind, obj, true), path, name, value); fix != nil {
 			p.ReportFix(wrong, fix)
 		} else {
 			p.Report(wrong, remedy)
