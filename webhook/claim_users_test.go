@@ -18,7 +18,7 @@ import (
 // CronJob and a Job do, as the caches hold these.
 func TestJobsWarnOfTheirClaims(t *testing.T) {
 	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{
-		Name: "pvc-35bc6d41-6495-4142-9fab-c4ba396e3dfd", // the command stays, whatever it takes of the names
+		Name: "pvc-35bc6d41-6495-4142-9fab-c4ba39", // the command stays, whatever it takes of the names
 	}}
 	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
 	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "team-0000", Name: "backups", UID: "c-1"}
