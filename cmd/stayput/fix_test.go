@@ -17,6 +17,7 @@ import (
 
 	"stayput.dev/cluster"
 	"stayput.dev/internal/cli"
+	"stayput.dev/internal/whole"
 	"stayput.dev/manifest"
 	"stayput.dev/report"
 	"stayput.dev/validators"
@@ -91,7 +92,10 @@ func TestFixTestdata(t *testing.T) {
 	}
 	nothing := t.TempDir()
 	fixed := map[string]int{}
-	for _, file := range files {
+	for i, file := range files {
+		if i%8 > 0 && !whole.Wanted() {
+			continue // some minutes for all of them
+		}
 		rule := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		config := write(t, t.TempDir(), "config.yaml", "apiVersion: stayput.dev/v1alpha1\nkind: Configuration\n")
 		if slices.ContainsFunc(validators.All, func(r *validators.Rule) bool {
@@ -122,7 +126,7 @@ func TestFixTestdata(t *testing.T) {
 		}
 	}
 	t.Logf("%d rules: %v", len(fixed), fixed)
-	if len(fixed) < 25 {
+	if len(fixed) < 25 && whole.Wanted() {
 		t.Errorf("only %d rules have a fix that is written", len(fixed))
 	}
 }

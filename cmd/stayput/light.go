@@ -53,12 +53,12 @@ func runsHere(first string) bool {
 	return false
 }
 
-// whole is the name of the program that has everything.
-const whole = "stayput-cluster"
+// companion is the name of the program that has everything.
+const companion = "stayput-cluster"
 
 // wholeProgram finds the whole program, beside this one or on the PATH.
 func wholeProgram() (string, error) {
-	name := whole
+	name := companion
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}

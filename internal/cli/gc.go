@@ -63,5 +63,5 @@ func DelayGarbage() {
 	}
 	debug.SetGCPercent(800) // of the least heap, 4 MiB
 	collected := new([16]byte)
-	runtime.AddCleanup(collected, func(percent int) { debug.SetGCPercent(percent) }, 45)
+	runtime.AddCleanup(collected, func(percent int) { debug.SetGCPercent(percent) }, 55)
 }
