@@ -89,11 +89,12 @@ func Watched(kind schema.GroupVersionKind) bool {
 }
 
 // unwatched are the types of the objects that admission does not know, or by their
-// claims alone, and of their lists.
+// claims alone, and of their lists. It may list kinds that are Linted: what a new
+// workload adopts.
 var unwatched = sync.OnceValue(func() map[reflect.Type]bool {
 	types := map[reflect.Type]bool{}
 	for i := range Kinds {
-		if gvk := Kinds[i].GVK(); !Watched(gvk) {
+		if gvk := Kinds[i].GVK(); Kinds[i].Unwatched || Kinds[i].ClaimsOnly {
 			types[reflect.TypeOf(Kinds[i].Object)] = true
 			if list, err := Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
 				types[reflect.TypeOf(list)] = true

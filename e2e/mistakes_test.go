@@ -163,7 +163,7 @@ func TestAClaimOfAnIdleWorkloadIsWarnedOf(t *testing.T) {
 	apply(t, ns, fmt.Sprintf(idle, "Deployment")+"---\n"+between)
 	eventually(t, "a warning", func() error { // once the watches have told of them
 		out := kubectl(t, "delete", "pvc", "files", "-n", ns, "--dry-run=server")
-		for _, want := range []string{"claim-in-use", "is mounted by CronJob nightly, Deployment idle and 1 more",
+		for _, want := range []string{"claim-in-use", "is mounted by CronJob nightly and 2 more",
 			"first kubectl patch pv " + pv} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("%q is missing in %s", want, out)

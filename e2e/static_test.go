@@ -265,7 +265,7 @@ func (l *staticLab) firstSecond(t *testing.T) {
 	}
 }
 
-// coldStart starts the API server while Stayput is away.
+// coldStart starts the control plane while Stayput is away, the API server first.
 func (l *staticLab) coldStart(t *testing.T) {
 	l.kubectl("", "create", "namespace", "going")
 	l.kubectl("", "create", "configmap", "some", "-n", "going")
@@ -277,12 +277,22 @@ func (l *staticLab) coldStart(t *testing.T) {
 	}
 	l.refused(unaskableStatic)
 	contains(t, l.try("delete", "namespace", "going"), unaskableStatic)
+	for _, component := range []string{"kube-controller-manager", "kube-scheduler", "kwok"} {
+		if err := l.cluster.Restart(t.Context(), component); err != nil {
+			t.Fatal(err)
+		}
+	}
 
 	// The control plane and workloads go on.
 	l.kubectl("", "delete", "pod", "db-1", "-n", "shop", "--grace-period=0", "--force")
 	l.output("2", "get", "statefulset", "db", "-n", "shop", "-o", "jsonpath={.status.readyReplicas}")
 	l.kubectl("", "create", "deployment", "web", "--image=web", "-n", "shop")
-	l.output("1", "get", "deployment", "web", "-n", "shop", "-o", "jsonpath={.status.readyReplicas}")
+	web := []string{"get", "deployment", "web", "-n", "shop", "-o", "jsonpath={.status.readyReplicas}"}
+	// Controllers and kwok ask the API server again after pauses that grow.
+	for deadline := time.Now().Add(3 * time.Minute); l.kubectl("", web...) != "1" && time.Now().Before(deadline); {
+		time.Sleep(time.Second)
+	}
+	l.output("1", web...)
 	l.kubectl("", "delete", "deployment", "web", "-n", "shop")
 	l.kubectl("", "label", "pvc", "data-db-0", "-n", "shop", "seen=yes")
 	// A claim that its controller deletes, and the volume after it.

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -74,5 +75,17 @@ func TestAdmissionDoesNotReadWhatItDoesNotWatch(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestAdmissionListsWhatIsAdopted: Pods and ReplicaSets of an old workload are looked for
+// at admission, too, before its creation is denied.
+func TestAdmissionListsWhatIsAdopted(t *testing.T) {
+	snap := &cluster.Snapshot{Complete: true}
+	v := cluster.Environment{Source: snap, Finder: snap}.View(t.Context(), cluster.Request{UID: "a-request"})
+	_, pods := cluster.List[corev1.PodList](v, cluster.InNamespace("prod"))
+	_, sets := cluster.List[appsv1.ReplicaSetList](v, cluster.InNamespace("prod"))
+	if pods != nil || sets != nil || len(Adopted(All)) != 2 {
+		t.Errorf("Pods: %v; ReplicaSets: %v; adopted are %d kinds", pods, sets, len(Adopted(All)))
 	}
 }
