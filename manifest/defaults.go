@@ -263,9 +263,7 @@ func volumeDefaults(v *corev1.VolumeSource) {
 	if *v == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
 	}
-	if v.HostPath != nil {
-		fillNil(&v.HostPath.Type, corev1.HostPathUnset)
-	}
+	hostPathDefaults(v.HostPath)
 	if v.Secret != nil {
 		fillNil(&v.Secret.DefaultMode, filesMode)
 	}
@@ -301,8 +299,7 @@ func volumeDefaults(v *corev1.VolumeSource) {
 		cephDefaults(&v.RBD.RBDPool, &v.RBD.RadosUser, &v.RBD.Keyring)
 	}
 	if v.ScaleIO != nil {
-		fill(&v.ScaleIO.StorageMode, "ThinProvisioned")
-		fill(&v.ScaleIO.FSType, "xfs")
+		scaleIODefaults(&v.ScaleIO.StorageMode, &v.ScaleIO.FSType)
 	}
 }
 
@@ -314,9 +311,7 @@ func downwardDefaults(items []corev1.DownwardAPIVolumeFile) {
 
 // diskDefaults fills in what a PersistentVolume says of its disk.
 func diskDefaults(v *corev1.PersistentVolumeSource) {
-	if v.HostPath != nil {
-		fillNil(&v.HostPath.Type, corev1.HostPathUnset)
-	}
+	hostPathDefaults(v.HostPath)
 	azureDefaults(v.AzureDisk)
 	if v.ISCSI != nil {
 		fill(&v.ISCSI.ISCSIInterface, "default")
@@ -325,9 +320,19 @@ func diskDefaults(v *corev1.PersistentVolumeSource) {
 		cephDefaults(&v.RBD.RBDPool, &v.RBD.RadosUser, &v.RBD.Keyring)
 	}
 	if v.ScaleIO != nil {
-		fill(&v.ScaleIO.StorageMode, "ThinProvisioned")
-		fill(&v.ScaleIO.FSType, "xfs")
+		scaleIODefaults(&v.ScaleIO.StorageMode, &v.ScaleIO.FSType)
 	}
+}
+
+func hostPathDefaults(path *corev1.HostPathVolumeSource) {
+	if path != nil {
+		fillNil(&path.Type, corev1.HostPathUnset)
+	}
+}
+
+func scaleIODefaults(mode, fsType *string) {
+	fill(mode, "ThinProvisioned")
+	fill(fsType, "xfs")
 }
 
 func azureDefaults(disk *corev1.AzureDiskVolumeSource) {

@@ -153,7 +153,12 @@ func moveOwn(all []place, at *field.Path, name, value string) *Fix {
 // leadsInto says whether a path leads into what is at another one.
 func leadsInto(path, in *field.Path) bool {
 	elems, of := cluster.SplitPath(path.String()), cluster.SplitPath(in.String())
-	return len(elems) > len(of) && slices.Equal(elems[:len(of)], of)
+	return len(elems) > len(of) && begins(elems, of)
+}
+
+// begins says whether the elements of a path begin with those of another.
+func begins(path, with []string) bool {
+	return len(with) <= len(path) && slices.Equal(with, path[:len(with)])
 }
 
 // moveKey returns the fix that moves a key to the labels or annotations of a place,

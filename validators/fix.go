@@ -250,7 +250,6 @@ func onlyNew(kind schema.GroupKind, of string) bool {
 	}
 	may := slices.Concat(changeable[kind], []string{"metadata.annotations"})
 	return !slices.ContainsFunc(may, func(prefix string) bool {
-		may := cluster.SplitPath(prefix)
-		return len(may) <= len(path) && slices.Equal(may, path[:len(may)])
+		return begins(path, cluster.SplitPath(prefix))
 	})
 }

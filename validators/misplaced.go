@@ -185,10 +185,9 @@ func (m *misplaced) move(at *field.Path, name, value string, isText bool) *Fix {
 	case !ok:
 		return moveOwn(m.places, at, name, value)
 	}
-	all := slices.Concat(All, OfManifests)
-	i := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == exempted })
-	if i < 0 || all[i].Loses == LosesData || strings.TrimSpace(value) == "" ||
-		len(all[i].Checks) > 0 && !all[i].checks(m.kind.Kind) {
+	r := ruleCalled(exempted)
+	if r == nil || r.Loses == LosesData || strings.TrimSpace(value) == "" ||
+		len(r.Checks) > 0 && !r.checks(m.kind.Kind) {
 		return nil
 	}
 	return moveKey(m.places[0], annotation, at, name, value)
@@ -295,9 +294,13 @@ func ruleNames() (names []string) {
 	return names
 }
 
+// ruleCalled returns the rule with a name, or nil.
 func ruleCalled(name string) *Rule {
 	all := slices.Concat(All, OfManifests)
-	return all[slices.IndexFunc(all, func(r *Rule) bool { return r.Name == name })]
+	if i := slices.IndexFunc(all, func(r *Rule) bool { return r.Name == name }); i >= 0 {
+		return all[i]
+	}
+	return nil
 }
 
 // right returns the lines that write a key where it has an effect.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -28,8 +29,8 @@ func subcommands() []*cobra.Command {
 
 // run runs the command line, or has the whole program run it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	if len(args) > 0 && runsHere(args[0]) {
-		if err := cli.Execute(ctx, newRoot(), args, stdin, stdout, stderr); !errors.Is(err, errOutside) {
+	if root := newRoot(); len(args) > 0 && runsHere(root, args[0]) {
+		if err := cli.Execute(ctx, root, args, stdin, stdout, stderr); !errors.Is(err, errOutside) {
 			return err
 		}
 	}
@@ -41,16 +42,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 // runsHere says whether a first argument is for this program.
-func runsHere(first string) bool {
-	if first == "--version" {
-		return true
-	}
-	for _, c := range subcommands() {
-		if c.Name() == first {
-			return true
-		}
-	}
-	return false
+func runsHere(root *cobra.Command, first string) bool {
+	return first == "--version" ||
+		slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == first })
 }
 
 // companion is the name of the program that has everything.
