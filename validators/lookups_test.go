@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -264,13 +265,19 @@ func texts(found []Finding) []string {
 }
 
 // failing lets one lookup fail, counting from 1; 0 lets none, and -1 all.
+// Lookups may run together.
 type failing struct {
 	cluster.Reader
-	lookups, at int
-	with        error
+	at   int
+	with error
+
+	mu      sync.Mutex
+	lookups int
 }
 
 func (f *failing) fails() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.lookups++; f.lookups == f.at || f.at < 0 {
 		return fmt.Errorf("lookup %d: %w", f.lookups, f.with)
 	}
