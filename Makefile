@@ -63,6 +63,10 @@ bench-latency: control-plane ## what is added to requests through a real API ser
 bench-claims: ## what the deletion of a claim costs beside 10 000 CronJobs and as many Jobs, and beside an earlier build; writes docs/measurements.md (half a minute)
 	go run ./bench --claims --docs docs/measurements.md
 
+.PHONY: bench-memory
+bench-memory: ## memory beside 10 000 and 100 000 Pods, claims and volumes, quiet and busy, beside an earlier build; writes docs/measurements.md (five minutes)
+	go run ./bench --memory --docs docs/measurements.md
+
 .PHONY: bench-lint
 bench-lint: ## what one run of lint costs, and stayput --version, beside kube-score and an earlier build; writes docs/measurements.md (four minutes)
 	go run ./bench --lint --docs docs/measurements.md

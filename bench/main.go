@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"embed"
@@ -42,7 +43,7 @@ type options struct {
 	docs, only       string
 	scale, real      bool
 	latency, lint    bool
-	claims           bool
+	claims, memory   bool
 	jobs             int
 	against          string
 }
@@ -65,7 +66,10 @@ func main() {
 	flag.BoolVar(&o.claims, "claims", false, "measure the deletion of claims beside CronJobs and Jobs, and beside an "+
 		"earlier build, instead")
 	flag.IntVar(&o.jobs, "jobs", 10_000, "with --claims: CronJobs in Stayput's cache, and as many Jobs")
-	flag.StringVar(&o.against, "against", beforeJobs, "with --claims: the commit of the earlier build")
+	flag.BoolVar(&o.memory, "memory", false, "measure memory, quiet and busy, beside an earlier build, instead; in a "+
+		"cluster of that size, and in one ten times as large")
+	flag.StringVar(&o.against, "against", "", "with --claims or --memory: the commit of the earlier build, "+
+		"instead of the last one before the change that the measurement is about")
 	flag.StringVar(&o.docs, "docs", "", "file whose generated part is written, as docs/measurements.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -160,7 +164,12 @@ func (o options) run(ctx context.Context) error {
 		return b.runLint(ctx)
 	}
 	if o.claims {
+		b.against = cmp.Or(o.against, beforeJobs)
 		return b.runClaims(ctx)
+	}
+	if o.memory {
+		b.against = cmp.Or(o.against, beforeSharing)
+		return b.runMemory(ctx)
 	}
 	if o.scale {
 		return b.runScale(ctx)

@@ -51,7 +51,7 @@ var Kinds = []Kind{
 	{Object: &corev1.PersistentVolumeClaim{}, APIVersion: "v1",
 		Resource: "persistentvolumeclaims", ManagedFields: true, Packed: true},
 	{Object: &corev1.Pod{}, APIVersion: "v1", Resource: "pods", Packed: true},
-	{Object: &corev1.Service{}, APIVersion: "v1", Resource: "services"},
+	{Object: &corev1.Service{}, APIVersion: "v1", Resource: "services", Packed: true},
 	{Object: &policyv1.PodDisruptionBudget{}, APIVersion: "policy/v1", Resource: "poddisruptionbudgets"},
 	{Object: &storagev1.StorageClass{}, APIVersion: "storage.k8s.io/v1",
 		Resource: "storageclasses", ClusterScoped: true, ManagedFields: true},

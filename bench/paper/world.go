@@ -3,7 +3,9 @@ package paper
 import (
 	"fmt"
 	"maps"
+	"time"
 
+	"github.com/google/uuid"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -78,7 +80,6 @@ func Fill(objects []cluster.Object, size Size) ([]cluster.Object, error) {
 		made.ObjectMeta = named(ns.ObjectMeta, "", fmt.Sprintf("team-%04d", i))
 		filled = append(filled, &made)
 	}
-	serial := 0
 	for i := range size.StatefulSets {
 		namespace := fmt.Sprintf("team-%04d", i%size.Namespaces)
 		name := fmt.Sprintf("db%05d", i)
@@ -93,7 +94,6 @@ func Fill(objects []cluster.Object, size Size) ([]cluster.Object, error) {
 		set.Spec.Template.Labels = app
 		filled = append(filled, &service, &set)
 		for n := range size.Replicas {
-			serial++
 			p, c, v := pod, pvc, pv
 			p.ObjectMeta = named(pod.ObjectMeta, namespace, fmt.Sprintf("%s-%d", name, n))
 			p.Labels = maps.Clone(app)
@@ -104,7 +104,7 @@ func Fill(objects []cluster.Object, size Size) ([]cluster.Object, error) {
 			p.Spec.Volumes = append([]corev1.Volume{}, pod.Spec.Volumes...)
 			c.ObjectMeta = named(pvc.ObjectMeta, namespace, fmt.Sprintf("data-%s-%d", name, n))
 			c.Labels = app
-			v.ObjectMeta = named(pv.ObjectMeta, "", fmt.Sprintf("pvc-%08d-0000-4000-8000-000000000000", serial))
+			v.ObjectMeta = named(pv.ObjectMeta, "", "pvc-"+string(c.UID))
 			c.Spec.VolumeName = v.Name
 			v.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: namespace,
 				Name: c.Name, UID: c.UID}
@@ -162,9 +162,13 @@ func first[T any, P interface {
 	}
 }
 
-// named returns a copy of metadata with another name.
+// named returns a copy of metadata with another name, and so with another UID,
+// version and age.
 func named(meta metav1.ObjectMeta, namespace, name string) metav1.ObjectMeta {
 	meta.Namespace, meta.Name = namespace, name
-	meta.UID = types.UID(namespace + "/" + name)
+	id := uuid.NewSHA1(uuid.Nil, []byte(namespace+"/"+name))
+	meta.UID = types.UID(id.String())
+	meta.ResourceVersion = fmt.Sprint(1_000_000 + id.ID()%9_000_000)
+	meta.CreationTimestamp.Time = meta.CreationTimestamp.Add(-time.Duration(id.ID()%10_000_000) * time.Second)
 	return meta
 }

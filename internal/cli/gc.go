@@ -10,9 +10,16 @@ import (
 	"time"
 )
 
-// garbage is how much of it may lie about before it is collected: what some
-// thousand requests leave.
-const garbage = 80 << 20
+// How much garbage may lie about before it is collected: as much as is made in a fifth
+// of a second, and in more where more lives, for what a collection costs grows with
+// that; at least what some hundred requests leave, and at most what some thousand do.
+// So a quiet server is small, and a busy one does not spend its time on collections.
+const (
+	garbageSeconds = 0.2
+	livePerSecond  = 300 << 20
+	leastGarbage   = 16 << 20
+	mostGarbage    = 80 << 20
+)
 
 // TuneGarbage limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
 // says that memory counts.
@@ -22,7 +29,7 @@ func TuneGarbage(ctx context.Context) {
 	}
 }
 
-// LimitGarbage keeps it near that much until ctx is done, however much lives.
+// LimitGarbage keeps garbage within an amount until ctx is done, however much lives.
 // Go's own measure, as much garbage as there is of what lives, would collect all
 // the time in a small cluster and double the memory in a large one. GOGC, where
 // it is set, stands.
@@ -30,26 +37,44 @@ func LimitGarbage(ctx context.Context) {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	for set := 100; ; {
-		metrics.Read(live)
-		// To set it stops the world, so not for a trifle.
-		if percent := gcPercent(live[0].Value.Uint64()); 10*percent < 9*set || 10*percent > 11*set {
-			debug.SetGCPercent(percent)
-			set = percent
+	const interval = 100 * time.Millisecond // in a second, a first list comes to more than all garbage
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(heap)
+	pace := gcPace{allocated: heap[1].Value.Uint64(), percent: 100}
+	for {
+		if pace.step(heap[0].Value.Uint64(), heap[1].Value.Uint64(), interval) {
+			debug.SetGCPercent(pace.percent)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(100 * time.Millisecond): // in a second, a first list comes to more than all garbage
+		case <-time.After(interval):
 		}
+		metrics.Read(heap)
 	}
 }
 
-// gcPercent returns the GOGC that permits that much garbage beside the live
-// memory, within limits.
-func gcPercent(live uint64) int {
-	return int(min(400, max(15, 100*garbage/max(live, 1))))
+// A gcPace follows what a process allocates.
+type gcPace struct {
+	allocated uint64  // in bytes, since the start
+	rate      float64 // bytes in a second, of about the last second
+	percent   int     // GOGC
+}
+
+// step takes what lives and what was allocated in all, and says whether it has
+// changed the percentage: to set it stops the world, so not for a trifle.
+func (p *gcPace) step(live, allocated uint64, after time.Duration) bool {
+	share := min(1, after.Seconds())
+	p.rate += share * (float64(allocated-p.allocated)/after.Seconds() - p.rate)
+	p.allocated = allocated
+	seconds := max(garbageSeconds, float64(live)/livePerSecond)
+	garbage := min(mostGarbage, max(leastGarbage, seconds*p.rate))
+	percent := int(min(400, max(10, 100*garbage/float64(max(live, 1)))))
+	if 10*percent >= 9*p.percent && 10*percent <= 11*p.percent {
+		return false
+	}
+	p.percent = percent
+	return true
 }
 
 // DelayGarbage lets the heap grow to 32 MiB before garbage is first collected, at

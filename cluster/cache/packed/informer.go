@@ -1,7 +1,8 @@
-// Package packed has an informer that keeps the objects of a kind as bytes. A
-// hundred thousand objects take a fraction of the memory of their types, and
-// the garbage collector has nothing to scan. A lookup decodes an object, which
-// takes some microseconds unless it was decoded recently.
+// Package packed has an informer that keeps the objects of a kind as bytes, without
+// those that they have in common with another. A hundred thousand objects take a
+// tenth of the memory of their types, and the garbage collector has little to scan.
+// A lookup decodes an object, which takes some microseconds unless it was decoded
+// recently.
 package packed
 
 import (
@@ -20,7 +21,8 @@ import (
 // An Object is one of Kubernetes' own kinds, which can be written as protobuf.
 type Object interface {
 	cluster.Object
-	Marshal() ([]byte, error)
+	Size() int // in protobuf
+	MarshalToSizedBuffer([]byte) (int, error)
 	Unmarshal([]byte) error
 }
 

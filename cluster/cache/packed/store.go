@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// A store holds the objects of one kind, each as bytes without pointers, and
+// A store holds the objects of one kind, each as a [packing], and
 // finds them by name and by indexes. It decodes objects for each lookup; they
 // must not be edited. It implements [cache.Indexer].
 type store struct {
@@ -22,14 +22,16 @@ type store struct {
 	listener listener
 	recent   [256]atomic.Pointer[decoded]
 	writes   sync.Mutex // held while objects change, until the listener has been called
+	encoded  []byte     // memory of pack
+	packer   packer
 
 	mu      sync.RWMutex
 	rows    []row
 	free    []uint32 // rows without an object
 	indexes map[string]index
-	heads   map[uint64]uint32 // the first entry of a list, by the hash of its key
-	entries []entry           // the first means "none"
-	spare   uint32            // the first unused entry
+	heads   heads
+	entries []entry // the first means "none"
+	spare   uint32  // the first unused entry
 	version string
 	list    uint32 // number of the last list, or of the current one
 }
@@ -42,22 +44,22 @@ type listener interface {
 
 // A row is one object.
 type row struct {
-	data  []byte // nil where the row is free; never edited
-	first uint32 // of its entries
-	list  uint32 // the last list that contained it
+	packing        // none where the row is free
+	first   uint32 // of its entries
+	list    uint32 // the last list that contained it
 }
 
 // A decoded row is kept until another takes its slot: Pods are created one
 // after another, and for each of them the same StatefulSet is looked up.
 type decoded struct {
-	data []byte
-	obj  Object
+	packing
+	obj Object
 }
 
 // A stored object is the content of a row at the time of a lookup.
 type stored struct {
-	row  uint32
-	data []byte
+	row uint32
+	packing
 }
 
 // An entry says that a row has a key of an index. It is in two lists: of all
@@ -89,7 +91,7 @@ const byName = ""
 func newStore(kind Object, indexers cache.Indexers, listener listener) *store {
 	s := &store{
 		listener: listener, kind: reflect.TypeOf(kind).Elem(), indexes: map[string]index{},
-		heads: map[uint64]uint32{}, entries: make([]entry, 1),
+		entries: make([]entry, 1),
 	}
 	s.addIndex(byName, func(obj any) ([]string, error) {
 		key, err := cache.MetaNamespaceKeyFunc(obj)
@@ -120,17 +122,22 @@ func (s *store) strip(obj any) (Object, error) {
 	return o, nil
 }
 
-// pack returns an object as it is stored, and encoded.
-func (s *store) pack(obj any) (Object, []byte, error) {
-	o, err := s.strip(obj)
-	if err != nil {
-		return nil, nil, err
+// encode sets encoded to an object in protobuf.
+func (s *store) encode(o Object) error {
+	size := o.Size()
+	s.encoded = slices.Grow(s.encoded[:0], size)[:size]
+	if _, err := o.MarshalToSizedBuffer(s.encoded); err != nil {
+		return fmt.Errorf("store a %s: %w", s.kind.Name(), err)
 	}
-	data, err := o.Marshal()
-	if err != nil {
-		return nil, nil, fmt.Errorf("store a %s: %w", s.kind.Name(), err)
-	}
-	return o, data, nil
+	return nil
+}
+
+func (s *store) unpack(p packing) (Object, error) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	used, data := p.unpack(*buffer)
+	*buffer = used
+	return s.decode(data) // which keeps nothing of data
 }
 
 func (s *store) decode(data []byte) (Object, error) {
@@ -217,8 +224,8 @@ func (s *store) endList(version string) error {
 	s.writes.Lock()
 	defer s.writes.Unlock()
 	for at := range s.rows {
-		if data := s.rows[at].data; data != nil && s.rows[at].list != s.list {
-			was, err := s.decode(data)
+		if !s.rows[at].none() && s.rows[at].list != s.list {
+			was, err := s.unpack(s.rows[at].packing)
 			if err != nil {
 				return err
 			}
@@ -249,19 +256,23 @@ func (s *store) clip() {
 
 // set stores an object.
 func (s *store) set(obj any, initial bool) error {
-	now, data, err := s.pack(obj)
+	now, err := s.strip(obj)
 	if err != nil {
 		return err
 	}
-	was, err := s.put(now, data)
+	if err := s.encode(now); err != nil {
+		return err
+	}
+	was, err := s.put(now)
 	if err == nil {
 		s.listener.set(was, now, initial)
 	}
 	return err
 }
 
-// put stores an object, and returns the one of the same name that it replaces.
-func (s *store) put(now Object, data []byte) (was Object, err error) {
+// put stores an object, which is encoded, and returns the one of the same name that
+// it replaces.
+func (s *store) put(now Object) (was Object, err error) {
 	key, err := cache.MetaNamespaceKeyFunc(now)
 	if err != nil {
 		return nil, err
@@ -279,7 +290,7 @@ func (s *store) put(now Object, data []byte) (was Object, err error) {
 		at = uint32(len(s.rows))
 		s.rows = append(s.rows, row{})
 	}
-	s.rows[at].data, s.rows[at].list = data, s.list
+	s.rows[at].packing, s.rows[at].list = s.packer.pack(s.encoded, s.rows[at].packing), s.list
 	for name, idx := range s.indexes {
 		if err := s.link(at, now, idx); err != nil {
 			return was, fmt.Errorf("index %s %s by %q: %w", s.kind.Name(), key, name, err)
@@ -300,9 +311,9 @@ func (s *store) remove(at uint32) {
 // must be held.
 func (s *store) named(name string) (uint32, Object) {
 	idx := s.indexes[byName]
-	for i := s.heads[idx.hash(name)]; i != 0; i = s.entries[i].next {
+	for i := s.heads.first(idx.hash(name), s.entries); i != 0; i = s.entries[i].next {
 		at := s.entries[i].row
-		if obj, err := s.decode(s.rows[at].data); err == nil && idx.has(obj, name) {
+		if obj, err := s.unpack(s.rows[at].packing); err == nil && idx.has(obj, name) {
 			return at, obj
 		}
 	}
@@ -320,7 +331,7 @@ func (s *store) link(at uint32, obj Object, idx index) error {
 			continue
 		}
 		hash := idx.hash(key)
-		head, made := s.heads[hash], s.spare
+		head, made := s.heads.first(hash, s.entries), s.spare
 		if made == 0 {
 			made = uint32(len(s.entries))
 			s.entries = append(s.entries, entry{})
@@ -331,7 +342,8 @@ func (s *store) link(at uint32, obj Object, idx index) error {
 		if head != 0 {
 			s.entries[head].prev = made
 		}
-		s.heads[hash], s.rows[at].first = made, made
+		s.heads.set(made, s.entries)
+		s.rows[at].first = made
 	}
 	return nil
 }
@@ -347,9 +359,9 @@ func (s *store) unlink(at uint32) {
 		case e.prev != 0:
 			s.entries[e.prev].next = e.next
 		case e.next != 0:
-			s.heads[e.hash] = e.next
+			s.heads.set(e.next, s.entries)
 		default:
-			delete(s.heads, e.hash)
+			s.heads.remove(e.hash, s.entries)
 		}
 		s.entries[i] = entry{next: s.spare}
 		s.spare, i = i, e.sibling
@@ -379,12 +391,12 @@ func (s *store) ByIndex(name, key string) ([]any, error) {
 // decodeOnce decodes a row unless it was decoded recently.
 func (s *store) decodeOnce(r stored) (Object, error) {
 	slot := &s.recent[r.row%uint32(len(s.recent))]
-	if d := slot.Load(); d != nil && &d.data[0] == &r.data[0] { // the bytes of a row are never edited
+	if d := slot.Load(); d != nil && d.packing == r.packing {
 		return d.obj, nil
 	}
-	obj, err := s.decode(r.data)
+	obj, err := s.unpack(r.packing)
 	if err == nil {
-		slot.Store(&decoded{r.data, obj})
+		slot.Store(&decoded{r.packing, obj})
 	}
 	return obj, err
 }
@@ -398,9 +410,9 @@ func (s *store) look(name, key string) (idx index, rows []stored, err error) {
 	if !ok {
 		return idx, nil, fmt.Errorf("find %s: no index is called %q", s.kind.Name(), name)
 	}
-	for i := s.heads[idx.hash(key)]; i != 0; i = s.entries[i].next {
+	for i := s.heads.first(idx.hash(key), s.entries); i != 0; i = s.entries[i].next {
 		at := s.entries[i].row
-		rows = append(rows, stored{at, s.rows[at].data})
+		rows = append(rows, stored{at, s.rows[at].packing})
 	}
 	return idx, rows, nil
 }
@@ -426,16 +438,16 @@ func (s *store) Get(obj any) (item any, exists bool, err error) {
 // Each calls visit with one object after another, in no order.
 func (s *store) Each(visit func(Object)) {
 	s.mu.RLock()
-	all := make([][]byte, 0, len(s.rows)-len(s.free))
+	all := make([]packing, 0, len(s.rows)-len(s.free))
 	for i := range s.rows {
-		if data := s.rows[i].data; data != nil {
-			all = append(all, data)
+		if p := s.rows[i].packing; !p.none() {
+			all = append(all, p)
 		}
 	}
 	s.mu.RUnlock()
-	for _, data := range all {
+	for _, p := range all {
 		// Objects that cannot be decoded are not stored.
-		if obj, err := s.decode(data); err == nil {
+		if obj, err := s.unpack(p); err == nil {
 			visit(obj)
 		}
 	}
@@ -535,10 +547,10 @@ func (s *store) AddIndexers(indexers cache.Indexers) error {
 		s.addIndex(name, keys)
 	}
 	for at := range s.rows {
-		if s.rows[at].data == nil {
+		if s.rows[at].none() {
 			continue
 		}
-		obj, err := s.decode(s.rows[at].data)
+		obj, err := s.unpack(s.rows[at].packing)
 		if err != nil {
 			return err
 		}
