@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -12,13 +13,14 @@ import (
 type foreseen struct {
 	kind            any // a nil pointer of the type
 	namespace, name string
+	labels          labels.Selector
 	at              int // the number of the lookup that says so; 0 if every denial needs it
 }
 
 // A begunLookup is a lookup that runs.
 type begunLookup struct {
 	done chan struct{}
-	obj  Object
+	obj  any
 	err  error
 }
 
@@ -40,7 +42,29 @@ func Foresee[T any, P interface {
 	*T
 	Object
 }](v *View, namespace, name string) {
-	v.foresee(foreseen{P(nil), namespace, name, 0})
+	v.foresee(foreseen{kind: P(nil), namespace: namespace, name: name})
+}
+
+// ForeseeMissing is [Foresee] of an object that a review will look up in the cached view,
+// which asks the API server only for what the source lacks.
+func ForeseeMissing[T any, P interface {
+	*T
+	Object
+}](v *View, namespace, name string) {
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	if v.lacks(v.environment.Source.Get(v.ctx, key, P(new(T)))) {
+		Foresee[T, P](v, namespace, name)
+	}
+}
+
+// ForeseeList is [Foresee] of a list.
+func ForeseeList[L any, P interface {
+	*L
+	ObjectList
+}](v *View, selected Selection) {
+	if text, plain := selected.Text(); plain {
+		v.foresee(foreseen{kind: P(nil), namespace: selected.Namespace, name: text, labels: selected.Labels})
+	}
 }
 
 func (v *View) foresee(f foreseen) {
@@ -49,8 +73,8 @@ func (v *View) foresee(f foreseen) {
 	}
 }
 
-// LookAhead begins to get, all at once, the objects that a live view will be
-// asked when a review is repeated: those that its cached view was asked after
+// LookAhead begins to get, all at once, the objects and lists that a live view will
+// be asked when a review is repeated: those that its cached view was asked after
 // the first since lookups, and those that are foreseen. A caller that asks then waits
 // for one round trip instead of several. It does nothing on other views.
 func (v *View) LookAhead(since int) {
@@ -60,12 +84,12 @@ func (v *View) LookAhead(since int) {
 	first := len(v.known)
 	for _, a := range v.cached.known {
 		if a.used > since {
-			v.expect(a.kind, a.namespace, a.name)
+			v.expect(a.kind, a.namespace, a.name, a.labels)
 		}
 	}
 	for _, f := range v.cached.foreseen {
 		if f.at == 0 || f.at > since {
-			v.expect(f.kind, f.namespace, f.name)
+			v.expect(f.kind, f.namespace, f.name, f.labels)
 		}
 	}
 	if len(v.known) == first+1 { // nothing to do meanwhile
@@ -74,31 +98,33 @@ func (v *View) LookAhead(since int) {
 	}
 	for i := first; i < len(v.known); i++ {
 		a := &v.known[i]
-		empty := reflect.New(reflect.TypeOf(a.kind).Elem()).Interface().(Object)
-		begun := &begunLookup{done: make(chan struct{}), obj: empty}
-		a.begun = begun
-		key := types.NamespacedName{Namespace: a.namespace, Name: a.name}
-		go func() {
-			defer close(begun.done)
-			err := v.environment.Source.Get(v.ctx, key, begun.obj)
-			if apierrors.IsNotFound(err) {
-				begun.obj, err = reflect.Zero(reflect.TypeOf(begun.obj)).Interface().(Object), nil
-			}
-			begun.err = unserved(err)
-		}()
+		a.begun = &begunLookup{done: make(chan struct{}), obj: reflect.New(reflect.TypeOf(a.kind).Elem()).Interface()}
+		go a.begun.run(v, *a)
 	}
 }
 
-// expect makes room for the answer to a lookup, unless it is known already, or
-// is that of a list.
-func (v *View) expect(kind any, namespace, name string) {
-	if _, single := kind.(Object); !single {
-		return
+// run asks for an answer.
+func (b *begunLookup) run(v *View, a answer) {
+	defer close(b.done)
+	var err error
+	switch into := b.obj.(type) {
+	case ObjectList:
+		err = v.environment.Source.List(v.ctx, into, Selection{Namespace: a.namespace, Labels: a.labels})
+	case Object:
+		err = v.environment.Source.Get(v.ctx, types.NamespacedName{Namespace: a.namespace, Name: a.name}, into)
+		if apierrors.IsNotFound(err) {
+			b.obj, err = a.kind, nil
+		}
 	}
+	b.err = unserved(err)
+}
+
+// expect makes room for the answer to a lookup, unless it is known already.
+func (v *View) expect(kind any, namespace, name string, labels labels.Selector) {
 	for i := range v.known {
 		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
 			return
 		}
 	}
-	v.known = append(v.known, answer{kind: kind, namespace: namespace, name: name, obj: kind})
+	v.known = append(v.known, answer{kind: kind, namespace: namespace, name: name, labels: labels, obj: kind})
 }

@@ -50,6 +50,18 @@ type Selection struct {
 // InNamespace selects the objects of a namespace.
 func InNamespace(namespace string) Selection { return Selection{Namespace: namespace} }
 
+// Text returns the labels as text, empty for any, and whether that text stands for them
+// alone. A selector that selects nothing has the text of one that selects everything.
+func (s Selection) Text() (text string, ok bool) {
+	if s.Labels == nil {
+		return "", true
+	}
+	if _, selectable := s.Labels.Requirements(); !selectable {
+		return "", false
+	}
+	return s.Labels.String(), true
+}
+
 // Has says whether the labels of an object are selected.
 func (s Selection) Has(obj metav1.Object) bool {
 	return s.Labels == nil || s.Labels.Matches(labels.Set(obj.GetLabels()))

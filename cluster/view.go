@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -115,6 +116,7 @@ func (v *View) lacks(err error) bool {
 type answer struct {
 	kind            any // a nil pointer of the type
 	namespace, name string
+	labels          labels.Selector // of a list, whose name is their text
 	obj             any
 	err             error
 	used            int          // which lookup of the view it answered last
@@ -252,9 +254,9 @@ func listed[L any, P interface {
 	ObjectList
 }](v *View, selected Selection) (P, error) {
 	v.reads++
-	namespace, labels, plain := asked(selected)
+	text, plain := selected.Text()
 	if plain {
-		if a := v.answered(P(nil), namespace, labels); a != nil {
+		if a := v.answered(P(nil), selected.Namespace, text); a != nil {
 			return a.obj.(P), a.err
 		}
 	}
@@ -267,7 +269,8 @@ func listed[L any, P interface {
 	}
 	if plain {
 		v.known = append(v.known,
-			answer{kind: P(nil), namespace: namespace, name: labels, obj: got, err: err, used: v.reads})
+			answer{kind: P(nil), namespace: selected.Namespace, name: text, labels: selected.Labels, obj: got, err: err,
+				used: v.reads})
 	}
 	return got, err
 }
@@ -305,16 +308,4 @@ func Each[P Object](v *View, visit func(P)) error {
 		return fmt.Errorf("a %T cannot be walked through", v.environment.Source)
 	}
 	return w.Walk(KindOf[P](), func(obj Object) { visit(obj.(P)) })
-}
-
-// asked returns the namespace and the labels of a selection, empty for all, and
-// whether these two texts are all of it. An answer stores the labels as its name.
-func asked(selected Selection) (namespace, labels string, ok bool) {
-	if selected.Labels == nil {
-		return selected.Namespace, "", true
-	}
-	if _, selectable := selected.Labels.Requirements(); !selectable {
-		return "", "", false // such a selector has the text of one that selects everything
-	}
-	return selected.Namespace, selected.Labels.String(), true
 }

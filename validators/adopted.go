@@ -114,8 +114,7 @@ func byType(a, b cluster.Object) int { return cmp.Compare(fmt.Sprintf("%T", a), 
 // stand.
 func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cluster.Object,
 	found []Finding) ([]Finding, error) {
-	// An object that exists is not being created: audit reviews it.
-	if old != nil || obj == nil || obj.GetResourceVersion() != "" || !slices.ContainsFunc(found, denies) {
+	if !isNew(old, obj) || !slices.ContainsFunc(found, denies) {
 		return found, nil
 	}
 	left, err := remnantsOf(v, obj)
@@ -126,6 +125,30 @@ func (r *Rule) letRun(v *cluster.View, kind schema.GroupVersionKind, old, obj cl
 		return found, nil
 	}
 	return found, err
+}
+
+// isNew says whether an object is being created. One that exists is not: audit reviews
+// it.
+func isNew(old, obj cluster.Object) bool {
+	return old == nil && obj != nil && obj.GetResourceVersion() == ""
+}
+
+// foreseeRemnants lets what letRun will list be listed together with what else is
+// looked up again.
+func foreseeRemnants(v *cluster.View, old, obj cluster.Object) {
+	if !isNew(old, obj) {
+		return
+	}
+	switch obj := obj.(type) {
+	case *appsv1.StatefulSet:
+		if match, ok := selectedBy(obj.Namespace, obj.Spec.Selector); ok {
+			cluster.ForeseeList[corev1.PodList](v, match)
+		}
+	case *appsv1.Deployment:
+		if match, ok := selectedBy(obj.Namespace, obj.Spec.Selector); ok {
+			cluster.ForeseeList[appsv1.ReplicaSetList](v, match)
+		}
+	}
 }
 
 // afterWaiting waits, if the rule has Awaits, and lowers the denials that

@@ -123,6 +123,7 @@ func subject(old, obj cluster.Object) cluster.Object {
 func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Object) ([]Finding, error) {
 	v := p.Cluster
 	before := v.Reads()
+	p.since, p.repeats = before, !p.lowered && v.Live() != nil
 	found, err := r.run(p, old, obj)
 	if known(err) != nil || !slices.ContainsFunc(found, denies) {
 		return found, err
@@ -131,6 +132,7 @@ func (r *Rule) review(p *Pass, kind schema.GroupVersionKind, old, obj cluster.Ob
 		return r.letRun(v, kind, old, obj, found)
 	}
 	if live := v.Live(); live != nil && v.Reads() > before {
+		foreseeRemnants(v, old, obj)
 		live.LookAhead(before)
 		if found, err = r.run(&Pass{Cluster: live, change: p.change}, old, obj); err != nil {
 			return nil, fmt.Errorf("look again before denying: %w", err)

@@ -235,8 +235,17 @@ type Pass struct {
 	level    Level   // of what the rule reports
 	change   *change // what the update changed; nil if this is no update
 	lowered  bool    // none of its denials will stand: none is looked at again
+	repeats  bool    // a denial is looked at again, if lookups were made since
+	since    int     // the number of lookups of the view when the rule began
 	findings []Finding
 	presumes bool // that a kind which is not known is empty: findings only warn
+}
+
+// Provisional says whether a finding that denies is dropped, and found again with lookups
+// at the API server. It needs no remedy then: a rule whose remedy costs lookups can
+// [cluster.ForeseeMissing] them instead, so that they run together with all others.
+func (p *Pass) Provisional() bool {
+	return p.repeats && p.level == Deny && p.Cluster.Reads() > p.since
 }
 
 // Report records a finding at the rule's level, or as a denial: see

@@ -49,22 +49,33 @@ that does not select the Pods is reported by statefulset-service-selector alone.
 		if svc.Spec.Type != corev1.ServiceTypeExternalName && !cluster.Selects(svc, sts.Spec.Template.Labels) {
 			return nil // statefulset-service-selector
 		}
-		name, unknown := newHeadlessName(p.Cluster.Cached(), sts, svc.Name, sts.Name) // for the remedy
-		if known(unknown) != nil {
+		outside := svc.Spec.Type == corev1.ServiceTypeExternalName
+		var apart bool
+		var unknown error // an object of an unknown kind might make the finding graver
+		if !outside {
+			if apart, unknown = toldApart(p.Cluster, sts, svc); known(unknown) != nil {
+				return unknown
+			}
+		}
+		wrong := field.Invalid(serviceNamePath, svc.Name,
+			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later")
+		if apart && p.Provisional() {
+			cluster.ForeseeMissing[corev1.Service](p.Cluster, sts.Namespace, headlessName(svc.Name))
+			p.Report(wrong)
 			return unknown
 		}
-		if svc.Spec.Type == corev1.ServiceTypeExternalName {
+		name, err := newHeadlessName(p.Cluster.Cached(), sts, svc.Name, sts.Name) // for the remedy
+		if known(err) != nil {
+			return err
+		}
+		unknown = cmp.Or(err, unknown)
+		switch {
+		case outside:
 			p.Warn(field.Invalid(serviceNamePath, svc.Name,
 				"must name a headless Service; this one is an alias of "+svc.Spec.ExternalName+" and gives no Pod a name"),
 				headlessBeside(sts, name))
 			return unknown
-		}
-		apart, err := toldApart(p.Cluster, sts, svc)
-		if known(err) != nil {
-			return err
-		}
-		unknown = cmp.Or(err, unknown) // an object of an unknown kind might make the finding graver
-		if !apart {
+		case !apart:
 			p.Warn(field.Invalid(serviceNamePath, svc.Name,
 				"must name a headless Service, or its name leads to one virtual IP, not to the Pods"),
 				headlessBeside(sts, name))
@@ -88,9 +99,7 @@ that does not select the Pods is reported by statefulset-service-selector alone.
 				fix = nil // labels come first
 			}
 		}
-		p.Report(field.Invalid(serviceNamePath, svc.Name,
-			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later"),
-			remedy)
+		p.Report(wrong, remedy)
 		p.Fix(fix)
 		return unknown
 	})},

@@ -144,14 +144,28 @@ func TestModeWarnLooksOnce(t *testing.T) {
 }
 
 // TestLiveReadsRunTogether lets no live read end before all of a denial have
-// begun.
+// begun, lists too.
 func TestLiveReadsRunTogether(t *testing.T) {
-	w := shop(t)
-	meeting := &meeting{Reader: w.Environment.Source, all: 3, met: make(chan struct{})}
-	w.Environment.Source, w.Environment.Live = cache.Cached(w.Environment.Source), meeting
-	c := newSender(t, w.Handler(), "claim-delete-denied")
-	if c.do(t); !strings.Contains(c.sink.body.String(), "claim-in-use=deny") {
-		t.Errorf("%s", c.sink.body.String())
+	for payload, tt := range map[string]struct {
+		reads  int
+		denied string
+	}{
+		"claim-delete-denied": {3, "claim-in-use=deny"},
+		// Two Services, the Namespace, and Pods that may run.
+		"statefulset-denied": {4, "statefulset-service-headless=deny"},
+	} {
+		t.Run(payload, func(t *testing.T) {
+			w := shop(t)
+			meeting := &meeting{Reader: w.Environment.Source, all: tt.reads, met: make(chan struct{})}
+			w.Environment.Source, w.Environment.Live = cache.Cached(w.Environment.Source), meeting
+			c := newSender(t, w.Handler(), payload)
+			if c.do(t); !strings.Contains(c.sink.body.String(), tt.denied) {
+				t.Errorf("%s", c.sink.body.String())
+			}
+			if meeting.all != 0 {
+				t.Errorf("%d reads more than awaited", -meeting.all)
+			}
+		})
 	}
 }
 
@@ -163,6 +177,20 @@ type meeting struct {
 }
 
 func (m *meeting) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
+	if err := m.meet(ctx); err != nil {
+		return err
+	}
+	return m.Reader.Get(ctx, key, obj)
+}
+
+func (m *meeting) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
+	if err := m.meet(ctx); err != nil {
+		return err
+	}
+	return m.Reader.List(ctx, list, selected)
+}
+
+func (m *meeting) meet(ctx context.Context) error {
 	m.mu.Lock()
 	if m.all--; m.all == 0 {
 		close(m.met)
@@ -170,7 +198,7 @@ func (m *meeting) Get(ctx context.Context, key types.NamespacedName, obj cluster
 	m.mu.Unlock()
 	select {
 	case <-m.met:
-		return m.Reader.Get(ctx, key, obj)
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -175,13 +176,19 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespac
 	list := empty.(client.ObjectList)
 	list.GetObjectKind().SetGroupVersionKind(k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List"))
 	list.SetResourceVersion(version)
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	from, limit := 0, len(k.objects)
 	_, _ = fmt.Sscan(r.URL.Query().Get("continue"), &from)
 	_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
 	var page []runtime.Object
 	i := from
 	for ; i < len(k.objects) && len(page) < limit; i++ {
-		if obj := k.objects[i]; namespace == "" || obj.GetNamespace() == namespace {
+		if obj := k.objects[i]; (namespace == "" || obj.GetNamespace() == namespace) &&
+			selector.Matches(labels.Set(obj.GetLabels())) {
 			page = append(page, obj)
 		}
 	}

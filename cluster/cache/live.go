@@ -19,11 +19,11 @@ import (
 	"stayput.dev/cluster"
 )
 
-// Live returns a reader of an API server that gets single objects of
-// [cluster.Kinds] with half the work of general, another reader of the same API
-// server: over HTTP/1.1, in protobuf, without discovery. Whatever is not simply
-// the object, or a Status that says that there is none, is left to general,
-// which asks again, retries, and knows the errors; so are lists.
+// Live returns a reader of an API server that gets objects of [cluster.Kinds], and
+// lists of them, with half the work of general, another reader of the same API server:
+// over HTTP/1.1, in protobuf, without discovery. Whatever is not simply the object,
+// the list, or a Status that says that there is no such object, is left to general,
+// which asks again, retries, and knows the errors.
 func Live(config *rest.Config, general cluster.Reader) (cluster.Reader, error) {
 	config = rest.CopyConfig(config)
 	config.NextProtos, config.DisableCompression = []string{"http/1.1"}, true
@@ -51,6 +51,10 @@ func Live(config *rest.Config, general cluster.Reader) (cluster.Reader, error) {
 			path = "/api/" + gvr.Version
 		}
 		l.places[reflect.TypeOf(kind.Object)] = place{path, kind}
+		gvk := kind.GVK()
+		if list, err := cluster.Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List")); err == nil {
+			l.places[reflect.TypeOf(list)] = place{path, kind}
+		}
 	}
 	return l, nil
 }
@@ -71,39 +75,27 @@ type place struct {
 // header is that of all requests, which transports do not edit.
 var header = http.Header{"Accept": {runtime.ContentTypeProtobuf}}
 
+// An unmarshaler is an object or a list that can be read from protobuf.
+type unmarshaler interface{ Unmarshal([]byte) error }
+
 // Get implements [cluster.Reader].
 func (l *live) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
 	at, ok := l.places[reflect.TypeOf(obj)]
-	into, decodes := obj.(interface{ Unmarshal([]byte) error })
-	if !ok || !decodes || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" {
+	into, decodes := obj.(unmarshaler)
+	if !ok || !decodes || len(content.IsPathSegmentName(key.Name)) > 0 || key.Name == "" ||
+		at.kind.ClusterScoped != (key.Namespace == "") || !isSegment(key.Namespace) {
 		return l.Reader.Get(ctx, key, obj)
-	}
-	path := l.base.Path + at.group
-	if !at.kind.ClusterScoped {
-		if key.Namespace == "" || len(content.IsPathSegmentName(key.Namespace)) > 0 {
-			return l.Reader.Get(ctx, key, obj)
-		}
-		path += "/namespaces/" + key.Namespace
 	}
 	target := l.base
-	target.Path = path + "/" + at.kind.Resource + "/" + key.Name
-	req := (&http.Request{Method: http.MethodGet, URL: &target, Host: target.Host, Header: header, Proto: "HTTP/1.1",
-		ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	resp, err := l.transport.RoundTrip(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return l.Reader.Get(ctx, key, obj)
-	}
-	found, err := read(resp)
+	target.Path += at.path(key.Namespace) + "/" + key.Name
+	status, found, err := l.ask(ctx, &target)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case err != nil:
-	case resp.StatusCode == http.StatusOK && found.Kind == at.kind.GVK().Kind && into.Unmarshal(found.Raw) == nil:
+	case status == http.StatusOK && found.Kind == at.kind.GVK().Kind && into.Unmarshal(found.Raw) == nil:
 		return nil
-	case resp.StatusCode == http.StatusNotFound && found.Kind == "Status":
+	case status == http.StatusNotFound && found.Kind == "Status":
 		var status metav1.Status
 		if status.Unmarshal(found.Raw) == nil && status.Reason == metav1.StatusReasonNotFound && status.Details != nil &&
 			status.Details.Name == key.Name {
@@ -112,6 +104,57 @@ func (l *live) Get(ctx context.Context, key types.NamespacedName, obj cluster.Ob
 	}
 	reflect.ValueOf(obj).Elem().SetZero()
 	return l.Reader.Get(ctx, key, obj)
+}
+
+// List implements [cluster.Reader].
+func (l *live) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
+	at, ok := l.places[reflect.TypeOf(list)]
+	into, decodes := list.(unmarshaler)
+	text, plain := selected.Text()
+	if !ok || !decodes || !plain || at.kind.ClusterScoped && selected.Namespace != "" || !isSegment(selected.Namespace) {
+		return l.Reader.List(ctx, list, selected)
+	}
+	target := l.base
+	target.Path += at.path(selected.Namespace)
+	if text != "" {
+		target.RawQuery = "labelSelector=" + url.QueryEscape(text)
+	}
+	status, found, err := l.ask(ctx, &target)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil:
+	case status == http.StatusOK && found.Kind == at.kind.GVK().Kind+"List" && into.Unmarshal(found.Raw) == nil &&
+		list.GetContinue() == "":
+		return nil
+	}
+	reflect.ValueOf(list).Elem().SetZero()
+	return l.Reader.List(ctx, list, selected)
+}
+
+// isSegment says whether a namespace, if there is one, can stand in a path.
+func isSegment(namespace string) bool {
+	return namespace == "" || len(content.IsPathSegmentName(namespace)) == 0
+}
+
+// path returns where the objects are, in a namespace unless that is "".
+func (p place) path(namespace string) string {
+	if namespace == "" {
+		return p.group + "/" + p.kind.Resource
+	}
+	return p.group + "/namespaces/" + namespace + "/" + p.kind.Resource
+}
+
+// ask sends a request and returns its answer, still encoded.
+func (l *live) ask(ctx context.Context, target *url.URL) (status int, found *runtime.Unknown, err error) {
+	req := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: header, Proto: "HTTP/1.1",
+		ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	resp, err := l.transport.RoundTrip(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	found, err = read(resp)
+	return resp.StatusCode, found, err
 }
 
 // magic begins a message in Kubernetes' protobuf.

@@ -1,10 +1,13 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
@@ -35,10 +40,21 @@ func (g *general) Get(_ context.Context, key types.NamespacedName, _ cluster.Obj
 	return errGeneral
 }
 
+func (g *general) List(_ context.Context, _ cluster.ObjectList, selected cluster.Selection) error {
+	text, _ := selected.Text()
+	g.asked = append(g.asked, selected.Namespace+"/?"+text)
+	return errGeneral
+}
+
 func TestLive(t *testing.T) {
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "shop"},
 		Spec: corev1.ServiceSpec{ClusterIP: "None", Selector: map[string]string{"app": "db"}}}
-	on, err := paper.Start([]cluster.Object{svc, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}})
+	labelled := svc.DeepCopy()
+	labelled.Name, labelled.Labels = "web", map[string]string{"tier": "front"}
+	elsewhere := labelled.DeepCopy()
+	elsewhere.Namespace = "other"
+	on, err := paper.Start([]cluster.Object{svc, labelled, elsewhere,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +79,48 @@ func TestLive(t *testing.T) {
 			IsNotFound(err) {
 			t.Errorf("%q: %v", prefix, err)
 		}
+		front, err := labels.Parse("tier in (front, back),!db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			selected cluster.Selection
+			want     string
+		}{
+			{cluster.Selection{}, "other/web shop/db shop/web"},
+			{cluster.InNamespace("shop"), "shop/db shop/web"},
+			{cluster.Selection{Namespace: "shop", Labels: front}, "shop/web"},
+			{cluster.Selection{Labels: labels.Everything()}, "other/web shop/db shop/web"},
+			{cluster.InNamespace("nowhere"), ""},
+		} {
+			var (
+				list  corev1.ServiceList
+				names []string
+			)
+			err := live.List(t.Context(), &list, tt.selected)
+			for i := range list.Items {
+				names = append(names, cluster.KeyOf(&list.Items[i]).String())
+			}
+			slices.Sort(names)
+			if got := strings.Join(names, " "); err != nil || got != tt.want || list.ResourceVersion == "" {
+				t.Errorf("%q: list %v: %v, %q, and it should be %q", prefix, tt.selected, err, got, tt.want)
+			}
+		}
 		if len(other.asked) > 0 {
 			t.Errorf("%q: left to the general reader: %q", prefix, other.asked)
+		}
+		for _, left := range []struct {
+			selected cluster.Selection
+			list     cluster.ObjectList
+		}{
+			{cluster.Selection{}, &storagev1.VolumeAttributesClassList{}}, // may not be served
+			{cluster.InNamespace("../.."), &corev1.ServiceList{}},
+			{cluster.InNamespace("shop"), &corev1.NamespaceList{}},
+			{cluster.Selection{Labels: labels.Nothing()}, &corev1.ServiceList{}},
+		} {
+			if err := live.List(t.Context(), left.list, left.selected); !errors.Is(err, errGeneral) {
+				t.Errorf("%q: list %v %T: %v", prefix, left.selected, left.list, err)
+			}
 		}
 		for _, left := range []struct {
 			key types.NamespacedName
@@ -95,6 +151,7 @@ func TestLiveLeavesErrors(t *testing.T) {
 		"a hang-up":         func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"nothing":           func(http.ResponseWriter, *http.Request) {},
 		"another's absence": absentOther(t),
+		"part of a list":    pageOf(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(answer)
@@ -108,8 +165,23 @@ func TestLiveLeavesErrors(t *testing.T) {
 			if !errors.Is(err, errGeneral) || len(other.asked) != 1 {
 				t.Errorf("%v, and the general reader was asked %d times", err, len(other.asked))
 			}
+			err = live.List(t.Context(), &corev1.ServiceList{}, cluster.InNamespace("shop"))
+			if !errors.Is(err, errGeneral) || len(other.asked) != 2 {
+				t.Errorf("a list: %v, and the general reader was asked %d times", err, len(other.asked)-1)
+			}
 		})
 	}
+}
+
+// pageOf answers with a list of which there is more.
+func pageOf(t *testing.T) http.HandlerFunc {
+	list := &corev1.ServiceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceList"},
+		ListMeta: metav1.ListMeta{Continue: "more"}, Items: []corev1.Service{{}}}
+	var body bytes.Buffer
+	if err := protobuf.NewSerializer(nil, nil).Encode(list, &body); err != nil {
+		t.Fatal(err)
+	}
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body.Bytes()) }
 }
 
 // absentOther says that the path of another object has none.
@@ -141,30 +213,62 @@ func (g *blockingReader) set(version string) {
 }
 
 func (g *blockingReader) Get(_ context.Context, _ types.NamespacedName, obj cluster.Object) error {
+	obj.SetResourceVersion(g.read())
+	return nil
+}
+
+func (g *blockingReader) List(_ context.Context, list cluster.ObjectList, selected cluster.Selection) error {
+	if text, _ := selected.Text(); selected.Namespace != "shop" || text != "app=db" {
+		return fmt.Errorf("asked for %q in %q", text, selected.Namespace)
+	}
+	list.SetResourceVersion(g.read())
+	return nil
+}
+
+func (g *blockingReader) read() string {
 	g.mu.Lock()
 	version := g.version
 	g.mu.Unlock()
 	end := make(chan struct{})
 	g.began <- end
 	<-end
-	obj.SetResourceVersion(version)
-	return nil
+	return version
 }
 
-func TestShared(t *testing.T) { synctest.Test(t, testShared) }
+// TestShared holds that reads are shared with those who came before they began, and with
+// nobody else.
+func TestShared(t *testing.T) {
+	reads := map[string]func(context.Context, cluster.Reader) (string, error){
+		"an object": func(ctx context.Context, r cluster.Reader) (string, error) {
+			var obj corev1.Service
+			err := r.Get(ctx, types.NamespacedName{Name: "db"}, &obj)
+			return obj.ResourceVersion, err
+		},
+		"a list": func(ctx context.Context, r cluster.Reader) (string, error) {
+			var list corev1.PodList
+			selected := cluster.Selection{Namespace: "shop", Labels: labels.SelectorFromSet(labels.Set{"app": "db"})}
+			err := r.List(ctx, &list, selected)
+			return list.ResourceVersion, err
+		},
+	}
+	for name, read := range reads {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testShared(t, read) })
+		})
+	}
+}
 
-func testShared(t *testing.T) {
+func testShared(t *testing.T, read func(context.Context, cluster.Reader) (string, error)) {
 	g := &blockingReader{version: "1", began: make(chan chan struct{})}
 	shared := cache.Shared(g)
 	get := func(ctx context.Context) <-chan string {
 		got := make(chan string, 1)
 		go func() {
-			obj := &corev1.Service{}
-			if err := shared.Get(ctx, types.NamespacedName{Name: "db"}, obj); err != nil {
-				got <- err.Error()
-				return
+			version, err := read(ctx, shared)
+			if err != nil {
+				version = err.Error()
 			}
-			got <- obj.ResourceVersion
+			got <- version
 		}()
 		return got
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
@@ -15,7 +16,7 @@ import (
 // itself: a read that hangs must not hold up others.
 const patience = 100 * time.Millisecond
 
-// Shared returns a reader that asks live only once for an object, at a time:
+// Shared returns a reader that asks live only once for an object or a list, at a time:
 // calls that come while it is being read wait, and share the next read. So no
 // call gets an answer that was asked for before it came, and nothing is
 // remembered. Objects are shared between callers, who must not edit them.
@@ -26,13 +27,18 @@ func Shared(live cluster.Reader) cluster.Reader {
 type shared struct {
 	cluster.Reader
 	mu    sync.Mutex
-	turns map[question]*turn // of objects that are being read
+	turns map[question]*turn // of what is being read
 }
 
+// A question is for an object, or for a list, whose name is the text of its labels.
 type question struct {
-	kind reflect.Type
+	kind reflect.Type // of a pointer
 	types.NamespacedName
+	labels labels.Selector
 }
+
+// key tells questions apart.
+func (q question) key() question { return question{q.kind, q.NamespacedName, nil} }
 
 // A turn is a read that has begun, and those who wait for it to end.
 type turn struct{ next *sharing }
@@ -41,31 +47,53 @@ type turn struct{ next *sharing }
 type sharing struct {
 	until time.Time // the latest deadline of those who wait; zero if one has none
 	done  chan struct{}
-	obj   cluster.Object
+	obj   any
 	err   error
 }
 
 // Get implements [cluster.Reader].
 func (s *shared) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
-	asked := question{reflect.TypeOf(obj), key}
+	return s.ask(ctx, question{kind: reflect.TypeOf(obj), NamespacedName: key}, obj)
+}
+
+// List implements [cluster.Reader].
+func (s *shared) List(ctx context.Context, list cluster.ObjectList, selected cluster.Selection) error {
+	text, plain := selected.Text()
+	if !plain {
+		return s.Reader.List(ctx, list, selected)
+	}
+	key := types.NamespacedName{Namespace: selected.Namespace, Name: text}
+	return s.ask(ctx, question{reflect.TypeOf(list), key, selected.Labels}, list)
+}
+
+// ask sets into to the answer to a question.
+func (s *shared) ask(ctx context.Context, asked question, into any) error {
 	next := s.join(ctx, asked)
 	if next == nil {
 		defer s.pass(asked)
-		return s.Reader.Get(ctx, key, obj)
+		return s.answer(ctx, asked, into)
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-next.done:
 		if next.err == nil {
-			reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(next.obj).Elem())
+			reflect.ValueOf(into).Elem().Set(reflect.ValueOf(next.obj).Elem())
 		}
 		return next.err
 	case <-timer.C:
-		return s.Reader.Get(ctx, key, obj)
+		return s.answer(ctx, asked, into)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// answer reads.
+func (s *shared) answer(ctx context.Context, asked question, into any) error {
+	if list, is := into.(cluster.ObjectList); is {
+		return s.Reader.List(ctx, list, cluster.Selection{Namespace: asked.Namespace, Labels: asked.labels})
+	}
+	return s.Reader.Get(ctx, asked.NamespacedName, into.(cluster.Object))
 }
 
 // join returns the read that a call shares: the one after that which has begun.
@@ -73,9 +101,9 @@ func (s *shared) Get(ctx context.Context, key types.NamespacedName, obj cluster.
 func (s *shared) join(ctx context.Context, asked question) *sharing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.turns[asked]
+	t := s.turns[asked.key()]
 	if t == nil {
-		s.turns[asked] = new(turn)
+		s.turns[asked.key()] = new(turn)
 		return nil
 	}
 	until, bounded := ctx.Deadline()
@@ -94,10 +122,10 @@ func (s *shared) join(ctx context.Context, asked question) *sharing {
 func (s *shared) pass(asked question) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.turns[asked]
+	t := s.turns[asked.key()]
 	next := t.next
 	if t.next = nil; next == nil {
-		delete(s.turns, asked)
+		delete(s.turns, asked.key())
 		return
 	}
 	go s.read(asked, next)
@@ -112,7 +140,7 @@ func (s *shared) read(asked question, answer *sharing) {
 		ctx, cancel = context.WithDeadline(ctx, answer.until)
 		defer cancel()
 	}
-	answer.obj = reflect.New(asked.kind.Elem()).Interface().(cluster.Object)
-	answer.err = s.Reader.Get(ctx, asked.NamespacedName, answer.obj)
+	answer.obj = reflect.New(asked.kind.Elem()).Interface()
+	answer.err = s.answer(ctx, asked, answer.obj)
 	close(answer.done)
 }
