@@ -128,14 +128,27 @@ func TestNamespacesThatAreNeverMatched(t *testing.T) {
 	objs := mustRender(t, "webhook: {namespaceSelector: [{key: team, operator: Exists}]}")
 	var validating admissionv1.ValidatingWebhookConfiguration
 	find(t, objs, "ValidatingWebhookConfiguration", "stayput", &validating)
+	var mutating admissionv1.MutatingWebhookConfiguration
+	find(t, objs, "MutatingWebhookConfiguration", "stayput", &mutating)
+	selectors := map[string]*metav1.LabelSelector{}
 	for _, w := range validating.Webhooks {
+		selectors[w.Name] = w.NamespaceSelector
+	}
+	for _, w := range mutating.Webhooks {
+		selectors[w.Name] = w.NamespaceSelector
+	}
+	for name, selector := range selectors {
 		want := []metav1.LabelSelectorRequirement{
 			{Key: "kubernetes.io/metadata.name", Operator: "NotIn", Values: []string{"kube-node-lease", "kube-public",
 				"kube-system", "stayput"}},
-			{Key: "team", Operator: "Exists"},
 		}
-		if diff := cmp.Diff(want, w.NamespaceSelector.MatchExpressions); diff != "" {
-			t.Errorf("%s: -want +got\n%s", w.Name, diff)
+		if name == webhook.Identity { // its own comes before what the values add
+			want = append(want, metav1.LabelSelectorRequirement{Key: "stayput.dev/inject", Operator: "NotIn",
+				Values: []string{"enabled"}})
+		}
+		want = append(want, metav1.LabelSelectorRequirement{Key: "team", Operator: "Exists"})
+		if diff := cmp.Diff(want, selector.MatchExpressions); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
 		}
 	}
 }

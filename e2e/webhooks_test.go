@@ -166,7 +166,7 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"Pod with our label in our own namespace": {args: create, manifest: askedPod(subdomainLabel, hostPath),
 			in: "stayput"},
 		"Pod with our label in a labelled namespace": {args: create, manifest: askedPod(subdomainLabel, ""), in: "injected",
-			want: "identity pods"},
+			want: "identity-namespace pods"},
 		"Pod without our label in a labelled namespace": {args: create, manifest: askedPod("", ""), in: "injected",
 			want: "identity-namespace pods"},
 		"Pod without our label in a labelled namespace of a ReplicaSet": {args: create,

@@ -114,10 +114,10 @@ func (d Deployment) namespaceSelector(e entry) *metav1.LabelSelector {
 		never = append(never, d.Namespace)
 	}
 	return &metav1.LabelSelector{
-		MatchLabels: e.namespaces,
-		MatchExpressions: []metav1.LabelSelectorRequirement{{
+		MatchLabels: e.namespaces.MatchLabels,
+		MatchExpressions: append([]metav1.LabelSelectorRequirement{{
 			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: never,
-		}},
+		}}, e.namespaces.MatchExpressions...),
 	}
 }
 
@@ -127,7 +127,7 @@ type entry struct {
 	mutating   bool
 	policy     admissionv1.FailurePolicyType
 	rules      []admissionv1.RuleWithOperations
-	namespaces map[string]string
+	namespaces metav1.LabelSelector
 	objects    *metav1.LabelSelector
 	conditions []admissionv1.MatchCondition
 }
@@ -135,10 +135,11 @@ type entry struct {
 // entries sorts resources into webhooks by failure policy: where an outage
 // would lose a name or data permanently, the request waits.
 func entries(want wants) []entry {
-	labelled := func(op metav1.LabelSelectorOperator) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain,
-			Operator: op}}}
-	}
+	labelled := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelSubdomain,
+		Operator: metav1.LabelSelectorOpExists}}}
+	injected := metav1.LabelSelector{MatchLabels: map[string]string{cluster.LabelInject: cluster.InjectEnabled}}
+	notInjected := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: cluster.LabelInject,
+		Operator: metav1.LabelSelectorOpNotIn, Values: []string{cluster.InjectEnabled}}}}
 	pod := func(r resource) bool { return r.name == "pods" }
 	notPod := func(r resource) bool { return !pod(r) }
 	destroys := func(r resource) bool {
@@ -151,13 +152,14 @@ func entries(want wants) []entry {
 	return []entry{
 		{
 			name: Identity, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
-			objects: labelled(metav1.LabelSelectorOpExists), conditions: []admissionv1.MatchCondition{notNode,
-				notStatefulSetPod},
+			namespaces: notInjected, objects: labelled,
+			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
 		},
 		{
+			// All Pods of these namespaces: of the webhooks that an object matches once another
+			// one has changed it, the API server asks only those again that it has asked before.
 			name: IdentityNamespace, mutating: true, policy: admissionv1.Fail, rules: want.mutated.only(pod),
-			namespaces: map[string]string{cluster.LabelInject: cluster.InjectEnabled},
-			objects:    labelled(metav1.LabelSelectorOpDoesNotExist),
+			namespaces: injected,
 			conditions: []admissionv1.MatchCondition{notNode, notStatefulSetPod},
 		},
 		{

@@ -10,6 +10,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 
@@ -44,6 +46,46 @@ func allWebhooks(t *testing.T, d Deployment) map[string]webhookOf {
 		all[w.Name] = webhookOf{w, false}
 	}
 	return all
+}
+
+// TestWhoNamesAPod holds that one webhook is asked for the name of a Pod, and in a
+// namespace with injection always the same, whatever labels another webhook gives or
+// takes: the API server asks no webhook again that it has not asked before.
+func TestWhoNamesAPod(t *testing.T) {
+	all := allWebhooks(t, Deployment{})
+	matches := func(selector *metav1.LabelSelector, set labels.Set) bool {
+		t.Helper()
+		if selector == nil {
+			return true
+		}
+		s, err := metav1.LabelSelectorAsSelector(selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Matches(set)
+	}
+	labelled := labels.Set{cluster.LabelSubdomain: "peers"}
+	for _, tc := range []struct {
+		ns, pod labels.Set
+		want    string
+	}{
+		{nil, nil, ""},
+		{nil, labelled, Identity},
+		{labels.Set{cluster.LabelInject: "disabled"}, nil, ""},
+		{labels.Set{cluster.LabelInject: "disabled"}, labelled, Identity},
+		{labels.Set{cluster.LabelInject: cluster.InjectEnabled}, nil, IdentityNamespace},
+		{labels.Set{cluster.LabelInject: cluster.InjectEnabled}, labelled, IdentityNamespace},
+	} {
+		var got []string
+		for _, name := range []string{Identity, IdentityNamespace} {
+			if w := all[name]; matches(w.NamespaceSelector, tc.ns) && matches(w.ObjectSelector, tc.pod) {
+				got = append(got, name)
+			}
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("a Pod with labels %v in a namespace with %v: %v, want %s", tc.pod, tc.ns, got, tc.want)
+		}
+	}
 }
 
 func TestConfigurationsAreNarrow(t *testing.T) {

@@ -128,7 +128,7 @@ default
 {{- $_ := set .clientConfig "caBundle" (b64enc $.Values.certificates.files.caBundle) -}}
 {{- end -}}
 {{- $own := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $never -}}
-{{- $_ := set .namespaceSelector "matchExpressions" (prepend $.Values.webhook.namespaceSelector $own) -}}
+{{- $_ := set .namespaceSelector "matchExpressions" (concat (list $own) (rest .namespaceSelector.matchExpressions) $.Values.webhook.namespaceSelector) -}}
 {{- end -}}
 {{- toYaml $webhooks -}}
 {{- end -}}
