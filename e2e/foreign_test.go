@@ -11,8 +11,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,22 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/util/cert"
 )
-
-// certificate writes a certificate of this address and its key, and returns the
-// certificate.
-func certificate(t *testing.T, crt, key string) []byte {
-	t.Helper()
-	public, private, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(crt, public, 0o600), os.WriteFile(key, private, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	return public
-}
 
 // configurations makes the webhook configurations in a file of an operator's
 // module, of those of its webhooks that have one of the paths, for one namespace
