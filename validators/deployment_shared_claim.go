@@ -24,7 +24,8 @@ be mounted on one node only: replicas there write the same files, which few
 programs expect, and replicas elsewhere wait for the volume for ever. If every
 replica needs a disk, use a StatefulSet with volumeClaimTemplates, whose claims
 start empty: copy the data to them first. If all need the same files, use a
-ReadWriteMany claim; or else run one replica.`,
+ReadWriteMany claim; or else run one replica, which an update stops before it
+starts the next (maxSurge: 0 and maxUnavailable: 1).`,
 
 	Exempt: "all Pods are kept on one node and only one of them writes, or the application locks its files",
 
@@ -42,8 +43,11 @@ ReadWriteMany claim; or else run one replica.`,
 				continue // its access modes are unknown
 			}
 			path := podSpecPath.Child("volumes").Index(v.index).Child("persistentVolumeClaim", "claimName")
-			remedy := Remedy{"replicas: 1, strategy: {type: Recreate}",
-				"; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"}
+			one := "replicas: 1"
+			if surges(deploy.Spec.Strategy) { // Recreate is not taken by every apply: deployment-rolling-claim
+				one += ", strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}"
+			}
+			remedy := Remedy{one, "; or " + copyFirst + "a StatefulSet with volumeClaimTemplates"}
 			switch modes := v.pvc.Spec.AccessModes; {
 			case onePod(modes):
 				p.Report(field.Invalid(path, v.claim,
