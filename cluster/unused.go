@@ -18,9 +18,10 @@ var UnusedConditions = &Feature{
 // UnusedSince returns since when at least no Pod has used a claim: the transition
 // of its condition, which is younger where the cluster was upgraded, or the claim
 // bound, meanwhile. It is zero if a Pod that has not ended names the claim, and where
-// it is not known: of Pending claims, and on older API servers.
+// it is not known: of Pending claims, and where one of the API servers is older, for
+// after a downgrade the condition stays as it was.
 func UnusedSince(v *View, pvc *corev1.PersistentVolumeClaim) time.Time {
-	if pvc.Status.Phase != corev1.ClaimBound || UnusedConditions.In(v.Kubernetes()).Unlikely() {
+	if pvc.Status.Phase != corev1.ClaimBound || !UnusedConditions.In(v.Kubernetes()).Likely() {
 		return time.Time{}
 	}
 	if kept := UnusedCondition(pvc); len(kept) > 0 {

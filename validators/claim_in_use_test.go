@@ -314,9 +314,11 @@ func TestClaimInUseSince(t *testing.T) {
 			w.objs = append(w.objs, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "db", Name: "p"},
 				Spec: mount(w.pvc.Name).Spec})
 		},
-		"a Pod uses it": func(w *world) { w.pvc.Status.Conditions[0].Status = corev1.ConditionFalse },
-		"it is Pending": func(w *world) { w.pvc.Status.Phase = corev1.ClaimPending },
-		"1.36":          func(w *world) { w.at = cluster.AnyPatch(36) },
+		"a Pod uses it":      func(w *world) { w.pvc.Status.Conditions[0].Status = corev1.ConditionFalse },
+		"it is Pending":      func(w *world) { w.pvc.Status.Phase = corev1.ClaimPending },
+		"1.36":               func(w *world) { w.at = cluster.AnyPatch(36) },
+		"one server of each": func(w *world) { w.at = cluster.AnyPatch(36).With(cluster.AnyPatch(37)) },
+		"unknown":            func(w *world) { w.at = cluster.Versions{} },
 	} {
 		found := answer("db", func(w *world) { gone("db")(w); edit(w) })
 		if len(found) == 0 || strings.Contains(fmt.Sprint(found), "since") {
