@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,11 +24,13 @@ import (
 // the version now and then, each time over a new connection, which may lead to
 // another server than the one before: while a cluster is upgraded there are two
 // releases, and both are seen. A question that fails changes nothing.
+//
+// Nothing in a cluster tells the releases of all its API servers: their identity
+// leases, in kube-system, tell only which of them are alive.
 type Servers struct {
 	config *rest.Config
 	client *http.Client
 	log    *slog.Logger
-	now    func() time.Time
 
 	current atomic.Pointer[cluster.Versions]
 
@@ -38,23 +41,26 @@ type Servers struct {
 
 var _ cluster.Servers = (*Servers)(nil)
 
-// A sighting is when a release was seen last.
+// A sighting is a release, and how many answers were of others since it was seen.
 type sighting struct {
 	versions cluster.Versions
-	last     time.Time
+	others   int
 }
 
 const (
-	// remembered is how long a release counts that answered once, some thirty
-	// questions: of two servers that answer equally often, none is missed.
-	remembered = 30 * time.Minute
+	// forgottenAfter is the number of answers of others after which a release does
+	// not count any more: of three servers that answer equally often, none is missed.
+	forgottenAfter = 30
 	// rereadEvery is how often the version is asked for, at least.
 	rereadEvery = 40 * time.Second
-	// rereadJitter is the part of rereadEvery that is added at random.
+	// rereadSeveral is the same while there are several releases, so that two
+	// minutes after an upgrade the older one is forgotten.
+	rereadSeveral = 3 * time.Second
+	// rereadJitter is the part of these that is added at random.
 	rereadJitter = .5
 	// atFirst is how often a new process asks, a second apart, so that a cluster
-	// that is being upgraded is soon known as one.
-	atFirst = 4
+	// that is being upgraded is soon known as one. A command asks as often at once.
+	atFirst = 8
 
 	versionTimeout = 5 * time.Second
 	versionBytes   = 64 << 10
@@ -69,7 +75,7 @@ func NewServers(config *rest.Config, log *slog.Logger) (*Servers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare to ask %s for its version: %w", config.Host, err)
 	}
-	return &Servers{config: config, client: c, log: log, now: time.Now}, nil
+	return &Servers{config: config, client: c, log: log}, nil
 }
 
 // oneEach ends a connection after each request.
@@ -91,16 +97,27 @@ func (s *Servers) Versions() cluster.Versions {
 
 // Start asks again and again, until ctx ends.
 func (s *Servers) Start(ctx context.Context) error {
-	for range atFirst {
+	for asked := 1; ; asked++ {
 		s.Ask(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait.Jitter(time.Second, rereadJitter)):
+		case <-time.After(wait.Jitter(s.pause(asked), rereadJitter)):
 		}
 	}
-	wait.JitterUntilWithContext(ctx, s.Ask, rereadEvery, rereadJitter, true)
-	return nil
+}
+
+// pause is the least time until the next question, after so many.
+func (s *Servers) pause(asked int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case asked < atFirst:
+		return time.Second
+	case len(s.seen) > 1:
+		return rereadSeveral
+	}
+	return rereadEvery
 }
 
 // Ask asks once. What it cannot learn it logs, once for each cause.
@@ -120,9 +137,11 @@ func (s *Servers) Ask(ctx context.Context) {
 		return
 	}
 	s.err = ""
-	now := s.now()
-	s.seen = slices.DeleteFunc(s.seen, func(o sighting) bool { return o.versions == v || now.Sub(o.last) > remembered })
-	s.seen = append(s.seen, sighting{v, now})
+	for i := range s.seen {
+		s.seen[i].others++
+	}
+	s.seen = slices.DeleteFunc(s.seen, func(o sighting) bool { return o.versions == v || o.others >= forgottenAfter })
+	s.seen = append(s.seen, sighting{versions: v})
 	var all cluster.Versions
 	for _, o := range s.seen {
 		all = all.With(o.versions)
@@ -131,6 +150,27 @@ func (s *Servers) Ask(ctx context.Context) {
 		s.log.Info("the API servers' version", "kubernetes", all.String())
 		s.current.Store(&all)
 	}
+}
+
+// ReadAll asks several times at once, each over a connection of its own, and
+// returns all that the servers say. It fails if none answers.
+func (s *Servers) ReadAll(ctx context.Context) (all cluster.Versions, err error) {
+	var (
+		said [atFirst]cluster.Versions
+		errs [atFirst]error
+		wg   sync.WaitGroup
+	)
+	for i := range atFirst {
+		wg.Go(func() { said[i], errs[i] = s.Read(ctx) })
+	}
+	wg.Wait()
+	for _, v := range said {
+		all = all.With(v)
+	}
+	if !all.Known() {
+		return all, cmp.Or(errs[:]...)
+	}
+	return all, nil
 }
 
 // Read asks once, and returns what that server says.

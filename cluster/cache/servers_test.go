@@ -39,36 +39,41 @@ func TestServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	s.now = func() time.Time { return now }
 	if got := s.Versions(); got.Known() {
 		t.Errorf("%s is known before anything was asked", got)
 	}
 	asked := int32(0)
-	for _, tt := range []struct {
-		after  time.Duration
+	for i, tt := range []struct {
+		times  int32
 		answer string
 		status int
 		want   string
+		pause  time.Duration
 	}{
-		{0, "no", http.StatusForbidden, "unknown"},
-		{0, `{"gitVersion":"?"}`, http.StatusOK, "unknown"},
-		{0, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4"},
-		{time.Minute, `{"gitVersion":"v1.35.1"}`, http.StatusOK, "1.34.4 to 1.35.1"},
-		{time.Minute, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4 to 1.35.1"},
-		{time.Minute, "no", http.StatusInternalServerError, "1.34.4 to 1.35.1"},
-		{time.Hour, "no", http.StatusInternalServerError, "1.34.4 to 1.35.1"}, // a failure forgets nothing
-		{time.Minute, `{"gitVersion":"v1.35.1"}`, http.StatusOK, "1.35.1"},    // the upgrade is over
-		{time.Minute, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4 to 1.35.1"},
+		{1, "no", http.StatusForbidden, "unknown", rereadEvery},
+		{1, `{"gitVersion":"?"}`, http.StatusOK, "unknown", rereadEvery},
+		{1, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4", rereadEvery},
+		{1, `{"gitVersion":"v1.35.1"}`, http.StatusOK, "1.34.4 to 1.35.1", rereadSeveral},
+		{forgottenAfter - 1, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4 to 1.35.1", rereadSeveral},
+		// A failure forgets nothing.
+		{2, "no", http.StatusInternalServerError, "1.34.4 to 1.35.1", rereadSeveral},
+		{forgottenAfter - 1, `{"gitVersion":"v1.35.1"}`, http.StatusOK, "1.34.4 to 1.35.1", rereadSeveral},
+		// The upgrade is over.
+		{1, `{"gitVersion":"v1.35.1"}`, http.StatusOK, "1.35.1", rereadEvery},
+		{1, `{"gitVersion":"v1.34.4"}`, http.StatusOK, "1.34.4 to 1.35.1", rereadSeveral},
 	} {
-		now = now.Add(tt.after)
 		answer, status = tt.answer, tt.status
-		s.Ask(t.Context())
-		if got := s.Versions().String(); got != tt.want {
-			t.Errorf("after %d %s: %s, want %s", tt.status, tt.answer, got, tt.want)
+		for range tt.times {
+			s.Ask(t.Context())
 		}
-		if asked++; connections.Load() != asked {
-			t.Errorf("%d connections for %d questions", connections.Load(), asked)
+		if got := s.Versions().String(); got != tt.want {
+			t.Errorf("step %d, %d times %d %s: %s, want %s", i, tt.times, tt.status, tt.answer, got, tt.want)
+		}
+		if got := s.pause(atFirst); got != tt.pause || s.pause(atFirst-1) != time.Second {
+			t.Errorf("step %d: the next question follows after %s, want %s", i, got, tt.pause)
+		}
+		if asked += tt.times; connections.Load() != asked {
+			t.Errorf("step %d: %d connections for %d questions", i, connections.Load(), asked)
 		}
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 3 { // two causes at first, and one that came twice
@@ -87,6 +92,10 @@ func TestServersInTurn(t *testing.T) {
 	s, err := NewServers(&rest.Config{Host: server.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
+	}
+	// A command that asks once.
+	if got, err := s.ReadAll(t.Context()); err != nil || got.String() != "1.34.2 to 1.35.2" {
+		t.Errorf("all at once: %s, %v", got, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

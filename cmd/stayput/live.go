@@ -66,14 +66,14 @@ func (c *clusterFlags) fetcher(into *cluster.Snapshot, bar *progress) (*fetcher,
 	return &fetcher{client: cl, config: config, chunkSize: c.chunkSize, into: into, progress: bar}, nil
 }
 
-// versionsFor asks the API server for its release. If that fails, it is unknown,
-// and the report says so.
+// versionsFor asks the API servers for their releases. If none answers, these are
+// unknown, and the report says so.
 func (f *fetcher) versionsFor(ctx context.Context, r *report.Report) (cluster.Versions, error) {
 	servers, err := cache.NewServers(f.config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return cluster.Versions{}, err
 	}
-	v, err := servers.Read(ctx)
+	v, err := servers.ReadAll(ctx)
 	if err != nil {
 		r.Errors = append(r.Errors, report.Problem{Message: fmt.Sprintf(
 			"read the API server's version: %s; what depends on it counts as unknown", err)})

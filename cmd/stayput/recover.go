@@ -163,7 +163,7 @@ func versions(ctx context.Context, config *rest.Config) cluster.Versions {
 	if err != nil {
 		return cluster.Versions{}
 	}
-	v, _ := servers.Read(ctx) // or none
+	v, _ := servers.ReadAll(ctx) // or none
 	return v
 }
 
