@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -110,7 +111,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 }
 
 func start(ctx context.Context, o Options, bin Binaries) (*Cluster, error) {
-	c := &Cluster{options: o, bin: bin, components: map[string]component{}, processes: map[string]*process{}}
+	c := &Cluster{options: o, bin: maps.Clone(bin), components: map[string]component{}, processes: map[string]*process{}}
 	if err := c.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare a cluster: %w", err)
 	}

@@ -51,11 +51,15 @@ func (c *Cluster) etcd() component {
 }
 
 func (c *Cluster) apiServer() component {
+	return c.apiServerAt("kube-apiserver", c.ports.apiServer, c.options.APIServerArgs)
+}
+
+func (c *Cluster) apiServerAt(name string, port int, more []string) component {
 	args := []string{
 		"--etcd-servers=http://" + loopback(c.ports.etcd),
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
+		fmt.Sprintf("--secure-port=%d", port),
 		"--tls-cert-file=" + c.file("server.crt"),
 		"--tls-private-key-file=" + c.file("server.key"),
 		"--client-ca-file=" + c.file("ca.crt"),
@@ -74,8 +78,7 @@ func (c *Cluster) apiServer() component {
 		// No controller makes service accounts here, and a Pod must have one.
 		args = append(args, "--disable-admission-plugins=ServiceAccount")
 	}
-	return component{"kube-apiserver", append(args, c.options.APIServerArgs...),
-		c.http("https://" + loopback(c.ports.apiServer) + "/readyz")}
+	return component{name, append(args, more...), c.http("https://" + loopback(port) + "/readyz")}
 }
 
 func (c *Cluster) controllerManager() component {

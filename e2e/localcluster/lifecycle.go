@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 )
 
 // startAll starts the components and waits until the cluster can be used.
@@ -155,7 +156,7 @@ func (c *Cluster) Upgrade(ctx context.Context, minor string) error {
 		return err
 	}
 	c.mu.Lock()
-	c.bin = bin
+	maps.Copy(c.bin, bin)
 	c.mu.Unlock()
 	components := []string{"kube-apiserver"}
 	if !c.options.Bare {
@@ -167,6 +168,37 @@ func (c *Cluster) Upgrade(ctx context.Context, minor string) error {
 		}
 	}
 	return nil
+}
+
+// AddAPIServer starts an API server of a minor of Kubernetes beside the one of the
+// cluster, as there are several while a highly available control plane is upgraded:
+// with the same etcd, certificates and flags, but args instead of those of
+// [Options]. It returns when it is ready, and stops with the cluster. Its
+// component is called kube-apiserver-1.36 or the like, and there is one of a minor.
+// The configuration is the administrator's, for this API server.
+func (c *Cluster) AddAPIServer(ctx context.Context, minor string, args ...string) (*rest.Config, error) {
+	name := "kube-apiserver-" + minor
+	bin, err := buildMinor(ctx, c.options.Log, minor, programs(true))
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	_, exists := c.components[name]
+	c.bin[name] = bin["kube-apiserver"]
+	c.mu.Unlock()
+	if exists {
+		return nil, fmt.Errorf("add %s: it exists", name)
+	}
+	if err := c.startOne(ctx, c.apiServerAt(name, port[0], args)); err != nil {
+		return nil, fmt.Errorf("add an API server: %w", err)
+	}
+	config := c.Config()
+	config.Host = "https://" + loopback(port[0])
+	return config, nil
 }
 
 // LogFile is the path of a component's log. It has the log of all its starts.

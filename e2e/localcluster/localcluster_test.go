@@ -107,6 +107,33 @@ func TestCluster(t *testing.T) {
 	t.Run("it leaves nothing behind", func(t *testing.T) { leavesNothing(t, c, client) })
 }
 
+// A second API server has the same objects, and ends with the cluster.
+func TestASecondAPIServer(t *testing.T) {
+	c, client := start(t, localcluster.Options{Bare: true})
+	minors, err := localcluster.Minors(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := minors[len(minors)-1]
+	config, err := c.AddAPIServer(t.Context(), newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mine, theirs := namespace(t, client), namespace(t, kubernetes.NewForConfigOrDie(config)); mine.UID != theirs.UID {
+		t.Error("the API servers have not the same kube-system")
+	}
+	if _, err := c.AddAPIServer(t.Context(), newest); err == nil {
+		t.Error("there are two of one name")
+	}
+	pid := c.PIDs()["kube-apiserver-"+newest]
+	if !alive(pid) {
+		t.Errorf("process %d does not run", pid)
+	}
+	if err := c.Stop(); err != nil || alive(pid) {
+		t.Errorf("process %d runs: %t; %v", pid, alive(pid), err)
+	}
+}
+
 func runStatefulSet(t *testing.T, client kubernetes.Interface) {
 	ctx, labels := t.Context(), map[string]string{"app": "web"}
 	wait, retain := storagev1.VolumeBindingWaitForFirstConsumer, corev1.PersistentVolumeReclaimRetain
