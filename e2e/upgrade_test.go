@@ -39,30 +39,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	const ns, sts = "shop", "statefulset/mysql"
-	s.kubectl(class, "create", "-f", "-")
-	s.kubectl("", "create", "namespace", ns)
-	manifest := headlessService + readFile(t, "testdata", "mysql.yaml")
-	s.kubectl(manifest, "apply", "-n", ns, "-f", "-")
-	s.output("3", "get", sts, "-n", ns, "-o", allReady)
-	// The claim of ordinal 2 is kept, and a volume whose claim is deleted.
-	claim := strings.Replace(pvcNamed("kept", "storageClassName: disk, "+once), "metadata: {",
-		"metadata: {annotations: {stayput.dev/reclaim-policy: Retain}, ", 1)
-	s.kubectl(claim, "apply", "-n", ns, "-f", "-")
-	s.output("Bound", "get", "pvc", "kept", "-n", ns, "-o", "jsonpath={.status.phase}")
-	s.kubectl("", "scale", sts, "-n", ns, "--replicas=2")
-	s.output("2", "get", sts, "-n", ns, "-o", "jsonpath={.status.replicas}")
-	s.kubectl("", "delete", "pvc", "kept", "-n", ns)
-	s.output("Bound Bound Bound Released", "get", "pv", "--sort-by={.status.phase}", "-o",
-		"jsonpath={.items[*].status.phase}")
-	seen := func() string {
-		return s.kubectl("", "get", "pod", "-n", ns, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}"+
-			" {.status.startTime}{'\\n'}{end}") + "\n" +
-			s.kubectl("", "get", "pvc", "-n", ns, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.spec}"+
-				" {.metadata.annotations}{'\\n'}{end}") + "\n" +
-			s.kubectl("", "get", "pv", "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.spec}"+
-				" {.metadata.annotations} {.status.phase}{'\\n'}{end}") + "\n" +
-			s.kubectl("", "get", sts, "-n", ns, "-o", "jsonpath={.status.currentRevision} {.status.updateRevision}")
-	}
+	seen := runShop(s, ns)
 	before := seen()
 	contains(t, before, "stayput.dev/claim-of", "Released")
 	cluster := s.Cluster.(*localcluster.Cluster)
@@ -75,7 +52,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("after the upgrade to %s:\n%s\nbefore:\n%s", minor, after, before)
 		}
 		// Replicas are as they were scaled, so that nothing of the set would change.
-		applied := strings.Replace(manifest, "replicas: 3", "replicas: 2", 1)
+		applied := strings.Replace(headlessService+readFile(t, "testdata", "mysql.yaml"), "replicas: 3", "replicas: 2", 1)
 		if out := s.kubectl(applied, "apply", "--dry-run=server", "-n", ns, "-f", "-"); strings.Contains(out, "Warning") {
 			t.Errorf("on %s the same manifest is warned of:\n%s", minor, out)
 		}
@@ -87,5 +64,36 @@ func TestUpgrade(t *testing.T) {
 		if after := seen(); after != before {
 			t.Errorf("scaled on %s:\n%s\nbefore:\n%s", minor, after, before)
 		}
+	}
+}
+
+// runShop makes a namespace with a StatefulSet of two Pods and three claims, and a
+// volume whose claim was deleted. What it returns says which of them there are.
+func runShop(s side, ns string) (seen func() string) {
+	s.t.Helper()
+	const sts = "statefulset/mysql"
+	s.kubectl(class, "create", "-f", "-")
+	s.kubectl("", "create", "namespace", ns)
+	manifest := headlessService + readFile(s.t, "testdata", "mysql.yaml")
+	s.kubectl(manifest, "apply", "-n", ns, "-f", "-")
+	s.output("3", "get", sts, "-n", ns, "-o", allReady)
+	// The claim of ordinal 2 is kept, and a volume whose claim is deleted.
+	claim := strings.Replace(pvcNamed("kept", "storageClassName: disk, "+once), "metadata: {",
+		"metadata: {annotations: {stayput.dev/reclaim-policy: Retain}, ", 1)
+	s.kubectl(claim, "apply", "-n", ns, "-f", "-")
+	s.output("Bound", "get", "pvc", "kept", "-n", ns, "-o", "jsonpath={.status.phase}")
+	s.kubectl("", "scale", sts, "-n", ns, "--replicas=2")
+	s.output("2", "get", sts, "-n", ns, "-o", "jsonpath={.status.replicas}")
+	s.kubectl("", "delete", "pvc", "kept", "-n", ns)
+	s.output("Bound Bound Bound Released", "get", "pv", "--sort-by={.status.phase}", "-o",
+		"jsonpath={.items[*].status.phase}")
+	return func() string {
+		return s.kubectl("", "get", "pod", "-n", ns, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}"+
+			" {.status.startTime}{'\\n'}{end}") + "\n" +
+			s.kubectl("", "get", "pvc", "-n", ns, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.spec}"+
+				" {.metadata.annotations}{'\\n'}{end}") + "\n" +
+			s.kubectl("", "get", "pv", "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.spec}"+
+				" {.metadata.annotations} {.status.phase}{'\\n'}{end}") + "\n" +
+			s.kubectl("", "get", sts, "-n", ns, "-o", "jsonpath={.status.currentRevision} {.status.updateRevision}")
 	}
 }

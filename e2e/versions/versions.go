@@ -185,11 +185,14 @@ after ` + "`helm install`" + `.
 
 ## What differs
 
-The version is that of the API server, which admission reads again and again, and audit, rehearse and
-` + "`lint --against-cluster`" + ` once; ` + "`lint --kubernetes-version 1.34`" + ` sets it, and lint
-alone takes ` + k.Newest() + `. Where API servers answer with different versions, as during an upgrade, where one
+The version is that of the API servers, which admission reads again and again over new connections, and audit, rehearse
+and ` + "`lint --against-cluster`" + ` at their start over several;
+` + "`lint --kubernetes-version 1.34`" + ` sets it, and lint alone
+takes ` + k.Newest() + `. Where API servers answer with different versions, as during an upgrade, where one
 emulates an older version, and where the version cannot be read, the milder level is given, and a remedy that is right
-in all of them. No denial rests on a feature gate's default.
+in all of them. No denial rests on a feature gate's default. A version that none of thirty answers in a row has had,
+which takes two minutes, counts no more. An API server to which the address of Stayput's connections never leads is
+not known to it.
 
 | rules | which releases | what is so there | otherwise | feature gate |
 |---|---|---|---|---|
@@ -204,6 +207,12 @@ object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is r
 ` + "`# kubernetes 1.34`" + ` an object is for that version alone.
 `)
 	return s.String()
+}
+
+// upgrades are the tests that say something about a minor and newer ones.
+var upgrades = []struct{ test, shown string }{
+	{"TestUpgrade", "upgraded to all newer minors"},
+	{"TestTwoAPIServers", "with API servers of it and of the next minor on one etcd"},
 }
 
 // testedHow is what the table says of one minor.
@@ -221,6 +230,11 @@ func testedHow(k Known, m Minor, r Record) string {
 		text := fmt.Sprintf("%s: %d of %d tests of the suite passed, %s", r.Release, r.Count(Passed), r.Suite, days)
 		if ran := r.named(Passed); len(ran) > 0 && len(ran) <= 12 && len(ran) < r.Suite {
 			text += " (" + strings.Join(ran, ", ") + ")"
+		}
+		for _, of := range upgrades {
+			if r.Tests[of.test].Outcome == Passed {
+				text += "; " + of.shown + " (" + of.test + ")"
+			}
 		}
 		for _, outcome := range []string{Failed, LeftOut} {
 			if named := r.named(outcome); len(named) > 0 {

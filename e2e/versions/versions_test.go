@@ -137,14 +137,14 @@ func TestPage(t *testing.T) {
 		"1.31": {Release: "v1.31.9", Suite: 3, Tests: map[string]Result{
 			"TestA": {Passed, "", "2026-11-29", "abc"}, "TestB": {LeftOut, "it is too new", "2026-11-30", "abd"},
 		}},
-		"1.32": {Release: "v1.32.9", Suite: 1, Tests: map[string]Result{"TestA": {Failed, "", "2026-11-29", "abc"}}},
+		"1.32": {Release: "v1.32.9", Suite: 3, Tests: map[string]Result{"TestA": {Failed, "", "2026-11-29", "abc"}}},
 	}
 	page := Page(known, records)
 	for _, want := range []string{
 		"| 1.30 | not tested | v1.30.1 |",
 		"| 1.31 | v1.31.9: 1 of 3 tests of the suite passed, 2026-11-29 to 2026-11-30 (TestA); " +
 			"left out: TestB (it is too new) |",
-		"| 1.32 | v1.32.9: 0 of 1 tests of the suite passed, 2026-11-29; failed: TestA |",
+		"| 1.32 | v1.32.9: 0 of 3 tests of the suite passed, 2026-11-29; failed: TestA |",
 		"| 1.33 | the whole suite, in each run of CI |",
 	} {
 		if !strings.Contains(page, want) {
@@ -154,6 +154,11 @@ func TestPage(t *testing.T) {
 	// Where something failed, or did not run, nobody is told that it was tested.
 	if got := TestedOn(known, records); !slices.Equal(got, []string{"1.33"}) {
 		t.Errorf("tested on %q", got)
+	}
+	records["1.32"].Tests["TestUpgrade"] = Result{Passed, "", "2026-11-29", "abc"}
+	want := "; upgraded to all newer minors (TestUpgrade); failed: TestA"
+	if page := Page(known, records); !strings.Contains(page, want) {
+		t.Errorf("no upgrade is told of:\n%s", page)
 	}
 	records["1.31"].Tests["TestC"] = Result{Passed, "", "2026-11-30", "abd"}
 	if got := TestedOn(known, records); !slices.Equal(got, []string{"1.31", "1.33"}) {
