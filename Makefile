@@ -141,7 +141,7 @@ e2e: ## try the chart in a kind cluster (docker; KIND_NODE_IMAGE chooses the nod
 
 .PHONY: e2e-operators
 e2e-operators: control-plane ## try real operators, built from Go modules (Linux; ten minutes the first time, then two); docs/operators.md says what they did
-	go test -tags operators -count 1 -timeout 60m -v -run '^(TestCloudNativePG|TestLeaderWorkerSet|TestOpenKruise|TestPrometheusOperator|TestOperators)$$' ./e2e
+	go test -tags operators -count 1 -timeout 60m -v -run '^(TestCloudNativePG|TestGatekeeper|TestLeaderWorkerSet|TestOpenKruise|TestPrometheusOperator|TestOperators)$$' ./e2e
 
 RUN ?= .
 

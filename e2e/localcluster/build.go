@@ -131,6 +131,7 @@ type Operator struct {
 // Operators that the end-to-end tests run.
 var (
 	CloudNativePG      = Operator{"github.com/cloudnative-pg/cloudnative-pg", "cloudnativepg", "/cmd/manager"}
+	Gatekeeper         = Operator{"github.com/open-policy-agent/gatekeeper/v3", "gatekeeper", ""}
 	LeaderWorkerSet    = Operator{"sigs.k8s.io/lws", "lws", "/cmd"}
 	OpenKruise         = Operator{"github.com/openkruise/kruise", "kruise", ""}
 	PrometheusOperator = Operator{"github.com/prometheus-operator/prometheus-operator", "prometheusoperator",
