@@ -83,49 +83,49 @@ type packer struct {
 // places are where four bytes were seen last, plus 1, by their hash.
 type places [1 << placeBits]uint16
 
-func (s *places) of(bytes []byte) *uint16 {
-	return &s[binary.LittleEndian.Uint32(bytes)*0x9e3779b1>>(32-placeBits)]
+func (p *places) of(bytes []byte) *uint16 {
+	return &p[binary.LittleEndian.Uint32(bytes)*0x9e3779b1>>(32-placeBits)]
 }
 
 // pack packs bytes. It tries the base of a packing that these replace, if there is one,
 // and else the last. Bytes that share less than half with it become a base.
-func (k *packer) pack(bytes []byte, replaced packing) packing {
+func (p *packer) pack(bytes []byte, replaced packing) packing {
 	switch {
 	case replaced.base != nil:
-		k.use(replaced.base)
+		p.use(replaced.base)
 	case !replaced.none():
-		k.use(&replaced.text)
+		p.use(&replaced.text)
 	}
-	if k.base != nil && len(*k.base)+len(bytes) <= longestAll {
-		if k.subtract(bytes); len(k.made) <= len(bytes)/2 {
-			return packing{string(k.made), k.base}
+	if p.base != nil && len(*p.base)+len(bytes) <= longestAll {
+		if p.subtract(bytes); len(p.made) <= len(bytes)/2 {
+			return packing{string(p.made), p.base}
 		}
 	}
 	text := string(bytes)
-	k.use(&text)
+	p.use(&text)
 	return packing{text: text}
 }
 
 // use changes the base.
-func (k *packer) use(base *string) {
-	if k.base != nil && (k.base == base || *k.base == *base) {
+func (p *packer) use(base *string) {
+	if p.base != nil && (p.base == base || *p.base == *base) {
 		return
 	}
-	k.base, k.places = base, places{}
-	k.all = append(k.all[:0], *base...)
-	if len(k.all) > longestAll {
+	p.base, p.places = base, places{}
+	p.all = append(p.all[:0], *base...)
+	if len(p.all) > longestAll {
 		return
 	}
-	for i := 0; i+leastCopy <= len(k.all); i++ {
-		*k.places.of(k.all[i:]) = uint16(i + 1)
+	for i := 0; i+leastCopy <= len(p.all); i++ {
+		*p.places.of(p.all[i:]) = uint16(i + 1)
 	}
 }
 
 // subtract sets made to the difference of bytes to the base.
-func (k *packer) subtract(bytes []byte) {
-	seen, first := k.places, len(*k.base)
-	all := append(k.all[:first], bytes...)
-	made, done, distance := k.made[:0], first, first
+func (p *packer) subtract(bytes []byte) {
+	seen, first := p.places, len(*p.base)
+	all := append(p.all[:first], bytes...)
+	made, done, distance := p.made[:0], first, first
 	for i := first; i+leastCopy <= len(all); {
 		from := i - distance
 		if !begins(all[i:], all[from:]) {
@@ -162,7 +162,7 @@ func (k *packer) subtract(bytes []byte) {
 		made = binary.AppendUvarint(made, uint64(len(all)-done))
 		made = append(made, all[done:]...)
 	}
-	k.all, k.made = all, made
+	p.all, p.made = all, made
 }
 
 // begins says whether bytes begin with the first few of others.
