@@ -94,7 +94,7 @@ func TestFixListsOnce(t *testing.T) {
 	defer reader.mu.Unlock()
 	lists := 0
 	for path, n := range reader.reads {
-		if n > 1 {
+		if n > 1 && path != "/version" { // which API servers of several releases answer is asked several times
 			t.Errorf("%s is read %d times", path, n)
 		}
 		if strings.HasSuffix(path, "/deployments") || strings.HasSuffix(path, "/services") {
