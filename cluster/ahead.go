@@ -4,17 +4,14 @@ import (
 	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // A foreseen lookup is one that the live view will be asked if a review must
 // look again, although the cached view is not asked it.
 type foreseen struct {
-	kind            any // a nil pointer of the type
-	namespace, name string
-	labels          labels.Selector
-	at              int // the number of the lookup that says so; 0 if every denial needs it
+	lookup
+	at int // the number of the lookup that says so; 0 if every denial needs it
 }
 
 // A begunLookup is a lookup that runs.
@@ -42,7 +39,7 @@ func Foresee[T any, P interface {
 	*T
 	Object
 }](v *View, namespace, name string) {
-	v.foresee(foreseen{kind: P(nil), namespace: namespace, name: name})
+	v.foresee(lookup{kind: P(nil), namespace: namespace, name: name}, 0)
 }
 
 // ForeseeMissing is [Foresee] of an object that a review will look up in the cached view,
@@ -62,14 +59,14 @@ func ForeseeList[L any, P interface {
 	*L
 	ObjectList
 }](v *View, selected Selection) {
-	if text, plain := selected.Text(); plain {
-		v.foresee(foreseen{kind: P(nil), namespace: selected.Namespace, name: text, labels: selected.Labels})
+	if l, plain := listOf(P(nil), selected); plain {
+		v.foresee(l, 0)
 	}
 }
 
-func (v *View) foresee(f foreseen) {
+func (v *View) foresee(l lookup, at int) {
 	if v.environment.Live != nil {
-		v.foreseen = append(v.foreseen, f)
+		v.foreseen = append(v.foreseen, foreseen{l, at})
 	}
 }
 
@@ -84,12 +81,12 @@ func (v *View) LookAhead(since int) {
 	first := len(v.known)
 	for _, a := range v.cached.known {
 		if a.used > since {
-			v.expect(a.kind, a.namespace, a.name, a.labels)
+			v.expect(a.lookup)
 		}
 	}
 	for _, f := range v.cached.foreseen {
 		if f.at == 0 || f.at > since {
-			v.expect(f.kind, f.namespace, f.name, f.labels)
+			v.expect(f.lookup)
 		}
 	}
 	if len(v.known) == first+1 { // nothing to do meanwhile
@@ -99,32 +96,29 @@ func (v *View) LookAhead(since int) {
 	for i := first; i < len(v.known); i++ {
 		a := &v.known[i]
 		a.begun = &begunLookup{done: make(chan struct{}), obj: reflect.New(reflect.TypeOf(a.kind).Elem()).Interface()}
-		go a.begun.run(v, *a)
+		go a.begun.run(v, a.lookup)
 	}
 }
 
 // run asks for an answer.
-func (b *begunLookup) run(v *View, a answer) {
+func (b *begunLookup) run(v *View, l lookup) {
 	defer close(b.done)
 	var err error
 	switch into := b.obj.(type) {
 	case ObjectList:
-		err = v.environment.Source.List(v.ctx, into, Selection{Namespace: a.namespace, Labels: a.labels})
+		err = v.environment.Source.List(v.ctx, into, Selection{Namespace: l.namespace, Labels: l.labels})
 	case Object:
-		err = v.environment.Source.Get(v.ctx, types.NamespacedName{Namespace: a.namespace, Name: a.name}, into)
+		err = v.environment.Source.Get(v.ctx, types.NamespacedName{Namespace: l.namespace, Name: l.name}, into)
 		if apierrors.IsNotFound(err) {
-			b.obj, err = a.kind, nil
+			b.obj, err = l.kind, nil
 		}
 	}
 	b.err = unserved(err)
 }
 
 // expect makes room for the answer to a lookup, unless it is known already.
-func (v *View) expect(kind any, namespace, name string, labels labels.Selector) {
-	for i := range v.known {
-		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
-			return
-		}
+func (v *View) expect(l lookup) {
+	if v.find(l) == nil {
+		v.known = append(v.known, answer{lookup: l, obj: l.kind})
 	}
-	v.known = append(v.known, answer{kind: kind, namespace: namespace, name: name, labels: labels, obj: kind})
 }

@@ -177,7 +177,7 @@ func makersOf(v *View, namespace, base string) ([]*appsv1.StatefulSet, error) {
 	few := strings.Count(base, "-") <= 3
 	if few && v.environment.Finder != nil {
 		for name := range setsNamed(base) {
-			v.foresee(foreseen{kind: (*appsv1.StatefulSet)(nil), namespace: namespace, name: name, at: v.reads + 1})
+			v.foresee(lookup{kind: (*appsv1.StatefulSet)(nil), namespace: namespace, name: name}, v.reads+1)
 		}
 	}
 	if v.environment.Finder != nil || !few {

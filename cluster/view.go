@@ -111,24 +111,37 @@ func (v *View) lacks(err error) bool {
 	return ok && err != nil && v.environment.Live != nil && p.Lacks(err)
 }
 
-// An answer is a result from the source. All rules of a review see the same
-// cluster, and several look up the same object.
-type answer struct {
+// A lookup is a question for an object, or for a list.
+type lookup struct {
 	kind            any // a nil pointer of the type
 	namespace, name string
 	labels          labels.Selector // of a list, whose name is their text
-	obj             any
-	err             error
-	used            int          // which lookup of the view it answered last
-	begun           *begunLookup // that gets obj and err, or nil if they are here
+}
+
+// An answer is a result from the source. All rules of a review see the same
+// cluster, and several look up the same object.
+type answer struct {
+	lookup
+	obj   any
+	err   error
+	used  int          // which lookup of the view it answered last
+	begun *begunLookup // that gets obj and err, or nil if they are here
 }
 
 // answered returns the answer to an earlier lookup, or nil.
-func (v *View) answered(kind any, namespace, name string) *answer {
+func (v *View) answered(l lookup) *answer {
+	a := v.find(l)
+	if a != nil {
+		a.used = v.reads
+		a.wait()
+	}
+	return a
+}
+
+// find returns the answer to an earlier lookup, which may not have come yet, or nil.
+func (v *View) find(l lookup) *answer {
 	for i := range v.known {
-		if a := &v.known[i]; a.kind == kind && a.name == name && a.namespace == namespace {
-			a.used = v.reads
-			a.wait()
+		if a := &v.known[i]; a.kind == l.kind && a.name == l.name && a.namespace == l.namespace {
 			return a
 		}
 	}
@@ -215,7 +228,8 @@ func Get[T any, P interface {
 	Object
 }](v *View, namespace, name string) (P, error) {
 	v.reads++
-	if a := v.answered(P(nil), namespace, name); a != nil {
+	asked := lookup{kind: P(nil), namespace: namespace, name: name}
+	if a := v.answered(asked); a != nil {
 		return a.obj.(P), a.err
 	}
 	if err := v.withheld(reflect.TypeFor[P]()); err != nil {
@@ -231,7 +245,7 @@ func Get[T any, P interface {
 	case err != nil:
 		obj, err = nil, unserved(err)
 	}
-	v.known = append(v.known, answer{kind: P(nil), namespace: namespace, name: name, obj: obj, err: err, used: v.reads})
+	v.known = append(v.known, answer{lookup: asked, obj: obj, err: err, used: v.reads})
 	return obj, err
 }
 
@@ -254,9 +268,9 @@ func listed[L any, P interface {
 	ObjectList
 }](v *View, selected Selection) (P, error) {
 	v.reads++
-	text, plain := selected.Text()
+	asked, plain := listOf(P(nil), selected)
 	if plain {
-		if a := v.answered(P(nil), selected.Namespace, text); a != nil {
+		if a := v.answered(asked); a != nil {
 			return a.obj.(P), a.err
 		}
 	}
@@ -268,11 +282,15 @@ func listed[L any, P interface {
 		got = nil
 	}
 	if plain {
-		v.known = append(v.known,
-			answer{kind: P(nil), namespace: selected.Namespace, name: text, labels: selected.Labels, obj: got, err: err,
-				used: v.reads})
+		v.known = append(v.known, answer{lookup: asked, obj: got, err: err, used: v.reads})
 	}
 	return got, err
+}
+
+// listOf returns the lookup of a list, and whether it can be told from others.
+func listOf(kind any, selected Selection) (asked lookup, plain bool) {
+	text, plain := selected.Text()
+	return lookup{kind, selected.Namespace, text, selected.Labels}, plain
 }
 
 // withheld returns [ErrUnwatched] for the type of a kind, or of its lists, that

@@ -393,17 +393,45 @@ type beside struct {
 	client client.Client
 }
 
+// A named Pod is one with labels, what another webhook does to it, and the name that
+// it gets.
+type named struct {
+	deed, labels string
+	generated    bool
+	injected     bool   // the namespace
+	alone        string // hostname.subdomain
+	// Where it differs from what Stayput does alone.
+	before, after string
+	warns         map[string]string // rules that warn, by order, in place of those that do alone
+}
+
+// create makes the Pod in a dry run, and holds its name. It says whether that is to be
+// as with Stayput alone.
+func (n named) create(t *testing.T, c client.Client, o order) (pod *corev1.Pod, a answer, same bool) {
+	t.Helper()
+	manifest := besidePod("web", n.labels, n.deed)
+	if n.generated {
+		manifest = strings.Replace(manifest, "name: web,", "generateName: web-,", 1)
+	}
+	pod = parse[corev1.Pod](t, o.namespaceFor(n.injected), manifest)
+	a = ask(t.Context(), func(ctx context.Context) error { return c.Create(ctx, pod, client.DryRunAll) })
+	if a.err != nil {
+		t.Errorf("%s: %v", o.name, a.err)
+		return pod, a, false
+	}
+	want := map[string]string{"alone": n.alone, "before": n.before, "after": n.after}[o.name]
+	if same = want == ""; same {
+		want = n.alone
+	}
+	if got := pod.Spec.Hostname + "." + pod.Spec.Subdomain; got != strings.ReplaceAll(want, "NAME", pod.Name) {
+		t.Errorf("%s: %q, want %q", o.name, got, want)
+	}
+	return pod, a, same
+}
+
 func (b beside) pods(t *testing.T) {
 	const labelled = "app: web, stayput.dev/subdomain: peers"
-	for name, tc := range map[string]struct {
-		deed, labels string
-		generated    bool
-		injected     bool   // the namespace
-		alone        string // hostname.subdomain
-		// Where it differs from what Stayput does alone.
-		before, after string
-		warns         map[string]string // rules that warn, by order, in place of those that do alone
-	}{
+	for name, tc := range map[string]named{
 		"a container and a label": {deed: "sidecar", labels: labelled, alone: "web.peers"},
 		"a container and a label, generated name": {deed: "sidecar", labels: labelled, generated: true,
 			alone: "NAME.peers"},
@@ -441,23 +469,9 @@ func (b beside) pods(t *testing.T) {
 			var alone *corev1.Pod
 			var warnings []string
 			for _, o := range b.orders {
-				manifest := besidePod("web", tc.labels, tc.deed)
-				if tc.generated {
-					manifest = strings.Replace(manifest, "name: web,", "generateName: web-,", 1)
-				}
-				pod := parse[corev1.Pod](t, o.namespaceFor(tc.injected), manifest)
-				a := ask(t.Context(), func(ctx context.Context) error { return b.client.Create(ctx, pod, client.DryRunAll) })
+				pod, a, same := tc.create(t, b.client, o)
 				if a.err != nil {
-					t.Errorf("%s: %v", o.name, a.err)
 					continue
-				}
-				want := map[string]string{"alone": tc.alone, "before": tc.before, "after": tc.after}[o.name]
-				same := want == ""
-				if same {
-					want = tc.alone
-				}
-				if got := pod.Spec.Hostname + "." + pod.Spec.Subdomain; got != strings.ReplaceAll(want, "NAME", pod.Name) {
-					t.Errorf("%s: %q, want %q", o.name, got, want)
 				}
 				if o.name == "alone" {
 					alone, warnings = pod, o.warned(a)

@@ -25,23 +25,10 @@ import (
 // and an operator that listens at base. It prefixes their names.
 func configurations(t *testing.T, file, prefix, ns, base string, ca []byte, paths ...string) {
 	t.Helper()
-	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(readFile(t, file)), 4096)
-	for {
-		// A mutating one has what a validating one has, and more that is not used.
-		var c admissionv1.ValidatingWebhookConfiguration
-		if err := d.Decode(&c); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range configurationsIn(t, file, base, ca, paths...) {
 		c.Name = prefix + c.Name
-		c.Webhooks = slices.DeleteFunc(c.Webhooks, func(w admissionv1.ValidatingWebhook) bool {
-			return !slices.Contains(paths, *w.ClientConfig.Service.Path)
-		})
 		for i := range c.Webhooks {
-			w := &c.Webhooks[i]
-			w.ClientConfig = admissionv1.WebhookClientConfig{URL: new(base + *w.ClientConfig.Service.Path), CABundle: ca}
-			w.NamespaceSelector = selectNamespace(ns)
+			c.Webhooks[i].NamespaceSelector = selectNamespace(ns)
 		}
 		manifest, err := json.Marshal(c)
 		if err != nil {
@@ -51,6 +38,32 @@ func configurations(t *testing.T, file, prefix, ns, base string, ca []byte, path
 			t.Fatal(out)
 		}
 		t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", c.Kind, c.Name) })
+	}
+}
+
+// configurationsIn reads the webhook configurations in a file, with those of their
+// webhooks that have one of the paths, at base. A mutating one has what a validating
+// one has, and more that is not used.
+func configurationsIn(t *testing.T, file, base string, ca []byte, paths ...string) (
+	all []*admissionv1.ValidatingWebhookConfiguration,
+) {
+	t.Helper()
+	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(readFile(t, file)), 4096)
+	for {
+		c := &admissionv1.ValidatingWebhookConfiguration{}
+		if err := d.Decode(c); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		c.Webhooks = slices.DeleteFunc(c.Webhooks, func(w admissionv1.ValidatingWebhook) bool {
+			return !slices.Contains(paths, *w.ClientConfig.Service.Path)
+		})
+		for i := range c.Webhooks {
+			w := &c.Webhooks[i]
+			w.ClientConfig = admissionv1.WebhookClientConfig{URL: new(base + *w.ClientConfig.Service.Path), CABundle: ca}
+		}
+		all = append(all, c)
 	}
 }
 

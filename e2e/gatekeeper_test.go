@@ -5,12 +5,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +18,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"stayput.dev/cluster"
@@ -205,25 +201,13 @@ type gatekeeper struct {
 // for the namespaces of an order, and waits until all of it works.
 func (g gatekeeper) register(t *testing.T, o order, file, base string, ca []byte) {
 	t.Helper()
-	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(readFile(t, file)), 4096)
-	for {
-		// A mutating one has what a validating one has.
-		var c admissionv1.ValidatingWebhookConfiguration
-		if err := d.Decode(&c); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range configurationsIn(t, file, base, ca, "/v1/mutate", "/v1/admit") {
 		if len(c.Webhooks) == 0 {
 			continue
 		}
 		c.Name = o.configuration
-		c.Webhooks = slices.DeleteFunc(c.Webhooks, func(w admissionv1.ValidatingWebhook) bool {
-			return !slices.Contains([]string{"/v1/mutate", "/v1/admit"}, *w.ClientConfig.Service.Path)
-		})
 		for i := range c.Webhooks {
 			w := &c.Webhooks[i]
-			w.ClientConfig = admissionv1.WebhookClientConfig{URL: new(base + *w.ClientConfig.Service.Path), CABundle: ca}
 			w.MatchConditions = []admissionv1.MatchCondition{{Name: "here", Expression: o.here()}}
 			// Who is not asked must not look like who agrees.
 			w.FailurePolicy, w.TimeoutSeconds = new(admissionv1.Fail), new(int32(10))
@@ -274,12 +258,7 @@ func (g gatekeeper) create(t *testing.T, obj client.Object) answer {
 
 func (g gatekeeper) alike(t *testing.T) {
 	const labelled = "app: web, stayput.dev/subdomain: peers"
-	for name, tc := range map[string]struct {
-		labels              string
-		generated, injected bool
-		alone               string // hostname.subdomain
-		before, after       string // where it differs
-	}{
+	for name, tc := range map[string]named{
 		"labelled":                 {labels: labelled, alone: "web.peers"},
 		"labelled, generated name": {labels: labelled, generated: true, alone: "NAME.peers"},
 		"by the Service":           {labels: "app: web", injected: true, alone: "web.peers"},
@@ -297,23 +276,10 @@ func (g gatekeeper) alike(t *testing.T) {
 			var alone *corev1.Pod
 			var warnings []string
 			for _, o := range g.orders {
-				manifest := besidePod("web", tc.labels, "nothing")
-				if tc.generated {
-					manifest = strings.Replace(manifest, "name: web,", "generateName: web-,", 1)
-				}
-				pod := parse[corev1.Pod](t, o.namespaceFor(tc.injected), manifest)
-				a := g.create(t, pod)
+				tc.deed = "nothing" // Gatekeeper goes by labels
+				pod, a, same := tc.create(t, g.client, o)
 				if a.err != nil {
-					t.Errorf("%s: %v", o.name, a.err)
 					continue
-				}
-				want := map[string]string{"alone": tc.alone, "before": tc.before, "after": tc.after}[o.name]
-				same := want == ""
-				if same {
-					want = tc.alone
-				}
-				if got := pod.Spec.Hostname + "." + pod.Spec.Subdomain; got != strings.ReplaceAll(want, "NAME", pod.Name) {
-					t.Errorf("%s: %q, want %q", o.name, got, want)
 				}
 				if o.name == "alone" {
 					alone, warnings = pod, o.warned(a)

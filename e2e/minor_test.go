@@ -4,21 +4,32 @@ import (
 	"fmt"
 	"testing"
 
+	"k8s.io/client-go/discovery"
+
 	"stayput.dev/cluster"
 )
 
 // askVersion learns which Kubernetes the tests are run on. Those of the local
 // control planes are chosen by $STAYPUT_KUBERNETES.
 func askVersion() (err error) {
-	version, err := env.client.Discovery().ServerVersion()
-	if err != nil {
-		return fmt.Errorf("ask for the API server's version: %w", err)
-	}
-	if env.kubernetes, err = cluster.VersionsOf(version); err != nil {
-		return fmt.Errorf("read the API server's version: %w", err)
+	if env.kubernetes, err = versionOf(env.client.Discovery()); err != nil {
+		return err
 	}
 	env.minor = env.kubernetes.Newest.Minor
 	return nil
+}
+
+// versionOf asks an API server for its version.
+func versionOf(server discovery.ServerVersionInterface) (cluster.Versions, error) {
+	version, err := server.ServerVersion()
+	if err != nil {
+		return cluster.Versions{}, fmt.Errorf("ask for the API server's version: %w", err)
+	}
+	v, err := cluster.VersionsOf(version)
+	if err != nil {
+		return v, fmt.Errorf("read the API server's version: %w", err)
+	}
+	return v, nil
 }
 
 // onlySince leaves a test out on a Kubernetes that is older than the thing that it

@@ -77,7 +77,15 @@ func TestTwoAPIServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	servers := []*rest.Config{c.Config(), added}
-	versions := []cluster.Versions{versionOf(t, servers[0]), versionOf(t, servers[1])}
+	is := func(server *rest.Config) cluster.Versions {
+		t.Helper()
+		v, err := versionOf(discovery.NewDiscoveryClientForConfigOrDie(server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	versions := []cluster.Versions{is(servers[0]), is(servers[1])}
 	t.Logf("API servers of %s and %s", versions[0], versions[1])
 	s := replica(t, behindOne(t, c, servers), config+"mode: enforce\n")
 	s.start()
@@ -135,8 +143,8 @@ func TestTwoAPIServers(t *testing.T) {
 			if err != nil || kept != warned {
 				t.Errorf("maxUnavailable is kept: %t, warned of: %t; %v\n%s", kept, warned, err, out)
 			}
-			if is := versionOf(t, server); is.Oldest == is.Newest && kept != (is.Newest.Minor >= 37) {
-				t.Errorf("%s keeps maxUnavailable: %t", is, kept)
+			if v := is(server); v.Oldest == v.Newest && kept != (v.Newest.Minor >= 37) {
+				t.Errorf("%s keeps maxUnavailable: %t", v, kept)
 			}
 			out, err = ask(server, digit, "create", "-f", "-")
 			if err != nil || !strings.Contains(out, "Warning: statefulset-service-missing") ||
@@ -197,19 +205,6 @@ func TestTwoAPIServers(t *testing.T) {
 	known(newer)
 	t.Logf("%s later Stayput knows that all are of %s", time.Since(began).Round(time.Second), newer)
 	answers(newer)
-}
-
-func versionOf(t *testing.T, config *rest.Config) cluster.Versions {
-	t.Helper()
-	info, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := cluster.VersionsOf(info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 // A fronted cluster has an address of its own, which leads to several API servers.

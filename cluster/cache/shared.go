@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"stayput.dev/cluster"
@@ -34,11 +33,10 @@ type shared struct {
 type question struct {
 	kind reflect.Type // of a pointer
 	types.NamespacedName
-	labels labels.Selector
 }
 
-// key tells questions apart.
-func (q question) key() question { return question{q.kind, q.NamespacedName, nil} }
+// A reading sets into, of the kind of a question, to its answer.
+type reading func(ctx context.Context, into any) error
 
 // A turn is a read that has begun, and those who wait for it to end.
 type turn struct{ next *sharing }
@@ -53,7 +51,9 @@ type sharing struct {
 
 // Get implements [cluster.Reader].
 func (s *shared) Get(ctx context.Context, key types.NamespacedName, obj cluster.Object) error {
-	return s.ask(ctx, question{kind: reflect.TypeOf(obj), NamespacedName: key}, obj)
+	return s.ask(ctx, question{reflect.TypeOf(obj), key}, obj, func(ctx context.Context, into any) error {
+		return s.Reader.Get(ctx, key, into.(cluster.Object))
+	})
 }
 
 // List implements [cluster.Reader].
@@ -63,15 +63,17 @@ func (s *shared) List(ctx context.Context, list cluster.ObjectList, selected clu
 		return s.Reader.List(ctx, list, selected)
 	}
 	key := types.NamespacedName{Namespace: selected.Namespace, Name: text}
-	return s.ask(ctx, question{reflect.TypeOf(list), key, selected.Labels}, list)
+	return s.ask(ctx, question{reflect.TypeOf(list), key}, list, func(ctx context.Context, into any) error {
+		return s.Reader.List(ctx, into.(cluster.ObjectList), selected)
+	})
 }
 
 // ask sets into to the answer to a question.
-func (s *shared) ask(ctx context.Context, asked question, into any) error {
+func (s *shared) ask(ctx context.Context, asked question, into any, read reading) error {
 	next := s.join(ctx, asked)
 	if next == nil {
-		defer s.pass(asked)
-		return s.answer(ctx, asked, into)
+		defer s.pass(asked, read)
+		return read(ctx, into)
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -82,18 +84,10 @@ func (s *shared) ask(ctx context.Context, asked question, into any) error {
 		}
 		return next.err
 	case <-timer.C:
-		return s.answer(ctx, asked, into)
+		return read(ctx, into)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// answer reads.
-func (s *shared) answer(ctx context.Context, asked question, into any) error {
-	if list, is := into.(cluster.ObjectList); is {
-		return s.Reader.List(ctx, list, cluster.Selection{Namespace: asked.Namespace, Labels: asked.labels})
-	}
-	return s.Reader.Get(ctx, asked.NamespacedName, into.(cluster.Object))
 }
 
 // join returns the read that a call shares: the one after that which has begun.
@@ -101,9 +95,9 @@ func (s *shared) answer(ctx context.Context, asked question, into any) error {
 func (s *shared) join(ctx context.Context, asked question) *sharing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.turns[asked.key()]
+	t := s.turns[asked]
 	if t == nil {
-		s.turns[asked.key()] = new(turn)
+		s.turns[asked] = new(turn)
 		return nil
 	}
 	until, bounded := ctx.Deadline()
@@ -119,21 +113,21 @@ func (s *shared) join(ctx context.Context, asked question) *sharing {
 }
 
 // pass ends a turn, and begins the next if anybody waits for it.
-func (s *shared) pass(asked question) {
+func (s *shared) pass(asked question, read reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.turns[asked.key()]
+	t := s.turns[asked]
 	next := t.next
 	if t.next = nil; next == nil {
-		delete(s.turns, asked.key())
+		delete(s.turns, asked)
 		return
 	}
-	go s.read(asked, next)
+	go s.readFor(asked, next, read)
 }
 
-// read reads for all who share it, and outlives the request of any of them.
-func (s *shared) read(asked question, answer *sharing) {
-	defer s.pass(asked)
+// readFor reads for all who share it, and outlives the request of any of them.
+func (s *shared) readFor(asked question, answer *sharing, read reading) {
+	defer s.pass(asked, read)
 	ctx := context.Background()
 	if !answer.until.IsZero() {
 		var cancel context.CancelFunc
@@ -141,6 +135,6 @@ func (s *shared) read(asked question, answer *sharing) {
 		defer cancel()
 	}
 	answer.obj = reflect.New(asked.kind.Elem()).Interface()
-	answer.err = s.answer(ctx, asked, answer.obj)
+	answer.err = read(ctx, answer.obj)
 	close(answer.done)
 }
