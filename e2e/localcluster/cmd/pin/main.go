@@ -69,8 +69,12 @@ func pin(ctx context.Context, minor string) error {
 	if err != nil {
 		return err
 	}
+	version, err := newestOf(ctx, minor)
+	if err != nil {
+		return err
+	}
 	var newest release
-	if err := goJSON(ctx, &newest, "mod", "download", "-json", "k8s.io/kubernetes@v"+minor); err != nil {
+	if err := goJSON(ctx, &newest, "mod", "download", "-json", "k8s.io/kubernetes@"+version); err != nil {
 		return err
 	}
 	var theirs modFile
@@ -85,13 +89,32 @@ func pin(ctx context.Context, minor string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	cmd.Dir, cmd.Env = dir, goEnv()
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go mod tidy in %s: %w", dir, err)
 	}
 	fmt.Printf("Kubernetes %s is %s: %s\n", minor, newest.Version, dir)
 	return nil
+}
+
+// newestOf returns the newest release of a minor, or its newest pre-release where it
+// has no release yet, which no query of the go command finds.
+func newestOf(ctx context.Context, minor string) (newest string, err error) {
+	var published struct{ Versions []string } // the oldest first
+	if err := goJSON(ctx, &published, "list", "-m", "-versions", "-json", "k8s.io/kubernetes"); err != nil {
+		return "", err
+	}
+	for _, v := range published.Versions {
+		isOf, isRelease := strings.HasPrefix(v, "v"+minor+"."), !strings.Contains(v, "-")
+		if isOf && (isRelease || newest == "" || strings.Contains(newest, "-")) {
+			newest = v
+		}
+	}
+	if newest == "" {
+		return "", errors.New("there is no release, and no pre-release")
+	}
+	return newest, nil
 }
 
 // nested returns a go.mod whose tools are the programs of a release. It has the
@@ -121,10 +144,13 @@ func nested(minor, version string, theirs modFile) string {
 		strings.Join(localcluster.KubernetesPackages(), "\n\t"))
 }
 
+// goEnv lets go fetch a newer toolchain for a release that requires one.
+func goEnv() []string { return append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=auto") }
+
 // goJSON runs the go command and reads its answer.
 func goJSON(ctx context.Context, answer any, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = os.TempDir(), append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	cmd.Dir, cmd.Env = os.TempDir(), goEnv()
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
