@@ -36,7 +36,13 @@ type Known struct {
 // A Minor is a minor version of Kubernetes.
 type Minor struct {
 	Minor string `json:"minor"` // 1.34
-	Kind  string `json:"kind"`  // tag of the node image that the workflow runs
+	Kind  string `json:"kind"`  // node image that the workflow runs: tag@digest
+}
+
+// node is the release of Kubernetes in the node image.
+func (m Minor) node() string {
+	tag, _, _ := strings.Cut(m.Kind, "@")
+	return tag
 }
 
 // A Difference is a fact about some releases of Kubernetes that rules depend on.
@@ -176,7 +182,7 @@ its sources, with Stayput enforcing. What has not run counts as not tested.
 |---|---|---|
 `, k.Oldest(), k.Because)
 	for _, m := range slices.Backward(k.Minors) {
-		fmt.Fprintf(&s, "| %s | %s | %s |\n", m.Minor, testedHow(k, m, records[m.Minor]), m.Kind)
+		fmt.Fprintf(&s, "| %s | %s | %s |\n", m.Minor, testedHow(k, m, records[m.Minor]), m.node())
 	}
 	s.WriteString(`
 The last column is the node image on which the workflow of CI installs, upgrades and restarts the chart; its results are

@@ -61,8 +61,8 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 	var kind, minors []string
 	for _, m := range known.Minors {
 		minors, kind = append(minors, m.Minor), append(kind, m.Kind)
-		if !strings.HasPrefix(m.Kind, "v"+m.Minor+".") {
-			t.Errorf("node image %s is not of %s", m.Kind, m.Minor)
+		if !nodeImage.MatchString(m.Kind) || !strings.HasPrefix(m.Kind, "v"+m.Minor+".") {
+			t.Errorf("node image %s: want a tag of %s, and a digest", m.Kind, m.Minor)
 		}
 	}
 	if got := matrix(t, "ci.yaml", "kind", "kubernetes"); !slices.Equal(got, kind) {
@@ -101,6 +101,8 @@ func matrix(t *testing.T, workflow, job, key string) []string {
 	}
 	return w.Jobs[job].Strategy.Matrix[key]
 }
+
+var nodeImage = regexp.MustCompile(`^v1\.[0-9]+\.[0-9]+@sha256:[0-9a-f]{64}$`)
 
 var since = regexp.MustCompile(`(?m)^# since 1\.([0-9]+)$`)
 
