@@ -17,7 +17,7 @@ func (b *builder) say(format string, args ...any) {
 
 func (b *builder) announce(missing []program) {
 	b.say("building %s from Go modules, kept in %s", names(missing), b.cache)
-	b.say("where nothing is downloaded or compiled yet, this takes six to ten minutes on two cores")
+	b.say("where nothing is downloaded or compiled yet, this takes ten to twenty minutes on two cores")
 }
 
 // reportProgress writes at intervals which programs of ps are not yet in dir, until

@@ -30,7 +30,9 @@ func sourceDir(ctx context.Context, goCommand string) (string, error) {
 
 // buildFlags are part of a program's key in the cache. Components of Kubernetes
 // report the version in their module's go.mod. The other modules require the same
-// dependencies as the newest, so that these are compiled once.
+// dependencies as the newest, so that these are compiled once; and the Makefile builds
+// Stayput with the same -trimpath and -gcflags, for the same reason. Debug
+// information is of no use in programs that are only run.
 func (b *builder) buildFlags(module string) ([]string, error) {
 	if !strings.HasPrefix(module, newestModule+"-") {
 		module = newestModule
@@ -46,13 +48,15 @@ func (b *builder) buildFlags(module string) ([]string, error) {
 	} {
 		ld += " -X k8s.io/component-base/version." + v + " -X k8s.io/client-go/pkg/version." + v
 	}
-	return []string{"-trimpath", "-buildvcs=false", "-ldflags", ld}, nil
+	return []string{"-trimpath", "-gcflags=all=-dwarf=false", "-buildvcs=false", "-ldflags", ld}, nil
 }
 
 // buildEnv returns the environment of a build without the caller's build settings
-// (those of a cross-compiling Makefile, or a workspace).
+// (those of a cross-compiling Makefile, or a workspace). Where a module requires a
+// newer Go than ours, as Kubernetes 1.38 does, go fetches that toolchain.
 func buildEnv() []string {
-	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=auto", "GOOS="+runtime.GOOS,
+		"GOARCH="+runtime.GOARCH)
 }
 
 func isDir(path string) bool {
