@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +36,18 @@ var env struct {
 }
 
 func TestMain(m *testing.M) {
+	atOnce()
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(run(m))
+}
+
+// atOnce lets more tests run at once than there are processors, unless -parallel says
+// how many: most of them wait for a controller or for a time limit.
+func atOnce() {
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 }
 
 func run(m *testing.M) int {
