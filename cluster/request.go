@@ -45,6 +45,12 @@ func ControlPlaneUsers() []string {
 	return []string{"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"}
 }
 
+// UsersOf are the user names by which the API server may know one of [Controllers]: its
+// own, or that of kube-controller-manager, if its controllers have none.
+func UsersOf(controller string) []string {
+	return []string{kubeSystem + controller, "system:kube-controller-manager"}
+}
+
 // NodesGroup is the group of all kubelets.
 const NodesGroup = "system:nodes"
 

@@ -243,10 +243,14 @@ var (
 		Expression: "request.resource.resource != 'persistentvolumes' || (has(oldObject.status) && " +
 			"has(oldObject.status.phase) && oldObject.status.phase == 'Bound')",
 	}
+	// Anybody can write an owner; what its controller creates of a StatefulSet has the
+	// name that it gives (cluster.ControlledBy).
 	notStatefulSetPod = admissionv1.MatchCondition{
 		Name: "not-of-statefulset",
-		Expression: "!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == " +
-			"'StatefulSet')",
+		Expression: "!has(request.userInfo.username) || !(request.userInfo.username in ['" +
+			strings.Join(cluster.UsersOf("statefulset-controller"), "', '") + "']) || " +
+			"!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == 'StatefulSet' && " +
+			"o.apiVersion.startsWith('apps/') && has(o.controller) && o.controller)",
 	}
 	// Rules about what a Pod runs review it in the template of its controller, and
 	// a Pod that has none by itself.
