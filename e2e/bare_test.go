@@ -25,7 +25,7 @@ func newBare(t *testing.T, config string, first ...func(s *harness.Stayput)) *ba
 	t.Helper()
 	// Nothing binds claims here, so nothing must hold them back either.
 	cluster, err := localcluster.Start(t.Context(), localcluster.Options{
-		Bare: true, APIServerArgs: append(recreateGate(), "--disable-admission-plugins=StorageObjectInUseProtection"),
+		Bare: true, APIServerArgs: append(testdataGates(), "--disable-admission-plugins=StorageObjectInUseProtection"),
 	})
 	if err != nil {
 		t.Fatal(err)

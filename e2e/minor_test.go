@@ -49,3 +49,12 @@ func recreateGate() []string {
 	}
 	return []string{"--feature-gates=StatefulSetRecreateStrategy=true"}
 }
+
+// testdataGates opens the feature gates of what testdata has and the minor knows but
+// drops or refuses.
+func testdataGates() []string {
+	if env.minor < 37 {
+		return []string{"--feature-gates=MaxUnavailableStatefulSet=true"} // since 1.24
+	}
+	return recreateGate()
+}
