@@ -102,7 +102,7 @@ var sentences = []sentence{
 	{rule: "statefulset-grace-period", says: `before it has saved|may start while`,
 		beyond: "kubelet kills when the period ends, and a period of 0 is a deletion at once: " +
 			"pkg/kubelet/kuberuntime/kuberuntime_container.go:915, pkg/registry/core/pod/strategy.go:180"},
-	{rule: "statefulset-max-unavailable", says: `takes down all`, shown: updatesWait},
+	{rule: "statefulset-max-unavailable", says: `takes down all`, shown: updatesTakeAllDown},
 	{rule: "statefulset-recreate", says: `stops? (all Pods )?at once`, by: "TestRecreateStopsAllPods"},
 	{rule: "deployment-grace-period", says: `while it writes`,
 		beyond: "a period of 0 is a deletion at once: pkg/registry/core/pod/strategy.go:180"},
@@ -901,32 +901,19 @@ func longNamesHaveNoPods(t *testing.T, ns string) {
 	}
 }
 
-// updatesWait changes templates that are held back.
-func updatesWait(t *testing.T, ns string) {
-	set := func(name, strategy, image string) string {
-		return strings.Replace(memberSet(name, 3, "  serviceName: db\n  updateStrategy: {"+strategy+"}", "", ""), "image: db",
-			"image: "+image, 1)
-	}
-	all := func(image string) string {
-		return set("by-hand", "type: OnDelete", image) + set("none", "rollingUpdate: {partition: 3}", image) +
-			set("some", "rollingUpdate: {partition: 2}", image) + set("down", "rollingUpdate: {maxUnavailable: 3}", image)
-	}
-	contains(t, apply(t, ns, all("db")), "or Pods keep an old template until somebody deletes them",
-		"must be less than replicas, 3, or no Pod is ever updated", "it holds some-0 and some-1 at the old template",
+// updatesTakeAllDown changes the template of a StatefulSet that lets all Pods be away,
+// and holds those that go.
+func updatesTakeAllDown(t *testing.T, ns string) {
+	onlySince(t, 37, "maxUnavailable of StatefulSets, but for patches of 1.35")
+	contains(t, apply(t, ns, updatedSet("down", "rollingUpdate: {maxUnavailable: 3}", "db")),
 		"an update takes down all 3 at once")
-	for _, name := range []string{"by-hand", "none", "some", "down"} {
-		output(t, "3", "get", "statefulset", name, "-n", ns, "-o", allReady)
-	}
+	output(t, "3", "get", "statefulset", "down", "-n", ns, "-o", allReady)
 	hold := func(finalizers string) {
 		kubectl(t, "patch", "pod", "down-0", "down-1", "down-2", "-n", ns, "--type=merge", "-p",
 			`{"metadata":{"finalizers":`+finalizers+`}}`)
 	}
 	hold(`["example.com/held"]`)
-	contains(t, apply(t, ns, all("db:2")),
-		"cannot bring the new template to by-hand-0 to by-hand-2 until somebody deletes each")
-	images := func(app string) []string {
-		return []string{"get", "pod", "-n", ns, "-l", "app=" + app, "-o", "jsonpath={.items[*].spec.containers[0].image}"}
-	}
+	apply(t, ns, updatedSet("down", "rollingUpdate: {maxUnavailable: 3}", "db:2"))
 	eventually(t, "all three are on their way out", func() error {
 		if n := len(strings.Fields(kubectl(t, "get", "pod", "-n", ns, "-l", "app=down", "-o",
 			"jsonpath={.items[*].metadata.deletionTimestamp}"))); n != 3 {
@@ -935,6 +922,30 @@ func updatesWait(t *testing.T, ns string) {
 		return nil
 	})
 	hold("null")
+}
+
+// updatedSet is a StatefulSet of three Pods with an update strategy and an image.
+func updatedSet(name, strategy, image string) string {
+	return strings.Replace(memberSet(name, 3, "  serviceName: db\n  updateStrategy: {"+strategy+"}", "", ""), "image: db",
+		"image: "+image, 1)
+}
+
+// updatesWait changes templates that are held back.
+func updatesWait(t *testing.T, ns string) {
+	all := func(image string) string {
+		return updatedSet("by-hand", "type: OnDelete", image) + updatedSet("none", "rollingUpdate: {partition: 3}", image) +
+			updatedSet("some", "rollingUpdate: {partition: 2}", image)
+	}
+	contains(t, apply(t, ns, all("db")), "or Pods keep an old template until somebody deletes them",
+		"must be less than replicas, 3, or no Pod is ever updated", "it holds some-0 and some-1 at the old template")
+	for _, name := range []string{"by-hand", "none", "some"} {
+		output(t, "3", "get", "statefulset", name, "-n", ns, "-o", allReady)
+	}
+	contains(t, apply(t, ns, all("db:2")),
+		"cannot bring the new template to by-hand-0 to by-hand-2 until somebody deletes each")
+	images := func(app string) []string {
+		return []string{"get", "pod", "-n", ns, "-l", "app=" + app, "-o", "jsonpath={.items[*].spec.containers[0].image}"}
+	}
 	output(t, "db db db:2", images("some")...)
 	output(t, "3", "get", "statefulset", "some", "-n", ns, "-o", allReady)
 	output(t, "db db db", images("none")...)

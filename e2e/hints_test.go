@@ -36,14 +36,17 @@ func growingClass(t *testing.T) string {
 	return name
 }
 
-// refusedBefore37 is what the API server says where it says something else since
-// Kubernetes 1.37, which names the field of a StatefulSet.
-var refusedBefore37 = map[string]string{
-	"a larger claim template":   otherFields,
-	"a class that is to retain": "reclaimPolicy: Forbidden",
-	"another order of Pods":     otherFields,
-	"another selector":          otherFields,
-	"another Service":           otherFields,
+// refusedBefore is what the API server says where it says something else since a minor
+// of Kubernetes: 1.37 names the field of a StatefulSet.
+var refusedBefore = map[string]struct {
+	minor int
+	words string
+}{
+	"a larger claim template":   {37, otherFields},
+	"a class that is to retain": {36, "reclaimPolicy: Forbidden"}, // 1.34, or earlier than 1.36.3
+	"another order of Pods":     {37, otherFields},
+	"another selector":          {37, otherFields},
+	"another Service":           {37, otherFields},
 }
 
 const otherFields = "updates to statefulset spec for fields other than"
@@ -161,8 +164,8 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: no-%[1]s,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if older := refusedBefore37[name]; older != "" && env.minor < 37 {
-				tc.refusal = older
+			if older := refusedBefore[name]; env.minor < older.minor {
+				tc.refusal = older.words
 			}
 			args := tc.args
 			if args == nil {
