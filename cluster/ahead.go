@@ -42,18 +42,6 @@ func Foresee[T any, P interface {
 	v.foresee(lookup{kind: P(nil), namespace: namespace, name: name}, 0)
 }
 
-// ForeseeMissing is [Foresee] of an object that a review will look up in the cached view,
-// which asks the API server only for what the source lacks.
-func ForeseeMissing[T any, P interface {
-	*T
-	Object
-}](v *View, namespace, name string) {
-	key := types.NamespacedName{Namespace: namespace, Name: name}
-	if v.lacks(v.environment.Source.Get(v.ctx, key, P(new(T)))) {
-		Foresee[T, P](v, namespace, name)
-	}
-}
-
 // ForeseeList is [Foresee] of a list.
 func ForeseeList[L any, P interface {
 	*L
@@ -96,7 +84,11 @@ func (v *View) LookAhead(since int) {
 	for i := first; i < len(v.known); i++ {
 		a := &v.known[i]
 		a.begun = &begunLookup{done: make(chan struct{}), obj: reflect.New(reflect.TypeOf(a.kind).Elem()).Interface()}
-		go a.begun.run(v, a.lookup)
+		if i < len(v.known)-1 {
+			go a.begun.run(v, a.lookup)
+		} else { // there is nothing else to do meanwhile
+			a.begun.run(v, a.lookup)
+		}
 	}
 }
 

@@ -249,6 +249,23 @@ func Get[T any, P interface {
 	return obj, err
 }
 
+// Taken says whether there is an object with a name that a remedy would give to a new
+// one. The API server is not asked for what the source lacks.
+func Taken[T any, P interface {
+	*T
+	Object
+}](v *View, namespace, name string) (bool, error) {
+	v = v.Cached()
+	if v.environment.Live != nil && v.find(lookup{kind: P(nil), namespace: namespace, name: name}) == nil {
+		key := types.NamespacedName{Namespace: namespace, Name: name}
+		if apierrors.IsNotFound(v.environment.Source.Get(v.ctx, key, P(new(T)))) {
+			return false, nil
+		}
+	}
+	obj, err := Get[T, P](v, namespace, name)
+	return obj != nil, err
+}
+
 // List returns the objects that are selected, in no order. The items must not be
 // edited. An error means that the lookup failed.
 func List[L any, P interface {

@@ -242,8 +242,7 @@ type Pass struct {
 }
 
 // Provisional says whether a finding that denies is dropped, and found again with lookups
-// at the API server. It needs no remedy then: a rule whose remedy costs lookups can
-// [cluster.ForeseeMissing] them instead, so that they run together with all others.
+// at the API server. A rule whose remedy takes much work can leave it out then.
 func (p *Pass) Provisional() bool {
 	return p.repeats && p.level == Deny && p.Cluster.Reads() > p.since
 }

@@ -99,11 +99,11 @@ func headlessName(base string) string {
 // with a digit: one that no Service has, if one of two is free.
 func letteredService(v *cluster.View, namespace, name string) (string, error) {
 	other := headlessName(name)
-	svc, err := cluster.Get[corev1.Service](v, namespace, other)
+	taken, err := cluster.Taken[corev1.Service](v, namespace, other)
 	if err != nil {
 		return "", fmt.Errorf("get Service %s: %w", other, err)
 	}
-	if svc != nil {
+	if taken {
 		other = cut(lettered(name), validation.DNS1123LabelMaxLength)
 	}
 	return other, nil
@@ -137,11 +137,11 @@ func newHeadlessName(v *cluster.View, sts *appsv1.StatefulSet, bases ...string) 
 // nameTaken says whether a Service has a name, or a StatefulSet other than sts
 // waits for one that does.
 func nameTaken(v *cluster.View, sts *appsv1.StatefulSet, name string) (bool, error) {
-	svc, err := cluster.Get[corev1.Service](v, sts.Namespace, name)
+	taken, err := cluster.Taken[corev1.Service](v, sts.Namespace, name)
 	if err != nil {
 		return false, fmt.Errorf("get Service %s: %w", name, err)
 	}
-	if svc != nil {
+	if taken {
 		return true, nil
 	}
 	others, err := alsoNaming(v, sts, name)

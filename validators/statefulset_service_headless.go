@@ -60,7 +60,6 @@ that does not select the Pods is reported by statefulset-service-selector alone.
 		wrong := field.Invalid(serviceNamePath, svc.Name,
 			"must name a headless Service; this one resolves to one virtual IP, not to the Pods, and cannot be changed later")
 		if apart && p.Provisional() {
-			cluster.ForeseeMissing[corev1.Service](p.Cluster, sts.Namespace, headlessName(svc.Name))
 			p.Report(wrong)
 			return unknown
 		}
@@ -86,9 +85,12 @@ that does not select the Pods is reported by statefulset-service-selector alone.
 			return err
 		}
 		unknown = cmp.Or(err, unknown)
-		fix := setting(serviceNamePath, own, 1)
-		remedy := fix.Text() + selectsThese
-		if own == "" {
+		var fix *Fix
+		var remedy string
+		if own != "" {
+			fix = setting(serviceNamePath, own, 1)
+			remedy = fix.Text() + selectsThese
+		} else {
 			labels, first, err := ownLabels(p.Cluster.Cached(), sts)
 			if known(err) != nil {
 				return err

@@ -151,8 +151,8 @@ func TestLiveReadsRunTogether(t *testing.T) {
 		denied string
 	}{
 		"claim-delete-denied": {3, "claim-in-use=deny"},
-		// Two Services, the Namespace, and Pods that may run.
-		"statefulset-denied": {4, "statefulset-service-headless=deny"},
+		// The Service, the Namespace, and Pods that may run; not the Service of the remedy.
+		"statefulset-denied": {3, "statefulset-service-headless=deny"},
 	} {
 		t.Run(payload, func(t *testing.T) {
 			w := shop(t)
