@@ -2,7 +2,7 @@ package webhook
 
 import (
 	"context"
-	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -108,6 +108,5 @@ func (c *counted) List(ctx context.Context, list cluster.ObjectList, selected cl
 
 // kindName returns the kind of a typed object: *v1.Service is Service.
 func kindName(obj any) string {
-	name := fmt.Sprintf("%T", obj)
-	return name[strings.LastIndexByte(name, '.')+1:]
+	return reflect.TypeOf(obj).Elem().Name()
 }

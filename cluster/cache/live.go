@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
@@ -39,7 +40,8 @@ func Live(config *rest.Config, general cluster.Reader) (cluster.Reader, error) {
 		return nil, fmt.Errorf("prepare to ask %s: %w", config.Host, err)
 	}
 	base.Path = strings.TrimSuffix(base.Path, "/")
-	l := &live{Reader: general, base: *base, transport: transport, places: map[reflect.Type]place{}}
+	l := &live{Reader: general, base: *base, transport: transport, places: map[reflect.Type]place{},
+		header: http.Header{"Accept": {runtime.ContentTypeProtobuf}, "User-Agent": {config.UserAgent}}}
 	for i := range cluster.Kinds {
 		kind := &cluster.Kinds[i]
 		if kind.Optional { // an older API server has no such path, which general tells from an object that is missing
@@ -63,6 +65,7 @@ type live struct {
 	cluster.Reader
 	base      url.URL // without a slash at its end
 	transport http.RoundTripper
+	header    http.Header // of all requests; transports do not edit it
 	places    map[reflect.Type]place
 }
 
@@ -71,9 +74,6 @@ type place struct {
 	group string // path of the group and version
 	kind  *cluster.Kind
 }
-
-// header is that of all requests, which transports do not edit.
-var header = http.Header{"Accept": {runtime.ContentTypeProtobuf}}
 
 // An unmarshaler is an object or a list that can be read from protobuf.
 type unmarshaler interface{ Unmarshal([]byte) error }
@@ -88,7 +88,9 @@ func (l *live) Get(ctx context.Context, key types.NamespacedName, obj cluster.Ob
 	}
 	target := l.base
 	target.Path += at.path(key.Namespace) + "/" + key.Name
-	status, found, err := l.ask(ctx, &target)
+	found := messages.Get().(*message)
+	defer found.giveBack()
+	status, err := l.ask(ctx, &target, found)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
@@ -119,7 +121,9 @@ func (l *live) List(ctx context.Context, list cluster.ObjectList, selected clust
 	if text != "" {
 		target.RawQuery = "labelSelector=" + url.QueryEscape(text)
 	}
-	status, found, err := l.ask(ctx, &target)
+	found := messages.Get().(*message)
+	defer found.giveBack()
+	status, err := l.ask(ctx, &target, found)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
@@ -145,35 +149,50 @@ func (p place) path(namespace string) string {
 	return p.group + "/namespaces/" + namespace + "/" + p.kind.Resource
 }
 
-// ask sends a request and returns its answer, still encoded.
-func (l *live) ask(ctx context.Context, target *url.URL) (status int, found *runtime.Unknown, err error) {
-	req := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: header, Proto: "HTTP/1.1",
+// ask sends a request, reads its answer into found and returns its code.
+func (l *live) ask(ctx context.Context, target *url.URL, found *message) (status int, err error) {
+	req := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: l.header, Proto: "HTTP/1.1",
 		ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	resp, err := l.transport.RoundTrip(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	found, err = read(resp)
-	return resp.StatusCode, found, err
+	return resp.StatusCode, found.read(resp)
+}
+
+// A message is an answer, whose object is still encoded. What is decoded from it shares
+// no memory with it.
+type message struct {
+	runtime.Unknown
+	body bytes.Buffer
+}
+
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+// giveBack lets the memory of a message be used again, unless it is much.
+func (m *message) giveBack() {
+	if m.body.Cap() <= 64<<10 {
+		messages.Put(m)
+	}
 }
 
 // magic begins a message in Kubernetes' protobuf.
 var magic = []byte("k8s\x00")
 
-// read reads an answer and returns what is in it, still encoded.
-func read(resp *http.Response) (*runtime.Unknown, error) {
+// read reads an answer.
+func (m *message) read(resp *http.Response) error {
 	defer resp.Body.Close()
-	var body bytes.Buffer
+	m.body.Reset()
 	if n := resp.ContentLength; n > 0 && n < 1<<20 {
-		body.Grow(int(n) + bytes.MinRead)
+		m.body.Grow(int(n) + bytes.MinRead)
 	}
-	if _, err := body.ReadFrom(resp.Body); err != nil {
-		return nil, err
+	if _, err := m.body.ReadFrom(resp.Body); err != nil {
+		return err
 	}
-	data, ok := bytes.CutPrefix(body.Bytes(), magic)
+	data, ok := bytes.CutPrefix(m.body.Bytes(), magic)
 	if !ok {
-		return nil, fmt.Errorf("%s is not protobuf", resp.Header.Get("Content-Type"))
+		return fmt.Errorf("%s is not protobuf", resp.Header.Get("Content-Type"))
 	}
-	found := new(runtime.Unknown)
-	return found, found.Unmarshal(data)
+	m.Unknown = runtime.Unknown{Raw: m.Raw[:0]}
+	return m.Unmarshal(data)
 }
