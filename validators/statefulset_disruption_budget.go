@@ -62,13 +62,14 @@ func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
 		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 			return err
 		}
-		fix := adding(budgetOf(sts))
-		p.Report(field.Invalid(replicasPath, replicas,
-			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
-			p.Mend(fix.Text(),
-				fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
-					labels.FormatLabels(memberLabels(sts)))))
-		p.Fix(fix)
+		none := field.Invalid(replicasPath, replicas,
+			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once")
+		if p.Cluster.Manifests() {
+			p.ReportFix(none, adding(budgetOf(sts)))
+			return nil
+		}
+		p.Report(none, fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
+			labels.FormatLabels(memberLabels(sts))))
 	case len(budgets) > 1:
 		p.Report(field.Invalid(replicasPath, replicas,
 			fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name,

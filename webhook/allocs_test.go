@@ -23,11 +23,11 @@ var allocations = map[string]float64{
 	"pod-create-mutate":            139,
 	"statefulset-create":           214,
 	"statefulset-create-mutate":    130,
-	"statefulset-denied":           414,
+	"statefulset-denied":           390,
 	"statefulset-update":           239,
 	"statefulset-update-nothing":   189,
 	"statefulset-update-unrelated": 201,
-	"statefulset-warned":           383,
+	"statefulset-warned":           365,
 	"volume-create":                100,
 	"volume-create-mutate":         99,
 }
