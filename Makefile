@@ -37,7 +37,7 @@ proof: control-plane pre-commit ## what takes hours: renewals under load, floods
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'Certificates|Rotated|OneCA|Faults|RandomOrders|TheWatchIsCut|AFullQueue' ./e2e
 	STAYPUT_PROOF=1 go test -timeout 3h -v -run TestSoak ./e2e
 	STAYPUT_PROOF=1 go test -timeout 2h -v ./e2e/hostile
-	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes' ./webhook
+	STAYPUT_PROOF=1 go test -timeout 2h -v -run 'NoBodyCostsMuch|ThreeTimes|ConditionsLeaveNothingOut' ./webhook
 	STAYPUT_PROOF=1 go test -timeout 2h -v -run TestOracles ./validators
 	STAYPUT_PROOF=1 GOGC=400 go test -timeout 2h -v -run TestMutatorsRandom ./mutators
 	.ci/fuzz 10000000x '^Fuzz(Configuration|Handler|ReadStream|Review|Rules|Scan|Unmarshal)$$'

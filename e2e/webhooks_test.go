@@ -181,7 +181,7 @@ func TestWhatTheAPIServerAsksAbout(t *testing.T) {
 		"Pod of which a person says that it is of a StatefulSet": {args: create,
 			manifest: askedPod(subdomainLabel+ofStatefulSet, ""), want: "identity pods"},
 		"Pod of which a person says so in a labelled namespace": {args: create,
-			manifest: askedPod(ofStatefulSet, ""), in: "injected", want: "identity-namespace"},
+			manifest: askedPod(ofStatefulSet, ""), in: "injected", want: "identity-namespace pods"},
 		"Pod of another StatefulSet than Kubernetes' own, which has another controller": {args: create,
 			manifest: askedPod(strings.Replace(subdomainLabel+ofStatefulSet, "apps/", "apps.kruise.io/", 1), ""),
 			as:       "system:serviceaccount:kruise-system:kruise-manager", want: "identity pods"},

@@ -249,15 +249,16 @@ var (
 		Name: "not-of-statefulset",
 		Expression: "!has(request.userInfo.username) || !(request.userInfo.username in ['" +
 			strings.Join(cluster.UsersOf("statefulset-controller"), "', '") + "']) || " +
-			"!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, o.kind == 'StatefulSet' && " +
-			"o.apiVersion.startsWith('apps/') && has(o.controller) && o.controller)",
+			"!has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(o, " + isController + " && " +
+			isStatefulSet + ")",
 	}
 	// Rules about what a Pod runs review it in the template of its controller, and
-	// a Pod that has none by itself.
+	// a Pod that has none by itself. One that is of a StatefulSet, and that its controller
+	// has not created, may stand in the way of those that it does.
 	interestingPod = admissionv1.MatchCondition{
 		Name: "without-controller-or-has-name-or-host-path",
 		Expression: "!has(object.metadata.ownerReferences) || " +
-			"!object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller) || " +
+			"!object.metadata.ownerReferences.exists(o, " + isController + " && !(" + isStatefulSet + ")) || " +
 			"(has(object.spec.subdomain) && object.spec.subdomain != '') || " +
 			"(has(object.metadata.labels) && object.metadata.labels.exists(k, " + ownKey + ")) || " +
 			"(has(object.metadata.annotations) && object.metadata.annotations.exists(k, " + ownKey + ")) || " +
@@ -288,6 +289,12 @@ func changesWhatIsRead(rules []admissionv1.RuleWithOperations) admissionv1.Match
 	}
 	return admissionv1.MatchCondition{Name: "changes-what-is-read", Expression: strings.Join(differ, " || ")}
 }
+
+// These say in CEL what an owner o is.
+const (
+	isController  = "has(o.controller) && o.controller"
+	isStatefulSet = "o.kind == 'StatefulSet' && o.apiVersion.startsWith('apps/')"
+)
 
 // ownKey says in CEL whether a key k is one of Stayput's own.
 const ownKey = "k.startsWith('stayput.dev/') || k.startsWith('" + cluster.ExemptPrefix + "')"

@@ -29,7 +29,13 @@ type webhookOf struct {
 
 func allWebhooks(t *testing.T, d Deployment) map[string]webhookOf {
 	t.Helper()
-	mutating, validating := d.Configurations(validators.All, mutators.All)
+	return webhooksOf(t, d, validators.All)
+}
+
+// webhooksOf returns the webhooks of some rules and all mutators.
+func webhooksOf(t *testing.T, d Deployment, rules []*validators.Rule) map[string]webhookOf {
+	t.Helper()
+	mutating, validating := d.Configurations(rules, mutators.All)
 	all := map[string]webhookOf{}
 	for _, w := range mutating.Webhooks {
 		var v admissionv1.ValidatingWebhook
