@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 )
 
 // sourceDir returns the directory of this package's sources. The nested modules
@@ -21,12 +22,22 @@ func sourceDir(ctx context.Context, goCommand string) (string, error) {
 	}
 	// A program built with -trimpath does not know the path of its sources, but go
 	// does if the working directory is in the module.
+	if known := toldSource.Load(); known != nil {
+		return *known, nil
+	}
 	out, err := exec.CommandContext(ctx, goCommand, "list", "-f", "{{.Dir}}", "stayput.dev/e2e/localcluster").Output()
-	if err != nil {
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	} else if err != nil {
 		return "", fmt.Errorf("find the sources of stayput.dev/e2e/localcluster (run it in Stayput's source tree): %w", err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	dir = strings.TrimSpace(string(out))
+	toldSource.Store(&dir)
+	return dir, nil
 }
+
+// toldSource is what go has said to sourceDir.
+var toldSource atomic.Pointer[string]
 
 // buildFlags are part of a program's key in the cache. Components of Kubernetes
 // report the version in their module's go.mod. The other modules require the same
