@@ -18,7 +18,10 @@ type Request struct {
 	Orphan bool                      // a deletion that leaves the dependents alone
 }
 
-const kubeSystem = "system:serviceaccount:kube-system:"
+const (
+	kubeSystem        = "system:serviceaccount:kube-system:"
+	controllerManager = "system:kube-controller-manager"
+)
 
 // Controllers are the service accounts in kube-system that
 // kube-controller-manager's controllers use when each has its own
@@ -42,13 +45,13 @@ func Controllers() []string {
 // ControlPlaneUsers are the users of the control plane itself that are no
 // service accounts.
 func ControlPlaneUsers() []string {
-	return []string{"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"}
+	return []string{"system:apiserver", controllerManager, "system:kube-scheduler"}
 }
 
 // UsersOf are the user names by which the API server may know one of [Controllers]: its
 // own, or that of kube-controller-manager, if its controllers have none.
 func UsersOf(controller string) []string {
-	return []string{kubeSystem + controller, "system:kube-controller-manager"}
+	return []string{kubeSystem + controller, controllerManager}
 }
 
 // NodesGroup is the group of all kubelets.

@@ -90,17 +90,14 @@ func (a asking) asks(ctx context.Context, r *random) (asked bool, kept string, e
 		return false, "", nil
 	}
 	attributes := &admission.VersionedAttributes{VersionedKind: r.kind}
-	var old, obj cluster.Object
 	if r.old != nil {
-		old = r.old
-		attributes.VersionedOldObject.Set(old)
+		attributes.VersionedOldObject.Set(r.old)
 	}
 	if r.obj != nil {
-		obj = r.obj
-		attributes.VersionedObject.Set(obj)
+		attributes.VersionedObject.Set(r.obj)
 	}
 	about := r.about()
-	attributes.Attributes = admission.NewAttributesRecord(obj, old, r.kind, about.GetNamespace(), about.GetName(),
+	attributes.Attributes = admission.NewAttributesRecord(r.obj, r.old, r.kind, about.GetNamespace(), about.GetName(),
 		r.resource, r.subresource, admission.Operation(r.operation()), nil, false,
 		&user.DefaultInfo{Name: r.user.Username, Groups: r.user.Groups})
 	result := a.conditions.Match(ctx, attributes, nil, nil)
@@ -322,11 +319,7 @@ func (m *maker) settle(r *random) {
 	}
 	if ns := r.namespace(); ns != nil { // as an API server does
 		ns = ns.DeepCopy()
-		ns.Labels = maps.Clone(ns.Labels)
-		if ns.Labels == nil {
-			ns.Labels = map[string]string{}
-		}
-		ns.Labels[corev1.LabelMetadataName] = named
+		ns.Labels = with(ns.Labels, corev1.LabelMetadataName, named)
 		if _, itself := r.about().(*corev1.Namespace); !itself {
 			if m.chance(.2) {
 				ns.Labels[cluster.LabelInject] = cluster.InjectEnabled
@@ -390,7 +383,7 @@ func (m *maker) metadata(r *random) {
 }
 
 func with(pairs map[string]string, key, value string) map[string]string {
-	made := map[string]string{key: value}
+	made := map[string]string{}
 	maps.Copy(made, pairs)
 	made[key] = value
 	return made
@@ -485,7 +478,7 @@ func TestConditionsLeaveNothingOut(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(seen)) {
 		t.Logf("%6d %s", seen[what], what)
 	}
-	for _, w := range askings(t, validators.All) {
+	for _, w := range allWebhooks(t, Deployment{}) {
 		want := []string{w.Name + " is asked"}
 		for _, c := range w.MatchConditions {
 			want = append(want, w.Name+" is not asked: "+c.Name)
@@ -527,9 +520,8 @@ func missed(t *testing.T, name string, rules []*validators.Rule, all []asking, r
 	slices.SortFunc(objs, func(a, b cluster.Object) int { return strings.Compare(a.GetName(), b.GetName()) })
 	w := newWebhook(t, objs...)
 	w.Policy.Rules, w.Environment.Retain, w.Environment.Kubernetes = rules, r.retain, r.kubernetes
-	h := w.Handler()
+	h, body := w.Handler(), r.body(t)
 	for mutating, path := range map[bool]string{true: MutatePath, false: ValidatePath} {
-		body := r.body(t)
 		rec := post(t, h, path, body)
 		if rec.Code != http.StatusOK {
 			t.Errorf("%s: %d %s\n%s", name, rec.Code, rec.Body, body)

@@ -211,7 +211,7 @@ func (b *builder) goVersion(ctx context.Context, module string) (string, error) 
 		return version, nil
 	}
 	cmd := exec.CommandContext(ctx, b.goCommand, "env", "GOVERSION")
-	cmd.Dir, cmd.Env = filepath.Join(b.modules, module), buildEnv()
+	cmd.Dir, cmd.Env = filepath.Join(b.modules, module), BuildEnv()
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("build the control plane: ask go for its version: %w", err)
@@ -236,7 +236,7 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, b.goCommand, args...)
 	cmd.Dir = filepath.Join(b.modules, module)
-	cmd.Env = append(buildEnv(), "GOTMPDIR="+dir, // is removed even when go is killed
+	cmd.Env = append(BuildEnv(), "GOTMPDIR="+dir, // is removed even when go is killed
 		"GOGC=400") // a fifth less CPU, for compilers that live for seconds
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = ownGroup()

@@ -62,10 +62,11 @@ func (b *builder) buildFlags(module string) ([]string, error) {
 	return []string{"-trimpath", "-gcflags=all=-dwarf=false", "-buildvcs=false", "-ldflags", ld}, nil
 }
 
-// buildEnv returns the environment of a build without the caller's build settings
-// (those of a cross-compiling Makefile, or a workspace). Where a module requires a
-// newer Go than ours, as Kubernetes 1.38 does, go fetches that toolchain.
-func buildEnv() []string {
+// BuildEnv returns the environment in which go works on the nested modules, without
+// the caller's build settings (those of a cross-compiling Makefile, or a workspace).
+// Where a module requires a newer Go than ours, as Kubernetes 1.38 does, go fetches that
+// toolchain.
+func BuildEnv() []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=auto", "GOOS="+runtime.GOOS,
 		"GOARCH="+runtime.GOARCH)
 }

@@ -89,7 +89,7 @@ func pin(ctx context.Context, minor string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
-	cmd.Dir, cmd.Env = dir, goEnv()
+	cmd.Dir, cmd.Env = dir, localcluster.BuildEnv()
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go mod tidy in %s: %w", dir, err)
@@ -144,13 +144,10 @@ func nested(minor, version string, theirs modFile) string {
 		strings.Join(localcluster.KubernetesPackages(), "\n\t"))
 }
 
-// goEnv lets go fetch a newer toolchain for a release that requires one.
-func goEnv() []string { return append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=auto") }
-
 // goJSON runs the go command and reads its answer.
 func goJSON(ctx context.Context, answer any, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = os.TempDir(), goEnv()
+	cmd.Dir, cmd.Env = os.TempDir(), localcluster.BuildEnv()
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
