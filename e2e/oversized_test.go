@@ -348,10 +348,11 @@ func volumeMode(r *rand.Rand) *corev1.PersistentVolumeMode {
 
 func gibibytes(n int) resource.Quantity { return resource.MustParse(fmt.Sprintf("%dGi", n)) }
 
-// eventually is for goroutines, which cannot end the test.
+// eventually is for goroutines, which cannot end the test. It waits for minutes:
+// one goroutine of the PersistentVolume controller serves the claims of all tests.
 func (s *bindingSet) eventually(t *testing.T, what string, f func() error) bool {
 	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err = f(); err == nil {
 			return true
 		}

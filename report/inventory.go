@@ -126,7 +126,8 @@ type others struct {
 
 // TakeInventory returns the inventory of the objects in a view, which must have a
 // [cluster.Walker]. It contains the claims and StatefulSets of the namespaces for
-// which keep returns true. Kinds that could not be read are missing, and Unknown
+// which keep returns true, and the volumes of claims there; a volume without a
+// claim is of the namespace "". Kinds that could not be read are missing, and Unknown
 // names them. TakeInventory calls done with a kind of which there may be many
 // objects when it no longer needs them. Lookup lists the custom resources that own
 // claims or StatefulSets.
@@ -165,7 +166,11 @@ func TakeInventory(v *cluster.View, keep func(namespace string) bool, done func(
 	if !each(v, inv, func(pv *corev1.PersistentVolume) {
 		o.policies[pv.Name] = pv.Spec.PersistentVolumeReclaimPolicy
 		o.leaving[pv.Name] = pv.DeletionTimestamp != nil
-		if ref := pv.Spec.ClaimRef; ref == nil || keep(ref.Namespace) {
+		var namespace string
+		if ref := pv.Spec.ClaimRef; ref != nil {
+			namespace = ref.Namespace
+		}
+		if keep(namespace) {
 			inv.Volumes = append(inv.Volumes, volume(pv))
 		}
 	}) {

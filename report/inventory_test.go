@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"stayput.dev/cluster"
 	"stayput.dev/cluster/cache"
@@ -143,6 +144,34 @@ func TestUnneeded(t *testing.T) {
 	for _, c := range inv.Claims {
 		if c.UnusedSince != "" {
 			t.Errorf("1.36: %s is unused since %s", c.Name, c.UnusedSince)
+		}
+	}
+}
+
+// An inventory of a namespace has the volumes of its claims, and none that is
+// free, which is no namespace's.
+func TestVolumesOfANamespace(t *testing.T) {
+	snapshot := cache.NewSnapshot()
+	snapshot.Complete = true
+	for name, ref := range map[string]*corev1.ObjectReference{
+		"a": {Namespace: "shop", Name: "a"}, "b": {Namespace: "till", Name: "b"}, "free": nil,
+	} {
+		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		pv.Spec.ClaimRef = ref
+		if err := snapshot.Add(pv); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for namespace, want := range map[string][]string{"": {"a", "b", "free"}, "shop": {"a"}} {
+		view := cluster.Environment{Source: snapshot, Finder: snapshot}.View(t.Context(), cluster.Request{})
+		inv := TakeInventory(view, func(ns string) bool { return namespace == "" || ns == namespace },
+			func(schema.GroupVersionKind) {}, nil)
+		var got []string
+		for _, v := range inv.Volumes {
+			got = append(got, v.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("volumes of %q, -want +got:\n%s", namespace, diff)
 		}
 	}
 }
