@@ -59,13 +59,15 @@ without a warning, unless the configuration or an annotation says otherwise.`,
 		if wanted.Policy == corev1.PersistentVolumeReclaimRetain || wanted.From == cluster.FromClaim {
 			return unknown // the mutator volume-retain decides, or the author's own annotation
 		}
-		fix := setting(metadataPath.Child("annotations").Key(cluster.AnnotationReclaim), "Retain", 3)
-		p.Report(field.Invalid(field.NewPath("spec", "storageClassName"), name,
+		p.ReportMend(field.Invalid(field.NewPath("spec", "storageClassName"), name,
 			"must retain its volumes; this class destroys a disk with its claim"),
-			p.Mend(fix.Text(),
-				fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
-					cluster.AnnotationReclaim)))
-		p.Fix(fix)
+			func() *Fix {
+				return setting(metadataPath.Child("annotations").Key(cluster.AnnotationReclaim), "Retain", 3)
+			},
+			func() string {
+				return fmt.Sprintf("kubectl annotate pvc %s -n %s %s=Retain, before a Pod uses it", pvc.Name, pvc.Namespace,
+					cluster.AnnotationReclaim)
+			})
 		return nil
 	})},
 }

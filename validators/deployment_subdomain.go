@@ -75,12 +75,12 @@ the remedy gives the new name.`,
 			return p.otherSubdomain(dep, path, named)
 		case missing:
 			selector := selectorFor(&corev1.Pod{ObjectMeta: template.ObjectMeta})
-			fix := adding(serviceOf(dep.Namespace, named, selector, nil, false))
-			p.Report(notFound(path, named, "must name a Service; the Pods have no DNS names until there is one"),
-				p.Mend(fix.Text(),
-					fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
-						named, dep.Namespace, setSelector(named, dep.Namespace, selector))))
-			p.Fix(fix)
+			p.ReportMend(notFound(path, named, "must name a Service; the Pods have no DNS names until there is one"),
+				func() *Fix { return adding(serviceOf(dep.Namespace, named, selector, nil, false)) },
+				func() string {
+					return fmt.Sprintf("kubectl create service clusterip %s --clusterip=None -n %s && %s",
+						named, dep.Namespace, setSelector(named, dep.Namespace, selector))
+				})
 		}
 		return nil
 	})},

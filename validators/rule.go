@@ -274,6 +274,16 @@ func (p *Pass) ReportFix(err *field.Error, f *Fix, or ...string) {
 	p.Fix(f)
 }
 
+// ReportMend is [Pass.ReportFix] where manifests are reviewed, and [Pass.Report] of the
+// command for a cluster elsewhere. Only the one of both that is read is made.
+func (p *Pass) ReportMend(err *field.Error, fix func() *Fix, command func() string) {
+	if p.Cluster.Manifests() {
+		p.ReportFix(err, fix())
+		return
+	}
+	p.Report(err, command())
+}
+
 // Through says that the remedy of the last report ends with an owner of the
 // object, through which it must be applied: see [throughOwner].
 func (p *Pass) Through(owner *metav1.OwnerReference) { p.last().through = throughOwner(owner) }

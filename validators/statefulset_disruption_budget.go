@@ -62,14 +62,13 @@ func oneBudget(p *Pass, sts *appsv1.StatefulSet) error {
 		if meant, err := meantFor(p.Cluster, sts); meant || err != nil {
 			return err
 		}
-		none := field.Invalid(replicasPath, replicas,
-			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once")
-		if p.Cluster.Manifests() {
-			p.ReportFix(none, adding(budgetOf(sts)))
-			return nil
-		}
-		p.Report(none, fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
-			labels.FormatLabels(memberLabels(sts))))
+		p.ReportMend(field.Invalid(replicasPath, replicas,
+			"must come with a PodDisruptionBudget, or draining nodes may evict all Pods at once"),
+			func() *Fix { return adding(budgetOf(sts)) },
+			func() string {
+				return fmt.Sprintf("kubectl create pdb %s -n %s --selector=%s --max-unavailable=1", sts.Name, sts.Namespace,
+					labels.FormatLabels(memberLabels(sts)))
+			})
 	case len(budgets) > 1:
 		p.Report(field.Invalid(replicasPath, replicas,
 			fmt.Sprintf("must come with one PodDisruptionBudget; with both %s and %s no Pod can be evicted", budgets[0].Name,

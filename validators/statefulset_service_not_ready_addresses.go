@@ -41,13 +41,15 @@ ready.`,
 		if err != nil || svc == nil || svc.Spec.PublishNotReadyAddresses || !cluster.Headless(svc) {
 			return err // statefulset-service-missing, statefulset-service-headless
 		}
-		fix := setting(specPath.Child("publishNotReadyAddresses"), true, 1).in(cluster.KindOf[*corev1.Service](), svc)
-		p.Report(field.Invalid(serviceNamePath, svc.Name,
+		p.ReportMend(field.Invalid(serviceNamePath, svc.Name,
 			"must publish not-ready addresses, or Pods in Parallel meet only when ready"),
-			p.Mend(fix.Text(),
-				fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name,
-					sts.Namespace)))
-		p.Fix(fix)
+			func() *Fix {
+				return setting(specPath.Child("publishNotReadyAddresses"), true, 1).in(cluster.KindOf[*corev1.Service](), svc)
+			},
+			func() string {
+				return fmt.Sprintf(`kubectl patch service %s -n %s -p '{"spec":{"publishNotReadyAddresses":true}}'`, svc.Name,
+					sts.Namespace)
+			})
 		return nil
 	}).Of("spec.replicas > 1", "spec.podManagementPolicy", "spec.serviceName",
 		"spec.template.spec.containers[*].readinessProbe", "spec.template.spec.initContainers[*].readinessProbe")},

@@ -28,13 +28,13 @@ deleted, create a second class and exempt it.`,
 			return nil
 		}
 		path := field.NewPath("reclaimPolicy")
-		fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
-		p.Report(field.Invalid(path, *sc.ReclaimPolicy,
+		p.ReportMend(field.Invalid(path, *sc.ReclaimPolicy,
 			"must be Retain to keep data; every disk goes with its claim, and this cannot be changed later"),
-			p.Mend(fix.Text(),
-				"reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume; in between new claims of "+
-					"it wait"))
-		p.Fix(fix)
+			func() *Fix { return setting(path, string(corev1.PersistentVolumeReclaimRetain), 1) },
+			func() string {
+				return "reclaimPolicy: Retain, and kubectl replace --force -f FILE, which touches no volume; in between new " +
+					"claims of it wait"
+			})
 		return nil
 	})},
 }

@@ -40,18 +40,11 @@ recover --from makes it anew.`,
 			if provisioned(pv) || letsGo(pv) {
 				return nil
 			}
-			path, policy := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.PersistentVolumeReclaimPolicy
-			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
-			switch policy {
+			switch pv.Spec.PersistentVolumeReclaimPolicy {
 			case corev1.PersistentVolumeReclaimDelete:
-				p.Report(field.Invalid(path, policy,
-					"must be Retain on a volume made by hand; the disk would be destroyed with its claim"),
-					p.Mend(fix.Text(), retainCommand(pv.Name)))
-				p.Fix(fix)
+				p.mustRetain(pv, "must be Retain on a volume made by hand; the disk would be destroyed with its claim")
 			case corev1.PersistentVolumeReclaimRecycle:
-				p.Report(field.Invalid(path, policy, "must be Retain; every file on the volume would be deleted with its claim"),
-					p.Mend(fix.Text(), retainCommand(pv.Name)))
-				p.Fix(fix)
+				p.mustRetain(pv, "must be Retain; every file on the volume would be deleted with its claim")
 			}
 			return nil
 		}).Of("spec.persistentVolumeReclaimPolicy", "metadata.annotations["+cluster.AnnotationProvisionedBy+"]",
@@ -64,19 +57,24 @@ recover --from makes it anew.`,
 			if was != corev1.PersistentVolumeReclaimRetain || policy != corev1.PersistentVolumeReclaimDelete {
 				return nil
 			}
-			path, ref := field.NewPath("spec", "persistentVolumeReclaimPolicy"), pv.Spec.ClaimRef
-			fix := setting(path, string(corev1.PersistentVolumeReclaimRetain), 1)
+			ref := pv.Spec.ClaimRef
 			what := fmt.Sprintf("must stay Retain while claim %s/%s has it; the data would go with the claim", ref.Namespace,
 				ref.Name)
 			if claimGone(old) {
 				what = fmt.Sprintf("must stay Retain, for claim %s/%s is gone; the disk is destroyed at once", ref.Namespace,
 					ref.Name)
 			}
-			p.Report(field.Invalid(path, policy, what), p.Mend(fix.Text(), retainCommand(pv.Name)))
-			p.Fix(fix)
+			p.mustRetain(pv, what)
 			return nil
 		}),
 	},
+}
+
+func (p *Pass) mustRetain(pv *corev1.PersistentVolume, what string) {
+	path := field.NewPath("spec", "persistentVolumeReclaimPolicy")
+	p.ReportMend(field.Invalid(path, pv.Spec.PersistentVolumeReclaimPolicy, what),
+		func() *Fix { return setting(path, string(corev1.PersistentVolumeReclaimRetain), 1) },
+		func() string { return retainCommand(pv.Name) })
 }
 
 // letsGo says whether an annotation of the volume itself permits the loss of
