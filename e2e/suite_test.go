@@ -42,10 +42,10 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// atOnce lets more tests run at once than there are processors, unless -parallel says
+// atOnce lets twice as many tests run at once as there are processors, unless -parallel says
 // how many: most of them wait for a controller or for a time limit.
 func atOnce() {
-	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
 }
