@@ -57,7 +57,7 @@ func SameDisk(v *View, pv *corev1.PersistentVolume) ([]*corev1.PersistentVolume,
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(other *corev1.PersistentVolume) bool {
+	found = slices.DeleteFunc(slices.Clone(found), func(other *corev1.PersistentVolume) bool {
 		return other.Name == pv.Name ||
 			!slices.ContainsFunc(Disks(other), func(name string) bool { return slices.Contains(names, name) })
 	})

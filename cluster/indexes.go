@@ -327,27 +327,33 @@ func ClaimsNamed(spec *corev1.PodSpec) (keys []string) {
 }
 
 // Find returns the objects of a namespace that have one of the keys, each once,
-// in no order. They must not be edited. An error means that the lookup failed.
+// in no order. They must not be edited; the slice, which other rules of the review get
+// too, may be sorted. An error means that the lookup failed.
 func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([]P, error) {
 	v.reads++
 	if err := v.withheld(reflect.TypeFor[P]()); err != nil && !(idx.id.name == byMount && Known(idx.id.kind).ClaimsOnly) {
 		return nil, err
 	}
-	if v.environment.Finder == nil {
+	if v.environment.Finder == nil { // list remembers
 		all, err := idx.list(v, InNamespace(namespace))
-		return slices.DeleteFunc(all, func(obj P) bool {
-			return !slices.ContainsFunc(idx.keys(obj), wanted(keys))
-		}), err
+		wants := wanted(keys)
+		return slices.DeleteFunc(all, func(obj P) bool { return !slices.ContainsFunc(idx.keys(obj), wants) }), err
+	}
+	for i := range v.found {
+		if f := &v.found[i]; f.index == idx && f.namespace == namespace && slices.Equal(f.keys, keys) {
+			objs, _ := f.objs.([]P)
+			return objs, nil
+		}
 	}
 	var found []P
 	var seen map[string]bool
-	if len(keys) > 1 {
-		seen = map[string]bool{}
-	}
 	for _, key := range keys {
 		some, err := v.environment.Finder.Find(idx.id.kind, idx.id.name, namespace, key)
 		if err != nil {
 			return nil, err
+		}
+		if seen == nil && len(some) > 0 && len(keys) > 1 {
+			seen = map[string]bool{}
 		}
 		for _, obj := range some {
 			if seen[obj.GetName()] {
@@ -359,8 +365,30 @@ func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([
 			found = append(found, obj.(P))
 		}
 	}
+	if len(keys) > 1 && len(v.found) < mostFound { // one key is looked up as fast as it is remembered
+		f := finding{index: idx, namespace: namespace, keys: keys}
+		if found != nil {
+			f.objs = found
+		}
+		if v.found == nil {
+			v.found = make([]finding, 0, mostFound/4)
+		}
+		v.found = append(v.found, f)
+	}
 	return found, nil
 }
+
+// A finding is what [Find] has found in a view, for the rules that ask again.
+type finding struct {
+	index     any // the *Index
+	namespace string
+	keys      []string
+	objs      any // nil for none
+}
+
+// mostFound is how many findings a view keeps: what the rules ask of one object. A view
+// of many objects asks for each something else.
+const mostFound = 16
 
 // wanted returns a function that says whether a key is among keys, which may be
 // many.

@@ -51,7 +51,7 @@ name: administrators match volumes made by hand to claims in this way.`,
 				if ptr.Deref(pvc.Spec.VolumeAttributesClassName, "") == "" {
 					continue
 				}
-				if err := attributesClass(p, firstClaim(sts, pvc), templatesPath.Index(i).Child("spec"), sts); err != nil {
+				if err := attributesClass(p, p.firstClaim(sts, i), templatesPath.Index(i).Child("spec"), sts); err != nil {
 					return err
 				}
 			}

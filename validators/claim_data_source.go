@@ -41,7 +41,7 @@ not look for them.`,
 				if _, from := sourceClaim(&pvc.Spec); from == nil {
 					continue
 				}
-				if err := dataSource(p, firstClaim(sts, pvc), templatesPath.Index(i).Child("spec")); err != nil {
+				if err := dataSource(p, p.firstClaim(sts, i), templatesPath.Index(i).Child("spec")); err != nil {
 					return err
 				}
 			}

@@ -32,7 +32,7 @@ Templates cannot be changed later: name one of the classes that there are now.`,
 			if pvc.Spec.VolumeName != "" {
 				continue // claim-template-pinned
 			}
-			missing, err := missingClass(p.Cluster, firstClaim(sts, pvc)) // for which a volume may be reserved
+			missing, err := missingClass(p.Cluster, p.firstClaim(sts, i)) // for which a volume may be reserved
 			if err != nil {
 				return err
 			}

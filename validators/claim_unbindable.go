@@ -155,7 +155,7 @@ func unbindableTemplates(p *Pass, sts *appsv1.StatefulSet) error {
 			taken[t.Spec.VolumeName] = true // claim-template-pinned
 			continue
 		}
-		h, err := p.handBound(firstClaim(sts, t)) // for which a volume may be reserved
+		h, err := p.handBound(p.firstClaim(sts, i)) // for which a volume may be reserved
 		switch {
 		case errors.Is(err, cluster.ErrUnknown):
 			unknown = err

@@ -65,9 +65,25 @@ type podClaim struct {
 	index  int    // of the volume in the Pod, or of the template
 	claim  string // the claim's name, if the Pods name it
 
-	// made is the claim as it is made for a Pod, named as its claim template or not
-	// at all. It is nil if the Pods name the claim.
-	made *corev1.PersistentVolumeClaim
+	namespace string
+	template  *corev1.PersistentVolumeClaim         // or nil
+	ephemeral *corev1.PersistentVolumeClaimTemplate // or nil
+}
+
+// made returns the claim as it is made for a Pod, named as its claim template or not
+// at all, or nil if the Pods name the claim.
+func (c *podClaim) made() *corev1.PersistentVolumeClaim {
+	var pvc corev1.PersistentVolumeClaim
+	switch c.by {
+	case aTemplate:
+		pvc = *c.template
+	case anEphemeral:
+		pvc.Spec = c.ephemeral.Spec
+	default:
+		return nil
+	}
+	pvc.Namespace = c.namespace
+	return &pvc
 }
 
 // podClaims returns the claims that the Pods of a workload, or a Pod, use. A
@@ -78,7 +94,7 @@ func podClaims(obj cluster.Object, spec *corev1.PodSpec) (all []podClaim) {
 		for i := range sts.Spec.VolumeClaimTemplates {
 			t := &sts.Spec.VolumeClaimTemplates[i]
 			replaced[t.Name] = true
-			all = append(all, podClaim{by: aTemplate, volume: t.Name, index: i, made: claimFrom(sts, t)})
+			all = append(all, podClaim{by: aTemplate, volume: t.Name, index: i, namespace: sts.Namespace, template: t})
 		}
 	}
 	for i := range spec.Volumes {
@@ -88,9 +104,8 @@ func podClaims(obj cluster.Object, spec *corev1.PodSpec) (all []podClaim) {
 		case v.PersistentVolumeClaim != nil:
 			all = append(all, podClaim{by: aClaim, volume: v.Name, index: i, claim: v.PersistentVolumeClaim.ClaimName})
 		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			pvc := &corev1.PersistentVolumeClaim{Spec: v.Ephemeral.VolumeClaimTemplate.Spec}
-			pvc.Namespace = obj.GetNamespace()
-			all = append(all, podClaim{by: anEphemeral, volume: v.Name, index: i, made: pvc})
+			all = append(all, podClaim{by: anEphemeral, volume: v.Name, index: i, namespace: obj.GetNamespace(),
+				ephemeral: v.Ephemeral.VolumeClaimTemplate})
 		}
 	}
 	return all
@@ -100,7 +115,7 @@ func podClaims(obj cluster.Object, spec *corev1.PodSpec) (all []podClaim) {
 // which is nil if it does not exist (yet).
 func (c podClaim) object(v *cluster.View, namespace string) (*corev1.PersistentVolumeClaim, error) {
 	if c.by != aClaim {
-		return c.made, nil
+		return c.made(), nil
 	}
 	pvc, err := cluster.Get[corev1.PersistentVolumeClaim](v, namespace, c.claim)
 	if err != nil {

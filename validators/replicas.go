@@ -115,12 +115,17 @@ func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) 
 	return &pvc
 }
 
-// firstClaim returns the claim that a StatefulSet makes from a template for its first Pod.
-func firstClaim(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
-	start, _ := cluster.Ordinals(sts)
-	pvc := claimFrom(sts, template)
-	pvc.Name = cluster.ClaimName(sts, template.Name, start)
-	return pvc
+// firstClaim returns the claim that a StatefulSet makes from one of its templates for its
+// first Pod. Several rules ask for it, and must not edit it.
+func (p *Pass) firstClaim(sts *appsv1.StatefulSet, template int) *corev1.PersistentVolumeClaim {
+	if p.firstOf != sts {
+		start, _ := cluster.Ordinals(sts)
+		p.firstOf, p.first = sts, slices.Clone(sts.Spec.VolumeClaimTemplates)
+		for i := range p.first {
+			p.first[i].Namespace, p.first[i].Name = sts.Namespace, cluster.ClaimName(sts, p.first[i].Name, start)
+		}
+	}
+	return &p.first[template]
 }
 
 // deleteClaims returns the command that deletes claims, or the first few.

@@ -92,9 +92,8 @@ func review(p *Pass, rules []*Rule, old, obj cluster.Object) ([]Finding, []*Unde
 	var findings []Finding
 	var undecided []*Undecided
 	of := structOf(subject(old, obj))
-	about := func(c Check) bool { return c.is(of, old, obj) }
 	for _, r := range rules {
-		if !slices.ContainsFunc(r.Checks, about) {
+		if !r.about(of, old, obj) {
 			continue
 		}
 		found, err := r.review(p, kind, old, obj)
@@ -221,6 +220,16 @@ func ratchet(findings []Finding, obj cluster.Object, before []Finding, old clust
 // exemption.
 func (p *Pass) concerned(c *Check) bool {
 	return p.change == nil || c.When == Freed || p.change.touches(c.Reads()) || p.change.exempts(p.rule.Name)
+}
+
+// about says whether a check of the rule is.
+func (r *Rule) about(of reflect.Type, old, obj cluster.Object) bool {
+	for i := range r.Checks { // a check is not copied
+		if r.Checks[i].is(of, old, obj) {
+			return true
+		}
+	}
+	return false
 }
 
 // is says whether a check is of objects of a struct type, and of what happens to

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -239,6 +241,9 @@ type Pass struct {
 	since    int     // the number of lookups of the view when the rule began
 	findings []Finding
 	presumes bool // that a kind which is not known is empty: findings only warn
+
+	first   []corev1.PersistentVolumeClaim // see firstClaim
+	firstOf *appsv1.StatefulSet
 }
 
 // Provisional says whether a finding that denies is dropped, and found again with lookups

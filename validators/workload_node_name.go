@@ -74,7 +74,7 @@ func (c podClaim) claimName() string {
 // classAwaiting returns the class for whose scheduled Pod a claim waits, or "".
 func classAwaiting(v *cluster.View, obj cluster.Object, c podClaim) (class string, err error) {
 	if sts, ok := obj.(*appsv1.StatefulSet); ok && c.by == aTemplate {
-		return templateAwaiting(v, sts, c.made)
+		return templateAwaiting(v, sts, c.template)
 	}
 	pvc, err := c.object(v, obj.GetNamespace())
 	if err != nil || pvc == nil {
@@ -107,9 +107,9 @@ func templateAwaiting(v *cluster.View, sts *appsv1.StatefulSet, t *corev1.Persis
 		if made[ordinal] {
 			continue
 		}
-		pvc := *t
+		pvc := claimFrom(sts, t)
 		pvc.Name = cluster.ClaimName(sts, t.Name, ordinal)
-		if class, err := waitsForPod(v, &pvc); class != "" || err != nil {
+		if class, err := waitsForPod(v, pvc); class != "" || err != nil {
 			return class, err
 		}
 	}

@@ -221,7 +221,7 @@ func (c podClaim) sites(v *cluster.View, obj cluster.Object) ([]site, error) {
 	case aTemplate:
 		return c.templateSites(v, obj.(*appsv1.StatefulSet)) // nothing else has claim templates
 	case anEphemeral:
-		return c.madeBy(v, c.made)
+		return c.madeBy(v, c.made())
 	}
 	pvc, err := c.object(v, obj.GetNamespace())
 	if err != nil || pvc == nil {
@@ -239,7 +239,7 @@ func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all [
 	}
 	wanted, there := ordinals(sts), map[int]bool{}
 	for _, r := range claims {
-		if r.template.Name != c.made.Name || !wanted.has(r.ordinal) {
+		if r.template.Name != c.template.Name || !wanted.has(r.ordinal) {
 			continue
 		}
 		there[r.ordinal] = true
@@ -255,9 +255,9 @@ func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all [
 		if there[ordinal] {
 			continue
 		}
-		pvc := *c.made
-		pvc.Name = cluster.ClaimName(sts, c.made.Name, ordinal)
-		some, err := c.of(v, &pvc)
+		pvc := c.made()
+		pvc.Name = cluster.ClaimName(sts, c.template.Name, ordinal)
+		some, err := c.of(v, pvc)
 		if err != nil {
 			return nil, err
 		}
