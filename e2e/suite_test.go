@@ -5,17 +5,21 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -170,6 +174,32 @@ func try(t *testing.T, stdin string, args ...string) (string, error) {
 		t.Fatalf("kubectl %s hangs\n%s", strings.Join(args, " "), out)
 	}
 	return out, err
+}
+
+// replace deletes Pods that their controller makes anew, and waits until it has. It
+// does not let kubectl wait: kubectl 1.35 waits for the new Pod of that name to go, for
+// ever (findings/kubectl-waits-for-successor.sh).
+func replace(t *testing.T, ns string, pods ...string) {
+	t.Helper()
+	api := env.client.CoreV1().Pods(ns)
+	was := map[string]types.UID{}
+	for _, name := range pods {
+		pod, err := api.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		was[name] = pod.UID
+	}
+	kubectl(t, slices.Concat([]string{"delete", "pod", "--wait=false", "-n", ns}, pods)...)
+	for _, name := range pods {
+		eventually(t, "another Pod "+name, func() error {
+			pod, err := api.Get(t.Context(), name, metav1.GetOptions{})
+			if err == nil && pod.UID == was[name] {
+				err = errors.New("the old one is there")
+			}
+			return err
+		})
+	}
 }
 
 // namespace makes a namespace of the test's own, with labels, and deletes it
