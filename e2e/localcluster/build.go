@@ -10,7 +10,9 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -228,7 +230,8 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	if err != nil {
 		return err
 	}
-	args := append([]string{"build"}, flags...)
+	processors := runtime.GOMAXPROCS(0)
+	args := append([]string{"build", "-p=" + strconv.Itoa(processors)}, flags...)
 	args = append(args, "-o", dir+string(filepath.Separator))
 	for _, p := range ps {
 		args = append(args, p.pkg)
@@ -237,7 +240,10 @@ func (b *builder) compile(ctx context.Context, module string, ps []program, dir 
 	cmd := exec.CommandContext(ctx, b.goCommand, args...)
 	cmd.Dir = filepath.Join(b.modules, module)
 	cmd.Env = append(BuildEnv(), "GOTMPDIR="+dir, // is removed even when go is killed
-		"GOGC=400") // a fifth less CPU, for compilers that live for seconds
+		"GOGC=400", // a fifth less CPU, for compilers that live for seconds
+		// There are as many compilers as processors. One that uses them all takes a sixth
+		// more CPU, and no less time where there are two.
+		"GOMAXPROCS="+strconv.Itoa(max(1, processors/4)))
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = ownGroup()
 	//         SIGINT lets go remove its temporary files; the process group contains
