@@ -339,10 +339,10 @@ func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([
 		wants := wanted(keys)
 		return slices.DeleteFunc(all, func(obj P) bool { return !slices.ContainsFunc(idx.keys(obj), wants) }), err
 	}
-	for i := range v.found {
-		if f := &v.found[i]; f.index == idx && f.namespace == namespace && slices.Equal(f.keys, keys) {
-			objs, _ := f.objs.([]P)
-			return objs, nil
+	for i := range v.searches {
+		if s := &v.searches[i]; s.index == idx && s.namespace == namespace && slices.Equal(s.keys, keys) {
+			found, _ := s.found.([]P)
+			return found, nil
 		}
 	}
 	var found []P
@@ -365,30 +365,31 @@ func Find[P Object](v *View, idx *Index[P], namespace string, keys ...string) ([
 			found = append(found, obj.(P))
 		}
 	}
-	if len(keys) > 1 && len(v.found) < mostFound { // one key is looked up as fast as it is remembered
-		f := finding{index: idx, namespace: namespace, keys: keys}
+	if len(keys) > 1 && len(v.searches) < mostSearches { // one key is looked up as fast as it is remembered
+		s := search{index: idx, namespace: namespace, keys: keys}
 		if found != nil {
-			f.objs = found
+			s.found = found
 		}
-		if v.found == nil {
-			v.found = make([]finding, 0, mostFound/4)
+		if v.searches == nil {
+			v.searches = make([]search, 0, mostSearches/4)
 		}
-		v.found = append(v.found, f)
+		v.searches = append(v.searches, s)
 	}
 	return found, nil
 }
 
-// A finding is what [Find] has found in a view, for the rules that ask again.
-type finding struct {
+// A search is what [Find] was asked in a view, and its answer, for the rules that ask
+// again.
+type search struct {
 	index     any // the *Index
 	namespace string
 	keys      []string
-	objs      any // nil for none
+	found     any // a slice, or nil for none
 }
 
-// mostFound is how many findings a view keeps: what the rules ask of one object. A view
-// of many objects asks for each something else.
-const mostFound = 16
+// mostSearches is how many searches a view keeps: what the rules ask of one object. A
+// view of many objects asks for each something else.
+const mostSearches = 16
 
 // wanted returns a function that says whether a key is among keys, which may be
 // many.

@@ -98,7 +98,7 @@ type View struct {
 	kubernetes  Versions
 	asked       bool // whether kubernetes is set
 	known       []answer
-	found       []finding
+	searches    []search
 	live        *View // nil until it is needed
 	cached      *View // the view to which this one is the live view, or nil
 	aside       *View // what Cached returns, or nil until it is needed
@@ -174,7 +174,7 @@ func (v *View) Cached() *View {
 			return v
 		}
 		aside := *v
-		aside.known, aside.found, aside.foreseen = slices.Clip(v.known), slices.Clip(v.found), nil
+		aside.known, aside.searches, aside.foreseen = slices.Clip(v.known), slices.Clip(v.searches), nil
 		aside.aside = &aside
 		v.aside = &aside
 	}
