@@ -212,8 +212,8 @@ A rule that is about something that a minor does not have is silent there: the A
 object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is replayed without it on older minors; with
 ` + "`# kubernetes 1.34`" + ` an object is for that version alone.
 
-A command in a message may meet a kubectl of another version. That of 1.35 never ends ` + "`kubectl delete pod`" + ` of a Pod that
-its StatefulSet makes anew, although the Pod is replaced: add ` + "`--wait=false`" + `, or stop it
+A command in a message may meet a kubectl of another version. That of 1.35 never ends ` + "`kubectl delete pod`" + `
+of a Pod that its StatefulSet makes anew, although the Pod is replaced: add ` + "`--wait=false`" + `, or stop it
 ([finding](../findings/kubectl-waits-for-successor.sh)).
 `)
 	return s.String()
