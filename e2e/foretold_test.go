@@ -445,7 +445,7 @@ func claimsAreMissed(t *testing.T, ns string) {
 	contains(t, out, "the Pod would start empty at its next restart; the data is destroyed",
 		"start empty at its next restart; volume "+volumes[1]+" keeps the data")
 	phases(t, ns, "pod", map[string]string{"mysql-0": "Running", "mysql-1": "Running"})
-	replace(t, ns, "mysql-0", "mysql-1")
+	replacePods(t, ns, "mysql-0", "mysql-1")
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
 	now := strings.Fields(kubectl(t, "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].spec.volumeName}"))
 	letGo(t, now)
@@ -950,7 +950,7 @@ func updatesWait(t *testing.T, ns string) {
 	output(t, "3", "get", "statefulset", "some", "-n", ns, "-o", allReady)
 	output(t, "db db db", images("none")...)
 	output(t, "db db db", images("by-hand")...)
-	replace(t, ns, "by-hand-1")
+	replacePods(t, ns, "by-hand-1")
 	output(t, "db db:2 db", images("by-hand")...)
 }
 

@@ -87,7 +87,7 @@ func TestWhatIsBeingDeletedIsNotHeldBack(t *testing.T) {
 	contains(t, out, "Warning: finalizer-removed: ", "the claim goes at once, though used by Pod mysql-0")
 	gone(t, "pvc", "data-mysql-0", "-n", ns)
 	uid := kubectl(t, "get", "pvc", "data-mysql-1", "-n", ns, "-o", "jsonpath={.metadata.uid}")
-	replace(t, ns, "mysql-1", "mysql-0")
+	replacePods(t, ns, "mysql-1", "mysql-0")
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", allReady)
 	output(t, "Bound Bound", "get", "pvc", "-n", ns, "-o", "jsonpath={.items[*].status.phase}")
 	if now := kubectl(t, "get", "pvc", "data-mysql-1", "-n", ns, "-o", "jsonpath={.metadata.uid}"); now == uid {

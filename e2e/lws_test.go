@@ -91,7 +91,7 @@ internalCertManagement: {enable: false}
 
 	// A group whose Pod goes is made anew, with the worker's StatefulSet.
 	before := kubectl(t, "get", "statefulset", "db-0", "-n", ns, "-o", "jsonpath={.metadata.uid}")
-	replace(t, ns, "db-0-1")
+	replacePods(t, ns, "db-0-1")
 	eventually(t, "another StatefulSet of the worker", func() error {
 		out, err := try(t, "", "get", "statefulset", "db-0", "-n", ns, "-o", "jsonpath={.metadata.uid}")
 		if err != nil || out == before {

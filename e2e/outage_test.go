@@ -48,7 +48,7 @@ spec:
 	output(t, "2", "get", "deployment", "web", "-n", ns, "-o", "jsonpath={.status.readyReplicas}")
 	// The StatefulSet controller makes Pods again, and the garbage collector
 	// deletes the claim of one that is scaled away.
-	replace(t, ns, "mysql-0")
+	replacePods(t, ns, "mysql-0")
 	output(t, "2", "get", "statefulset", "mysql", "-n", ns, "-o", "jsonpath={.status.readyReplicas}")
 	kubectl(t, "scale", "statefulset", "mysql", "-n", ns, "--replicas", "1")
 	gone(t, "pvc", "data-mysql-1", "-n", ns)

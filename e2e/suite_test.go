@@ -176,10 +176,10 @@ func try(t *testing.T, stdin string, args ...string) (string, error) {
 	return out, err
 }
 
-// replace deletes Pods that their controller makes anew, and waits until it has. It
+// replacePods deletes Pods that their controller makes anew, and waits until it has. It
 // does not let kubectl wait: kubectl 1.35 waits for the new Pod of that name to go, for
 // ever (findings/kubectl-waits-for-successor.sh).
-func replace(t *testing.T, ns string, pods ...string) {
+func replacePods(t *testing.T, ns string, pods ...string) {
 	t.Helper()
 	api := env.client.CoreV1().Pods(ns)
 	was := map[string]types.UID{}
