@@ -407,8 +407,12 @@ func GoesByItself(v *View, pvc *corev1.PersistentVolumeClaim) (bool, error) {
 // StatefulSet that made a claim: it has no controller any more, and the claim
 // belongs to its ordinal. The caller must check whether the Pod is alive.
 func Orphaned(pod *metav1.ObjectMeta, hostname string, pvc *corev1.PersistentVolumeClaim) bool {
-	return metav1.GetControllerOfNoCopy(pod) == nil && hostname == pod.Name &&
-		strings.HasSuffix(pvc.Name, "-"+pod.Name) && MadeByStatefulSet(pvc)
+	return metav1.GetControllerOfNoCopy(pod) == nil && MadeFor(pod, hostname, pvc)
+}
+
+// MadeFor says whether a StatefulSet made a claim for a Pod with a name and hostname.
+func MadeFor(pod *metav1.ObjectMeta, hostname string, pvc *corev1.PersistentVolumeClaim) bool {
+	return hostname == pod.Name && strings.HasSuffix(pvc.Name, "-"+pod.Name) && MadeByStatefulSet(pvc)
 }
 
 // wroteAccessModes says whether kube-controller-manager created a claim, and

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"stayput.dev/cluster"
 )
@@ -42,6 +43,9 @@ func awaitRetained(v *cluster.View, obj cluster.Object, left *remnants) (*cluste
 	if len(doomed) == 0 {
 		return nil, nil
 	}
+	if stays, err := oldStays(v, sts, left); err != nil || stays {
+		return nil, err
+	}
 	return v.Await(func(now *cluster.View) (bool, error) {
 		for ; len(doomed) > 0; doomed = doomed[1:] {
 			pv, err := cluster.Get[corev1.PersistentVolume](now, "", doomed[0])
@@ -56,12 +60,28 @@ func awaitRetained(v *cluster.View, obj cluster.Object, left *remnants) (*cluste
 	})
 }
 
+// oldStays says whether Pods have a StatefulSet of the name that will not leave them
+// behind: one that is not being deleted, or with them. The API server refuses the new one
+// then. The garbage collector takes an owner from all Pods before it lets it go, so Pods
+// with an owner that is gone have lost it since they were listed.
+func oldStays(v *cluster.View, sts *appsv1.StatefulSet, left *remnants) (bool, error) {
+	if !slices.ContainsFunc(left.all, func(r remnant) bool { return metav1.GetControllerOfNoCopy(r.meta) != nil }) {
+		return false, nil
+	}
+	old, err := cluster.Get[appsv1.StatefulSet](v, sts.Namespace, sts.Name)
+	if err != nil {
+		return false, fmt.Errorf("get StatefulSet %s: %w", sts.Name, err)
+	}
+	return old != nil && !slices.Contains(old.Finalizers, metav1.FinalizerOrphanDependents), nil
+}
+
 // willBeRetained says whether repair will retain a volume because its Pod was
-// left behind, regardless of the volume's age: see [cluster.Orphaned].
+// left behind, regardless of the volume's age: see [cluster.Orphaned]. The garbage
+// collector may be about to take the old StatefulSet from the Pod.
 func willBeRetained(v *cluster.View, left *remnants, pv *corev1.PersistentVolume,
 	pvc *corev1.PersistentVolumeClaim) (bool, error) {
 	if pv.DeletionTimestamp != nil || pv.Annotations[cluster.AnnotationProvisionedBy] == "" ||
-		!slices.ContainsFunc(left.all, func(r remnant) bool { return cluster.Orphaned(r.meta, r.spec.Hostname, pvc) }) {
+		!slices.ContainsFunc(left.all, func(r remnant) bool { return cluster.MadeFor(r.meta, r.spec.Hostname, pvc) }) {
 		return false, nil
 	}
 	want, err := cluster.WantedReclaim(v, pv, pvc)

@@ -42,6 +42,7 @@ func TestACreationWaitsForRepair(t *testing.T) {
 	for what, tc := range map[string]struct {
 		repaired                    time.Duration // after the review began
 		edit                        func(pod *corev1.Pod, pvc *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume)
+		old                         *metav1.ObjectMeta // of the StatefulSet that still has the Pod
 		dryRun, notRepaired, others bool
 		denied, waits               bool
 	}{
@@ -54,11 +55,12 @@ func TestACreationWaitsForRepair(t *testing.T) {
 			pvc *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
 			pvc.ManagedFields = nil
 		}},
-		"its Pod has a controller": {repaired: soon, denied: true, edit: func(pod *corev1.Pod,
-			_ *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
-			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db",
-				Controller: new(true)}}
-		}},
+		"the old one has its Pod": {repaired: soon, denied: true, edit: controlled, old: &metav1.ObjectMeta{}},
+		"the old one is leaving its Pod": {repaired: soon, waits: true, edit: controlled,
+			old: &metav1.ObjectMeta{DeletionTimestamp: &metav1.Time{}, Finalizers: []string{"orphan"}}},
+		"the old one takes its Pod along": {repaired: soon, denied: true, edit: controlled,
+			old: &metav1.ObjectMeta{DeletionTimestamp: &metav1.Time{}, Finalizers: []string{"foregroundDeletion"}}},
+		"the old one has gone since": {repaired: soon, waits: true, edit: controlled},
 		"somebody set the volume to Delete": {repaired: soon, denied: true, edit: func(_ *corev1.Pod,
 			_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 			pv.Annotations[cluster.AnnotationReclaimSet] = "Retain/configuration"
@@ -89,6 +91,13 @@ func TestACreationWaitsForRepair(t *testing.T) {
 				snap := &cluster.Snapshot{Complete: true}
 				if err := snap.Add(pod, pvc, pv); err != nil {
 					t.Fatal(err)
+				}
+				if tc.old != nil {
+					old := &appsv1.StatefulSet{ObjectMeta: *tc.old}
+					old.Namespace, old.Name = "shop", "db"
+					if err := snap.Add(old); err != nil {
+						t.Fatal(err)
+					}
 				}
 				reader := &repairing{snap, time.Now().Add(tc.repaired)}
 				w := cluster.Environment{Source: reader, Waiters: make(chan struct{}, 1)}
@@ -128,6 +137,12 @@ func TestACreationWaitsForRepair(t *testing.T) {
 			})
 		})
 	}
+}
+
+// controlled gives a Pod to the StatefulSet of the name that is created again.
+func controlled(pod *corev1.Pod, _ *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db",
+		Controller: new(true)}}
 }
 
 func fieldsOf(json string) *metav1.FieldsV1 {
