@@ -15,7 +15,7 @@
 // Services: governingService, headlessService, withService, headlessName, newHeadlessName, labelsOfAll,
 // addressed, setSelector, alias.
 //
-// Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, Pass.firstClaim,
+// Claims of a StatefulSet: replicaClaims, claimNames, claimFrom, claimAt, Pass.firstClaim,
 // deletesWhenDeleted, deletesWhenScaled, destroys, destroysVolume, goesWithClaim.
 //
 // Any claim: onEphemeral, podClaims, sharedClaims, volumeOf, holdsNothing, onePod,

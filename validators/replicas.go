@@ -115,6 +115,14 @@ func claimFrom(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim) 
 	return &pvc
 }
 
+// claimAt returns the claim that will be made from a template for the Pod of an ordinal.
+func claimAt(sts *appsv1.StatefulSet, template *corev1.PersistentVolumeClaim,
+	ordinal int) *corev1.PersistentVolumeClaim {
+	pvc := claimFrom(sts, template)
+	pvc.Name = cluster.ClaimName(sts, template.Name, ordinal)
+	return pvc
+}
+
 // firstClaim returns the claim that a StatefulSet makes from one of its templates for its
 // first Pod. Several rules ask for it, and must not edit it.
 func (p *Pass) firstClaim(sts *appsv1.StatefulSet, template int) *corev1.PersistentVolumeClaim {

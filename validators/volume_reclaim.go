@@ -70,6 +70,7 @@ recover --from makes it anew.`,
 	},
 }
 
+// mustRetain reports the policy of a volume.
 func (p *Pass) mustRetain(pv *corev1.PersistentVolume, what string) {
 	path := field.NewPath("spec", "persistentVolumeReclaimPolicy")
 	p.ReportMend(field.Invalid(path, pv.Spec.PersistentVolumeReclaimPolicy, what),

@@ -107,9 +107,7 @@ func templateAwaiting(v *cluster.View, sts *appsv1.StatefulSet, t *corev1.Persis
 		if made[ordinal] {
 			continue
 		}
-		pvc := claimFrom(sts, t)
-		pvc.Name = cluster.ClaimName(sts, t.Name, ordinal)
-		if class, err := waitsForPod(v, pvc); class != "" || err != nil {
+		if class, err := waitsForPod(v, claimAt(sts, t, ordinal)); class != "" || err != nil {
 			return class, err
 		}
 	}

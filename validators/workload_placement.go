@@ -255,9 +255,7 @@ func (c podClaim) templateSites(v *cluster.View, sts *appsv1.StatefulSet) (all [
 		if there[ordinal] {
 			continue
 		}
-		pvc := c.made()
-		pvc.Name = cluster.ClaimName(sts, c.template.Name, ordinal)
-		some, err := c.of(v, pvc)
+		some, err := c.of(v, claimAt(sts, c.template, ordinal))
 		if err != nil {
 			return nil, err
 		}
