@@ -241,6 +241,10 @@ func (a author) claimSpec() fields {
 func (a author) volumes() []any {
 	downward := []any{fields{"path": "p", "fieldRef": a.some(fields{"fieldPath": "metadata.name"}, "apiVersion", "v1")}}
 	mode := a.pick(256, 420)
+	image := fields{"name": "image", "image": a.some(fields{"reference": a.pick("db", "db:1")}, "pullPolicy", "Always")}
+	if env.minor < 35 { // the API server leaves out the whole volume, unless a gate is open
+		image = fields{"name": "image"}
+	}
 	return a.subset(fields{"name": "empty"},
 		fields{"name": "node", "hostPath": a.some(fields{"path": "/x"}, "type", a.pick("", "Directory"))},
 		fields{"name": "secret", "secret": a.some(fields{"secretName": "s"}, "defaultMode", mode)},
@@ -250,8 +254,7 @@ func (a author) volumes() []any {
 			fields{"serviceAccountToken": a.some(fields{"path": "t"}, "expirationSeconds", a.pick(3600, 7200))},
 			fields{"downwardAPI": fields{"items": downward}}, fields{"secret": fields{"name": "s"}})}, "defaultMode", mode)},
 		fields{"name": "own", "ephemeral": fields{"volumeClaimTemplate": fields{"spec": a.claimSpec()}}},
-		fields{"name": "image", "image": a.some(fields{"reference": a.pick("db", "db:1")}, "pullPolicy", "Always")},
-		fields{"name": "iscsi", "iscsi": a.disk("iscsi")}, fields{"name": "rbd", "rbd": a.disk("rbd")},
+		image, fields{"name": "iscsi", "iscsi": a.disk("iscsi")}, fields{"name": "rbd", "rbd": a.disk("rbd")},
 		fields{"name": "azure", "azureDisk": a.disk("azureDisk")}, fields{"name": "scale", "scaleIO": a.disk("scaleIO")})
 }
 

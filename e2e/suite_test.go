@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -219,16 +220,22 @@ func namespace(t *testing.T, labels ...string) string {
 // test ends.
 func makeNamespace(t *testing.T, name string, labels ...string) {
 	t.Helper()
-	kubectl(t, "create", "namespace", name)
-	if len(labels) > 0 {
-		kubectl(t, append([]string{"label", "namespace", name}, labels...)...)
+	made := corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}
+	for _, label := range labels {
+		key, value, _ := strings.Cut(label, "=")
+		made.Labels[key] = value
+	}
+	api := env.client.CoreV1().Namespaces()
+	if _, err := api.Create(t.Context(), &made, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		// In mode off, so that the clean-up is no test of its own.
-		_, _ = env.Kubectl(ctx, "", "label", "--overwrite", "namespace", name, "stayput.dev/mode=off")
-		_, _ = env.Kubectl(ctx, "", "delete", "namespace", name, "--wait=false")
+		off := fmt.Appendf(nil, `{"metadata": {"labels": {%q: "off"}}}`, cluster.LabelMode)
+		_, _ = api.Patch(ctx, name, types.MergePatchType, off, metav1.PatchOptions{})
+		_ = api.Delete(ctx, name, metav1.DeleteOptions{})
 	})
 }
 

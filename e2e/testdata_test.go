@@ -110,12 +110,21 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 			req.User.Username = "admin" // the API server always knows who asks
 		}
 		environment := cluster.Environment{Source: snapshot, Retain: cluster.RetainOff, Kubernetes: env.kubernetes}
-		v := environment.View(t.Context(), req)
-		verdict, err := policy.Review(v, s.Old, s.Obj)
-		if err != nil || len(verdict.Undecided) > 0 {
-			t.Fatal(at, err, verdict.Undecided)
+		review := func() []validators.Finding {
+			verdict, err := policy.Review(environment.View(t.Context(), req), s.Old, s.Obj)
+			if err != nil || len(verdict.Undecided) > 0 {
+				t.Fatal(at, err, verdict.Undecided)
+			}
+			return verdict.Findings
 		}
-		for _, f := range verdict.Findings {
+		findings := review()
+		if s.Manifests && s.Stated {
+			// Lint for this very version knows what the API server drops before the rule sees it.
+			if environment.Manifests = true; len(review()) == 0 {
+				findings = nil
+			}
+		}
+		for _, f := range findings {
 			if f.Level == validators.Deny {
 				want = append(want, "deny: "+f.Short(500))
 			} else {

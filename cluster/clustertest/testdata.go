@@ -47,10 +47,10 @@ type Step struct {
 	Manifests bool // see [cluster.Environment]
 	Since     int  // 37 of "# since 1.37", or 0
 
-	// Kubernetes are the versions of the API servers: those stated by "#
+	// Kubernetes are the versions of the API servers: those Stated by "#
 	// kubernetes", or else the newest minor.
 	Kubernetes cluster.Versions
-	stated     bool
+	Stated     bool
 }
 
 // A want is the finding that a comment expects on its line: # want deny
@@ -105,7 +105,7 @@ func Load(file string) (*Testdata, error) {
 		}
 		var versions string
 		s.Kubernetes = cluster.AnyPatch(cluster.NewestMinor)
-		if versions, s.stated = d.Directive("kubernetes"); s.stated {
+		if versions, s.Stated = d.Directive("kubernetes"); s.Stated {
 			if s.Kubernetes, err = versionsIn(versions); err != nil {
 				return nil, fmt.Errorf("%s:%d: kubernetes %w", file, d.Line(""), err)
 			}
@@ -156,7 +156,7 @@ func (t *Testdata) parseWants(data string) error {
 func (t *Testdata) On(is cluster.Version) {
 	left := map[cluster.Object]bool{}
 	for _, s := range t.Steps {
-		if s.Since > is.Minor || s.stated && (is.Compare(s.Kubernetes.Oldest) < 0 || is.Compare(s.Kubernetes.Newest) > 0) {
+		if s.Since > is.Minor || s.Stated && (is.Compare(s.Kubernetes.Oldest) < 0 || is.Compare(s.Kubernetes.Newest) > 0) {
 			left[s.Object] = true
 		}
 	}

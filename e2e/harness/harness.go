@@ -80,6 +80,7 @@ type Stayput struct {
 	address, health, metrics string
 	process                  *exec.Cmd
 	exited                   chan error
+	reader                   reader
 }
 
 // Prepare writes what Stayput needs before its first start: certificate,
@@ -332,8 +333,12 @@ func (s *Stayput) waitAsked(ctx context.Context, want bool) error {
 	}
 }
 
-// Kubectl runs kubectl as the administrator, and returns its output and errors.
+// Kubectl runs kubectl as the administrator, and returns its output and errors. Plain
+// reads of fields are done as kubectl does them, without its process.
 func (s *Stayput) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	if out, ok := s.reader.get(ctx, s.Cluster.Config(), args); ok {
+		return out, nil
+	}
 	return s.KubectlAs(ctx, s.Cluster.Kubeconfig(), stdin, args...)
 }
 
