@@ -1,5 +1,6 @@
 // Package paper is a cluster in memory, whose objects can be listed and watched as
-// at an API server, in JSON and protobuf. The benchmarks fill Stayput's informers
+// at an API server, in JSON and protobuf; lists without managed fields, too, as from
+// Kubernetes 1.38 on. The benchmarks fill Stayput's informers
 // from it with any number of objects in seconds. It stores only Leases and
 // ConfigMaps, and has no admission.
 package paper
@@ -194,6 +195,9 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespac
 	}
 	if i < len(k.objects) {
 		list.SetContinue(fmt.Sprint(i))
+	}
+	if strings.Contains(r.Header.Get("Accept"), ";drop=metadata.managedFields") {
+		page = withoutManagedFields(page)
 	}
 	if err := meta.SetList(list, page); err != nil {
 		panic(err)
