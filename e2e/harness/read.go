@@ -103,16 +103,14 @@ func (r *reader) get(ctx context.Context, config *rest.Config, args []string) (o
 		if err != nil {
 			return "", false
 		}
-		obj.SetManagedFields(nil) // as kubectl does
 		content = obj.Object
 	} else {
 		list, err := objects.List(ctx, metav1.ListOptions{LabelSelector: line.selector})
 		if err != nil {
 			return "", false
 		}
-		for i := range list.Items {
-			list.Items[i].SetManagedFields(nil)
-		}
+		list.SetAPIVersion("v1") // what kubectl makes of all lists
+		list.SetKind("List")
 		content = list.UnstructuredContent()
 	}
 	var b bytes.Buffer
