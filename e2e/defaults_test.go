@@ -298,8 +298,12 @@ func (a author) template() fields {
 func (a author) jobTemplate() fields {
 	t := a.template()
 	t["spec"].(fields)["restartPolicy"] = "Never"
+	disrupted := a.some(fields{"type": "DisruptionTarget"}, "status", "True")
+	if env.minor < 34 { // a Job's status is True by default, that of a CronJob's Jobs is missed
+		disrupted["status"] = "True"
+	}
 	return a.some(fields{"template": t}, "podFailurePolicy", fields{"rules": []any{fields{"action": "Ignore",
-		"onPodConditions": []any{a.some(fields{"type": "DisruptionTarget"}, "status", "True")}}}})
+		"onPodConditions": []any{disrupted}}}})
 }
 
 var selector = fields{"matchLabels": fields{"app": "db"}}

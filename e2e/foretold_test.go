@@ -636,20 +636,23 @@ func memberNames(t *testing.T, ns string) {
 		"clusterIP: None, selector: {app: other}")+
 		service("by-hand", "clusterIP: None")+service("meet", "clusterIP: None, selector: {app: meet}"))
 	set := func(name, spec, pod string) string { return memberSet(name, 2, "  "+spec, pod, "") }
+	override, overridden := "", ""
+	if env.minor >= 34 { // older ones do not know the field
+		override = ", hostnameOverride: db.example.com"
+	}
 	out := apply(t, ns, set("missing", "serviceName: nowhere", "")+set("none", "revisionHistoryLimit: 3",
 		"")+set("balanced", "serviceName: balanced", "")+
 		set("alias", "serviceName: alias", "")+set("stray", "serviceName: stray", "")+set("by-hand", "serviceName: by-hand",
 		"")+
 		strings.Replace(set("meet", "serviceName: meet", ""), "image: db",
 			"image: db, readinessProbe: {tcpSocket: {port: 5432}}", 1)+
-		set("good", "serviceName: good", ", hostname: primary, subdomain: members, hostnameOverride: db.example.com"))
+		set("good", "serviceName: good", ", hostname: primary, subdomain: members"+override))
 	contains(t, out, "must exist, or no Pod has a DNS name", "no Pod gets a DNS name, and it cannot be added later",
 		"this one is an alias of db.example.com and gives no Pod a name",
 		"this one wants app=other, so they get no DNS names", "only EndpointSlices made by hand name them",
 		"Pods in Parallel meet only when ready",
 		"cannot be set, and is ignored: each Pod has its own name, as good-0",
 		`is ignored: the Pods have serviceName, "good", as subdomain`)
-	overridden := ""
 	if env.minor >= 35 {
 		contains(t, out, "by this one name, which DNS does not know")
 		overridden = "db.example.com"
