@@ -95,8 +95,8 @@ func (r *replayer) replay(t *testing.T, rule *validators.Rule) {
 			continue // this is for lint: nobody asks about it
 		}
 		if s.Old != nil && !stored[s.Old] { // an update of what an earlier step left
+			r.remove(t, s.Old.DeepCopyObject().(cluster.Object))
 			old := s.Old.DeepCopyObject().(cluster.Object)
-			r.remove(t, old)
 			r.put(t, old, rule.Level == validators.Hint)
 			r.own(t, data.Objects)
 			if s.Stated && !equality.Semantic.DeepDerivative(specOf(s.Old), specOf(old)) {

@@ -26,6 +26,15 @@ var exactPodNames = &cluster.Feature{
 	On:      []cluster.Span{{From: cluster.Version{Minor: 38}}},
 }
 
+// Source: k8s.io/kubernetes@v1.33.13 and v1.34.4: the StatefulSet controller's UpdateStatefulPod writes db-01 as db-1. An
+// older API server calls that a conflict, and not an object that is not there; the second try finds the name
+// in order, and the Pod, of no revision, is replaced as one of an old revision.
+var adoptedStays = &cluster.Feature{
+	With:    "an adopted Pod db-01 stays, and db-1 is never made",
+	Without: "it is deleted, and db-1 made, unless updates are OnDelete; the rule warns all the same",
+	On:      []cluster.Span{{From: cluster.Version{Minor: 34}}},
+}
+
 var podAdopted = &Rule{
 	Name:  "pod-adopted",
 	Level: Warn,
@@ -35,8 +44,8 @@ var podAdopted = &Rule{
 
 A StatefulSet adopts every Pod that its selector matches and whose name is the
 StatefulSet's name, a dash and a number. If the number may begin with zeros, a
-Pod db-01 counts as ordinal 1 of StatefulSet db, and db-1 is never created, nor
-any Pod with a higher ordinal. A Pod db-1 that somebody else made takes the
+Pod db-01 counts as ordinal 1 of StatefulSet db: it is deleted, or db-1 is never
+created, nor any Pod with a higher ordinal. A Pod db-1 that somebody else made takes the
 place of that member, without its volumes and its DNS name. A Pod whose number
 is out of range is deleted at once, and so is one whose ordinal exists already.
 The ReplicaSet of a Deployment adopts a Pod with its label pod-template-hash,
@@ -50,7 +59,7 @@ left behind (--cascade=orphan), which have its hostnames: they are meant to be
 adopted again. Audit and lint also find a Pod that has been adopted already
 under such a number.`,
 
-	Versions: []*cluster.Feature{exactPodNames},
+	Versions: []*cluster.Feature{adoptedStays, exactPodNames},
 
 	Exempt: "the Pod was made by hand to stand in for one of a controller, and goes again",
 
@@ -91,8 +100,12 @@ func wasAdopted(p *Pass, pod *corev1.Pod) {
 		metav1.GetControllerOfNoCopy(pod).Name != set {
 		return
 	}
+	fate := ""
+	if p.has(adoptedStays) != cluster.Always {
+		fate = "it is deleted, or "
+	}
 	p.Report(field.Invalid(namePath, short(pod.Name), fmt.Sprintf(
-		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %[1]s-%[2]d is never made", set, ordinal)),
+		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %s%[1]s-%[2]d is never made", set, ordinal, fate)),
 		p.Mend("name: "+numberless(pod.Name), fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
 }
 
