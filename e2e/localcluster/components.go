@@ -104,6 +104,7 @@ func (c *Cluster) controllerManager() component {
 }
 
 func (c *Cluster) scheduler() component {
+	at := "https://" + loopback(c.ports.scheduler)
 	return component{"kube-scheduler", []string{
 		"--kubeconfig=" + c.kubeconfig("kube-scheduler"),
 		"--bind-address=127.0.0.1",
@@ -114,7 +115,7 @@ func (c *Cluster) scheduler() component {
 		"--tls-private-key-file=" + c.file("server.key"),
 		"--leader-elect=false",
 		"--profiling=false",
-	}, c.http("https://" + loopback(c.ports.scheduler) + "/readyz")}
+	}, c.either(at+"/readyz", at+"/healthz")} // 1.30 has no readyz
 }
 
 func (c *Cluster) kwok() component {

@@ -2,6 +2,7 @@ package localcluster
 
 import (
 	"context"
+	"errors"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -42,9 +43,26 @@ func (c *Cluster) http(url string) probe {
 		defer resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-			return fmt.Errorf("%s: %s: %s", url, resp.Status, lastLines(body, 5))
+			err := fmt.Errorf("%s: %s: %s", url, resp.Status, lastLines(body, 5))
+			if resp.StatusCode == http.StatusNotFound {
+				err = fmt.Errorf("%w: %w", errNoSuchPath, err)
+			}
+			return err
 		}
 		return nil
+	}
+}
+
+var errNoSuchPath = errors.New("the program is older than the path")
+
+// either is a probe of a path, or, where the program does not know it, of another.
+func (c *Cluster) either(url, older string) probe {
+	return func(ctx context.Context) error {
+		err := c.http(url)(ctx)
+		if errors.Is(err, errNoSuchPath) {
+			err = c.http(older)(ctx)
+		}
+		return err
 	}
 }
 
