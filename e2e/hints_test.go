@@ -43,6 +43,7 @@ var refusedBefore = map[string]struct {
 	words string
 }{
 	"a larger claim template":   {37, otherFields},
+	"a smaller claim":           {32, "field can not be less than previous value"},
 	"a class that is to retain": {36, "reclaimPolicy: Forbidden"}, // 1.34, or earlier than 1.36.3
 	"another order of Pods":     {37, otherFields},
 	"another selector":          {37, otherFields},
