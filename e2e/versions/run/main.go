@@ -159,8 +159,10 @@ func (r *runner) run(ctx context.Context, pattern *regexp.Regexp) error {
 		return err
 	}
 	built := time.Since(start)
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-timeout", "3h", "-run", "^("+strings.Join(names, "|")+")$",
-		"./e2e")
+	// -count=1, or go test gives back what it has seen on another minor: it knows of no environment that is read before
+	// the tests begin.
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-json", "-timeout", "3h", "-run",
+		"^("+strings.Join(names, "|")+")$", "./e2e")
 	cmd.Env = append(os.Environ(), localcluster.KubernetesVariable+"="+r.minor)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
