@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -154,5 +155,5 @@ func (r *reader) find(config *rest.Config, resource string) (dynamic.Interface, 
 	if err != nil {
 		return nil, place{}, err
 	}
-	return r.client, place{mapping.Resource, mapping.Scope.Name() == "namespace"}, nil
+	return r.client, place{mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
 }
