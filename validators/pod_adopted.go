@@ -26,9 +26,10 @@ var exactPodNames = &cluster.Feature{
 	On:      []cluster.Span{{From: cluster.Version{Minor: 38}}},
 }
 
-// Source: k8s.io/kubernetes@v1.33.13 and v1.34.4: the StatefulSet controller's UpdateStatefulPod writes db-01 as db-1. An
-// older API server calls that a conflict, and not an object that is not there; the second try finds the name
-// in order, and the Pod, of no revision, is replaced as one of an old revision.
+// Source: k8s.io/kubernetes@v1.33.13 and v1.34.4: the StatefulSet controller's UpdateStatefulPod
+// writes db-01 as db-1. An older API server calls that a conflict, and not an object that is not
+// there; the second try finds the name in order, and the Pod, of no revision, is replaced as one
+// of an old revision (findings/statefulset-adopts-by-number.sh).
 var adoptedStays = &cluster.Feature{
 	With:    "an adopted Pod db-01 stays, and db-1 is never made",
 	Without: "it is deleted, and db-1 made, unless updates are OnDelete; the rule warns all the same",
@@ -100,12 +101,12 @@ func wasAdopted(p *Pass, pod *corev1.Pod) {
 		metav1.GetControllerOfNoCopy(pod).Name != set {
 		return
 	}
-	fate := ""
+	fate := fmt.Sprintf("%s-%d is never made", set, ordinal)
 	if p.has(adoptedStays) != cluster.Always {
-		fate = "it is deleted, or "
+		fate = "it is deleted, or " + fate
 	}
 	p.Report(field.Invalid(namePath, short(pod.Name), fmt.Sprintf(
-		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %s%[1]s-%[2]d is never made", set, ordinal, fate)),
+		"must not be a Pod of StatefulSet %s, which adopted it as ordinal %d; %s", set, ordinal, fate)),
 		p.Mend("name: "+numberless(pod.Name), fmt.Sprintf("kubectl delete pod %s -n %s", pod.Name, pod.Namespace)))
 }
 

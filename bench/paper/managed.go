@@ -46,10 +46,11 @@ func Manage(objects []cluster.Object) error {
 			if err != nil {
 				return err
 			}
-			now := obj.GetCreationTimestamp()
-			entries = append(entries, metav1.ManagedFieldsEntry{Manager: by.manager, Operation: "Update",
-				APIVersion: gvk.GroupVersion().String(), Time: &now, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
-				Subresource: by.subresource})
+			written := obj.GetCreationTimestamp()
+			entries = append(entries, metav1.ManagedFieldsEntry{
+				Manager: by.manager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: by.subresource, Time: &written,
+				APIVersion: gvk.GroupVersion().String(), FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
+			})
 		}
 		obj.SetManagedFields(entries)
 	}

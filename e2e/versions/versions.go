@@ -214,8 +214,8 @@ object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is r
 
 A command in a message may meet a kubectl of another version. That of 1.35 never ends ` + "`kubectl delete pod`" + `
 of a Pod that its StatefulSet makes anew, although the Pod is replaced: add ` + "`--wait=false`" + `, or stop it
-([finding](../findings/kubectl-waits-for-successor.sh)). Before 1.33 kubectl takes for JSON whatever begins with a brace: write a line
-` + "`---`" + ` above such a manifest of a message ([finding](../findings/kubectl-flow-yaml.sh)).
+([finding](../findings/kubectl-waits-for-successor.sh)). Before 1.33 kubectl takes for JSON whatever begins with a
+brace: write a line ` + "`---`" + ` above such a manifest of a message ([finding](../findings/kubectl-flow-yaml.sh)).
 `)
 	return s.String()
 }

@@ -37,7 +37,7 @@ func read(t *testing.T, file string) string {
 // One table says which Kubernetes Stayput is for: the chart, the install page, the
 // workflows and the control planes that can be built follow it.
 func TestEverythingFollowsTheTable(t *testing.T) {
-	known, _ := load(t)
+	known, records := load(t)
 	var chart struct{ KubeVersion string }
 	if err := yaml.Unmarshal([]byte(read(t, "deploy/chart/Chart.yaml")), &chart); err != nil {
 		t.Fatal(err)
@@ -45,10 +45,16 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 	if chart.KubeVersion != known.Constraint() {
 		t.Errorf("the chart's kubeVersion is %q, want %q", chart.KubeVersion, known.Constraint())
 	}
+	tested := TestedOn(known, records)
+	oldest := tested[len(tested)-1]
+	for i := len(known.Minors) - 1; i >= 0 && slices.Contains(tested, known.Minors[i].Minor); i-- {
+		oldest = known.Minors[i].Minor
+	}
 	for file, sentence := range map[string]string{
-		"README.md": "Kubernetes " + known.Oldest() + " and later; the whole suite runs on " + known.Newest() +
-			", and\n[docs/versions.md]",
-		"README.ko.md": "쿠버네티스 " + known.Oldest() + " 이상에서 쓰며, 전체 테스트는 " + known.Newest() + "에서",
+		"README.md": "Kubernetes " + known.Oldest() + " and later; the whole suite has passed on " + oldest + " to " +
+			known.Newest() + ", and\n[docs/versions.md]",
+		"README.ko.md": "쿠버네티스 " + known.Oldest() + " 이상에서 쓰며, 전체 테스트는 " + oldest + "부터 " + known.Newest() +
+			"까지 통과했습니다",
 	} {
 		if !strings.Contains(read(t, file), sentence) {
 			t.Errorf("%s does not say %q", file, sentence)
