@@ -90,7 +90,7 @@ control-plane: ## build etcd, Kubernetes, kwok and CoreDNS from Go modules, once
 MINORS ?=
 
 .PHONY: pin
-pin: ## pin the newest patch of each of MINORS ("1.34 1.33") of Kubernetes, for control planes of that minor
+pin: ## pin the newest patch of each of MINORS of Kubernetes ("1.34 1.33"; "1.34.4" is that patch), for control planes of that minor
 	go run ./e2e/localcluster/cmd/pin $(MINORS)
 
 .PHONY: cluster

@@ -1,11 +1,14 @@
 // Command pin writes the nested modules from which control planes of other
-// minors of Kubernetes than the newest are built: the newest patch of each,
-// with what its authors have built it from.
+// minors of Kubernetes than the newest are built: the newest patch of each of which
+// all modules can be had, with what its authors have built it from.
 //
 //	go run ./e2e/localcluster/cmd/pin 1.34 [1.33 ...]
+//
+// 1.34.4 in place of 1.34 pins that patch.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,25 +35,26 @@ func main() {
 	}
 }
 
-var minorVersion = regexp.MustCompile(`^1\.[0-9]+$`)
+var release = regexp.MustCompile(`^(1\.[0-9]+)(\.[0-9]+)?$`)
 
 func run(ctx context.Context, minors []string) error {
 	if len(minors) == 0 {
 		return errors.New("which minors of Kubernetes? For example: pin 1.34 1.33")
 	}
-	for _, minor := range minors {
-		if !minorVersion.MatchString(minor) {
-			return fmt.Errorf("%q is no minor of Kubernetes; write it as 1.34", minor)
+	for _, which := range minors {
+		m := release.FindStringSubmatch(which)
+		if m == nil {
+			return fmt.Errorf("%q is no minor of Kubernetes, and no release; write it as 1.34, or 1.34.4", which)
 		}
-		if err := pin(ctx, minor); err != nil {
-			return fmt.Errorf("pin Kubernetes %s: %w", minor, err)
+		if err := pin(ctx, m[1], m[0]); err != nil {
+			return fmt.Errorf("pin Kubernetes %s: %w", which, err)
 		}
 	}
 	return nil
 }
 
-// release is what the go command says of a module that it has downloaded.
-type release struct{ Version, GoMod string }
+// downloaded is what the go command says of a module.
+type downloaded struct{ Version, GoMod string }
 
 // modFile is the part of a go.mod that is taken over.
 type modFile struct {
@@ -64,57 +69,102 @@ type modFile struct {
 	}
 }
 
-func pin(ctx context.Context, minor string) error {
-	dir, err := localcluster.ModuleDir(ctx, minor)
-	if err != nil {
-		return err
-	}
-	version, err := newestOf(ctx, minor)
-	if err != nil {
-		return err
-	}
-	var newest release
-	if err := goJSON(ctx, &newest, "mod", "download", "-json", "k8s.io/kubernetes@"+version); err != nil {
-		return err
-	}
-	var theirs modFile
-	if err := goJSON(ctx, &theirs, "mod", "edit", "-json", newest.GoMod); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	module := []byte(nested(minor, newest.Version, theirs))
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), module, 0o644); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
-	cmd.Dir, cmd.Env = dir, localcluster.BuildEnv()
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go mod tidy in %s: %w", dir, err)
-	}
-	fmt.Printf("Kubernetes %s is %s: %s\n", minor, newest.Version, dir)
-	return nil
-}
-
-// newestOf returns the newest release of a minor, or its newest pre-release where it
-// has no release yet, which no query of the go command finds.
-func newestOf(ctx context.Context, minor string) (newest string, err error) {
-	var published struct{ Versions []string } // the oldest first
-	if err := goJSON(ctx, &published, "list", "-m", "-versions", "-json", "k8s.io/kubernetes"); err != nil {
-		return "", err
-	}
-	for _, v := range published.Versions {
-		isOf, isRelease := strings.HasPrefix(v, "v"+minor+"."), !strings.Contains(v, "-")
-		if isOf && (isRelease || newest == "" || strings.Contains(newest, "-")) {
-			newest = v
+// pin pins a release of a minor, or, where which is the minor itself, its newest one.
+// Not every mirror of modules has all that every release consists of; then it is the
+// next older one that the mirror lists, and pin says why.
+func pin(ctx context.Context, minor, which string) error {
+	versions := []string{"v" + which}
+	if which == minor {
+		var err error
+		if versions, err = releasesOf(ctx, minor); err != nil {
+			return err
 		}
 	}
-	if newest == "" {
-		return "", errors.New("there is no release, and no pre-release")
+	var tried []error
+	for _, version := range versions {
+		dir, err := pinRelease(ctx, minor, version)
+		if err == nil {
+			fmt.Printf("Kubernetes %s is %s: %s\n", minor, version, dir)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "pin: %s cannot be pinned: %v\n", version, err)
+		tried = append(tried, fmt.Errorf("%s: %w", version, err))
 	}
-	return newest, nil
+	return errors.Join(tried...)
+}
+
+// pinRelease writes the module of a release, or leaves what was there before.
+func pinRelease(ctx context.Context, minor, version string) (dir string, err error) {
+	dir, err = localcluster.ModuleDir(ctx, minor)
+	if err != nil {
+		return "", err
+	}
+	var theirModule downloaded
+	if err := goJSON(ctx, &theirModule, "mod", "download", "-json", "k8s.io/kubernetes@"+version); err != nil {
+		return "", err
+	}
+	var theirs modFile
+	if err := goJSON(ctx, &theirs, "mod", "edit", "-json", theirModule.GoMod); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	made, err := os.MkdirTemp(filepath.Dir(dir), ".pin-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(made) }()
+	module := []byte(nested(minor, version, theirs))
+	if err := os.WriteFile(filepath.Join(made, "go.mod"), module, 0o644); err != nil {
+		return "", err
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
+	cmd.Dir, cmd.Env, cmd.Stderr = made, localcluster.BuildEnv(), &said
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		return "", fmt.Errorf("go mod tidy: %w: %s", err, strings.Join(lines[max(0, len(lines)-2):], ": "))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, file := range []string{"go.mod", "go.sum"} {
+		if err := os.Rename(filepath.Join(made, file), filepath.Join(dir, file)); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// releasesOf returns the releases of a minor, the newest first, or its newest
+// pre-release where it has no release yet, which no query of the go command finds.
+func releasesOf(ctx context.Context, minor string) (releases []string, err error) {
+	var published struct{ Versions []string } // the oldest first
+	if err := goJSON(ctx, &published, "list", "-m", "-versions", "-json", "k8s.io/kubernetes"); err != nil {
+		return nil, err
+	}
+	newest := ""
+	for _, v := range published.Versions {
+		switch {
+		case !strings.HasPrefix(v, "v"+minor+"."):
+		case strings.Contains(v, "-"):
+			newest = v
+		default:
+			releases = append(releases, v)
+		}
+	}
+	slices.Reverse(releases)
+	if len(releases) == 0 && newest != "" {
+		releases = []string{newest}
+	}
+	if len(releases) == 0 {
+		return nil, errors.New("there is no release, and no pre-release")
+	}
+	return releases, nil
 }
 
 // nested returns a go.mod whose tools are the programs of a release. It has the
