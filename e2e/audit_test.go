@@ -263,7 +263,7 @@ func TestAuditReports(t *testing.T) {
 				"skipped, for the cluster does not have the CustomResourceDefinitions of "+api.group+"/v1alpha")
 			for _, kind := range []string{api.kind, "cluster" + api.kind} {
 				apply(t, ns, readFile(t, api.crds, api.group+"_"+kind+".yaml"))
-				kubectl(t, "wait", "--for=condition=Established", "crd/"+kind+"."+api.group, "--timeout=60s")
+				established(t, "crd/"+kind+"."+api.group)
 			}
 			var r report.Report
 			eventually(t, "the API is served", func() error {

@@ -359,7 +359,7 @@ spec:
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	kubectl(t, "wait", "--for=condition=Established", "crd/"+plural+"."+group, "--timeout=60s")
+	established(t, "crd/"+plural+"."+group)
 }
 
 // ownedClaim makes a custom resource with a claim that goes with it, and returns the

@@ -18,7 +18,7 @@ func TestOwned(t *testing.T) {
 	s := ownCluster(t, config+"retain: owned\n", localcluster.Options{})
 	s.kubectl(class, "create", "-f", "-")
 	s.kubectl(ledgers, "create", "-f", "-")
-	s.kubectl("", "wait", "--for=condition=Established", "crd/ledgers.owner.example.com", "--timeout=60s")
+	s.established("crd/ledgers.owner.example.com")
 	s.kubectl("", "create", "namespace", "shop")
 	volumes := map[string]string{}
 	make := func(name string) {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,18 +124,6 @@ func installCRDs(t *testing.T, files string) {
 	kubectl(t, "create", "-f", files) // an annotation could not hold all of it
 	t.Cleanup(func() { _, _ = env.Kubectl(context.Background(), "", "delete", "--wait=false", "-f", files) })
 	established(t, "-f", files)
-}
-
-// established waits until kinds can be used. kubectl fails where one has no
-// conditions yet.
-func established(t *testing.T, what ...string) {
-	t.Helper()
-	eventually(t, "the definitions are established", func() error {
-		if out, err := try(t, "", append([]string{"wait", "--for=condition=Established"}, what...)...); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	})
 }
 
 // volumesOf returns the names of the volumes of a namespace's claims.

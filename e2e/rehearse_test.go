@@ -117,7 +117,7 @@ func TestRehearse(t *testing.T) {
 func tryDeletions(t *testing.T, s side, kubeconfig []string, log string) {
 	t.Helper()
 	s.kubectl(ledgers, "create", "-f", "-")
-	s.kubectl("", "wait", "--for=condition=Established", "crd/ledgers.owner.example.com", "--timeout=60s")
+	s.established("crd/ledgers.owner.example.com")
 	s.kubectl(strings.Replace(ledger, ", finalizers: [owner.example.com/claims-first]", "", 1), "create", "-n", "shop",
 		"-f", "-")
 	uid := s.kubectl("", "get", "ledger", "mysql", "-n", "shop", "-o", "jsonpath={.metadata.uid}")

@@ -87,6 +87,19 @@ func (s side) output(want string, args ...string) {
 	})
 }
 
+// established waits until kinds can be used.
+func (s side) established(what ...string) {
+	s.t.Helper()
+	eventually(s.t, "the definitions are established", func() error {
+		out, err := s.Kubectl(s.t.Context(), "", append([]string{"wait", "--for=condition=Established", "--timeout=30s"},
+			what...)...)
+		if err != nil { // kubectl gives up where a definition has no status yet
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
 // stays makes sure that kubectl goes on printing want for a while.
 func (s side) stays(want string, args ...string) {
 	s.t.Helper()

@@ -255,6 +255,12 @@ func eventually(t *testing.T, what string, f func() error) {
 	}
 }
 
+// established waits until kinds can be used, of the definitions that kubectl wait finds.
+func established(t *testing.T, what ...string) {
+	t.Helper()
+	side{env.Stayput, t}.established(what...)
+}
+
 // output waits until kubectl prints want. It ignores spaces around the output.
 func output(t *testing.T, want string, args ...string) {
 	t.Helper()

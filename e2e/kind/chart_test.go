@@ -167,7 +167,10 @@ func certManager(t *testing.T, c cluster) {
 	}
 	crds := filepath.Join(dir, "deploy", "crds")
 	c.kubectl("create", "-f", crds)
-	c.kubectl("wait", "--for=condition=Established", "-f", crds)
+	c.eventually("cert-manager's definitions are established", time.Minute, func() error {
+		_, err := c.try("", "wait", "--for=condition=Established", "-f", crds)
+		return err // at once where a definition has no status yet
+	})
 	program, err := localcluster.BuildCertManager(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
