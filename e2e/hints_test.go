@@ -90,6 +90,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: no-%[1]s,
 		args     []string
 		hint     []string // what the hint holds
 		refusal  string   // the API server's own
+		since    int      // the minor in which it refuses at all, or 0
 	}{
 		"a larger claim template": {
 			manifest: edit("storage: 1Gi", "storage: 2Gi"),
@@ -160,14 +161,12 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: no-%[1]s,
 			args:     []string{"apply", "--validate=ignore", "-f", "-"},
 			hint: []string{"claim-template-storage: spec.volumeClaimTemplates[0].spec.resources.requests[storage]: ",
 				`it stands under "resource", which Kubernetes drops`, "resources: {requests: {storage: 1Gi}}"},
-			refusal: "Required value",
+			refusal: "Required value", since: 34, // TestNotesApplied has Stayput's denial
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "a typing error" {
-				onlySince(t, 34, "a check of claim templates; Stayput's denial is that of TestNotesApplied")
-			}
+			onlySince(t, tc.since, "this refusal")
 			if older := refusedBefore[name]; env.minor < older.minor {
 				tc.refusal = older.words
 			}

@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"stayput.dev/cluster"
 )
@@ -79,17 +76,14 @@ func fieldsOf(value any) map[string]any {
 	return fields
 }
 
-// withoutManagedFields returns a list of the same objects, without their managed fields.
-func withoutManagedFields(list []runtime.Object) []runtime.Object {
-	list = slices.Clone(list)
-	for i, obj := range list {
-		if m, err := meta.Accessor(obj); err != nil || len(m.GetManagedFields()) == 0 {
-			continue
-		}
-		stripped := reflect.New(reflect.TypeOf(obj).Elem()) // a deep copy would cost more than it saves
-		stripped.Elem().Set(reflect.ValueOf(obj).Elem())
-		list[i] = stripped.Interface().(runtime.Object)
-		list[i].(metav1.Object).SetManagedFields(nil)
+// withoutManagedFields returns an object without its managed fields, which keeps them.
+func withoutManagedFields(obj cluster.Object) cluster.Object {
+	if len(obj.GetManagedFields()) == 0 {
+		return obj
 	}
-	return list
+	stripped := reflect.New(reflect.TypeOf(obj).Elem()) // a deep copy would cost more than it saves
+	stripped.Elem().Set(reflect.ValueOf(obj).Elem())
+	obj = stripped.Interface().(cluster.Object)
+	obj.SetManagedFields(nil)
+	return obj
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 package paper
 
 import (
@@ -7,13 +5,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"stayput.dev/e2e/harness"
 )
 
 const dropped = runtime.ContentTypeProtobuf + ";drop=metadata.managedFields"
@@ -101,23 +100,23 @@ func BenchmarkLists(b *testing.B) {
 	for _, bm := range []struct{ name, accept string }{{"all", runtime.ContentTypeProtobuf}, {"dropped", dropped}} {
 		b.Run(bm.name, func(b *testing.B) {
 			w := &counter{header: http.Header{}}
-			start := cpuTime(b)
+			start := cpu(b)
 			for b.Loop() {
 				for _, path := range []string{"/api/v1/pods", "/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes",
 					"/api/v1/services", "/apis/apps/v1/statefulsets"} {
 					c.get(path, bm.accept, w)
 				}
 			}
-			b.ReportMetric((cpuTime(b)-start).Seconds()/float64(b.N), "cpu-s/op")
+			b.ReportMetric((cpu(b)-start).Seconds()/float64(b.N), "cpu-s/op")
 			b.ReportMetric(float64(w.bytes)/float64(b.N)/(1<<20), "MiB/op")
 		})
 	}
 }
 
-func cpuTime(b *testing.B) time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+func cpu(b *testing.B) time.Duration {
+	used, err := harness.CPU(os.Getpid())
+	if err != nil {
 		b.Fatal(err)
 	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	return used
 }

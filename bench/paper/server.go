@@ -185,19 +185,20 @@ func (c *Cluster) list(w http.ResponseWriter, r *http.Request, k *kind, namespac
 	from, limit := 0, len(k.objects)
 	_, _ = fmt.Sscan(r.URL.Query().Get("continue"), &from)
 	_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+	drops := strings.Contains(r.Header.Get("Accept"), ";drop=metadata.managedFields")
 	var page []runtime.Object
 	i := from
 	for ; i < len(k.objects) && len(page) < limit; i++ {
 		if obj := k.objects[i]; (namespace == "" || obj.GetNamespace() == namespace) &&
 			selector.Matches(labels.Set(obj.GetLabels())) {
+			if drops {
+				obj = withoutManagedFields(obj)
+			}
 			page = append(page, obj)
 		}
 	}
 	if i < len(k.objects) {
 		list.SetContinue(fmt.Sprint(i))
-	}
-	if strings.Contains(r.Header.Get("Accept"), ";drop=metadata.managedFields") {
-		page = withoutManagedFields(page)
 	}
 	if err := meta.SetList(list, page); err != nil {
 		panic(err)

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -24,8 +25,7 @@ import (
 type reader struct {
 	mu     sync.Mutex
 	client dynamic.Interface
-	mapper *restmapper.DeferredDiscoveryRESTMapper
-	kinds  discovery.CachedDiscoveryInterface
+	mapper meta.RESTMapper
 }
 
 // A read is a command line of kubectl get that a reader understands.
@@ -87,16 +87,9 @@ func (r *reader) get(ctx context.Context, config *rest.Config, args []string) (o
 	if !ok {
 		return "", false
 	}
-	client, at, err := r.find(config, line.resource)
+	objects, err := r.find(config, line.resource, line.namespace)
 	if err != nil {
 		return "", false
-	}
-	var objects dynamic.ResourceInterface = client.Resource(at.resource)
-	if at.namespaced {
-		if line.namespace == "" {
-			line.namespace = metav1.NamespaceDefault
-		}
-		objects = client.Resource(at.resource).Namespace(line.namespace)
 	}
 	var content map[string]any
 	if line.name != "" {
@@ -121,39 +114,37 @@ func (r *reader) get(ctx context.Context, config *rest.Config, args []string) (o
 	return b.String(), true
 }
 
-type place struct {
-	resource   schema.GroupVersionResource
-	namespaced bool
-}
-
-// find returns where the objects of a resource are, which may be called by a short
-// name, as pvc.
-func (r *reader) find(config *rest.Config, resource string) (dynamic.Interface, place, error) {
+// find returns the objects of a resource, which may be called by a short name, as pvc;
+// those in a namespace, by default "default", if they are in one.
+func (r *reader) find(config *rest.Config, resource, namespace string) (dynamic.ResourceInterface, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client == nil {
 		config = rest.CopyConfig(config)
 		config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
-		client, err := dynamic.NewForConfig(config)
-		if err != nil {
-			return nil, place{}, err
-		}
 		asked, err := discovery.NewDiscoveryClientForConfig(config)
 		if err != nil {
-			return nil, place{}, err
+			return nil, err
 		}
-		r.kinds = memory.NewMemCacheClient(asked)
-		r.client, r.mapper = client, restmapper.NewDeferredDiscoveryRESTMapper(r.kinds)
+		client, err := dynamic.NewForConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		kinds := memory.NewMemCacheClient(asked)
+		r.client = client
+		r.mapper = restmapper.NewShortcutExpander(restmapper.NewDeferredDiscoveryRESTMapper(kinds), kinds, nil)
 	}
-	mapper := restmapper.NewShortcutExpander(r.mapper, r.kinds, nil)
-	partial := schema.ParseGroupResource(resource).WithVersion("")
-	kind, err := mapper.KindFor(partial)
+	kind, err := r.mapper.KindFor(schema.ParseGroupResource(resource).WithVersion(""))
 	if err != nil {
-		return nil, place{}, err
+		return nil, err
 	}
-	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := r.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
-		return nil, place{}, err
+		return nil, err
 	}
-	return r.client, place{mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
+	objects := r.client.Resource(mapping.Resource)
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		return objects, nil
+	}
+	return objects.Namespace(cmp.Or(namespace, metav1.NamespaceDefault)), nil
 }

@@ -110,9 +110,6 @@ func pinRelease(ctx context.Context, minor, version string) (dir string, err err
 	if err := goJSON(ctx, &theirs, "mod", "edit", "-json", theirModule.GoMod); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
 	made, err := os.MkdirTemp(filepath.Dir(dir), ".pin-")
 	if err != nil {
 		return "", err
