@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -128,15 +129,16 @@ func TestMadeAnewAroundItsPods(t *testing.T) {
 	s := ownCluster(t, config, localcluster.Options{})
 	s.kubectl(class, "create", "-f", "-")
 	all := forerunners(t)
-	for rule, f := range all {
-		f.make(s, rule)
-	}
+	made := maps.Clone(all) // by namespace
 	for i := range hasty {
-		all["statefulset-retention"].make(s, fmt.Sprint("hasty-", i))
+		made[fmt.Sprint("hasty-", i)] = all["statefulset-retention"]
 	}
-	for rule, f := range all {
-		s.output(f.ready, "get", f.kind, f.name, "-n", rule, "-o", allReady)
-		s.output("3", "get", f.kind, f.name, "-n", rule, "-o", "jsonpath={.status.replicas}")
+	for ns, f := range made {
+		f.make(s, ns)
+	}
+	for ns, f := range made { // a volume that is made after Stayput starts is retained at once
+		s.output(f.ready, "get", f.kind, f.name, "-n", ns, "-o", allReady)
+		s.output("3", "get", f.kind, f.name, "-n", ns, "-o", "jsonpath={.status.replicas}")
 	}
 	s.start()
 	if err := s.Install(t.Context()); err != nil {
