@@ -21,6 +21,13 @@ const (
 	mostGarbage    = 80 << 20
 )
 
+// A process is calm if it has allocated less than calmRate in a second, for so long that
+// it is not the pause between two bursts.
+const (
+	calmRate = 1 << 20
+	calmTime = 5 * time.Second
+)
+
 // TuneGarbage limits garbage where a memory limit (GOMEMLIMIT, as the chart sets it)
 // says that memory counts.
 func TuneGarbage(ctx context.Context) {
@@ -31,8 +38,9 @@ func TuneGarbage(ctx context.Context) {
 
 // LimitGarbage keeps garbage within an amount until ctx is done, however much lives.
 // Go's own measure, as much garbage as there is of what lives, would collect all
-// the time in a small cluster and double the memory in a large one. GOGC, where
-// it is set, stands.
+// the time in a small cluster and double the memory in a large one. What a burst has
+// left goes back to the system once it is over: Go by itself keeps much of it.
+// GOGC, where it is set, stands.
 func LimitGarbage(ctx context.Context) {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return
@@ -44,6 +52,9 @@ func LimitGarbage(ctx context.Context) {
 	for {
 		if pace.step(heap[0].Value.Uint64(), heap[1].Value.Uint64(), interval) {
 			debug.SetGCPercent(pace.percent)
+		}
+		if pace.givesBack(interval) {
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-ctx.Done():
@@ -59,6 +70,8 @@ type gcPace struct {
 	allocated uint64  // in bytes, since the start
 	rate      float64 // bytes in a second, of about the last second
 	percent   int     // GOGC
+	calm      time.Duration
+	collected uint64 // what was allocated in all when memory was last given back
 }
 
 // step takes what lives and what was allocated in all, and says whether it has
@@ -74,6 +87,19 @@ func (p *gcPace) step(live, allocated uint64, after time.Duration) bool {
 		return false
 	}
 	p.percent = percent
+	return true
+}
+
+// givesBack says, after a step, whether to collect and to give memory back: once there is
+// something to collect, and whoever made it is done.
+func (p *gcPace) givesBack(after time.Duration) bool {
+	if p.calm += after; p.rate >= calmRate {
+		p.calm = 0
+	}
+	if p.calm < calmTime || p.allocated-p.collected < leastGarbage {
+		return false
+	}
+	p.collected = p.allocated
 	return true
 }
 

@@ -52,3 +52,39 @@ func TestGCPace(t *testing.T) {
 	run(busy, 3*time.Second)
 	holds("busy beside nothing", 4, 4)
 }
+
+// TestGCPaceGivesBack holds when memory goes back to the system.
+func TestGCPaceGivesBack(t *testing.T) {
+	const tick, mib = 100 * time.Millisecond, 1 << 20
+	pace, allocated := gcPace{percent: 100}, uint64(0)
+	run := func(rate uint64, during time.Duration) (times int) {
+		for range during / tick {
+			allocated += rate / 10
+			pace.step(20*mib, allocated, tick)
+			if pace.givesBack(tick) {
+				times++
+			}
+		}
+		return times
+	}
+	for _, step := range []struct {
+		what   string
+		rate   uint64 // in a second
+		during time.Duration
+		times  int
+	}{
+		{"a start that lists a cluster", 100 * mib, 3 * time.Second, 0},
+		{"its end", 0, 20 * time.Second, 1},
+		{"nothing happens", 0, time.Minute, 0},
+		{"a request now and then", mib / 10, 2 * time.Minute, 0},
+		{"and so on, until there is something to collect", mib / 10, 4 * time.Minute, 2},
+		{"busy", 50 * mib, time.Minute, 0},
+		{"a pause", 0, 4 * time.Second, 0},
+		{"busy again", 50 * mib, time.Minute, 0},
+		{"quiet", 0, time.Minute, 1},
+	} {
+		if times := run(step.rate, step.during); times != step.times {
+			t.Errorf("%s: memory was given back %d times, want %d", step.what, times, step.times)
+		}
+	}
+}
