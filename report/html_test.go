@@ -106,7 +106,8 @@ func browse(t *testing.T, r *Report) (ctx context.Context, complaints *[]string)
 		whole.Only(t, "Chromium")
 		t.Fatal("no chromium: apt-get install chromium; the HTML report is tested in a browser")
 	}
-	page := filepath.Join(t.TempDir(), "report.html")
+	dir := t.TempDir()
+	page := filepath.Join(dir, "report.html")
 	f, err := os.Create(page)
 	if err != nil {
 		t.Fatal(err)
@@ -117,8 +118,9 @@ func browse(t *testing.T, r *Report) (ctx context.Context, complaints *[]string)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// root has none
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox,
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser),
+		chromedp.NoSandbox,          // root has none
+		chromedp.Env("TMPDIR="+dir), // where it leaves folders
 		chromedp.WindowSize(1200, 900))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
