@@ -30,7 +30,14 @@ const TestedFile = "e2e/versions/tested.json"
 // Known holds the facts that are written by hand.
 type Known struct {
 	Because string  `json:"because"` // why the oldest minor is the oldest
-	Minors  []Minor `json:"minors"`  // all that the chart admits, oldest first
+	Next    *Next   `json:"next"`    // nil if nothing is known of it
+	Minors  []Minor `json:"minors"`  // all that the chart admits and that can be run, oldest first
+}
+
+// Next is a minor of which there are only pre-releases, and on which nothing ran.
+type Next struct {
+	Minor string `json:"minor"`
+	Why   string `json:"why"`
 }
 
 // A Minor is a minor version of Kubernetes.
@@ -181,6 +188,9 @@ its sources, with Stayput enforcing. What has not run counts as not tested.
 | Kubernetes | tested | kind, in CI |
 |---|---|---|
 `, k.Oldest(), k.Because)
+	if k.Next != nil {
+		fmt.Fprintf(&s, "| %s | not tested: %s | |\n", k.Next.Minor, k.Next.Why)
+	}
 	for _, m := range slices.Backward(k.Minors) {
 		fmt.Fprintf(&s, "| %s | %s | %s |\n", m.Minor, testedHow(k, m, records[m.Minor]), m.node())
 	}

@@ -89,6 +89,9 @@ func TestEverythingFollowsTheTable(t *testing.T) {
 	if newest := cluster.AnyPatch(cluster.NewestMinor).String(); newest != known.Newest() {
 		t.Errorf("lint takes %s without a version, and the newest of the table is %s", newest, known.Newest())
 	}
+	if next := known.Next; next != nil && (slices.Contains(minors, next.Minor) || next.Why == "") {
+		t.Errorf("Kubernetes %s is said not to be tested, for %q, and is one of %q", next.Minor, next.Why, minors)
+	}
 	if newest := built[len(built)-1]; newest != known.Newest() {
 		t.Errorf("CI runs %s, and the newest of the table is %s", newest, known.Newest())
 	}
