@@ -50,7 +50,6 @@ func deletions(remedy string) (all []deletion, err error) {
 			case words[i] == "-l" && i+1 < len(words):
 				i++
 			case words[i] == "--cascade=foreground": // as by default, and waited for
-			case words[i] == "--wait=false":
 			case words[i] == "--cascade=orphan":
 				d.orphan = true
 			case slashed && kinds[kind] != "" && (d.kind == "" || d.kind == kinds[kind]):

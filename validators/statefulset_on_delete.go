@@ -45,8 +45,7 @@ exempt the StatefulSet.`,
 			p.Report(field.Invalid(strategyPath, "OnDelete",
 				fmt.Sprintf("cannot bring the new template to %s until somebody deletes each", all.pods(sts.Name))),
 				"updateStrategy: {type: RollingUpdate}",
-				fmt.Sprintf(", or kubectl delete pod %s-%d -n %s --wait=false, then the next once it is Ready", sts.Name,
-					all.end()-1, sts.Namespace))
+				fmt.Sprintf(", or kubectl delete pod %s-%d -n %s, then the next", sts.Name, all.end()-1, sts.Namespace))
 			return nil
 		}),
 	},

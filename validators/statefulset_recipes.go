@@ -24,9 +24,7 @@ func statefulSetFixed(p *Pass, old, sts *appsv1.StatefulSet) {
 	spec := specPath
 	again := orphaning("sts", sts) + " && " + applyAgain
 	newPods := func() string {
-		// kubectl 1.35 waits for ever for a Pod that is made anew:
-		// findings/kubectl-waits-for-successor.sh.
-		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s --wait=false", formatSelector(old.Spec.Selector), sts.Namespace)
+		return fmt.Sprintf("kubectl delete pod -l '%s' -n %s", formatSelector(old.Spec.Selector), sts.Namespace)
 	}
 
 	p.selectorFixed(&selecting{old, "sts", "pod", old.Spec.Selector, old.Spec.Template.Labels},

@@ -223,7 +223,7 @@ object. Testdata says so with ` + "`# since 1.37`" + ` above an object, and is r
 ` + "`# kubernetes 1.34`" + ` an object is for that version alone.
 
 A command in a message may meet a kubectl of another version. That of 1.35 never ends ` + "`kubectl delete pod`" + `
-of a Pod that its StatefulSet makes anew, although the Pod is replaced, so messages say ` + "`--wait=false`" + ` there
+of a Pod that its StatefulSet makes anew, although the Pod is replaced: add ` + "`--wait=false`" + `, or stop it
 ([finding](../findings/kubectl-waits-for-successor.sh)). Before 1.33 kubectl takes for JSON whatever begins with a
 brace: write a line ` + "`---`" + ` above such a manifest of a message ([finding](../findings/kubectl-flow-yaml.sh)).
 `)
