@@ -67,11 +67,11 @@ func LimitGarbage(ctx context.Context) {
 
 // A gcPace follows what a process allocates.
 type gcPace struct {
-	allocated uint64  // in bytes, since the start
-	rate      float64 // bytes in a second, of about the last second
-	percent   int     // GOGC
-	calm      time.Duration
-	collected uint64 // what was allocated in all when memory was last given back
+	allocated uint64        // in bytes, since the start
+	rate      float64       // bytes in a second, of about the last second
+	percent   int           // GOGC
+	calm      time.Duration // how long the process has been calm
+	returned  uint64        // what was allocated when memory was last given back
 }
 
 // step takes what lives and what was allocated in all, and says whether it has
@@ -96,10 +96,10 @@ func (p *gcPace) givesBack(after time.Duration) bool {
 	if p.calm += after; p.rate >= calmRate {
 		p.calm = 0
 	}
-	if p.calm < calmTime || p.allocated-p.collected < leastGarbage {
+	if p.calm < calmTime || p.allocated-p.returned < leastGarbage {
 		return false
 	}
-	p.collected = p.allocated
+	p.returned = p.allocated
 	return true
 }
 
